@@ -1,0 +1,361 @@
+"""Every deliberate error of roundwork, as one tree.
+
+    RoundworkError
+    ├── Rejected                 the law refuses an instruction; nothing but the fee has changed
+    │   ├── WrongPhase, UnknownTask, NotStaked, AlreadySubmitted, …   one class per reason
+    │   └── SystemRejected       the system program's reasons, with Solana's own numbers
+    ├── Void                     the ledger refuses a transaction: no fee, no effect
+    │   └── Undecodable, SignatureFailure, AlreadyProcessed, BlockhashNotFound,
+    │       AccountNotFound, InsufficientFundsForFee
+    ├── BadInput                 a file, option or request is wrong: names it, the field and the remedy
+    │   └── BadGenesis, BadConfig, BadKeypair, BadTaskFile
+    ├── TaskFailed               a task's own code raised, hung or returned nonsense
+    ├── RemoteError              another process answered with an error, or not at all
+    ├── StoreCorrupt             what is on disk cannot be what we wrote
+    ├── StoreFull                the disk refused a write
+    └── PortInUse                somebody listens there already
+
+A rejection is a value to the executor: it ends one transaction, never a block. Its `code` is the
+`Custom` number that stock clients see; numbers are never reused.
+"""
+
+from typing import ClassVar
+
+
+class RoundworkError(Exception):
+    """Whatever roundwork refuses or reports on purpose."""
+
+
+class Rejected(RoundworkError):
+    """The law refuses an instruction. `code` is a fixed u32, the text carries the numbers."""
+
+    code: ClassVar[int]
+
+
+class WrongPhase(Rejected):
+    """The step is not open in this slot."""
+
+    code = 1000
+
+
+class WrongRules(Rejected):
+    """The task's rule set does not have this instruction."""
+
+    code = 1001
+
+
+class UnknownTask(Rejected):
+    """No task at this address."""
+
+    code = 1002
+
+
+class UnknownRound(Rejected):
+    """The round was never opened, or its records are pruned."""
+
+    code = 1003
+
+
+class UnknownSubmission(Rejected):
+    """The candidate submitted nothing in this round."""
+
+    code = 1004
+
+
+class TaskExists(Rejected):
+    """The address is a task already."""
+
+    code = 1005
+
+
+class TaskInactive(Rejected):
+    """The task takes no new submissions."""
+
+    code = 1006
+
+
+class TaskClosed(Rejected):
+    """The task was closed or migrated."""
+
+    code = 1007
+
+
+class NotManager(Rejected):
+    """Only the task's manager may do this."""
+
+    code = 1008
+
+
+class NotStaked(Rejected):
+    """The node has no stake, or less than the task asks for."""
+
+    code = 1009
+
+
+class MissingSigner(Rejected):
+    """An account that must sign did not."""
+
+    code = 1010
+
+
+class BadInstruction(Rejected):
+    """The instruction's number, length or accounts fit nothing the program has."""
+
+    code = 1011
+
+
+class BadValue(Rejected):
+    """A submission must be 1 to 512 bytes of UTF-8 after trimming."""
+
+    code = 1012
+
+
+class BadAmount(Rejected):
+    """The amount is zero, too small or out of range."""
+
+    code = 1013
+
+
+class BadTask(Rejected):
+    """A task's configuration breaks a bound."""
+
+    code = 1014
+
+
+class AlreadySubmitted(Rejected):
+    """One submission per node and round."""
+
+    code = 1015
+
+
+class AlreadyAudited(Rejected):
+    """One audit per node and candidate."""
+
+    code = 1016
+
+
+class OwnSubmission(Rejected):
+    """Nobody audits what is its own."""
+
+    code = 1017
+
+
+class NoAuditRaised(Rejected):
+    """A vote of approval needs an audit that was raised."""
+
+    code = 1018
+
+
+class BountyExhausted(Rejected):
+    """The bounty cannot reserve another round."""
+
+    code = 1019
+
+
+class ListStands(Rejected):
+    """This attempt has its list already."""
+
+    code = 1020
+
+
+class ListMissing(Rejected):
+    """No list was submitted in this attempt."""
+
+    code = 1021
+
+
+class ListMalformed(Rejected):
+    """The list is not a JSON object of integers."""
+
+    code = 1022
+
+
+class ListBadNode(Rejected):
+    """The list names somebody who did not submit."""
+
+    code = 1023
+
+
+class ListBadSlash(Rejected):
+    """The list slashes a node that its votes protect, or beyond its stake."""
+
+    code = 1024
+
+
+class ListOverBounty(Rejected):
+    """The list's rewards exceed the round's bounty."""
+
+    code = 1025
+
+
+class NotDue(Rejected):
+    """The round is still open."""
+
+    code = 1026
+
+
+class NothingToClaim(Rejected):
+    """The available balance is zero."""
+
+    code = 1027
+
+
+class StakeLocked(Rejected):
+    """A round that the node took part in is still open."""
+
+    code = 1028
+
+
+class PayoutPending(Rejected):
+    """A settlement of this task is still being worked off."""
+
+    code = 1029
+
+
+class OpenRounds(Rejected):
+    """A task with open rounds cannot be closed."""
+
+    code = 1030
+
+
+class InsufficientFunds(Rejected):
+    """The account holds less than the instruction moves."""
+
+    code = 1031
+
+
+class WrongOwner(Rejected):
+    """The account belongs to another program."""
+
+    code = 1032
+
+
+class BadUpload(Rejected):
+    """A chunk of a list is numbered or sized out of bounds."""
+
+    code = 1033
+
+
+class UnknownProgram(Rejected):
+    """No such program on this ledger."""
+
+    code = 1034
+
+
+class SystemRejected(Rejected):
+    """The system program refuses; the numbers are those of Solana's system program."""
+
+
+class AccountInUse(SystemRejected):
+    """The address to create is taken."""
+
+    code = 0
+
+
+class BalanceTooLow(SystemRejected):
+    """The paying account holds less than the instruction moves."""
+
+    code = 1
+
+
+class BadSpace(SystemRejected):
+    """An account's space is out of bounds."""
+
+    code = 3
+
+
+class SeedTooLong(SystemRejected):
+    """A seed is longer than 32 bytes."""
+
+    code = 4
+
+
+class SeedMismatch(SystemRejected):
+    """The address does not follow from base, seed and owner."""
+
+    code = 5
+
+
+class Void(RoundworkError):
+    """A transaction that is kept in its block without effect and without a fee.
+
+    `name` is the transaction error that stock clients know.
+    """
+
+    name: ClassVar[str] = "SanitizeFailure"
+
+
+class Undecodable(Void):
+    """The bytes are no transaction."""
+
+    name = "SanitizeFailure"
+
+
+class SignatureFailure(Void):
+    """A signature does not verify."""
+
+    name = "SignatureFailure"
+
+
+class AlreadyProcessed(Void):
+    """This transaction ran before."""
+
+    name = "AlreadyProcessed"
+
+
+class BlockhashNotFound(Void):
+    """The blockhash is unknown, or older than 300 slots."""
+
+    name = "BlockhashNotFound"
+
+
+class AccountNotFound(Void):
+    """The fee payer does not exist."""
+
+    name = "AccountNotFound"
+
+
+class InsufficientFundsForFee(Void):
+    """The fee payer cannot pay the fee."""
+
+    name = "InsufficientFundsForFee"
+
+
+class BadInput(RoundworkError):
+    """A file, option or request that cannot be used; the text names it, the field and the remedy."""
+
+
+class BadGenesis(BadInput):
+    """A genesis file that describes no ledger."""
+
+
+class BadConfig(BadInput):
+    """A config-task.yml or option with a value that is not allowed."""
+
+
+class BadKeypair(BadInput):
+    """A file that holds no Ed25519 keypair."""
+
+
+class BadTaskFile(BadInput):
+    """A task folder or task.py that cannot be used."""
+
+
+class TaskFailed(RoundworkError):
+    """A task's own code raised, hung or returned what it must not."""
+
+
+class RemoteError(RoundworkError):
+    """Another process answered with an error, or not at all."""
+
+
+class StoreCorrupt(RoundworkError):
+    """What is on disk is not what was written there."""
+
+
+class StoreFull(RoundworkError):
+    """The disk refused a write; nothing acknowledged is lost."""
+
+
+class PortInUse(RoundworkError):
+    """Another process listens on the port."""

@@ -1,0 +1,1 @@
+"""The law: pure and deterministic; no I/O, no clock, no chance, no float."""

@@ -1,0 +1,65 @@
+"""Round, offset, phase and windows of a slot: the one table that everything else asks."""
+
+from enum import IntEnum
+
+import msgspec
+
+
+class Phase(IntEnum):
+    """The three steps of a ledger round. Rule sets may divide them further; they never move them."""
+
+    SUBMIT = 0
+    AUDIT = 1
+    SETTLE = 2
+
+
+class Timetable(msgspec.Struct, frozen=True, gc=False):
+    """When the rounds of one task begin and how they are divided, all in slots.
+
+    Source: docs/PROTOCOL.md 2. `round_time >= submission_window + audit_window`, all > 0.
+    """
+
+    starting_slot: int
+    round_time: int
+    submission_window: int
+    audit_window: int
+
+    def compute_round(self, slot: int) -> int:
+        """The ledger round of a slot, zero-based; negative before the task began."""
+        return (slot - self.starting_slot) // self.round_time
+
+    def compute_offset(self, slot: int) -> int:
+        """Slots since the ledger round of `slot` began."""
+        return (slot - self.starting_slot) % self.round_time
+
+    def compute_phase(self, slot: int) -> Phase:
+        """The phase of a slot; both ends of the submission window belong to it."""
+        offset = self.compute_offset(slot)
+        if offset <= self.submission_window:
+            return Phase.SUBMIT
+        if offset <= self.submission_window + self.audit_window:
+            return Phase.AUDIT
+        return Phase.SETTLE
+
+    def compute_start(self, ledger_round: int) -> int:
+        """The first slot of a ledger round."""
+        return self.starting_slot + ledger_round * self.round_time
+
+    def compute_end(self, ledger_round: int, phase: Phase) -> int:
+        """The slot at which a phase has ended: what its end brings about happens in it or later."""
+        submit_end = self.submission_window + 1
+        audit_end = min(submit_end + self.audit_window, self.round_time)
+        return self.compute_start(ledger_round) + (submit_end, audit_end, self.round_time)[phase]
+
+    def compute_window(self, ledger_round: int, phase: Phase) -> tuple[int, int]:
+        """The first and the last slot of a phase; the last is before the first if it has none."""
+        start = self.compute_start(ledger_round)
+        first = start if phase is Phase.SUBMIT else self.compute_end(ledger_round, Phase(phase - 1))
+        return first, self.compute_end(ledger_round, phase) - 1
+
+
+REVIEW = 1
+"""A round is reviewed one ledger round after its work."""
+
+DISTRIBUTION = 2
+"""A round's list is due two ledger rounds after its work, and one more for every failed attempt."""

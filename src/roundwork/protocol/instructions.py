@@ -1,0 +1,395 @@
+"""The instructions of the task program: one struct each, one table of byte layouts, encoder and decoder from it.
+
+Integers are u64 little endian, texts are fixed blobs padded with spaces. Every layout has its own
+length, and the length tells layouts of one number apart. Source: docs/PROTOCOL.md 4.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ..errors import BadInstruction, MissingSigner
+from .params import SYSVAR_CLOCK, Key, base58_of, key_of
+
+CHUNK_BYTES = 508
+NO_ROUND = 2**64 - 1
+"""Stands for the round where an older layout carries none."""
+
+
+class _Base(msgspec.Struct, frozen=True, gc=False):
+    pass
+
+
+class CreateTask(_Base, frozen=True, gc=False):
+    """The payer pays `total_bounty` in and becomes the manager."""
+
+    payer: Key
+    task: Key
+    pot: Key
+    name: bytes
+    description: bytes
+    audit_program: bytes
+    executable_network: bytes
+    total_bounty: int
+    bounty_per_round: int
+    round_time: int
+    audit_window: int
+    submission_window: int
+    minimum_stake: int
+    metadata: bytes
+    locals: bytes
+    allowed_failed_distributions: int
+
+
+class SubmitTask(_Base, frozen=True, gc=False):
+    """The node's proof for a round."""
+
+    task: Key
+    node: Key
+    value: bytes
+    round: int
+
+
+class AuditSubmission(_Base, frozen=True, gc=False):
+    """A view of somebody's submission; the first invalid one raises the audit."""
+
+    task: Key
+    node: Key
+    candidate: Key
+    is_valid: int
+    round: int
+
+
+class AuditDistribution(_Base, frozen=True, gc=False):
+    """A view of the distribution list that stands for a round."""
+
+    task: Key
+    node: Key
+    candidate: Key
+    is_valid: int
+    round: int
+
+
+class Payout(_Base, frozen=True, gc=False):
+    """Asks for a payout, which happens by itself."""
+
+    task: Key
+    round: int
+
+
+class Whitelist(_Base, frozen=True, gc=False):
+    """Allow-lists a task; signed by the task program's own key."""
+
+    task: Key
+    program: Key
+    flag: int
+
+
+class SetActive(_Base, frozen=True, gc=False):
+    """Opens or closes a task for new submissions."""
+
+    task: Key
+    manager: Key
+    active: int
+
+
+class Claim(_Base, frozen=True, gc=False):
+    """Pays the node's whole available balance to the beneficiary."""
+
+    task: Key
+    node: Key
+    pot: Key
+    beneficiary: Key
+
+
+class FundTask(_Base, frozen=True, gc=False):
+    """Adds to a task's bounty."""
+
+    task: Key
+    funder: Key
+    pot: Key
+    amount: int
+
+
+class Stake(_Base, frozen=True, gc=False):
+    """Adds to a node's stake and says where peers reach it (all spaces: unchanged)."""
+
+    task: Key
+    node: Key
+    pot: Key
+    amount: int
+    endpoint: bytes = b""
+
+
+class Withdraw(_Base, frozen=True, gc=False):
+    """Moves the node's whole stake to its available balance."""
+
+    task: Key
+    node: Key
+
+
+class UploadDistributionList(_Base, frozen=True, gc=False):
+    """One numbered chunk of a distribution list."""
+
+    task: Key
+    node: Key
+    chunk: int
+    size: int
+    data: bytes
+    round: int = NO_ROUND
+
+
+class SubmitDistributionList(_Base, frozen=True, gc=False):
+    """Puts the list that `account` uploaded into the round's record; in practice that is the node itself."""
+
+    task: Key
+    node: Key
+    account: Key
+    round: int
+
+
+class UpdateTask(_Base, frozen=True, gc=False):
+    """Founds a successor, which takes over the unreserved bounty."""
+
+    payer: Key
+    task: Key
+    pot: Key
+    successor: Key
+    successor_pot: Key
+    name: bytes
+    description: bytes
+    audit_program: bytes
+    executable_network: bytes
+    bounty_per_round: int
+    round_time: int
+    audit_window: int
+    submission_window: int
+    minimum_stake: int
+    metadata: bytes
+    locals: bytes
+    allowed_failed_distributions: int
+
+
+class Commit(_Base, frozen=True, gc=False):
+    """A sealed message: its commitment. Kinds: 0 submission, 1 receipt, 2 votes."""
+
+    task: Key
+    node: Key
+    kind: int
+    round: int
+    commitment: bytes
+
+
+class Reveal(_Base, frozen=True, gc=False):
+    """A sealed message: what the commitment hides."""
+
+    task: Key
+    node: Key
+    kind: int
+    round: int
+    salt: bytes
+    payload: bytes
+
+
+class Accuse(_Base, frozen=True, gc=False):
+    """Sends a submission to a jury."""
+
+    task: Key
+    node: Key
+    candidate: Key
+    round: int
+
+
+class CloseTask(_Base, frozen=True, gc=False):
+    """Returns the bounty to the manager; stakes and balances stay."""
+
+    task: Key
+    manager: Key
+    pot: Key
+
+
+class RegisterCanary(_Base, frozen=True, gc=False):
+    """Hides the hash of a canary."""
+
+    task: Key
+    manager: Key
+    digest: bytes
+
+
+class OpenCanary(_Base, frozen=True, gc=False):
+    """Opens the hash of a canary after its round."""
+
+    task: Key
+    manager: Key
+    node: Key
+    round: int
+    salt: bytes
+
+
+class ReportUnavailable(_Base, frozen=True, gc=False):
+    """A checker could not get a proof."""
+
+    task: Key
+    node: Key
+    candidate: Key
+    round: int
+
+
+Instruction = (
+    CreateTask | SubmitTask | AuditSubmission | AuditDistribution | Payout | Whitelist | SetActive | Claim
+    | FundTask | Stake | Withdraw | UploadDistributionList | SubmitDistributionList | UpdateTask | Commit
+    | Reveal | Accuse | CloseTask | RegisterCanary | OpenCanary | ReportUnavailable
+)  # fmt: skip
+
+
+class Account(NamedTuple):
+    """An account that an instruction names: address, must it sign, may it be changed."""
+
+    key: Key
+    is_signer: bool
+    is_writable: bool
+
+
+class Layout(NamedTuple):
+    """How one instruction lies in accounts and bytes.
+
+    `accounts` lists `field:flags` in order, `s` must sign, `w` writable; names in capitals are fixed
+    addresses that carry no meaning. `data` lists `field:format`, formats of the struct module, and
+    `64t` for a text padded with spaces. `rest` names the field that takes what follows.
+    """
+
+    number: int
+    build: type[Instruction]
+    accounts: str
+    data: str
+    rest: str = ""
+
+
+_TASK = (
+    "name:24t description:64t audit_program:64t executable_network:64t {}bounty_per_round:Q round_time:Q "
+    "audit_window:Q submission_window:Q minimum_stake:Q metadata:64t {}allowed_failed_distributions:Q"
+)
+_CREATE = _TASK.format("total_bounty:Q ", "locals:64t ")
+_VOTE = "task:w node:sw candidate CLOCK"
+_MANAGER = "task:w manager:sw"
+
+NATIVE = (
+    Layout(0, CreateTask, "payer:sw task:sw pot:w CLOCK", _CREATE),
+    Layout(1, SubmitTask, "task:w node:sw CLOCK", "value:512t round:Q"),
+    Layout(2, AuditSubmission, _VOTE, "is_valid:Q round:Q"),
+    Layout(2, AuditSubmission, _VOTE, "is_valid:B round:Q"),
+    Layout(3, AuditDistribution, _VOTE, "is_valid:Q round:Q"),
+    Layout(3, AuditDistribution, _VOTE, "is_valid:B round:Q"),
+    Layout(4, Payout, "task:w CLOCK", "round:Q"),
+    Layout(5, Whitelist, "task:w program:s MANAGER", "flag:Q"),
+    Layout(5, Whitelist, "task:w program:s MANAGER", "flag:B"),
+    Layout(6, SetActive, "task:w manager:sw MANAGER", "active:Q"),
+    Layout(6, SetActive, "task:w manager:sw MANAGER", "active:B"),
+    Layout(7, Claim, "task:w node:sw pot:w beneficiary:w", ""),
+    Layout(8, FundTask, "task:w funder:sw pot:w", "amount:Q"),
+    Layout(9, Stake, "task:w node:sw pot:w CLOCK", "amount:Q endpoint:64t"),
+    Layout(9, Stake, "task:w node:sw pot:w CLOCK", "amount:Q"),
+    Layout(10, Withdraw, "task:w node:sw CLOCK", ""),
+    Layout(11, UploadDistributionList, "task:w node:sw", "chunk:H size:H data:508s round:Q"),
+    Layout(11, UploadDistributionList, "task:w node:sw", "chunk:H size:H data:508s"),
+    Layout(12, SubmitDistributionList, "task:w node:sw account:sw CLOCK", "round:Q"),
+    Layout(14, UpdateTask, "payer:sw task:w pot:w CLOCK successor:sw successor_pot:w",
+           _TASK.format("", "locals:64t ")),
+    Layout(32, Commit, "task:w node:sw CLOCK", "kind:B round:Q commitment:32s"),
+    Layout(33, Reveal, "task:w node:sw CLOCK", "kind:B round:Q salt:32s", rest="payload"),
+    Layout(34, Accuse, "task:w node:sw candidate CLOCK", "round:Q"),
+    Layout(35, CloseTask, "task:w manager:sw pot:w", ""),
+    Layout(36, RegisterCanary, _MANAGER, "digest:32s"),
+    Layout(37, OpenCanary, "task:w manager:s node:s", "round:Q salt:32s"),
+    Layout(38, ReportUnavailable, "task:w node:sw candidate CLOCK", "round:Q"),
+)  # fmt: skip
+
+FIXED = {"CLOCK": SYSVAR_CLOCK, "MANAGER": key_of("AeHCRTPxCvpAWWvo6Arv21v5PXtXyDmWKAKfHLppyKUU")}
+
+
+class Codec:
+    """One layout, compiled."""
+
+    def __init__(self, layout: Layout) -> None:
+        fields = [item.split(":") for item in layout.data.split()]
+        self.number = layout.number
+        self.build = layout.build
+        self.rest = layout.rest
+        self.names = [name for name, _ in fields]
+        self.widths = {name: int(form[:-1]) for name, form in fields if form[-1] == "t"}
+        self.packer = struct.Struct("<B" + "".join(form.replace("t", "s") for _, form in fields))
+        self.texts = [at for at, (_, form) in enumerate(fields, 1) if form[-1] == "t"]
+        self.roles = [item.partition(":")[::2] for item in layout.accounts.split()]
+        self.positions = [at for at, (name, _) in enumerate(self.roles) if name.islower()]
+        self.signers = [at for at, (_, flags) in enumerate(self.roles) if "s" in flags]
+
+    def decode(self, keys: Sequence[Key], signers: int, indices: bytes, data: bytes) -> Instruction:
+        """The instruction of these bytes. `indices` point into `keys`, of which the first `signers` signed.
+
+        Raises BadInstruction (too few accounts), MissingSigner.
+        """
+        if len(indices) <= self.positions[-1]:
+            raise BadInstruction(
+                f"instruction {self.number} names {len(indices)} accounts; it needs {self.positions[-1] + 1}"
+            )
+        for at in self.signers:
+            if indices[at] >= signers:
+                raise MissingSigner(
+                    f"account {at} of instruction {self.number}, {base58_of(keys[indices[at]])}, did not sign"
+                )
+        values = list(self.packer.unpack_from(data))
+        for at in self.texts:
+            values[at] = values[at].rstrip(b" ")
+        if self.rest:
+            values.append(data[self.packer.size :])
+        return self.build(*[keys[indices[at]] for at in self.positions], *values[1:])
+
+    def encode(self, instruction: Instruction) -> tuple[list[Account], bytes]:
+        """Its accounts and bytes. Raises ValueError if a text is longer than its field."""
+        values = []
+        for name in self.names:
+            value = getattr(instruction, name)
+            if name in self.widths:
+                if len(value) > self.widths[name]:
+                    raise ValueError(f"{name} has {len(value)} bytes; {self.widths[name]} fit")
+                value = value.ljust(self.widths[name])
+            values.append(value)
+        rest = getattr(instruction, self.rest) if self.rest else b""
+        accounts = [
+            Account(FIXED.get(name) or getattr(instruction, name), "s" in flags, "w" in flags)
+            for name, flags in self.roles
+        ]
+        return accounts, self.packer.pack(self.number, *values) + rest
+
+
+class Codecs:
+    """The codecs of one program: by number and length to decode, by class to encode."""
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        codecs = [Codec(layout) for layout in layouts]
+        self.by_size = {(codec.number, codec.packer.size): codec for codec in codecs if not codec.rest}
+        self.open_ended = {codec.number: codec for codec in codecs if codec.rest}
+        self.by_class = {codec.build: codec for codec in reversed(codecs)}
+
+    def decode(self, keys: Sequence[Key], signers: int, indices: bytes, data: bytes) -> Instruction:
+        """The instruction of these bytes.
+
+        Raises BadInstruction if no layout has its number and length, or accounts are missing; MissingSigner.
+        """
+        if not data:
+            raise BadInstruction("the instruction has no data; its first byte is its number")
+        codec = self.by_size.get((data[0], len(data))) or self.open_ended.get(data[0])
+        if codec is None or len(data) < codec.packer.size:
+            sizes = sorted(size for number, size in self.by_size if number == data[0])
+            expected = f"it has {' or '.join(map(str, sizes))}" if sizes else "there is no such instruction"
+            raise BadInstruction(f"instruction {data[0]} came with {len(data)} bytes; {expected}")
+        return codec.decode(keys, signers, indices, data)
+
+    def encode(self, instruction: Instruction) -> tuple[list[Account], bytes]:
+        """Accounts and bytes in the first layout of its class."""
+        return self.by_class[type(instruction)].encode(instruction)
+
+
+TASKS = Codecs(NATIVE)

@@ -1,0 +1,111 @@
+"""Genesis parameters and rule sets, with their units; and the addresses that the law knows by name."""
+
+from typing import Literal
+
+import msgspec
+from solders.pubkey import Pubkey
+
+Key = bytes
+"""A 32-byte Ed25519 public key, or an address nobody holds a key for."""
+
+KOII = 10**9
+"""One coin, in roe."""
+
+TICKS = 300
+"""A transaction names the tick of one of the last TICKS slots."""
+
+LAW_VERSION = 1
+
+
+def key_of(text: str) -> Key:
+    """The 32 bytes of a base58 address. Raises ValueError."""
+    return bytes(Pubkey.from_string(text))
+
+
+def base58_of(key: Key) -> str:
+    """The base58 text of 32 bytes."""
+    return str(Pubkey(key))
+
+
+SYSTEM_PROGRAM = bytes(32)
+TASK_PROGRAM = key_of("Koiitask22222222222222222222222222222222222")
+KPL_PROGRAM = key_of("KPLTRVs6jA7QTthuJH2cEmyCEskFbSV2xpZw46cganN")
+TOKEN_PROGRAM = key_of("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
+ASSOCIATED_TOKEN_PROGRAM = key_of("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
+MEMO_PROGRAM = key_of("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
+COMPUTE_BUDGET_PROGRAM = key_of("ComputeBudget111111111111111111111111111111")
+NATIVE_LOADER = key_of("NativeLoader1111111111111111111111111111111")
+SYSVAR_OWNER = key_of("Sysvar1111111111111111111111111111111111111")
+SYSVAR_CLOCK = key_of("SysvarC1ock11111111111111111111111111111111")
+SYSVAR_RENT = key_of("SysvarRent111111111111111111111111111111111")
+WRAPPED_MINT = key_of("So11111111111111111111111111111111111111112")
+
+
+class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
+    """What the one state machine reads where rule sets differ. Source: docs/PROTOCOL.md 5."""
+
+    name: str
+    sealed: bool
+    """Submissions are committed, then revealed; else they are open."""
+    minimum_submitters: int
+    allowed_failed_distributions_min: int
+    holdback_rounds: int
+    """Ledger rounds a reward is held back after its payout."""
+    locked_rounds: int
+    """A stake is also locked while its node has a submission in one of the last so many ledger rounds."""
+    submission_window_min: int
+    audit_window_min: int
+    settle_slots_min: int
+    """Slots that must be left after both windows."""
+
+
+KOII_1 = RuleSet(
+    name="koii-1",
+    sealed=False,
+    minimum_submitters=1,
+    allowed_failed_distributions_min=0,
+    holdback_rounds=0,
+    locked_rounds=3,
+    submission_window_min=1,
+    audit_window_min=1,
+    settle_slots_min=0,
+)
+
+RULE_SETS = {rules.name: rules for rules in (KOII_1,)}
+
+
+class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account that genesis funds."""
+
+    address: str
+    balance: int
+
+
+class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a ledger is founded on. Its hash names the chain.
+
+    Slots are `slot_ms` milliseconds long; money is in roe; `faucet` makes it a development ledger.
+    """
+
+    chain: str = "roundwork-dev"
+    kind: Literal["development", "production"] = "development"
+    time_ms: int
+    """When slot 0 begins, milliseconds since 1970."""
+    symbol: str = "KOII"
+    decimals: int = 9
+    slot_ms: int = 400
+    gap_slots_max: int = 2
+    """The most slots that may pass between two blocks; a longer silence pauses the rounds."""
+    fee_per_signature: int = 5000
+    settle_records_max: int = 20_000
+    """Records of due work done in one block."""
+    list_chunks_max: int = 8192
+    """Chunks of 508 bytes that one distribution list may have."""
+    lattice_blocks: int = 0
+    """Every so many blocks the state hash takes in the lattice sum; 0 is never."""
+    producer: str
+    """Earns the fees of the embedded engine."""
+    treasury: str
+    """Takes fines and unclaimed shares; nobody can spend from it."""
+    faucet: str | None = None
+    accounts: tuple[Grant, ...]

@@ -1,0 +1,150 @@
+"""What the state holds. Records are frozen: a change puts a new one in the old one's place.
+
+They are stored and hashed as MessagePack arrays in field order, so fields are only ever appended.
+"""
+
+from enum import IntEnum
+
+import msgspec
+
+from .clock import Timetable
+from .params import SYSTEM_PROGRAM, Key
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The base of what a table holds."""
+
+
+class Account(Record, frozen=True, array_like=True, gc=False):
+    """Money at an address. `space` is the size of its data in bytes; `data` leaves trailing zeros out."""
+
+    balance: int
+    owner: Key = SYSTEM_PROGRAM
+    space: int = 0
+    data: bytes = b""
+    is_executable: bool = False
+
+
+class Task(Record, frozen=True, array_like=True, gc=False):
+    """A task's configuration and its money. `bounty` includes what open rounds have reserved."""
+
+    program: Key
+    manager: Key
+    pot: Key
+    name: bytes
+    description: bytes
+    audit_program: bytes
+    executable_network: bytes
+    metadata: bytes
+    locals: bytes
+    rules: str
+    timetable: Timetable
+    minimum_stake: int
+    bounty_per_round: int
+    allowed_failed_distributions: int
+    bounty: int
+    is_active: bool = False
+    is_allowlisted: bool = True
+    is_closed: bool = False
+    migrated_to: Key = b""
+    migrated_from: Key = b""
+    open_rounds: tuple[int, ...] = ()
+    beacon: bytes = b""
+    """That of the last round that was open; empty before the first."""
+    mint: Key = b""
+    """The token of bounty and stakes; empty for the native one."""
+    head: bytes = bytes(32)
+    settling: int = 0
+    """Settlements of this task that wait in the queue."""
+
+
+class Stake(Record, frozen=True, array_like=True, gc=False):
+    """A node in a task: its stake, what it may claim, where peers reach it."""
+
+    amount: int = 0
+    available: int = 0
+    endpoint: bytes = b""
+    last_round: int = -1
+    """The last round it submitted in."""
+
+
+class Status(IntEnum):
+    """Where a round stands; the names are those that clients see of its distribution."""
+
+    UNINITIALIZED = 0
+    PAYOUT_SUCCESSFUL = 1
+    PAYOUT_FAILED = 2
+
+
+class Round(Record, frozen=True, array_like=True, gc=False):
+    """One round that somebody opened. It is open while `is_open`; `status` is what clients are shown."""
+
+    opened_slot: int
+    is_open: bool = True
+    status: Status = Status.UNINITIALIZED
+    attempt: int = 0
+    beacon: bytes = b""
+    """Empty until SUBMIT of its review ends."""
+    seed: bytes = b""
+    """The beacon that the round's work was seeded with."""
+
+
+class Submission(Record, frozen=True, array_like=True, gc=False):
+    """A node's proof for a round, with the stake it was accepted with."""
+
+    value: bytes
+    slot: int
+    stake: int
+
+
+class Audit(Record, frozen=True, array_like=True, gc=False):
+    """An audit that was raised: by whom, and how the votes stand."""
+
+    trigger_by: Key
+    slot: int
+    valid: int = 0
+    invalid: int = 0
+
+
+class Vote(Record, frozen=True, array_like=True, gc=False):
+    """One node's view of one candidate. `number` counts the candidate's views; 0 raised the audit."""
+
+    is_valid: bool
+    slot: int
+    number: int
+
+
+class DistributionList(Record, frozen=True, array_like=True, gc=False):
+    """The list of one attempt, amounts by submitter's address: positive rewards, negative slashes."""
+
+    submitter: Key
+    slot: int
+    amounts: tuple[tuple[Key, int], ...]
+
+
+class Payment(Record, frozen=True, array_like=True, gc=False):
+    """What a round paid a node and took from it."""
+
+    reward: int
+    slash: int
+
+
+class Settlement(Record, frozen=True, array_like=True, gc=False):
+    """A payout in the queue, and the number of amounts of its list that are done."""
+
+    task: Key
+    round: int
+    done: int = 0
+
+
+class Chunk(Record, frozen=True, array_like=True, gc=False):
+    """A piece of an uploaded list."""
+
+    data: bytes
+
+
+class Mark(Record, frozen=True, array_like=True, gc=False):
+    """A slot, or 32 bytes, under a key: due steps, spent signatures, ticks."""
+
+    slot: int = 0
+    digest: bytes = b""
