@@ -1,0 +1,30 @@
+"""Roundwork: real work in timed rounds, audited by peers, paid by a ledger. These names are what a task needs."""
+
+from .splits import equal_split, proportional_split
+from .task import (
+    Candidate,
+    Context,
+    InvalidSubmission,
+    Refused,
+    Request,
+    Response,
+    Round,
+    Submitter,
+    Task,
+    Unavailable,
+)
+
+__all__ = [
+    "Candidate",
+    "Context",
+    "InvalidSubmission",
+    "Refused",
+    "Request",
+    "Response",
+    "Round",
+    "Submitter",
+    "Task",
+    "Unavailable",
+    "equal_split",
+    "proportional_split",
+]

@@ -1,0 +1,95 @@
+"""Distribution functions to take ready-made: whom they pay, whom they slash, and whom that rewards."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from fractions import Fraction
+
+    from .task import Round, Submitter
+
+    Share = str | int | Fraction
+    Distribution = Callable[[Round], dict[str, int]]
+
+
+def equal_split(slash: Share = "70%") -> Distribution:
+    """The bounty in equal parts to all with votes above 0; from the convicted, `slash` of their stake.
+
+    It rewards heads: who splits one stake into ten nodes is paid ten times. Use it where the same work
+    done twice is worth twice as much, or where identities are scarce; otherwise `proportional_split`.
+    What does not divide stays in the bounty. `slash` is text ("70%", "7/10") or a Fraction, never a float.
+    """
+    ratio = parse_share(slash)
+
+    def distribute(round: Round) -> dict[str, int]:
+        paid = [each for each in round.submitters if each.votes > 0]
+        return {
+            **{each.public_key: round.bounty // len(paid) for each in paid},
+            **_slash_convicted(round, ratio),
+        }
+
+    return distribute
+
+
+def proportional_split(slash: Share = "70%", cap: int | None = None) -> Distribution:
+    """The bounty by stake to all with votes above 0; from the convicted, `slash` of their stake.
+
+    Splitting a stake earns nothing, so it rewards capital rather than heads. Stake above `cap` (roe)
+    counts no more; a cap invites whoever is above it to split. What does not divide stays in the bounty.
+    """
+    ratio = parse_share(slash)
+
+    def count(submitter: Submitter) -> int:
+        return submitter.stake if cap is None else min(submitter.stake, cap)
+
+    def distribute(round: Round) -> dict[str, int]:
+        paid = [each for each in round.submitters if each.votes > 0]
+        whole = sum(map(count, paid)) or 1
+        return {
+            **{each.public_key: round.bounty * count(each) // whole for each in paid},
+            **_slash_convicted(round, ratio),
+        }
+
+    return distribute
+
+
+def parse_share(share: Share) -> tuple[int, int]:
+    """A share between 0 and 1 as two integers, exactly. Raises TypeError for a float, ValueError."""
+    if isinstance(share, str):
+        numerator, denominator = _parse_text(share)
+    elif hasattr(share, "numerator") and hasattr(share, "denominator"):
+        numerator, denominator = share.numerator, share.denominator
+    else:
+        raise TypeError(f'{share!r} is not exact: write a share as text, "70%", or as a Fraction')
+    if denominator <= 0 or not 0 <= numerator <= denominator:
+        raise ValueError(f"{share!r} is no share: it must lie between 0% and 100%")
+    return numerator, denominator
+
+
+def _parse_text(text: str) -> tuple[int, int]:
+    if text.endswith("%"):
+        numerator, denominator = _parse_decimal(text[:-1], text)
+        return numerator, denominator * 100
+    if "/" in text:
+        above, below = text.split("/", 1)
+        if above.strip().isdecimal() and below.strip().isdecimal():
+            return int(above), int(below)
+        raise ValueError(f'{text!r} is no share: write "70%", "7/10" or "0.7"')
+    return _parse_decimal(text, text)
+
+
+def _parse_decimal(digits: str, whole: str) -> tuple[int, int]:
+    before, _, after = digits.strip().partition(".")
+    if not (before + after).isdecimal():
+        raise ValueError(f'{whole!r} is no share: write "70%", "7/10" or "0.7"')
+    return int(before + after), 10 ** len(after)
+
+
+def _slash_convicted(round: Round, ratio: tuple[int, int]) -> dict[str, int]:
+    numerator, denominator = ratio
+    return {
+        each.public_key: -(each.stake * numerator // denominator)
+        for each in round.submitters
+        if each.verdict == "convicted"
+    }
