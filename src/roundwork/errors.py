@@ -242,6 +242,12 @@ class UnknownProgram(Rejected):
     code = 1034
 
 
+class NotAllowlister(Rejected):
+    """Only the key that genesis names allow-lists tasks."""
+
+    code = 1035
+
+
 class SystemRejected(Rejected):
     """The system program refuses; the numbers are those of Solana's system program."""
 

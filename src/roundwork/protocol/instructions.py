@@ -1,12 +1,12 @@
-"""The instructions of the task program: one struct each, one table of byte layouts, encoder and decoder from it.
+"""The instructions of the task program: one struct each, and one table of byte layouts for both directions.
 
-Integers are u64 little endian, texts are fixed blobs padded with spaces. Every layout has its own
-length, and the length tells layouts of one number apart. Source: docs/PROTOCOL.md 4.
+Integers are u64 little endian, texts are fixed blobs padded with spaces. Where a number has several
+layouts, the length of the data tells them apart. Source: docs/PROTOCOL.md 4.
 """
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -278,6 +278,7 @@ _MANAGER = "task:w manager:sw"
 NATIVE = (
     Layout(0, CreateTask, "payer:sw task:sw pot:w CLOCK", _CREATE),
     Layout(1, SubmitTask, "task:w node:sw CLOCK", "value:512t round:Q"),
+    Layout(1, SubmitTask, "task:w node:sw CLOCK", "round:Q", rest="value"),
     Layout(2, AuditSubmission, _VOTE, "is_valid:Q round:Q"),
     Layout(2, AuditSubmission, _VOTE, "is_valid:B round:Q"),
     Layout(3, AuditDistribution, _VOTE, "is_valid:Q round:Q"),
@@ -317,6 +318,7 @@ class Codec:
         self.number = layout.number
         self.build = layout.build
         self.rest = layout.rest
+        self.rest_at = layout.build.__struct_fields__.index(layout.rest) if layout.rest else 0
         self.names = [name for name, _ in fields]
         self.widths = {name: int(form[:-1]) for name, form in fields if form[-1] == "t"}
         self.packer = struct.Struct("<B" + "".join(form.replace("t", "s") for _, form in fields))
@@ -339,12 +341,13 @@ class Codec:
                 raise MissingSigner(
                     f"account {at} of instruction {self.number}, {base58_of(keys[indices[at]])}, did not sign"
                 )
-        values = list(self.packer.unpack_from(data))
+        values: list[Any] = list(self.packer.unpack_from(data))
         for at in self.texts:
             values[at] = values[at].rstrip(b" ")
+        values[:1] = [keys[indices[at]] for at in self.positions]
         if self.rest:
-            values.append(data[self.packer.size :])
-        return self.build(*[keys[indices[at]] for at in self.positions], *values[1:])
+            values.insert(self.rest_at, data[self.packer.size :].rstrip(b" "))
+        return self.build(*values)
 
     def encode(self, instruction: Instruction) -> tuple[list[Account], bytes]:
         """Its accounts and bytes. Raises ValueError if a text is longer than its field."""

@@ -108,4 +108,6 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     treasury: str
     """Takes fines and unclaimed shares; nobody can spend from it."""
     faucet: str | None = None
+    allowlister: str | None = None
+    """Whose signature allow-lists a task; on a development ledger tasks are allow-listed when created."""
     accounts: tuple[Grant, ...]

@@ -49,8 +49,12 @@ class Task(Record, frozen=True, array_like=True, gc=False):
     migrated_to: Key = b""
     migrated_from: Key = b""
     open_rounds: tuple[int, ...] = ()
-    beacon: bytes = b""
-    """That of the last round that was open; empty before the first."""
+    was_active: bool = False
+    """Whether it was active when ledger round `switched_round` began."""
+    switched_round: int = -1
+    """The ledger round of the last switch."""
+    beacons: tuple[tuple[int, bytes], ...] = ()
+    """The last two beacons, each with the ledger round it was fixed in."""
     mint: Key = b""
     """The token of bounty and stakes; empty for the native one."""
     head: bytes = bytes(32)

@@ -13,7 +13,18 @@ from blake3 import blake3
 
 from .params import Genesis, Key
 from .records import (
-    Account, Audit, Chunk, DistributionList, Mark, Payment, Record, Round, Settlement, Stake, Submission, Task,
+    Account,
+    Audit,
+    Chunk,
+    DistributionList,
+    Mark,
+    Payment,
+    Record,
+    Round,
+    Settlement,
+    Stake,
+    Submission,
+    Task,
     Vote,
 )  # fmt: skip
 
@@ -27,6 +38,7 @@ RECORDS: dict[bytes, type[Record]] = {
     b"S": Submission,  # of a round: node
     b"U": Audit,  # of a round: candidate
     b"V": Vote,  # of a round: candidate, voter
+    b"N": Mark,  # of a round: node that viewed a submission or a list
     b"L": DistributionList,  # of a round: u8 attempt
     b"M": Audit,  # of a round's lists: u8 attempt
     b"W": Vote,  # of a round's lists: u8 attempt, voter
@@ -38,6 +50,12 @@ RECORDS: dict[bytes, type[Record]] = {
     b"X": Mark,  # of a slot: spent signatures that name its tick
 }
 """The kind of a table is the first byte of its name. Numbers in names and keys are big endian."""
+
+ROUND_TABLES = (b"S", b"U", b"V", b"N", b"L", b"M", b"W", b"P")
+"""The kinds of tables that belong to one round."""
+
+_KEPT = b"ATDQH"
+"""Tables that exist even when they are empty."""
 
 
 def u64(number: int) -> bytes:
@@ -102,6 +120,7 @@ class State:
         self.genesis_hash = genesis_hash
         self.head = head
         self.tables: dict[bytes, Table[Record]] = {}
+        self._fresh: list[bytes] = []
         self.accounts: Table[Account] = self.get_table(b"A")
         self.tasks: Table[Task] = self.get_table(b"T")
         self.due: Table[Mark] = self.get_table(b"D")
@@ -113,11 +132,12 @@ class State:
 
     # Tables
 
-    def get_table(self, name: bytes) -> Table[R]:  # type: ignore[type-var, misc] # the kind fixes R
-        """The table of that name, made when first asked for."""
+    def get_table(self, name: bytes) -> Table[R]:  # the kind in the name fixes R
+        """The table of that name, made when first asked for. Do not keep it across blocks."""
         table = self.tables.get(name)
         if table is None:
             table = self.tables[name] = Table(name)
+            self._fresh.append(name)
         return cast(Table[R], table)
 
     def get_stakes(self, task: Key) -> Table[Stake]:
@@ -137,6 +157,9 @@ class State:
 
     def get_votes(self, task: Key, number: int) -> Table[Vote]:
         return self.get_table(b"V" + task + u64(number))
+
+    def get_voices(self, task: Key, number: int) -> Table[Mark]:
+        return self.get_table(b"N" + task + u64(number))
 
     def get_lists(self, task: Key, number: int) -> Table[DistributionList]:
         return self.get_table(b"L" + task + u64(number))
@@ -204,10 +227,17 @@ class State:
         changes = []
         for name in sorted(touched):
             rows = self.tables[name].rows
-            changes.append(TableChange(name, name in dropped, [(k, rows.get(k)) for k in sorted(touched[name])]))
-            if not rows and name[:1] not in b"ATDQH":
-                del self.tables[name]
+            changes.append(
+                TableChange(name, name in dropped, [(k, rows.get(k)) for k in sorted(touched[name])])
+            )
+        self._forget_empty([*self._fresh, *touched])
+        self._fresh.clear()
         return changes
+
+    def _forget_empty(self, names: list[bytes]) -> None:
+        for name in names:
+            if name[:1] not in _KEPT and name in self.tables and not self.tables[name].rows:
+                del self.tables[name]
 
     # What falls due
 

@@ -2,7 +2,12 @@
 
 import msgspec
 
-from .params import Key
+from .clock import REVIEW, Phase
+from .params import Key, base58_of
+from .records import Status, Task, Vote
+from .review import compute_verdict, compute_votes, get_beacon
+from .state import State, u64
+from .tasks import get_task
 
 
 class StakeView(msgspec.Struct, frozen=True):
@@ -39,6 +44,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     is_allowlisted: bool
     is_closed: bool
     migrated_to: str | None
+    migrated_from: str | None
     open_rounds: list[int]
     slot: int
     """The slot of the last block."""
@@ -103,3 +109,137 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     submissions: list[SubmissionView]
     lists: list[ListView]
     payments: list[PaymentView]
+
+
+def view_task(state: State, key: Key) -> TaskView:
+    """A task as it stands. Raises UnknownTask."""
+    task = get_task(state, key)
+    table = task.timetable
+    slot = state.head.slot
+    return TaskView(
+        address=base58_of(key),
+        program=base58_of(task.program),
+        name=_text(task.name),
+        description=_text(task.description),
+        manager=base58_of(task.manager),
+        pot=base58_of(task.pot),
+        audit_program=_text(task.audit_program),
+        executable_network=_text(task.executable_network),
+        metadata=_text(task.metadata),
+        rules=task.rules,
+        starting_slot=table.starting_slot,
+        round_time=table.round_time,
+        submission_window=table.submission_window,
+        audit_window=table.audit_window,
+        minimum_stake=task.minimum_stake,
+        bounty=task.bounty,
+        bounty_per_round=task.bounty_per_round,
+        allowed_failed_distributions=task.allowed_failed_distributions,
+        is_active=task.is_active,
+        is_allowlisted=task.is_allowlisted,
+        is_closed=task.is_closed,
+        migrated_to=base58_of(task.migrated_to) if task.migrated_to else None,
+        migrated_from=base58_of(task.migrated_from) if task.migrated_from else None,
+        open_rounds=list(task.open_rounds),
+        slot=slot,
+        seed=get_beacon(state, key, task, table.compute_round(slot)).hex(),
+        stakes=[
+            StakeView(base58_of(node), stake.amount, stake.available, _text(stake.endpoint))
+            for node, stake in sorted(state.get_stakes(key).rows.items())
+        ],
+    )
+
+
+def view_round(state: State, key: Key, number: int) -> RoundView:
+    """A round as it stands; one that nobody opened has no submissions. Raises UnknownTask."""
+    task = get_task(state, key)
+    one = state.get_rounds(key).rows.get(u64(number))
+    if one is None:
+        status = "Unopened"
+    elif one.is_open:
+        status = "Open"
+    else:
+        status = "PayoutSuccessful" if one.status is Status.PAYOUT_SUCCESSFUL else "ClosedUnpaid"
+    return RoundView(
+        task=base58_of(key),
+        round=number,
+        slot=state.head.slot,
+        status=status,
+        attempt=one.attempt if one else 0,
+        beacon=one.beacon.hex() if one else "",
+        seed=(one.seed if one else get_beacon(state, key, task, number)).hex(),
+        submissions=_view_submissions(state, key, task, number),
+        lists=_view_lists(state, key, number),
+        payments=[
+            PaymentView(base58_of(node), payment.reward, payment.slash)
+            for node, payment in sorted(state.get_payments(key, number).rows.items())
+        ],
+    )
+
+
+def is_review_over(task: Task, slot: int, number: int) -> bool:
+    """Whether the verdicts of a round are final in a slot."""
+    return slot >= task.timetable.compute_end(number + REVIEW, Phase.AUDIT)
+
+
+def compute_supply(state: State) -> int:
+    """All money there is, in roe: balances, bounties, stakes, what can be claimed. Constant."""
+    total = sum(account.balance for account in state.accounts.rows.values())
+    total += sum(task.bounty for task in state.tasks.rows.values())
+    for key in state.tasks.rows:
+        total += sum(stake.amount + stake.available for stake in state.get_stakes(key).rows.values())
+    return total
+
+
+def _view_submissions(state: State, key: Key, task: Task, number: int) -> list[SubmissionView]:
+    audits = state.get_audits(key, number).rows
+    is_over = is_review_over(task, state.head.slot, number)
+    auditors = _view_auditors(state.get_votes(key, number).rows)
+    views = []
+    for node, submission in sorted(state.get_submissions(key, number).rows.items()):
+        raised = audits.get(node)
+        views.append(
+            SubmissionView(
+                node=base58_of(node),
+                value=_text(submission.value),
+                slot=submission.slot,
+                stake=submission.stake,
+                votes=compute_votes(raised),
+                verdict=compute_verdict(raised) if is_over else "untried",
+                trigger_by=base58_of(raised.trigger_by) if raised else None,
+                auditors=auditors.get(node, {}),
+            )
+        )
+    return views
+
+
+def _view_lists(state: State, key: Key, number: int) -> list[ListView]:
+    audits = state.get_list_audits(key, number).rows
+    auditors = _view_auditors(state.get_list_votes(key, number).rows)
+    views = []
+    for attempt, listed in sorted(state.get_lists(key, number).rows.items()):
+        raised = audits.get(attempt)
+        views.append(
+            ListView(
+                attempt=attempt[0],
+                submitter=base58_of(listed.submitter),
+                slot=listed.slot,
+                amounts={base58_of(node): amount for node, amount in listed.amounts},
+                votes=compute_votes(raised),
+                trigger_by=base58_of(raised.trigger_by) if raised else None,
+                auditors=auditors.get(attempt, {}),
+            )
+        )
+    return views
+
+
+def _view_auditors(votes: dict[bytes, Vote]) -> dict[bytes, dict[str, bool]]:
+    """Views by candidate, each by its node, in the order they came in."""
+    views: dict[bytes, dict[str, bool]] = {}
+    for key, vote in sorted(votes.items(), key=lambda item: (item[0][:-32], item[1].number)):
+        views.setdefault(key[:-32], {})[base58_of(key[-32:])] = vote.is_valid
+    return views
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")

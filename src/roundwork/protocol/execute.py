@@ -1,0 +1,409 @@
+"""The way in: a block comes, what is due happens, its transactions run, and the state hash moves on."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import assert_never
+
+import msgspec
+from blake3 import blake3
+
+from ..errors import (
+    AccountNotFound,
+    AlreadyProcessed,
+    BlockhashNotFound,
+    InsufficientFundsForFee,
+    Rejected,
+    SignatureFailure,
+    Undecodable,
+    UnknownProgram,
+    Void,
+)  # fmt: skip
+from . import distribution, instructions, payout, review, system, tasks
+from .instructions import TASKS
+from .money import credit, debit, get_balance
+from .params import (
+    COMPUTE_BUDGET_PROGRAM,
+    LAW_VERSION,
+    SYSTEM_PROGRAM,
+    TASK_PROGRAM,
+    TICKS,
+    Genesis,
+    Key,
+    base58_of,
+)  # fmt: skip
+from .payout import Event
+from .records import Mark
+from .rules import rule
+from .state import Head, State, TableChange, compute_state_hash, u64
+from .transaction import Instruction as RawInstruction
+from .transaction import Transaction, decode_transaction
+
+
+class Block(msgspec.Struct, frozen=True, array_like=True):
+    """Transactions in their order, and where they stand in the chain.
+
+    `evidence` is what an engine adds; `transactions` are wire bytes, whatever they hold.
+    """
+
+    version: int
+    genesis_hash: bytes
+    height: int
+    parent_hash: bytes
+    time_ms: int
+    slot: int
+    producer: Key
+    evidence: bytes
+    transactions: tuple[bytes, ...]
+
+
+class Kind(IntEnum):
+    """What became of a transaction."""
+
+    OK = 0
+    REJECTED = 1
+    VOID = 2
+
+
+class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The result of one transaction.
+
+    `instruction` is the index of the one that was rejected, else -1; `code`, `name` and `text` are those of
+    the error. `pre` and `post` are the balances of the message's accounts before and after, in roe; empty
+    for a Void one.
+    """
+
+    kind: int
+    fee: int = 0
+    instruction: int = -1
+    code: int = 0
+    name: str = ""
+    text: str = ""
+    pre: tuple[int, ...] = ()
+    post: tuple[int, ...] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a block did: one receipt a transaction, the events of what was due, the change set."""
+
+    block_hash: bytes
+    state_hash: bytes
+    receipts: list[Receipt]
+    events: list[Event]
+    changes: list[TableChange]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Block)
+
+
+def encode_block(block: Block) -> bytes:
+    """The canonical bytes of a block."""
+    return _encoder.encode(block)
+
+
+def decode_block(raw: bytes) -> Block:
+    """A block from its bytes. Raises ValueError."""
+    return _decoder.decode(raw)
+
+
+def hash_block(block: Block) -> bytes:
+    """The block's hash, computed by the law and never taken from an engine."""
+    return blake3(b"roundwork/block/1" + _encoder.encode(block)).digest()
+
+
+def compute_slot(genesis: Genesis, head: Head, time_ms: int) -> tuple[int, int]:
+    """The slot of a block made at that time after `head`, and when the slot began (the gap rule).
+
+    Source: docs/PROTOCOL.md 2.
+    """
+    passed = (time_ms - head.began_ms) // genesis.slot_ms
+    if passed <= genesis.gap_slots_max:
+        return head.slot + passed, head.began_ms + passed * genesis.slot_ms
+    return head.slot + genesis.gap_slots_max, time_ms
+
+
+def compute_tick(block_hash: bytes, slot: int) -> bytes:
+    """The tick of a slot, from the hash of the last block at or before it."""
+    return blake3(b"roundwork/tick/1" + block_hash + slot.to_bytes(8, "little")).digest()
+
+
+def get_newest_tick(state: State, slot: int) -> tuple[bytes, int]:
+    """The tick of the last slot that is closed when the next block is one of `slot`, and that slot.
+
+    On a ledger whose first slot is not over yet this is the tick of slot 0.
+    """
+    last = max(slot - 1, 0)
+    mark = state.ticks.rows.get(u64(last))
+    if mark is not None:
+        return mark.digest, last
+    return compute_tick(state.head.block_hash, last), last
+
+
+def next_block(
+    state: State, time_ms: int, transactions: Sequence[bytes], producer: Key, evidence: bytes = b""
+) -> Block:
+    """The block that follows the state's head at that time; time never runs backwards."""
+    head = state.head
+    time_ms = max(time_ms, head.time_ms)
+    slot, _ = compute_slot(state.genesis, head, time_ms)
+    return Block(
+        LAW_VERSION, state.genesis_hash, head.height + 1, head.block_hash, time_ms, slot, producer, evidence,
+        tuple(transactions),
+    )  # fmt: skip
+
+
+def execute(
+    state: State,
+    block: Block,
+    verified: Sequence[bool],
+    parsed: Sequence[Transaction | None] | None = None,
+) -> Outcome:
+    """Run a block: due steps, then transactions in order, then fees to the producer.
+
+    `verified[i]` says whether all signatures of transaction i verify; `parsed[i]` saves decoding it again.
+    Raises ValueError if the block does not follow from the state's head.
+    """
+    slot, began_ms = _check_follows(state, block)
+    block_hash = hash_block(block)
+    events: list[Event] = []
+
+    _roll_ticks(state, slot)
+    _work_due(state, slot, events)
+    receipts = []
+    for index, wire in enumerate(block.transactions):
+        transaction = parsed[index] if parsed is not None else None
+        receipts.append(_run(state, slot, transaction or _parse(wire), verified[index]))
+    credit(state, block.producer, sum(receipt.fee for receipt in receipts))
+
+    changes = state.take_changes()
+    state_hash = compute_state_hash(state.head.state_hash, changes)
+    state.head = Head(block.height, slot, began_ms, block.time_ms, block_hash, state_hash)
+    return Outcome(block_hash, state_hash, receipts, events, changes)
+
+
+def simulate(state: State, transaction: Transaction, slot: int, is_verified: bool = True) -> Receipt:
+    """What would become of a transaction in a block of `slot` right now. Changes nothing."""
+    mark = state.mark()
+    ticks = _add_ticks(state, slot)
+    receipt = _run(state, slot, transaction, is_verified)
+    for tick in ticks:
+        del state.tick_slots[tick]
+    state.rollback(mark)
+    return receipt
+
+
+# Transactions
+
+
+def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_verified: bool) -> Receipt:
+    try:
+        if isinstance(transaction, Undecodable):
+            raise transaction
+        check_signatures(is_verified)
+        check_tick(state, transaction, slot)
+        check_unspent(state, transaction)
+        check_payer(state, transaction)
+        check_fee(state, transaction)
+    except Void as void:
+        return Receipt(Kind.VOID, name=type(void).__name__, text=str(void))
+
+    keys = transaction.keys
+    pre = tuple([get_balance(state, key) for key in keys])
+    fee = compute_fee(state.genesis, transaction)
+    debit(state, keys[0], fee)
+    named = state.tick_slots[transaction.tick]
+    state.put(state.get_spent(named), transaction.signatures[0], Mark(slot))
+    mark = state.mark()
+    for at, instruction in enumerate(transaction.instructions):
+        try:
+            _run_instruction(state, slot, transaction, instruction)
+        except Rejected as error:
+            state.rollback(mark)
+            post = tuple([get_balance(state, key) for key in keys])
+            return Receipt(Kind.REJECTED, fee, at, error.code, type(error).__name__, str(error), pre, post)
+    post = tuple([get_balance(state, key) for key in keys])
+    return Receipt(Kind.OK, fee, pre=pre, post=post)
+
+
+def compute_fee(genesis: Genesis, transaction: Transaction) -> int:
+    """What a transaction costs, executed or rejected, in roe."""
+    return genesis.fee_per_signature * transaction.signers
+
+
+def _parse(wire: bytes) -> Transaction | Undecodable:
+    try:
+        return decode_transaction(wire)
+    except Undecodable as error:
+        return error
+
+
+def _run_instruction(state: State, slot: int, transaction: Transaction, instruction: RawInstruction) -> None:
+    program = transaction.keys[instruction.program]
+    check_program(program)
+    if program == TASK_PROGRAM:
+        asked = TASKS.decode(transaction.keys, transaction.signers, instruction.accounts, instruction.data)
+        _run_task(state, slot, asked, transaction.keys[0])
+    elif program == SYSTEM_PROGRAM:
+        keys = [transaction.keys[at] for at in instruction.accounts]
+        signed = [at < transaction.signers for at in instruction.accounts]
+        system.run(state, system.Call(keys, signed, instruction.data))
+
+
+def _run_task(state: State, slot: int, ask: instructions.Instruction, payer: Key) -> None:
+    match ask:
+        case instructions.SubmitTask():
+            review.submit(state, slot, ask)
+        case instructions.AuditSubmission():
+            review.audit(state, slot, ask)
+        case instructions.AuditDistribution():
+            distribution.audit_list(state, slot, ask)
+        case instructions.UploadDistributionList():
+            distribution.upload(state, slot, ask)
+        case instructions.SubmitDistributionList():
+            distribution.submit_list(state, slot, ask)
+        case instructions.Payout():
+            payout.ask_payout(state, ask)
+        case instructions.Stake():
+            tasks.stake(state, ask)
+        case instructions.Withdraw():
+            tasks.withdraw(state, slot, ask)
+        case instructions.Claim():
+            tasks.claim(state, ask)
+        case instructions.FundTask():
+            tasks.fund(state, ask, payer)
+        case instructions.CreateTask():
+            tasks.create(state, slot, ask)
+        case instructions.SetActive():
+            tasks.set_active(state, slot, ask)
+        case instructions.CloseTask():
+            tasks.close(state, ask)
+        case instructions.UpdateTask():
+            tasks.update(state, slot, ask)
+        case instructions.Whitelist():
+            tasks.allow(state, ask)
+        case (
+            instructions.Commit()
+            | instructions.Reveal()
+            | instructions.Accuse()
+            | instructions.ReportUnavailable()
+            | instructions.RegisterCanary()
+            | instructions.OpenCanary()
+        ):
+            review.refuse_sealed(state, ask.task)
+        case _:
+            assert_never(ask)
+
+
+# Checks
+
+
+@rule("3.1")
+def check_signatures(is_verified: bool) -> None:
+    """Every signature verifies."""
+    if not is_verified:
+        raise SignatureFailure("a signature does not verify against its key and the message")
+
+
+@rule("3.2")
+def check_tick(state: State, transaction: Transaction, slot: int) -> None:
+    """A transaction names the tick of one of the last 300 slots."""
+    named = state.tick_slots.get(transaction.tick)
+    if named is None or not max(0, slot - TICKS) <= named < slot:
+        raise BlockhashNotFound(
+            f"Blockhash not found: {base58_of(transaction.tick)} is no tick of slots "
+            f"{max(0, slot - TICKS)} to {slot - 1}"
+        )
+
+
+@rule("3.3")
+def check_unspent(state: State, transaction: Transaction) -> None:
+    """A transaction runs once."""
+    spent = state.get_spent(state.tick_slots[transaction.tick]).rows.get(transaction.signatures[0])
+    if spent is not None:
+        raise AlreadyProcessed(f"This transaction has already been processed, in slot {spent.slot}")
+
+
+@rule("3.4")
+def check_payer(state: State, transaction: Transaction) -> None:
+    """The fee payer exists."""
+    if transaction.keys[0] not in state.accounts.rows:
+        raise AccountNotFound(
+            "Attempt to debit an account but found no record of a prior credit: "
+            f"{base58_of(transaction.keys[0])} pays the fee and does not exist"
+        )
+
+
+@rule("3.5")
+def check_fee(state: State, transaction: Transaction) -> None:
+    """The fee payer holds the fee."""
+    balance, fee = get_balance(state, transaction.keys[0]), compute_fee(state.genesis, transaction)
+    if balance < fee:
+        raise InsufficientFundsForFee(
+            f"{base58_of(transaction.keys[0])} holds {balance} roe; the fee is {fee}"
+        )
+
+
+@rule("3.6")
+def check_program(program: Key) -> None:
+    """An instruction names a program that this ledger has."""
+    if program not in PROGRAMS:
+        raise UnknownProgram(f"{base58_of(program)} is no program of this ledger")
+
+
+PROGRAMS = frozenset((SYSTEM_PROGRAM, TASK_PROGRAM, COMPUTE_BUDGET_PROGRAM))
+
+
+# Blocks
+
+
+def _check_follows(state: State, block: Block) -> tuple[int, int]:
+    head = state.head
+    slot, began_ms = compute_slot(state.genesis, head, block.time_ms)
+    expected = (
+        ("version", LAW_VERSION, block.version),
+        ("genesis_hash", state.genesis_hash, block.genesis_hash),
+        ("height", head.height + 1, block.height),
+        ("parent_hash", head.block_hash, block.parent_hash),
+        ("slot", slot, block.slot),
+    )
+    for name, right, given in expected:
+        if right != given:
+            raise ValueError(f"block {block.height} has {name} {given!r}; {right!r} follows from the head")
+    if block.time_ms < head.time_ms:
+        raise ValueError(
+            f"block {block.height} is dated {block.time_ms} ms, before its parent's {head.time_ms}"
+        )
+    return slot, began_ms
+
+
+def _roll_ticks(state: State, slot: int) -> None:
+    """Take in the ticks of slots that are closed now; forget those too old, with what was spent on them."""
+    _add_ticks(state, slot)
+    for old in range(max(0, state.head.slot - TICKS), max(0, slot - TICKS)):
+        mark = state.ticks.rows[u64(old)]
+        del state.tick_slots[mark.digest]
+        state.remove(state.ticks, u64(old))
+        state.drop(state.get_spent(old))
+
+
+def _add_ticks(state: State, slot: int) -> list[bytes]:
+    ticks = []
+    for closed in range(state.head.slot, slot):
+        tick = compute_tick(state.head.block_hash, closed)
+        state.put(state.ticks, u64(closed), Mark(closed, tick))
+        state.tick_slots[tick] = closed
+        ticks.append(tick)
+    return ticks
+
+
+def _work_due(state: State, slot: int, events: list[Event]) -> None:
+    while (step := state.pop_due(slot)) is not None:
+        key, kind, number = step[8:40], step[40:41], int.from_bytes(step[41:], "big")
+        if kind == review.STEP_BEACON:
+            review.fix_beacon(state, key, number)
+        elif kind == review.STEP_ATTEMPT:
+            payout.judge_attempt(state, key, number, events)
+        else:
+            assert kind == review.STEP_PRUNE
+            payout.prune(state, slot, step, key, number)
+    payout.work_queue(state, events)

@@ -1,0 +1,123 @@
+"""The first state, from a genesis file."""
+
+import msgspec
+from blake3 import blake3
+
+from ..errors import BadGenesis
+from .params import (
+    ASSOCIATED_TOKEN_PROGRAM,
+    COMPUTE_BUDGET_PROGRAM,
+    KPL_PROGRAM,
+    MEMO_PROGRAM,
+    NATIVE_LOADER,
+    SYSTEM_PROGRAM,
+    SYSVAR_CLOCK,
+    SYSVAR_OWNER,
+    SYSVAR_RENT,
+    TASK_PROGRAM,
+    TOKEN_PROGRAM,
+    WRAPPED_MINT,
+    Genesis,
+    Key,
+    key_of,
+)  # fmt: skip
+from .records import Account
+from .state import Head, State, compute_state_hash
+
+MONEY_MAX = 2**63 - 1
+"""All money together stays a signed 64-bit number, so that every sum of it does."""
+
+_FIXED: dict[Key, Account] = {
+    **{
+        program: Account(0, NATIVE_LOADER, is_executable=True)
+        for program in (
+            SYSTEM_PROGRAM, TASK_PROGRAM, KPL_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, MEMO_PROGRAM,
+            COMPUTE_BUDGET_PROGRAM,
+        )
+    },
+    SYSVAR_CLOCK: Account(0, SYSVAR_OWNER, space=40),
+    SYSVAR_RENT: Account(0, SYSVAR_OWNER, space=17),
+    WRAPPED_MINT: Account(0, TOKEN_PROGRAM, space=82, data=bytes(44) + b"\x09\x01"),
+}  # fmt: skip
+"""What clients expect on every ledger: programs, two sysvars (read from the head), the wrapped mint."""
+
+
+def decode_genesis(raw: bytes, source: str) -> Genesis:
+    """A genesis from its JSON. Raises BadGenesis, which names `source`, the field and the remedy."""
+    try:
+        genesis = msgspec.json.decode(raw, type=Genesis)
+    except msgspec.DecodeError as error:  # a ValidationError is one too, and names the field
+        raise BadGenesis(f"{source}: {error}") from None
+    _check(genesis, source)
+    return genesis
+
+
+def encode_genesis(genesis: Genesis) -> bytes:
+    """A genesis as JSON for people."""
+    return msgspec.json.format(msgspec.json.encode(genesis), indent=2) + b"\n"
+
+
+def hash_genesis(genesis: Genesis) -> bytes:
+    """The name of a chain."""
+    return blake3(b"roundwork/genesis/1" + msgspec.msgpack.encode(genesis)).digest()
+
+
+def found(genesis: Genesis) -> State:
+    """The state before the first block: height 0, slot 0. Raises BadGenesis."""
+    _check(genesis, "genesis")
+    genesis_hash = hash_genesis(genesis)
+    state = State(
+        genesis, genesis_hash, Head(0, 0, genesis.time_ms, genesis.time_ms, genesis_hash, genesis_hash)
+    )
+    for key, account in _FIXED.items():
+        state.put(state.accounts, key, account)
+    for grant in genesis.accounts:
+        state.put(state.accounts, key_of(grant.address), Account(grant.balance))
+    state_hash = compute_state_hash(genesis_hash, state.take_changes())
+    state.head = msgspec.structs.replace(state.head, state_hash=state_hash)
+    return state
+
+
+def _check(genesis: Genesis, source: str) -> None:
+    bounds = (
+        ("time_ms", genesis.time_ms, 0, 2**53),
+        ("decimals", genesis.decimals, 0, 18),
+        ("slot_ms", genesis.slot_ms, 10, 60_000),
+        ("gap_slots_max", genesis.gap_slots_max, 1, 100),
+        ("fee_per_signature", genesis.fee_per_signature, 0, 10**12),
+        ("settle_records_max", genesis.settle_records_max, 1, 10**9),
+        ("list_chunks_max", genesis.list_chunks_max, 1, 65_536),
+        ("lattice_blocks", genesis.lattice_blocks, 0, 0),
+        ("the sum of balances", sum(grant.balance for grant in genesis.accounts), 0, MONEY_MAX),
+    )
+    for name, value, least, most in bounds:
+        if not least <= value <= most:
+            raise BadGenesis(f"{source}: {name} is {value}; {least} to {most} are allowed")
+    seen = set()
+    for place, text in _addresses(genesis):
+        key = _read_address(text, place, source)
+        if place.startswith("accounts"):
+            if key in seen or key in _FIXED:
+                raise BadGenesis(f"{source}: {place} {text} is taken; every account stands once")
+            seen.add(key)
+    for number, grant in enumerate(genesis.accounts):
+        if grant.balance <= 0:
+            raise BadGenesis(f"{source}: accounts[{number}].balance is {grant.balance}; give at least 1 roe")
+    if genesis.faucet is not None and genesis.kind != "development":
+        raise BadGenesis(f"{source}: faucet is for kind development only; this is a {genesis.kind} ledger")
+
+
+def _addresses(genesis: Genesis) -> list[tuple[str, str]]:
+    places = [("producer", genesis.producer), ("treasury", genesis.treasury)]
+    if genesis.faucet is not None:
+        places.append(("faucet", genesis.faucet))
+    if genesis.allowlister is not None:
+        places.append(("allowlister", genesis.allowlister))
+    return places + [(f"accounts[{n}].address", grant.address) for n, grant in enumerate(genesis.accounts)]
+
+
+def _read_address(text: str, place: str, source: str) -> Key:
+    try:
+        return key_of(text)
+    except ValueError as error:
+        raise BadGenesis(f"{source}: {place} is {text!r}, no base58 address of 32 bytes ({error})") from None

@@ -1,0 +1,230 @@
+"""The system program: accounts are made, assigned, sized; money moves. Formats and numbers are Solana's."""
+
+import struct
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from ..errors import (
+    AccountInUse,
+    BadInstruction,
+    BadSpace,
+    BalanceTooLow,
+    MissingSigner,
+    SeedMismatch,
+    SeedTooLong,
+    WrongOwner,
+)  # fmt: skip
+from .money import credit, debit, get_balance
+from .params import SYSTEM_PROGRAM, Key, base58_of
+from .records import Account
+from .rules import rule
+from .state import State
+
+SPACE_MAX = 50_000_000
+"""Bytes an account may have; the published limit of a task's space."""
+
+
+class Call(NamedTuple):
+    """An instruction with its accounts resolved; the first ones of `signed` say who signed."""
+
+    keys: Sequence[Key]
+    signed: Sequence[bool]
+    data: bytes
+
+
+def run(state: State, call: Call) -> None:
+    """Carry out one system instruction.
+
+    Raises BadInstruction, MissingSigner, WrongOwner, AccountInUse, BalanceTooLow, BadSpace, SeedTooLong,
+    SeedMismatch. Source: docs/PROTOCOL.md 3.3.
+    """
+    number = int.from_bytes(call.data[:4], "little") if len(call.data) >= 4 else -1
+    handler = _HANDLERS.get(number)
+    if handler is None:
+        raise BadInstruction(f"the system program has no instruction {number}; it has {sorted(_HANDLERS)}")
+    form, accounts, act = handler
+    fields = _read(call.data, form)
+    if len(call.keys) < accounts:
+        raise BadInstruction(
+            f"system instruction {number} names {len(call.keys)} accounts; it needs {accounts}"
+        )
+    act(state, call, *fields)
+
+
+@rule("3.3.1")
+def check_signed(call: Call, at: int) -> None:
+    """Who pays, is created, assigned or sized signs."""
+    if not call.signed[at]:
+        raise MissingSigner(f"{base58_of(call.keys[at])} did not sign")
+
+
+@rule("3.3.2")
+def check_spendable(state: State, key: Key) -> None:
+    """Only an account of the system program without data pays."""
+    account = state.accounts.rows.get(key)
+    if account is not None and (account.owner != SYSTEM_PROGRAM or account.space):
+        raise WrongOwner(
+            f"{base58_of(key)} belongs to {base58_of(account.owner)} with {account.space} bytes of data; "
+            "only a plain system account pays"
+        )
+
+
+@rule("3.3.3")
+def check_balance(state: State, key: Key, amount: int) -> None:
+    """Nobody pays more than it has."""
+    balance = get_balance(state, key)
+    if balance < amount:
+        raise BalanceTooLow(f"{base58_of(key)} holds {balance} roe; {amount} are to move")
+
+
+@rule("3.3.4")
+def check_vacant(state: State, key: Key) -> None:
+    """An account is created where there is none."""
+    if key in state.accounts.rows:
+        raise AccountInUse(f"{base58_of(key)} exists already")
+
+
+@rule("3.3.5")
+def check_space(space: int) -> None:
+    """An account's data has a limit."""
+    if space > SPACE_MAX:
+        raise BadSpace(f"{space} bytes are asked for; {SPACE_MAX} are allowed")
+
+
+@rule("3.3.6")
+def check_blank(state: State, key: Key) -> None:
+    """Only an account of the system program without data is assigned or sized."""
+    account = state.accounts.rows.get(key)
+    if account is not None and (account.owner != SYSTEM_PROGRAM or account.space):
+        raise AccountInUse(f"{base58_of(key)} has an owner or data already")
+
+
+@rule("3.3.7")
+def check_seed_size(seed: bytes) -> None:
+    """A seed has at most 32 bytes."""
+    if len(seed) > 32:
+        raise SeedTooLong(f"the seed has {len(seed)} bytes; 32 are allowed")
+
+
+@rule("3.3.8")
+def check_derived(key: Key, base: Key, seed: bytes, owner: Key) -> None:
+    """An address made with a seed follows from base, seed and owner."""
+    derived = sha256(base + seed + owner).digest()
+    if derived != key:
+        raise SeedMismatch(f"{base58_of(key)} was named; base, seed and owner give {base58_of(derived)}")
+
+
+def _create(state: State, call: Call, amount: int, space: int, owner: Key) -> None:
+    check_signed(call, 1)
+    _found(state, call, 0, amount, space, owner)
+
+
+def _create_with_seed(
+    state: State, call: Call, base: Key, seed: bytes, amount: int, space: int, owner: Key
+) -> None:
+    _check_seed(call, base, seed, owner, call.keys[1])
+    _found(state, call, 0, amount, space, owner)
+
+
+def _found(state: State, call: Call, payer: int, amount: int, space: int, owner: Key) -> None:
+    source, target = call.keys[payer], call.keys[1]
+    check_signed(call, payer)
+    check_vacant(state, target)
+    check_space(space)
+    check_spendable(state, source)
+    check_balance(state, source, amount)
+
+    debit(state, source, amount)
+    state.put(state.accounts, target, Account(amount, owner, space))
+
+
+def _assign(state: State, call: Call, owner: Key) -> None:
+    check_signed(call, 0)
+    _set(state, call.keys[0], 0, owner)
+
+
+def _assign_with_seed(state: State, call: Call, base: Key, seed: bytes, owner: Key) -> None:
+    _check_seed(call, base, seed, owner, call.keys[0])
+    _set(state, call.keys[0], 0, owner)
+
+
+def _allocate(state: State, call: Call, space: int) -> None:
+    check_signed(call, 0)
+    _set(state, call.keys[0], space, SYSTEM_PROGRAM)
+
+
+def _allocate_with_seed(state: State, call: Call, base: Key, seed: bytes, space: int, owner: Key) -> None:
+    _check_seed(call, base, seed, owner, call.keys[0])
+    _set(state, call.keys[0], space, owner)
+
+
+def _set(state: State, key: Key, space: int, owner: Key) -> None:
+    check_blank(state, key)
+    check_space(space)
+
+    if space or owner != SYSTEM_PROGRAM:
+        state.put(state.accounts, key, Account(get_balance(state, key), owner, space))
+
+
+def _transfer(state: State, call: Call, amount: int) -> None:
+    check_signed(call, 0)
+    _move(state, call.keys[0], call.keys[1], amount)
+
+
+def _transfer_with_seed(state: State, call: Call, amount: int, seed: bytes, owner: Key) -> None:
+    source, base, target = call.keys[:3]
+    check_signed(call, 1)
+    check_seed_size(seed)
+    check_derived(source, base, seed, owner)
+    _move(state, source, target, amount)
+
+
+def _move(state: State, source: Key, target: Key, amount: int) -> None:
+    check_spendable(state, source)
+    check_balance(state, source, amount)
+
+    debit(state, source, amount)
+    credit(state, target, amount)
+
+
+def _check_seed(call: Call, base: Key, seed: bytes, owner: Key, key: Key) -> None:
+    check_seed_size(seed)
+    check_derived(key, base, seed, owner)
+    if base in call.keys:
+        check_signed(call, call.keys.index(base))
+    else:
+        raise BadInstruction(f"the base {base58_of(base)} is not among the accounts")
+
+
+def _read(data: bytes, form: str) -> list[int | bytes]:
+    """The fields behind the number: Q a u64, K a key, S a text with its u64 length."""
+    fields: list[int | bytes] = []
+    at = 4
+    try:
+        for letter in form:
+            if letter == "S":
+                (size,) = struct.unpack_from("<Q", data, at)
+                at += 8
+                if size > len(data):
+                    raise BadInstruction(f"a seed of {size} bytes does not fit into {len(data)}")
+                fields.append(data[at : at + size])
+                at += size
+            else:
+                fields += struct.unpack_from("<Q" if letter == "Q" else "<32s", data, at)
+                at += 8 if letter == "Q" else 32
+    except struct.error:
+        raise BadInstruction(f"the system instruction ends too early, after {len(data)} bytes") from None
+    return fields
+
+
+_HANDLERS: dict[int, tuple[str, int, Callable[..., None]]] = {
+    0: ("QQK", 2, _create),
+    1: ("K", 1, _assign),
+    2: ("Q", 2, _transfer),
+    3: ("KSQQK", 2, _create_with_seed),
+    8: ("Q", 1, _allocate),
+    9: ("KSQK", 1, _allocate_with_seed),
+    10: ("KSK", 1, _assign_with_seed),
+    11: ("QSK", 3, _transfer_with_seed),
+}

@@ -1,0 +1,184 @@
+"""A ledger in memory for tests of the law: real keys, real wire bytes, real blocks."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import msgspec
+from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.system_program import CreateAccountParams, create_account
+from solders.transaction import Transaction
+
+from roundwork.protocol import instructions
+from roundwork.protocol.execute import Outcome, Receipt, execute, get_newest_tick, next_block
+from roundwork.protocol.genesis import found
+from roundwork.protocol.instructions import TASKS
+from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant
+from roundwork.protocol.state import State, u64
+from roundwork.protocol.transaction import decode_transaction, is_signed
+from roundwork.protocol.views import compute_supply
+
+START = 10**15
+SLOT_MS = 400
+
+
+def keypair_of(name: str) -> Keypair:
+    return Keypair.from_seed(sha256(name.encode()).digest())
+
+
+def make_genesis(keys: Sequence[Keypair], **changes: object) -> Genesis:
+    fields = {
+        "time_ms": 1_700_000_000_000,
+        "fee_per_signature": 0,
+        "producer": str(keypair_of("producer").pubkey()),
+        "treasury": str(keypair_of("treasury").pubkey()),
+        "accounts": tuple(Grant(str(key.pubkey()), START) for key in keys),
+    }
+    return Genesis(**{**fields, **changes})
+
+
+class World:
+    """A state and the keys of those who live in it, by name."""
+
+    def __init__(self, names: Sequence[str] = ("manager", "n00", "n01", "n02"), **changes: object) -> None:
+        keypairs = sorted(
+            (keypair_of(name) for name in names if name != "manager"), key=lambda k: bytes(k.pubkey())
+        )
+        others = [name for name in names if name != "manager"]
+        self.keys: dict[str, Keypair] = dict(zip(sorted(others), keypairs, strict=True))
+        self.keys["manager"] = keypair_of("manager")
+        self.keys["task"] = keypair_of("task")
+        self.keys["pot"] = keypair_of("pot")
+        granted = [self.keys[name] for name in names]
+        self.state: State = found(make_genesis(granted, **changes))
+        self.supply = compute_supply(self.state)
+        self.nonce = 0
+
+    def key(self, name: str) -> bytes:
+        return bytes(self.keys.setdefault(name, keypair_of(name)).pubkey())
+
+    @property
+    def task(self) -> bytes:
+        return self.key("task")
+
+    def tick(self) -> bytes:
+        """A tick that a transaction in the next block may name, in this slot or a later one."""
+        return get_newest_tick(self.state, self.state.head.slot)[0]
+
+    def wire(self, signers: Sequence[str], *asked: Instruction, tick: bytes | None = None) -> bytes:
+        keypairs = [self.keys.setdefault(name, keypair_of(name)) for name in signers]
+        self.nonce += 1  # in a field that changes nothing, so that equal asks are different transactions
+        marked = [*asked, Instruction(COMPUTE_BUDGET, b"\x03" + u64(self.nonce), [])]
+        message = Message.new_with_blockhash(marked, keypairs[0].pubkey(), Hash(tick or self.tick()))
+        needed = message.account_keys[: message.header.num_required_signatures]
+        by_key = {pair.pubkey(): pair for pair in keypairs}
+        return bytes(Transaction([by_key[key] for key in needed], message, message.recent_blockhash))
+
+    def block(self, *wires: bytes, slots: int = 1, time_ms: int | None = None) -> Outcome:
+        """Run a block that lies `slots` later than the last one."""
+        head = self.state.head
+        time_ms = head.began_ms + slots * SLOT_MS if time_ms is None else time_ms
+        block = next_block(self.state, time_ms, wires, bytes(keypair_of("producer").pubkey()))
+        verified = []
+        for wire in wires:
+            try:
+                verified.append(is_signed(decode_transaction(wire)))
+            except Exception:
+                verified.append(False)
+        outcome = execute(self.state, block, verified)
+        assert self.supply == compute_supply(self.state)
+        return outcome
+
+    def wait(self, slot: int) -> None:
+        """Empty blocks, one a slot, until `slot` is that of the last one."""
+        while self.state.head.slot < slot:
+            self.block()
+
+    def run(self, signers: Sequence[str] | str, *asked: Instruction, slots: int = 1) -> Receipt:
+        names = [signers] if isinstance(signers, str) else list(signers)
+        return self.block(self.wire(names, *asked), slots=slots).receipts[0]
+
+    def do(self, signer: str, ask: instructions.Instruction, slots: int = 1) -> str:
+        """Run one task instruction in the next slot: "ok" or the name of the rejection."""
+        receipt = self.run(signer, task_instruction(ask), slots=slots)
+        return receipt.name or "ok"
+
+    def create_task(
+        self, name: str = "task", slots: int = 1, active: bool = True, **changes: object
+    ) -> Receipt:
+        """Create a task as clients do, in the next slot, and activate it."""
+        fields = {
+            "payer": self.key("manager"),
+            "task": self.key(name),
+            "pot": self.key("pot"),
+            "name": b"hello",
+            "description": b"says hello",
+            "audit_program": b"bafkreihello",
+            "executable_network": b"DEVELOPMENT",
+            "total_bounty": 1000,
+            "bounty_per_round": 100,
+            "round_time": 10,
+            "audit_window": 4,
+            "submission_window": 4,
+            "minimum_stake": 1000,
+            "metadata": b"",
+            "locals": b"",
+            "allowed_failed_distributions": 2,
+        }
+        create = instructions.CreateTask(**{**fields, **changes})
+        asked = [self.create_account("manager", name, 0, 1_000_000), task_instruction(create)]
+        if active:
+            asked.append(task_instruction(instructions.SetActive(self.key(name), self.key("manager"), 1)))
+        return self.run(("manager", name), *asked, slots=slots)
+
+    def create_account(self, payer: str, name: str, balance: int, space: int) -> Instruction:
+        return create_account(
+            CreateAccountParams(
+                from_pubkey=Pubkey(self.key(payer)),
+                to_pubkey=Pubkey(self.key(name)),
+                lamports=balance,
+                space=space,
+                owner=Pubkey(TASK_PROGRAM),
+            )
+        )
+
+    def dump(self) -> dict[bytes, dict[bytes, bytes]]:
+        """Every record, for comparison."""
+        encode = msgspec.msgpack.encode
+        return {
+            name: {key: encode(record) for key, record in table.rows.items()}
+            for name, table in self.state.tables.items()
+            if table.rows
+        }
+
+
+COMPUTE_BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
+
+
+def task_instruction(ask: instructions.Instruction) -> Instruction:
+    accounts, data = TASKS.encode(ask)
+    metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
+    return Instruction(Pubkey(TASK_PROGRAM), data, metas)
+
+
+def upload_list(world: World, signer: str, number: int, text: bytes) -> list[Instruction]:
+    """The instructions that upload a list and hand it in."""
+    key = world.key(signer)
+    size = instructions.CHUNK_BYTES
+    chunks = [text[at : at + size] for at in range(0, len(text), size)] or [b""]
+    asked: list[instructions.Instruction] = [
+        instructions.UploadDistributionList(world.task, key, n, len(chunk), chunk, number)
+        for n, chunk in enumerate(chunks)
+    ]
+    asked.append(instructions.SubmitDistributionList(world.task, key, key, number))
+    return [task_instruction(one) for one in asked]
+
+
+def compact_submission(ask: instructions.SubmitTask) -> Instruction:
+    """A submission in the layout that ends with the value."""
+    padded = task_instruction(instructions.SubmitTask(ask.task, ask.node, b"x", ask.round))
+    data = b"\x01" + ask.round.to_bytes(8, "little") + ask.value
+    return Instruction(padded.program_id, data, padded.accounts)
