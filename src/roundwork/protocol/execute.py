@@ -208,7 +208,7 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
         return Receipt(Kind.VOID, name=type(void).__name__, text=str(void))
 
     keys = transaction.keys
-    pre = tuple([get_balance(state, key) for key in keys])
+    pre = _get_balances(state, keys)
     fee = compute_fee(state.genesis, transaction)
     debit(state, keys[0], fee)
     named = state.tick_slots[transaction.tick]
@@ -219,10 +219,15 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
             _run_instruction(state, slot, transaction, instruction)
         except Rejected as error:
             state.rollback(mark)
-            post = tuple([get_balance(state, key) for key in keys])
+            post = _get_balances(state, keys)
             return Receipt(Kind.REJECTED, fee, at, error.code, type(error).__name__, str(error), pre, post)
-    post = tuple([get_balance(state, key) for key in keys])
+    post = _get_balances(state, keys)
     return Receipt(Kind.OK, fee, pre=pre, post=post)
+
+
+def _get_balances(state: State, keys: Sequence[Key]) -> tuple[int, ...]:
+    rows = state.accounts.rows
+    return tuple([rows[key].balance if key in rows else 0 for key in keys])
 
 
 def compute_fee(genesis: Genesis, transaction: Transaction) -> int:

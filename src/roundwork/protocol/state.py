@@ -6,7 +6,7 @@ transaction is rolled back from it, and at the end of a block it says what has c
 
 import heapq
 from collections.abc import Iterable
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from blake3 import blake3
@@ -92,12 +92,8 @@ class TableChange(msgspec.Struct, frozen=True, array_like=True):
     rows: list[tuple[bytes, Record | None]]
 
 
-class _Undo(NamedTuple):
-    table: Table[Record]
-    key: bytes | None
-    """None: the whole table was dropped, and `before` is its rows."""
-    before: Record | dict[bytes, Record] | None
-
+_Undo = tuple[Table[Any], bytes | None, Any]
+"""Table, key and the record before; without a key the whole table was dropped, and `before` is its rows."""
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -119,7 +115,7 @@ class State:
         self.genesis = genesis
         self.genesis_hash = genesis_hash
         self.head = head
-        self.tables: dict[bytes, Table[Record]] = {}
+        self.tables: dict[bytes, Table[Any]] = {}
         self._fresh: list[bytes] = []
         self.accounts: Table[Account] = self.get_table(b"A")
         self.tasks: Table[Task] = self.get_table(b"T")
@@ -132,46 +128,57 @@ class State:
 
     # Tables
 
-    def get_table(self, name: bytes) -> Table[R]:  # the kind in the name fixes R
+    def get_table(self, name: bytes) -> Table[Any]:
         """The table of that name, made when first asked for. Do not keep it across blocks."""
         table = self.tables.get(name)
         if table is None:
             table = self.tables[name] = Table(name)
             self._fresh.append(name)
-        return cast(Table[R], table)
+        return table
 
     def get_stakes(self, task: Key) -> Table[Stake]:
-        return self.get_table(b"K" + task)
+        name = b"K" + task
+        return self.tables.get(name) or self.get_table(name)
 
     def get_rounds(self, task: Key) -> Table[Round]:
-        return self.get_table(b"R" + task)
+        name = b"R" + task
+        return self.tables.get(name) or self.get_table(name)
 
     def get_chunks(self, task: Key) -> Table[Chunk]:
-        return self.get_table(b"C" + task)
+        name = b"C" + task
+        return self.tables.get(name) or self.get_table(name)
 
     def get_submissions(self, task: Key, number: int) -> Table[Submission]:
-        return self.get_table(b"S" + task + u64(number))
+        name = b"S" + task + number.to_bytes(8, "big")
+        return self.tables.get(name) or self.get_table(name)
 
     def get_audits(self, task: Key, number: int) -> Table[Audit]:
-        return self.get_table(b"U" + task + u64(number))
+        name = b"U" + task + number.to_bytes(8, "big")
+        return self.tables.get(name) or self.get_table(name)
 
     def get_votes(self, task: Key, number: int) -> Table[Vote]:
-        return self.get_table(b"V" + task + u64(number))
+        name = b"V" + task + number.to_bytes(8, "big")
+        return self.tables.get(name) or self.get_table(name)
 
     def get_voices(self, task: Key, number: int) -> Table[Mark]:
-        return self.get_table(b"N" + task + u64(number))
+        name = b"N" + task + number.to_bytes(8, "big")
+        return self.tables.get(name) or self.get_table(name)
 
     def get_lists(self, task: Key, number: int) -> Table[DistributionList]:
-        return self.get_table(b"L" + task + u64(number))
+        name = b"L" + task + number.to_bytes(8, "big")
+        return self.tables.get(name) or self.get_table(name)
 
     def get_list_audits(self, task: Key, number: int) -> Table[Audit]:
-        return self.get_table(b"M" + task + u64(number))
+        name = b"M" + task + number.to_bytes(8, "big")
+        return self.tables.get(name) or self.get_table(name)
 
     def get_list_votes(self, task: Key, number: int) -> Table[Vote]:
-        return self.get_table(b"W" + task + u64(number))
+        name = b"W" + task + number.to_bytes(8, "big")
+        return self.tables.get(name) or self.get_table(name)
 
     def get_payments(self, task: Key, number: int) -> Table[Payment]:
-        return self.get_table(b"P" + task + u64(number))
+        name = b"P" + task + number.to_bytes(8, "big")
+        return self.tables.get(name) or self.get_table(name)
 
     def get_spent(self, slot: int) -> Table[Mark]:
         return self.get_table(b"X" + u64(slot))
@@ -181,17 +188,17 @@ class State:
     def put(self, table: Table[R], key: bytes, record: R) -> None:
         """Put a record under a key, in the place of what was there."""
         rows = table.rows
-        self._log.append(_Undo(table, key, rows.get(key)))  # type: ignore[arg-type]
+        self._log.append((table, key, rows.get(key)))
         rows[key] = record
 
     def remove(self, table: Table[R], key: bytes) -> None:
         """Take the record away that is under a key."""
-        self._log.append(_Undo(table, key, table.rows.pop(key)))  # type: ignore[arg-type]
+        self._log.append((table, key, table.rows.pop(key)))
 
     def drop(self, table: Table[R]) -> None:
         """Empty a table at once."""
         if table.rows:
-            self._log.append(_Undo(table, None, table.rows))  # type: ignore[arg-type]
+            self._log.append((table, None, table.rows))
             table.rows = {}
 
     def mark(self) -> int:
@@ -204,11 +211,11 @@ class State:
         while len(log) > mark:
             table, key, before = log.pop()
             if key is None:
-                table.rows = cast(dict[bytes, Record], before)
+                table.rows = before
             elif before is None:
                 del table.rows[key]
             else:
-                table.rows[key] = cast(Record, before)
+                table.rows[key] = before
 
     def take_changes(self) -> list[TableChange]:
         """What changed since this was last asked, in canonical order. Forgets how to roll it back."""

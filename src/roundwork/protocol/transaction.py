@@ -3,8 +3,6 @@
 The format is Solana's: legacy, and version 0. Source: docs/PROTOCOL.md 3.
 """
 
-from typing import NamedTuple
-
 import msgspec
 from solders.pubkey import Pubkey
 from solders.signature import Signature
@@ -15,7 +13,7 @@ from .params import Key
 WIRE_BYTES_MAX = 1232
 
 
-class Instruction(NamedTuple):
+class Instruction(msgspec.Struct, frozen=True, gc=False):
     """An instruction as it lies in a message: indices into the message's accounts, and bytes."""
 
     program: int
@@ -23,7 +21,7 @@ class Instruction(NamedTuple):
     data: bytes
 
 
-class Lookup(NamedTuple):
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """Accounts that a version 0 message takes from an address lookup table."""
 
     table: Key
@@ -62,7 +60,7 @@ def decode_transaction(wire: bytes) -> Transaction:
 
 def _decode(wire: bytes) -> Transaction:
     count, at = _read_length(wire, 0)
-    signatures = tuple(wire[at + 64 * i : at + 64 * (i + 1)] for i in range(count))
+    signatures = tuple([wire[i : i + 64] for i in range(at, at + 64 * count, 64)])
     at += 64 * count
     message = wire[at:]
 
@@ -73,7 +71,7 @@ def _decode(wire: bytes) -> Transaction:
             raise Undecodable(f"message version {version} at byte {start}; legacy and 0 are known")
     signers, readonly_signed, readonly_unsigned = wire[at], wire[at + 1], wire[at + 2]
     count, at = _read_length(wire, at + 3)
-    keys = tuple(wire[at + 32 * i : at + 32 * (i + 1)] for i in range(count))
+    keys = tuple([wire[i : i + 32] for i in range(at, at + 32 * count, 32)])
     at += 32 * count
     tick = wire[at : at + 32]
     at += 32
@@ -125,11 +123,13 @@ def _check_sane(
         raise Undecodable(f"the header counts {signers + readonly_unsigned} accounts of {len(keys)}")
     if len(set(keys)) != len(keys):
         raise Undecodable("an account is named twice")
-    total = len(keys) + sum(len(lookup.writable) + len(lookup.readonly) for lookup in lookups)
+    total = len(keys)
+    for lookup in lookups:
+        total += len(lookup.writable) + len(lookup.readonly)
     if total > 256:
         raise Undecodable(f"{total} accounts; 256 can be named")
-    for number, (program, accounts, _) in enumerate(instructions):
-        if not 0 < program < len(keys) or (accounts and max(accounts) >= total):
+    for number, one in enumerate(instructions):
+        if not 0 < one.program < len(keys) or (one.accounts and max(one.accounts) >= total):
             raise Undecodable(f"instruction {number} points outside of the accounts")
 
 

@@ -1,0 +1,35 @@
+"""REF: how many strict Ed25519 verifications one core does in a second, the measure of all others."""
+
+import os
+import platform
+import statistics
+import time
+
+from solders.keypair import Keypair
+
+
+def measure_ref(seconds: float = 1.0) -> float:
+    """Verifications a second (solders, strict, 200-byte messages), median of five slices."""
+    pair = Keypair()
+    message = bytes(200)
+    signature, key = pair.sign_message(message), pair.pubkey()
+    rates = []
+    for _ in range(5):
+        count, begin = 0, time.perf_counter()
+        while time.perf_counter() - begin < seconds / 5:
+            for _ in range(100):
+                assert signature.verify(key, message)
+            count += 100
+        rates.append(count / (time.perf_counter() - begin))
+    return statistics.median(rates)
+
+
+def print_machine(ref: float) -> None:
+    """One line on what this ran on, and REF."""
+    model = next(
+        (line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
+        "?",
+    )
+    load = os.getloadavg()[0]
+    print(f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}")
+    print(f"REF = {ref:,.0f} Ed25519 verifications/s on one core (solders)")
