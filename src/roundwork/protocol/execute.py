@@ -34,7 +34,7 @@ from .params import (
 from .payout import Event
 from .records import Mark
 from .rules import rule
-from .state import Head, State, TableChange, compute_state_hash, u64
+from .state import Head, State, Table, TableChange, compute_state_hash, u64
 from .transaction import Instruction as RawInstruction
 from .transaction import Transaction, decode_transaction
 
@@ -200,34 +200,33 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
         if isinstance(transaction, Undecodable):
             raise transaction
         check_signatures(is_verified)
-        check_tick(state, transaction, slot)
-        check_unspent(state, transaction)
-        check_payer(state, transaction)
-        check_fee(state, transaction)
+        check_tick(state, transaction.tick, slot)
+        spent = state.get_spent(state.tick_slots[transaction.tick])
+        check_unspent(spent, transaction.signatures[0])
+        payer = transaction.keys[0]
+        check_payer(state, payer)
+        fee = compute_fee(state.genesis, transaction)
+        check_fee(state, payer, fee)
     except Void as void:
         return Receipt(Kind.VOID, name=type(void).__name__, text=str(void))
 
-    keys = transaction.keys
-    pre = _get_balances(state, keys)
-    fee = compute_fee(state.genesis, transaction)
-    debit(state, keys[0], fee)
-    named = state.tick_slots[transaction.tick]
-    state.put(state.get_spent(named), transaction.signatures[0], Mark(slot))
+    pre = _get_balances(state, transaction.keys)
+    debit(state, payer, fee)
+    state.put(spent, transaction.signatures[0], Mark(slot))
     mark = state.mark()
     for at, instruction in enumerate(transaction.instructions):
         try:
             _run_instruction(state, slot, transaction, instruction)
         except Rejected as error:
             state.rollback(mark)
-            post = _get_balances(state, keys)
+            post = _get_balances(state, transaction.keys)
             return Receipt(Kind.REJECTED, fee, at, error.code, type(error).__name__, str(error), pre, post)
-    post = _get_balances(state, keys)
-    return Receipt(Kind.OK, fee, pre=pre, post=post)
+    return Receipt(Kind.OK, fee, -1, 0, "", "", pre, _get_balances(state, transaction.keys))
 
 
 def _get_balances(state: State, keys: Sequence[Key]) -> tuple[int, ...]:
     rows = state.accounts.rows
-    return tuple([rows[key].balance if key in rows else 0 for key in keys])
+    return tuple([account.balance if (account := rows.get(key)) else 0 for key in keys])
 
 
 def compute_fee(genesis: Genesis, transaction: Transaction) -> int:
@@ -310,42 +309,39 @@ def check_signatures(is_verified: bool) -> None:
 
 
 @rule("3.2")
-def check_tick(state: State, transaction: Transaction, slot: int) -> None:
+def check_tick(state: State, tick: bytes, slot: int) -> None:
     """A transaction names the tick of one of the last 300 slots."""
-    named = state.tick_slots.get(transaction.tick)
-    if named is None or not max(0, slot - TICKS) <= named < slot:
+    named = state.tick_slots.get(tick)
+    if named is None or not slot - TICKS <= named < slot:
         raise BlockhashNotFound(
-            f"Blockhash not found: {base58_of(transaction.tick)} is no tick of slots "
-            f"{max(0, slot - TICKS)} to {slot - 1}"
+            f"Blockhash not found: {base58_of(tick)} is no tick of slots {max(0, slot - TICKS)} to {slot - 1}"
         )
 
 
 @rule("3.3")
-def check_unspent(state: State, transaction: Transaction) -> None:
+def check_unspent(spent: Table[Mark], signature: bytes) -> None:
     """A transaction runs once."""
-    spent = state.get_spent(state.tick_slots[transaction.tick]).rows.get(transaction.signatures[0])
-    if spent is not None:
-        raise AlreadyProcessed(f"This transaction has already been processed, in slot {spent.slot}")
+    if signature in spent.rows:
+        slot = spent.rows[signature].slot
+        raise AlreadyProcessed(f"This transaction has already been processed, in slot {slot}")
 
 
 @rule("3.4")
-def check_payer(state: State, transaction: Transaction) -> None:
+def check_payer(state: State, payer: Key) -> None:
     """The fee payer exists."""
-    if transaction.keys[0] not in state.accounts.rows:
+    if payer not in state.accounts.rows:
         raise AccountNotFound(
             "Attempt to debit an account but found no record of a prior credit: "
-            f"{base58_of(transaction.keys[0])} pays the fee and does not exist"
+            f"{base58_of(payer)} pays the fee and does not exist"
         )
 
 
 @rule("3.5")
-def check_fee(state: State, transaction: Transaction) -> None:
+def check_fee(state: State, payer: Key, fee: int) -> None:
     """The fee payer holds the fee."""
-    balance, fee = get_balance(state, transaction.keys[0]), compute_fee(state.genesis, transaction)
+    balance = get_balance(state, payer)
     if balance < fee:
-        raise InsufficientFundsForFee(
-            f"{base58_of(transaction.keys[0])} holds {balance} roe; the fee is {fee}"
-        )
+        raise InsufficientFundsForFee(f"{base58_of(payer)} holds {balance} roe; the fee is {fee}")
 
 
 @rule("3.6")
