@@ -13,6 +13,7 @@
     ├── RemoteError              another process answered with an error, or not at all
     ├── StoreCorrupt             what is on disk cannot be what we wrote
     ├── StoreFull                the disk refused a write
+    ├── EngineFailed             the consensus engine stopped, or sent what it never may
     └── PortInUse                somebody listens there already
 
 A rejection is a value to the executor: it ends one transaction, never a block. Its `code` is the
@@ -361,6 +362,10 @@ class StoreCorrupt(RoundworkError):
 
 class StoreFull(RoundworkError):
     """The disk refused a write; nothing acknowledged is lost."""
+
+
+class EngineFailed(RoundworkError):
+    """The consensus engine stopped, or sent what it never may; the text says which."""
 
 
 class PortInUse(RoundworkError):
