@@ -1,0 +1,53 @@
+# Everything installs what it needs into .venv; nothing is asked, nothing outside the folder is touched.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench format compat cometbft programs coverage clean
+
+help: ## Show what make can do
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing roundwork and its tools into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+demo: $(STAMP) ## Start a ledger and nodes, run real rounds, show who was paid and who was slashed (ENGINE=comet for CometBFT)
+	@$(BIN)/python -m roundwork up examples/hello --engine $(or $(ENGINE),embedded)
+	@$(if $(filter comet,$(ENGINE)),,$(BIN)/python -m roundwork up examples/crawler --rounds 2)
+
+test: $(STAMP) ## Run all tests
+	@$(BIN)/python -m pytest -n 2
+
+check: $(STAMP) ## Format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+coverage: $(STAMP) ## Branch coverage of the law, which must be complete
+	@$(BIN)/python -m pytest tests/laws -n 2 --cov=roundwork.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
+
+bench: $(STAMP) ## Measure speed, each figure against REF in the same run
+	@cd bench && for one in law transfers startup; do ../$(BIN)/python $$one.py || exit 1; echo; done
+
+compat: $(STAMP) ## Install the stock clients that tests/compat drives, each in its own environment
+	@bash tests/compat/install.sh
+
+cometbft: ## Install CometBFT v0.39.4 into .tools/bin (needs Go)
+	@bash tests/engines/install-cometbft.sh
+
+programs: compat cometbft ## Install every other program that tests need (Debian: bubblewrap)
+	@command -v bwrap >/dev/null || { apt-get update -qq && apt-get install -y -qq bubblewrap; } >/dev/null
+
+clean: ## Remove what was installed and built
+	@rm -rf $(VENV) .tools .roundwork
