@@ -1,4 +1,4 @@
-"""Roundwork: real work in timed rounds, audited by peers, paid by a ledger. These names are what a task needs."""
+"""Real work in timed rounds, audited by peers, paid by a ledger. These names are what a task needs."""
 
 from .splits import equal_split, proportional_split
 from .task import (

@@ -1,4 +1,4 @@
-"""JSON values of a task in one SQLite file: saved by assignment, seen at once by every process of the task."""
+"""JSON values of a task in one SQLite file: saved by assignment, seen at once by all its processes."""
 
 from __future__ import annotations
 

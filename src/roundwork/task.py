@@ -13,10 +13,12 @@ from .splits import proportional_split
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator, MutableMapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from random import Random
     from typing import Any, TypeVar
+
+    from .saved import SavedFile, SavedValues
 
     AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
     Ask = Callable[[str, dict[str, Any]], Any]
@@ -243,8 +245,7 @@ class Context:
         params: dict[str, Any],
         secrets: dict[str, str],
         files: str,
-        state: MutableMapping[str, Any],
-        store: MutableMapping[str, Any],
+        saved: SavedFile,
         ask: Ask,
         submitter: str | None = None,
     ) -> None:
@@ -255,8 +256,8 @@ class Context:
         self.seed = seed
         self.params = params
         self.secrets = secrets
-        self.state = state
-        self.store = store
+        self.state = saved.of_round(round)
+        self.store = saved.across_rounds()
         self.http = Http(ask)
         self.peers = Peers(ask)
         self.storage = Storage(ask, round, submitter)
@@ -264,6 +265,7 @@ class Context:
         self.seconds_left = seconds_left
         self._ask = ask
         self._files = files
+        self._saved = saved
         self._random_seed = random_seed
         self._random: Random | None = None
 
@@ -282,6 +284,10 @@ class Context:
 
             self._random = Random(self._random_seed)
         return self._random
+
+    def state_of(self, round: int) -> SavedValues:
+        """`state` of another round that is still open: routes are asked about several."""
+        return self._saved.of_round(round)
 
     def sign(self, value: dict[str, Any] | list[Any]) -> str:
         """The value with this node's signature, as one text that `verify` opens."""
@@ -406,7 +412,9 @@ def _check_value(value: object, step: str) -> str | None:
     value = value.rstrip(" ")
     size = len(value.encode())
     if not 1 <= size <= VALUE_BYTES_MAX:
-        raise ValueError(f"{step} returned {size} bytes; a submission is 1 to {VALUE_BYTES_MAX} bytes of UTF-8")
+        raise ValueError(
+            f"{step} returned {size} bytes; a submission is 1 to {VALUE_BYTES_MAX} bytes of UTF-8"
+        )
     return value
 
 

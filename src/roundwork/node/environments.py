@@ -2,22 +2,165 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
+import hashlib
+import os
+import platform
+import py_compile
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from ..errors import BadTaskFile
+
+PACKAGE = Path(__file__).parent.parent
+SDK_FILES = (
+    "__init__.py",
+    "saved.py",
+    "splits.py",
+    "task.py",
+    "node/__init__.py",
+    "node/routes.py",
+    "node/worker.py",
+)
+"""All of roundwork that a task's process can see."""
+
+BOOTSTRAP = "import sys; sys.path.insert(0, {sdk!r}); from roundwork.node.worker import main; main()"
+INSTALL_SECONDS = 600
 
 
 class Environment(msgspec.Struct, frozen=True):
-    """An interpreter for tasks: its command, and the folders that it must be able to read."""
+    """An interpreter for tasks: the command that starts a worker, and the folders that it must read."""
 
     command: tuple[str, ...]
     readable: tuple[Path, ...]
 
 
-async def prepare_environment(directory: Path, lock: bytes | None, requires_python: str | None) -> Environment:
+async def prepare_environment(
+    directory: Path, lock: bytes | None = None, requires_python: str | None = None
+) -> Environment:
     """The environment for a requirements.lock, made under `directory` if it is not there yet.
 
     No lock: the bare standard library. Wheels only, every line pinned and hashed, so nothing of the
     packages runs at installation. Several nodes may share `directory`. Raises BadTaskFile.
     """
-    raise NotImplementedError
+    return await asyncio.to_thread(_prepare, directory, lock, requires_python)
+
+
+def compute_environment_id(lock: bytes, requires_python: str | None) -> str:
+    """What the environment's folder is called: the sha256 of both."""
+    return hashlib.sha256(lock + b"\0" + (requires_python or "").encode()).hexdigest()
+
+
+def _prepare(directory: Path, lock: bytes | None, requires_python: str | None) -> Environment:
+    _check_python(requires_python)
+    directory.mkdir(parents=True, exist_ok=True)
+    sdk = _prepare_sdk(directory)
+    python = os.path.realpath(sys.executable)
+    readable = [sdk, Path(python), *_find_interpreter()]
+    if lock is None:
+        # -S: not even the interpreter's own site-packages.
+        flags: tuple[str, ...] = ("-s", "-P", "-S")
+    else:
+        folder = directory / compute_environment_id(lock, requires_python)
+        with _locked(directory / "lock"):
+            if not (folder / "complete").exists():
+                _install(folder, lock)
+        python, flags = str(folder / "bin" / "python"), ("-s", "-P")
+        readable.append(folder)
+    return Environment((python, *flags, "-c", BOOTSTRAP.format(sdk=str(sdk))), tuple(readable))
+
+
+def _check_python(requires_python: str | None) -> None:
+    if requires_python is None:
+        return
+    try:
+        is_met = SpecifierSet(requires_python).contains(platform.python_version())
+    except InvalidSpecifier as error:
+        raise BadTaskFile(f"requires-python {requires_python!r} is no version specifier: {error}") from error
+    if not is_met:
+        raise BadTaskFile(
+            f"the task requires Python {requires_python}; this node runs {platform.python_version()}"
+        )
+
+
+def _find_interpreter() -> list[Path]:
+    """The standard library and the interpreter's shared library, and nothing else of its folder."""
+    library = sysconfig.get_config_var("LIBDIR")
+    shared = sysconfig.get_config_var("INSTSONAME") if sysconfig.get_config_var("Py_ENABLE_SHARED") else None
+    found = [Path(sysconfig.get_path("stdlib"))]
+    if library and shared:
+        found.append(Path(library) / shared)
+    return found
+
+
+def _prepare_sdk(directory: Path) -> Path:
+    """A folder with the few files of roundwork that a worker imports, compiled, named by their hash."""
+    contents = {name: (PACKAGE / name).read_bytes() for name in SDK_FILES}
+    digest = hashlib.sha256(repr(sorted(contents.items())).encode() + sys.version.encode()).hexdigest()[:16]
+    sdk = directory / f"sdk-{digest}"
+    if sdk.exists():
+        return sdk
+    building = directory / f".sdk-{digest}-{os.getpid()}"
+    for name, content in contents.items():
+        target = building / "roundwork" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        # Compiled here, because the worker cannot write there; unchecked, because the name is the hash.
+        py_compile.compile(
+            str(target),
+            dfile=str(sdk / "roundwork" / name),
+            doraise=True,
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+    try:
+        building.rename(sdk)
+    except OSError:
+        # Another node was faster; what it built is the same.
+        shutil.rmtree(building)
+    return sdk
+
+
+def _install(folder: Path, lock: bytes) -> None:
+    """Make the virtual environment. Raises BadTaskFile with pip's last words."""
+    shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, with_pip=True, symlinks=True)
+    requirements = folder / "requirements.lock"
+    requirements.write_bytes(lock)
+    command = [
+        *(
+            str(folder / "bin" / "python"),
+            "-I",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ),
+        *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(requirements)),
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise BadTaskFile(f"requirements.lock was not installed within {INSTALL_SECONDS} s") from error
+    if done.returncode:
+        words = done.stderr.strip().splitlines()[-3:]
+        raise BadTaskFile("requirements.lock cannot be installed: " + " | ".join(words))
+    (folder / "complete").touch()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

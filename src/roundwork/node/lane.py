@@ -1,33 +1,26 @@
-"""The parent's side of a task's sandboxed processes: calls with deadlines, services for what they ask, restarts."""
+"""One sandboxed process of a task, from outside: calls with deadlines, a new process after every failure."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from ..errors import TaskFailed
+from .channel import Services, WorkerProcess
+from .disk import DiskExceeded, check_disk, watch_disk
 from .environments import Environment
-from .sandbox import Limits, Sandbox
-
-Service = Callable[[dict[str, Any]], Awaitable[Any]]
-"""Answers one method that a task may ask the node for: params in, a JSON value out.
-
-Raises `ServiceError` for what the task is to be told.
-"""
-
-Services = Mapping[str, Service]
+from .sandbox import Child, Confinement, Limits, Sandbox
+from .spill import BadSpill, SpillFolder
 
 Kind = Literal["work", "review", "web"]
 
-
-class ServiceError(Exception):
-    """What a service tells the task: `kind` is "Unavailable" (nobody has it now) or "Refused" (not allowed)."""
-
-    def __init__(self, kind: Literal["Unavailable", "Refused"], text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
+WEB_CALLS_MAX = 64
 
 
 class TaskSetting(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,28 +30,21 @@ class TaskSetting(msgspec.Struct, frozen=True, kw_only=True):
     """Address of the task, base58."""
     node: str
     """Public key that the node stakes with, base58."""
-    folder: Path
-    """The unpacked package: task.py and what lies beside it; read-only to the task."""
+    program: Path
+    """The author's task.py; its folder is what the task can read."""
     home: Path
-    """The task's own directory: state, files, sockets; the only place it may write."""
+    """The task's own directory: state, files; the only place it may write. Made if it is not there."""
     environment: Environment
-    limits: Limits
-    params: dict[str, Any]
-    secrets: dict[str, str]
-    is_development: bool = False
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What an audit function said: "valid", "invalid" or "unavailable" (no vote), and why."""
-
-    kind: Literal["valid", "invalid", "unavailable"]
-    reason: str = ""
+    limits: Limits = Limits()
+    params: dict[str, Any] = {}
+    secrets: dict[str, str] = {}
 
 
 class Lane:
-    """One sandboxed process of one task: started when first called, killed past a deadline, started anew.
+    """One process of one task: started when first called, killed after any failure, then started anew.
 
-    Calls to one lane run one after another, except on the web lane.
+    Calls to one lane run one after another, except on the web lane. `log` gets the lines that the task
+    prints, secrets blacked out.
     """
 
     def __init__(
@@ -68,67 +54,134 @@ class Lane:
         sandbox: Sandbox,
         services: Services,
         log: Callable[[str], None],
-    ) -> None: ...
+    ) -> None:
+        self.starts = 0
+        """How often a process was started."""
+        self._kind = kind
+        self._setting = setting
+        self._sandbox = sandbox
+        self._services = services
+        self._log = log
+        self._busy = asyncio.Semaphore(WEB_CALLS_MAX if kind == "web" else 1)
+        self._starting = asyncio.Lock()
+        self._process: WorkerProcess | None = None
 
-    async def call(self, function: str, request: dict[str, Any], deadline_seconds: float) -> Any:
-        """Run one of the author's functions; its checked answer.
+    async def call(self, function: str, request: dict[str, Any], deadline_seconds: float, answer: Any) -> Any:
+        """Run one of the author's functions; its answer, decoded as the type `answer`.
 
-        Raises TaskFailed with the traceback if it raised, answered nonsense, broke the channel or was
-        still running after `deadline_seconds`; then, but for a mere exception, the process is killed and
-        the next call starts a new one.
+        Raises TaskFailed, with the traceback, if it raised, answered something else, broke the channel,
+        outgrew its disk or had not ended after `deadline_seconds`.
         """
+        try:
+            async with asyncio.timeout(deadline_seconds) as timer, self._busy, self._ended_by_failure():
+                raw = await self._call(function, request, timer)
+                if len(raw) > ANSWER_BYTES_MAX:
+                    raise TaskFailed(f"its answer has {len(raw)} bytes; {ANSWER_BYTES_MAX} are allowed")
+                return msgspec.json.decode(raw, type=answer)
+        except TimeoutError:
+            failure = f"was still running after {deadline_seconds:g} s"
+        except (TaskFailed, DiskExceeded, BadSpill, OSError) as error:
+            failure = f"failed: {error}"
+        except (msgspec.DecodeError, RecursionError) as error:
+            failure = f"answered nonsense: {error}"
+        raise TaskFailed(self._redact(f"{function} {failure}"))
 
-    async def close(self) -> None:
+    async def kill(self) -> None:
         """Kill the process, if there is one, and wait until it is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            await process.end()
 
+    @asynccontextmanager
+    async def _ended_by_failure(self) -> AsyncIterator[None]:
+        """Whatever goes wrong, the next call meets a new process.
 
-class Lanes:
-    """The processes of one task, and which function runs in which. What the node's runtime holds.
-
-    `secret` is the node's own (32 bytes, never handed to a task): it seeds `ctx.random`.
-    Every step takes `round` (of the work), `seed` (RoundView.seed / TaskView.seed, hex; the node's own
-    and each candidate's `ctx.seed` are derived from it here) and `deadline_seconds`.
-    """
-
-    def __init__(
-        self,
-        setting: TaskSetting,
-        sandbox: Sandbox,
-        services: Services,
-        secret: bytes,
-        log: Callable[[str], None],
-    ) -> None: ...
-
-    async def work(self, round: int, seed: str, deadline_seconds: float) -> None:
-        """Run `@task.work` for a round. Raises TaskFailed."""
-
-    async def submit(self, round: int, seed: str, deadline_seconds: float) -> str | None:
-        """Run `@task.submission`: the value to submit, trimmed, 1-512 bytes; None for nothing."""
-
-    async def lie(self, round: int, seed: str, deadline_seconds: float) -> str | None:
-        """Run `@task.lie` (default: the honest value with one character changed)."""
-
-    async def audit(
-        self, round: int, seed: str, node: str, value: str, stake: int, deadline_seconds: float
-    ) -> Verdict:
-        """Run `@task.audit` on the submission of `node`. Raises TaskFailed, which is never a vote."""
-
-    async def distribute(
-        self, round: int, bounty: int, submitters: list[dict[str, Any]], deadline_seconds: float
-    ) -> dict[str, int]:
-        """Run `@task.distribution`; a dict of submitter to roe, positive rewards, negative slashes.
-
-        `submitters`: dicts of public_key, value, votes, verdict, stake, audits_assigned, audits_done
-        (SubmissionView has the first five as node, value, votes, verdict, stake), by address.
+        But one slow web request among others is no reason to end those.
         """
+        answers = self._process.answers if self._process else 0
+        is_good = False
+        try:
+            yield
+            is_good = True
+        finally:
+            is_alive = self._process is not None and self._process.answers > answers
+            if not is_good and not (self._kind == "web" and is_alive):
+                await self.kill()
 
-    async def serve(
-        self, method: str, path: str, query: str, headers: list[tuple[str, str]], body: bytes
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Hand one web request to `@task.routes`; status, headers and body of its answer."""
+    async def _call(self, function: str, request: dict[str, Any], timer: asyncio.Timeout) -> msgspec.Raw:
+        home, disk_bytes = self._setting.home, self._setting.limits.disk_bytes
+        process = await self._get_process()
+        await check_disk(home, disk_bytes)
+        seconds = (timer.when() or 0.0) - asyncio.get_running_loop().time()
+        call = asyncio.create_task(process.call({**request, "call": function, "seconds": seconds}))
+        watch = asyncio.create_task(watch_disk(home, disk_bytes))
+        try:
+            await asyncio.wait((call, watch), return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+            raw = call.result()
+        finally:
+            call.cancel()
+            watch.cancel()
+        await check_disk(home, disk_bytes)
+        return raw
 
-    async def forget(self, before_round: int) -> None:
-        """Drop `ctx.state` of every round below `before_round`: those rounds are closed."""
+    async def _get_process(self) -> WorkerProcess:
+        async with self._starting:
+            if self._process is None or self._process.is_over:
+                child = await self._start_child()
+                spill = SpillFolder(self._setting.home / f"spill-{self._kind}")
+                self._process = WorkerProcess(child, spill, self._services, self._write_log)
+                await self._process.start(self._introduce())
+            return self._process
 
-    async def close(self) -> None:
-        """Kill all processes of the task."""
+    async def _start_child(self) -> Child:
+        setting = self._setting
+        setting.home.mkdir(parents=True, exist_ok=True)
+        confinement = Confinement(
+            readable=(*setting.environment.readable, setting.program.parent),
+            writable=setting.home,
+            limits=setting.limits,
+        )
+        self.starts += 1
+        start = asyncio.to_thread(self._sandbox.start, setting.environment.command, confinement)
+        starting = asyncio.ensure_future(start)
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped; what it starts must not live on without anybody to end it.
+            starting.add_done_callback(_end_unwanted)
+            raise
+
+    def _introduce(self) -> dict[str, Any]:
+        setting = self._setting
+        return {
+            "lane": self._kind,
+            "task": setting.task,
+            "node": setting.node,
+            "program": str(setting.program),
+            "home": str(setting.home),
+            "spill_folder": str(setting.home / f"spill-{self._kind}"),
+            "params": setting.params,
+            "secrets": setting.secrets,
+            "limits": msgspec.structs.asdict(setting.limits),
+        }
+
+    def _write_log(self, line: str) -> None:
+        self._log(self._redact(f"{self._kind}: {line}"))
+
+    def _redact(self, text: str) -> str:
+        for name, secret in self._setting.secrets.items():
+            if secret:
+                text = text.replace(secret, f"[{name}]")
+        return text
+
+
+def _end_unwanted(starting: asyncio.Future[Child]) -> None:
+    if starting.cancelled() or starting.exception() is not None:
+        return
+    child = starting.result()
+    child.kill()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        pipe.close()
+    child.wait()
