@@ -13,6 +13,7 @@
     ├── RemoteError              another process answered with an error, or not at all
     ├── StoreCorrupt             what is on disk cannot be what we wrote
     ├── StoreFull                the disk refused a write
+    ├── PoolFull                 too many transactions wait for a block
     ├── EngineFailed             the consensus engine stopped, or sent what it never may
     └── PortInUse                somebody listens there already
 
@@ -362,6 +363,10 @@ class StoreCorrupt(RoundworkError):
 
 class StoreFull(RoundworkError):
     """The disk refused a write; nothing acknowledged is lost."""
+
+
+class PoolFull(RoundworkError):
+    """Too many transactions wait for a block; nothing was taken, send again later."""
 
 
 class EngineFailed(RoundworkError):
