@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
-from .lane import Lanes
+from ..content import is_content_id
+from ..errors import TaskFailed
+from .lanes import WEB_BODY_BYTES_MAX, Lanes
 from .storage import BlobStore
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+HOP_BY_HOP = frozenset(
+    ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length")
+)
+"""Headers that belong to one connection and are not passed on."""
 
 
 def build_gateway(
@@ -21,6 +33,104 @@ def build_gateway(
     """The node's app, for uvicorn.
 
     `get_lanes()` are the running tasks by address; `get_nodes(task)` the nodes of a task, None if it is
-    unknown; `get_metrics()` numbers by Prometheus name.
+    unknown here; `get_metrics()` numbers by Prometheus name. A task's code is a stranger's: what it
+    answers is served as data, in a sandbox of its own, never with this node's name on it.
     """
-    raise NotImplementedError
+
+    async def show_status(request: Request) -> Response:
+        return JSONResponse({"status": "OK", "message": "Node is running"})
+
+    async def show_health(request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def show_metrics(request: Request) -> Response:
+        lines = [f"{name} {value:g}\n" for name, value in sorted(get_metrics().items())]
+        return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")
+
+    async def show_nodes(request: Request) -> Response:
+        nodes = get_nodes(request.path_params["task"])
+        if nodes is None:
+            return _refuse(404, f"task {request.path_params['task']} does not run here")
+        return JSONResponse(nodes)
+
+    async def show_blob(request: Request) -> Response:
+        content_id = request.path_params["content_id"]
+        if not is_content_id(content_id):
+            return _refuse(400, f"{content_id[:100]!r} is no content id: CIDv1, raw, sha2-256, base32")
+        data = await asyncio.to_thread(store.get, content_id)
+        if data is None:
+            return _refuse(404, f"{content_id} is not here")
+        headers = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'"{content_id}"'}
+        return Response(data, media_type="application/octet-stream", headers={**headers, **_AS_DATA})
+
+    async def serve_task(request: Request) -> Response:
+        task = request.path_params["task"]
+        lanes = get_lanes().get(task)
+        if lanes is None:
+            return _refuse(422, f"task {task} is not running")
+        path = "/" + request.path_params.get("path", "")
+        if path == "/id":
+            return JSONResponse({"taskId": task})
+        body = await _read_body(request)
+        if body is None:
+            return _refuse(413, f"a request to a task has at most {WEB_BODY_BYTES_MAX} bytes")
+        headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
+        try:
+            answer = await lanes.serve(request.method, path, request.url.query, headers, body)
+        except TaskFailed:
+            # The traceback is in the node's log; strangers are not shown it.
+            return _refuse(502, f"task {task} failed to answer")
+        return _pass_on(answer.status, answer.headers, answer.body)
+
+    return Starlette(
+        routes=[
+            Route("/", show_status),
+            Route("/health", show_health),
+            Route("/metrics", show_metrics),
+            Route("/nodes/{task}", show_nodes),
+            Route("/ipfs/{content_id}", show_blob),
+            Route("/task/{task}", serve_task, methods=METHODS),
+            Route("/task/{task}/{path:path}", serve_task, methods=METHODS),
+        ]
+    )
+
+
+_AS_DATA = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox allow-scripts allow-forms",
+}
+"""So that a page of one task is a stranger to every other page of this node."""
+
+
+async def _read_body(request: Request) -> bytes | None:
+    """The body; None if it is too large, without reading more of it."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > WEB_BODY_BYTES_MAX:
+            return None
+    return bytes(body)
+
+
+def _pass_on(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
+    try:
+        raw = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]
+    except UnicodeEncodeError:
+        return _refuse(502, "the task answered headers that are none")
+    is_whole = all(_is_header(name, value) for name, value in raw) and 200 <= status <= 599
+    if not is_whole:
+        return _refuse(502, "the task answered headers or a status that are none")
+    response = Response(body, status_code=status)
+    kept = [(name, value) for name, value in raw if name.decode() not in HOP_BY_HOP]
+    length = [(name, value) for name, value in response.raw_headers if name == b"content-length"]
+    marks = [(name.lower().encode(), value.encode()) for name, value in _AS_DATA.items()]
+    response.raw_headers = kept + length + marks
+    return response
+
+
+def _is_header(name: bytes, value: bytes) -> bool:
+    return bool(name) and not set(name) & set(b" \t\r\n:\0") and not set(value) & set(b"\r\n\0")
+
+
+def _refuse(status: int, message: str) -> Response:
+    return JSONResponse({"message": message}, status_code=status)
