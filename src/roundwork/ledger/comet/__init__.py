@@ -1,0 +1,1 @@
+"""The distributed engine: the same law and the same chain behind CometBFT's agreement."""

@@ -1,0 +1,138 @@
+"""The way from our RPC into CometBFT's pool, and the clock of a ledger whose blocks others make too."""
+
+import asyncio
+import base64
+from typing import NamedTuple
+
+import httpx2
+import msgspec
+
+from ...errors import PoolFull, RemoteError, RoundworkError
+from ...protocol.execute import Receipt, get_newest_tick
+from ...protocol.transaction import Transaction
+from .application import Application
+from .home import POOL_TRANSACTIONS_MAX, RPC_BATCH_MAX
+
+TIMEOUT_SECONDS = 10.0
+REQUESTS_MAX = 4
+"""Batches on their way to CometBFT at one time."""
+
+
+class _Delivery(NamedTuple):
+    wire: bytes
+    done: asyncio.Future[None]
+
+
+class _Error(msgspec.Struct):
+    message: str
+    data: str = ""
+
+
+class _Reply(msgspec.Struct):
+    id: int
+    error: _Error | None = None
+
+
+_decoder = msgspec.json.Decoder(list[_Reply] | _Reply)
+
+
+class CometEngine:
+    """What the RPC sees of the engine. Deliveries that come in together travel in one request.
+
+    CometBFT's `broadcast_tx_sync` answers when the application has checked the transaction, up to 20 ms
+    later, and one request holds up the next of its batch. The application is in this process, so the check
+    is made here first, and `broadcast_tx_async` says that CometBFT has taken the transaction into its hands.
+    Source: docs/decisions/0043.
+    """
+
+    def __init__(self, application: Application, address: str) -> None:
+        self._application = application
+        self._waiting: asyncio.Queue[_Delivery] = asyncio.Queue(POOL_TRANSACTIONS_MAX)
+        scheme, _, place = address.partition("://")
+        transport = httpx2.AsyncHTTPTransport(uds=place) if scheme == "unix" else None
+        base = "http://comet" if scheme == "unix" else f"http://{place}"
+        self._client = httpx2.AsyncClient(transport=transport, base_url=base, timeout=TIMEOUT_SECONDS)
+        self._senders = [asyncio.create_task(self._send()) for _ in range(REQUESTS_MAX)]
+
+    async def submit(self, wire: bytes, parsed: Transaction) -> Receipt | None:
+        """Deliver a transaction; None says that CometBFT has it. Its status follows when a block has it.
+
+        Raises Void if it would be void now, PoolFull, RemoteError if CometBFT does not answer.
+        """
+        application = self._application
+        [candidate] = await application.known.look_at([wire])
+        application.check(candidate)
+        delivery = _Delivery(wire, asyncio.get_running_loop().create_future())
+        try:
+            self._waiting.put_nowait(delivery)
+        except asyncio.QueueFull:
+            raise PoolFull(
+                f"{POOL_TRANSACTIONS_MAX} transactions wait for CometBFT; send again later"
+            ) from None
+        await delivery.done
+        return None
+
+    def get_slot(self) -> int:
+        """The slot of the next block at the earliest.
+
+        A block's time is that of the votes on the one before, so the next block is not dated now: the slot
+        of the last one is what a transaction sent now can count on.
+        """
+        return self._application.chain.state.head.slot
+
+    def get_newest_tick(self) -> tuple[bytes, int]:
+        """The tick that a transaction sent now names, and its slot."""
+        return get_newest_tick(self._application.chain.state, self.get_slot())
+
+    async def close(self) -> None:
+        """Stop delivering."""
+        for sender in self._senders:
+            sender.cancel()
+        await asyncio.gather(*self._senders, return_exceptions=True)
+        await self._client.aclose()
+
+    async def _send(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < RPC_BATCH_MAX and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            errors = await self._broadcast([delivery.wire for delivery in batch])
+            for delivery, error in zip(batch, errors, strict=True):
+                if delivery.done.cancelled():  # whoever sent it did not wait
+                    continue
+                if error is None:
+                    delivery.done.set_result(None)
+                else:
+                    delivery.done.set_exception(error)
+
+    async def _broadcast(self, wires: list[bytes]) -> list[RoundworkError | None]:
+        """Hand transactions to CometBFT; what it refuses each for, if it does."""
+        calls = [
+            {
+                "jsonrpc": "2.0",
+                "id": number,
+                "method": "broadcast_tx_async",
+                "params": {"tx": base64.b64encode(wire).decode()},
+            }
+            for number, wire in enumerate(wires)
+        ]
+        try:
+            response = await self._client.post("/", content=msgspec.json.encode(calls))
+            replies = _decoder.decode(response.content)
+        except (httpx2.HTTPError, msgspec.DecodeError) as error:
+            failure = RemoteError(f"CometBFT did not take the transaction: {error!r}")
+            return [failure for _ in wires]
+        errors: list[RoundworkError | None] = [None for _ in wires]
+        for reply in replies if isinstance(replies, list) else [replies]:
+            if reply.error is not None:
+                errors[reply.id] = _read_refusal(f"{reply.error.message}: {reply.error.data}")
+        return errors
+
+
+def _read_refusal(text: str) -> RoundworkError | None:
+    """What CometBFT's text means; the same transaction once more is no error, it has it already."""
+    if "already exists in cache" in text:
+        return None
+    if "is full" in text or "recheck" in text:
+        return PoolFull(f"CometBFT's pool takes nothing now ({text}); send again later")
+    return RemoteError(f"CometBFT refused the transaction: {text}")

@@ -1,0 +1,249 @@
+"""A CometBFT home beside our journal: keys, its genesis, its configuration.
+
+DIRECTORY/               our ledger directory: genesis.json, journal, checkpoint, history
+DIRECTORY/comet/         CometBFT's home, and the working directory of engine and application
+    config/              config.toml, genesis.json, node_key.json, priv_validator_key.json
+    data/                CometBFT's own stores and write-ahead log; never copy it between machines
+    app.sock rpc.sock    where the two meet
+"""
+
+import base64
+import hashlib
+import os
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from blake3 import blake3
+from solders.keypair import Keypair
+
+from ...errors import BadConfig, BadGenesis
+from ...protocol.genesis import hash_genesis
+from ...protocol.params import Genesis, Key, key_of
+
+APP_SOCKET = "app.sock"
+RPC_SOCKET = "rpc.sock"
+BLOCK_BYTES_MAX = 2**20
+POOL_TRANSACTIONS_MAX = 10_000
+CHAIN_ID_BYTES_MAX = 50
+RPC_BATCH_MAX = 256
+"""Transactions handed to CometBFT in one request; they stay below its 1 MB of body."""
+
+
+class AppState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the `app_state` of CometBFT's genesis holds: our genesis, and who earns a proposer's fees.
+
+    `producers` maps the address of a validator's key (hex, as CometBFT prints it) to an account.
+    """
+
+    ledger: Genesis
+    producers: dict[str, str]
+
+
+class Validator(msgspec.Struct, frozen=True):
+    """A validator of CometBFT's genesis, as far as we read it."""
+
+    address: str
+
+
+class CometGenesis(msgspec.Struct, frozen=True):
+    """CometBFT's genesis.json, as far as we read it."""
+
+    chain_id: str
+    validators: tuple[Validator, ...]
+    app_state: AppState
+
+
+class Home:
+    """A home that `init` has written. Raises BadGenesis, BadConfig."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = get_home(directory)
+        place = self.path / "config" / "genesis.json"
+        try:
+            raw = place.read_bytes()
+        except FileNotFoundError:
+            raise BadConfig(
+                f"{directory} has no CometBFT home ({place} is missing); "
+                f"run `roundwork ledger comet init --directory {directory}` first"
+            ) from None
+        self.genesis = decode_comet_genesis(raw, str(place))
+        self.genesis_hash = hash_genesis(self.genesis.app_state.ledger)
+        self.producers: dict[bytes, Key] = {
+            bytes.fromhex(address): key_of(account)
+            for address, account in self.genesis.app_state.producers.items()
+        }
+
+    def get_rpc_address(self) -> str:
+        """The address of CometBFT's own RPC, as config.toml has it: unix://… or tcp://… Raises BadConfig."""
+        place = self.path / "config" / "config.toml"
+        try:
+            laddr = tomllib.loads(place.read_text())["rpc"]["laddr"]
+        except (tomllib.TOMLDecodeError, KeyError, FileNotFoundError) as error:
+            raise BadConfig(f"{place}: [rpc] laddr cannot be read ({error}); restore it") from None
+        return str(laddr)
+
+
+def get_home(directory: Path) -> Path:
+    """Where the CometBFT home of a ledger directory is."""
+    return directory / "comet"
+
+
+def has_home(directory: Path) -> bool:
+    """Whether this ledger runs on CometBFT."""
+    return get_home(directory).exists()
+
+
+def write_home(directory: Path, genesis: Genesis, p2p: str, validator: Keypair) -> None:
+    """Write the home of a ledger with one validator. Raises BadConfig if there is one already."""
+    home = get_home(directory)
+    if home.exists():
+        raise BadConfig(f"{home} exists; a home is never written twice, because a validator must not forget")
+    building = directory / "comet.new"
+    for name in ("config", "data"):
+        (building / name).mkdir(parents=True, exist_ok=True)
+    config = building / "config"
+    (config / "genesis.json").write_bytes(_pretty(compose_genesis(genesis, [validator])))
+    (config / "config.toml").write_text(compose_config(genesis, p2p))
+    _write_secret(config / "priv_validator_key.json", _pretty(_compose_validator_key(validator)))
+    _write_secret(config / "node_key.json", _pretty({"priv_key": _compose_private(Keypair())}))
+    _write_secret(
+        building / "data" / "priv_validator_state.json", _pretty({"height": "0", "round": 0, "step": 0})
+    )
+    building.rename(home)
+
+
+def compose_genesis(genesis: Genesis, validators: list[Keypair]) -> dict[str, object]:
+    """CometBFT's genesis of a ledger; every validator's fees go to the ledger's producer."""
+    addresses = [compute_address(bytes(key.pubkey())).hex().upper() for key in validators]
+    state = AppState(genesis, dict.fromkeys(addresses, genesis.producer))
+    begins = datetime.fromtimestamp(genesis.time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return {
+        "genesis_time": f"{begins}.{genesis.time_ms % 1000:03}Z",
+        "chain_id": compute_chain_id(state),
+        "initial_height": "1",
+        "consensus_params": {
+            "block": {"max_bytes": str(BLOCK_BYTES_MAX), "max_gas": "-1"},
+            "evidence": {
+                "max_age_num_blocks": "100000",
+                "max_age_duration": str(48 * 3600 * 10**9),
+                "max_bytes": str(BLOCK_BYTES_MAX // 16),
+            },
+            "validator": {"pub_key_types": ["ed25519"]},
+            "version": {"app": "0"},
+            "abci": {"vote_extensions_enable_height": "0"},
+        },
+        "validators": [
+            {"address": address, "pub_key": _compose_public(key), "power": "10", "name": ""}
+            for address, key in zip(addresses, validators, strict=True)
+        ],
+        "app_hash": "",
+        "app_state": msgspec.to_builtins(state),
+    }
+
+
+def decode_comet_genesis(raw: bytes, source: str) -> CometGenesis:
+    """CometBFT's genesis.json, checked. Raises BadGenesis, which names `source` and the field."""
+    try:
+        genesis = msgspec.json.decode(raw, type=CometGenesis)
+        for address, account in genesis.app_state.producers.items():
+            bytes.fromhex(address)
+            key_of(account)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BadGenesis(f"{source}: {error}") from None
+    for validator in genesis.validators:
+        if validator.address not in genesis.app_state.producers:
+            raise BadGenesis(
+                f"{source}: app_state.producers names no account for validator {validator.address}"
+            )
+    if (expected := compute_chain_id(genesis.app_state)) != genesis.chain_id:
+        raise BadGenesis(f"{source}: chain_id is {genesis.chain_id}; app_state was founded as {expected}")
+    return genesis
+
+
+def compute_chain_id(state: AppState) -> str:
+    """The name under which validators find each other: two that differ in app_state never connect."""
+    digest = blake3(b"roundwork/comet/1" + hash_genesis(state.ledger) + _encode_producers(state)).digest()
+    return f"{state.ledger.chain[: CHAIN_ID_BYTES_MAX - 17]}-{digest[:8].hex()}"
+
+
+def compute_address(public_key: bytes) -> bytes:
+    """CometBFT's 20-byte address of an Ed25519 key."""
+    return hashlib.sha256(public_key).digest()[:20]
+
+
+def compose_config(genesis: Genesis, p2p: str) -> str:
+    """The text of config.toml. What it leaves out has CometBFT's own default."""
+    return f"""\
+# Written by `roundwork ledger comet init` for CometBFT 0.39 (and 0.38).
+# What is not here has CometBFT's own default. Paths of sockets are relative to this home.
+proxy_app = "unix://{APP_SOCKET}"
+abci = "socket"
+moniker = "roundwork"
+log_level = "error"
+
+[rpc]
+laddr = "unix://{RPC_SOCKET}"
+max_request_batch_size = {RPC_BATCH_MAX}
+
+[p2p]
+laddr = "{p2p}"
+flush_throttle_timeout = "10ms"
+
+[mempool]
+size = {POOL_TRANSACTIONS_MAX}
+cache_size = {2 * POOL_TRANSACTIONS_MAX}
+max_tx_bytes = 1232
+
+[consensus]
+# A slot is {genesis.slot_ms} ms: a block takes this, the two rounds of votes and its execution.
+timeout_commit = "{compute_timeout_commit_ms(genesis)}ms"
+# Blocks are made all the time: slots must pass for what falls due.
+create_empty_blocks = true
+create_empty_blocks_interval = "0s"
+peer_gossip_sleep_duration = "10ms"
+
+[storage]
+# Receipts are in our own journal and history.
+discard_abci_responses = true
+
+[tx_index]
+indexer = "null"
+"""
+
+
+def compute_timeout_commit_ms(genesis: Genesis) -> int:
+    """CometBFT's pause after a block, such that one is made about every slot."""
+    return max(genesis.slot_ms - 70, genesis.slot_ms // 2)
+
+
+def _encode_producers(state: AppState) -> bytes:
+    return msgspec.msgpack.encode(sorted(state.producers.items()))
+
+
+def _compose_public(key: Keypair) -> dict[str, str]:
+    return {"type": "tendermint/PubKeyEd25519", "value": _base64(bytes(key.pubkey()))}
+
+
+def _compose_private(key: Keypair) -> dict[str, str]:
+    return {"type": "tendermint/PrivKeyEd25519", "value": _base64(bytes(key))}
+
+
+def _compose_validator_key(key: Keypair) -> dict[str, object]:
+    address = compute_address(bytes(key.pubkey())).hex().upper()
+    return {"address": address, "pub_key": _compose_public(key), "priv_key": _compose_private(key)}
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def _pretty(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def _write_secret(path: Path, raw: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(raw)

@@ -1,0 +1,131 @@
+"""Which transactions a block is proposed with, and which proposals are refused."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from ...errors import EngineFailed, Undecodable, Void
+from ...protocol.execute import check_fee, check_payer, check_tick, check_unspent, compute_fee
+from ...protocol.money import get_balance
+from ...protocol.params import Key
+from ...protocol.state import State
+from ...protocol.transaction import Transaction, decode_transaction
+
+TRANSACTIONS_MAX = 5_000
+"""Transactions of one block; it is executed well within a slot."""
+
+KNOWN_MAX = 20_000
+"""Transactions whose signatures are remembered: those of two full pools."""
+
+Verify = Callable[[list[Transaction]], Awaitable[list[bool]]]
+"""Whether all signatures of each transaction verify; worked out off the main thread."""
+
+
+class Candidate(NamedTuple):
+    """Wire bytes, the transaction they are, and whether its signatures verify."""
+
+    wire: bytes
+    transaction: Transaction | None
+    """None if the bytes are no transaction."""
+    is_verified: bool
+    reason: str = ""
+    """Why the bytes are no transaction."""
+
+
+class Known:
+    """Remembers candidates, so that no signature is verified twice between delivery and block."""
+
+    def __init__(self, verify: Verify) -> None:
+        self._verify = verify
+        self._candidates: dict[bytes, Candidate] = {}
+
+    def find(self, wire: bytes) -> Candidate | None:
+        """The candidate of these bytes, if it is remembered."""
+        return self._candidates.get(wire)
+
+    def remember(self, candidate: Candidate) -> None:
+        """Keep a candidate; the oldest make room."""
+        self._candidates[candidate.wire] = candidate
+        if len(self._candidates) > KNOWN_MAX:
+            del self._candidates[next(iter(self._candidates))]
+
+    def forget(self, wires: Sequence[bytes]) -> None:
+        """Let go of what is in a block."""
+        for wire in wires:
+            self._candidates.pop(wire, None)
+
+    async def look_at(self, wires: Sequence[bytes]) -> list[Candidate]:
+        """Candidates of these bytes; signatures that nobody has looked at yet are verified in one batch."""
+        found = [self._candidates.get(wire) or _decode(wire) for wire in wires]
+        fresh = [at for at, candidate in enumerate(found) if candidate.wire not in self._candidates]
+        asked = [(at, found[at].transaction) for at in fresh]
+        verdicts = await self._verify([transaction for _, transaction in asked if transaction])
+        verdict = iter(verdicts)
+        for at, transaction in asked:
+            if transaction is not None:
+                found[at] = found[at]._replace(is_verified=next(verdict))
+            self.remember(found[at])
+        return found
+
+
+def check_admissible(state: State, slot: int, transaction: Transaction) -> None:
+    """Raises Void if the transaction would not run in a block of `slot` that came next."""
+    check_tick(state, transaction.tick, slot)
+    check_unspent(state.get_spent(state.tick_slots[transaction.tick]), transaction.signatures[0])
+    check_payer(state, transaction.keys[0])
+    check_fee(state, transaction.keys[0], compute_fee(state.genesis, transaction))
+
+
+def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: int) -> list[bytes]:
+    """The transactions of a proposal, in their order: those that will run, as far as there is room.
+
+    A payer may owe no more fees than it holds, so that a block is not filled by one who can pay for one.
+    """
+    chosen: list[bytes] = []
+    spent: set[bytes] = set()
+    fees: dict[Key, int] = {}
+    for wire, transaction, is_verified, _ in candidates:
+        if transaction is None or not is_verified or transaction.signatures[0] in spent:
+            continue
+        try:
+            check_admissible(state, slot, transaction)
+        except Void:
+            continue
+        payer = transaction.keys[0]
+        owed = fees.get(payer, 0) + compute_fee(state.genesis, transaction)
+        if owed > get_balance(state, payer):
+            continue
+        bytes_max -= compute_room(wire)
+        if bytes_max < 0 or len(chosen) == TRANSACTIONS_MAX:
+            break
+        fees[payer] = owed
+        spent.add(transaction.signatures[0])
+        chosen.append(wire)
+    return chosen
+
+
+def check_proposal(candidates: Sequence[Candidate]) -> None:
+    """Raises EngineFailed for what a correct proposer can never propose, whatever state it was in."""
+    if len(candidates) > TRANSACTIONS_MAX:
+        raise EngineFailed(f"{len(candidates)} transactions in a block; {TRANSACTIONS_MAX} are allowed")
+    spent: set[bytes] = set()
+    for number, (_, transaction, is_verified, reason) in enumerate(candidates):
+        if transaction is None:
+            raise EngineFailed(f"transaction {number} is undecodable: {reason}")
+        if not is_verified:
+            raise EngineFailed(f"transaction {number} has a signature that does not verify")
+        if transaction.signatures[0] in spent:
+            raise EngineFailed(f"transaction {number} stands twice in the block")
+        spent.add(transaction.signatures[0])
+
+
+def compute_room(wire: bytes) -> int:
+    """The bytes a transaction takes of a block: a protobuf field of its length."""
+    size = len(wire)
+    return 1 + max(1, (size.bit_length() + 6) // 7) + size
+
+
+def _decode(wire: bytes) -> Candidate:
+    try:
+        return Candidate(wire, decode_transaction(wire), False)
+    except Undecodable as error:
+        return Candidate(wire, None, False, str(error))

@@ -1,0 +1,153 @@
+"""Engine and application as a pair: neither outlives the other, and both are started anew together.
+
+CometBFT stops itself when a connection to its application breaks, and an application whose engine has gone
+has a state in memory that the next handshake knows nothing of. So there is one remedy for every crash: stop
+what is left, start both.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from ...errors import BadConfig, EngineFailed
+from .home import APP_SOCKET, RPC_SOCKET, Home
+
+FAILURES_MAX = 5
+"""Times in FAILURES_SECONDS that the pair may stop by itself; being killed does not count."""
+
+FAILURES_SECONDS = 60.0
+STOP_SECONDS = 5.0
+RESTART_SECONDS = 0.2
+FATAL = 3
+"""The application ends with this code if starting it again cannot help: a port in use, a corrupt store."""
+
+LOG_FILE = "engine.log"
+LOG_BYTES_MAX = 10 * 2**20
+
+_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+_PR_SET_PDEATHSIG = 1
+
+
+class Pair(NamedTuple):
+    """The two processes of a ledger on CometBFT."""
+
+    engine: subprocess.Popen[bytes]
+    application: subprocess.Popen[bytes]
+
+    def get_dead(self) -> list[subprocess.Popen[bytes]]:
+        """Those that have ended."""
+        return [process for process in self if process.poll() is not None]
+
+
+def find_cometbft() -> str:
+    """The CometBFT binary: $COMETBFT, or the one on PATH. Raises BadConfig."""
+    binary = os.environ.get("COMETBFT") or shutil.which("cometbft")
+    if binary is None or shutil.which(binary) is None:
+        raise BadConfig(
+            f"{binary or 'cometbft'} is not to be found; `make cometbft` installs it, "
+            "then put it on PATH or name it in COMETBFT"
+        )
+    return str(Path(binary).absolute())
+
+
+def run(home: Home, binary: str, application: Sequence[str]) -> None:
+    """Run the pair until SIGTERM or SIGINT. `application` is its command line, to which --socket-fd is added.
+
+    Blocks those signals here and works in the home. Raises EngineFailed if the pair keeps stopping.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    os.chdir(home.path)
+    failures: list[float] = []
+    while True:
+        pair = start(home, binary, application)
+        is_asked = wait(pair)
+        dead = pair.get_dead()
+        stop(pair)
+        if is_asked:
+            return
+        check_remedy(pair)
+        if not any(process.returncode == -signal.SIGKILL for process in dead):
+            failures.append(time.monotonic())
+            check_failures(home, failures)
+        time.sleep(RESTART_SECONDS)
+
+
+def start(home: Home, binary: str, application: Sequence[str]) -> Pair:
+    """Start both. The socket listens before either runs, so that the engine never dials in vain."""
+    for stale in (APP_SOCKET, RPC_SOCKET):
+        Path(stale).unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening, _open_log(home) as log:
+        listening.bind(APP_SOCKET)
+        listening.listen()
+        served = subprocess.Popen(
+            [*application, "--socket-fd", str(listening.fileno())],
+            pass_fds=[listening.fileno()],
+            start_new_session=True,
+            preexec_fn=_begin_child,
+        )
+        engine = subprocess.Popen(
+            [binary, "start", "--home", str(home.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_begin_child,
+        )
+    return Pair(engine, served)
+
+
+def wait(pair: Pair) -> bool:
+    """Wait until one of the pair has ended, or somebody asks this process to end: True."""
+    while not pair.get_dead():
+        if signal.sigwait(_SIGNALS) != signal.SIGCHLD:
+            return True
+    return False
+
+
+def stop(pair: Pair) -> None:
+    """End what is left of the pair, the engine first: politely, then not."""
+    for process in pair:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def check_remedy(pair: Pair) -> None:
+    """Raises EngineFailed if the application has said that starting it again cannot help."""
+    if pair.application.returncode == FATAL:
+        raise EngineFailed("the application cannot run; what it said stands above")
+
+
+def check_failures(home: Home, failures: list[float]) -> None:
+    """Raises EngineFailed, with what the engine said last, if starting again does not help."""
+    recent = [moment for moment in failures if moment > failures[-1] - FAILURES_SECONDS]
+    if len(recent) >= FAILURES_MAX:
+        log = home.path / LOG_FILE
+        lines = log.read_text(errors="replace").splitlines()
+        raise EngineFailed(
+            f"CometBFT and its application stopped {len(recent)} times within {FAILURES_SECONDS:.0f} s; "
+            f"{log} ends:\n" + "\n".join(lines[-5:])
+        )
+
+
+def _open_log(home: Home) -> BinaryIO:
+    log = home.path / LOG_FILE
+    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
+        log.replace(log.with_suffix(".log.old"))
+    return log.open("ab")
+
+
+def _begin_child() -> None:
+    """In the child, before it becomes what it is: die with the parent, and take signals again."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -1,0 +1,122 @@
+"""The home that `ledger comet init` writes."""
+
+import base64
+import json
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+
+from roundwork.errors import BadConfig, BadGenesis
+from roundwork.ledger.comet.home import Home, compute_address, compute_timeout_commit_ms, write_home
+from roundwork.protocol.genesis import hash_genesis
+
+from ..laws.world import keypair_of, make_genesis
+
+P2P = "tcp://127.0.0.1:0"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    write_home(tmp_path, make_genesis([keypair_of("n00")]), P2P, Keypair())
+    return tmp_path
+
+
+def test_a_home_reads_back_as_it_was_founded(directory: Path) -> None:
+    genesis = make_genesis([keypair_of("n00")])
+
+    home = Home(directory)
+
+    assert genesis == home.genesis.app_state.ledger
+    assert hash_genesis(genesis) == home.genesis_hash
+    assert [bytes(keypair_of("producer").pubkey())] == list(home.producers.values())
+    assert home.get_rpc_address() == "unix://rpc.sock"
+
+
+def test_a_validator_has_the_address_that_its_key_gives() -> None:
+    """A key and its address as CometBFT 0.39.4 wrote them into a home of its own."""
+    public = base64.b64decode("cLJZ3u7xA8o4e5jVbvRSekeFqlHpP66BKg9S+GPYitk=")
+
+    assert compute_address(public).hex().upper() == "82E969B6FA919CD10C37C06CC98F145E8C54C9CE"
+
+
+def test_secrets_are_for_their_owner_alone(directory: Path) -> None:
+    secrets = [
+        directory / "comet/config/priv_validator_key.json",
+        directory / "comet/config/node_key.json",
+        directory / "comet/data/priv_validator_state.json",
+    ]
+
+    assert [stat.S_IMODE(path.stat().st_mode) for path in secrets] == [0o600] * 3
+
+
+def test_a_home_is_never_written_twice(directory: Path) -> None:
+    before = (directory / "comet/config/priv_validator_key.json").read_bytes()
+
+    with pytest.raises(BadConfig, match="a validator must not forget"):
+        write_home(directory, make_genesis([]), P2P, Keypair())
+
+    assert before == (directory / "comet/config/priv_validator_key.json").read_bytes()
+
+
+def test_a_directory_without_a_home_is_told_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="run `roundwork ledger comet init --directory"):
+        Home(tmp_path)
+
+
+def change(directory: Path, *path: str, to: object) -> None:
+    file = directory / "comet/config/genesis.json"
+    genesis = json.loads(file.read_text())
+    place = genesis
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = to
+    file.write_text(json.dumps(genesis))
+
+
+def test_a_changed_genesis_has_another_name(directory: Path) -> None:
+    change(directory, "app_state", "ledger", "fee_per_signature", to=1)
+
+    with pytest.raises(BadGenesis, match=r"genesis\.json: chain_id is roundwork-dev-.*was founded as"):
+        Home(directory)
+
+
+def test_a_validator_without_an_account_for_its_fees_is_refused(directory: Path) -> None:
+    change(directory, "app_state", "producers", to={})
+
+    with pytest.raises(BadGenesis, match=r"app_state\.producers names no account for validator"):
+        Home(directory)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        (("app_state", "ledger", "slot_ms"), "fast", r"app_state\.ledger\.slot_ms"),
+        (("app_state", "producers"), {"zz": "1"}, "non-hexadecimal"),
+        (("app_state",), {}, "missing required field"),
+    ],
+)
+def test_a_malformed_genesis_is_named(
+    directory: Path, path: tuple[str, ...], value: object, text: str
+) -> None:
+    change(directory, *path, to=value)
+
+    with pytest.raises(BadGenesis, match=text):
+        Home(directory)
+
+
+def test_a_broken_configuration_is_named(directory: Path) -> None:
+    (directory / "comet/config/config.toml").write_text("[rpc\n")
+
+    with pytest.raises(BadConfig, match=r"config\.toml: \[rpc\] laddr cannot be read"):
+        Home(directory).get_rpc_address()
+
+
+def test_the_configuration_makes_about_a_block_a_slot(directory: Path) -> None:
+    config = tomllib.loads((directory / "comet/config/config.toml").read_text())
+
+    assert config["consensus"]["timeout_commit"] == "330ms"
+    assert config["consensus"]["create_empty_blocks"] is True
+    assert compute_timeout_commit_ms(make_genesis([], slot_ms=100)) == 50
