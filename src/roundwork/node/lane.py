@@ -164,7 +164,6 @@ class Lane:
             "spill_folder": str(setting.home / f"spill-{self._kind}"),
             "params": setting.params,
             "secrets": setting.secrets,
-            "limits": msgspec.structs.asdict(setting.limits),
         }
 
     def _write_log(self, line: str) -> None:

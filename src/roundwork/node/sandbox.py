@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,24 @@ from . import seccomp
 MIB = 1024 * 1024
 SYSTEM_READABLE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 """Shared libraries; nothing in them is a secret."""
+DENIED = (
+    # Landlock does not mediate what a file is marked with, so its owner could mark any file there is.
+    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
+    *("utime", "utimes", "futimesat", "utimensat", "setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
+    *("removexattr", "lremovexattr", "fremovexattr", "removexattrat", "file_setattr", "mknod", "mknodat"),
+    # What one process may do to another of the same user, the node among them.
+    *("prlimit64", "setpriority", "sched_setscheduler", "sched_setparam", "sched_setattr", "ioprio_set"),
+    *("sched_setaffinity", "migrate_pages", "move_pages", "process_madvise", "process_mrelease", "kcmp"),
+    *("mq_open", "mq_unlink", "inotify_init", "inotify_init1", "fanotify_init"),
+    # What a node that runs as root could do to the machine.
+    *("chroot", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups"),
+    *("setfsuid", "setfsgid", "capset", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex"),
+    *("syslog", "acct", "personality", "sethostname", "setdomainname", "vhangup", "swapon", "swapoff"),
+    *("open_tree", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount", "mount_setattr", "umount2"),
+    *("pivot_root", "setns", "unshare", "quotactl_fd", "open_by_handle_at"),
+)
+"""System calls that sandlock lets through and that the hostile suite found a use for."""
+
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 
 
@@ -116,7 +135,8 @@ def has_bwrap() -> bool:
 class Sandlock:
     """Landlock and seccomp, without root or containers; no socket leaves it, no signal either.
 
-    Its supervisor is a thread of this process: if this process dies, the program dies with it.
+    Its supervisor is a thread of this process: if this process dies, the program dies with it. What it
+    cannot hide is that a path exists, and how large it is.
     """
 
     name = "sandlock"
@@ -132,18 +152,20 @@ class Sandlock:
             clean_env=True,
             env=_build_environment(confinement.writable),
             cwd=str(confinement.writable),
-            # It counts reservations and kills without a word: the worker's own limit comes first.
+            extra_deny_syscalls=DENIED,
+            # It counts reservations and kills without a word: the limit below comes first.
             max_memory=2 * limits.memory_bytes,
             max_processes=limits.processes,
-            max_open_files=limits.open_files,
             max_cpu=limits.cpu_percent if limits.cpu_percent < 100 else None,
             no_coredump=True,
         )
         pipe = sandlock.StdioMode.PIPED
         try:
-            return _Locked(box.popen(list(command), pipe, pipe, pipe))
+            process = box.popen(list(command), pipe, pipe, pipe)
         except RuntimeError as error:
             raise OSError(f"sandlock could not start {command[0]}: {error}") from error
+        _limit(process.pid, limits)
+        return _Locked(process)
 
 
 class _Locked:
@@ -172,7 +194,17 @@ class Bubblewrap:
     def start(self, command: tuple[str, ...], confinement: Confinement) -> Child:
         """Raises OSError."""
         home = str(confinement.writable)
-        arguments = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+        # The limits are for what bwrap starts, which is not the process that we know the number of.
+        arguments = ["prlimit", *(f"--{name}={bound}" for name, bound in _bounds(confinement.limits).items())]
+        arguments += [
+            "--",
+            "bwrap",
+            "--unshare-all",
+            "--die-with-parent",
+            "--new-session",
+            "--cap-drop",
+            "ALL",
+        ]
         for path in _existing(confinement.readable):
             arguments += ["--dev-bind" if path in DEVICES else "--ro-bind", path, path]
         arguments += ["--bind", home, home, "--remount-ro", "/", "--chdir", home, "--clearenv"]
@@ -191,7 +223,9 @@ class Unconfined:
     def start(self, command: tuple[str, ...], confinement: Confinement) -> Child:
         """Raises OSError."""
         environment = _build_environment(confinement.writable)
-        return _Spawned(list(command), environment, cwd=confinement.writable)
+        child = _Spawned(list(command), environment, cwd=confinement.writable)
+        _limit(child.pid, confinement.limits)
+        return child
 
 
 class _Spawned:
@@ -227,6 +261,23 @@ class _Spawned:
     def wait(self) -> str:
         code = self._process.wait()
         return f"exit {code}" if code >= 0 else f"signal {-code}"
+
+
+def _bounds(limits: Limits) -> dict[str, int]:
+    """Limits that the kernel enforces on each process by itself, as `prlimit` and `resource` call them."""
+    return {
+        "as": limits.memory_bytes,
+        "fsize": limits.disk_bytes,
+        "nofile": limits.open_files,
+        "core": 0,
+    }
+
+
+def _limit(pid: int, limits: Limits) -> None:
+    """Bound a program that has just been started. It can run nothing of the author's before its first
+    frame, which comes later."""
+    for name, bound in _bounds(limits).items():
+        resource.prlimit(pid, getattr(resource, f"RLIMIT_{name.upper()}"), (bound, bound))
 
 
 def _existing(readable: tuple[Path, ...]) -> list[str]:

@@ -37,7 +37,6 @@ def main() -> None:
     if start is None:
         return
     channel.spill = start["spill_folder"]
-    _limit_self(start["limits"])
     try:
         worker = Worker(channel, start)
     except BaseException as error:  # noqa: BLE001 -- the author's file may raise anything while it is imported
@@ -215,21 +214,6 @@ def _take_channel() -> tuple[int, int]:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     return source, sink
-
-
-def _limit_self(limits: dict[str, int]) -> None:
-    """Bound this process before any of the author's code is in it."""
-    import resource
-
-    for limit, value in (
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_FSIZE, limits["disk_bytes"]),
-        (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(limit)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (bound, bound))
 
 
 def _import_task(program: str) -> Task:

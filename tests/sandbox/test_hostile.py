@@ -1,0 +1,402 @@
+"""Task code is hostile until shown otherwise: what it tries here must fail, and cost nobody but itself."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from roundwork.errors import TaskFailed
+from roundwork.node.environments import Environment
+from roundwork.node.sandbox import Limits
+
+from ..node.house import SEED, House, require_sandbox
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(params=["sandlock", "bwrap"])
+def house(request: pytest.FixtureRequest, tmp_path: Path, environment: Environment) -> House:
+    """A node's directory: its key, another task's state, and this task's home."""
+    house = House(tmp_path, environment, require_sandbox(request.param))
+    (tmp_path / "node-key.json").write_text("the node's key")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "state.sqlite").write_text("another task's state")
+    return house
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[int]:
+    """A TCP port that answers, a unix socket in the node's directory and an abstract one."""
+    tcp, unix, abstract = socket.socket(), socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    with tcp, unix, abstract:
+        tcp.bind(("127.0.0.1", 0))
+        unix.bind(str(tmp_path / "node.sock"))
+        abstract.bind(f"\0roundwork-{os.getpid()}")
+        for server in (tcp, unix, abstract):
+            server.listen()
+        yield tcp.getsockname()[1]
+
+
+ATTEMPTS = {
+    "read the machine's users": "open('/etc/passwd').read()",
+    "read the node's key": "open(node + '/node-key.json').read()",
+    "read another task's state": "open(node + '/other/state.sqlite').read()",
+    "list the node's directory": "os.listdir(node).index('node-key.json')",
+    "list the root's home": "os.listdir(os.path.expanduser('~root'))",
+    "climb out of its home": "open(str(ctx.files) + '/../../node-key.json').read()",
+    "follow a link out": "os.symlink(node + '/node-key.json', 'link'); open('link').read()",
+    "follow a linked folder out": "os.symlink(node, 'folder'); open('folder/node-key.json')",
+    "link a file in": "os.link(node + '/node-key.json', 'linked'); open('linked').read()",
+    "rename a file in": "os.rename(node + '/node-key.json', 'mine')",
+    "write outside": "open(node + '/written', 'w').write('x')",
+    "write its own program": "open(folder + '/task.py', 'a').write('x')",
+    "write the SDK": "open(sdk + '/task.py', 'a').write('x')",
+    "delete outside": "os.unlink(node + '/node-key.json')",
+    "change modes outside": "os.chmod(node + '/node-key.json', 0o777)",
+    "read the node's environment": "open(f'/proc/{parent}/environ').read()",
+    "read the node's memory": "open(f'/proc/{parent}/mem').read(1)",
+    "use the node's descriptors": "os.listdir(f'/proc/{parent}/fd')",
+    "read the machine's memory": "open('/dev/mem', 'rb').read(1)",
+    "connect to the node": "socket.create_connection(('127.0.0.1', port), 2)",
+    "connect to the world": "socket.create_connection(('192.0.2.1', 80), 2)",
+    "listen": "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); s.accept()",
+    "send datagrams": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', port))",
+    "connect to a unix socket": "socket.socket(socket.AF_UNIX).connect(node + '/node.sock')",
+    "connect to an abstract socket": "socket.socket(socket.AF_UNIX).connect(chr(0) + f'roundwork-{parent}')",
+    "bound the node's files": "resource.prlimit(parent, resource.RLIMIT_CORE, (0, 0))",
+    "slow the node down": "os.setpriority(os.PRIO_PROCESS, parent, 1)",
+    "crowd the node": "os.sched_setaffinity(parent, os.sched_getaffinity(0))",
+    "change times outside": "os.utime(node + '/node-key.json', (1, 1))",
+    "change owners outside": "os.chown(node + '/node-key.json', os.getuid(), os.getgid())",
+    "mark a file outside": "os.setxattr(node + '/node-key.json', 'user.x', b'x')",
+    "become somebody else": "os.setuid(12345)",
+    "set the clock": "import time; time.clock_settime(time.CLOCK_REALTIME, time.time())",
+    "read the kernel's log": "call(103, 10, 0, 0)",
+    "watch the node's files": "key = (node + '/node-key.json').encode(); call(254, call(253), address(key), 2)",
+    "signal the node": "os.kill(parent, 0)",
+    "kill the node": "os.kill(parent, 9)",
+    "kill its parent": "os.kill(os.getppid() if os.getppid() > 1 else parent, 9)",
+    "fork": "os.fork() or os._exit(0)",
+    "run a program": "subprocess.run([sys.executable, '-c', 'pass'], check=True)",
+    "become a shell": "os.execv('/bin/sh', ['sh'])",
+    "trace the node": "call(101, 16, parent, 0, 0)",
+    "read the node through the kernel": "call(310, parent, 0, 0, 0, 0, 0)",
+    "open an io_uring": "call(425, 8, 0)",
+    "load a BPF program": "call(321, 0, 0, 0)",
+    "make a namespace": "call(272, 0x10000000)",
+    "mount": "call(165, 0, 0, 0, 0, 0)",
+    "change its root": "os.chroot('/')",
+    "open by handle": "call(304, -100, 0, 0)",
+    "take the node's descriptor": "fd = call(434, parent, 0); call(438, fd, 1, 0)",
+    "raise its memory limit": "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
+    "raise its file limit": "resource.setrlimit(resource.RLIMIT_NOFILE, (9999, 9999))",
+}
+
+PROBE = """
+import ctypes, resource, socket, subprocess
+
+def call(number, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    answer = libc.syscall(number, *[ctypes.c_long(argument) for argument in arguments])
+    if answer < 0:
+        raise OSError(ctypes.get_errno(), "system call")
+    return answer
+
+def address(data):
+    return id(data) + bytes.__basicsize__ - 1
+
+@task.submission
+def submission(ctx):
+    node, parent, port = ctx.params["node"], ctx.params["parent"], ctx.params["port"]
+    folder = os.path.dirname(sys.modules["task"].__spec__.origin)
+    sdk = os.path.dirname(sys.modules["roundwork"].__file__)
+    try:
+{attempt}
+    except (OSError, ValueError) as error:
+        return "refused: " + repr(error)
+    return "done"
+"""
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
+def test_a_task_cannot(house: House, listener: int, attempt: str) -> None:
+    params = {"node": str(house.directory), "parent": os.getpid(), "port": listener}
+
+    answer = house.submit(PROBE.format(attempt=indent(attempt, " " * 8)), params=params)
+
+    assert str(answer).startswith("refused"), answer
+    assert (house.directory / "node-key.json").read_text() == "the node's key"
+
+
+def test_a_task_sees_nothing_of_the_nodes_environment(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_PASSPHRASE", "do not tell")
+
+    answer = house.submit("""
+        @task.submission
+        def submission(ctx):
+            return " ".join(sorted(os.environ))
+    """)
+
+    assert answer is not None
+    assert "NODE_PASSPHRASE" not in answer
+    assert "PYTHONHASHSEED" in answer
+
+
+MISBEHAVIOUR = {
+    "raises": "raise OSError('my own fault')",
+    "exits": "sys.exit(0)",
+    "exits at once": "os._exit(0)",
+    "kills itself": "os.kill(os.getpid(), 9)",
+    "recurses": "sys.setrecursionlimit(10**9); f = lambda: f(); f()",
+    "takes too much memory": "x = [bytes(MIB) for MIB in [1 << 20] * 4000]",
+    "takes it in one piece": "x = bytearray(4 << 30)",
+    "hangs": "while True: pass",
+    "sleeps": "import time; time.sleep(600)",
+    "closes everything": "os.closerange(0, 200)",
+    "returns nonsense": "return 7",
+    "returns too much": "return 'x' * 513",
+    "returns what cannot be sent": "return '\\ud800'",
+    "sends a huge frame": "write(b'\\xff\\xff\\xff\\xff')",
+    "sends a frame that ends early": "write(b'\\x10\\x00\\x00\\x00abc'); os._exit(0)",
+    "sends garbage": "write(frame(b'garbage'))",
+    "sends a list": "write(frame(b'[1, 2]'))",
+    "sends deep nesting": "write(frame(b'{\"answer\":' + b'[' * 100000 + b']' * 100000 + b'}'))",
+    "sends wrong types": 'write(frame(b\'{"id": "x"}\'))',
+    "spills outside": 'write(frame(b\'{"spill": "../../node-key.json"}\'))',
+    "spills a link": "os.symlink(node + '/node-key.json', spill + '/up-1-1'); write(named)",
+    "spills a pipe": "os.mkfifo(spill + '/up-1-1'); write(named)",
+    "spills a giant": "os.truncate(open(spill + '/up-1-1', 'w').name, 1 << 29); write(named)",
+    "spills nothing": "write(named)",
+    "swaps the spill folder": "os.rename(spill, 'away'); os.symlink(node, spill); write(named)",
+    "fills the disk": "[open(f'data{i}', 'wb').write(bytes(1 << 20)) for i in range(40)]; return 'x'",
+    "writes one giant file": "open('data', 'wb').write(bytes(40 << 20))",
+    "makes a million files": "open('data', 'w'); [os.link('data', f'data{i}') for i in range(110_000)]; return 'x'",
+}
+
+MISBEHAVE = """
+import stat
+
+def frame(body):
+    return len(body).to_bytes(4, "little") + body
+
+named = frame(b'{{"spill": "up-1-1"}}')
+
+def write(data):
+    for fd in range(3, 30):
+        try:
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.write(fd, data)
+        except OSError:
+            pass
+    import time
+    time.sleep(30)
+
+@task.work
+def work(ctx):
+    pass
+
+@task.submission
+def submission(ctx):
+    node, spill = ctx.params["node"], os.path.join(os.getcwd(), "spill-review")
+    if ctx.round == 1:
+        return "well again"
+    {misbehave}
+"""
+
+
+@pytest.mark.parametrize("misbehave", MISBEHAVIOUR.values(), ids=MISBEHAVIOUR)
+def test_misbehaviour_costs_one_step_and_the_next_one_is_well(house: House, misbehave: str) -> None:
+    async def step_twice(lanes):  # type: ignore[no-untyped-def]
+        with pytest.raises(TaskFailed) as failure:
+            await lanes.submit(0, SEED, 3)
+        for name in house.home.glob("data*"):
+            name.unlink()
+        return failure.value, await lanes.submit(1, SEED, 20), lanes.count_starts()
+
+    failure, answer, starts = house.run(
+        MISBEHAVE.format(misbehave=misbehave),
+        step_twice,
+        limits=Limits(disk_bytes=16 * MIB, memory_bytes=256 * MIB),
+        params={"node": str(house.directory)},
+    )
+
+    assert answer == "well again"
+    assert starts["review"] == 2
+    assert str(failure)
+    assert "the node's key" not in str(failure)
+
+
+def test_a_fork_bomb_is_refused_and_leaves_nothing_behind(house: House) -> None:
+    marker = "a" * 40 + str(os.getpid())
+
+    with pytest.raises(TaskFailed):
+        house.submit(
+            f"""
+            @task.submission
+            def submission(ctx):
+                sys.argv.append("{marker}")
+                children = 0
+                while True:
+                    try:
+                        children += os.fork() > 0
+                    except OSError:
+                        pass
+                    if children > 50:
+                        os.write(2, b"escaped")
+        """,
+            seconds=3,
+            limits=Limits(processes=4 if house.sandbox == "sandlock" else 1),
+        )
+
+    assert not any("escaped" in line for line in house.lines)
+    assert _count_processes(house.environment.command[-1]) == 0
+
+
+def test_what_a_task_prints_is_its_log_and_never_its_channel(house: House) -> None:
+    answer = house.submit("""
+        print("while imported")
+
+        @task.submission
+        def submission(ctx):
+            print("to stdout")
+            print("to stderr", file=sys.stderr)
+            os.write(1, b"raw\\n")
+            ctx.log("logged", 7)
+            print("\\x1b[2Jcursor")
+            return "read " + repr(sys.stdin.read())
+    """)
+
+    assert answer == "read ''"
+    text = "\n".join(house.lines)
+    for line in ("while imported", "to stdout", "to stderr", "raw", "logged 7"):
+        assert f"review: {line}" in text
+    assert "\x1b" not in text
+
+
+def test_a_flood_of_lines_is_cut_and_counted(house: House) -> None:
+    answer = house.submit("""
+        @task.submission
+        def submission(ctx):
+            for number in range(20_000):
+                print("x" * 100)
+            print("y" * 100_000)
+            return "printed"
+    """)
+
+    assert answer == "printed"
+    assert len(house.lines) <= 1001
+    assert max(map(len, house.lines)) < 5000
+
+
+def test_secrets_reach_the_task_and_never_the_log(house: House) -> None:
+    def submit(lanes):  # type: ignore[no-untyped-def]
+        return lanes.submit(0, SEED, 20)
+
+    source = """
+        @task.submission
+        def submission(ctx):
+            print("the key is", ctx.secrets["API_KEY"])
+            if ctx.params.get("fail"):
+                raise ValueError(ctx.secrets["API_KEY"])
+            return str(len(ctx.secrets["API_KEY"]))
+    """
+    secrets = {"API_KEY": "hunter2-hunter2"}
+
+    assert house.run(source, submit, secrets=secrets) == "15"
+    with pytest.raises(TaskFailed) as failure:
+        house.run(source, submit, secrets=secrets, params={"fail": True})
+
+    assert "hunter2" not in "".join(house.lines) + str(failure.value)
+    assert "the key is [API_KEY]" in "".join(house.lines)
+
+
+def test_open_files_of_the_node_do_not_grow_with_failures(house: House) -> None:
+    async def fail_often(lanes):  # type: ignore[no-untyped-def]
+        counts = []
+        for _ in range(6):
+            with pytest.raises(TaskFailed):
+                await lanes.submit(0, SEED, 20)
+            counts.append(len(os.listdir("/proc/self/fd")))
+        return counts
+
+    counts = house.run("@task.submission\ndef submission(ctx): os._exit(1)", fail_often)
+
+    assert counts[-1] <= counts[1]
+
+
+def test_too_many_open_files_are_the_tasks_own_trouble(house: House) -> None:
+    answer = house.submit(
+        """
+        @task.submission
+        def submission(ctx):
+            files = []
+            try:
+                while True:
+                    files.append(open("f", "w"))
+            except OSError as error:
+                return f"{len(files)} {error.strerror}"
+    """,
+        limits=Limits(open_files=64),
+    )
+
+    assert answer is not None
+    assert int(answer.split()[0]) < 64
+
+
+ORPHAN = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from roundwork.node.sandbox import Confinement, Limits, choose_sandbox
+
+home = Path(sys.argv[2])
+confinement = Confinement(readable=[Path(p) for p in sys.argv[3].split(":")], writable=home, limits=Limits())
+command = (os.path.realpath(sys.executable), "-S", "-c", "print(1, flush=True)\\nwhile True: pass")
+child = choose_sandbox(sys.argv[1]).start(command, confinement)
+child.stdout.readline()
+print(child.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_task_dies_with_its_node_even_while_it_hangs(house: House) -> None:
+    house.home.mkdir()
+    readable = ":".join(map(str, house.environment.readable))
+    node = subprocess.run(
+        [sys.executable, "-c", ORPHAN, house.sandbox, str(house.home), readable],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    pid = int(node.stdout)
+
+    deadline = time.monotonic() + 10
+    while _is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert node.returncode == -9
+    assert not _is_alive(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def _count_processes(word: str) -> int:
+    """Living processes with `word` among their arguments."""
+    count = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        count += word.encode() in arguments and _is_alive(int(folder.name))
+    return count
