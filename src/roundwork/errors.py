@@ -12,6 +12,7 @@
     ├── TaskFailed               a task's own code raised, hung or returned nonsense
     ├── RemoteError              another process answered with an error, or not at all
     ├── StoreCorrupt             what is on disk cannot be what we wrote
+    ├── StoreInUse               another process works in the directory
     ├── StoreFull                the disk refused a write
     ├── PoolFull                 too many transactions wait for a block
     ├── EngineFailed             the consensus engine stopped, or sent what it never may
@@ -371,6 +372,10 @@ class PoolFull(RoundworkError):
 
 class EngineFailed(RoundworkError):
     """The consensus engine stopped, or sent what it never may; the text says which."""
+
+
+class StoreInUse(RoundworkError):
+    """Another process works in the directory."""
 
 
 class PortInUse(RoundworkError):

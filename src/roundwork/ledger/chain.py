@@ -1,0 +1,211 @@
+"""The state, journal, checkpoint and history of one ledger directory: what every engine drives."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import BadGenesis, StoreCorrupt, StoreFull
+from ..protocol.execute import Block, Outcome, execute
+from ..protocol.genesis import decode_genesis, encode_genesis, found
+from ..protocol.params import Genesis
+from ..protocol.state import Head, State
+from ..protocol.transaction import Transaction
+from .checkpoint import Checkpoint, Pending
+from .history import History
+from .journal import Entry, Journal
+from .recent import Recent
+
+CHECKPOINT_BLOCKS = 100
+CHECKPOINT_SECONDS = 10.0
+"""A checkpoint begins when so many blocks or seconds have passed since the last one."""
+
+HISTORY_LAG_BLOCKS_MAX = 2_000
+"""Back-pressure: publishing waits when the history is further behind."""
+
+GENESIS_FILE = "genesis.json"
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[Block, Outcome], None]
+
+
+class _Executed(NamedTuple):
+    head: Head
+    verified: Sequence[bool]
+    outcome: Outcome
+
+
+class Chain:
+    """One ledger directory, opened. `execute`, then `persist`, then `publish`, block by block.
+
+    `checkpointed` is the head of the last checkpoint that is durable; `listeners` are called with every
+    block that is durable.
+    """
+
+    def __init__(self, directory: Path, replay: bool = True) -> None:
+        """Open a ledger and recover it from what is on disk.
+
+        `replay=False` leaves the state at the checkpoint, because an engine delivers the rest again, and
+        holds every checkpoint back until `allow_checkpoint`. Raises BadGenesis, StoreCorrupt, StoreFull.
+        """
+        self.directory = directory
+        self.genesis = read_genesis(directory)
+        self.journal = Journal(directory / "journal.db")
+        self.checkpoint = Checkpoint(directory / "checkpoint.db")
+        self.state, self._pending = self._load()
+        self.checkpointed = self.state.head
+        self.recent = Recent()
+        self.history = History(directory / "history.db", self.journal)
+        self.listeners: list[Listener] = []
+        self._executed: deque[_Executed] = deque()
+        self._allowed = None if replay else self.state.head.height
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[None] | None = None
+        self._ready: tuple[Head, Pending] | None = None
+        self._checkpoint_time = time.monotonic()
+        self._is_broken = False
+        if replay:
+            self._replay()
+
+    @classmethod
+    def create(cls, directory: Path, genesis: Genesis) -> None:
+        """Found a ledger in a directory. Raises BadGenesis if it has one already, or the genesis is bad."""
+        found(genesis)
+        path = directory / GENESIS_FILE
+        if path.exists():
+            raise BadGenesis(f"{path}: a ledger is founded here already; choose another directory")
+        directory.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_bytes(encode_genesis(genesis))
+        part.replace(path)
+
+    def execute(
+        self, block: Block, verified: Sequence[bool], parsed: Sequence[Transaction | None] | None = None
+    ) -> Outcome:
+        """Run a block in memory. Nothing is durable yet."""
+        outcome = execute(self.state, block, verified, parsed)
+        self._executed.append(_Executed(self.state.head, verified, outcome))
+        return outcome
+
+    def persist(self, block: Block, outcome: Outcome) -> None:
+        """Make an executed block durable; on any thread. Raises StoreFull, StoreCorrupt."""
+        executed = next(one for one in self._executed if one.outcome is outcome)
+        self.journal.append(block, executed.verified, outcome)
+
+    def publish(self, block: Block, outcome: Outcome) -> None:
+        """Tell of a block that is durable: statuses, history, checkpoint, listeners."""
+        executed = self._executed.popleft()
+        assert executed.outcome is outcome, "blocks are published in the order they were executed in"
+        self.recent.add(block, outcome.receipts)
+        self.history.wake()
+        if not self._is_broken:
+            self._pending.merge(outcome.changes)
+            self._consider_checkpoint(executed.head)
+        for listener in self.listeners:
+            listener(block, outcome)
+
+    def allow_checkpoint(self, height: int) -> None:
+        """An engine says that it has saved `height`: checkpoints up to there may become durable."""
+        self._allowed = height
+        self._write_checkpoint()
+
+    def is_behind(self) -> bool:
+        """Whether the history lags so far that new blocks should wait."""
+        return self.journal.height - self.history.height > HISTORY_LAG_BLOCKS_MAX
+
+    def close(self) -> None:
+        """Write a last checkpoint if that is allowed, and let go of every file."""
+        self._writer.submit(lambda: None).result()
+        if self._allowed is None and not self._executed:
+            self._write_checkpoint()
+            self._writer.submit(lambda: None).result()
+            self._ready = (self.state.head, self._pending)
+            self._write_checkpoint()
+        self._writer.shutdown()
+        self.history.close()
+        self.checkpoint.close()
+        self.journal.close()
+
+    # Recovery
+
+    def _load(self) -> tuple[State, Pending]:
+        state = found(self.genesis)
+        loaded = self.checkpoint.load()
+        if loaded is None:
+            return state, Pending.of(state)
+        head, tables = loaded
+        if head.height > self.journal.height:
+            raise StoreCorrupt(
+                f"{self.journal.path} ends at block {self.journal.height}, {self.checkpoint.path} is of block "
+                f"{head.height}: the end of the journal is lost. Put it back, or delete the checkpoint to go "
+                f"on from block {self.journal.height}"
+            )
+        state = State(self.genesis, state.genesis_hash, head)
+        state.load(tables)
+        return state, Pending()
+
+    def _replay(self) -> None:
+        for entry in self.journal.read_from(self.state.head.height + 1):
+            outcome = replay_entry(self.state, entry, str(self.journal.path))
+            self._pending.merge(outcome.changes)
+            if entry.block.slot + self.recent.slots >= self.state.head.slot:
+                self.recent.add(entry.block, entry.receipts)
+
+    # Checkpoints
+
+    def _consider_checkpoint(self, head: Head) -> None:
+        blocks = head.height - self.checkpointed.height
+        seconds = time.monotonic() - self._checkpoint_time
+        if self._ready is None and (blocks >= CHECKPOINT_BLOCKS or seconds >= CHECKPOINT_SECONDS):
+            self._ready, self._pending = (head, self._pending), Pending()
+            self._checkpoint_time = time.monotonic()
+        self._write_checkpoint()
+
+    def _write_checkpoint(self) -> None:
+        """Write the checkpoint that is ready, if it may be and the last one is done."""
+        if self._ready is None or self._is_broken or not (self._writing is None or self._writing.done()):
+            return
+        head, pending = self._ready
+        if self._allowed is not None and not head.height <= min(self._allowed, self.history.height):
+            return
+        self._ready = None
+        self._writing = self._writer.submit(self._write, head, pending)
+
+    def _write(self, head: Head, pending: Pending) -> None:
+        try:
+            self.checkpoint.write(head, pending)
+        except StoreFull as error:
+            log.error("%s", error)
+            self._is_broken = True  # what it held would be missing from the next one
+            return
+        self.checkpointed = head
+
+
+def read_genesis(directory: Path) -> Genesis:
+    """The genesis of a ledger's directory. Raises BadGenesis."""
+    path = directory / GENESIS_FILE
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise BadGenesis(f"{path} is missing; `roundwork ledger run` founds a ledger") from None
+    return decode_genesis(raw, str(path))
+
+
+def replay_entry(state: State, entry: Entry, source: str) -> Outcome:
+    """Run a journalled block again. Raises StoreCorrupt if it does not lead to the hashes it led to."""
+    height = entry.block.height
+    try:
+        outcome = execute(state, entry.block, [bool(one) for one in entry.verified])
+    except ValueError as error:
+        raise StoreCorrupt(f"{source}: {error}") from error
+    for name, was, now in (
+        ("block hash", entry.block_hash, outcome.block_hash),
+        ("state hash", entry.state_hash, outcome.state_hash),
+    ):
+        if was != now:
+            raise StoreCorrupt(f"{source}: block {height} has {name} {was.hex()}; replay gives {now.hex()}")
+    return outcome

@@ -1,0 +1,188 @@
+"""The searchable past: which block holds a transaction, what an address took part in, what rounds paid.
+
+An index over the journal, filled by a thread that follows it and lags behind bursts by design. It holds no
+truth: deleted, it is built again.
+"""
+
+import sqlite3
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import StoreCorrupt, StoreFull, Undecodable
+from ..protocol.execute import Kind
+from ..protocol.transaction import decode_transaction
+from .journal import Entry, Journal, open_database
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS transactions (
+    signature INTEGER NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (signature, height, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS addresses (
+    address INTEGER NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (address, height, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
+    height INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, task BLOB NOT NULL,
+    round INTEGER NOT NULL, node BLOB NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (height, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS events_by_round ON events (task, round);
+CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), height INTEGER NOT NULL) STRICT;
+INSERT OR IGNORE INTO progress VALUES (1, 0);
+"""
+BATCH_TRANSACTIONS = 2_000
+"""Transactions indexed in one commit."""
+
+
+class Place(NamedTuple):
+    """A transaction: the block's height and the position in it."""
+
+    height: int
+    position: int
+
+
+class RoundEvent(NamedTuple):
+    """Something that a round did, as the journal has it."""
+
+    height: int
+    kind: str
+    round: int
+    node: bytes
+    amount: int
+
+
+class History:
+    """The index of one ledger and the thread that fills it. `height` is the last block it holds."""
+
+    def __init__(self, path: Path, journal: Journal) -> None:
+        """Open or make the file and begin to follow the journal. Raises StoreCorrupt, StoreFull."""
+        self.path = path
+        self._journal = journal
+        self._writer = open_database(path, _SCHEMA, "NORMAL")
+        self._reader = open_database(path, "", "NORMAL")
+        self.height: int
+        (self.height,) = self._writer.execute("SELECT height FROM progress").fetchone()
+        if self.height > journal.height:  # the journal is the truth
+            self._clear()
+        self.failure: StoreCorrupt | StoreFull | None = None
+        self._work = threading.Condition()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._follow, name="history", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that the journal has grown."""
+        with self._work:
+            self._work.notify_all()
+
+    def wait_for(self, height: int, timeout_seconds: float) -> bool:
+        """Wait until the history holds a height; whether it does."""
+        with self._work:
+            return self._work.wait_for(lambda: self.height >= height or self._is_closing, timeout_seconds)
+
+    def find_transaction(self, signature: bytes) -> list[Place]:
+        """Where transactions are whose signature begins like this one, oldest first."""
+        rows = self._reader.execute(
+            "SELECT height, position FROM transactions WHERE signature = ? ORDER BY height, position",
+            (_prefix(signature),),
+        )
+        return [Place(*row) for row in rows.fetchall()]
+
+    def find_address(self, address: bytes, before: Place | None, limit: int) -> list[Place]:
+        """The newest transactions that name an address like this one, newest first."""
+        height, position = before or (2**62, 0)
+        rows = self._reader.execute(
+            "SELECT height, position FROM addresses WHERE address = ? AND (height, position) < (?, ?) "
+            "ORDER BY height DESC, position DESC LIMIT ?",
+            (_prefix(address), height, position, limit),
+        )
+        return [Place(*row) for row in rows.fetchall()]
+
+    def find_events(self, task: bytes, number: int | None = None) -> list[RoundEvent]:
+        """What the rounds of a task did, or one of them, in order."""
+        only = "" if number is None else "AND round = ?"
+        rows = self._reader.execute(
+            "SELECT height, kind, round, node, amount FROM events "
+            f"WHERE task = ? {only} ORDER BY height, number",
+            (task,) if number is None else (task, number),
+        )
+        return [RoundEvent(*row) for row in rows.fetchall()]
+
+    def close(self) -> None:
+        """Stop following and let go of the file."""
+        with self._work:
+            self._is_closing = True
+            self._work.notify_all()
+        self._thread.join()
+        self._reader.close()
+        self._writer.close()
+
+    def _follow(self) -> None:
+        while True:
+            with self._work:
+                self._work.wait_for(lambda: self._is_closing or self.height < self._journal.height)
+                if self._is_closing:
+                    return
+            try:
+                height = self._index_batch()
+            except (StoreCorrupt, sqlite3.DatabaseError) as error:
+                self.failure = StoreFull(f"{self.path}: {error}; the past cannot be searched until a restart")
+                return
+            with self._work:
+                self.height = height
+                self._work.notify_all()
+
+    def _index_batch(self) -> int:
+        """Index the next blocks in one commit; the height of the last one."""
+        height, count = self.height, 0
+        self._writer.execute("BEGIN")
+        try:
+            while height < self._journal.height and count < BATCH_TRANSACTIONS and not self._is_closing:
+                entry = self._journal.read(height + 1)
+                assert entry is not None, "the journal grows without gaps"
+                self._index(entry)
+                height += 1
+                count += len(entry.block.transactions) + 1
+            self._writer.execute("UPDATE progress SET height = ?", (height,))
+            self._writer.execute("COMMIT")
+        finally:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        return height
+
+    def _index(self, entry: Entry) -> None:
+        height = entry.block.height
+        signatures, addresses = [], []
+        for position, (wire, receipt) in enumerate(
+            zip(entry.block.transactions, entry.receipts, strict=True)
+        ):
+            if receipt.kind == Kind.VOID:
+                continue
+            try:
+                transaction = decode_transaction(wire)
+            except Undecodable as error:
+                raise StoreCorrupt(f"block {height} holds a receipt for what is no transaction") from error
+            signatures.append((_prefix(transaction.signatures[0]), height, position))
+            addresses += [(_prefix(key), height, position) for key in transaction.keys]
+        write = self._writer.executemany
+        write("INSERT OR IGNORE INTO transactions VALUES (?, ?, ?)", signatures)
+        write("INSERT OR IGNORE INTO addresses VALUES (?, ?, ?)", addresses)
+        write(
+            "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (height, number, event.kind, event.task, event.round, event.node, event.amount)
+                for number, event in enumerate(entry.events)
+            ],
+        )
+
+    def _clear(self) -> None:
+        for table in ("transactions", "addresses", "events"):
+            self._writer.execute(f"DELETE FROM {table}")
+        self._writer.execute("UPDATE progress SET height = 0")
+        self.height = 0
+
+
+def _prefix(name: bytes) -> int:
+    """The first eight bytes of a signature or address: who finds by it compares the rest."""
+    return int.from_bytes(name[:8], "big", signed=True)

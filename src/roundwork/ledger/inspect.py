@@ -1,0 +1,80 @@
+"""What is on disk, read beside a running ledger: where it stands, and whether every hash is right."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from ..errors import StoreCorrupt, Undecodable
+from ..protocol.execute import Block
+from ..protocol.genesis import found
+from ..protocol.params import base58_of
+from ..protocol.transaction import decode_transaction, is_signed
+from ..protocol.views import compute_supply
+from .chain import read_genesis, replay_entry
+from .journal import Journal
+
+Facts = dict[str, str | int]
+
+
+def read_info(directory: Path) -> Facts:
+    """Where the ledger in a directory stands. Raises BadGenesis, StoreCorrupt, StoreFull."""
+    genesis = read_genesis(directory)
+    facts: Facts = {
+        "chain": genesis.chain,
+        "kind": genesis.kind,
+        "genesis_hash": base58_of(found(genesis).genesis_hash),
+        "slot_ms": genesis.slot_ms,
+    }
+    with closing(Journal(directory / "journal.db")) as journal:
+        entry = journal.read(journal.height)
+        facts["height"] = journal.height
+        if entry is not None:
+            facts["slot"] = entry.block.slot
+            facts["time_ms"] = entry.block.time_ms
+            facts["block_hash"] = entry.block_hash.hex()
+            facts["state_hash"] = entry.state_hash.hex()
+        facts["journal_bytes"] = journal.path.stat().st_size
+    return facts
+
+
+def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
+    """Replay the journal from genesis with every signature; `progress` is told (done, total) blocks.
+
+    Raises StoreCorrupt at the first signature, block hash or state hash that is not as it was written.
+    """
+    state = found(read_genesis(directory))
+    supply = compute_supply(state)
+    transactions = 0
+    with closing(Journal(directory / "journal.db")) as journal:
+        total = journal.height
+        for entry in journal.read_from(1):
+            if entry.block.height > total:
+                break
+            check_signatures(entry.block, entry.verified, str(journal.path))
+            replay_entry(state, entry, str(journal.path))
+            transactions += len(entry.block.transactions)
+            progress(entry.block.height, total)
+    if compute_supply(state) != supply:
+        raise StoreCorrupt(f"{directory}: the supply was {supply} roe and is {compute_supply(state)}")
+    return {
+        "blocks": state.head.height,
+        "transactions": transactions,
+        "slot": state.head.slot,
+        "block_hash": state.head.block_hash.hex(),
+        "state_hash": state.head.state_hash.hex(),
+        "supply": supply,
+    }
+
+
+def check_signatures(block: Block, verified: bytes, source: str) -> None:
+    """Raises StoreCorrupt if a signature's verdict is not as it was written."""
+    for position, (wire, was) in enumerate(zip(block.transactions, verified, strict=True)):
+        try:
+            now = is_signed(decode_transaction(wire))
+        except Undecodable:
+            now = False
+        if now != bool(was):
+            raise StoreCorrupt(
+                f"{source}: transaction {position} of block {block.height} was "
+                f"{'' if was else 'not '}signed when it was written, and is {'' if now else 'not '}now"
+            )

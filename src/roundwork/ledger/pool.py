@@ -1,0 +1,98 @@
+"""Transactions on their way into a block: admission, limits, and who waits for them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..errors import AlreadyProcessed, PoolFull, RoundworkError, SignatureFailure, Void
+from ..protocol.execute import (
+    Receipt,
+    check_fee,
+    check_payer,
+    check_tick,
+    check_unspent,
+    compute_fee,
+)  # fmt: skip
+from ..protocol.state import State
+from ..protocol.transaction import Transaction
+
+TRANSACTIONS_MAX = 20_000
+"""Transactions that may wait."""
+
+Answer = Receipt | RoundworkError
+
+
+class Ticket:
+    """A batch that somebody waits for: done when every transaction of it has its answer."""
+
+    def __init__(self, size: int) -> None:
+        self.answers: list[Answer | None] = [None] * size
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = size
+        if not size:
+            self.done.set_result(None)
+
+    def answer(self, position: int, answer: Answer) -> None:
+        """Give one transaction its answer."""
+        self.answers[position] = answer
+        self._left -= 1
+        if not self._left and not self.done.done():
+            self.done.set_result(None)
+
+
+class Waiting(NamedTuple):
+    """A transaction in the pool, and the ticket it answers to."""
+
+    wire: bytes
+    transaction: Transaction
+    ticket: Ticket
+    position: int
+
+
+class Pool:
+    """Admitted transactions in the order they came."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Waiting] = deque()
+        self._signatures: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(
+        self,
+        state: State,
+        slot: int,
+        items: Sequence[tuple[bytes, Transaction]],
+        verified: Sequence[bool],
+        ticket: Ticket,
+    ) -> None:
+        """Admit a batch; what is refused has its answer at once. `slot` is that of the next block."""
+        for position, ((wire, transaction), is_verified) in enumerate(zip(items, verified, strict=True)):
+            try:
+                self._check(state, slot, transaction, is_verified)
+            except (Void, PoolFull) as error:
+                ticket.answer(position, error)
+            else:
+                self._signatures.add(transaction.signatures[0])
+                self._waiting.append(Waiting(wire, transaction, ticket, position))
+
+    def take(self, most: int) -> list[Waiting]:
+        """The next transactions, for a block."""
+        taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        self._signatures.difference_update([one.transaction.signatures[0] for one in taken])
+        return taken
+
+    def _check(self, state: State, slot: int, transaction: Transaction, is_verified: bool) -> None:
+        if len(self._waiting) >= TRANSACTIONS_MAX:
+            raise PoolFull(f"{TRANSACTIONS_MAX} transactions wait for a block; send again later")
+        if not is_verified:
+            raise SignatureFailure("a signature does not verify against its key and the message")
+        if transaction.signatures[0] in self._signatures:
+            raise AlreadyProcessed("This transaction has already been processed: it waits for the next block")
+        if transaction.tick in state.tick_slots:  # else it names the tick of a slot that is closing now
+            check_tick(state, transaction.tick, slot)
+            check_unspent(state.get_spent(state.tick_slots[transaction.tick]), transaction.signatures[0])
+        check_payer(state, transaction.keys[0])
+        check_fee(state, transaction.keys[0], compute_fee(state.genesis, transaction))
