@@ -70,7 +70,7 @@ class WorkerProcess:
         self._child = child
         self._spill = spill
         self._services = services
-        self._log = _Log(log)
+        self._log = TaskLog(log)
         self._calls: dict[int, asyncio.Future[msgspec.Raw]] = {}
         self._last_id = 0
         self._asks = asyncio.Semaphore(ASKS_MAX)
@@ -85,8 +85,8 @@ class WorkerProcess:
         Raises TaskFailed.
         """
         loop = asyncio.get_running_loop()
-        self._from_child = await _open_reader(self._child.stdout)
-        errors = await _open_reader(self._child.stderr)
+        self._from_child = await open_reader(self._child.stdout)
+        errors = await open_reader(self._child.stderr)
         transport, protocol = await loop.connect_write_pipe(FlowControlMixin, self._child.stdin)
         self._to_child = asyncio.StreamWriter(transport, protocol, None, loop)
         self._spawn(self._log.follow(errors))
@@ -219,7 +219,7 @@ class WorkerProcess:
         job.add_done_callback(self._jobs.discard)
 
 
-class _Log:
+class TaskLog:
     """What the task prints, line by line, long ones cut and many of them counted only."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
@@ -265,7 +265,8 @@ def _error(kind: str, text: str) -> dict[str, Any]:
     return {"error": {"kind": kind, "text": text}}
 
 
-async def _open_reader(pipe: IO[bytes]) -> asyncio.StreamReader:
+async def open_reader(pipe: IO[bytes]) -> asyncio.StreamReader:
+    """What a process writes into a pipe, to be read on this loop."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
