@@ -1,6 +1,7 @@
 from roundwork import Task, equal_split
 
 task = Task("hello")
+task.distribution(equal_split(slash="70%"))
 
 
 @task.work
@@ -16,5 +17,3 @@ def submission(ctx):
 @task.audit
 def audit(ctx, candidate):
     return candidate.value == "Hello, World!"
-
-task.distribution(equal_split(slash="70%"))

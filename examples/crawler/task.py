@@ -1,0 +1,131 @@
+"""Crawl a website: every node walks it from the start page along a path of its own, and proves each page.
+
+Which link is next follows from the node's seed and the pages before, so a proof copied from a neighbour is
+seen to be copied without fetching anything; and an auditor fetches some pages again.
+"""
+
+import json
+from hashlib import sha256
+from urllib.parse import urljoin
+from urllib.robotparser import RobotFileParser
+
+from page import is_page, is_same_page, read_page
+
+from roundwork import Task, Unavailable
+from roundwork.splits import parse_share
+
+PRICE = 100_000_000  # roe for one page, less if the bounty does not reach
+PAGES_MAX = 1000
+SLASH = parse_share("70%")
+
+task = Task("crawler")
+
+
+@task.work
+def work(ctx):
+    """Walk the site until the round's pages are fetched, half of the time is gone, or it stops answering."""
+    pages, half = [], ctx.seconds_left() / 2
+    robots = read_robots(ctx)
+    while len(pages) < ctx.params["pages"] and ctx.seconds_left() > half:
+        url = choose_next(ctx.seed, ctx.params["start"], pages)
+        if url is None:
+            break
+        try:
+            pages.append(fetch(ctx, url, robots))
+        except Unavailable:
+            break
+    keep(ctx, pages)
+
+
+@task.submission
+def submission(ctx):
+    return ctx.state.get("proof")
+
+
+@task.audit
+def audit(ctx, candidate):
+    """The proof holds together, follows the candidate's own path, and a sample of it is on the site."""
+    claim = candidate.json()
+    if not isinstance(claim, dict) or not isinstance(claim.get("proof"), str):
+        return False
+    pages = ctx.storage.get_json(claim["proof"])
+    if not isinstance(pages, list) or not all(map(is_page, pages)) or not pages:
+        return False
+    if claim.get("pages") != len(pages) or len(pages) > min(PAGES_MAX, ctx.params["pages"]):
+        return False
+    for number, page in enumerate(pages):
+        if page["url"] != choose_next(candidate.seed, ctx.params["start"], pages[:number]):
+            return False
+    sample = ctx.random.sample(pages, min(ctx.params["sample"], len(pages)))
+    robots = read_robots(ctx)
+    return all(is_same_page(page, fetch(ctx, page["url"], robots)) for page in sample)
+
+
+@task.distribution
+def distribution(round):
+    """So much for each page whose proof stood, all prices lowered alike if the bounty does not reach."""
+    counts = {each.public_key: count_pages(each.value) for each in round.submitters if each.votes > 0}
+    price = min(PRICE, round.bounty // max(1, sum(counts.values())))
+    numerator, denominator = SLASH
+    slashes = {
+        each.public_key: -(each.stake * numerator // denominator)
+        for each in round.submitters
+        if each.verdict == "convicted"
+    }
+    return {**{node: count * price for node, count in counts.items()}, **slashes}
+
+
+@task.lie
+def lie(ctx):
+    """Pages that nobody fetched, on a path that looks right."""
+    pages = []
+    for number in range(ctx.params["pages"]):
+        url = choose_next(ctx.seed, ctx.params["start"], pages)
+        links = [urljoin(ctx.params["start"], f"invented-{number}-{each}.html") for each in range(3)]
+        digest = sha256(f"{url} {number}".encode()).hexdigest()
+        pages.append({"url": url, "status": 200, "title": f"Page {number}", "links": links, "digest": digest})
+    keep(ctx, pages)
+    return ctx.state["proof"]
+
+
+def keep(ctx, pages):
+    """Store the proof and remember what to submit: its content id and how many pages are in it."""
+    if pages:
+        ctx.state["proof"] = json.dumps({"proof": ctx.storage.put_json(pages), "pages": len(pages)})
+
+
+def fetch(ctx, url, robots):
+    """The record of a page; one that is no HTML, or is gone, has no title and no links."""
+    answer = ctx.http.get(url)
+    if answer.status >= 500:
+        raise Unavailable(f"{url} answers {answer.status}")
+    is_html = answer.status == 200 and answer.headers.get("content-type", "").startswith("text/html")
+    page = read_page(url, answer.status, answer.text if is_html else "", ctx.params.get("skip", ()))
+    page["links"] = [link for link in page["links"] if robots.can_fetch("roundwork", link)]
+    return page
+
+
+def read_robots(ctx):
+    """The site's robots.txt, if it has one."""
+    robots = RobotFileParser()
+    answer = ctx.http.get(urljoin(ctx.params["start"], "/robots.txt"))
+    is_text = answer.status == 200 and answer.headers.get("content-type", "").startswith("text/plain")
+    robots.parse(answer.text.splitlines() if is_text else [])
+    return robots
+
+
+def choose_next(seed, start, pages):
+    """Where a walk with this seed goes after these pages; None when it has seen everything."""
+    if not pages:
+        return start
+    seen = {page["url"] for page in pages}
+    known = {link for page in pages for link in page["links"]} - seen
+    return min(known, key=lambda url: sha256(seed + url.encode()).digest(), default=None)
+
+
+def count_pages(value):
+    """What a submission that stood claims; its auditors have checked the number."""
+    try:
+        return min(PAGES_MAX, max(0, int(json.loads(value)["pages"])))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return 0

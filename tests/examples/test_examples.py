@@ -1,0 +1,129 @@
+"""The examples, run as nodes run them: in sandboxed processes, against a real website."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from roundwork.node.environments import Environment
+from roundwork.package import load_package, pack, resolve_hosts
+from roundwork.protocol.views import SubmissionView
+
+from ..node.house import SEED
+from ..node.neighbours import Neighbour, open_neighbours
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+STAKE = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def website() -> Iterator[str]:
+    """The standard library's own documentation, as `roundwork up` starts it for the crawler."""
+    demo = load_package(EXAMPLES / "crawler").demo
+    assert demo is not None
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable if word == "python" else word.replace("{port}", port) for word in demo.command]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as server:
+        url = demo.params["start"].replace("{port}", port)
+        _wait_for(url)
+        yield url
+        server.kill()
+
+
+def test_the_hello_task_is_at_most_twenty_lines() -> None:
+    lines = (EXAMPLES / "hello" / "task.py").read_text().splitlines()
+
+    assert len(lines) <= 20
+
+
+def test_every_example_is_a_good_package() -> None:
+    for folder in EXAMPLES.iterdir():
+        package = load_package(folder)
+
+        assert package.warnings == ()
+        assert pack(package) == pack(load_package(folder))
+
+
+def test_hello_clears_the_honest_and_convicts_the_liar(tmp_path: Path, environment: Environment) -> None:
+    async def run() -> tuple[str, str, dict[str, int]]:
+        program = EXAMPLES / "hello" / "task.py"
+        async with open_neighbours(tmp_path, program, environment) as (honest, liar):
+            await honest.lanes.work(0, SEED, 20)
+            await liar.lanes.work(0, SEED, 20)
+            truth = await honest.lanes.submit(0, SEED, 20) or ""
+            untruth = await liar.lanes.lie(0, SEED, 20) or ""
+            of_truth = await liar.lanes.audit(0, SEED, honest.key, truth, STAKE, 20)
+            of_untruth = await honest.lanes.audit(0, SEED, liar.key, untruth, STAKE, 20)
+            views = [_view(honest, truth, 1), _view(liar, untruth, -1)]
+            amounts = await honest.lanes.distribute(0, 1000, views, 20)
+            return of_truth.kind, of_untruth.kind, {"honest": amounts[honest.key], "liar": amounts[liar.key]}
+
+    assert ("valid", "invalid", {"honest": 1000, "liar": -700_000_000}) == asyncio.run(run())
+
+
+def test_a_crawl_is_proved_by_its_content_id_and_an_invented_one_is_not(
+    tmp_path: Path, environment: Environment, website: str
+) -> None:
+    package = load_package(EXAMPLES / "crawler")
+    params = {**package.params, "start": website}
+
+    async def run() -> None:
+        async with open_neighbours(
+            tmp_path, package.program, environment, params=params, hosts=resolve_hosts(package, params)
+        ) as (crawler, liar):
+            await crawler.lanes.work(3, SEED, 60)
+            value = await crawler.lanes.submit(3, SEED, 20) or ""
+            lie = await liar.lanes.lie(3, SEED, 20) or ""
+
+            claim = json.loads(value)
+            pages = json.loads(crawler.store.get(claim["proof"]) or b"")
+            assert claim["pages"] == len(pages) == params["pages"]
+            assert len({page["url"] for page in pages}) == len(pages)
+            assert any("Python" in page["title"] or "Pydoc" in page["title"] for page in pages)
+
+            async def audit(by: Neighbour, of: Neighbour, value: str) -> str:
+                return (await by.lanes.audit(3, SEED, of.key, value, STAKE, 60)).kind
+
+            assert await audit(liar, crawler, value) == "valid"
+            assert await audit(crawler, liar, lie) == "invalid"
+            # A copied proof walks the path of whom it was copied from.
+            assert await audit(crawler, liar, value) == "invalid"
+            assert await audit(crawler, liar, "nonsense") == "invalid"
+            assert await audit(crawler, liar, '{"proof": "../../x", "pages": 1}') == "invalid"
+            nowhere = json.dumps({"proof": "bafkrei" + "a" * 52, "pages": 1})
+            assert await audit(crawler, liar, nowhere) == "unavailable"
+
+            views = [_view(crawler, value, 1), _view(liar, lie, -1)]
+            amounts = await crawler.lanes.distribute(3, 10 * STAKE, views, 20)
+            assert amounts == {crawler.key: 8 * 100_000_000, liar.key: -700_000_000}
+            scarce = await crawler.lanes.distribute(3, 80, [_view(crawler, value, 1)], 20)
+            assert scarce == {crawler.key: 80}
+
+    asyncio.run(run())
+
+
+def _view(node: Neighbour, value: str, votes: int) -> SubmissionView:
+    verdict = "untried" if votes > 0 else "convicted"
+    return SubmissionView(node.key, value, 1, STAKE, votes, verdict, None, {})
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urlopen(url, timeout=5) as answer:
+                answer.read()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
