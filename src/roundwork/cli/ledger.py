@@ -2,23 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from ..ledger.chain import Chain
-
-DIRECTORY = Path(".roundwork/ledger")
-
-directory_option = click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=DIRECTORY,
-    show_default=True,
-    help="Where the ledger is kept.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+from . import ledger_comet
+from .ledger_options import (
+    announce,
+    compose_settings,
+    directory_option,
+    host_option,
+    json_option,
+    port_option,
+    slot_option,
+)  # fmt: skip
 
 
 @click.group()
@@ -26,28 +22,21 @@ def command() -> None:
     """Run, inspect and verify a settlement ledger."""
 
 
+command.add_command(ledger_comet.command, "comet")
+
+
 @command.command()
 @directory_option
-@click.option("--host", default="localhost", show_default=True, help="Where to listen.")
-@click.option("--port", default=8899, show_default=True, help="For RPC; websockets also on the next one.")
-@click.option("--slot-ms", type=int, help="Milliseconds of a slot, for a ledger that is founded now.")
+@host_option
+@port_option
+@slot_option
 @json_option
 def run(directory: Path, host: str, port: int, slot_ms: int | None, as_json: bool) -> None:
     """Run a ledger; the first time, found a development ledger with a faucet."""
     from ..ledger import server
 
-    server.found_development(directory, **({"slot_ms": slot_ms} if slot_ms else {}))
-
-    def ready(chain: "Chain") -> None:
-        url = f"http://{host}:{port}"
-        if as_json:
-            click.echo(json.dumps({"ready": True, "url": url, "height": chain.state.head.height}))
-        else:
-            click.echo(
-                f"ledger at {url}, height {chain.state.head.height}, slots of {chain.genesis.slot_ms} ms"
-            )
-
-    server.run(directory, host, port, ready)
+    server.found_development(directory, **compose_settings(slot_ms))
+    server.run(directory, host, port, announce(host, port, as_json))
 
 
 @command.command()

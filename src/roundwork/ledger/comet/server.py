@@ -36,13 +36,18 @@ class Server:
     """Serves one CometBFT. `ended` is done when a connection is: the pair must then be started anew."""
 
     def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+        self.answer = answer
         self._connections: set[asyncio.Task[None]] = set()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def listen(self, listening: socket.socket) -> None:
         """Serve on a unix socket that listens already."""
         self._server = await asyncio.start_unix_server(self._accept, sock=listening)
+
+    def end(self) -> None:
+        """Be done, without waiting for CometBFT to go."""
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     async def close(self) -> None:
         """Stop listening and drop the connections."""
@@ -54,7 +59,7 @@ class Server:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(connection)
-        connection.add_done_callback(self._end)
+        connection.add_done_callback(self._see_end)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         frames = Frames()
@@ -77,13 +82,13 @@ class Server:
         except EngineFailed as error:
             failure = error
         if requests:
-            responses = await self._answer(requests)
+            responses = await self.answer(requests)
             writer.write(b"".join([encode_frame(response) for response in responses]))
             await writer.drain()
         if failure is not None:
             raise failure
 
-    def _end(self, connection: asyncio.Task[None]) -> None:
+    def _see_end(self, connection: asyncio.Task[None]) -> None:
         self._connections.discard(connection)
         if connection.cancelled() or self.ended.done():
             return

@@ -1,0 +1,49 @@
+"""What the commands of a ledger share: their options, and the line that says that it answers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..ledger.chain import Chain
+
+DIRECTORY = Path(".roundwork/ledger")
+
+directory_option = click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DIRECTORY,
+    show_default=True,
+    help="Where the ledger is kept.",
+)
+host_option = click.option("--host", default="localhost", show_default=True, help="Where to listen.")
+port_option = click.option(
+    "--port", default=8899, show_default=True, help="For RPC; websockets also on the next one."
+)
+slot_option = click.option(
+    "--slot-ms", type=int, help="Milliseconds of a slot, for a ledger that is founded now."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def compose_settings(slot_ms: int | None) -> dict[str, int]:
+    """The fields of a genesis that options ask for."""
+    return {"slot_ms": slot_ms} if slot_ms else {}
+
+
+def announce(host: str, port: int, as_json: bool) -> "Callable[[Chain], None]":
+    """Prints, when it is called, that the ledger answers."""
+
+    def ready(chain: "Chain") -> None:
+        url = f"http://{host}:{port}"
+        if as_json:
+            click.echo(json.dumps({"ready": True, "url": url, "height": chain.state.head.height}))
+        else:
+            click.echo(
+                f"ledger at {url}, height {chain.state.head.height}, slots of {chain.genesis.slot_ms} ms"
+            )
+
+    return ready

@@ -1,0 +1,20 @@
+"""A ledger founded for CometBFT: our genesis if there is none, and a home beside it."""
+
+from pathlib import Path
+
+from solders.keypair import Keypair
+
+from ..chain import GENESIS_FILE, read_genesis
+from ..server import found_development, read_keypair
+from .home import Home, write_home
+
+
+def found_home(directory: Path, p2p: str, validator: Path | None, **settings: int) -> Home:
+    """Write the home of the ledger in a directory; found a development ledger if there is none.
+
+    `validator` is a keypair file for the validator's key. Raises BadConfig, BadGenesis, BadKeypair.
+    """
+    if not (directory / GENESIS_FILE).exists():
+        found_development(directory, **settings)
+    write_home(directory, read_genesis(directory), p2p, read_keypair(validator) if validator else Keypair())
+    return Home(directory)

@@ -1,0 +1,44 @@
+"""The application's process: what CometBFT drives, and our RPC in front of it."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from ..chain import Chain
+from ..rpc import build_app
+from ..server import FAUCET_FILE, bind, lock, read_keypair, serve
+from .engine import CometEngine
+from .home import Home
+from .seam import Seam, open_seam
+
+
+def run(home: Home, listening: socket.socket, host: str, port: int, ready: Callable[[Chain], None]) -> None:
+    """Run an application until its CometBFT goes or a signal comes. `ready` is called when it answers.
+
+    Raises BadGenesis, StoreCorrupt, StoreFull, StoreInUse, PortInUse, EngineFailed.
+    """
+    with lock(home.directory):
+        asyncio.run(_run(home, listening, bind(host, port), ready))
+
+
+async def _run(
+    home: Home, listening: socket.socket, sockets: list[socket.socket], ready: Callable[[Chain], None]
+) -> None:
+    async with open_seam(home, listening) as seam:
+        await _catch_up(seam)
+        engine = CometEngine(seam.application, home.get_rpc_address())
+        faucet = home.directory / FAUCET_FILE
+        app = build_app(seam.chain, engine, read_keypair(faucet) if faucet.exists() else None)
+        try:
+            await serve(app, sockets, seam.server.ended, seam.server.end, lambda: ready(seam.chain))
+        finally:
+            await engine.close()
+
+
+async def _catch_up(seam: Seam) -> None:
+    """Wait for what CometBFT delivers again: nobody is shown a state older than what was acknowledged."""
+    caught_up = asyncio.create_task(seam.application.caught_up.wait())
+    awaited: set[asyncio.Future[Any]] = {caught_up, seam.server.ended}
+    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+    caught_up.cancel()
