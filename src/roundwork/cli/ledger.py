@@ -34,7 +34,9 @@ command.add_command(ledger_comet.command, "comet")
 def run(directory: Path, host: str, port: int, slot_ms: int | None, as_json: bool) -> None:
     """Run a ledger; the first time, found a development ledger with a faucet."""
     from ..ledger import server
+    from ..ledger.comet.home import check_no_home
 
+    check_no_home(directory)
     server.found_development(directory, **compose_settings(slot_ms))
     server.run(directory, host, port, announce(host, port, as_json))
 

@@ -2,16 +2,18 @@
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import httpx2
 import msgspec
 
-from ...errors import PoolFull, RemoteError, RoundworkError
+from ...errors import PoolFull, RemoteError, RoundworkError, Void
 from ...protocol.execute import Receipt, get_newest_tick
 from ...protocol.transaction import Transaction
 from .application import Application
 from .home import POOL_TRANSACTIONS_MAX, RPC_BATCH_MAX
+from .proposal import Candidate
 
 TIMEOUT_SECONDS = 10.0
 REQUESTS_MAX = 4
@@ -20,7 +22,7 @@ REQUESTS_MAX = 4
 
 class _Delivery(NamedTuple):
     wire: bytes
-    done: asyncio.Future[None]
+    done: asyncio.Future[RoundworkError | None]
 
 
 class _Error(msgspec.Struct):
@@ -59,18 +61,27 @@ class CometEngine:
 
         Raises Void if it would be void now, PoolFull, RemoteError if CometBFT does not answer.
         """
-        application = self._application
-        [candidate] = await application.known.look_at([wire])
-        application.check(candidate)
-        delivery = _Delivery(wire, asyncio.get_running_loop().create_future())
-        try:
-            self._waiting.put_nowait(delivery)
-        except asyncio.QueueFull:
-            raise PoolFull(
-                f"{POOL_TRANSACTIONS_MAX} transactions wait for CometBFT; send again later"
-            ) from None
-        await delivery.done
+        [error] = await self.submit_many([(wire, parsed)])
+        if error is not None:
+            raise error
         return None
+
+    async def submit_many(self, items: Sequence[tuple[bytes, Transaction]]) -> list[RoundworkError | None]:
+        """Deliver a batch: for each the error that refused it, or None."""
+        candidates = await self._application.known.look_at([wire for wire, _ in items])
+        return await asyncio.gather(*[self._deliver(candidate) for candidate in candidates])
+
+    def _deliver(self, candidate: Candidate) -> asyncio.Future[RoundworkError | None]:
+        done: asyncio.Future[RoundworkError | None] = asyncio.get_running_loop().create_future()
+        try:
+            self._application.check(candidate)
+            self._waiting.put_nowait(_Delivery(candidate.wire, done))
+        except Void as void:
+            done.set_result(void)
+        except asyncio.QueueFull:
+            full = f"{POOL_TRANSACTIONS_MAX} transactions wait for CometBFT; send again later"
+            done.set_result(PoolFull(full))
+        return done
 
     def get_slot(self) -> int:
         """The slot of the next block at the earliest.
@@ -100,10 +111,7 @@ class CometEngine:
             for delivery, error in zip(batch, errors, strict=True):
                 if delivery.done.cancelled():  # whoever sent it did not wait
                     continue
-                if error is None:
-                    delivery.done.set_result(None)
-                else:
-                    delivery.done.set_exception(error)
+                delivery.done.set_result(error)
 
     async def _broadcast(self, wires: list[bytes]) -> list[RoundworkError | None]:
         """Hand transactions to CometBFT; what it refuses each for, if it does."""

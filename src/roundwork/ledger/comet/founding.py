@@ -4,9 +4,12 @@ from pathlib import Path
 
 from solders.keypair import Keypair
 
+from ...errors import BadConfig
 from ..chain import GENESIS_FILE, read_genesis
 from ..server import found_development, read_keypair
 from .home import Home, write_home
+
+JOURNAL_FILE = "journal.db"
 
 
 def found_home(directory: Path, p2p: str, validator: Path | None, **settings: int) -> Home:
@@ -16,5 +19,9 @@ def found_home(directory: Path, p2p: str, validator: Path | None, **settings: in
     """
     if not (directory / GENESIS_FILE).exists():
         found_development(directory, **settings)
+    if (directory / JOURNAL_FILE).exists():
+        raise BadConfig(
+            f"{directory} holds blocks already, and CometBFT must agree on each from the first on"
+        )
     write_home(directory, read_genesis(directory), p2p, read_keypair(validator) if validator else Keypair())
     return Home(directory)

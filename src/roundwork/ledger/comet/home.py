@@ -96,6 +96,15 @@ def has_home(directory: Path) -> bool:
     return get_home(directory).exists()
 
 
+def check_no_home(directory: Path) -> None:
+    """Raises BadConfig if only CometBFT may add blocks to the ledger in this directory."""
+    if has_home(directory):
+        raise BadConfig(
+            f"the ledger in {directory} runs on CometBFT; start it with "
+            f"`roundwork ledger comet run --directory {directory}`"
+        )
+
+
 def write_home(directory: Path, genesis: Genesis, p2p: str, validator: Keypair) -> None:
     """Write the home of a ledger with one validator. Raises BadConfig if there is one already."""
     home = get_home(directory)

@@ -6,6 +6,7 @@ what is left, start both.
 """
 
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ...errors import BadConfig, EngineFailed
+from ...errors import BadConfig, EngineFailed, StoreInUse
 from .home import APP_SOCKET, RPC_SOCKET, Home
 
 FAILURES_MAX = 5
@@ -60,10 +61,19 @@ def find_cometbft() -> str:
 def run(home: Home, binary: str, application: Sequence[str]) -> None:
     """Run the pair until SIGTERM or SIGINT. `application` is its command line, to which --socket-fd is added.
 
-    Blocks those signals here and works in the home. Raises EngineFailed if the pair keeps stopping.
+    Blocks those signals here and works in the home. Raises StoreInUse, EngineFailed.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     os.chdir(home.path)
+    with open("lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreInUse(f"{home.directory}: another process runs the ledger in this directory") from None
+        _keep_running(home, binary, application)
+
+
+def _keep_running(home: Home, binary: str, application: Sequence[str]) -> None:
     failures: list[float] = []
     while True:
         pair = start(home, binary, application)
