@@ -140,9 +140,9 @@ class Chain:
         head, tables = loaded
         if head.height > self.journal.height:
             raise StoreCorrupt(
-                f"{self.journal.path} ends at block {self.journal.height}, {self.checkpoint.path} is of block "
-                f"{head.height}: the end of the journal is lost. Put it back, or delete the checkpoint to go "
-                f"on from block {self.journal.height}"
+                f"{self.journal.path} ends at block {self.journal.height}, {self.checkpoint.path} is of "
+                f"block {head.height}: the end of the journal is lost. Put it back, or delete the checkpoint to "
+                f"go on from block {self.journal.height}"
             )
         state = State(self.genesis, state.genesis_hash, head)
         state.load(tables)

@@ -25,6 +25,8 @@ class Recent:
     def __init__(self, slots: int = SLOTS) -> None:
         self.slots = slots
         self._landed: dict[bytes, Landed] = {}
+        self.count = 0
+        """Transactions that ran since this process began to count."""
         self._blocks: deque[tuple[int, list[bytes]]] = deque()
 
     def add(self, block: Block, receipts: Sequence[Receipt]) -> None:
@@ -35,10 +37,16 @@ class Recent:
                 signature = get_signature(wire)
                 signatures.append(signature)
                 self._landed[signature] = Landed(block.slot, block.height, position, receipt)
+        self.count += len(signatures)
         self._blocks.append((block.slot, signatures))
         while self._blocks[0][0] < block.slot - self.slots:
             for signature in self._blocks.popleft()[1]:
                 self._landed.pop(signature, None)
+
+    @property
+    def size(self) -> int:
+        """How many statuses are kept."""
+        return len(self._landed)
 
     def find(self, signature: bytes) -> Landed | None:
         """Where a transaction ran, if that is not long ago."""

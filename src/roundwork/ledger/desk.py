@@ -1,0 +1,147 @@
+"""What every RPC method is given: the ledger, and the parameters of one call, checked."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from solders.keypair import Keypair
+
+from ..protocol.execute import Receipt
+from ..protocol.params import Key, key_of
+from ..protocol.state import State
+from ..protocol.transaction import Transaction
+from ..wire import Json, base58_decode
+from .chain import Chain
+from .pool import Answer
+
+VERSION = "2.0.0"
+"""The version of Solana's RPC whose shapes these are."""
+
+COMMITMENTS = frozenset(
+    ("processed", "confirmed", "finalized", "recent", "single", "singleGossip", "root", "max")
+)
+
+
+class RpcError(Exception):
+    """A JSON-RPC error: code, message and data as stock clients know them."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+class Engine(Protocol):
+    """What makes blocks out of what RPC takes in."""
+
+    def get_slot(self) -> int:
+        """The slot that a transaction sent now lands in at the earliest."""
+
+    def get_newest_tick(self) -> tuple[bytes, int]:
+        """The tick that a transaction sent now names, and its slot."""
+
+    async def submit(self, wire: bytes, parsed: Transaction) -> Receipt | None:
+        """Have a transaction executed; its receipt if it is durable already. Raises Void, PoolFull."""
+
+
+class BatchEngine(Engine, Protocol):
+    """An engine that takes many transactions at once."""
+
+    async def submit_many(self, items: Sequence[tuple[bytes, Transaction]]) -> list[Answer]:
+        """For each a receipt when it is durable, or the error that refused it."""
+
+
+class Desk:
+    """The ledger as the RPC methods see it."""
+
+    def __init__(self, chain: Chain, engine: Engine, faucet: Keypair | None) -> None:
+        self.chain = chain
+        self.engine = engine
+        self.faucet = faucet
+
+    @property
+    def state(self) -> State:
+        """The state after the last block."""
+        return self.chain.state
+
+    @property
+    def slot(self) -> int:
+        """The slot that answers speak of: that of the last block."""
+        return self.chain.state.head.slot
+
+    def with_context(self, value: Any) -> Json:
+        """An answer with the slot it is of."""
+        return {"context": {"slot": self.slot, "apiVersion": VERSION}, "value": value}
+
+
+class Params:
+    """The positional parameters of one call. What is null counts as absent; each refusal is −32602."""
+
+    def __init__(self, desk: Desk, values: Any) -> None:
+        if values is None:
+            values = []
+        if not isinstance(values, list):
+            raise RpcError(-32602, "Invalid params: an array is expected")
+        self._desk = desk
+        self.values: list[Any] = values
+
+    def get(self, at: int, kind: type, name: str, default: Any = ...) -> Any:
+        """The parameter at a place. Raises RpcError if it is missing without a default or of another kind."""
+        value = self.values[at] if at < len(self.values) else None
+        if value is None:
+            if default is ...:
+                raise RpcError(-32602, f"Invalid params: {name} is missing at position {at}")
+            return default
+        return _check_kind(value, kind, name)
+
+    def key(self, at: int, name: str = "the address") -> Key:
+        """A base58 address."""
+        return read_key(self.get(at, str, name), name)
+
+    def config(self, at: int) -> Json:
+        """The configuration object, whose commitment and minContextSlot are checked for every method."""
+        config: Json = {k: v for k, v in self.get(at, dict, "the configuration", {}).items() if v is not None}
+        commitment = config.get("commitment", "finalized")
+        if commitment not in COMMITMENTS:
+            raise RpcError(-32602, f"Invalid params: commitment {commitment!r}; one of {sorted(COMMITMENTS)}")
+        least = field(config, "minContextSlot", int, 0)
+        if least > self._desk.slot:
+            raise RpcError(
+                -32016, "Minimum context slot has not been reached", {"contextSlot": self._desk.slot}
+            )
+        return config
+
+
+def field(config: Json, name: str, kind: type, default: Any) -> Any:
+    """A field of a configuration object. Raises RpcError if it is of another kind."""
+    value = config.get(name)
+    return default if value is None else _check_kind(value, kind, name)
+
+
+def read_key(text: Any, name: str) -> Key:
+    """A base58 address. Raises RpcError."""
+    try:
+        return key_of(text)
+    except (ValueError, TypeError):
+        raise RpcError(-32602, f"Invalid param: {name} {text!r} is no base58 address of 32 bytes") from None
+
+
+def read_signature(text: Any) -> bytes:
+    """A base58 signature. Raises RpcError."""
+    try:
+        signature = base58_decode(text)
+    except (ValueError, AttributeError):
+        signature = b""
+    if len(signature) != 64:
+        raise RpcError(-32602, f"Invalid param: {text!r} is no base58 signature of 64 bytes")
+    return signature
+
+
+def _check_kind(value: Any, kind: type, name: str) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise RpcError(-32602, f"Invalid params: {name} is {value!r}; expected {kind.__name__}")
+    if isinstance(value, int) and not 0 <= value < 2**64:
+        raise RpcError(
+            -32602, f"Invalid params: {name} is {value}; an unsigned number of 64 bits is expected"
+        )
+    return value

@@ -1,0 +1,200 @@
+"""JSON-RPC 2.0 over HTTP and websocket: the only place where errors become codes."""
+
+import inspect
+import logging
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import msgspec
+from solders.keypair import Keypair
+
+from ..errors import RoundworkError
+from ..protocol.execute import Receipt
+from . import rpc_accounts, rpc_blocks, rpc_sending
+from .chain import Chain
+from .desk import Desk, Engine, Params, RpcError
+from .rpc_sending import Sending, send
+
+BODY_BYTES_MAX = 50 * 2**20
+BATCH_MAX = 1_000
+"""Requests in one batch."""
+
+METHODS: dict[str, Callable[[Desk, Params], Any]] = {
+    **rpc_accounts.METHODS,
+    **rpc_blocks.METHODS,
+    **rpc_sending.METHODS,
+}
+
+Message = MutableMapping[str, Any]
+
+log = logging.getLogger(__name__)
+
+
+class Request(msgspec.Struct):
+    """One JSON-RPC request. Without an id it is a notification, which nobody answers."""
+
+    method: str
+    params: Any = None
+    id: Any = msgspec.UNSET
+    jsonrpc: str = "2.0"
+
+
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_request = msgspec.json.Decoder(Request)
+_encoder = msgspec.json.Encoder()
+
+
+class Rpc:
+    """Answers JSON-RPC requests from a desk."""
+
+    def __init__(self, desk: Desk, methods: dict[str, Callable[[Desk, Params], Any]] = METHODS) -> None:
+        self.desk = desk
+        self._methods = methods
+
+    async def answer(self, body: bytes) -> bytes | None:
+        """The answer to a body: an object, an array for a batch, None if nothing in it asks for one."""
+        if not body.lstrip().startswith(b"["):
+            response = await self._answer_one(body)
+            return None if response is None else _encoder.encode(response)
+        try:
+            items = _items.decode(body)
+        except msgspec.DecodeError as error:
+            return _encoder.encode(compose_error(None, RpcError(-32700, f"Parse error: {error}")))
+        if not items or len(items) > BATCH_MAX:
+            refusal = RpcError(-32600, f"Invalid request: a batch has 1 to {BATCH_MAX} requests")
+            return _encoder.encode(compose_error(None, refusal))
+        responses = [one for one in await self._answer_batch(items) if one is not None]
+        return _encoder.encode(responses) if responses else None
+
+    async def _answer_batch(self, items: list[msgspec.Raw]) -> list[Any]:
+        """Requests in order, but all transactions of the batch reach the engine together."""
+        responses: list[Any] = []
+        sendings: list[tuple[int, Request, Sending]] = []
+        for item in items:
+            request = _read(item)
+            if isinstance(request, Request) and request.method == "sendTransaction":
+                self._prepare(request, responses, sendings)
+            else:
+                responses.append(await self._answer_one(item))
+        answers = await send(self.desk, [sending for _, _, sending in sendings])
+        for (at, request, sending), answer in zip(sendings, answers, strict=True):
+            responses[at] = _respond(request, sending, answer)
+        return responses
+
+    def _prepare(
+        self, request: Request, responses: list[Any], sendings: list[tuple[int, Request, Sending]]
+    ) -> None:
+        try:
+            sendings.append((len(responses), request, Sending(self.desk, Params(self.desk, request.params))))
+            responses.append(None)
+        except RpcError as error:
+            responses.append(compose_error(request.id, error))
+
+    async def _answer_one(self, raw: bytes | msgspec.Raw) -> Any:
+        request = _read(raw)
+        if isinstance(request, RpcError):
+            return compose_error(None, request)
+        try:
+            result = await self.call(request)
+        except RpcError as error:
+            return compose_error(request.id, error)
+        return compose_result(request.id, result)
+
+    async def call(self, request: Request) -> Any:
+        """What a method returns. Raises RpcError."""
+        method = self._methods.get(request.method)
+        if method is None:
+            raise RpcError(-32601, "Method not found")
+        try:
+            result = method(self.desk, Params(self.desk, request.params))
+            return await result if inspect.isawaitable(result) else result
+        except RoundworkError as error:
+            data = {"roundwork": {"name": type(error).__name__}}
+            raise RpcError(-32603, f"Internal error: {error}", data) from error
+
+
+def compose_result(id: Any, result: Any) -> Any:
+    """A response; None to a notification."""
+    return None if id is msgspec.UNSET else {"jsonrpc": "2.0", "result": result, "id": id}
+
+
+def compose_error(id: Any, error: RpcError) -> Any:
+    """An error response; None to a notification."""
+    if id is msgspec.UNSET:
+        return None
+    shown = {"code": error.code, "message": error.message}
+    if error.data is not None:
+        shown["data"] = error.data
+    return {"jsonrpc": "2.0", "error": shown, "id": id}
+
+
+def _respond(request: Request, sending: Sending, answer: Receipt | RoundworkError | None) -> Any:
+    try:
+        return compose_result(request.id, sending.compose_answer(answer))
+    except RpcError as error:
+        return compose_error(request.id, error)
+
+
+def _read(raw: bytes | msgspec.Raw) -> Request | RpcError:
+    try:
+        request = _request.decode(raw)
+    except msgspec.ValidationError as error:
+        return RpcError(-32600, f"Invalid request: {error}")
+    except msgspec.DecodeError as error:
+        return RpcError(-32700, f"Parse error: {error}")
+    if request.jsonrpc != "2.0":
+        return RpcError(-32600, f"Invalid request: jsonrpc is {request.jsonrpc!r}; 2.0 is expected")
+    return request
+
+
+# HTTP
+
+_CORS = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, GET, OPTIONS"),
+    (b"access-control-allow-headers", b"content-type, solana-client"),
+    (b"access-control-max-age", b"86400"),
+]
+_JSON = [(b"content-type", b"application/json"), *_CORS]
+_TEXT = [(b"content-type", b"text/plain"), *_CORS]
+
+
+def build_app(chain: Chain, engine: Engine, faucet: Keypair | None = None) -> Callable[..., Any]:
+    """The ASGI application of a ledger: JSON-RPC on every path, websockets on every path, /health."""
+    from .subscriptions import Subscriptions
+
+    rpc = Rpc(Desk(chain, engine, faucet))
+    subscriptions = Subscriptions(rpc)
+
+    async def app(scope: Message, receive: Callable[[], Any], send: Callable[[Message], Any]) -> None:
+        if scope["type"] == "websocket":
+            await subscriptions.serve(receive, send)
+        elif scope["type"] == "http":
+            status, headers, body = await _answer_http(rpc, scope, receive)
+            length = (b"content-length", str(len(body)).encode())
+            await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+            await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+async def _answer_http(
+    rpc: Rpc, scope: Message, receive: Callable[[], Any]
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    if scope["method"] == "OPTIONS":
+        return 200, _CORS, b""
+    if scope["method"] == "GET":
+        return (200, _TEXT, b"ok") if scope["path"] == "/health" else (404, _TEXT, b"JSON-RPC takes POST\n")
+    if scope["method"] != "POST":
+        return 405, _TEXT, b"JSON-RPC takes POST\n"
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return 400, _TEXT, b""
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > BODY_BYTES_MAX:
+            return 413, _TEXT, f"a body has at most {BODY_BYTES_MAX} bytes\n".encode()
+        more = message.get("more_body", False)
+    return 200, _JSON, await rpc.answer(b"".join(parts)) or b""
