@@ -99,7 +99,7 @@ async def serve(app: Any) -> AsyncIterator[str]:
         config = uvicorn.Config(app, lifespan="off", log_level="warning")
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 -- uvicorn tells no other way
             await asyncio.sleep(0.01)
         try:
             yield f"http://127.0.0.1:{port}"

@@ -94,6 +94,7 @@ ATTEMPTS = {
     "change its root": "os.chroot('/')",
     "open by handle": "call(304, -100, 0, 0)",
     "take the node's descriptor": "fd = call(434, parent, 0); call(438, fd, 1, 0)",
+    "hide memory in a file": "os.memfd_create('x')",
     "raise its memory limit": "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
     "raise its file limit": "resource.setrlimit(resource.RLIMIT_NOFILE, (9999, 9999))",
 }
@@ -319,7 +320,7 @@ def test_secrets_reach_the_task_and_never_the_log(house: House) -> None:
 def test_open_files_of_the_node_do_not_grow_with_failures(house: House) -> None:
     async def fail_often(lanes):  # type: ignore[no-untyped-def]
         counts = []
-        for _ in range(6):
+        for _ in range(12):
             with pytest.raises(TaskFailed):
                 await lanes.submit(0, SEED, 20)
             counts.append(len(os.listdir("/proc/self/fd")))
@@ -327,7 +328,8 @@ def test_open_files_of_the_node_do_not_grow_with_failures(house: House) -> None:
 
     counts = house.run("@task.submission\ndef submission(ctx): os._exit(1)", fail_often)
 
-    assert counts[-1] <= counts[1]
+    # The first ones also count the threads that the event loop starts for waiting.
+    assert max(counts[8:]) <= max(counts[4:8]), counts
 
 
 def test_too_many_open_files_are_the_tasks_own_trouble(house: House) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from blake3 import blake3
@@ -17,6 +17,7 @@ from .channel import Services
 from .lane import Kind, Lane, TaskSetting
 from .sandbox import Sandbox
 
+Roe = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 VALUE_BYTES_MAX = 512
 WEB_SECONDS = 30.0
 WEB_BODY_BYTES_MAX = 8 * 1024 * 1024
@@ -104,7 +105,7 @@ class Lanes:
         ]
         step = {"round": round, "bounty": bounty, "submitters": submitters}
         review = self._lanes["review"]
-        amounts: dict[str, int] = await review.call("distribution", step, deadline_seconds, dict[str, int])
+        amounts: dict[str, int] = await review.call("distribution", step, deadline_seconds, dict[str, Roe])
         strangers = amounts.keys() - {each.node for each in submissions}
         if strangers:
             raise TaskFailed(f"distribution pays {min(strangers)[:64]!r}, who submitted nothing")

@@ -23,10 +23,10 @@ DENIED = (
     *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
     *("utime", "utimes", "futimesat", "utimensat", "setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
     *("removexattr", "lremovexattr", "fremovexattr", "removexattrat", "file_setattr", "mknod", "mknodat"),
-    # What one process may do to another of the same user, the node among them.
+    # What one process may do to another of the same user, the node among them; memory that no limit counts.
     *("prlimit64", "setpriority", "sched_setscheduler", "sched_setparam", "sched_setattr", "ioprio_set"),
     *("sched_setaffinity", "migrate_pages", "move_pages", "process_madvise", "process_mrelease", "kcmp"),
-    *("mq_open", "mq_unlink", "inotify_init", "inotify_init1", "fanotify_init"),
+    *("memfd_create", "mq_open", "mq_unlink", "inotify_init", "inotify_init1", "fanotify_init"),
     # What a node that runs as root could do to the machine.
     *("chroot", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups"),
     *("setfsuid", "setfsgid", "capset", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex"),
@@ -153,8 +153,9 @@ class Sandlock:
             env=_build_environment(confinement.writable),
             cwd=str(confinement.writable),
             extra_deny_syscalls=DENIED,
-            # It counts reservations and kills without a word: the limit below comes first.
-            max_memory=2 * limits.memory_bytes,
+            # It counts reservations of all processes together and kills without a word. One process has
+            # the kernel's own limit, set below, which is a MemoryError that the author can read.
+            max_memory=2 * limits.memory_bytes if limits.processes > 1 else None,
             max_processes=limits.processes,
             max_cpu=limits.cpu_percent if limits.cpu_percent < 100 else None,
             no_coredump=True,
@@ -210,9 +211,14 @@ class Bubblewrap:
         arguments += ["--bind", home, home, "--remount-ro", "/", "--chdir", home, "--clearenv"]
         for name, value in _build_environment(confinement.writable).items():
             arguments += ["--setenv", name, value]
-        with seccomp.open_filter(allow_processes=confinement.limits.processes > 1) as filter:
-            arguments += ["--seccomp", str(filter.fileno()), "--", *command]
-            return _Spawned(arguments, {"PATH": os.defpath}, (filter.fileno(),))
+        life, held = os.pipe()
+        with (
+            seccomp.open_filter(allow_processes=confinement.limits.processes > 1) as filter,
+            os.fdopen(held, "wb") as held_file,
+        ):
+            descriptors = (filter.fileno(), held_file.fileno())
+            arguments += ["--seccomp", str(descriptors[0]), "--sync-fd", str(descriptors[1])]
+            return _Spawned([*arguments, "--", *command], {"PATH": os.defpath}, descriptors, life=life)
 
 
 class Unconfined:
@@ -235,7 +241,10 @@ class _Spawned:
         environment: dict[str, str],
         descriptors: tuple[int, ...] = (),
         cwd: Path | None = None,
+        life: int | None = None,
     ) -> None:
+        """`life`: the end of a pipe whose other end closes when the last process of the sandbox is gone."""
+        self._life = life
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -260,6 +269,10 @@ class _Spawned:
 
     def wait(self) -> str:
         code = self._process.wait()
+        if self._life is not None:
+            os.read(self._life, 1)
+            os.close(self._life)
+            self._life = None
         return f"exit {code}" if code >= 0 else f"signal {-code}"
 
 
