@@ -141,8 +141,8 @@ class Chain:
         if head.height > self.journal.height:
             raise StoreCorrupt(
                 f"{self.journal.path} ends at block {self.journal.height}, {self.checkpoint.path} is of "
-                f"block {head.height}: the end of the journal is lost. Put it back, or delete the checkpoint to "
-                f"go on from block {self.journal.height}"
+                f"block {head.height}: the end of the journal is lost. Put it back, or delete the "
+                f"checkpoint to go on from block {self.journal.height}"
             )
         state = State(self.genesis, state.genesis_hash, head)
         state.load(tables)

@@ -9,7 +9,7 @@ from ..errors import UnknownTask
 from ..protocol.money import get_balance
 from ..protocol.params import TASK_PROGRAM, Key, base58_of
 from ..protocol.records import Account
-from ..protocol.views import compute_supply, view_round, view_task
+from ..protocol.views import compute_supply, view_ledger, view_round, view_task
 from ..wire import (
     ALL_PARTS,
     RENT_EPOCH,
@@ -226,7 +226,7 @@ def _decode_filter(text: str, encoding: str) -> bytes:
         raise RpcError(-32602, f"Invalid params: the bytes of a memcmp are no {encoding}") from None
 
 
-METHODS = {
+METHODS: dict[str, Any] = {
     "getBalance": get_balance_of,
     "getAccountInfo": get_account_info,
     "getMultipleAccounts": get_multiple_accounts,
@@ -234,6 +234,7 @@ METHODS = {
     "getMinimumBalanceForRentExemption": get_rent,
     "getSupply": get_supply,
     "getLargestAccounts": get_largest_accounts,
+    "getLedger": lambda desk, params: view_ledger(desk.state),
     "getTask": get_task,
     "getRound": get_round,
     "getTaskAccountInfo": get_task_account_info,

@@ -10,6 +10,24 @@ from .state import State, u64
 from .tasks import get_task
 
 
+class LedgerView(msgspec.Struct, frozen=True):
+    """What a ledger was founded on, and where it stands."""
+
+    chain: str
+    genesis_hash: str
+    kind: str
+    symbol: str
+    decimals: int
+    slot_ms: int
+    gap_slots_max: int
+    fee_per_signature: int
+    faucet: str | None
+    slot: int
+    height: int
+    state_hash: str
+    supply: int
+
+
 class StakeView(msgspec.Struct, frozen=True):
     """A node in a task, money in roe."""
 
@@ -109,6 +127,26 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     submissions: list[SubmissionView]
     lists: list[ListView]
     payments: list[PaymentView]
+
+
+def view_ledger(state: State) -> LedgerView:
+    """The ledger as a whole."""
+    genesis, head = state.genesis, state.head
+    return LedgerView(
+        chain=genesis.chain,
+        genesis_hash=base58_of(state.genesis_hash),
+        kind=genesis.kind,
+        symbol=genesis.symbol,
+        decimals=genesis.decimals,
+        slot_ms=genesis.slot_ms,
+        gap_slots_max=genesis.gap_slots_max,
+        fee_per_signature=genesis.fee_per_signature,
+        faucet=genesis.faucet,
+        slot=head.slot,
+        height=head.height,
+        state_hash=head.state_hash.hex(),
+        supply=compute_supply(state),
+    )
 
 
 def view_task(state: State, key: Key) -> TaskView:

@@ -1,0 +1,18 @@
+"""`roundwork airdrop`: money from a development ledger's faucet."""
+
+import json
+
+import click
+
+from .options import ask, json_option, url_option
+
+
+@click.command()
+@click.argument("address")
+@click.argument("roe", type=int, default=100 * 10**9)
+@url_option
+@json_option
+def command(address: str, roe: int, url: str, as_json: bool) -> None:
+    """Have the faucet give ROE (default 100 KOII) to ADDRESS."""
+    signature = ask(url, lambda client: client.request_airdrop(address, roe))
+    click.echo(json.dumps({"signature": signature}) if as_json else signature)

@@ -1,0 +1,17 @@
+"""`roundwork balance`: what an address holds."""
+
+import json
+
+import click
+
+from .options import ask, json_option, url_option
+
+
+@click.command()
+@click.argument("address")
+@url_option
+@json_option
+def command(address: str, url: str, as_json: bool) -> None:
+    """Show what ADDRESS holds."""
+    roe = ask(url, lambda client: client.get_balance(address))
+    click.echo(json.dumps({"address": address, "roe": roe}) if as_json else f"{roe / 10**9:,.9f} KOII")

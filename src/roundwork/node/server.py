@@ -1,0 +1,255 @@
+"""A node put together: keys, package, environment, lanes, gateway, runtime."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+
+from ..client import Client
+from ..errors import BadTaskFile, PortInUse
+from ..operations import patiently, read_task
+from ..package import Package, load_package, pack, resolve_hosts, unpack
+from ..protocol.views import TaskView
+from .environments import prepare_environment
+from .gateway import build_gateway
+from .keystore import make_keypair
+from .lane import TaskSetting
+from .lanes import Lanes
+from .outgoing import Fetcher
+from .runtime import Me, Runtime
+from .sandbox import Limits, choose_sandbox
+from .services import build_services
+from .storage import BlobStore, fetch_blob
+
+SHUTDOWN_SECONDS = 2
+PACKAGE_ROUND = 2**62
+"""The round under which a package's blobs are kept: they are not dropped with a round's."""
+
+log = logging.getLogger(__name__)
+
+
+class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """One node as its operator wants it. Money in roe."""
+
+    ledger_url: str
+    task: str
+    directory: Path
+    """Keys, memory, blobs and the task's files are kept here."""
+    package: Path | None = None
+    """The task's folder, if it is at hand; else the package is fetched from other nodes."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    endpoint: str | None = None
+    """Where others reach the gateway, if not at host and port."""
+    stake: int = 0
+    """What to have at stake: added whenever the stake is below the task's minimum; 0 is never."""
+    sandbox: str | None = None
+    params: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    is_liar: bool = False
+
+
+async def run(setting: NodeSetting, ready: Callable[[str, str], None]) -> None:
+    """Run a node until SIGTERM or SIGINT; `ready(address, endpoint)` is called when it works.
+
+    Raises BadKeypair, BadTaskFile, BadConfig, UnknownTask, PortInUse, StoreFull, StoreCorrupt.
+    """
+    setting.directory.mkdir(parents=True, exist_ok=True)
+    main = make_keypair(setting.directory / "main.json")
+    staking = make_keypair(setting.directory / "staking.json")
+    secret = _make_secret(setting.directory / "secret")
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(Client(setting.ledger_url))
+        ledger = await patiently(client.get_ledger)
+        task = await patiently(lambda: read_task(client, setting.task))
+        fetcher = Fetcher(
+            is_development=ledger.kind == "development",
+            requests_per_second=100.0 if ledger.kind == "development" else 5.0,
+        )
+        stack.push_async_callback(fetcher.close)
+        store = BlobStore(setting.directory / "blobs")
+        stack.callback(store.close)
+        package = await _get_package(setting, task, store, fetcher)
+        listening = _listen(setting.host, setting.port)
+        stack.callback(listening.close)
+        endpoint = setting.endpoint or f"http://{setting.host}:{listening.getsockname()[1]}"
+        me = Me(main, staking, secret, setting.stake, endpoint, setting.is_liar)
+        tasks: list[TaskView] = [task]
+        lanes = await _open_lanes(setting, package, me, client, fetcher, store, lambda: tasks[0])
+        stack.push_async_callback(lanes.close)
+        runtime = Runtime(client, setting.task, me, lanes, store, setting.directory, tasks)
+        app = build_gateway(
+            store=store,
+            get_lanes=lambda: {setting.task: lanes},
+            get_nodes=lambda asked: _list_nodes(tasks[0]) if asked == setting.task else None,
+            get_metrics=lambda: _measure(lanes, store, setting.task),
+        )
+        await _serve(app, listening, runtime, lambda: ready(me.node, endpoint))
+
+
+async def _serve(app: Any, listening: socket.socket, runtime: Runtime, ready: Callable[[], None]) -> None:
+    """Gateway and runtime side by side until a signal comes or the runtime raises."""
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    is_asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    serving = asyncio.create_task(server._serve([listening]))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, is_asked.set)
+    working = asyncio.create_task(runtime.run())
+    asked = asyncio.create_task(is_asked.wait())
+    ready()
+    await asyncio.wait({working, asked, serving}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    asked.cancel()
+    if not working.done():
+        working.cancel()
+    await serving
+    try:
+        await working
+    except asyncio.CancelledError:
+        log.info("stopped")
+
+
+async def _open_lanes(
+    setting: NodeSetting,
+    package: Package,
+    me: Me,
+    client: Client,
+    fetcher: Fetcher,
+    store: BlobStore,
+    get_task: Callable[[], TaskView],
+) -> Lanes:
+    environments = (
+        Path(os.environ.get("ROUNDWORK_CACHE", Path.home() / ".cache" / "roundwork")) / "environments"
+    )
+    params = {**package.params, **setting.params}
+    home = setting.directory / "task"
+    task_setting = TaskSetting(
+        task=setting.task,
+        node=me.node,
+        program=package.program,
+        home=home,
+        environment=await prepare_environment(environments, package.lock, package.requires_python),
+        limits=Limits(**package.limits),
+        params=params,
+        secrets=_choose_secrets(package, setting.secrets),
+    )
+    services = build_services(
+        task=setting.task,
+        keypair=me.staking,
+        hosts=resolve_hosts(package, params),
+        fetcher=fetcher,
+        store=store,
+        get_endpoints=lambda: {one.node: one.endpoint for one in get_task().stakes if one.endpoint},
+        read_ledger=lambda method, asked: client.call(method, *asked),
+    )
+    return Lanes(task_setting, choose_sandbox(setting.sandbox), services, me.secret, log_task)
+
+
+def log_task(line: str) -> None:
+    """A line that the task printed."""
+    logging.getLogger("task").info("%s", line)
+
+
+async def _get_package(setting: NodeSetting, task: TaskView, store: BlobStore, fetcher: Fetcher) -> Package:
+    """The task's package, checked against the content id in the task, and served to others from here.
+
+    Raises BadTaskFile.
+    """
+    folder = setting.package
+    if folder is None:
+        folder = setting.directory / "package"
+        if not folder.exists():
+            await _fetch_package(task, fetcher, folder)
+    package = load_package(folder)
+    content_id, blobs = pack(package)
+    if content_id != task.audit_program:
+        raise BadTaskFile(
+            f"{folder} is package {content_id}; task {task.address} runs {task.audit_program or 'none'}"
+        )
+    for blob in blobs.values():
+        store.put(blob, task.address, PACKAGE_ROUND)
+    return package
+
+
+async def _fetch_package(task: TaskView, fetcher: Fetcher, folder: Path) -> None:
+    endpoints = [one.endpoint for one in task.stakes if one.endpoint]
+    manifest = await fetch_blob(task.audit_program, fetcher, endpoints)
+    if manifest is None:
+        raise BadTaskFile(
+            f"no node of task {task.address} serves its package {task.audit_program}; give its folder "
+            "with --package"
+        )
+    blobs = {task.audit_program: manifest}
+    for content_id in msgspec.json.decode(manifest).get("files", {}).values():
+        blob = await fetch_blob(content_id, fetcher, endpoints)
+        if blob is not None:
+            blobs[content_id] = blob
+    part = folder.with_suffix(".part")
+    unpack(task.audit_program, blobs.get, part)
+    part.rename(folder)
+
+
+def _choose_secrets(package: Package, given: dict[str, str]) -> dict[str, str]:
+    """The secrets that the package asks for. Raises BadTaskFile if one is not given."""
+    missing = [name for name in package.secrets if name not in given]
+    if missing:
+        raise BadTaskFile(f"the task asks for {', '.join(missing)}; give each with --secret NAME=VALUE")
+    return {name: given[name] for name in package.secrets}
+
+
+def _list_nodes(task: TaskView) -> list[dict[str, Any]]:
+    return [
+        {
+            "data": {
+                "url": one.endpoint,
+                "submitterPubkey": one.node,
+                "stake": one.amount,
+                "taskId": task.address,
+            }
+        }
+        for one in task.stakes
+        if one.endpoint
+    ]
+
+
+def _measure(lanes: Lanes, store: BlobStore, task: str) -> dict[str, float]:
+    starts = {f'roundwork_lane_starts{{lane="{kind}"}}': float(n) for kind, n in lanes.count_starts().items()}
+    return {**starts, "roundwork_blob_bytes": float(store.measure(task))}
+
+
+def _make_secret(path: Path) -> bytes:
+    """32 bytes that only this node knows, made when they are first needed."""
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.touch(0o600)
+        part.write_bytes(os.urandom(32))
+        part.rename(path)
+    return path.read_bytes()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise PortInUse(f"port {port} on {host}: {error.strerror}; choose another with --port") from None
+    return listening

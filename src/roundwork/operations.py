@@ -1,0 +1,266 @@
+"""What people and nodes ask of a ledger, as transactions that existing clients would build."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from solders.compute_budget import set_compute_unit_price
+from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
+from solders.transaction import Transaction
+
+from .client import Client, Unreachable
+from .errors import AlreadyProcessed, BlockhashNotFound, UnknownTask
+from .protocol import instructions
+from .protocol.clock import DISTRIBUTION
+from .protocol.instructions import CHUNK_BYTES, TASKS
+from .protocol.params import TASK_PROGRAM, key_of
+from .protocol.views import TaskView
+from .wire import compute_rent
+
+if TYPE_CHECKING:
+    from .package import Package
+
+STAKING_SPACE = 100
+"""Bytes of a staking account, as existing clients make it."""
+
+RETRY_SECONDS = 0.2
+POT_PREFIX = "stakepotaccount"
+POT_GIFT = 10**6
+"""What existing clients send to a new pot, in roe."""
+
+T = TypeVar("T")
+Ask = instructions.Instruction
+
+
+def wrap(ask: Ask) -> Instruction:
+    """An instruction of the task program as a message carries it."""
+    accounts, data = TASKS.encode(ask)
+    metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
+    return Instruction(Pubkey(TASK_PROGRAM), data, metas)
+
+
+def sign(asked: Sequence[Instruction], signers: Sequence[Keypair], tick: str) -> bytes:
+    """A signed transaction; the first of `signers` pays."""
+    hash = Hash.from_string(tick)
+    message = Message.new_with_blockhash(asked, signers[0].pubkey(), hash)
+    needed = message.account_keys[: message.header.num_required_signatures]
+    by_key = {pair.pubkey(): pair for pair in signers}
+    return bytes(Transaction([by_key[key] for key in needed], message, hash))
+
+
+async def send(client: Client, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> str:
+    """Send instructions in one transaction and wait until it is durable; its signature.
+
+    Through outages of the ledger it is sent again until its tick lapses, then built anew: it runs once.
+    Raises Rejected, Void.
+    """
+    marked = [*asked, set_compute_unit_price(time.time_ns())]  # equal asks are different transactions
+    while True:
+        tick, last_valid = await patiently(client.get_latest_blockhash)
+        wire = sign(marked, signers, tick)
+        try:
+            return await _send_until(client, wire, last_valid)
+        except BlockhashNotFound:
+            continue
+
+
+async def _send_until(client: Client, wire: bytes, last_valid: int) -> str:
+    signature = str(Transaction.from_bytes(wire).signatures[0])
+    while True:
+        try:
+            await client.send(wire)
+            await client.confirm(signature, last_valid)
+        except AlreadyProcessed:
+            await patiently(lambda: client.confirm(signature, last_valid))
+        except Unreachable:
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        return signature
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, however long the ledger does not answer."""
+    while True:
+        try:
+            return await ask()
+        except Unreachable:
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def transfer_money(client: Client, source: Keypair, target: str, amount: int) -> str:
+    """Send roe."""
+    ask = transfer(
+        TransferParams(from_pubkey=source.pubkey(), to_pubkey=Pubkey.from_string(target), lamports=amount)
+    )
+    return await send(client, [ask], [source])
+
+
+async def deploy(
+    client: Client,
+    manager: Keypair,
+    package: "Package",
+    audit_program: str,
+    metadata: str = "",
+    **changes: int,
+) -> str:
+    """Create a task from its package; its address. `changes` replace windows and such."""
+    task, pot = Keypair(), make_pot()
+    fields = {
+        "total_bounty": package.total_bounty,
+        "bounty_per_round": package.bounty_per_round,
+        "round_time": package.round_time,
+        "audit_window": package.audit_window,
+        "submission_window": package.submission_window,
+        "minimum_stake": package.minimum_stake,
+        "allowed_failed_distributions": package.allowed_failed_distributions,
+        **changes,
+    }
+    create = instructions.CreateTask(
+        payer=bytes(manager.pubkey()),
+        task=bytes(task.pubkey()),
+        pot=bytes(pot),
+        name=package.name.encode(),
+        description=_cut(package.description, 64),
+        audit_program=audit_program.encode(),
+        executable_network=package.executable_network.encode(),
+        metadata=metadata.encode(),
+        locals=b"" if package.rules == "koii-1" else f"rules:{package.rules}".encode(),
+        **fields,
+    )
+    asked = [
+        _create_account(manager, task, compute_rent(package.space_bytes) + 1000, package.space_bytes),
+        wrap(create),
+        transfer(TransferParams(from_pubkey=manager.pubkey(), to_pubkey=pot, lamports=POT_GIFT)),
+    ]
+    await send(client, asked, [manager, task])
+    return str(task.pubkey())
+
+
+async def read_task(client: Client, address: str) -> TaskView:
+    """A task as it stands. Raises UnknownTask."""
+    task = await client.get_task(address)
+    if task is None:
+        raise UnknownTask(f"there is no task at {address}")
+    return task
+
+
+async def set_active(client: Client, manager: Keypair, task: str, active: bool) -> str:
+    """Open or shut a task for new submissions."""
+    ask = instructions.SetActive(key_of(task), bytes(manager.pubkey()), int(active))
+    return await send(client, [wrap(ask)], [manager])
+
+
+async def close_task(client: Client, manager: Keypair, task: str) -> str:
+    """End a task; its bounty goes to the manager."""
+    pot = key_of((await read_task(client, task)).pot)
+    return await send(
+        client, [wrap(instructions.CloseTask(key_of(task), bytes(manager.pubkey()), pot))], [manager]
+    )
+
+
+async def fund(client: Client, payer: Keypair, task: str, amount: int) -> str:
+    """Add to a task's bounty, through a throw-away account as existing clients do."""
+    pot = key_of((await read_task(client, task)).pot)
+    funder = Keypair()
+    asked = [
+        _create_account(payer, funder, amount + compute_rent(STAKING_SPACE) + 1000, STAKING_SPACE),
+        wrap(instructions.FundTask(key_of(task), bytes(funder.pubkey()), pot, amount)),
+    ]
+    return await send(client, asked, [payer, funder])
+
+
+async def stake(
+    client: Client, payer: Keypair, staking: Keypair, task: str, amount: int, endpoint: str = ""
+) -> str:
+    """Add to a node's stake; the first time the staking account is created."""
+    pot = key_of((await read_task(client, task)).pot)
+    address = str(staking.pubkey())
+    if await client.get_account_owner(address) is None:
+        money = amount + compute_rent(1000) + 10_000
+        provide = _create_account(payer, staking, money, STAKING_SPACE)
+    else:
+        provide = transfer(
+            TransferParams(from_pubkey=payer.pubkey(), to_pubkey=staking.pubkey(), lamports=amount)
+        )
+    ask = instructions.Stake(key_of(task), bytes(staking.pubkey()), pot, amount, endpoint.encode())
+    return await send(client, [provide, wrap(ask)], [payer, staking])
+
+
+async def withdraw(client: Client, payer: Keypair, staking: Keypair, task: str) -> str:
+    """Move a node's whole stake to its available balance."""
+    ask = instructions.Withdraw(key_of(task), bytes(staking.pubkey()))
+    return await send(client, [wrap(ask)], [payer, staking])
+
+
+async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, beneficiary: str) -> str:
+    """Pay a node's whole available balance to the beneficiary."""
+    pot = key_of((await read_task(client, task)).pot)
+    ask = instructions.Claim(key_of(task), bytes(staking.pubkey()), pot, key_of(beneficiary))
+    return await send(client, [wrap(ask)], [payer, staking])
+
+
+def build_uploads(task: bytes, node: bytes, number: int, text: bytes) -> list[Ask]:
+    """The instructions that upload a list, chunk by chunk; each fits into a transaction of its own."""
+    pieces = [text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)]
+    if not pieces or len(pieces[-1]) == CHUNK_BYTES:
+        pieces.append(b"")  # a short chunk says that the list ends
+    return [
+        instructions.UploadDistributionList(task, node, at, len(piece), piece, number)
+        for at, piece in enumerate(pieces)
+    ]
+
+
+def make_pot() -> Pubkey:
+    """An address for a task's pot that nobody holds a key for, in the form that existing clients make."""
+    while True:
+        text = POT_PREFIX + str(Keypair().pubkey())[len(POT_PREFIX) :]
+        try:
+            return Pubkey.from_string(text)
+        except ValueError:  # one in many does not decode to 32 bytes
+            continue
+
+
+def _create_account(payer: Keypair, account: Keypair, money: int, space: int) -> Instruction:
+    return create_account(
+        CreateAccountParams(
+            from_pubkey=payer.pubkey(),
+            to_pubkey=account.pubkey(),
+            lamports=money,
+            space=space,
+            owner=Pubkey(TASK_PROGRAM),
+        )
+    )
+
+
+def _cut(text: str, size: int) -> bytes:
+    """As much of a text as fits into so many bytes."""
+    return text.encode()[:size].decode(errors="ignore").encode()
+
+
+async def read_standing(client: Client, task: str, main: str, node: str) -> dict[str, object]:
+    """Where a node stands in a task: its money, and what each round that is not pruned paid or took."""
+    view = await read_task(client, task)
+    mine = next((one for one in view.stakes if one.node == node), None)
+    newest = (view.slot - view.starting_slot) // view.round_time
+    numbers = list(range(max(newest - 2 - DISTRIBUTION - view.allowed_failed_distributions, 0), newest))
+    rounds = await client.get_rounds(task, numbers)
+    payments = {
+        number: {"reward": paid.reward, "slash": paid.slash}
+        for number, one in sorted(rounds.items())
+        for paid in one.payments
+        if paid.node == node
+    }
+    return {
+        "node": node,
+        "stake": mine.amount if mine else 0,
+        "available": mine.available if mine else 0,
+        "endpoint": mine.endpoint if mine else "",
+        "balance_of_main_key": await client.get_balance(main),
+        "rounds": payments,
+    }

@@ -1,0 +1,59 @@
+"""Which node hands in the list of a round under `koii-1`: the published rule, and who follows if it fails."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+Values = Mapping[str, str]
+"""What each node submitted in a round, by its address; in ascending order of the address."""
+
+
+def select_node(
+    submissions: Values, before: Sequence[Values], failed: Sequence[str] = (), is_retry: bool = False
+) -> str | None:
+    """The node that the published rule selects, None if it selects nobody.
+
+    `submissions` are those of the round, `before` those of the up to two rounds before it; rounds below 0
+    are left out. `failed` are the submitters of earlier lists of the round, and `is_retry` says that its
+    last attempt failed. Source: docs/PROTOCOL.md 8.
+    """
+    steady = [node for node in submissions if all(node in values for values in before)]
+    candidates = {node: submissions[node] for node in steady or submissions if node not in failed}
+    if not candidates:
+        return None
+    whole = _sum_digest(_stringify(list(candidates.values())))
+    scores = {node: abs(whole - _sum_digest(_stringify({node: value}))) for node, value in candidates.items()}
+    if not is_retry:
+        return max(scores, key=lambda node: scores[node])
+    best = second = float("-inf")
+    selected = None
+    for node, score in scores.items():
+        if score > best:
+            second, best = best, score
+        elif score > second:
+            second, selected = score, node
+    return selected
+
+
+def rank_nodes(nodes: Sequence[str], number: int, attempt: int, selected: str | None) -> list[str]:
+    """The order in which nodes hand in a list: the selected one, then the others by a hash of the attempt.
+
+    So a selected node that is silent, or a rule that selects nobody, costs a part of a window and not a
+    round. Source: docs/decisions/0030.
+    """
+
+    def place(node: str) -> bytes:
+        return hashlib.sha256(f"{number}/{attempt}/{node}".encode()).digest()
+
+    others = sorted((node for node in nodes if node != selected), key=place)
+    return others if selected is None else [selected, *others]
+
+
+def _stringify(value: object) -> str:
+    """As JSON.stringify does: no spaces, UTF-8 as it is."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _sum_digest(text: str) -> int:
+    """The sum of the character codes of the SHA-256 digest in hex."""
+    return sum(hashlib.sha256(text.encode()).hexdigest().encode())
