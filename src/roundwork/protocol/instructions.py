@@ -12,6 +12,7 @@ import msgspec
 
 from ..errors import BadInstruction, MissingSigner
 from .params import SYSVAR_CLOCK, Key, base58_of, key_of
+from .rules import rule
 
 CHUNK_BYTES = 508
 NO_ROUND = 2**64 - 1
@@ -332,15 +333,8 @@ class Codec:
 
         Raises BadInstruction (too few accounts), MissingSigner.
         """
-        if len(indices) <= self.positions[-1]:
-            raise BadInstruction(
-                f"instruction {self.number} names {len(indices)} accounts; it needs {self.positions[-1] + 1}"
-            )
-        for at in self.signers:
-            if indices[at] >= signers:
-                raise MissingSigner(
-                    f"account {at} of instruction {self.number}, {base58_of(keys[indices[at]])}, did not sign"
-                )
+        check_accounts(self, indices)
+        check_signers(self, keys, signers, indices)
         values: list[Any] = list(self.packer.unpack_from(data))
         for at in self.texts:
             values[at] = values[at].rstrip(b" ")
@@ -381,18 +375,47 @@ class Codecs:
 
         Raises BadInstruction if no layout has its number and length, or accounts are missing; MissingSigner.
         """
-        if not data:
-            raise BadInstruction("the instruction has no data; its first byte is its number")
-        codec = self.by_size.get((data[0], len(data))) or self.open_ended.get(data[0])
-        if codec is None or len(data) < codec.packer.size:
-            sizes = sorted(size for number, size in self.by_size if number == data[0])
-            expected = f"it has {' or '.join(map(str, sizes))}" if sizes else "there is no such instruction"
-            raise BadInstruction(f"instruction {data[0]} came with {len(data)} bytes; {expected}")
+        codec = self.find(data)
+        check_layout(self, codec, data)
+        assert codec is not None
         return codec.decode(keys, signers, indices, data)
+
+    def find(self, data: bytes) -> Codec | None:
+        """The codec whose number and length these bytes have."""
+        codec = self.by_size.get((data[0], len(data))) or self.open_ended.get(data[0]) if data else None
+        return codec if codec is not None and len(data) >= codec.packer.size else None
 
     def encode(self, instruction: Instruction) -> tuple[list[Account], bytes]:
         """Accounts and bytes in the first layout of its class."""
         return self.by_class[type(instruction)].encode(instruction)
+
+
+@rule("3.7")
+def check_layout(codecs: Codecs, codec: Codec | None, data: bytes) -> None:
+    """An instruction of the task program has a number and a length that a layout has."""
+    if codec is None:
+        number = data[0] if data else None
+        sizes = sorted(size for known, size in codecs.by_size if known == number)
+        expected = f"it has {' or '.join(map(str, sizes))}" if sizes else "no layout has that number"
+        raise BadInstruction(f"instruction {number} came with {len(data)} bytes; {expected}")
+
+
+@rule("3.8")
+def check_accounts(codec: Codec, indices: bytes) -> None:
+    """It names as many accounts as its layout does."""
+    needed = codec.positions[-1] + 1
+    if len(indices) < needed:
+        raise BadInstruction(f"instruction {codec.number} names {len(indices)} accounts; it needs {needed}")
+
+
+@rule("3.9")
+def check_signers(codec: Codec, keys: Sequence[Key], signers: int, indices: bytes) -> None:
+    """Those of its accounts that must sign did."""
+    for at in codec.signers:
+        if indices[at] >= signers:
+            raise MissingSigner(
+                f"account {at} of instruction {codec.number}, {base58_of(keys[indices[at]])}, did not sign"
+            )
 
 
 TASKS = Codecs(NATIVE)

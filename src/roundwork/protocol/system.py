@@ -37,29 +37,45 @@ def run(state: State, call: Call) -> None:
     """Carry out one system instruction.
 
     Raises BadInstruction, MissingSigner, WrongOwner, AccountInUse, BalanceTooLow, BadSpace, SeedTooLong,
-    SeedMismatch. Source: docs/PROTOCOL.md 3.3.
+    SeedMismatch. Source: docs/PROTOCOL.md 3.
     """
-    number = int.from_bytes(call.data[:4], "little") if len(call.data) >= 4 else -1
+    check_known(call)
+    form, _, act = _HANDLERS[_get_number(call)]
+    act(state, call, *_read(call.data, form))
+
+
+def _get_number(call: Call) -> int:
+    return int.from_bytes(call.data[:4], "little") if len(call.data) >= 4 else -1
+
+
+@rule("3.19")
+def check_known(call: Call) -> None:
+    """A system instruction is one that there is, whole, and names its accounts."""
+    number = _get_number(call)
     handler = _HANDLERS.get(number)
     if handler is None:
         raise BadInstruction(f"the system program has no instruction {number}; it has {sorted(_HANDLERS)}")
-    form, accounts, act = handler
-    fields = _read(call.data, form)
+    form, accounts, _ = handler
     if len(call.keys) < accounts:
         raise BadInstruction(
             f"system instruction {number} names {len(call.keys)} accounts; it needs {accounts}"
         )
-    act(state, call, *fields)
+    try:
+        _read(call.data, form)
+    except struct.error:
+        raise BadInstruction(
+            f"system instruction {number} ends too early, after {len(call.data)} bytes"
+        ) from None
 
 
-@rule("3.3.1")
+@rule("3.11")
 def check_signed(call: Call, at: int) -> None:
     """Who pays, is created, assigned or sized signs."""
     if not call.signed[at]:
         raise MissingSigner(f"{base58_of(call.keys[at])} did not sign")
 
 
-@rule("3.3.2")
+@rule("3.12")
 def check_spendable(state: State, key: Key) -> None:
     """Only an account of the system program without data pays."""
     account = state.accounts.rows.get(key)
@@ -70,7 +86,7 @@ def check_spendable(state: State, key: Key) -> None:
         )
 
 
-@rule("3.3.3")
+@rule("3.13")
 def check_balance(state: State, key: Key, amount: int) -> None:
     """Nobody pays more than it has."""
     balance = get_balance(state, key)
@@ -78,21 +94,21 @@ def check_balance(state: State, key: Key, amount: int) -> None:
         raise BalanceTooLow(f"{base58_of(key)} holds {balance} roe; {amount} are to move")
 
 
-@rule("3.3.4")
+@rule("3.14")
 def check_vacant(state: State, key: Key) -> None:
     """An account is created where there is none."""
     if key in state.accounts.rows:
         raise AccountInUse(f"{base58_of(key)} exists already")
 
 
-@rule("3.3.5")
+@rule("3.15")
 def check_space(space: int) -> None:
     """An account's data has a limit."""
     if space > SPACE_MAX:
         raise BadSpace(f"{space} bytes are asked for; {SPACE_MAX} are allowed")
 
 
-@rule("3.3.6")
+@rule("3.16")
 def check_blank(state: State, key: Key) -> None:
     """Only an account of the system program without data is assigned or sized."""
     account = state.accounts.rows.get(key)
@@ -100,19 +116,26 @@ def check_blank(state: State, key: Key) -> None:
         raise AccountInUse(f"{base58_of(key)} has an owner or data already")
 
 
-@rule("3.3.7")
+@rule("3.17")
 def check_seed_size(seed: bytes) -> None:
     """A seed has at most 32 bytes."""
     if len(seed) > 32:
         raise SeedTooLong(f"the seed has {len(seed)} bytes; 32 are allowed")
 
 
-@rule("3.3.8")
+@rule("3.18")
 def check_derived(key: Key, base: Key, seed: bytes, owner: Key) -> None:
     """An address made with a seed follows from base, seed and owner."""
     derived = sha256(base + seed + owner).digest()
     if derived != key:
         raise SeedMismatch(f"{base58_of(key)} was named; base, seed and owner give {base58_of(derived)}")
+
+
+@rule("3.20")
+def check_base(call: Call, base: Key) -> None:
+    """The base of an address made with a seed is among the accounts and signs."""
+    if not any(key == base and signed for key, signed in zip(call.keys, call.signed, strict=True)):
+        raise MissingSigner(f"the base {base58_of(base)} did not sign")
 
 
 def _create(state: State, call: Call, amount: int, space: int, owner: Key) -> None:
@@ -191,30 +214,24 @@ def _move(state: State, source: Key, target: Key, amount: int) -> None:
 def _check_seed(call: Call, base: Key, seed: bytes, owner: Key, key: Key) -> None:
     check_seed_size(seed)
     check_derived(key, base, seed, owner)
-    if base in call.keys:
-        check_signed(call, call.keys.index(base))
-    else:
-        raise BadInstruction(f"the base {base58_of(base)} is not among the accounts")
+    check_base(call, base)
 
 
 def _read(data: bytes, form: str) -> list[int | bytes]:
-    """The fields behind the number: Q a u64, K a key, S a text with its u64 length."""
+    """The fields behind the number: Q a u64, K a key, S a text with its u64 length. Raises struct.error."""
     fields: list[int | bytes] = []
     at = 4
-    try:
-        for letter in form:
-            if letter == "S":
-                (size,) = struct.unpack_from("<Q", data, at)
-                at += 8
-                if size > len(data):
-                    raise BadInstruction(f"a seed of {size} bytes does not fit into {len(data)}")
-                fields.append(data[at : at + size])
-                at += size
-            else:
-                fields += struct.unpack_from("<Q" if letter == "Q" else "<32s", data, at)
-                at += 8 if letter == "Q" else 32
-    except struct.error:
-        raise BadInstruction(f"the system instruction ends too early, after {len(data)} bytes") from None
+    for letter in form:
+        if letter == "S":
+            (size,) = struct.unpack_from("<Q", data, at)
+            at += 8
+            if size > len(data):
+                raise struct.error("the seed is longer than the data")
+            fields += struct.unpack_from(f"<{size}s", data, at)
+            at += size
+        else:
+            fields += struct.unpack_from("<Q" if letter == "Q" else "<32s", data, at)
+            at += 8 if letter == "Q" else 32
     return fields
 
 

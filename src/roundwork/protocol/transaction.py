@@ -9,6 +9,7 @@ from solders.signature import Signature
 
 from ..errors import Undecodable
 from .params import Key
+from .rules import rule
 
 WIRE_BYTES_MAX = 1232
 
@@ -99,14 +100,17 @@ def _decode(wire: bytes) -> Transaction:
 
     if at != len(wire):
         raise Undecodable(f"the transaction should end at byte {at}; it has {len(wire)}")
-    _check_sane(len(signatures), signers, readonly_signed, readonly_unsigned, keys, instructions, lookups)
+    check_well_formed(
+        len(signatures), signers, readonly_signed, readonly_unsigned, keys, instructions, lookups
+    )
     return Transaction(
         signatures, signers, readonly_signed, readonly_unsigned, keys, tick, tuple(instructions), message,
         version, tuple(lookups),
     )  # fmt: skip
 
 
-def _check_sane(
+@rule("3.10")
+def check_well_formed(
     signatures: int,
     signers: int,
     readonly_signed: int,
@@ -115,6 +119,7 @@ def _check_sane(
     instructions: list[Instruction],
     lookups: list[Lookup],
 ) -> None:
+    """A message names each account once, and points at accounts that it names."""
     if signatures != signers or not signers:
         raise Undecodable(f"{signatures} signatures for {signers} signers; at least one, and equally many")
     if readonly_signed >= signers:
