@@ -1,4 +1,4 @@
-"""Whole lives of a task under koii-1, event by event, as two independent models of the cycle agree on them."""
+"""Whole lives of a task under koii-1, event by event, as two independent models of it agree."""
 
 import json
 from pathlib import Path

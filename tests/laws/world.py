@@ -12,8 +12,9 @@ from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 from solders.transaction import Transaction
 
+from roundwork.errors import Undecodable
 from roundwork.protocol import instructions
-from roundwork.protocol.execute import Outcome, Receipt, execute, get_newest_tick, next_block
+from roundwork.protocol.execute import Block, Outcome, Receipt, execute, get_newest_tick, next_block
 from roundwork.protocol.genesis import found
 from roundwork.protocol.instructions import TASKS
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant
@@ -56,6 +57,7 @@ class World:
         self.state: State = found(make_genesis(granted, **changes))
         self.supply = compute_supply(self.state)
         self.nonce = 0
+        self.blocks: list[tuple[Block, list[bool], Outcome]] = []
 
     def key(self, name: str) -> bytes:
         return bytes(self.keys.setdefault(name, keypair_of(name)).pubkey())
@@ -86,9 +88,10 @@ class World:
         for wire in wires:
             try:
                 verified.append(is_signed(decode_transaction(wire)))
-            except Exception:
+            except Undecodable:
                 verified.append(False)
         outcome = execute(self.state, block, verified)
+        self.blocks.append((block, verified, outcome))
         assert self.supply == compute_supply(self.state)
         return outcome
 

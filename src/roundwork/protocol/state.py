@@ -210,9 +210,8 @@ class State:
         log = self._log
         while len(log) > mark:
             table, key, before = log.pop()
-            if key is None:
-                table.rows = before
-            elif before is None:
+            assert key is not None, "whole tables are dropped between transactions only"
+            if before is None:
                 del table.rows[key]
             else:
                 table.rows[key] = before

@@ -1,0 +1,81 @@
+"""What a ledger is founded on."""
+
+import json
+
+import pytest
+
+from roundwork.errors import BadGenesis
+from roundwork.protocol.genesis import decode_genesis, encode_genesis, found, hash_genesis
+from roundwork.protocol.params import SYSTEM_PROGRAM, base58_of
+from roundwork.protocol.views import compute_supply, view_ledger
+
+from .world import keypair_of, make_genesis
+
+GOOD = make_genesis([keypair_of("n00"), keypair_of("n01")])
+
+
+def test_a_genesis_survives_its_json():
+    assert decode_genesis(encode_genesis(GOOD), "genesis.json") == GOOD
+
+
+def test_the_first_state_holds_what_genesis_grants():
+    state = found(GOOD)
+
+    assert sum(grant.balance for grant in GOOD.accounts) == compute_supply(state)
+    assert (0, 0, GOOD.time_ms) == (state.head.height, state.head.slot, state.head.began_ms)
+    assert hash_genesis(GOOD) == state.genesis_hash
+    assert view_ledger(state).chain == "roundwork-dev"
+
+
+def test_another_genesis_is_another_chain():
+    other = make_genesis([keypair_of("n00")])
+
+    assert hash_genesis(GOOD) != hash_genesis(other)
+    assert found(GOOD).head.state_hash != found(other).head.state_hash
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"slot_ms": 1}, "slot_ms"),
+        ({"slot_ms": "fast"}, "slot_ms"),
+        ({"gap_slots_max": 0}, "gap_slots_max"),
+        ({"time_ms": -1}, "time_ms"),
+        ({"decimals": 19}, "decimals"),
+        ({"fee_per_signature": -1}, "fee_per_signature"),
+        ({"settle_records_max": 0}, "settle_records_max"),
+        ({"list_chunks_max": 65537}, "list_chunks_max"),
+        ({"lattice_blocks": 100}, "lattice_blocks"),
+        ({"colour": "red"}, "colour"),
+        ({"producer": "nobody"}, "producer"),
+        ({"treasury": "1"}, "treasury"),
+        ({"faucet": "x"}, "faucet"),
+        ({"allowlister": "x"}, "allowlister"),
+        ({"kind": "toy"}, "kind"),
+        ({"kind": "production", "faucet": str(keypair_of("n00").pubkey())}, "faucet"),
+        ({"accounts": [{"address": "x", "balance": 1}]}, "accounts[0].address"),
+        ({"accounts": [{"address": str(keypair_of("a").pubkey()), "balance": 0}]}, "accounts[0].balance"),
+        ({"accounts": [{"address": str(keypair_of("a").pubkey()), "balance": 2**63}]}, "sum of balances"),
+        ({"accounts": [{"address": str(keypair_of("a").pubkey()), "balance": 1}] * 2}, "accounts[1].address"),
+        ({"accounts": [{"address": base58_of(SYSTEM_PROGRAM), "balance": 1}]}, "accounts[0].address"),
+    ],
+)
+def test_a_bad_genesis_is_refused_with_file_and_field(change, named):
+    raw = json.dumps({**json.loads(encode_genesis(GOOD)), **change}).encode()
+
+    with pytest.raises(BadGenesis) as caught:
+        decode_genesis(raw, "my-genesis.json")
+
+    assert "my-genesis.json" in str(caught.value)
+    assert named in str(caught.value)
+
+
+def test_a_genesis_with_every_optional_field_is_good():
+    key = str(keypair_of("n00").pubkey())
+
+    assert found(make_genesis([keypair_of("n00")], faucet=key, allowlister=key)).genesis.faucet == key
+
+
+def test_what_is_not_json_is_refused():
+    with pytest.raises(BadGenesis, match="truncated"):
+        decode_genesis(b"{", "genesis.json")

@@ -1,0 +1,112 @@
+"""Instructions as existing clients send them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roundwork.protocol import instructions as ins
+from roundwork.protocol.instructions import TASKS
+from roundwork.protocol.params import TASK_PROGRAM, base58_of, key_of
+from roundwork.protocol.transaction import decode_transaction, is_signed
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "instructions.json").read_text())
+LAYOUTS = VECTORS["native_data_layouts"]
+FLOWS = VECTORS["native_flows"]
+
+EXPECTED = {
+    "SubmitTask": ins.SubmitTask,
+    "AuditSubmissions false": ins.AuditSubmission,
+    "AuditSubmissions true": ins.AuditSubmission,
+    "AuditDistribution false": ins.AuditDistribution,
+    "Payout": ins.Payout,
+    "Stake 1.9 KOII (cli layout, 9 bytes)": ins.Stake,
+    "SubmitDistributionList": ins.SubmitDistributionList,
+    "UploadDistributionList": ins.UploadDistributionList,
+    "Stake 1.9 KOII + endpoint (desktop-node layout, 73 bytes)": ins.Stake,
+}
+
+
+def decode(data: bytes) -> ins.Instruction:
+    keys = [bytes([n]) * 32 for n in range(8)]
+    return TASKS.decode(keys, 8, bytes(range(8)), data)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_recorded_bytes_decode_to_the_instruction_they_are(name):
+    vector = LAYOUTS[name]
+
+    decoded = decode(bytes.fromhex(vector["data_hex"]))
+
+    assert EXPECTED[name.partition(" (chunk")[0]] is type(decoded)
+    inputs = vector.get("inputs", {})
+    if "round" in inputs:
+        assert inputs["round"] == decoded.round
+    if "is_valid" in inputs:
+        assert inputs["is_valid"] == decoded.is_valid
+    if "stakeAmount" in inputs or isinstance(decoded, ins.Stake):
+        assert decoded.amount == 1_900_000_000
+    if isinstance(decoded, ins.SubmitTask):
+        assert decoded.value == b"Hello, World!"
+    if isinstance(decoded, ins.UploadDistributionList):
+        assert (decoded.chunk, decoded.size) == (0, 118)
+        assert len(json.loads(decoded.data[: decoded.size])) == 2
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=[flow["name"] for flow in FLOWS])
+def test_recorded_transactions_decode_verify_and_hold_what_was_asked(flow):
+    for recorded in flow["transactions"]:
+        transaction = decode_transaction(bytes.fromhex(recorded["wire_hex"]))
+
+        assert is_signed(transaction)
+        assert recorded["fee_payer"] == base58_of(transaction.keys[0])
+        for given_, one in zip(transaction.instructions, recorded["instructions"], strict=True):
+            assert one["program_id"] == base58_of(transaction.keys[given_.program])
+            assert bytes.fromhex(one["data_hex"]) == given_.data
+            assert [a["pubkey"] for a in one["accounts"]] == [
+                base58_of(transaction.keys[at]) for at in given_.accounts
+            ]
+            if transaction.keys[given_.program] == TASK_PROGRAM:
+                decoded = TASKS.decode(transaction.keys, transaction.signers, given_.accounts, given_.data)
+                accounts, data = TASKS.encode(decoded)
+                assert given_.data[0] == data[0]
+                assert [one["accounts"][at]["pubkey"] for at in range(len(accounts))] == [
+                    base58_of(account.key) for account in accounts
+                ][: len(one["accounts"])]
+
+
+def test_every_layout_encodes_what_it_decodes():
+    for (number, size), codec in TASKS.by_size.items():
+        data = bytes([number]) + bytes((7 * at) % 255 + 1 for at in range(size - 1))
+        decoded = decode(data)
+        if TASKS.by_class[type(decoded)] is codec:
+            accounts, encoded = TASKS.encode(decoded)
+            assert data == encoded
+            assert decoded == TASKS.decode(
+                [one.key for one in accounts], len(accounts), bytes(range(len(accounts))), encoded
+            )
+
+
+@given(
+    payload=st.binary(max_size=100),
+    salt=st.binary(min_size=32, max_size=32),
+    number=st.integers(0, 2**64 - 1),
+)
+def test_a_reveal_carries_any_payload(payload, salt, number):
+    ask = ins.Reveal(bytes(32), bytes([1]) * 32, 1, number, salt, payload)
+
+    accounts, data = TASKS.encode(ask)
+
+    assert payload.rstrip(b" ") == TASKS.decode([a.key for a in accounts], 9, b"\0\1\2", data).payload
+
+
+def test_a_text_that_does_not_fit_is_not_cut():
+    with pytest.raises(ValueError, match="513 bytes; 512 fit"):
+        TASKS.encode(ins.SubmitTask(bytes(32), bytes(32), b"x" * 513, 0))
+
+
+def test_the_known_addresses_are_those_of_the_ecosystem():
+    assert VECTORS["pda"]["native_manager"] == base58_of(ins.FIXED["MANAGER"])
+    assert key_of("Koiitask22222222222222222222222222222222222") == TASK_PROGRAM

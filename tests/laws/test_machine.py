@@ -1,0 +1,285 @@
+"""Whatever is asked, in whatever order: the laws that always hold."""
+
+import json
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from solders.instruction import AccountMeta, Instruction
+from solders.pubkey import Pubkey
+from solders.system_program import TransferParams, transfer
+
+from roundwork.protocol import instructions as ins
+from roundwork.protocol.execute import Outcome, execute
+from roundwork.protocol.genesis import found
+from roundwork.protocol.params import SYSTEM_PROGRAM, TASK_PROGRAM, base58_of
+from roundwork.protocol.state import State, TableChange
+from roundwork.protocol.views import compute_supply, view_round, view_task
+
+from .stage import NODES, Stage
+from .world import World, task_instruction, upload_list
+
+names = st.sampled_from(NODES)
+everybody = st.sampled_from((*NODES, "manager", "stranger"))
+back = st.integers(-1, 4)
+amounts = st.one_of(st.integers(0, 120), st.sampled_from((1000, 5000, 10**9)))
+
+
+class Ledger(RuleBasedStateMachine):
+    """Three nodes, a manager and a stranger do to a task, and to its successor, whatever they like."""
+
+    windows: ClassVar[dict] = {"round_time": 6, "submission_window": 2, "audit_window": 2}
+
+    @initialize(
+        slices=st.sampled_from((1, 2, 20_000)), retries=st.integers(0, 2), bounty=st.integers(0, 1000)
+    )
+    def begin(self, slices: int, retries: int, bounty: int) -> None:
+        self.world = World(("manager", *NODES), settle_records_max=slices, fee_per_signature=3)
+        world = self.world
+        self.genesis = world.state.genesis
+        self.rewarded: dict[tuple[bytes, int, bytes], int] = {}
+        self.per_round = min(100, bounty)
+        receipt = world.create_task(
+            total_bounty=bounty,
+            bounty_per_round=self.per_round,
+            allowed_failed_distributions=retries,
+            **self.windows,
+        )
+        assert receipt.kind == 0, receipt
+        self.task = "task"
+        for name in NODES:
+            self.do(name, ins.Stake(world.task, world.key(name), world.key("pot"), 2000))
+
+    def run(self, signers: tuple[str, ...], *asked: Instruction) -> None:
+        """One block with one transaction."""
+        self.keep(self.world.block(self.world.wire(signers, *asked), slots=0))
+
+    def do(self, name: str, ask: ins.Instruction) -> None:
+        self.run((name,), task_instruction(ask))
+
+    def keep(self, outcome: Outcome) -> None:
+        for event in outcome.events:
+            if event.kind == "paid":
+                assert (event.task, event.round, event.node) not in self.rewarded
+                self.rewarded[event.task, event.round, event.node] = event.amount
+
+    @property
+    def key(self) -> bytes:
+        return self.world.key(self.task)
+
+    def round_of(self, before: int) -> int:
+        table = self.world.state.tasks.rows[self.key].timetable
+        return max(table.compute_round(self.world.state.head.slot) - before, 0)
+
+    # What anybody may do
+
+    @rule(slots=st.integers(1, 3), times=st.integers(1, 4))
+    def wait(self, slots: int, times: int) -> None:
+        for _ in range(times):
+            self.keep(self.world.block(slots=slots))
+
+    @rule(name=everybody, before=back, value=st.sampled_from((b"good", b"bad", b"", b"\xff")))
+    def submit(self, name: str, before: int, value: bytes) -> None:
+        self.do(name, ins.SubmitTask(self.key, self.world.key(name), value, self.round_of(before)))
+
+    @rule(before=st.just(1))
+    def all_submit(self, before: int) -> None:
+        for name in NODES:
+            self.submit(name, before, b"good")
+
+    @rule(name=everybody, of=everybody, before=st.integers(0, 2), valid=st.booleans())
+    def audit(self, name: str, of: str, before: int, valid: bool) -> None:
+        world = self.world
+        number = self.round_of(before)
+        self.do(name, ins.AuditSubmission(self.key, world.key(name), world.key(of), valid, number))
+
+    @rule(
+        name=names,
+        before=st.integers(1, 4),
+        listed=st.dictionaries(everybody, st.integers(-3000, 60), max_size=4),
+    )
+    def hand_in(self, name: str, before: int, listed: dict[str, int]) -> None:
+        world = self.world
+        text = json.dumps({base58_of(world.key(who)): amount for who, amount in listed.items()}).encode()
+        task, world.keys["task"] = world.keys["task"], world.keys[self.task]
+        asked = upload_list(world, name, self.round_of(before), text)
+        world.keys["task"] = task
+        self.run((name,), *asked)
+
+    @rule(name=everybody, of=names, before=st.integers(1, 4), valid=st.booleans())
+    def audit_list(self, name: str, of: str, before: int, valid: bool) -> None:
+        world = self.world
+        view = view_round(world.state, self.key, self.round_of(before))
+        lister = Pubkey.from_string(view.lists[-1].submitter) if view.lists else Pubkey(world.key(of))
+        self.do(
+            name,
+            ins.AuditDistribution(self.key, world.key(name), bytes(lister), valid, self.round_of(before)),
+        )
+
+    @rule(name=everybody, amount=amounts)
+    def stake(self, name: str, amount: int) -> None:
+        self.do(name, ins.Stake(self.key, self.world.key(name), self.world.key("pot"), amount))
+
+    @rule(name=everybody)
+    def withdraw_and_claim(self, name: str) -> None:
+        key = self.world.key(name)
+        self.run(
+            (name,),
+            task_instruction(ins.Withdraw(self.key, key)),
+            task_instruction(ins.Claim(self.key, key, self.world.key("pot"), key)),
+        )
+
+    @rule(name=everybody)
+    def claim(self, name: str) -> None:
+        key = self.world.key(name)
+        self.do(name, ins.Claim(self.key, key, self.world.key("pot"), key))
+
+    @rule(name=everybody, amount=amounts)
+    def fund(self, name: str, amount: int) -> None:
+        self.do(name, ins.FundTask(self.key, self.world.key(name), self.world.key("pot"), amount))
+
+    @rule(name=everybody, active=st.booleans())
+    def switch(self, name: str, active: bool) -> None:
+        self.do(name, ins.SetActive(self.key, self.world.key(name), active))
+
+    @rule(before=back)
+    def ask_payout(self, before: int) -> None:
+        self.do("n00", ins.Payout(self.key, self.round_of(before)))
+
+    @rule(source=everybody, to=everybody, amount=amounts)
+    def transfer(self, source: str, to: str, amount: int) -> None:
+        keys = Pubkey(self.world.key(source)), Pubkey(self.world.key(to))
+        move = transfer(TransferParams(from_pubkey=keys[0], to_pubkey=keys[1], lamports=amount))
+        self.run((source,), move, move)
+
+    @rule()
+    def update(self) -> None:
+        world = self.world
+        old, successor = self.task, f"{self.task}'"
+        ask = ins.UpdateTask(
+            world.key("manager"), self.key, world.key("pot"), world.key(successor), world.key("pot"),
+            b"next", b"", b"", b"", self.per_round, 6, 2, 2, 1000, b"", b"", 1,
+        )  # fmt: skip
+        made = world.create_account("manager", successor, 0, 100)
+        self.run(("manager", successor), made, task_instruction(ask))
+        if world.key(successor) in world.state.tasks.rows:
+            self.task = successor
+            assert view_task(world.state, world.key(old)).migrated_to == base58_of(self.key)
+
+    @rule()
+    def close(self) -> None:
+        self.do("manager", ins.CloseTask(self.key, self.world.key("manager"), self.world.key("pot")))
+
+    # What always holds
+
+    @invariant()
+    def money_is_constant(self) -> None:
+        assert self.world.supply == compute_supply(self.world.state)
+
+    @invariant()
+    def nothing_is_negative(self) -> None:
+        state = self.world.state
+        assert all(account.balance >= 0 for account in state.accounts.rows.values())
+        for key, task in state.tasks.rows.items():
+            assert task.bounty >= len(task.open_rounds) * task.bounty_per_round
+            assert all(one.amount >= 0 and one.available >= 0 for one in state.get_stakes(key).rows.values())
+
+    @invariant()
+    def rewards_never_exceed_the_bounty_of_a_round(self) -> None:
+        totals: dict[tuple[bytes, int], int] = {}
+        for (task, number, _), amount in self.rewarded.items():
+            totals[task, number] = totals.get((task, number), 0) + amount
+        assert all(total <= self.per_round for total in totals.values())
+
+    @invariant()
+    def open_rounds_end_in_time(self) -> None:
+        state = self.world.state
+        for task in state.tasks.rows.values():
+            ledger_round = task.timetable.compute_round(state.head.slot)
+            late = 3 + task.allowed_failed_distributions
+            assert all(ledger_round <= number + late for number in task.open_rounds)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        self.everything_can_be_got_out()
+        self.the_same_blocks_give_the_same_hashes()
+
+    def everything_can_be_got_out(self) -> None:
+        self.wait(1, 60)
+        for task in list(self.world.state.tasks.rows):
+            for name in (*NODES, "manager", "stranger"):
+                key = self.world.key(name)
+                self.do(name, ins.Withdraw(task, key))
+                self.do(name, ins.Claim(task, key, self.world.key("pot"), key))
+            stakes = self.world.state.get_stakes(task).rows.values()
+            assert all(one.amount == 0 and one.available == 0 for one in stakes)
+
+    def the_same_blocks_give_the_same_hashes(self) -> None:
+        half = len(self.world.blocks) // 2
+        state = found(self.genesis)
+        for block, verified, outcome in self.world.blocks[:half]:
+            again = execute(state, block, verified)
+            assert (outcome.block_hash, outcome.state_hash) == (again.block_hash, again.state_hash)
+        state = reload(state)
+        for block, verified, outcome in self.world.blocks[half:]:
+            again = execute(state, block, verified)
+            assert outcome.receipts == again.receipts
+            assert (outcome.block_hash, outcome.state_hash) == (again.block_hash, again.state_hash)
+
+
+def reload(state: State) -> State:
+    """The state as a checkpoint would bring it back."""
+    tables = [TableChange(name, False, list(table.rows.items())) for name, table in state.tables.items()]
+    loaded = State(state.genesis, state.genesis_hash, state.head)
+    loaded.load(tables)
+    return loaded
+
+
+Ledger.TestCase.settings = settings(
+    max_examples=40,
+    stateful_step_count=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+TestLedger = pytest.mark.timeout(300)(Ledger.TestCase)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    program=st.sampled_from((TASK_PROGRAM, SYSTEM_PROGRAM)),
+    number=st.integers(0, 40),
+    data=st.binary(max_size=600),
+    accounts=st.lists(st.tuples(everybody, st.booleans()), max_size=6),
+)
+def test_no_bytes_make_the_law_raise_anything_but_a_rejection(program, number, data, accounts):
+    world = Stage()
+    head = bytes([number]) if program == TASK_PROGRAM else number.to_bytes(4, "little")
+    metas = [AccountMeta(Pubkey(world.key(name)), signs and name in NODES, True) for name, signs in accounts]
+    signers = ["n00", *{name for name, signs in accounts if signs and name in NODES} - {"n00"}]
+
+    receipt = world.run(signers, Instruction(Pubkey(program), head + data, metas))
+
+    assert receipt.kind in (0, 1)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    size=st.sampled_from(sorted(ins.TASKS.by_size)),
+    fill=st.binary(min_size=520, max_size=520),
+    accounts=st.lists(st.sampled_from((*NODES, "manager", "task", "pot")), min_size=6, max_size=6),
+)
+def test_no_field_of_an_instruction_makes_the_law_raise_anything_but_a_rejection(size, fill, accounts):
+    world = Stage().submitted()
+    number, length = size
+    metas = [AccountMeta(Pubkey(world.key(name)), True, True) for name in accounts]
+    signers = ["n00", *sorted({*accounts} - {"n00"})]
+
+    receipt = world.run(
+        signers, Instruction(Pubkey(TASK_PROGRAM), bytes([number]) + fill[: length - 1], metas)
+    )
+
+    assert receipt.kind in (0, 1)

@@ -1,0 +1,107 @@
+"""The system program makes accounts, sizes them and gives them away."""
+
+from hashlib import sha256
+
+from solders.instruction import AccountMeta, Instruction
+from solders.pubkey import Pubkey
+from solders.system_program import (
+    AllocateParams,
+    AllocateWithSeedParams,
+    AssignParams,
+    AssignWithSeedParams,
+    CreateAccountWithSeedParams,
+    TransferWithSeedParams,
+    allocate,
+    allocate_with_seed,
+    assign,
+    assign_with_seed,
+    create_account_with_seed,
+    transfer_with_seed,
+)  # fmt: skip
+
+from roundwork.protocol.params import SYSTEM_PROGRAM, TASK_PROGRAM
+from roundwork.protocol.records import Account
+
+from .test_execute import move
+from .world import World
+
+OWNER = Pubkey(TASK_PROGRAM)
+
+
+def test_an_account_is_created_with_money_size_and_owner():
+    world = World()
+
+    assert world.run(("n00", "new"), world.create_account("n00", "new", 500, 10)).kind == 0
+
+    assert Account(500, TASK_PROGRAM, 10) == world.state.accounts.rows[world.key("new")]
+
+
+def test_an_account_with_a_seed_needs_no_key_of_its_own():
+    world = World()
+    base = Pubkey(world.key("n00"))
+    address = Pubkey(sha256(bytes(base) + b"seed" + SYSTEM_PROGRAM).digest())
+    create = create_account_with_seed(
+        CreateAccountWithSeedParams(
+            from_pubkey=base, to_pubkey=address, base=base, seed="seed", lamports=50, space=0,
+            owner=Pubkey(SYSTEM_PROGRAM),
+        )
+    )  # fmt: skip
+    pay = transfer_with_seed(
+        TransferWithSeedParams(
+            from_pubkey=address, from_base=base, from_seed="seed", from_owner=Pubkey(SYSTEM_PROGRAM),
+            to_pubkey=Pubkey(world.key("n01")), lamports=20,
+        )
+    )  # fmt: skip
+
+    assert [world.run("n00", create).kind, world.run("n00", pay).kind] == [0, 0]
+    assert world.state.accounts.rows[bytes(address)].balance == 30
+
+
+def test_accounts_are_sized_and_assigned_once():
+    world = World()
+    world.run("n00", move(world, "n00", "one", 5))
+    world.run("n00", move(world, "n00", "two", 5))
+
+    sized = allocate(AllocateParams(pubkey=Pubkey(world.key("one")), space=12))
+    given = assign(AssignParams(pubkey=Pubkey(world.key("two")), owner=OWNER))
+    same = assign(AssignParams(pubkey=Pubkey(world.key("n01")), owner=Pubkey(SYSTEM_PROGRAM)))
+    assert world.run(("n00", "one", "two", "n01"), sized, given, same).kind == 0
+
+    rows = world.state.accounts.rows
+    assert (rows[world.key("one")].space, rows[world.key("one")].owner) == (12, SYSTEM_PROGRAM)
+    assert rows[world.key("two")].owner == TASK_PROGRAM
+    assert rows[world.key("n01")].owner == SYSTEM_PROGRAM
+
+
+def test_accounts_with_a_seed_are_sized_and_assigned():
+    world = World()
+    base = Pubkey(world.key("n00"))
+    address = Pubkey(sha256(bytes(base) + b"a" + TASK_PROGRAM).digest())
+    other = Pubkey(sha256(bytes(base) + b"b" + TASK_PROGRAM).digest())
+    sized = allocate_with_seed(
+        AllocateWithSeedParams(address=address, base=base, seed="a", space=7, owner=OWNER)
+    )
+    given = assign_with_seed(AssignWithSeedParams(address=other, base=base, seed="b", owner=OWNER))
+
+    assert world.run("n00", sized, given).kind == 0
+
+    rows = world.state.accounts.rows
+    assert (rows[bytes(address)].space, rows[bytes(address)].owner) == (7, TASK_PROGRAM)
+    assert rows[bytes(other)].owner == TASK_PROGRAM
+
+
+def test_a_seed_that_claims_to_be_longer_than_the_data_is_refused():
+    world = World()
+    data = b"\x0b\0\0\0" + bytes(8) + (2**64 - 1).to_bytes(8, "little")
+    metas = [AccountMeta(Pubkey(world.key(name)), False, True) for name in ("n00", "n01", "n02")]
+
+    receipt = world.run("n00", Instruction(Pubkey(SYSTEM_PROGRAM), data, metas))
+
+    assert receipt.name == "BadInstruction"
+
+
+def test_moving_nothing_is_fine():
+    world = World()
+
+    assert world.run("n00", move(world, "n00", "nobody", 0)).kind == 0
+    assert world.key("nobody") not in world.state.accounts.rows
