@@ -137,7 +137,7 @@ class Client:
         Raises what it was rejected with, BlockhashNotFound if it lapsed at height `last_valid`.
         """
         while True:
-            [status] = (await self.call("getSignatureStatuses", [signature]))["value"]
+            [status] = (await self.call("getSignatureStatuses", [signature], _DEEP))["value"]
             if status is not None:
                 if status["err"] is not None:
                     raise await self._read_rejection(signature)
@@ -186,5 +186,7 @@ def _walk(base: type[RoundworkError]) -> dict[str, type[RoundworkError]]:
         classes |= _walk(child)
     return classes
 
+
+_DEEP = {"searchTransactionHistory": True}
 
 _CLASSES = _walk(Rejected) | _walk(Void)

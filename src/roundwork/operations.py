@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 from solders.compute_budget import set_compute_unit_price
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
@@ -45,43 +46,61 @@ def wrap(ask: Ask) -> Instruction:
     return Instruction(Pubkey(TASK_PROGRAM), data, metas)
 
 
-def sign(asked: Sequence[Instruction], signers: Sequence[Keypair], tick: str) -> bytes:
-    """A signed transaction; the first of `signers` pays."""
+class Signed(msgspec.Struct, frozen=True):
+    """A signed transaction, and the last block height at which it can run."""
+
+    wire: bytes
+    last_valid: int
+
+    @property
+    def signature(self) -> str:
+        """Its name, base58."""
+        return str(Transaction.from_bytes(self.wire).signatures[0])
+
+
+async def sign(client: Client, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> Signed:
+    """A transaction with the newest tick; the first of `signers` pays.
+
+    Equal instructions signed twice are two transactions.
+    """
+    tick, last_valid = await patiently(client.get_latest_blockhash)
     hash = Hash.from_string(tick)
-    message = Message.new_with_blockhash(asked, signers[0].pubkey(), hash)
+    marked = [*asked, set_compute_unit_price(time.time_ns())]
+    message = Message.new_with_blockhash(marked, signers[0].pubkey(), hash)
     needed = message.account_keys[: message.header.num_required_signatures]
     by_key = {pair.pubkey(): pair for pair in signers}
-    return bytes(Transaction([by_key[key] for key in needed], message, hash))
+    return Signed(bytes(Transaction([by_key[key] for key in needed], message, hash)), last_valid)
 
 
-async def send(client: Client, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> str:
-    """Send instructions in one transaction and wait until it is durable; its signature.
+async def deliver(client: Client, signed: Signed) -> str:
+    """Send a transaction until it is durable, through outages of the ledger; its signature.
 
-    Through outages of the ledger it is sent again until its tick lapses, then built anew: it runs once.
-    Raises Rejected, Void.
+    However often it is sent, it runs once. Raises Rejected; Void, of which BlockhashNotFound means that it
+    never ran and never will.
     """
-    marked = [*asked, set_compute_unit_price(time.time_ns())]  # equal asks are different transactions
-    while True:
-        tick, last_valid = await patiently(client.get_latest_blockhash)
-        wire = sign(marked, signers, tick)
-        try:
-            return await _send_until(client, wire, last_valid)
-        except BlockhashNotFound:
-            continue
-
-
-async def _send_until(client: Client, wire: bytes, last_valid: int) -> str:
-    signature = str(Transaction.from_bytes(wire).signatures[0])
     while True:
         try:
-            await client.send(wire)
-            await client.confirm(signature, last_valid)
-        except AlreadyProcessed:
-            await patiently(lambda: client.confirm(signature, last_valid))
+            await client.send(signed.wire)
+            await client.confirm(signed.signature, signed.last_valid)
+        except (AlreadyProcessed, BlockhashNotFound):
+            # The answer to an earlier sending may have been lost: only its status says whether it ran.
+            await patiently(lambda: client.confirm(signed.signature, signed.last_valid))
         except Unreachable:
             await asyncio.sleep(RETRY_SECONDS)
             continue
-        return signature
+        return signed.signature
+
+
+async def send(client: Client, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> str:
+    """Sign instructions as one transaction and deliver it; its signature.
+
+    One that lapsed in an outage is signed anew; they run once. Raises Rejected, Void.
+    """
+    while True:
+        try:
+            return await deliver(client, await sign(client, asked, signers))
+        except BlockhashNotFound:
+            continue
 
 
 async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
@@ -179,6 +198,14 @@ async def stake(
     client: Client, payer: Keypair, staking: Keypair, task: str, amount: int, endpoint: str = ""
 ) -> str:
     """Add to a node's stake; the first time the staking account is created."""
+    asked = await build_stake(client, payer, staking, task, amount, endpoint)
+    return await send(client, asked, [payer, staking])
+
+
+async def build_stake(
+    client: Client, payer: Keypair, staking: Keypair, task: str, amount: int, endpoint: str
+) -> list[Instruction]:
+    """The instructions that add to a node's stake, signed by both keys. Raises UnknownTask."""
     pot = key_of((await read_task(client, task)).pot)
     address = str(staking.pubkey())
     if await client.get_account_owner(address) is None:
@@ -189,7 +216,7 @@ async def stake(
             TransferParams(from_pubkey=payer.pubkey(), to_pubkey=staking.pubkey(), lamports=amount)
         )
     ask = instructions.Stake(key_of(task), bytes(staking.pubkey()), pot, amount, endpoint.encode())
-    return await send(client, [provide, wrap(ask)], [payer, staking])
+    return [provide, wrap(ask)]
 
 
 async def withdraw(client: Client, payer: Keypair, staking: Keypair, task: str) -> str:
@@ -203,6 +230,29 @@ async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, ben
     pot = key_of((await read_task(client, task)).pot)
     ask = instructions.Claim(key_of(task), bytes(staking.pubkey()), pot, key_of(beneficiary))
     return await send(client, [wrap(ask)], [payer, staking])
+
+
+async def read_standing(client: Client, task: str, main: str, node: str) -> dict[str, object]:
+    """Where a node stands in a task: its money, and what each round that is not pruned paid or took."""
+    view = await read_task(client, task)
+    mine = next((one for one in view.stakes if one.node == node), None)
+    newest = (view.slot - view.starting_slot) // view.round_time
+    numbers = list(range(max(newest - 2 - DISTRIBUTION - view.allowed_failed_distributions, 0), newest))
+    rounds = await client.get_rounds(task, numbers)
+    payments = {
+        number: {"reward": paid.reward, "slash": paid.slash}
+        for number, one in sorted(rounds.items())
+        for paid in one.payments
+        if paid.node == node
+    }
+    return {
+        "node": node,
+        "stake": mine.amount if mine else 0,
+        "available": mine.available if mine else 0,
+        "endpoint": mine.endpoint if mine else "",
+        "balance_of_main_key": await client.get_balance(main),
+        "rounds": payments,
+    }
 
 
 def build_uploads(task: bytes, node: bytes, number: int, text: bytes) -> list[Ask]:
@@ -241,26 +291,3 @@ def _create_account(payer: Keypair, account: Keypair, money: int, space: int) ->
 def _cut(text: str, size: int) -> bytes:
     """As much of a text as fits into so many bytes."""
     return text.encode()[:size].decode(errors="ignore").encode()
-
-
-async def read_standing(client: Client, task: str, main: str, node: str) -> dict[str, object]:
-    """Where a node stands in a task: its money, and what each round that is not pruned paid or took."""
-    view = await read_task(client, task)
-    mine = next((one for one in view.stakes if one.node == node), None)
-    newest = (view.slot - view.starting_slot) // view.round_time
-    numbers = list(range(max(newest - 2 - DISTRIBUTION - view.allowed_failed_distributions, 0), newest))
-    rounds = await client.get_rounds(task, numbers)
-    payments = {
-        number: {"reward": paid.reward, "slash": paid.slash}
-        for number, one in sorted(rounds.items())
-        for paid in one.payments
-        if paid.node == node
-    }
-    return {
-        "node": node,
-        "stake": mine.amount if mine else 0,
-        "available": mine.available if mine else 0,
-        "endpoint": mine.endpoint if mine else "",
-        "balance_of_main_key": await client.get_balance(main),
-        "rounds": payments,
-    }

@@ -1,7 +1,8 @@
 """What a node owes now: pure decisions from what the ledger shows and what the node remembers.
 
 A duty either asks for one of the author's functions (`Work`, `Decide…`), whose answer is remembered before
-anything follows from it, or sends what was decided (`Send…`). What the ledger already shows is not owed.
+anything follows from it, or sends what was decided (`Send…`). What the ledger already shows is not owed; a
+duty that failed is owed again as long as its time has not passed.
 """
 
 import hashlib
@@ -66,6 +67,7 @@ class DecideList(msgspec.Struct, frozen=True, tag=True):
     """Ask the task for a round's distribution list."""
 
     round: int
+    attempt: int
     bounty: int
     until: int
 
@@ -87,7 +89,7 @@ class SendListVerdict(msgspec.Struct, frozen=True, tag=True):
 
 
 class TopUp(msgspec.Struct, frozen=True, tag=True):
-    """Add to the stake, which is below what the task asks for."""
+    """Add to the stake: it is below what the task asks for, or peers are told an endpoint of the past."""
 
     amount: int
 
@@ -107,22 +109,23 @@ Duty = (
 class Memory(msgspec.Struct, frozen=True):
     """What a node has decided, by round. It is on disk before anything follows from it.
 
-    `worked`: whether the work came to its end · `values`: what to submit, None for nothing ·
-    `verdicts`: "valid", "invalid" or "unavailable" by candidate · `lists`: amounts by submitter, None if
-    the task gave none · `forgotten`: rounds below it are closed and gone.
+    `worked`: whether the work came to its end · `values`: what to submit, None for nothing · `verdicts`:
+    "valid", "invalid" or "failed" by candidate; the last is no vote · `lists`: amounts by submitter ·
+    `forgotten`: rounds below it are closed and gone.
     """
 
     worked: dict[int, bool] = {}
     values: dict[int, str | None] = {}
     verdicts: dict[int, dict[str, str]] = {}
-    lists: dict[int, dict[str, int] | None] = {}
+    lists: dict[int, dict[str, int]] = {}
     forgotten: int = 0
 
 
 class View(msgspec.Struct, frozen=True):
     """What a node sees: its task, the rounds that matter, itself.
 
-    `secret` picks the node's sample; `stake_target` is what it wants to have at stake, in roe.
+    `secret` picks the node's sample; `stake_target` is what it wants to have at stake, in roe, 0 if it
+    stakes by itself never; `endpoint` is where peers reach it.
     """
 
     node: str
@@ -130,21 +133,29 @@ class View(msgspec.Struct, frozen=True):
     rounds: Mapping[int, RoundView]
     secret: bytes
     stake_target: int
+    endpoint: str = ""
 
 
 def step(memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
-    """What the node owes at a slot, and its memory without what is closed."""
+    """What the node owes at a slot, and its memory without what is closed.
+
+    Source: docs/PROTOCOL.md 2.1: in ledger round R a node works on R, submits and audits R - 1, and lists and
+    audits the list of R - 2; attempt a of round r has its list in ledger round r + 2 + a.
+    """
     table = compute_timetable(view.task)
     ledger_round = table.compute_round(slot)
     if ledger_round < 0:
         return memory, []
     oldest = min([*view.task.open_rounds, ledger_round - REVIEW])
     memory, duties = forget(memory, oldest)
-    duties += _owe_stake(view)
-    if not duties and get_stake(view) < view.task.minimum_stake:
+    is_staked = get_stake(view) >= view.task.minimum_stake
+    topping_up = _owe_stake(view)
+    duties += topping_up
+    if is_staked or topping_up:
+        duties += _owe_work(memory, view, table, slot)
+    if not is_staked:
         return memory, duties
     phase = table.compute_phase(slot)
-    duties += _owe_work(memory, view, table, ledger_round)
     if phase is Phase.SUBMIT:
         duties += _owe_submission(memory, view, table, ledger_round - REVIEW)
     if phase is Phase.AUDIT and ledger_round - REVIEW in view.rounds:
@@ -194,7 +205,7 @@ def learn_verdict(memory: Memory, number: int, node: str, kind: str) -> Memory:
     return msgspec.structs.replace(memory, verdicts={**memory.verdicts, number: verdicts})
 
 
-def learn_list(memory: Memory, number: int, amounts: dict[str, int] | None) -> Memory:
+def learn_list(memory: Memory, number: int, amounts: dict[str, int]) -> Memory:
     """The task said who is paid and who is slashed."""
     return msgspec.structs.replace(memory, lists={**memory.lists, number: amounts})
 
@@ -217,19 +228,28 @@ def forget(memory: Memory, oldest: int) -> tuple[Memory, list[Duty]]:
 
 
 def _owe_stake(view: View) -> list[Duty]:
-    stake = get_stake(view)
-    target = max(view.stake_target, view.task.minimum_stake)
-    is_open = view.task.is_active and not view.task.is_closed and view.task.migrated_to is None
-    if view.stake_target and is_open and stake < view.task.minimum_stake:
-        return [TopUp(target - stake)]
-    return []
-
-
-def _owe_work(memory: Memory, view: View, table: Timetable, number: int) -> list[Duty]:
-    if number in memory.worked or not view.task.is_active or view.task.migrated_to is not None:
+    task, stake = view.task, get_stake(view)
+    if not view.stake_target or not task.is_active or task.is_closed or task.migrated_to is not None:
         return []
-    until = table.compute_end(number + REVIEW, Phase.SUBMIT)
-    return [Work(number, view.task.seed, until)]
+    if stake < task.minimum_stake:
+        return [TopUp(max(view.stake_target, task.minimum_stake) - stake)]
+    told = next(one.endpoint for one in task.stakes if one.node == view.node)
+    return [TopUp(1)] if view.endpoint and told != view.endpoint else []
+
+
+def _owe_work(memory: Memory, view: View, table: Timetable, slot: int) -> list[Duty]:
+    """The work of this ledger round; early in it also that of the last one, if a crash cut it short."""
+    if not view.task.is_active or view.task.migrated_to is not None:
+        return []
+    number = table.compute_round(slot)
+    late = view.rounds.get(number - 1)
+    seeds = {number: view.task.seed} if late is None else {number - 1: late.seed, number: view.task.seed}
+    owed: list[Duty] = []
+    for each, seed in seeds.items():
+        until = table.compute_start(each + REVIEW) + (table.submission_window + 1) // 2
+        if each not in memory.worked and slot < until and not _has_submitted(view, each):
+            owed.append(Work(each, seed, until))
+    return owed
 
 
 def _owe_submission(memory: Memory, view: View, table: Timetable, number: int) -> list[Duty]:
@@ -280,14 +300,11 @@ def _owe_list(memory: Memory, view: View, table: Timetable, one: RoundView, slot
         return []
     if number not in memory.lists:
         until = table.compute_end(number + DISTRIBUTION + attempt, phase)
-        return [DecideList(number, view.task.bounty_per_round, until)]
-    mine = memory.lists[number]
+        return [DecideList(number, attempt, view.task.bounty_per_round, until)]
     listed = next((each for each in one.lists if each.attempt == attempt), None)
-    if mine is None:
-        return []
-    if phase is Phase.SUBMIT:
-        return [SendList(number, attempt)] if listed is None and is_my_turn(view, table, one, slot) else []
-    return [] if listed is None else _owe_list_verdict(view, number, listed, mine)
+    if phase is Phase.AUDIT:
+        return [] if listed is None else _owe_list_verdict(view, number, listed, memory.lists[number])
+    return [SendList(number, attempt)] if listed is None and is_my_turn(view, table, one, slot) else []
 
 
 def _owe_list_verdict(view: View, number: int, listed: ListView, mine: dict[str, int]) -> list[Duty]:
@@ -300,7 +317,8 @@ def _owe_list_verdict(view: View, number: int, listed: ListView, mine: dict[str,
 
 
 def is_my_turn(view: View, table: Timetable, one: RoundView, slot: int) -> bool:
-    """Whether the node may hand in the list at a slot: the selected one at once, the next ones later."""
+    """Whether the node may hand in the list at a slot: the selected one at once, each of the next two a
+    quarter of the window later, then everybody."""
     turns = rank_nodes(_get_listers(view, one), one.round, one.attempt, _select(view, one))
     if view.node not in turns:
         return False
@@ -309,24 +327,27 @@ def is_my_turn(view: View, table: Timetable, one: RoundView, slot: int) -> bool:
 
 
 def _get_listers(view: View, one: RoundView) -> list[str]:
-    """Who can hand in a list: nodes with stake, those first that took part in the round."""
+    """Who can hand in a list: nodes with stake, and of these first of all those that took part in the round."""
     submitted = {each.node for each in one.submissions}
     able = [each.node for each in view.task.stakes if each.amount >= view.task.minimum_stake]
     return [node for node in able if node in submitted] or able
 
 
 def _select(view: View, one: RoundView) -> str | None:
-    before = [view.rounds[n] for n in (one.round - 1, one.round - 2) if n >= 0 and n in view.rounds]
+    before = [view.rounds[n] for n in (one.round - 1, one.round - 2) if n in view.rounds]
     failed = [each.submitter for each in one.lists if each.attempt < one.attempt]
-    return select_node(
-        _get_values(one), [_get_values(each) for each in before], failed, is_retry=one.attempt > 0
-    )
+    shown = [_show_submissions(each) for each in before]
+    return select_node(_show_submissions(one), shown, failed, is_retry=one.attempt > 0)
 
 
-def _get_values(one: RoundView) -> dict[str, str]:
-    """Values in ascending order of the base58 address, in which the published rule reads them."""
-    return dict(sorted((each.node, each.value) for each in one.submissions))
+def _show_submissions(one: RoundView) -> dict[str, dict[str, str | int]]:
+    """Submissions as clients see them, whose text the published rule hashes."""
+    return {
+        each.node: {"submission_value": each.value, "slot": each.slot, "round": one.round}
+        for each in sorted(one.submissions, key=lambda each: each.node)
+    }
 
 
 def _has_submitted(view: View, number: int) -> bool:
-    return any(each.node == view.node for each in view.rounds[number].submissions)
+    one = view.rounds.get(number)
+    return one is not None and any(each.node == view.node for each in one.submissions)

@@ -4,12 +4,18 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-Values = Mapping[str, str]
-"""What each node submitted in a round, by its address; in ascending order of the address."""
+Submissions = Mapping[str, Mapping[str, str | int]]
+"""What clients see of a round's submissions: {submission_value, slot, round} by node.
+
+The rule hashes that text, so the order matters: addresses ascending, fields as named here.
+"""
 
 
 def select_node(
-    submissions: Values, before: Sequence[Values], failed: Sequence[str] = (), is_retry: bool = False
+    submissions: Submissions,
+    before: Sequence[Submissions],
+    failed: Sequence[str] = (),
+    is_retry: bool = False,
 ) -> str | None:
     """The node that the published rule selects, None if it selects nobody.
 
@@ -17,22 +23,13 @@ def select_node(
     are left out. `failed` are the submitters of earlier lists of the round, and `is_retry` says that its
     last attempt failed. Source: docs/PROTOCOL.md 8.
     """
-    steady = [node for node in submissions if all(node in values for values in before)]
+    steady = [node for node in submissions if all(node in each for each in before)]
     candidates = {node: submissions[node] for node in steady or submissions if node not in failed}
     if not candidates:
         return None
     whole = _sum_digest(_stringify(list(candidates.values())))
-    scores = {node: abs(whole - _sum_digest(_stringify({node: value}))) for node, value in candidates.items()}
-    if not is_retry:
-        return max(scores, key=lambda node: scores[node])
-    best = second = float("-inf")
-    selected = None
-    for node, score in scores.items():
-        if score > best:
-            second, best = best, score
-        elif score > second:
-            second, selected = score, node
-    return selected
+    scores = {node: abs(whole - _sum_digest(_stringify({node: one}))) for node, one in candidates.items()}
+    return _select_second(scores) if is_retry else max(scores, key=lambda node: scores[node])
 
 
 def rank_nodes(nodes: Sequence[str], number: int, attempt: int, selected: str | None) -> list[str]:
@@ -47,6 +44,18 @@ def rank_nodes(nodes: Sequence[str], number: int, attempt: int, selected: str | 
 
     others = sorted((node for node in nodes if node != selected), key=place)
     return others if selected is None else [selected, *others]
+
+
+def _select_second(scores: Mapping[str, int]) -> str | None:
+    """The scan of a retry, as published: it finds the last that took second place, or nobody."""
+    best = second = float("-inf")
+    selected = None
+    for node, score in scores.items():
+        if score > best:
+            second, best = best, score
+        elif score > second:
+            second, selected = score, node
+    return selected
 
 
 def _stringify(value: object) -> str:

@@ -1,12 +1,15 @@
-"""What a node decided, on disk before anything follows from it: values, verdicts, lists."""
+"""What a node decided, on disk before anything follows from it: values, verdicts, lists, stakes sent."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..errors import StoreCorrupt, StoreFull
+from ..operations import Signed
 from ..participant import Memory
 
 _SCHEMA = """
@@ -14,13 +17,14 @@ CREATE TABLE IF NOT EXISTS decisions (
     kind TEXT NOT NULL, round INTEGER NOT NULL, subject TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (kind, round, subject)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS forgotten (id INTEGER PRIMARY KEY CHECK (id = 1), round INTEGER NOT NULL) STRICT;
-INSERT OR IGNORE INTO forgotten VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
+FORGOTTEN = "forgotten"
+ON_ITS_WAY = "on its way"
 
 
 class MemoryFile:
-    """The decisions of one node in one task. A decision is written once; a second one is ignored.
+    """The decisions of one node in one task, each written once.
 
     So a node that was killed between deciding and sending sends what it decided, and never contradicts
     itself.
@@ -29,24 +33,19 @@ class MemoryFile:
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises StoreCorrupt, StoreFull."""
         self.path = path
-        try:
+        with self._told_apart():
             self._database = sqlite3.connect(path, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.executescript(_SCHEMA)
-        except sqlite3.OperationalError as error:
-            raise StoreFull(f"{path}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise StoreCorrupt(
-                f"{path}: {error}; delete it, and the node sits out the rounds it took part in"
-            ) from error
 
     def load(self) -> Memory:
-        """Everything that was decided and not forgotten."""
-        memory = Memory(forgotten=self._database.execute("SELECT round FROM forgotten").fetchone()[0])
-        rows = self._database.execute("SELECT kind, round, subject, value FROM decisions")
+        """Everything that was decided and not forgotten. Raises StoreCorrupt."""
+        memory = Memory(forgotten=self._get_fact(FORGOTTEN, int) or 0)
+        with self._told_apart():
+            rows = self._database.execute("SELECT kind, round, subject, value FROM decisions").fetchall()
         for kind, number, subject, text in rows:
-            value = msgspec.json.decode(text)
+            value = self._decode(text)
             match kind:
                 case "work":
                     memory.worked[number] = value
@@ -60,19 +59,64 @@ class MemoryFile:
                     raise StoreCorrupt(f"{self.path}: a decision of kind {kind!r} is none of ours")
         return memory
 
-    def write(self, kind: str, number: int, subject: str, value: Any) -> None:
-        """Make a decision durable. Raises StoreFull."""
-        row = (kind, number, subject, msgspec.json.encode(value).decode())
-        try:
-            self._database.execute("INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?)", row)
-        except sqlite3.OperationalError as error:
-            raise StoreFull(f"{self.path}: {error}; nothing was decided") from error
+    def decide(self, kind: str, number: int, value: Any, subject: str = "") -> Any:
+        """Make a decision durable; what stands, which is the first one. Raises StoreFull, StoreCorrupt."""
+        key = (kind, number, subject)
+        with self._told_apart():
+            self._database.execute(
+                "INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?)",
+                (*key, msgspec.json.encode(value).decode()),
+            )
+            (text,) = self._database.execute(
+                "SELECT value FROM decisions WHERE (kind, round, subject) = (?, ?, ?)", key
+            ).fetchone()
+        return self._decode(text)
 
     def forget(self, before_round: int) -> None:
-        """Let go of closed rounds."""
-        self._database.execute("DELETE FROM decisions WHERE round < ?", (before_round,))
-        self._database.execute("UPDATE forgotten SET round = ?", (before_round,))
+        """Let go of closed rounds. Raises StoreFull, StoreCorrupt."""
+        with self._told_apart():
+            self._database.execute("DELETE FROM decisions WHERE round < ?", (before_round,))
+        self._set_fact(FORGOTTEN, before_round)
+
+    @property
+    def on_its_way(self) -> Signed | None:
+        """The stake that was being sent, if that was not brought to an end."""
+        signed: Signed | None = self._get_fact(ON_ITS_WAY, Signed)
+        return signed
+
+    @on_its_way.setter
+    def on_its_way(self, signed: Signed | None) -> None:
+        self._set_fact(ON_ITS_WAY, signed)
 
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+
+    def _get_fact(self, name: str, kind: Any) -> Any:
+        with self._told_apart():
+            row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return self._decode(row[0], kind | None) if row else None
+
+    def _set_fact(self, name: str, value: Any) -> None:
+        with self._told_apart():
+            self._database.execute(
+                "REPLACE INTO facts VALUES (?, ?)", (name, msgspec.json.encode(value).decode())
+            )
+
+    def _decode(self, text: str, kind: Any = Any) -> Any:
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.DecodeError as error:
+            raise StoreCorrupt(f"{self.path}: {text[:80]!r} is nothing that we wrote: {error}") from error
+
+    @contextmanager
+    def _told_apart(self) -> Iterator[None]:
+        """What SQLite reports, as an error that says what to do."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StoreFull(f"{self.path}: {error}; nothing was decided") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreCorrupt(
+                f"{self.path}: {error}; delete it: what the ledger does not show yet is decided anew"
+            ) from error

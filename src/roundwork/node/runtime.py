@@ -11,14 +11,15 @@ from solders.keypair import Keypair
 
 from .. import participant as duties
 from ..client import Client
-from ..errors import RemoteError, RoundworkError, TaskFailed
-from ..operations import build_uploads, read_task, send, stake, wrap
-from ..participant import Duty, Memory, View, compute_rounds, step
+from ..errors import Rejected, RemoteError, RoundworkError, StoreCorrupt, TaskFailed, Void
+from ..operations import build_stake, build_uploads, deliver, patiently, read_task, send, sign, wrap
+from ..participant import Duty, View, compute_rounds, step
 from ..protocol import instructions
 from ..protocol.params import key_of
-from ..protocol.views import LedgerView, SubmissionView, TaskView
-from .lanes import Lanes, Verdict
+from ..protocol.views import RoundView, SubmissionView, TaskView
+from .lanes import Lanes
 from .memory import MemoryFile
+from .postponed import Postponed
 from .storage import BlobStore
 
 KEEP_BLOBS_ROUNDS = 3
@@ -27,7 +28,14 @@ KEEP_BLOBS_ROUNDS = 3
 MARGIN = 0.9
 """Of the time that is left for a function of the author's, so much is given."""
 
-RETRY_SECONDS = 0.5
+SEND_SLOTS = 20
+"""A message that is not durable after so many slots is owed again; the law takes each only once."""
+
+UPLOADS_MAX = 16
+"""Chunks of a list that are under way at a time."""
+
+OVER = ("PayoutSuccessful", "ClosedUnpaid")
+"""What is shown of rounds that will not change any more."""
 
 log = logging.getLogger(__name__)
 
@@ -50,41 +58,45 @@ class Me(msgspec.Struct, frozen=True):
         return str(self.staking.pubkey())
 
 
+class Seen:
+    """The task as it was last read, for whoever else wants to know."""
+
+    def __init__(self, task: TaskView) -> None:
+        self.task = task
+
+
 class Runtime:
     """One node in one task, from `run` to its cancellation."""
 
     def __init__(
-        self,
-        client: Client,
-        task: str,
-        me: Me,
-        lanes: Lanes,
-        store: BlobStore,
-        directory: Path,
-        seen: list[TaskView],
+        self, client: Client, me: Me, lanes: Lanes, store: BlobStore, directory: Path, seen: Seen
     ) -> None:
-        """`seen` holds the task as it was last read, for whoever else wants to know."""
+        """Raises StoreFull, StoreCorrupt."""
         self._seen = seen
         self._client = client
-        self._task = task
+        self._task = seen.task.address
         self._me = me
         self._lanes = lanes
         self._store = store
         self._file = MemoryFile(directory / "memory.db")
-        self._memory: Memory = self._file.load()
+        self._memory = self._file.load()
+        self._slot = -1
+        self._slot_seconds = 0.0
         self._running: dict[Duty, asyncio.Task[None]] = {}
-        self._refused: set[Duty] = set()
-        self._ledger: LedgerView | None = None
+        self._postponed = Postponed()
+        self._auditing = asyncio.Lock()
+        self._over: dict[int, RoundView] = {}
+        self._is_cut_off = False
 
     async def run(self) -> None:
-        """Do what is owed, slot by slot. Raises UnknownTask, StoreFull, StoreCorrupt."""
-        slot = -1
+        """Do what is owed, slot by slot. Raises UnknownTask, StoreCorrupt."""
         try:
+            self._slot_seconds = (await patiently(self._client.get_ledger)).slot_ms / 1000
             while True:
+                self._reap()
                 view = await self._read_view()
-                if view is not None and view.task.slot > slot:
-                    slot = view.task.slot
-                    self._do_duties(view, slot)
+                if view is not None:
+                    self._do_duties(view)
                 await asyncio.sleep(self._slot_seconds / 2)
         finally:
             for running in self._running.values():
@@ -92,68 +104,82 @@ class Runtime:
             await asyncio.gather(*self._running.values(), return_exceptions=True)
             self._file.close()
 
-    @property
-    def _slot_seconds(self) -> float:
-        return self._ledger.slot_ms / 1000 if self._ledger else RETRY_SECONDS
-
     async def _read_view(self) -> View | None:
-        """What the ledger shows now; None while it does not answer."""
+        """What the ledger shows in a new slot; None in the same one, or while it does not answer."""
         try:
-            if self._ledger is None:
-                self._ledger = await self._client.get_ledger()
-            task = self._seen[0] = await read_task(self._client, self._task)
-            rounds = await self._client.get_rounds(self._task, compute_rounds(task, task.slot))
+            task = await read_task(self._client, self._task)
+            rounds = {} if task.slot <= self._slot else await self._read_rounds(task)
         except RemoteError as error:
-            log.debug("%s", error)
+            if not self._is_cut_off:
+                log.warning("%s", error)
+            self._is_cut_off = True
             return None
-        return View(self._me.node, task, rounds, self._me.secret, self._me.stake_target)
+        if self._is_cut_off:
+            log.info("the ledger answers again, in slot %d", task.slot)
+        self._is_cut_off = False
+        if task.slot <= self._slot:
+            return None
+        self._seen.task, self._slot = task, task.slot
+        return View(self._me.node, task, rounds, self._me.secret, self._me.stake_target, self._me.endpoint)
 
-    def _do_duties(self, view: View, slot: int) -> None:
-        self._memory, owed = step(self._memory, view, slot)
+    async def _read_rounds(self, task: TaskView) -> dict[int, RoundView]:
+        wanted = compute_rounds(task, task.slot)
+        fresh = await self._client.get_rounds(self._task, [n for n in wanted if n not in self._over])
+        rounds = {n: one for n, one in self._over.items() if n in wanted} | fresh
+        self._over = {n: one for n, one in rounds.items() if one.status in OVER}
+        return rounds
+
+    def _reap(self) -> None:
+        """Let go of duties that are done. A view that is read after this shows what came of them."""
+        for duty, running in list(self._running.items()):
+            if running.done():
+                del self._running[duty]
+                running.result()
+
+    def _get_running(self) -> list[Duty]:
+        return [duty for duty, running in self._running.items() if not running.done()]
+
+    def _do_duties(self, view: View) -> None:
+        self._memory, owed = step(self._memory, view, self._slot)
+        self._postponed.keep(owed)
         for duty in owed:
-            if duty not in self._running and duty not in self._refused:
-                self._running[duty] = asyncio.create_task(self._do(duty, view, slot))
+            if duty not in self._running and self._postponed.is_due(duty, self._slot):
+                self._running[duty] = asyncio.create_task(self._do(duty, view))
 
-    async def _do(self, duty: Duty, view: View, slot: int) -> None:
+    async def _do(self, duty: Duty, view: View) -> None:
         try:
-            await self._act(duty, view, slot)
-        except RoundworkError as error:
-            self._refused.add(duty)
+            await self._act(duty, view)
+        except StoreCorrupt:
+            raise
+        except (RoundworkError, TimeoutError) as error:
+            self._postponed.put(duty, self._slot)
             log.warning("%s: %s: %s", describe(duty), type(error).__name__, error)
         else:
             log.info("%s", describe(duty))
-        finally:
-            del self._running[duty]
 
-    async def _act(self, duty: Duty, view: View, slot: int) -> None:
+    async def _act(self, duty: Duty, view: View) -> None:
+        task, node = key_of(self._task), key_of(self._me.node)
         match duty:
             case duties.Work():
-                await self._work(duty, self._seconds(duty.until, slot))
+                await self._work(duty)
             case duties.DecideValue():
-                await self._decide_value(duty, self._seconds(duty.until, slot))
+                await self._decide_value(duty)
             case duties.DecideVerdict():
-                await self._decide_verdict(duty, self._seconds(duty.until, slot))
+                await self._decide_verdict(duty)
             case duties.DecideList():
-                submissions = view.rounds[duty.round].submissions
-                await self._decide_list(duty, submissions, self._seconds(duty.until, slot))
+                await self._decide_list(duty, view.rounds[duty.round].submissions)
             case duties.SendValue():
-                ask = instructions.SubmitTask(self._key, self._node, duty.value.encode(), duty.round)
-                await self._send(ask)
+                await self._send(instructions.SubmitTask(task, node, duty.value.encode(), duty.round))
             case duties.SendVerdict():
-                candidate = key_of(duty.node)
-                await self._send(
-                    instructions.AuditSubmission(self._key, self._node, candidate, duty.is_valid, duty.round)
-                )
+                of = key_of(duty.node)
+                await self._send(instructions.AuditSubmission(task, node, of, duty.is_valid, duty.round))
             case duties.SendList():
                 await self._send_list(duty)
             case duties.SendListVerdict():
-                lister = key_of(duty.node)
-                await self._send(
-                    instructions.AuditDistribution(self._key, self._node, lister, duty.is_valid, duty.round)
-                )
+                of = key_of(duty.node)
+                await self._send(instructions.AuditDistribution(task, node, of, duty.is_valid, duty.round))
             case duties.TopUp():
-                me = self._me
-                await stake(self._client, me.payer, me.staking, self._task, duty.amount, me.endpoint)
+                await self._top_up(duty)
             case duties.Forget():
                 self._file.forget(duty.before_round)
                 await self._lanes.forget(duty.before_round)
@@ -163,29 +189,33 @@ class Runtime:
 
     # Deciding: the task is asked, its answer is on disk, then it counts
 
-    async def _work(self, duty: duties.Work, seconds: float) -> None:
-        is_done = await self._ask(_finish(self._lanes.work(duty.round, duty.seed, seconds)), False)
-        self._file.write("work", duty.round, "", is_done)
+    async def _work(self, duty: duties.Work) -> None:
+        work = self._lanes.work(duty.round, duty.seed, self._compute_seconds(duty.until))
+        is_done = self._file.decide("work", duty.round, await self._ask(_finish(work), False))
         self._memory = duties.learn_work(self._memory, duty.round, is_done)
 
-    async def _decide_value(self, duty: duties.DecideValue, seconds: float) -> None:
-        decide = self._lanes.lie if self._me.is_liar else self._lanes.submit
-        value = await self._ask(decide(duty.round, duty.seed, seconds), None)
-        self._file.write("value", duty.round, "", value)
+    async def _decide_value(self, duty: duties.DecideValue) -> None:
+        answer = self._lanes.lie if self._me.is_liar else self._lanes.submit
+        asked = answer(duty.round, duty.seed, self._compute_seconds(duty.until))
+        value = self._file.decide("value", duty.round, await self._ask(asked, None))
         self._memory = duties.learn_value(self._memory, duty.round, value)
 
-    async def _decide_verdict(self, duty: duties.DecideVerdict, seconds: float) -> None:
-        asked = self._lanes.audit(duty.round, duty.seed, duty.node, duty.value, duty.stake, seconds)
-        verdict = await self._ask(asked, Verdict("unavailable"))
-        self._file.write("verdict", duty.round, duty.node, verdict.kind)
-        self._memory = duties.learn_verdict(self._memory, duty.round, duty.node, verdict.kind)
+    async def _decide_verdict(self, duty: duties.DecideVerdict) -> None:
+        async with self._auditing:
+            waiting = sum(isinstance(each, duties.DecideVerdict) for each in self._get_running())
+            # A proof made to hang its auditors must not keep them from the other proofs.
+            seconds = self._compute_seconds(duty.until) * 2 / (waiting + 1)
+            asked = self._lanes.audit(duty.round, duty.seed, duty.node, duty.value, duty.stake, seconds)
+            verdict = await self._ask(asked, None)
+        if verdict is not None and verdict.kind == "unavailable":
+            raise RemoteError(f"no view yet, the proof cannot be had: {verdict.reason}")
+        kind = self._file.decide("verdict", duty.round, verdict.kind if verdict else "failed", duty.node)
+        self._memory = duties.learn_verdict(self._memory, duty.round, duty.node, kind)
 
-    async def _decide_list(
-        self, duty: duties.DecideList, submissions: Sequence[SubmissionView], seconds: float
-    ) -> None:
-        asked = self._lanes.distribute(duty.round, duty.bounty, submissions, seconds)
-        amounts = await self._ask(asked, None)
-        self._file.write("list", duty.round, "", amounts)
+    async def _decide_list(self, duty: duties.DecideList, submissions: Sequence[SubmissionView]) -> None:
+        seconds = self._compute_seconds(duty.until)
+        asked = await self._lanes.distribute(duty.round, duty.bounty, submissions, seconds)
+        amounts = self._file.decide("list", duty.round, asked)
         self._memory = duties.learn_list(self._memory, duty.round, amounts)
 
     async def _ask(self, asked: Awaitable[T], otherwise: T) -> T:
@@ -196,29 +226,44 @@ class Runtime:
             log.error("the task failed: %s", error)
             return otherwise
 
+    def _compute_seconds(self, until: int) -> float:
+        """How long a function may take that must be done before slot `until`."""
+        return max((until - self._slot) * self._slot_seconds * MARGIN, self._slot_seconds)
+
     # Sending
 
     async def _send_list(self, duty: duties.SendList) -> None:
-        amounts = self._memory.lists[duty.round]
-        text = msgspec.json.encode(amounts, order="sorted")
-        for upload in build_uploads(self._key, self._node, duty.round, text):
-            await self._send(upload)
-        await self._send(instructions.SubmitDistributionList(self._key, self._node, self._node, duty.round))
+        task, node = key_of(self._task), key_of(self._me.node)
+        text = msgspec.json.encode(self._memory.lists[duty.round], order="sorted")
+        uploads = build_uploads(task, node, duty.round, text)
+        for at in range(0, len(uploads), UPLOADS_MAX):
+            some = uploads[at : at + UPLOADS_MAX]
+            for failure in await asyncio.gather(*map(self._send, some), return_exceptions=True):
+                if failure is not None:
+                    raise failure
+        await self._send(instructions.SubmitDistributionList(task, node, node, duty.round))
 
     async def _send(self, ask: instructions.Instruction) -> None:
-        await send(self._client, [wrap(ask)], [self._me.payer, self._me.staking])
+        """Raises Rejected, Void, RemoteError, TimeoutError."""
+        async with asyncio.timeout(SEND_SLOTS * self._slot_seconds):
+            await send(self._client, [wrap(ask)], [self._me.payer, self._me.staking])
 
-    @property
-    def _key(self) -> bytes:
-        return key_of(self._task)
-
-    @property
-    def _node(self) -> bytes:
-        return bytes(self._me.staking.pubkey())
-
-    def _seconds(self, until: int, slot: int) -> float:
-        """How long a function may take that must be done before slot `until`."""
-        return max((until - slot) * self._slot_seconds * MARGIN, self._slot_seconds)
+    async def _top_up(self, duty: duties.TopUp) -> None:
+        """Add to the stake. It is money, so it is on disk before it is sent: a node that is killed in
+        between sends the same transaction again, and it runs once."""
+        me, signed = self._me, self._file.on_its_way
+        if signed is None:
+            asked = await build_stake(
+                self._client, me.payer, me.staking, self._task, duty.amount, me.endpoint
+            )
+            signed = await sign(self._client, asked, [me.payer, me.staking])
+            self._file.on_its_way = signed
+        try:
+            await deliver(self._client, signed)
+        except (Rejected, Void):
+            self._file.on_its_way = None
+            raise
+        self._file.on_its_way = None
 
 
 def describe(duty: Duty) -> str:

@@ -5,8 +5,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import msgspec
 import uvicorn
 
 from ..client import Client
-from ..errors import BadTaskFile, PortInUse
+from ..errors import BadConfig, BadTaskFile, PortInUse
 from ..operations import patiently, read_task
 from ..package import Package, load_package, pack, resolve_hosts, unpack
 from ..protocol.views import TaskView
@@ -24,12 +24,13 @@ from .keystore import make_keypair
 from .lane import TaskSetting
 from .lanes import Lanes
 from .outgoing import Fetcher
-from .runtime import Me, Runtime
+from .runtime import Me, Runtime, Seen
 from .sandbox import Limits, choose_sandbox
 from .services import build_services
 from .storage import BlobStore, fetch_blob
 
 SHUTDOWN_SECONDS = 2
+ENDPOINT_BYTES_MAX = 64
 PACKAGE_ROUND = 2**62
 """The round under which a package's blobs are kept: they are not dropped with a round's."""
 
@@ -80,16 +81,16 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None]) -> None:
         package = await _get_package(setting, task, store, fetcher)
         listening = _listen(setting.host, setting.port)
         stack.callback(listening.close)
-        endpoint = setting.endpoint or f"http://{setting.host}:{listening.getsockname()[1]}"
+        endpoint = _choose_endpoint(setting, listening.getsockname()[1])
         me = Me(main, staking, secret, setting.stake, endpoint, setting.is_liar)
-        tasks: list[TaskView] = [task]
-        lanes = await _open_lanes(setting, package, me, client, fetcher, store, lambda: tasks[0])
+        seen = Seen(task)
+        lanes = await _open_lanes(setting, package, me, client, fetcher, store, seen)
         stack.push_async_callback(lanes.close)
-        runtime = Runtime(client, setting.task, me, lanes, store, setting.directory, tasks)
+        runtime = Runtime(client, me, lanes, store, setting.directory, seen)
         app = build_gateway(
             store=store,
             get_lanes=lambda: {setting.task: lanes},
-            get_nodes=lambda asked: _list_nodes(tasks[0]) if asked == setting.task else None,
+            get_nodes=lambda asked: _list_nodes(seen.task) if asked == setting.task else None,
             get_metrics=lambda: _measure(lanes, store, setting.task),
         )
         await _serve(app, listening, runtime, lambda: ready(me.node, endpoint))
@@ -106,24 +107,29 @@ async def _serve(app: Any, listening: socket.socket, runtime: Runtime, ready: Ca
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = uvicorn.Server(config)
+    server.capture_signals = _no_signals  # type: ignore[method-assign] # ours stop the runtime too
     is_asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    serving = asyncio.create_task(server._serve([listening]))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, is_asked.set)
+    serving = asyncio.create_task(server.serve([listening]))
     working = asyncio.create_task(runtime.run())
     asked = asyncio.create_task(is_asked.wait())
     ready()
     await asyncio.wait({working, asked, serving}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     asked.cancel()
-    if not working.done():
-        working.cancel()
+    working.cancel()
     await serving
     try:
         await working
     except asyncio.CancelledError:
         log.info("stopped")
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    yield
 
 
 async def _open_lanes(
@@ -133,7 +139,7 @@ async def _open_lanes(
     client: Client,
     fetcher: Fetcher,
     store: BlobStore,
-    get_task: Callable[[], TaskView],
+    seen: Seen,
 ) -> Lanes:
     environments = (
         Path(os.environ.get("ROUNDWORK_CACHE", Path.home() / ".cache" / "roundwork")) / "environments"
@@ -156,7 +162,7 @@ async def _open_lanes(
         hosts=resolve_hosts(package, params),
         fetcher=fetcher,
         store=store,
-        get_endpoints=lambda: {one.node: one.endpoint for one in get_task().stakes if one.endpoint},
+        get_endpoints=lambda: {one.node: one.endpoint for one in seen.task.stakes if one.endpoint},
         read_ledger=lambda method, asked: client.call(method, *asked),
     )
     return Lanes(task_setting, choose_sandbox(setting.sandbox), services, me.secret, log_task)
@@ -244,11 +250,21 @@ def _make_secret(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def _choose_endpoint(setting: NodeSetting, port: int) -> str:
+    """Where others reach the gateway. Raises BadConfig if the ledger has no room for it."""
+    host = f"[{setting.host}]" if ":" in setting.host else setting.host
+    endpoint = setting.endpoint or f"http://{host}:{port}"
+    if len(endpoint.encode()) > ENDPOINT_BYTES_MAX:
+        raise BadConfig(f"--endpoint {endpoint}: a stake has room for {ENDPOINT_BYTES_MAX} bytes of it")
+    return endpoint
+
+
 def _listen(host: str, port: int) -> socket.socket:
-    listening = socket.socket()
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()
     except OSError as error:
         listening.close()
         raise PortInUse(f"port {port} on {host}: {error.strerror}; choose another with --port") from None
