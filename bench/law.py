@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ref import measure_ref, print_machine
 from solders.hash import Hash
@@ -23,7 +24,11 @@ from solders.system_program import CreateAccountParams, TransferParams, create_a
 from roundwork.protocol.execute import execute, get_newest_tick, next_block
 from roundwork.protocol.genesis import found
 from roundwork.protocol.instructions import (
-    TASKS, CreateTask, SetActive, Stake, SubmitTask,
+    TASKS,
+    CreateTask,
+    SetActive,
+    Stake,
+    SubmitTask,
 )  # fmt: skip
 from roundwork.protocol.instructions import Instruction as TaskInstruction
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant
@@ -37,6 +42,15 @@ def wrap(ask: TaskInstruction) -> Instruction:
     accounts, data = TASKS.encode(ask)
     metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
     return Instruction(Pubkey(TASK_PROGRAM), data, metas)
+
+
+def submit(task: bytes, number: int, node: Pubkey) -> Instruction:
+    """A submission of the length of a content id."""
+    return wrap(SubmitTask(task, bytes(node), b"bafkrei" + bytes(node)[:26].hex().encode(), number))
+
+
+def give(target: Pubkey, node: Pubkey) -> Instruction:
+    return transfer(TransferParams(from_pubkey=node, to_pubkey=target, lamports=1))
 
 
 class World:
@@ -119,19 +133,8 @@ def main() -> None:
             slot = world.state.tasks.rows[task].timetable.compute_start(number + 1)
             while world.state.head.slot < slot:
                 world.run([], slots=2)
-            submissions.append(
-                world.measure(
-                    lambda n, r=number: wrap(
-                        SubmitTask(task, bytes(n), b"bafkrei" + bytes(n)[:26].hex().encode(), r)
-                    ),
-                    count,
-                )
-            )
-            transfers.append(
-                world.measure(
-                    lambda n: transfer(TransferParams(from_pubkey=n, to_pubkey=target, lamports=1)), count
-                )
-            )
+            submissions.append(world.measure(partial(submit, task, number), count))
+            transfers.append(world.measure(partial(give, target), count))
         rows[size] = {
             "submissions": statistics.median(submissions),
             "transfers": statistics.median(transfers),

@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 import time
+from pathlib import Path
 
 from solders.keypair import Keypair
 
@@ -26,10 +27,8 @@ def measure_ref(seconds: float = 1.0) -> float:
 
 def print_machine(ref: float) -> None:
     """One line on what this ran on, and REF."""
-    model = next(
-        (line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-        "?",
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
     load = os.getloadavg()[0]
     print(f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load:.1f}")
     print(f"REF = {ref:,.0f} Ed25519 verifications/s on one core (solders)")

@@ -6,6 +6,8 @@ import struct
 from typing import Any
 
 import based58
+from solders.pubkey import Pubkey
+from solders.signature import Signature
 
 from .protocol.clock import Timetable
 from .protocol.execute import Kind, Receipt
@@ -353,8 +355,14 @@ def _raw_instruction(one: Instruction) -> Json:
 
 def base58_encode(raw: bytes) -> str:
     """Base58 of any length."""
-    encoded: bytes = based58.b58encode(raw)
-    return encoded.decode()
+    match len(raw):
+        case 64:
+            return str(Signature(raw))  # ten times as fast
+        case 32:
+            return str(Pubkey(raw))
+        case _:
+            encoded: bytes = based58.b58encode(raw)
+            return encoded.decode()
 
 
 def base58_decode(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import uvicorn
+import uvloop
 from blake3 import blake3
 from solders.keypair import Keypair
 from uvicorn._types import ASGI3Application
@@ -29,6 +31,12 @@ FAUCET_FILE = "faucet.json"
 PRODUCER_FILE = "producer.json"
 LOCK_FILE = "lock"
 
+FIRST_SLOT_MS = 60_000
+"""A development ledger begins in the past, so that slot 0, in which nothing can run, is over."""
+
+GC_THRESHOLD = 50_000
+"""Allocations between two runs of the garbage collector: a block makes thousands that are no garbage yet."""
+
 BODY_BYTES_MAX = 50 * 2**20
 CONNECTIONS_MAX = 2_000
 SHUTDOWN_SECONDS = 3
@@ -45,7 +53,7 @@ def found_development(directory: Path, **settings: int) -> None:
     faucet = make_keypair(directory / FAUCET_FILE)
     producer = make_keypair(directory / PRODUCER_FILE)
     genesis = Genesis(
-        time_ms=time.time_ns() // 1_000_000,
+        time_ms=time.time_ns() // 1_000_000 - FIRST_SLOT_MS,
         producer=str(producer.pubkey()),
         treasury=base58_of(blake3(b"roundwork/treasury").digest()),
         faucet=str(faucet.pubkey()),
@@ -112,7 +120,9 @@ def run(
     with lock(directory):
         sockets = bind(host, port)
         with closing(Chain(directory)) as chain, Verifier() as verifier:
-            asyncio.run(_run(chain, verifier, sockets, ready))
+            gc.freeze()  # what is loaded now stays: do not look through it again and again
+            gc.set_threshold(GC_THRESHOLD)
+            uvloop.run(_run(chain, verifier, sockets, ready))
 
 
 async def _run(
