@@ -1,0 +1,100 @@
+"""A ledger process: killed under load, started again, asked to stop."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from solders.keypair import Keypair
+
+from roundwork.ledger.inspect import verify
+
+from .process import RpcFailure, RunningLedger, find_port, give, running
+
+
+def test_no_acknowledged_transaction_is_lost_to_a_kill(tmp_path):
+    directory = tmp_path / "ledger"
+    acknowledged: list[str] = []
+    for life in range(3):
+        ledger = RunningLedger(directory)
+        pair = Keypair()
+        ledger.fund(pair)
+
+        def send_on(ledger: RunningLedger = ledger, pair: Keypair = pair) -> None:
+            while True:
+                try:
+                    acknowledged.append(ledger.send(ledger.sign(pair, give(pair, Keypair().pubkey(), 1))))
+                except Exception:  # noqa: BLE001 # it was killed: nothing more is acknowledged
+                    return
+
+        before = len(acknowledged)
+        sender = threading.Thread(target=send_on)
+        sender.start()
+        deadline = time.monotonic() + 20
+        while len(acknowledged) < before + 15 + life and time.monotonic() < deadline:
+            time.sleep(0.005)
+        ledger.kill()
+        sender.join(30)
+        ledger.stop()
+        assert len(acknowledged) >= before + 15
+
+    with running(directory) as ledger:
+        config = {"searchTransactionHistory": True}
+        for at in range(0, len(acknowledged), 200):
+            statuses = ledger.call("getSignatureStatuses", acknowledged[at : at + 200], config)["value"]
+            assert all(status is not None and status["err"] is None for status in statuses)
+        assert ledger.call("getLedger")["supply"] == 10**18
+    assert verify(directory, lambda done, total: None)["transactions"] >= len(acknowledged)
+
+
+def test_slots_go_on_where_they_were_after_an_outage(tmp_path):
+    with running(tmp_path / "ledger") as ledger:
+        before = ledger.call("getSlot")
+    time.sleep(0.5)  # ten slots
+
+    with running(tmp_path / "ledger") as ledger:
+        assert before <= ledger.call("getSlot") <= before + 8
+
+
+def test_a_polite_end_leaves_everything_in_order(tmp_path):
+    ledger = RunningLedger(tmp_path / "ledger")
+    pair = Keypair()
+    ledger.fund(pair)
+
+    assert 0 == ledger.stop()
+
+    with running(tmp_path / "ledger") as ledger:
+        assert 10**10 == ledger.call("getBalance", str(pair.pubkey()))["value"]
+
+
+def test_what_is_in_the_way_is_said_in_one_line(tmp_path):
+    with running(tmp_path / "ledger") as ledger:
+        command = [sys.executable, "-m", "roundwork", "ledger", "run", "--host", "127.0.0.1", "--directory"]
+        taken = subprocess.run(
+            [*command, str(tmp_path / "other"), "--port", str(ledger.port)], capture_output=True, text=True
+        )
+        twice = subprocess.run(
+            [*command, str(tmp_path / "ledger"), "--port", str(find_port())], capture_output=True, text=True
+        )
+
+    assert (1, 1) == (taken.returncode, twice.returncode)
+    assert f"PortInUse: port {ledger.port}" in taken.stderr
+    assert "StoreInUse" in twice.stderr
+    assert 1 == len(taken.stderr.splitlines()) == len(twice.stderr.splitlines())
+
+
+def test_a_production_ledger_has_no_faucet(tmp_path):
+    from roundwork.ledger.chain import Chain
+    from roundwork.protocol.params import Genesis, Grant
+
+    key = str(Keypair().pubkey())
+    genesis = Genesis(
+        time_ms=1_700_000_000_000, kind="production", producer=key, treasury=key, accounts=(Grant(key, 5),)
+    )
+    Chain.create(tmp_path / "ledger", genesis)
+
+    with running(tmp_path / "ledger") as ledger, pytest.raises(RpcFailure) as caught:
+        ledger.call("requestAirdrop", key, 5)
+
+    assert -32601 == caught.value.code
