@@ -16,7 +16,7 @@ from solders.system_program import CreateAccountParams, TransferParams, create_a
 from solders.transaction import Transaction
 
 from .client import Client, Unreachable
-from .errors import AlreadyProcessed, BlockhashNotFound, UnknownTask
+from .errors import AlreadyProcessed, BadConfig, BlockhashNotFound, UnknownTask
 from .protocol import instructions
 from .protocol.clock import DISTRIBUTION
 from .protocol.instructions import CHUNK_BYTES, TASKS
@@ -128,7 +128,12 @@ async def deploy(
     metadata: str = "",
     **changes: int,
 ) -> str:
-    """Create a task from its package; its address. `changes` replace windows and such."""
+    """Create a task from its package; its address. `changes` replace windows and such.
+
+    Raises BadConfig for a kind of task that this ledger does not have.
+    """
+    if package.task_type != "KOII":
+        raise BadConfig(f"task_type {package.task_type}: bounties in tokens cannot be paid in yet; use KOII")
     task, pot = Keypair(), make_pot()
     fields = {
         "total_bounty": package.total_bounty,

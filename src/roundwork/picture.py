@@ -1,47 +1,114 @@
-"""The stacked rounds as text, drawn from the clock."""
+"""The stacked rounds, drawn from the clock: as text for a terminal, as SVG for pages."""
+
+from collections.abc import Iterator
+from html import escape
 
 from .protocol.clock import DISTRIBUTION, REVIEW, Phase, Timetable
 
 WIDTH = 44
+"""Characters of the bar that is one ledger round."""
+
+PERIODS = ("work", "review", "distribution")
+
+_DOING = {
+    "work": {Phase.SUBMIT: "nodes work", Phase.AUDIT: "nodes work", Phase.SETTLE: "nodes work"},
+    "review": {
+        Phase.SUBMIT: "proofs are submitted",
+        Phase.AUDIT: "proofs are audited",
+        Phase.SETTLE: "verdicts are final",
+    },
+    "distribution": {
+        Phase.SUBMIT: "the list is handed in",
+        Phase.AUDIT: "the list is audited",
+        Phase.SETTLE: "paid",
+    },
+}
 
 
-def draw_rounds(table: Timetable, slot: int) -> list[str]:
-    """Three lines, one for each period of the present ledger round, with where in it `slot` is."""
-    ledger_round = table.compute_round(slot)
-    if ledger_round < 0:
-        return [f"the task begins at slot {table.starting_slot}"]
-    phase = table.compute_phase(slot).name
-    periods = (
-        ("work", ledger_round, "nodes work"),
-        ("review", ledger_round - REVIEW, _REVIEW[phase]),
-        ("distribution", ledger_round - DISTRIBUTION, _DISTRIBUTION[phase]),
-    )
+def list_periods(table: Timetable, slot: int) -> list[tuple[str, int, str]]:
+    """What a slot is for each of the three rounds under way: the period, the round, what is done now.
+
+    Rounds that there are not yet are left out; before the task begins there is none.
+    """
+    ledger_round, phase = table.compute_round(slot), table.compute_phase(slot)
+    rounds = (ledger_round, ledger_round - REVIEW, ledger_round - DISTRIBUTION)
     return [
-        f"{name:<12} {f'round {number}' if number >= 0 else '–':<10} {what if number >= 0 else '':<30}"
-        for name, number, what in periods
+        (period, number, _DOING[period][phase])
+        for period, number in zip(PERIODS, rounds, strict=True)
+        if number >= 0
     ]
 
 
 def draw_position(table: Timetable, slot: int) -> str:
-    """One bar for the ledger round: where its phases end, and how far it has come."""
-    marks = []
+    """One bar for the ledger round: where its phases end, in capitals as far as it has come."""
     offset = table.compute_offset(slot)
+    marks = []
     for at in range(WIDTH):
         first = at * table.round_time // WIDTH
-        letter = {Phase.SUBMIT: "s", Phase.AUDIT: "a", Phase.SETTLE: "."}[
-            table.compute_phase(table.starting_slot + first)
-        ]
+        letter = "sa."[table.compute_phase(table.starting_slot + first)]
         marks.append(letter.upper() if first <= offset else letter)
     return "".join(marks)
 
 
-_REVIEW = {
-    "SUBMIT": "proofs are submitted",
-    "AUDIT": "proofs are audited",
-    "SETTLE": "verdicts are final",
+# SVG
+
+ROW, BAR, LEFT, TOP, ROUND_WIDTH = 40, 26, 76, 34, 190
+_COLOURS = {"work": "#dfe6ee", "review": "#f6d9a8", "distribution": "#bfe3c4"}
+_SHADES = {Phase.SUBMIT: 1.0, Phase.AUDIT: 0.75, Phase.SETTLE: 0.4}
+_LABELS = {
+    ("review", Phase.SUBMIT): "submit",
+    ("review", Phase.AUDIT): "audit",
+    ("distribution", Phase.SUBMIT): "list",
+    ("distribution", Phase.AUDIT): "audit",
+    ("distribution", Phase.SETTLE): "pay",
 }
-_DISTRIBUTION = {
-    "SUBMIT": "the list is handed in",
-    "AUDIT": "the list is audited",
-    "SETTLE": "paid",
-}
+
+
+def draw_svg(table: Timetable, rounds: int = 4) -> str:
+    """The first rounds of a task as a picture: a row a round, a column a ledger round."""
+    columns = rounds + DISTRIBUTION
+    width, height = LEFT + columns * ROUND_WIDTH + 10, TOP + rounds * ROW + 8
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"'
+        ' font-size="12" role="img" aria-label="Rounds are stacked: each is worked on, reviewed and paid in'
+        ' three consecutive ledger rounds">',
+        *(_text(LEFT + (at + 0.5) * ROUND_WIDTH, 20, f"ledger round {at}") for at in range(columns)),
+    ]
+    for number in range(rounds):
+        parts += _draw_round(table, number)
+    return "\n".join((*parts, "</svg>", ""))
+
+
+def _draw_round(table: Timetable, number: int) -> Iterator[str]:
+    top = TOP + number * ROW
+    yield _text(LEFT / 2, top + BAR / 2 + 4, f"round {number}")
+    yield _bar(table, number, table.compute_start(number), table.compute_start(number + 1), top, "work", 1.0)
+    middle = (table.compute_start(number) + table.compute_start(number + 1)) / 2
+    yield _text(_place(table, middle), top + BAR / 2 + 4, "work")
+    for period, later in (("review", REVIEW), ("distribution", DISTRIBUTION)):
+        for phase in Phase:
+            first, last = table.compute_window(number + later, phase)
+            if last < first:
+                continue
+            yield _bar(table, number, first, last + 1, top, period, _SHADES[phase])
+            label = _LABELS.get((period, phase))
+            if label:
+                yield _text(_place(table, (first + last + 1) / 2), top + BAR / 2 + 4, label)
+
+
+def _bar(table: Timetable, number: int, first: float, end: float, top: int, period: str, shade: float) -> str:
+    left, right = _place(table, first), _place(table, end)
+    title = escape(f"round {number}: {period}, slots {first} to {end - 1}")
+    return (
+        f'<rect x="{left:.1f}" y="{top}" width="{right - left:.1f}" height="{BAR}" fill="{_COLOURS[period]}"'
+        f' fill-opacity="{shade}" stroke="#667"><title>{title}</title></rect>'
+    )
+
+
+def _place(table: Timetable, slot: float) -> float:
+    """Where a slot is, from the left."""
+    return LEFT + (slot - table.starting_slot) / table.round_time * ROUND_WIDTH
+
+
+def _text(x: float, y: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(text)}</text>'

@@ -4,12 +4,12 @@ import json
 
 import click
 
-from .options import ask, json_option, url_option
+from .options import ADDRESS, ROE, ask, json_option, url_option
 
 
 @click.command()
-@click.argument("address")
-@click.argument("roe", type=int, default=100 * 10**9)
+@click.argument("address", type=ADDRESS)
+@click.argument("roe", type=ROE, default=100 * 10**9)
 @url_option
 @json_option
 def command(address: str, roe: int, url: str, as_json: bool) -> None:

@@ -4,14 +4,14 @@ import json
 
 import click
 
-from .options import ask, json_option, url_option
+from .options import ADDRESS, ask, format_money, json_option, url_option
 
 
 @click.command()
-@click.argument("address")
+@click.argument("address", type=ADDRESS)
 @url_option
 @json_option
 def command(address: str, url: str, as_json: bool) -> None:
     """Show what ADDRESS holds."""
     roe = ask(url, lambda client: client.get_balance(address))
-    click.echo(json.dumps({"address": address, "roe": roe}) if as_json else f"{roe / 10**9:,.9f} KOII")
+    click.echo(json.dumps({"address": address, "roe": roe}) if as_json else format_money(roe))

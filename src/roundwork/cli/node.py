@@ -4,10 +4,14 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import ask, json_option, url_option
+if TYPE_CHECKING:
+    from solders.keypair import Keypair
+
+from .options import ADDRESS, ROE, ROE_MAX, ask, json_option, passphrase_option, read_pairs, show, url_option
 
 directory_option = click.option(
     "--directory",
@@ -16,7 +20,7 @@ directory_option = click.option(
     show_default=True,
     help="Where the node keeps its keys, its memory and its tasks.",
 )
-task_option = click.option("--task", required=True, help="The task's address.")
+task_option = click.option("--task", type=ADDRESS, required=True, help="The task's address.")
 
 
 @click.group()
@@ -30,13 +34,19 @@ def command() -> None:
 @task_option
 @click.option("--package", type=click.Path(path_type=Path), help="The task's folder; else it is fetched.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
-@click.option("--port", default=0, help="The gateway's port; 0 is any free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Its port; 0 is any free one.")
 @click.option("--endpoint", help="Where others reach the gateway, if not at host and port.")
-@click.option("--stake", default=0, help="Roe to have at stake whenever it is below the task's minimum.")
+@click.option(
+    "--stake",
+    type=click.IntRange(0, ROE_MAX),
+    default=0,
+    help="Roe to have at stake whenever it is below the task's minimum.",
+)
 @click.option("--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task.")
 @click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
 @click.option("--secret", "secrets", multiple=True, help="K=V, a secret that the task asks for.")
 @click.option("--liar", is_flag=True, hidden=True, help="Submit lies; for demonstrations.")
+@passphrase_option
 @json_option
 def run(
     url: str,
@@ -51,6 +61,7 @@ def run(
     params: tuple[str, ...],
     secrets: tuple[str, ...],
     liar: bool,
+    passphrase: str | None,
     as_json: bool,
 ) -> None:
     """Run a node on a task until it is stopped."""
@@ -71,9 +82,10 @@ def run(
         endpoint=endpoint,
         stake=stake,
         sandbox=sandbox,
-        params=_read_pairs(params, "--param"),
-        secrets=_read_pairs(secrets, "--secret"),
+        params=read_pairs(params, "--param"),
+        secrets=read_pairs(secrets, "--secret"),
         is_liar=liar,
+        passphrase=passphrase,
     )
 
     def ready(address: str, where: str) -> None:
@@ -89,78 +101,73 @@ def run(
 @url_option
 @directory_option
 @task_option
-@click.option("--amount", type=int, required=True, help="Roe to add.")
+@click.option("--amount", type=ROE, required=True, help="Roe to add.")
 @click.option("--endpoint", default="", help="Where others reach the node.")
+@passphrase_option
 @json_option
-def stake(url: str, directory: Path, task: str, amount: int, endpoint: str, as_json: bool) -> None:
+def stake(
+    url: str, directory: Path, task: str, amount: int, endpoint: str, passphrase: str | None, as_json: bool
+) -> None:
     """Add to the node's stake in a task."""
-    from ..node.keystore import read_keypair
     from ..operations import stake as stake_more
 
-    main, staking = read_keypair(directory / "main.json"), read_keypair(directory / "staking.json")
+    main, staking = _read_keys(directory, passphrase)
     signature = ask(url, lambda client: stake_more(client, main, staking, task, amount, endpoint))
-    _show({"signature": signature}, as_json)
+    show({"signature": signature}, as_json)
 
 
 @command.command()
 @url_option
 @directory_option
 @task_option
+@passphrase_option
 @json_option
-def withdraw(url: str, directory: Path, task: str, as_json: bool) -> None:
+def withdraw(url: str, directory: Path, task: str, passphrase: str | None, as_json: bool) -> None:
     """Move the node's whole stake to what it can claim."""
-    from ..node.keystore import read_keypair
     from ..operations import withdraw as withdraw_all
 
-    main, staking = read_keypair(directory / "main.json"), read_keypair(directory / "staking.json")
-    _show({"signature": ask(url, lambda client: withdraw_all(client, main, staking, task))}, as_json)
+    main, staking = _read_keys(directory, passphrase)
+    show({"signature": ask(url, lambda client: withdraw_all(client, main, staking, task))}, as_json)
 
 
 @command.command()
 @url_option
 @directory_option
 @task_option
-@click.option("--to", help="Who is paid; the node's main key if nobody is named.")
+@click.option("--to", type=ADDRESS, help="Who is paid; the node's main key if nobody is named.")
+@passphrase_option
 @json_option
-def claim(url: str, directory: Path, task: str, to: str | None, as_json: bool) -> None:
+def claim(
+    url: str, directory: Path, task: str, to: str | None, passphrase: str | None, as_json: bool
+) -> None:
     """Pay out everything the node can claim."""
-    from ..node.keystore import read_keypair
     from ..operations import claim as claim_all
 
-    main, staking = read_keypair(directory / "main.json"), read_keypair(directory / "staking.json")
+    main, staking = _read_keys(directory, passphrase)
     target = to or str(main.pubkey())
-    _show({"signature": ask(url, lambda client: claim_all(client, main, staking, task, target))}, as_json)
+    show({"signature": ask(url, lambda client: claim_all(client, main, staking, task, target))}, as_json)
 
 
 @command.command()
 @url_option
 @directory_option
 @task_option
+@passphrase_option
 @json_option
-def status(url: str, directory: Path, task: str, as_json: bool) -> None:
+def status(url: str, directory: Path, task: str, passphrase: str | None, as_json: bool) -> None:
     """Show the node's stake, what it can claim and what its rounds paid."""
-    from ..node.keystore import read_keypair
     from ..operations import read_standing
 
-    main, staking = read_keypair(directory / "main.json"), read_keypair(directory / "staking.json")
-    standing = ask(url, lambda client: read_standing(client, task, str(main.pubkey()), str(staking.pubkey())))
-    _show(standing, as_json)
+    main, staking = _read_keys(directory, passphrase)
+    show(
+        ask(url, lambda client: read_standing(client, task, str(main.pubkey()), str(staking.pubkey()))),
+        as_json,
+    )
 
 
-def _show(facts: dict[str, object], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+def _read_keys(directory: Path, passphrase: str | None) -> "tuple[Keypair, Keypair]":
+    """The node's main and staking keypair. Raises BadKeypair."""
+    from ..node.keystore import read_keypair
 
-
-def _read_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
-    read = {}
-    for pair in pairs:
-        name, found, value = pair.partition("=")
-        if not found or not name:
-            raise click.BadParameter(f"{pair!r} is not of the form NAME=VALUE", param_hint=option)
-        read[name] = value
-    return read
+    main, staking = (directory / name for name in ("main.json", "staking.json"))
+    return read_keypair(main, passphrase), read_keypair(staking, passphrase)

@@ -1,8 +1,9 @@
-"""What commands that talk to a ledger share."""
+"""What commands share: options, the kinds of values they take, how they ask a ledger and what they print."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,11 +13,34 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 URL = "http://127.0.0.1:8899"
+ROE_MAX = 2**64 - 1
+
+
+class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newest click only
+    """An account's address in base58."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from ..protocol.params import key_of
+
+        try:
+            key_of(value)
+        except ValueError:
+            self.fail(f"{value!r} is no address: 32 bytes in base58", param, ctx)
+        return value
+
+
+ADDRESS = Address()
+ROE = click.IntRange(1, ROE_MAX)
 
 url_option = click.option(
     "--url", default=URL, show_default=True, envvar="ROUNDWORK_URL", help="The ledger's RPC."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+passphrase_option = click.option(
+    "--passphrase", envvar="ROUNDWORK_PASSPHRASE", help="Of encrypted keypair files; better as a variable."
+)
 
 
 def ask(url: str, question: "Callable[[Client], Awaitable[T]]") -> T:
@@ -29,3 +53,31 @@ def ask(url: str, question: "Callable[[Client], Awaitable[T]]") -> T:
             return await question(client)
 
     return asyncio.run(run())
+
+
+def show(facts: Mapping[str, Any], as_json: bool) -> None:
+    """Print facts: as an object, or one a line."""
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+
+
+def read_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
+    """NAME=VALUE options as a dictionary."""
+    read = {}
+    for pair in pairs:
+        name, found, value = pair.partition("=")
+        if not found or not name:
+            raise click.BadParameter(f"{pair!r} is not of the form NAME=VALUE", param_hint=option)
+        read[name] = value
+    return read
+
+
+def format_money(roe: int, symbol: str = "KOII", decimals: int = 9) -> str:
+    """Roe as coins, exactly."""
+    whole, part = divmod(abs(roe), 10**decimals)
+    digits = f"{part:0{decimals}}".rstrip("0") if part else ""
+    return f"{'-' if roe < 0 else ''}{whole:,}{'.' if digits else ''}{digits} {symbol}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .options import ask, json_option, url_option
+from .options import ADDRESS, ROE, ask, json_option, passphrase_option, url_option
 
 key_option = click.option(
     "--key", "key_path", type=click.Path(path_type=Path), required=True, help="The manager's keypair file."
@@ -20,10 +20,13 @@ def command() -> None:
 @command.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @key_option
+@passphrase_option
 @url_option
 @click.option("--inactive", is_flag=True, help="Do not open it for submissions yet.")
 @json_option
-def deploy(folder: Path, key_path: Path, url: str, inactive: bool, as_json: bool) -> None:
+def deploy(
+    folder: Path, key_path: Path, passphrase: str | None, url: str, inactive: bool, as_json: bool
+) -> None:
     """Create the task of FOLDER, pay its bounty in and open it."""
     from ..client import Client
     from ..node.keystore import read_keypair
@@ -31,7 +34,7 @@ def deploy(folder: Path, key_path: Path, url: str, inactive: bool, as_json: bool
     from ..operations import set_active
     from ..package import load_package, pack
 
-    manager, package = read_keypair(key_path), load_package(folder)
+    manager, package = read_keypair(key_path, passphrase), load_package(folder)
     content_id, _ = pack(package)
 
     async def run(client: Client) -> str:
@@ -48,7 +51,7 @@ def deploy(folder: Path, key_path: Path, url: str, inactive: bool, as_json: bool
 
 
 @command.command()
-@click.argument("address")
+@click.argument("address", type=ADDRESS)
 @url_option
 @json_option
 def show(address: str, url: str, as_json: bool) -> None:
@@ -72,46 +75,51 @@ def show(address: str, url: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("address")
-@click.argument("roe", type=int)
+@click.argument("address", type=ADDRESS)
+@click.argument("roe", type=ROE)
 @key_option
+@passphrase_option
 @url_option
 @json_option
-def fund(address: str, roe: int, key_path: Path, url: str, as_json: bool) -> None:
+def fund(address: str, roe: int, key_path: Path, passphrase: str | None, url: str, as_json: bool) -> None:
     """Add ROE to a task's bounty."""
     from ..node.keystore import read_keypair
     from ..operations import fund as fund_task
 
-    payer = read_keypair(key_path)
+    payer = read_keypair(key_path, passphrase)
     _show(ask(url, lambda client: fund_task(client, payer, address, roe)), as_json)
 
 
 @command.command()
-@click.argument("address")
+@click.argument("address", type=ADDRESS)
 @click.option("--off", is_flag=True, help="Shut it for new submissions instead.")
 @key_option
+@passphrase_option
 @url_option
 @json_option
-def activate(address: str, off: bool, key_path: Path, url: str, as_json: bool) -> None:
+def activate(
+    address: str, off: bool, key_path: Path, passphrase: str | None, url: str, as_json: bool
+) -> None:
     """Open a task for submissions, from the next ledger round on."""
     from ..node.keystore import read_keypair
     from ..operations import set_active
 
-    manager = read_keypair(key_path)
+    manager = read_keypair(key_path, passphrase)
     _show(ask(url, lambda client: set_active(client, manager, address, not off)), as_json)
 
 
 @command.command()
-@click.argument("address")
+@click.argument("address", type=ADDRESS)
 @key_option
+@passphrase_option
 @url_option
 @json_option
-def close(address: str, key_path: Path, url: str, as_json: bool) -> None:
+def close(address: str, key_path: Path, passphrase: str | None, url: str, as_json: bool) -> None:
     """End a task without open rounds; its bounty goes to the manager."""
     from ..node.keystore import read_keypair
     from ..operations import close_task
 
-    manager = read_keypair(key_path)
+    manager = read_keypair(key_path, passphrase)
     _show(ask(url, lambda client: close_task(client, manager, address)), as_json)
 
 

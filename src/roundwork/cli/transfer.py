@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from .options import ask, json_option, url_option
+from .options import ADDRESS, ROE, ask, json_option, passphrase_option, url_option
 
 
 @click.command()
-@click.argument("address")
-@click.argument("roe", type=int)
+@click.argument("address", type=ADDRESS)
+@click.argument("roe", type=ROE)
 @click.option("--from", "source", type=click.Path(path_type=Path), required=True, help="A keypair file.")
-@click.option("--passphrase", envvar="ROUNDWORK_PASSPHRASE", help="If the file is encrypted.")
+@passphrase_option
 @url_option
 @json_option
 def command(address: str, roe: int, source: Path, passphrase: str | None, url: str, as_json: bool) -> None:

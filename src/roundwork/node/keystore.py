@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 from mnemonic import Mnemonic
@@ -16,27 +17,36 @@ STAKING_PATH = "m/44'/501'/99'/0'"
 FORMAT = "roundwork/keystore/1"
 
 
-def make_keypair(path: Path) -> Keypair:
+def make_keypair(path: Path, passphrase: str | None = None) -> Keypair:
     """A new keypair in a file that only its owner reads, or the one that is there. Raises BadKeypair."""
     if path.exists():
-        return read_keypair(path)
+        return read_keypair(path, passphrase)
     pair = Keypair()
-    write_keypair(path, pair)
+    write_keypair(path, pair, passphrase)
     return pair
 
 
 def write_keypair(path: Path, pair: Keypair, passphrase: str | None = None) -> None:
-    """Write a keypair to a new file, encrypted if there is a passphrase. Raises BadKeypair if it exists."""
+    """Write a keypair to a new file, encrypted if there is a passphrase. Raises BadKeypair if it exists.
+
+    The file is whole or not there, whatever happens meanwhile.
+    """
     text = json.dumps(list(bytes(pair))) if passphrase is None else _encrypt(pair, passphrase)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, part = tempfile.mkstemp(dir=path.parent)  # which only its owner can read
+        try:
+            with open(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+            os.link(part, path)
+        finally:
+            os.unlink(part)
     except FileExistsError:
         raise BadKeypair(f"{path} exists already; a keypair is never overwritten") from None
-    with open(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
+    except OSError as error:
+        raise BadKeypair(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read_keypair(path: Path, passphrase: str | None = None) -> Keypair:
@@ -45,16 +55,17 @@ def read_keypair(path: Path, passphrase: str | None = None) -> Keypair:
         content = json.loads(path.read_text())
     except OSError as error:
         raise BadKeypair(f"{path} cannot be read: {error.strerror}; `roundwork keygen` makes one") from None
-    except ValueError as error:
-        raise BadKeypair(f"{path} is not JSON: {error}; a keypair is a JSON array of 64 integers") from None
+    except (ValueError, RecursionError):
+        raise BadKeypair(f"{path} is not JSON; a keypair is a JSON array of 64 integers") from None
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return _decrypt(path, content, passphrase)
+    if not isinstance(content, list) or len(content) != 64:
+        found = f"{len(content)} values" if isinstance(content, list) else "something else"
+        raise BadKeypair(f"{path} holds {found}; a keypair is a JSON array of 64 integers")
     try:
         raw = bytes(content)
     except (TypeError, ValueError):
-        raise BadKeypair(f"{path} holds no JSON array of 64 integers from 0 to 255") from None
-    if len(raw) != 64:
-        raise BadKeypair(f"{path} holds {len(raw)} integers; a keypair has 64")
+        raise BadKeypair(f"{path} holds values that are no integers from 0 to 255") from None
     return _from_bytes(path, raw)
 
 
@@ -96,7 +107,7 @@ def _encrypt(pair: Keypair, passphrase: str) -> str:
 
 def _decrypt(path: Path, content: dict[str, str], passphrase: str | None) -> Keypair:
     if passphrase is None:
-        raise BadKeypair(f"{path} is encrypted; give its passphrase")
+        raise BadKeypair(f"{path} is encrypted; give its passphrase in the variable ROUNDWORK_PASSPHRASE")
     try:
         salt, sealed = bytes.fromhex(content["salt"]), bytes.fromhex(content["sealed"])
         raw = secret.SecretBox(_stretch(passphrase, salt)).decrypt(sealed)

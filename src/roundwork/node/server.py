@@ -56,6 +56,8 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, str] = {}
     secrets: dict[str, str] = {}
     is_liar: bool = False
+    passphrase: str | None = None
+    """Of the keypair files, if they are encrypted."""
 
 
 async def run(setting: NodeSetting, ready: Callable[[str, str], None]) -> None:
@@ -64,8 +66,8 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None]) -> None:
     Raises BadKeypair, BadTaskFile, BadConfig, UnknownTask, PortInUse, StoreFull, StoreCorrupt.
     """
     setting.directory.mkdir(parents=True, exist_ok=True)
-    main = make_keypair(setting.directory / "main.json")
-    staking = make_keypair(setting.directory / "staking.json")
+    main = make_keypair(setting.directory / "main.json", setting.passphrase)
+    staking = make_keypair(setting.directory / "staking.json", setting.passphrase)
     secret = _make_secret(setting.directory / "secret")
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(Client(setting.ledger_url))
