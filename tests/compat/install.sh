@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs the stock clients that tests/compat drives, unmodified, each in an environment of its own.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+tools=.tools/compat
+python=${PYTHON:-python3}
+
+environment() { # name, requirements …
+    local folder=$tools/$1 stamp
+    shift
+    stamp="$folder/.installed-$(echo "$*" | sha256sum | cut -c1-12)"
+    [ -e "$stamp" ] && return
+    rm -rf "$folder"
+    "$python" -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    touch "$stamp"
+}
+
+packages() { # name, packages …
+    local folder=$tools/$1 stamp
+    shift
+    stamp="$folder/.installed-$(echo "$*" | sha256sum | cut -c1-12)"
+    [ -e "$stamp" ] && return
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    (cd "$folder" && npm init --yes >/dev/null && npm install --silent --no-audit --no-fund "$@")
+    touch "$stamp"
+}
+
+mkdir -p "$tools"
+environment solana-sync "solana==0.36.12"
+environment solana-async "solana==0.41.0"
+if command -v npm >/dev/null; then
+    packages web3js "@solana/web3.js@1.99.0"
+    packages kit "@solana/kit@8.4.0" "@solana-program/system@0.14.1"
+fi
