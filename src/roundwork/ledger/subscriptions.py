@@ -175,7 +175,7 @@ def _bind(connection: Connection) -> dict[str, Callable[[Desk, Params], Any]]:
         return lambda desk, params: connection.subscribe(build(connection, params))
 
     methods: dict[str, Callable[[Desk, Params], Any]] = {}
-    for kind, build in _KINDS.items():
+    for kind, build in KINDS.items():
         methods[f"{kind}Subscribe"] = binder(build)
         methods[f"{kind}Unsubscribe"] = lambda desk, params: connection.unsubscribe(
             params.get(0, int, "the subscription")
@@ -285,7 +285,7 @@ def _slots_updates(connection: Connection, params: Params) -> Subscription:
     return Subscription("slotsUpdates", notify)
 
 
-_KINDS = {
+KINDS = {
     "account": _account,
     "program": _program,
     "logs": _logs,
