@@ -14,7 +14,7 @@ from .errors import BadConfig
 from .ledger.inspect import read_info
 from .node.keystore import make_keypair
 from .node.sandbox import choose_sandbox
-from .operations import deploy, read_task, set_active
+from .operations import airdrop, deploy, read_task, set_active
 from .package import Demo, Package, load_package, pack
 from .participant import compute_timetable
 from .protocol.params import KOII
@@ -23,6 +23,12 @@ from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, h
 
 STATE_FILE = "localnet.json"
 NODE_MONEY = 1_000 * KOII
+MANAGER_MONEY = 1_000 * KOII
+"""Beyond the bounty: fees, and what existing clients leave on a task's account."""
+
+SPARE_ROUNDS = 20
+"""Rounds that the bounty lasts beyond those that are waited for."""
+
 STAKE_FACTOR = 10
 """A node's stake, as a multiple of the task's minimum."""
 
@@ -34,7 +40,7 @@ OVER = ("PayoutSuccessful", "ClosedUnpaid")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run. Windows in slots; `round_slots` is one ledger round."""
+    """What to run. `round_slots` is one ledger round, None for the rounds and windows of the task's own."""
 
     task: Path
     directory: Path
@@ -42,7 +48,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     liars: int = 1
     rounds: int = 5
     rules: str = "koii-1"
-    round_slots: int = 60
+    round_slots: int | None = None
     slot_ms: int = 100
     engine: Literal["embedded", "comet"] = "embedded"
     sandbox: str | None = None
@@ -144,21 +150,10 @@ class Localnet:
         return Member("ledger", "ledger", command)
 
     async def _deploy(self, client: Client) -> str:
-        plan, package = self.plan, self.package
         manager = Keypair()
-        bounty = package.bounty_per_round * (plan.rounds + 20)
-        await client.request_airdrop(str(manager.pubkey()), bounty + 100 * KOII)
-        content_id, _ = pack(package)
-        address = await deploy(
-            client,
-            manager,
-            package,
-            content_id,
-            total_bounty=bounty,
-            round_time=plan.round_slots,
-            submission_window=plan.round_slots * 2 // 5,
-            audit_window=plan.round_slots * 2 // 5,
-        )
+        await airdrop(client, str(manager.pubkey()), self.package.total_bounty + MANAGER_MONEY)
+        content_id, _ = pack(self.package)
+        address = await deploy(client, manager, self.package, content_id)
         await set_active(client, manager, address, True)
         return address
 
@@ -177,7 +172,7 @@ class Localnet:
     async def _start_node(self, client: Client, member: Member) -> None:
         main = make_keypair(self.plan.directory / member.name / "main.json")
         money = NODE_MONEY + 3 * self._stake * self.plan.rounds  # a liar stakes anew after each slash
-        await client.request_airdrop(str(main.pubkey()), money)
+        await airdrop(client, str(main.pubkey()), money)
         self._supervisor.members.append(member)
         await self._supervisor.start(member)
 
@@ -249,11 +244,11 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
     """A network that is not started yet. Raises BadConfig, BadTaskFile for a plan that cannot be run."""
     if plan.nodes < 1 or not 0 <= plan.liars <= plan.nodes:
         raise BadConfig(f"--nodes {plan.nodes} --liars {plan.liars}: at least one node, and not more liars")
-    if plan.round_slots < ROUND_SLOTS_MIN:
+    if plan.round_slots is not None and plan.round_slots < ROUND_SLOTS_MIN:
         raise BadConfig(
             f"--round-slots {plan.round_slots}: at least {ROUND_SLOTS_MIN}, so that every step has its window"
         )
-    package = msgspec.structs.replace(load_package(plan.task), rules=plan.rules)
+    package = _fit(load_package(plan.task), plan)
     return Localnet(plan, package, _choose_sandbox(plan.sandbox, warn))
 
 
@@ -311,6 +306,18 @@ def _clear(directory: Path) -> None:
         if entry.name != STATE_FILE:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     (directory / STATE_FILE).write_bytes(msgspec.json.encode(Network("", "", [])))
+
+
+def _fit(package: Package, plan: Plan) -> Package:
+    """A package with what the plan asks for: rules, windows, and a bounty that lasts."""
+    bounty = package.bounty_per_round * (plan.rounds + SPARE_ROUNDS)
+    package = msgspec.structs.replace(package, rules=plan.rules, total_bounty=bounty)
+    if plan.round_slots is None:
+        return package
+    window = plan.round_slots * 2 // 5
+    return msgspec.structs.replace(
+        package, round_time=plan.round_slots, submission_window=window, audit_window=window
+    )
 
 
 def _choose_sandbox(name: str | None, warn: Callable[[str], None]) -> str:

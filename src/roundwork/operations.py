@@ -112,6 +112,17 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(RETRY_SECONDS)
 
 
+async def airdrop(client: Client, address: str, amount: int) -> str:
+    """Have a development ledger's faucet give roe, and wait until they are there; the signature.
+
+    Raises Refused.
+    """
+    signature = await client.request_airdrop(address, amount)
+    _, last_valid = await patiently(client.get_latest_blockhash)
+    await patiently(lambda: client.confirm(signature, last_valid))
+    return signature
+
+
 async def transfer_money(client: Client, source: Keypair, target: str, amount: int) -> str:
     """Send roe."""
     ask = transfer(
@@ -121,30 +132,15 @@ async def transfer_money(client: Client, source: Keypair, target: str, amount: i
 
 
 async def deploy(
-    client: Client,
-    manager: Keypair,
-    package: "Package",
-    audit_program: str,
-    metadata: str = "",
-    **changes: int,
+    client: Client, manager: Keypair, package: "Package", audit_program: str, metadata: str = ""
 ) -> str:
-    """Create a task from its package; its address. `changes` replace windows and such.
+    """Create a task from its package; its address.
 
     Raises BadConfig for a kind of task that this ledger does not have.
     """
     if package.task_type != "KOII":
         raise BadConfig(f"task_type {package.task_type}: bounties in tokens cannot be paid in yet; use KOII")
     task, pot = Keypair(), make_pot()
-    fields = {
-        "total_bounty": package.total_bounty,
-        "bounty_per_round": package.bounty_per_round,
-        "round_time": package.round_time,
-        "audit_window": package.audit_window,
-        "submission_window": package.submission_window,
-        "minimum_stake": package.minimum_stake,
-        "allowed_failed_distributions": package.allowed_failed_distributions,
-        **changes,
-    }
     create = instructions.CreateTask(
         payer=bytes(manager.pubkey()),
         task=bytes(task.pubkey()),
@@ -153,9 +149,15 @@ async def deploy(
         description=_cut(package.description, 64),
         audit_program=audit_program.encode(),
         executable_network=package.executable_network.encode(),
+        total_bounty=package.total_bounty,
+        bounty_per_round=package.bounty_per_round,
+        round_time=package.round_time,
+        audit_window=package.audit_window,
+        submission_window=package.submission_window,
+        minimum_stake=package.minimum_stake,
         metadata=metadata.encode(),
         locals=b"" if package.rules == "koii-1" else f"rules:{package.rules}".encode(),
-        **fields,
+        allowed_failed_distributions=package.allowed_failed_distributions,
     )
     asked = [
         _create_account(manager, task, compute_rent(package.space_bytes) + 1000, package.space_bytes),

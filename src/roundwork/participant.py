@@ -109,12 +109,12 @@ Duty = (
 class Memory(msgspec.Struct, frozen=True):
     """What a node has decided, by round. It is on disk before anything follows from it.
 
-    `worked`: whether the work came to its end · `values`: what to submit, None for nothing · `verdicts`:
-    "valid", "invalid" or "failed" by candidate; the last is no vote · `lists`: amounts by submitter ·
-    `forgotten`: rounds below it are closed and gone.
+    `worked`: rounds whose work came to its end · `values`: what to submit, None for nothing · `verdicts`:
+    "valid" or "invalid" by candidate · `lists`: amounts by submitter · `forgotten`: rounds below it are
+    closed and gone.
     """
 
-    worked: dict[int, bool] = {}
+    worked: frozenset[int] = frozenset()
     values: dict[int, str | None] = {}
     verdicts: dict[int, dict[str, str]] = {}
     lists: dict[int, dict[str, int]] = {}
@@ -189,9 +189,9 @@ def get_stake(view: View) -> int:
 # Remembering
 
 
-def learn_work(memory: Memory, number: int, is_done: bool) -> Memory:
-    """The work of a round ended, well or not."""
-    return msgspec.structs.replace(memory, worked={**memory.worked, number: is_done})
+def learn_work(memory: Memory, number: int) -> Memory:
+    """The work of a round is done."""
+    return msgspec.structs.replace(memory, worked=memory.worked | {number})
 
 
 def learn_value(memory: Memory, number: int, value: str | None) -> Memory:
@@ -215,7 +215,7 @@ def forget(memory: Memory, oldest: int) -> tuple[Memory, list[Duty]]:
     if oldest <= memory.forgotten:
         return memory, []
     kept = Memory(
-        worked={n: one for n, one in memory.worked.items() if n >= oldest},
+        worked=frozenset(n for n in memory.worked if n >= oldest),
         values={n: one for n, one in memory.values.items() if n >= oldest},
         verdicts={n: one for n, one in memory.verdicts.items() if n >= oldest},
         lists={n: one for n, one in memory.lists.items() if n >= oldest},
@@ -254,7 +254,7 @@ def _owe_work(memory: Memory, view: View, table: Timetable, slot: int) -> list[D
 
 def _owe_submission(memory: Memory, view: View, table: Timetable, number: int) -> list[Duty]:
     one = view.rounds.get(number)
-    if one is None or not memory.worked.get(number) or _has_submitted(view, number):
+    if one is None or number not in memory.worked or _has_submitted(view, number):
         return []
     if number not in memory.values:
         return [DecideValue(number, one.seed, table.compute_end(number + REVIEW, Phase.SUBMIT))]
@@ -327,7 +327,7 @@ def is_my_turn(view: View, table: Timetable, one: RoundView, slot: int) -> bool:
 
 
 def _get_listers(view: View, one: RoundView) -> list[str]:
-    """Who can hand in a list: nodes with stake, and of these first of all those that took part in the round."""
+    """Who can hand in a list: nodes with stake; if any of these took part in the round, they alone."""
     submitted = {each.node for each in one.submissions}
     able = [each.node for each in view.task.stakes if each.amount >= view.task.minimum_stake]
     return [node for node in able if node in submitted] or able

@@ -142,8 +142,8 @@ def ask_restart(directory: Path, name: str) -> int:
     _asked(directory, name).touch()
     deadline = time.monotonic() + END_SECONDS + READY_SECONDS
     while not answered.exists():
-        if time.monotonic() > deadline:
-            raise RemoteError(f"{name} was not started again within {READY_SECONDS:g} s")
+        if time.monotonic() > deadline or not is_held(directory):
+            raise RemoteError(f"{name} was not started again: the network stopped, or is stuck")
         time.sleep(POLL_SECONDS)
     answer = json.loads(answered.read_text())
     if "error" in answer:

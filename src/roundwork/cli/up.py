@@ -34,7 +34,7 @@ DIRECTORY = Path(".roundwork/up")
 @click.option(
     "--rules", default="koii-1", show_default=True, type=click.Choice(["koii-1"]), help="The rule set."
 )
-@click.option("--round-slots", type=int, default=60, show_default=True, help="Slots of a round.")
+@click.option("--round-slots", type=int, help="Slots of a round, if not as the task says.")
 @click.option(
     "--slot-ms",
     type=click.IntRange(20, 60_000),
@@ -60,7 +60,7 @@ def command(
     liars: int,
     rounds: int,
     rules: str,
-    round_slots: int,
+    round_slots: int | None,
     slot_ms: int,
     params: tuple[str, ...],
     sandbox: str | None,

@@ -41,14 +41,15 @@ class MemoryFile:
 
     def load(self) -> Memory:
         """Everything that was decided and not forgotten. Raises StoreCorrupt."""
-        memory = Memory(forgotten=self._get_fact(FORGOTTEN, int) or 0)
         with self._told_apart():
             rows = self._database.execute("SELECT kind, round, subject, value FROM decisions").fetchall()
+        worked = frozenset(number for kind, number, _, _ in rows if kind == "work")
+        memory = Memory(worked=worked, forgotten=self._get_fact(FORGOTTEN, int) or 0)
         for kind, number, subject, text in rows:
             value = self._decode(text)
             match kind:
                 case "work":
-                    memory.worked[number] = value
+                    pass
                 case "value":
                     memory.values[number] = value
                 case "verdict":

@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 import msgspec
 from solders.keypair import Keypair
 
 from .. import participant as duties
 from ..client import Client
-from ..errors import Rejected, RemoteError, RoundworkError, StoreCorrupt, TaskFailed, Void
+from ..errors import Rejected, RemoteError, RoundworkError, StoreCorrupt, Void
 from ..operations import build_stake, build_uploads, deliver, patiently, read_task, send, sign, wrap
 from ..participant import Duty, View, compute_rounds, step
 from ..protocol import instructions
@@ -38,8 +38,6 @@ OVER = ("PayoutSuccessful", "ClosedUnpaid")
 """What is shown of rounds that will not change any more."""
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Me(msgspec.Struct, frozen=True):
@@ -187,17 +185,18 @@ class Runtime:
             case _:
                 assert_never(duty)
 
-    # Deciding: the task is asked, its answer is on disk, then it counts
+    # Deciding: the task is asked, its answer is on disk, then it counts. A function that raises, hangs or
+    # answers nonsense is asked again later, if there is time. All raise TaskFailed.
 
     async def _work(self, duty: duties.Work) -> None:
-        work = self._lanes.work(duty.round, duty.seed, self._compute_seconds(duty.until))
-        is_done = self._file.decide("work", duty.round, await self._ask(_finish(work), False))
-        self._memory = duties.learn_work(self._memory, duty.round, is_done)
+        await self._lanes.work(duty.round, duty.seed, self._compute_seconds(duty.until))
+        self._file.decide("work", duty.round, True)
+        self._memory = duties.learn_work(self._memory, duty.round)
 
     async def _decide_value(self, duty: duties.DecideValue) -> None:
         answer = self._lanes.lie if self._me.is_liar else self._lanes.submit
-        asked = answer(duty.round, duty.seed, self._compute_seconds(duty.until))
-        value = self._file.decide("value", duty.round, await self._ask(asked, None))
+        asked = await answer(duty.round, duty.seed, self._compute_seconds(duty.until))
+        value = self._file.decide("value", duty.round, asked)
         self._memory = duties.learn_value(self._memory, duty.round, value)
 
     async def _decide_verdict(self, duty: duties.DecideVerdict) -> None:
@@ -205,11 +204,12 @@ class Runtime:
             waiting = sum(isinstance(each, duties.DecideVerdict) for each in self._get_running())
             # A proof made to hang its auditors must not keep them from the other proofs.
             seconds = self._compute_seconds(duty.until) * 2 / (waiting + 1)
-            asked = self._lanes.audit(duty.round, duty.seed, duty.node, duty.value, duty.stake, seconds)
-            verdict = await self._ask(asked, None)
-        if verdict is not None and verdict.kind == "unavailable":
+            verdict = await self._lanes.audit(
+                duty.round, duty.seed, duty.node, duty.value, duty.stake, seconds
+            )
+        if verdict.kind == "unavailable":
             raise RemoteError(f"no view yet, the proof cannot be had: {verdict.reason}")
-        kind = self._file.decide("verdict", duty.round, verdict.kind if verdict else "failed", duty.node)
+        kind = self._file.decide("verdict", duty.round, verdict.kind, duty.node)
         self._memory = duties.learn_verdict(self._memory, duty.round, duty.node, kind)
 
     async def _decide_list(self, duty: duties.DecideList, submissions: Sequence[SubmissionView]) -> None:
@@ -217,14 +217,6 @@ class Runtime:
         asked = await self._lanes.distribute(duty.round, duty.bounty, submissions, seconds)
         amounts = self._file.decide("list", duty.round, asked)
         self._memory = duties.learn_list(self._memory, duty.round, amounts)
-
-    async def _ask(self, asked: Awaitable[T], otherwise: T) -> T:
-        """What a function of the author's answers; `otherwise` if it fails, which costs this step only."""
-        try:
-            return await asked
-        except TaskFailed as error:
-            log.error("the task failed: %s", error)
-            return otherwise
 
     def _compute_seconds(self, until: int) -> float:
         """How long a function may take that must be done before slot `until`."""
@@ -274,8 +266,3 @@ def describe(duty: Duty) -> str:
 
 
 _UNTOLD = frozenset(("seed", "until", "stake"))
-
-
-async def _finish(work: Awaitable[None]) -> bool:
-    await work
-    return True
