@@ -3,7 +3,8 @@
     RoundworkError
     ├── Rejected                 the law refuses an instruction; nothing but the fee has changed
     │   ├── WrongPhase, UnknownTask, NotStaked, AlreadySubmitted, …   one class per reason
-    │   └── SystemRejected       the system program's reasons, with Solana's own numbers
+    │   ├── SystemRejected       the system program's reasons, with Solana's own numbers
+    │   └── TokenRejected        the token program's, likewise
     ├── Void                     the ledger refuses a transaction: no fee, no effect
     │   └── Undecodable, SignatureFailure, AlreadyProcessed, BlockhashNotFound,
     │       AccountNotFound, InsufficientFundsForFee
@@ -283,6 +284,106 @@ class SeedMismatch(SystemRejected):
     """The address does not follow from base, seed and owner."""
 
     code = 5
+
+
+class BadMemo(Rejected):
+    """A memo must be UTF-8."""
+
+    code = 1036
+
+
+class TokenRejected(Rejected):
+    """The token program refuses; the numbers are those of the ecosystem's token program."""
+
+
+class TokenNotEnough(TokenRejected):
+    """Fewer tokens are there, or approved, than are to move."""
+
+    code = 1
+
+
+class TokenNotMint(TokenRejected):
+    """The account is no mint."""
+
+    code = 2
+
+
+class TokenMintMismatch(TokenRejected):
+    """The accounts are of different mints."""
+
+    code = 3
+
+
+class TokenOwnerMismatch(TokenRejected):
+    """Somebody else is the authority."""
+
+    code = 4
+
+
+class TokenFixedSupply(TokenRejected):
+    """The mint makes no more tokens."""
+
+    code = 5
+
+
+class TokenInUse(TokenRejected):
+    """The account is initialised already."""
+
+    code = 6
+
+
+class TokenSignersWrong(TokenRejected):
+    """A multisig's numbers do not fit."""
+
+    code = 7
+
+
+class TokenUninitialized(TokenRejected):
+    """The account is no token account."""
+
+    code = 9
+
+
+class TokenNativeUnsupported(TokenRejected):
+    """The instruction does not go with wrapped native money, or only with that."""
+
+    code = 10
+
+
+class TokenHasBalance(TokenRejected):
+    """The account holds tokens."""
+
+    code = 11
+
+
+class TokenOverflow(TokenRejected):
+    """A number would pass 64 bits."""
+
+    code = 14
+
+
+class TokenAuthorityUnsupported(TokenRejected):
+    """The account has no such authority."""
+
+    code = 15
+
+
+class TokenUnfreezable(TokenRejected):
+    """The mint cannot freeze."""
+
+    code = 16
+
+
+class TokenFrozen(TokenRejected):
+    """The account is frozen, or is so already."""
+
+    code = 17
+
+
+class TokenDecimalsMismatch(TokenRejected):
+    """The mint has other decimals."""
+
+    code = 18
 
 
 class Void(RoundworkError):

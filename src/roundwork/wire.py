@@ -12,15 +12,18 @@ from solders.signature import Signature
 from .protocol.clock import Timetable
 from .protocol.execute import Kind, Receipt
 from .protocol.params import (
+    MEMO_PROGRAM,
     SYSTEM_PROGRAM,
     SYSVAR_CLOCK,
     SYSVAR_RENT,
+    TOKEN_PROGRAM,
     Key,
     base58_of,
 )  # fmt: skip
 from .protocol.records import Account, Audit, Round, Status, Submission, Vote
 from .protocol.state import Head, State, u64
 from .protocol.tasks import get_task
+from .protocol.token_records import decode_account, decode_mint
 from .protocol.transaction import Instruction, Transaction
 
 RENT_EPOCH = 2**64 - 1
@@ -53,6 +56,51 @@ def encode_clock(head: Head) -> bytes:
     """The clock sysvar: slot, epoch start, epoch, next epoch, unix time."""
     seconds = head.time_ms // 1000
     return struct.pack("<QqQQq", head.slot, seconds, 0, 1, seconds)
+
+
+def parse_account(state: State, account: Account, data: bytes) -> Json | None:
+    """The parsed form of an account of the token program; None of any other."""
+    if account.owner != TOKEN_PROGRAM:
+        return None
+    held, mint = decode_account(data), decode_mint(data)
+    if held is not None:
+        stored = state.accounts.rows.get(held.mint)
+        of = decode_mint(stored.data.ljust(stored.space, b"\0")) if stored else None
+        info: Json = {
+            "mint": base58_of(held.mint),
+            "owner": base58_of(held.owner),
+            "state": "frozen" if held.is_frozen else "initialized",
+            "isNative": held.reserve is not None,
+            "tokenAmount": describe_amount(held.amount, of.decimals if of else 0),
+        }
+        if held.delegate is not None:
+            info["delegate"] = base58_of(held.delegate)
+            info["delegatedAmount"] = describe_amount(held.delegated, of.decimals if of else 0)
+        if held.closer is not None:
+            info["closeAuthority"] = base58_of(held.closer)
+        return {"program": "spl-token", "space": account.space, "parsed": {"type": "account", "info": info}}
+    if mint is None:
+        return None
+    info = {
+        "mintAuthority": base58_of(mint.authority) if mint.authority else None,
+        "supply": str(mint.supply),
+        "decimals": mint.decimals,
+        "isInitialized": True,
+        "freezeAuthority": base58_of(mint.freezer) if mint.freezer else None,
+    }
+    return {"program": "spl-token", "space": account.space, "parsed": {"type": "mint", "info": info}}
+
+
+def describe_amount(amount: int, decimals: int) -> Json:
+    """An amount of tokens as clients show it."""
+    whole, part = divmod(amount, 10**decimals)
+    text = f"{whole}.{part:0{decimals}d}".rstrip("0").rstrip(".") if decimals else str(whole)
+    return {
+        "amount": str(amount),
+        "decimals": decimals,
+        "uiAmount": amount / 10**decimals,
+        "uiAmountString": text,
+    }
 
 
 # Tasks
@@ -243,8 +291,22 @@ def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
                 f"Program {program} failed: custom program error: {hex(receipt.code)}",
             ]
             break
-        lines += [f"Program {program} invoke [1]", f"Program {program} success"]
+        lines.append(f"Program {program} invoke [1]")
+        if transaction.keys[instruction.program] == MEMO_PROGRAM:
+            lines += [
+                f"Program log: Signed by {base58_of(transaction.keys[one])}" for one in instruction.accounts
+            ]
+            lines.append(
+                f"Program log: Memo (len {len(instruction.data)}): {json.dumps(_text(instruction.data))}"
+            )
+        lines.append(f"Program {program} success")
     return lines
+
+
+def describe_memo(transaction: Transaction) -> str | None:
+    """The memos of a transaction, as lists of signatures show them; None if it has none."""
+    memos = [one.data for one in transaction.instructions if transaction.keys[one.program] == MEMO_PROGRAM]
+    return "; ".join(f"[{len(memo)}] {_text(memo)}" for memo in memos) or None
 
 
 def describe_meta(transaction: Transaction, receipt: Receipt) -> Json:
@@ -327,6 +389,8 @@ def parse_instruction(transaction: Transaction, instruction: Instruction) -> Jso
             "owner": base58_of(instruction.data[20:52]),
         }
         return _parsed("system", program, "createAccount", info)
+    if program == MEMO_PROGRAM:
+        return {**_parsed("spl-memo", program, "", {}), "parsed": _text(instruction.data)}
     return {
         "programId": base58_of(program),
         "accounts": accounts,

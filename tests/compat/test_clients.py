@@ -105,3 +105,25 @@ def test_kit_works_with_its_factories(ledger, made):
     assert (4321, 4321, 5000) == (seen["transferred"], seen["notified"], seen["fee"])
     assert seen["simulated"] is None
     assert seen["slot"]
+
+
+@pytest.mark.xdist_group("compat")
+def test_the_python_token_client_mints_moves_freezes_and_wraps(ledger):
+    python = require("solana-sync") / "bin" / "python"
+
+    seen = drive(python, DRIVERS / "spl_token.py", ledger.url)
+
+    assert seen["delegate"]
+    assert 20 == seen["delegated"]
+    assert seen["by_delegate"]
+    assert seen["frozen"]
+    assert seen["refused"]
+    assert [1_000_050, 6, True] == seen["mint"]
+    assert ("0.00055", "1000050") == (seen["balance"], seen["supply"])
+    assert [True, 2] == seen["largest"]
+    assert "550" == seen["parsed"]
+    assert seen["close_authority"]
+    assert 6 == seen["shared"]
+    assert 5_000_000 == seen["wrapped"]
+    assert seen["unwrapped"] >= 5_000_000
+    assert ['Program log: Memo (len 4): "test"', "test"] == seen["memo"]

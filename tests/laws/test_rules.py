@@ -1,7 +1,6 @@
 """Every numbered rule refuses what it is there for, and would be missed."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,21 +25,10 @@ from roundwork.protocol.params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PR
 from roundwork.protocol.rules import RULES
 from roundwork.protocol.transaction import decode_transaction
 
+from . import test_token  # noqa: F401 # its rules belong to the registry
+from .registry import CASES, rejected, shows
 from .stage import AW, SW, Stage, T
 from .world import World, compact_submission, keypair_of, task_instruction
-
-CASES: dict[str, Callable[[], None]] = {}
-
-
-def shows(number: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """The test of a rule: it fails when the rule is out of force."""
-
-    def register(case: Callable[[], None]) -> Callable[[], None]:
-        assert number not in CASES
-        CASES[number] = case
-        return case
-
-    return register
 
 
 @pytest.mark.parametrize("number", sorted(RULES, key=lambda n: [int(part) for part in n.split(".")]))
@@ -71,15 +59,6 @@ def test_rules_are_numbered_alike_in_the_law_the_text_and_the_tests():
 
 
 # 3 The ledger
-
-
-def rejected(world: World, expected: str, signers: str | tuple[str, ...], *asked: Instruction) -> None:
-    before = world.dump()
-    receipt = world.run(signers, *asked)
-    assert expected == receipt.name, receipt
-    ignored = (b"H", b"X")
-    kept = {name: rows for name, rows in before.items() if name[:1] not in ignored}
-    assert kept == {name: rows for name, rows in world.dump().items() if name[:1] not in ignored}
 
 
 def voided(world: World, expected: str, wire: bytes) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
+from solders.system_program import CreateAccountParams, create_account
 from solders.transaction import Transaction
 from websockets.asyncio.client import connect
 
@@ -22,7 +24,8 @@ from roundwork.ledger.rpc import METHODS
 from roundwork.ledger.subscriptions import KINDS
 from roundwork.operations import deploy, send, stake
 from roundwork.package import load_package, pack
-from roundwork.protocol.params import TASK_PROGRAM, base58_of
+from roundwork.protocol.params import ASSOCIATED_TOKEN_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
+from roundwork.protocol.token import find_associated
 from roundwork.wire import base58_decode, base58_encode
 
 from .process import RpcFailure, RunningLedger, give, running
@@ -59,6 +62,7 @@ def values(ledger: RunningLedger, payer: Keypair) -> dict[str, str]:
             return task
 
     task = asyncio.run(prepare())
+    mint, held = make_tokens(ledger, payer)
     signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 1)))
     wires = [ledger.sign(payer, give(payer, Keypair().pubkey(), n)) for n in (2, 3)]
     message = bytes(Transaction.from_bytes(wires[0]).message)
@@ -66,6 +70,8 @@ def values(ledger: RunningLedger, payer: Keypair) -> dict[str, str]:
         "address": str(payer.pubkey()),
         "nobody": str(Keypair().pubkey()),
         "task": task,
+        "mint": str(mint),
+        "token_account": str(held),
         "task_program": base58_of(TASK_PROGRAM),
         "task_prefix": base58_encode(b'{"is_allowlisted":true,'),
         "signature": signature,
@@ -74,6 +80,37 @@ def values(ledger: RunningLedger, payer: Keypair) -> dict[str, str]:
         "wire2": base64.b64encode(wires[1]).decode(),
         "message": base64.b64encode(message).decode(),
     }
+
+
+def make_tokens(ledger: RunningLedger, payer: Keypair) -> tuple[Pubkey, Pubkey]:
+    """A mint, and an associated account of the payer's."""
+    mint = Keypair()
+    create = create_account(
+        CreateAccountParams(
+            from_pubkey=payer.pubkey(),
+            to_pubkey=mint.pubkey(),
+            lamports=5,
+            space=82,
+            owner=Pubkey(TOKEN_PROGRAM),
+        )
+    )
+    data = b"\x14\x02" + bytes(payer.pubkey()) + b"\0"
+    init = Instruction(Pubkey(TOKEN_PROGRAM), data, [AccountMeta(mint.pubkey(), False, True)])
+    held = Pubkey(find_associated(bytes(payer.pubkey()), bytes(mint.pubkey())))
+    metas = [
+        AccountMeta(payer.pubkey(), True, True),
+        AccountMeta(held, False, True),
+        AccountMeta(payer.pubkey(), False, False),
+        AccountMeta(mint.pubkey(), False, False),
+    ]
+    open_ = Instruction(Pubkey(ASSOCIATED_TOKEN_PROGRAM), b"", metas)
+
+    async def run() -> None:
+        async with Client(ledger.url) as client:
+            await send(client, [create, init, open_], [payer, mint])
+
+    asyncio.run(run())
+    return mint.pubkey(), held
 
 
 def fill(request: dict, values: dict[str, str]) -> dict:

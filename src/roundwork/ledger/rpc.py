@@ -10,7 +10,7 @@ from solders.keypair import Keypair
 
 from ..errors import RoundworkError
 from ..protocol.execute import Receipt
-from . import rpc_accounts, rpc_blocks, rpc_sending
+from . import rpc_accounts, rpc_blocks, rpc_sending, rpc_tokens
 from .chain import Chain
 from .desk import Desk, Engine, Params, RpcError
 from .rpc_sending import Sending, send
@@ -23,6 +23,7 @@ METHODS: dict[str, Callable[[Desk, Params], Any]] = {
     **rpc_accounts.METHODS,
     **rpc_blocks.METHODS,
     **rpc_sending.METHODS,
+    **rpc_tokens.METHODS,
 }
 
 Message = MutableMapping[str, Any]

@@ -21,6 +21,7 @@ from ..wire import (
     describe_submissions,
     encode_task,
     get_account_data,
+    parse_account,
 )  # fmt: skip
 from .desk import Desk, Params, RpcError, field, read_key
 
@@ -160,7 +161,11 @@ def describe_account(desk: Desk, key: Key, config: Json) -> Json | None:
     account = desk.state.accounts.rows.get(key)
     if account is None:
         return None
-    return describe_data(account, get_account_data(desk.state, key, account), config)
+    data = get_account_data(desk.state, key, account)
+    shown = describe_data(account, data, config)
+    if config.get("encoding") == "jsonParsed":
+        shown["data"] = parse_account(desk.state, account, data) or shown["data"]
+    return shown
 
 
 def describe_data(account: Account, data: bytes, config: Json) -> Json:

@@ -7,7 +7,15 @@ from ..protocol.execute import Kind, Receipt, compute_fee, compute_tick
 from ..protocol.params import TICKS, base58_of
 from ..protocol.state import u64
 from ..protocol.transaction import Transaction, decode_transaction
-from ..wire import Json, base58_encode, describe_error, describe_meta, describe_status, encode_transaction
+from ..wire import (
+    Json,
+    base58_encode,
+    describe_error,
+    describe_memo,
+    describe_meta,
+    describe_status,
+    encode_transaction,
+)
 from .desk import VERSION, Desk, Params, RpcError, field, read_signature
 from .history import Place
 from .journal import Entry
@@ -279,7 +287,7 @@ def _describe_signature(landed: Landed) -> Json:
         "signature": _name(transaction),
         "slot": entry.block.slot,
         "err": describe_error(entry.receipts[place.position]),
-        "memo": None,
+        "memo": describe_memo(landed[2]),
         "blockTime": entry.block.time_ms // 1000,
         "confirmationStatus": "finalized",
     }

@@ -18,15 +18,18 @@ from ..errors import (
     UnknownProgram,
     Void,
 )  # fmt: skip
-from . import distribution, instructions, payout, review, system, tasks
+from . import distribution, instructions, payout, review, system, tasks, token
 from .instructions import TASKS
 from .money import credit, debit, get_balance
 from .params import (
+    ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
     LAW_VERSION,
+    MEMO_PROGRAM,
     SYSTEM_PROGRAM,
     TASK_PROGRAM,
     TICKS,
+    TOKEN_PROGRAM,
     Genesis,
     Key,
     base58_of,
@@ -247,10 +250,18 @@ def _run_instruction(state: State, slot: int, transaction: Transaction, instruct
     if program == TASK_PROGRAM:
         asked = TASKS.decode(transaction.keys, transaction.signers, instruction.accounts, instruction.data)
         _run_task(state, slot, asked, transaction.keys[0])
-    elif program == SYSTEM_PROGRAM:
-        keys = [transaction.keys[at] for at in instruction.accounts]
-        signed = [at < transaction.signers for at in instruction.accounts]
-        system.run(state, system.Call(keys, signed, instruction.data))
+        return
+    keys = [transaction.keys[at] for at in instruction.accounts]
+    signed = [at < transaction.signers for at in instruction.accounts]
+    call = system.Call(keys, signed, instruction.data)
+    if program == SYSTEM_PROGRAM:
+        system.run(state, call)
+    elif program == TOKEN_PROGRAM:
+        token.run(state, call)
+    elif program == ASSOCIATED_TOKEN_PROGRAM:
+        token.run_associated(state, call)
+    elif program == MEMO_PROGRAM:
+        token.run_memo(call)
 
 
 def _run_task(state: State, slot: int, ask: instructions.Instruction, payer: Key) -> None:
@@ -351,7 +362,12 @@ def check_program(program: Key) -> None:
         raise UnknownProgram(f"{base58_of(program)} is no program of this ledger")
 
 
-PROGRAMS = frozenset((SYSTEM_PROGRAM, TASK_PROGRAM, COMPUTE_BUDGET_PROGRAM))
+PROGRAMS = frozenset(
+    (
+        SYSTEM_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, MEMO_PROGRAM,
+        COMPUTE_BUDGET_PROGRAM,
+    )
+)  # fmt: skip
 
 
 # Blocks
