@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
@@ -409,7 +410,7 @@ def test_the_client_raises_what_the_law_raised(ledger, payer, values):
         async with Client(ledger.url) as client:
             package = load_package(ROOT / "examples" / "hello")
             with pytest.raises(BadTask, match="minimum_stake"):
-                await deploy(client, payer, package, "x", minimum_stake=5)
+                await deploy(client, payer, msgspec.structs.replace(package, minimum_stake=5), "x")
             poor = Keypair()
             await send(client, [give(payer, poor.pubkey(), 10)], [payer])
             with pytest.raises(InsufficientFundsForFee):
