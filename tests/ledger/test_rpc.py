@@ -205,10 +205,6 @@ def test_a_websocket_answers_requests_batches_and_nothing_to_notifications(ledge
         (b'{"jsonrpc": "2.0", "id": 1, "method": "getSignatureStatuses", "params": [["x"]]}', -32602),
         (b'{"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": ["0OIl"]}', -32602),
         (
-            b'{"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": ["AA", {"encoding": "hex"}]}',
-            -32602,
-        ),
-        (
             b'{"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": ["AA", {"encoding": 5}]}',
             -32602,
         ),
