@@ -1,10 +1,6 @@
 """The command line: one file per noun, loaded when it is called. They parse, call one function, print."""
 
-import importlib
 import sys
-from typing import Any
-
-import click
 
 COMMANDS = {
     "up": "Run a ledger and several nodes on this machine, and a task on them.",
@@ -16,41 +12,41 @@ COMMANDS = {
     "airdrop": "Get money from a development ledger's faucet.",
     "transfer": "Send money.",
 }
-"""Name and one line for each; `--help` must not load them."""
+"""Name and one line for each; help must not load them."""
+
+ASKS_FOR_HELP: tuple[list[str], ...] = ([], ["--help"], ["-h"])
 
 
-class LazyGroup(click.Group):
-    """Knows its commands by name and loads the one that is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module = importlib.import_module(f".{name}", __package__)
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="roundwork")
-def root() -> None:
-    """Gradual consensus: real work in timed rounds, audited by peers, paid by a ledger."""
-
-
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors of ours become one line on stderr and exit code 1."""
-    try:
-        return root.main(arguments, prog_name="roundwork")
-    except Exception as error:  # every other kind is raised again
-        from ..errors import RoundworkError
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments in ASKS_FOR_HELP:  # without click, whose import takes as long as four interpreters
+        print(compose_help())
+        return
+    from ..errors import RoundworkError
+    from .root import root
 
-        if not isinstance(error, RoundworkError):
-            raise
+    try:
+        root.main(arguments, prog_name="roundwork")
+    except RoundworkError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def compose_help() -> str:
+    """The help of `roundwork` itself."""
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        (
+            "Usage: roundwork [OPTIONS] COMMAND [ARGS]...",
+            "",
+            "  Gradual consensus: real work in timed rounds, audited by peers, paid by a ledger.",
+            "",
+            "Options:",
+            "  --version   Show the version and exit.",
+            "  -h, --help  Show this message and exit; after a command, that of the command.",
+            "",
+            "Commands:",
+            *(f"  {name:<{width}}  {line}" for name, line in COMMANDS.items()),
+        )
+    )
