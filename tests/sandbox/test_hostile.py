@@ -328,8 +328,9 @@ def test_open_files_of_the_node_do_not_grow_with_failures(house: House) -> None:
 
     counts = house.run("@task.submission\ndef submission(ctx): os._exit(1)", fail_often)
 
-    # The first ones also count the threads that the event loop starts for waiting.
-    assert max(counts[8:]) <= max(counts[4:8]), counts
+    # The first ones also count the threads that the event loop starts for waiting, and one pipe may be closed
+    # a moment late; a leak would be one more for each failure.
+    assert counts[-1] <= max(counts[4:8]) + 2, counts
 
 
 def test_too_many_open_files_are_the_tasks_own_trouble(house: House) -> None:
