@@ -28,7 +28,7 @@ SLOT_MS = 50
 class RunningLedger:
     """A ledger process; `call` raises RpcFailure with the error object."""
 
-    def __init__(self, directory: Path, port: int | None = None, *options: str) -> None:
+    def __init__(self, directory: Path, port: int | None = None, *options: str, engine: str = "") -> None:
         self.directory = directory
         self.port = port or find_port()
         command = [
@@ -36,12 +36,12 @@ class RunningLedger:
             "-m",
             "roundwork",
             "ledger",
+            *([engine] if engine else []),
             "run",
             "--json",
-            "--directory",
-            str(directory),
         ]
-        command += ["--port", str(self.port), "--host", "127.0.0.1", "--slot-ms", str(SLOT_MS), *options]
+        command += ["--directory", str(directory), "--port", str(self.port), "--host", "127.0.0.1"]
+        command += ["--slot-ms", str(100 if engine else SLOT_MS), *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
@@ -105,8 +105,10 @@ class RpcFailure(Exception):
 
 
 @contextmanager
-def running(directory: Path, port: int | None = None, *options: str) -> Iterator[RunningLedger]:
-    ledger = RunningLedger(directory, port, *options)
+def running(
+    directory: Path, port: int | None = None, *options: str, engine: str = ""
+) -> Iterator[RunningLedger]:
+    ledger = RunningLedger(directory, port, *options, engine=engine)
     try:
         yield ledger
     finally:
