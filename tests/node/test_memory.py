@@ -1,0 +1,130 @@
+"""What a node decided survives it, and never changes."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roundwork.errors import StoreCorrupt, StoreFull
+from roundwork.node.memory import MemoryFile
+from roundwork.operations import Signed
+from roundwork.participant import Memory
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "memory.db"
+
+
+def reopen(file: MemoryFile) -> MemoryFile:
+    file.close()
+    return MemoryFile(file.path)
+
+
+def test_a_new_memory_is_empty(path: Path) -> None:
+    assert Memory() == MemoryFile(path).load()
+
+
+def test_decisions_are_there_after_a_restart(path: Path) -> None:
+    file = MemoryFile(path)
+    file.decide("work", 3, True)
+    file.decide("value", 3, "proof ☃")
+    file.decide("value", 4, None)
+    file.decide("verdict", 2, "invalid", "Ann")
+    file.decide("verdict", 2, "valid", "Bob")
+    file.decide("list", 1, {"Ann": -7, "Bob": 2**63 - 1})
+
+    memory = reopen(file).load()
+
+    assert (
+        Memory(
+            worked=frozenset((3,)),
+            values={3: "proof ☃", 4: None},
+            verdicts={2: {"Ann": "invalid", "Bob": "valid"}},
+            lists={1: {"Ann": -7, "Bob": 2**63 - 1}},
+        )
+        == memory
+    )
+
+
+def test_the_first_decision_stands(path: Path) -> None:
+    file = MemoryFile(path)
+
+    assert "one" == file.decide("value", 1, "one")
+    assert "one" == file.decide("value", 1, "two")
+    assert {1: "one"} == reopen(file).load().values
+
+
+def test_what_is_forgotten_is_gone_and_remembered_to_be(path: Path) -> None:
+    file = MemoryFile(path)
+    for number in range(5):
+        file.decide("value", number, str(number))
+
+    file.forget(3)
+
+    memory = reopen(file).load()
+    assert (3, {3: "3", 4: "4"}) == (memory.forgotten, memory.values)
+
+
+def test_a_stake_on_its_way_is_remembered_until_it_has_arrived(path: Path) -> None:
+    file, signed = MemoryFile(path), Signed(b"\x00wire\xff", 300)
+    assert file.on_its_way is None
+
+    file.on_its_way = signed
+    file = reopen(file)
+    assert signed == file.on_its_way
+
+    file.on_its_way = None
+    assert reopen(file).on_its_way is None
+
+
+def test_a_decision_is_on_disk_when_it_is_made(path: Path) -> None:
+    """SIGKILL right after `decide` has returned."""
+    source = (
+        "import sys; from pathlib import Path; from roundwork.node.memory import MemoryFile\n"
+        "file = MemoryFile(Path(sys.argv[1]))\n"
+        "for number in range(10**6): print(number, file.decide('value', number, 'x'), flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", source, str(path)], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        said = [child.stdout.readline() for _ in range(20)]
+        os.kill(child.pid, signal.SIGKILL)
+        said += child.stdout.readlines()
+
+    whole = [line for line in said if line.endswith("x\n")]
+    assert set(range(len(whole))) <= set(MemoryFile(path).load().values)
+
+
+def test_a_damaged_file_is_said_to_be_damaged(path: Path) -> None:
+    path.write_bytes(b"no database at all, but long enough to be one " * 100)
+
+    with pytest.raises(StoreCorrupt, match=r"memory\.db: .*; delete it"):
+        MemoryFile(path)
+
+
+@pytest.mark.parametrize("row", [("value", 1, "", "no JSON"), ("nonsense", 1, "", "1")])
+def test_rows_that_are_none_of_ours_are_refused(path: Path, row: tuple[object, ...]) -> None:
+    MemoryFile(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("INSERT INTO decisions VALUES (?, ?, ?, ?)", row)
+    database.close()
+
+    with pytest.raises(StoreCorrupt, match=r"memory\.db"):
+        MemoryFile(path).load()
+
+
+def test_a_full_disk_is_said_and_nothing_is_decided(path: Path) -> None:
+    file = MemoryFile(path)
+    file.decide("value", 0, "x")
+    file._database.execute("PRAGMA max_page_count = 1")
+
+    with pytest.raises(StoreFull, match="nothing was decided"):
+        file.decide("value", 1, "x" * 100_000)
+
+    assert {0: "x"} == reopen(file).load().values
