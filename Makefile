@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# CometBFT is found where `make cometbft` puts it, unless COMETBFT names another one.
+export COMETBFT ?= $(CURDIR)/.tools/bin/cometbft
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench format compat cometbft programs coverage clean
 
@@ -17,12 +20,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
 	@touch $@
 
-demo: $(STAMP) ## Start a ledger and nodes, run real rounds, show who was paid and who was slashed (ENGINE=comet for CometBFT)
+demo: $(STAMP) $(if $(filter comet,$(ENGINE)),cometbft) ## Start a ledger and nodes, run real rounds, show who was paid and who was slashed (ENGINE=comet for CometBFT)
 	@$(BIN)/python -m roundwork up examples/hello --engine $(or $(ENGINE),embedded)
 	@$(if $(filter comet,$(ENGINE)),,$(BIN)/python -m roundwork up examples/crawler --rounds 2)
 
 test: $(STAMP) ## Run all tests
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(STAMP) ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
@@ -38,7 +41,8 @@ coverage: $(STAMP) ## Branch coverage of the law, which must be complete
 	@$(BIN)/python -m pytest tests/laws -n 2 --cov=roundwork.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
 
 bench: $(STAMP) ## Measure speed, each figure against REF in the same run
-	@cd bench && for one in law transfers startup; do ../$(BIN)/python $$one.py || exit 1; echo; done
+	@cd bench && for one in law transfers startup $(if $(wildcard $(COMETBFT)),comet); do \
+		../$(BIN)/python $$one.py || exit 1; echo; done
 
 compat: $(STAMP) ## Install the stock clients that tests/compat drives, each in its own environment
 	@bash tests/compat/install.sh

@@ -1,8 +1,9 @@
 """Durable signed transfers a second through JSON-RPC, in batches of 100, against REF in the same run.
 
 Run: python bench/transfers.py. A real ledger process on a temporary directory; clients in this process send
-transfers that were signed beforehand. A batch is answered when every transaction of it is on disk.
-History and checkpoints are on; preflight, a second execution that no peer makes, is skipped. Left out: signing, and everything a wallet does before it sends.
+transfers that were signed beforehand. A batch is answered when every transaction of it is on disk. History
+and checkpoints are on; preflight, a second execution that no peer makes, is skipped. Left out: signing, and
+everything a wallet does before it sends.
 """
 
 import argparse
@@ -14,8 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from ref import measure_ref, print_machine
@@ -32,11 +35,12 @@ PAYERS = 64
 
 
 @contextmanager
-def running_ledger(directory: Path):
+def running_ledger(directory: Path) -> Iterator[str]:
     """A ledger process; its URL."""
     command = [sys.executable, "-m", "roundwork", "ledger", "run", "--json", "--directory", str(directory)]
     command += ["--port", "18990", "--host", "127.0.0.1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
     try:
         yield json.loads(process.stdout.readline())["url"]
     finally:
@@ -44,7 +48,7 @@ def running_ledger(directory: Path):
         process.wait()
 
 
-async def call(client: httpx2.AsyncClient, method: str, *params: object) -> object:
+async def call(client: httpx2.AsyncClient, method: str, *params: object) -> Any:
     answer = (
         await client.post("", json={"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
     ).json()

@@ -12,6 +12,8 @@ from .engine import CometEngine
 from .home import Home
 from .seam import Seam, open_seam
 
+POLL_SECONDS = 0.02
+
 
 def run(home: Home, listening: socket.socket, host: str, port: int, ready: Callable[[Chain], None]) -> None:
     """Run an application until its CometBFT goes or a signal comes. `ready` is called when it answers.
@@ -37,8 +39,17 @@ async def _run(
 
 
 async def _catch_up(seam: Seam) -> None:
-    """Wait for what CometBFT delivers again: nobody is shown a state older than what was acknowledged."""
-    caught_up = asyncio.create_task(seam.application.caught_up.wait())
+    """Wait for what CometBFT delivers again, and for the first slot in which transactions can run.
+
+    Nobody is shown a state older than what was acknowledged.
+    """
+    caught_up = asyncio.create_task(_wait_for_slots(seam))
     awaited: set[asyncio.Future[Any]] = {caught_up, seam.server.ended}
     await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
     caught_up.cancel()
+
+
+async def _wait_for_slots(seam: Seam) -> None:
+    await seam.application.caught_up.wait()
+    while seam.chain.state.head.slot < 1:  # noqa: ASYNC110 # CometBFT makes the blocks
+        await asyncio.sleep(POLL_SECONDS)
