@@ -23,7 +23,16 @@ from roundwork.node.lane import TaskSetting
 from roundwork.node.lanes import Lanes
 from roundwork.node.sandbox import choose_sandbox
 
-TASK = "from roundwork import Task\ntask = Task('bench')\n@task.submission\ndef submission(ctx):\n    return 'x'\n"
+TASK = """\
+from roundwork import Task
+
+task = Task('bench')
+
+
+@task.submission
+def submission(ctx):
+    return 'x'
+"""
 
 
 def measure(command: Sequence[str], runs: int) -> float:
