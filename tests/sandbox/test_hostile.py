@@ -78,7 +78,9 @@ ATTEMPTS = {
     "become somebody else": "os.setuid(12345)",
     "set the clock": "import time; time.clock_settime(time.CLOCK_REALTIME, time.time())",
     "read the kernel's log": "call(103, 10, 0, 0)",
-    "watch the node's files": "key = (node + '/node-key.json').encode(); call(254, call(253), address(key), 2)",
+    "watch the node's files": (
+        "key = (node + '/node-key.json').encode(); call(254, call(253), address(key), 2)"
+    ),
     "signal the node": "os.kill(parent, 0)",
     "kill the node": "os.kill(parent, 9)",
     "kill its parent": "os.kill(os.getppid() if os.getppid() > 1 else parent, 9)",
@@ -177,7 +179,9 @@ MISBEHAVIOUR = {
     "swaps the spill folder": "os.rename(spill, 'away'); os.symlink(node, spill); write(named)",
     "fills the disk": "[open(f'data{i}', 'wb').write(bytes(1 << 20)) for i in range(40)]; return 'x'",
     "writes one giant file": "open('data', 'wb').write(bytes(40 << 20))",
-    "makes a million files": "open('data', 'w'); [os.link('data', f'data{i}') for i in range(110_000)]; return 'x'",
+    "makes a million files": (
+        "open('data', 'w'); [os.link('data', f'data{i}') for i in range(110_000)]; return 'x'"
+    ),
 }
 
 MISBEHAVE = """
