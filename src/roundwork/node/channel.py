@@ -68,6 +68,8 @@ class WorkerProcess:
         self.is_over = False
         self.answers = 0
         self._child = child
+        self._writing: asyncio.WriteTransport | None = None
+        """None until `start` has come so far: its deadline may pass before."""
         self._spill = spill
         self._services = services
         self._log = TaskLog(log)
@@ -88,6 +90,7 @@ class WorkerProcess:
         self._from_child = await open_reader(self._child.stdout)
         errors = await open_reader(self._child.stderr)
         transport, protocol = await loop.connect_write_pipe(FlowControlMixin, self._child.stdin)
+        self._writing = transport
         self._to_child = asyncio.StreamWriter(transport, protocol, None, loop)
         self._spawn(self._log.follow(errors))
         self._spawn(self._read())
@@ -126,8 +129,10 @@ class WorkerProcess:
         for job in self._jobs:
             job.cancel()
         self.fail("its process was killed")
-        if not self._to_child.transport.is_closing():
-            self._to_child.transport.abort()
+        if self._writing is None:
+            self._child.stdin.close()
+        elif not self._writing.is_closing():
+            self._writing.abort()
         await self._wait()
         self._spill.close()
 

@@ -1,0 +1,197 @@
+"""Runtimes of several nodes on one task, in one test: a real ledger process, real sandboxed lanes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from textwrap import dedent
+
+import msgspec
+from solders.keypair import Keypair
+
+from roundwork.client import Client
+from roundwork.node.environments import Environment
+from roundwork.node.lane import TaskSetting
+from roundwork.node.lanes import Lanes
+from roundwork.node.memory import MemoryFile
+from roundwork.node.runtime import Me, Runtime, Seen
+from roundwork.node.sandbox import choose_sandbox
+from roundwork.node.storage import BlobStore
+from roundwork.operations import airdrop, deploy, read_task, set_active
+from roundwork.package import load_package
+from roundwork.participant import compute_timetable
+from roundwork.protocol.params import KOII
+from roundwork.protocol.views import RoundView, StakeView
+
+from ..ledger.process import running
+from .house import HEADER
+
+STAKE = 5 * KOII
+MONEY = 1000 * KOII
+WINDOWS = {"round_time": 50, "submission_window": 20, "audit_window": 20}
+"""In slots of 50 ms."""
+
+TRIES = 5
+"""Rounds within which a busy machine is expected to show what is waited for."""
+
+HONEST = """
+task.distribution(equal_split(slash="70%"))
+
+@task.work
+def work(ctx):
+    ctx.state["value"] = "truth"
+
+@task.submission
+def submission(ctx):
+    return ctx.state["value"]
+
+@task.audit
+def audit(ctx, candidate):
+    return candidate.value == "truth"
+
+@task.lie
+def lie(ctx):
+    return ctx.params["lie"]
+"""
+CONFIG = """
+task_name: crew
+author: tests
+description: what a test needs
+repositoryUrl: https://example.org/crew
+task_executable_network: IPFS
+task_audit_program: task.py
+round_time: 40
+submission_window: 16
+audit_window: 16
+minimum_stake_amount: 1
+total_bounty_amount: 1000
+bounty_amount_per_round: 6
+allowed_failed_distributions: 2
+environment: TEST
+"""
+
+
+class Member:
+    """One node: its keys and its folder stay when its runtime is stopped and started again."""
+
+    def __init__(self, directory: Path, client: Client, lanes: Lanes, me: Me, task: str) -> None:
+        self.directory = directory
+        self.me = me
+        self._client = client
+        self._lanes = lanes
+        self._task = task
+        self._running: asyncio.Task[None] | None = None
+        self._store = BlobStore(directory / "blobs")
+
+    @property
+    def memory(self) -> MemoryFile:
+        return MemoryFile(self.directory / "memory.db")
+
+    async def start(self) -> None:
+        seen = Seen(await read_task(self._client, self._task))
+        runtime = Runtime(self._client, self.me, self._lanes, self._store, self.directory, seen)
+        self._running = asyncio.create_task(runtime.run())
+
+    async def stop(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    def check(self) -> None:
+        """Raises what its runtime raised."""
+        if self._running is not None and self._running.done():
+            self._running.result()
+
+
+class Crew:
+    """Nodes on one task."""
+
+    def __init__(self, client: Client, task: str) -> None:
+        self.client = client
+        self.task = task
+        self.members: list[Member] = []
+
+    async def read(self, number: int) -> RoundView:
+        view = await self.client.get_round(self.task, number)
+        assert view is not None
+        return view
+
+    async def read_stake(self, member: Member) -> StakeView:
+        task = await read_task(self.client, self.task)
+        return next(one for one in task.stakes if one.node == member.me.node)
+
+    async def reach(self, is_there: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+        """Wait until something is true."""
+        async with asyncio.timeout(seconds):
+            while not await is_there():
+                for member in self.members:
+                    member.check()
+                await asyncio.sleep(0.02)
+
+    async def finish(self, number: int) -> RoundView:
+        """A round, when its three ledger rounds are over."""
+
+        async def is_over() -> bool:
+            task = await read_task(self.client, self.task)
+            return task.slot >= compute_timetable(task).compute_start(number + 3)
+
+        await self.reach(is_over)
+        return await self.read(number)
+
+    async def settle(self, number: int, is_so: Callable[[RoundView], bool] = lambda view: True) -> RoundView:
+        """The first round from `number` on that is paid and of which something is true."""
+        for each in range(number, number + TRIES):
+            view = await self.finish(each)
+            if view.status == "PayoutSuccessful" and is_so(view):
+                return view
+        raise AssertionError(f"in no round from {number} to {each}; the last is {view}")
+
+
+@asynccontextmanager
+async def open_crew(
+    directory: Path,
+    environment: Environment,
+    source: str = HONEST,
+    lies: Sequence[str | None] = (None,),
+    starts: bool = True,
+) -> AsyncIterator[Crew]:
+    """A ledger, a task of this source, and a node for each of `lies`: what it submits, None for the truth.
+
+    The nodes' addresses are in ascending order.
+    """
+    folder = directory / "task"
+    folder.mkdir()
+    (folder / "task.py").write_text(HEADER + dedent(source))
+    (folder / "config-task.yml").write_text(CONFIG)
+    package = msgspec.structs.replace(load_package(folder), **WINDOWS)
+    keys = sorted((Keypair() for _ in lies), key=lambda pair: bytes(pair.pubkey()))
+    async with AsyncExitStack() as stack:
+        ledger = stack.enter_context(running(directory / "ledger"))
+        client = await stack.enter_async_context(Client(ledger.url))
+        manager = Keypair()
+        await airdrop(client, str(manager.pubkey()), 2000 * KOII)
+        task = await deploy(client, manager, package, "")
+        await set_active(client, manager, task, True)
+        crew = Crew(client, task)
+        for number, (lie, staking) in enumerate(zip(lies, keys, strict=True)):
+            home = directory / f"node-{number}"
+            home.mkdir()
+            endpoint = f"http://127.0.0.1:{number + 1}"
+            me = Me(Keypair(), staking, bytes([number]) * 32, STAKE, endpoint, is_liar=lie is not None)
+            await airdrop(client, str(me.payer.pubkey()), MONEY)
+            setting = TaskSetting(
+                task=task,
+                node=me.node,
+                program=folder / "task.py",
+                home=home / "task",
+                environment=environment,
+                params={"lie": lie},
+            )
+            lanes = Lanes(setting, choose_sandbox(), {}, me.secret, lambda line: None)
+            stack.push_async_callback(lanes.close)
+            member = Member(home, client, lanes, me, task)
+            crew.members.append(member)
+            stack.push_async_callback(member.stop)
+            if starts:
+                await member.start()
+        yield crew

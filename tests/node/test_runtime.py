@@ -1,0 +1,165 @@
+"""Nodes at work on a real ledger with real sandboxes: what fails costs a step, never the node."""
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from roundwork.errors import TaskFailed
+from roundwork.node.environments import Environment
+from roundwork.node.lanes import Lanes
+from roundwork.operations import build_stake, deliver, read_task, sign
+from roundwork.protocol.params import KOII
+from roundwork.protocol.views import RoundView
+
+from .crew import HONEST, MONEY, STAKE, open_crew
+from .house import SEED, House, require_sandbox
+
+
+@pytest.fixture(autouse=True)
+def sandbox() -> None:
+    require_sandbox("sandlock")
+
+
+def test_honest_nodes_are_paid_and_a_liar_is_slashed(tmp_path: Path, environment: Environment) -> None:
+    async def run() -> None:
+        async with open_crew(tmp_path, environment, HONEST, (None, None, None, "lie")) as crew:
+            liar = crew.members[3].me.node
+            view = await crew.settle(0, lambda view: len(view.submissions) == 4)
+            paid = {one.node: (one.reward, one.slash) for one in view.payments}
+            [stake] = [each.stake for each in view.submissions if each.node == liar]
+            assert paid.pop(liar) == (0, stake * 7 // 10)
+            assert list(paid.values()) == [(2 * KOII, 0)] * 3
+
+    asyncio.run(run())
+
+
+def test_work_that_fails_costs_its_round_and_no_other(
+    tmp_path: Path, environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = HONEST.replace('] = "truth"', '] = "truth" * (1 // (ctx.round != 1))')
+
+    async def run() -> None:
+        async with open_crew(tmp_path, environment, source) as crew:
+            await crew.settle(2)
+            assert (await crew.read(1)).status == "Unopened"
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(run())
+    assert "Work round=1: TaskFailed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_proof_that_hangs_its_auditors_does_not_keep_them_from_others(
+    tmp_path: Path, environment: Environment
+) -> None:
+    hangs = '    import time\n    time.sleep(60 * (candidate.value == "hang"))\n    return candidate'
+    source = HONEST.replace("    return candidate", hangs)
+
+    async def run() -> None:
+        async with open_crew(tmp_path, environment, source, ("hang", None, None, None, "wrong")) as crew:
+
+            def is_convicted(view: RoundView) -> bool:
+                verdicts = {each.value: each.verdict for each in view.submissions}
+                return verdicts == {"hang": "untried", "truth": "untried", "wrong": "convicted"}
+
+            await crew.settle(0, is_convicted)
+
+    asyncio.run(run())
+
+
+def test_garbage_from_the_task_never_reaches_the_ledger(
+    tmp_path: Path, environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = HONEST.replace(
+        'task.distribution(equal_split(slash="70%"))',
+        "@task.distribution\ndef distribute(round):\n    return {'nobody that submitted': round.bounty}",
+    ).replace('return ctx.state["value"]', 'return ctx.state["value"] * (1000 if ctx.round == 0 else 1)')
+
+    async def run() -> None:
+        async with open_crew(tmp_path, environment, source) as crew:
+            view = await crew.finish(1)
+            assert [view.status, view.lists] == ["Open", []]
+            assert (await crew.read(0)).status == "Unopened"
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(run())
+    assert "submission returned 5000 bytes" in caplog.text
+    assert "who submitted nothing" in caplog.text
+
+
+def test_a_node_that_is_stopped_and_started_goes_on_with_its_rounds(
+    tmp_path: Path, environment: Environment
+) -> None:
+    async def run() -> None:
+        async with open_crew(tmp_path, environment, HONEST, (None, None)) as crew:
+            member = crew.members[0]
+
+            async def has_submitted() -> bool:
+                return member.me.node in {each.node for each in (await crew.read(0)).submissions}
+
+            await crew.reach(has_submitted)
+            await member.stop()
+            assert member.memory.load().values == {0: "truth"}
+            await member.start()
+            view = await crew.settle(0, lambda view: len(view.payments) == 2)
+            assert {one.reward for one in view.payments} == {3 * KOII}
+            assert (await crew.read_stake(member)).amount == STAKE
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("has_arrived", [False, True])
+def test_a_stake_that_was_on_its_way_when_the_node_was_killed_is_paid_once(
+    tmp_path: Path, environment: Environment, has_arrived: bool
+) -> None:
+    async def run() -> None:
+        async with open_crew(tmp_path, environment, starts=False) as crew:
+            [member] = crew.members
+            me = member.me
+            asked = await build_stake(crew.client, me.payer, me.staking, crew.task, STAKE, me.endpoint)
+            signed = await sign(crew.client, asked, [me.payer, me.staking])
+            memory = member.memory
+            memory.on_its_way = signed
+            memory.close()
+            if has_arrived:
+                await deliver(crew.client, signed)
+            await member.start()
+            await crew.settle(0)
+            assert (await crew.read_stake(member)).amount == STAKE
+            spent = MONEY - await crew.client.get_balance(str(me.payer.pubkey()))
+            assert STAKE < spent < STAKE + KOII // 10
+
+    asyncio.run(run())
+
+
+def test_a_new_endpoint_is_told_to_the_ledger(tmp_path: Path, environment: Environment) -> None:
+    async def run() -> None:
+        async with open_crew(tmp_path, environment, starts=False) as crew:
+            [member] = crew.members
+            for endpoint in ("http://127.0.0.1:98", "http://127.0.0.1:99"):
+                member.me = msgspec.structs.replace(member.me, endpoint=endpoint)
+                await member.start()
+
+                async def is_told(endpoint: str = endpoint) -> bool:
+                    view = await read_task(crew.client, crew.task)
+                    return [one.endpoint for one in view.stakes] == [endpoint]
+
+                await crew.reach(is_told)
+                await member.stop()
+            assert (await crew.read_stake(member)).amount == STAKE + 1
+
+    asyncio.run(run())
+
+
+def test_a_deadline_may_pass_at_any_moment_of_a_lanes_start(house: House) -> None:
+    async def use(lanes: Lanes) -> str | None:
+        for milliseconds in range(1, 90, 4):
+            with contextlib.suppress(TaskFailed):
+                await lanes.submit(0, SEED, milliseconds / 1000)
+        return await lanes.submit(0, SEED, 20)
+
+    assert house.run("@task.submission\ndef submission(ctx):\n    return 'here'\n", use) == "here"
