@@ -1,0 +1,118 @@
+"""The command line, against a real ledger: what a person does from the first key to a closed task."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..ledger.process import RunningLedger, running
+
+ROOT = Path(__file__).parents[2]
+KOII = 10**9
+NOBODY = "Koiitask22222222222222222222222222222222222"
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    with running(tmp_path_factory.mktemp("cli") / "ledger") as one:
+        yield one
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "roundwork", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def ask(*arguments: object) -> dict:
+    """What a command prints with --json."""
+    done = run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_money_comes_from_the_faucet_and_goes_where_it_is_sent(ledger, tmp_path):
+    mine = ask("keygen", tmp_path / "mine.json")["address"]
+    theirs = ask("keygen", tmp_path / "theirs.json")["address"]
+
+    ask("airdrop", mine, 5 * KOII, "--url", ledger.url)
+    ask("transfer", theirs, KOII, "--from", tmp_path / "mine.json", "--url", ledger.url)
+
+    assert KOII == ask("balance", theirs, "--url", ledger.url)["roe"]
+    assert "1" in run("balance", theirs, "--url", ledger.url).stdout
+
+
+def test_a_task_is_deployed_shown_funded_shut_and_closed(ledger, tmp_path):
+    key = tmp_path / "manager.json"
+    address = ask("keygen", key)["address"]
+    ask("airdrop", address, 5000 * KOII, "--url", ledger.url)
+    options = ["--key", key, "--url", ledger.url]
+
+    task = ask("task", "deploy", ROOT / "examples" / "hello", *options)["task"]
+    before = ask("task", "show", task, "--url", ledger.url)
+    ask("task", "fund", task, 7, *options)
+    ask("task", "activate", task, "--off", *options)
+    after = ask("task", "show", task, "--url", ledger.url)
+    ask("task", "close", task, *options)
+
+    assert (True, False) == (before["is_active"], after["is_active"])
+    assert before["bounty"] + 7 == after["bounty"]
+    assert ask("task", "show", task, "--url", ledger.url)["is_closed"]
+    assert "hello" in run("task", "show", task, "--url", ledger.url).stdout
+
+
+def test_info_and_verify_read_what_is_on_disk(ledger):
+    info = ask("ledger", "info", "--directory", ledger.directory)
+    facts = ask("ledger", "verify", "--directory", ledger.directory)
+
+    assert "roundwork-dev" == info["chain"]
+    assert 10**18 == facts["supply"]
+    assert "every signature and every hash" in run("ledger", "verify", "--directory", ledger.directory).stdout
+
+
+def test_help_names_every_command():
+    text = run("--help").stdout
+
+    for name in ("up", "ledger", "node", "task", "keygen", "balance", "airdrop", "transfer"):
+        assert name in text
+        assert run(name, "--help").returncode == 0
+    assert 2 == run("nothing").returncode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["balance", NOBODY, "--url", "http://127.0.0.1:1"], "does not answer"),
+        (["task", "deploy", "nowhere", "--key", "none.json"], "none.json"),
+        (["ledger", "info", "--directory", "nowhere"], "genesis.json"),
+        (["ledger", "verify", "--directory", "nowhere"], "genesis.json"),
+        (["transfer", NOBODY, "5", "--from", "none.json"], "none.json"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments, said, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "roundwork", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+    )
+
+    assert 1 == done.returncode
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert 1 == len(done.stderr.strip().splitlines())
+
+
+def test_a_rejection_of_the_law_is_said_with_its_numbers(ledger, tmp_path):
+    ask("keygen", tmp_path / "mine.json")
+    mine = json.loads(run("keygen", tmp_path / "other.json", "--json").stdout)["address"]
+    ask("airdrop", mine, KOII, "--url", ledger.url)
+
+    done = run("transfer", mine, 10**15, "--from", tmp_path / "other.json", "--url", ledger.url)
+
+    assert 1 == done.returncode
+    assert "BalanceTooLow" in done.stderr
+    assert "1000000000000000" in done.stderr
