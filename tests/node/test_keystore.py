@@ -1,103 +1,162 @@
-"""Keys on disk: Solana's files, mnemonics, passphrases."""
+"""Keys on disk: what is written is read again, and what is no key is refused with the reason."""
 
+import hashlib
+import hmac
 import json
 import stat
+from pathlib import Path
 
 import pytest
 from solders.keypair import Keypair
 
 from roundwork.errors import BadKeypair
-from roundwork.node import keystore
+from roundwork.node.keystore import (
+    MAIN_PATH,
+    STAKING_PATH,
+    derive_keypairs,
+    make_keypair,
+    make_mnemonic,
+    read_keypair,
+    write_keypair,
+)
 
-PHRASE = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"
+PAIR = Keypair.from_seed(bytes(range(32)))
+PHRASE = "abandon " * 11 + "about"
 
 
-def test_a_keypair_file_is_solanas_and_its_owners_alone(tmp_path):
-    path = tmp_path / "keys" / "main.json"
+def test_a_keypair_file_is_an_array_of_64_integers_that_only_its_owner_reads(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "key.json"
 
-    pair = keystore.make_keypair(path)
+    write_keypair(path, PAIR)
 
-    assert list(bytes(pair)) == json.loads(path.read_text())
+    assert list(bytes(PAIR)) == json.loads(path.read_text())
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
-    assert pair == keystore.make_keypair(path)
+    assert PAIR == read_keypair(path)
+    assert [path] == list(path.parent.iterdir())
 
 
-def test_a_keypair_is_never_overwritten(tmp_path):
-    path = tmp_path / "main.json"
-    keystore.write_keypair(path, Keypair())
+def test_a_keypair_is_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+
+    assert make_keypair(path) == make_keypair(path)
+
+
+def test_a_keypair_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    write_keypair(path, PAIR)
 
     with pytest.raises(BadKeypair, match="never overwritten"):
-        keystore.write_keypair(path, Keypair())
+        write_keypair(path, Keypair())
+
+    assert PAIR == read_keypair(path)
 
 
-def test_main_and_staking_key_follow_from_a_mnemonic_by_the_ecosystems_paths():
-    main, staking = keystore.derive_keypairs(PHRASE)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[1, 2, 3]", "holds 3 values; a keypair is a JSON array of 64 integers"),
+        (json.dumps([256] * 64), "no integers from 0 to 255"),
+        (json.dumps(["1"] * 64), "no integers from 0 to 255"),
+        (json.dumps([1.5] * 64), "no integers from 0 to 255"),
+        ("64", "holds something else"),
+        ("99999999999999", "holds something else"),
+        ('{"secret": 1}', "holds something else"),
+        (json.dumps([7] * 64), "public half does not belong to its secret half"),
+    ],
+)
+def test_what_is_no_keypair_is_refused_with_the_file_and_the_reason(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(text)
 
-    # solders derives from the BIP39 seed of the phrase, which is a published test vector
-    seed = bytes.fromhex(
-        "5eb00bbddcf069084889a8ab9155568165f5c453ccb85e70811aaed6f6da5fc1"
-        "9a5ac40b389cd370d086206dec8aa6c43daea6690f20ad3d8d48b2d2ce9e38e4"
-    )
-    assert Keypair.from_seed_and_derivation_path(seed, "m/44'/501'/0'") == main
-    assert Keypair.from_seed_and_derivation_path(seed, "m/44'/501'/99'/0'") == staking
-    assert main == keystore.derive_keypairs(f"  {PHRASE.upper()} ")[0]
-    assert main != keystore.derive_keypairs(PHRASE, "more")[0]
+    with pytest.raises(BadKeypair, match=message) as caught:
+        read_keypair(path)
+
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_said_to_be_missing_and_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(BadKeypair, match=r"No such file.*roundwork keygen"):
+        read_keypair(tmp_path / "key.json")
+
+
+def test_an_encrypted_keypair_opens_with_its_passphrase_only(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    write_keypair(path, PAIR, "correct horse")
+
+    assert PAIR == read_keypair(path, "correct horse")
+    with pytest.raises(BadKeypair, match="passphrase is wrong"):
+        read_keypair(path, "wrong horse")
+    with pytest.raises(BadKeypair, match="ROUNDWORK_PASSPHRASE"):
+        read_keypair(path)
+
+
+def test_an_encrypted_file_shows_the_address_and_not_the_secret(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    write_keypair(path, PAIR, "correct horse")
+
+    text = path.read_text()
+
+    assert str(PAIR.pubkey()) == json.loads(text)["address"]
+    assert bytes(PAIR).hex()[:32] not in text
+
+
+@pytest.mark.parametrize(
+    "change", [{"salt": "zz"}, {"sealed": ""}, {"sealed": "00" * 104}, {"salt": 5}, {"salt": "00"}]
+)
+def test_a_damaged_encrypted_file_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "key.json"
+    write_keypair(path, PAIR, "correct horse")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+
+    with pytest.raises(BadKeypair, match="damaged"):
+        read_keypair(path, "correct horse")
+
+
+def derive(seed: bytes, path: str) -> bytes:
+    """SLIP-0010 for Ed25519, straight from its text."""
+    digest = hmac.digest(b"ed25519 seed", seed, hashlib.sha512)
+    for step in path.removeprefix("m/").split("/"):
+        index = int(step.removesuffix("'")) + 2**31
+        digest = hmac.digest(digest[32:], b"\0" + digest[:32] + index.to_bytes(4, "big"), hashlib.sha512)
+    return digest[:32]
+
+
+def test_a_mnemonic_gives_the_keys_that_wallets_derive() -> None:
+    main, staking = derive_keypairs(PHRASE)
+    seed = hashlib.pbkdf2_hmac("sha512", PHRASE.encode(), b"mnemonic", 2048)
+
+    assert derive(seed, MAIN_PATH) == main.secret()
+    assert derive(seed, STAKING_PATH) == staking.secret()
+    assert ("m/44'/501'/0'", "m/44'/501'/99'/0'") == (MAIN_PATH, STAKING_PATH)
+
+
+def test_spaces_and_capitals_do_not_matter_and_a_passphrase_does() -> None:
+    assert derive_keypairs(PHRASE) == derive_keypairs(f"  {PHRASE.upper()}\n")
+    assert derive_keypairs(PHRASE) != derive_keypairs(PHRASE, "more")
 
 
 @pytest.mark.parametrize("words", [12, 24])
-def test_a_new_mnemonic_has_so_many_words_and_derives(words):
-    phrase = keystore.make_mnemonic(words)
+def test_a_new_mnemonic_is_a_good_one(words: int) -> None:
+    phrase = make_mnemonic(words)
 
     assert words == len(phrase.split())
-    assert keystore.derive_keypairs(phrase)
+    assert derive_keypairs(phrase)
+    assert phrase != make_mnemonic(words)
 
 
 @pytest.mark.parametrize(
-    ("phrase", "said"),
+    ("phrase", "message"),
     [
-        (PHRASE.replace("about", "abandon"), "checksum"),
-        (PHRASE.replace("about", "roundwork"), "'roundwork'"),
-        ("abandon about", "12"),
+        ("abandon " * 12, "12 words whose checksum is wrong"),
+        ("abandon " * 10 + "about", "11 words"),
+        ("", "0 words"),
+        (PHRASE.replace("about", "roundwork"), "'roundwork' is not a word"),
     ],
 )
-def test_a_bad_mnemonic_is_named(phrase, said):
-    with pytest.raises(BadKeypair, match=said):
-        keystore.derive_keypairs(phrase)
-
-
-def test_an_encrypted_keypair_opens_with_its_passphrase_only(tmp_path):
-    path, pair = tmp_path / "main.json", Keypair()
-    keystore.write_keypair(path, pair, "correct horse")
-
-    assert pair == keystore.read_keypair(path, "correct horse")
-    assert bytes(pair).hex() not in path.read_text()
-    with pytest.raises(BadKeypair, match="passphrase is wrong"):
-        keystore.read_keypair(path, "battery staple")
-    with pytest.raises(BadKeypair, match="passphrase"):
-        keystore.read_keypair(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("nonsense", "not JSON"),
-        ("[1, 2, 3]", "64"),
-        ('{"a": 1}', "64 integers"),
-        (json.dumps([256] * 64), "0 to 255"),
-        (json.dumps([1] * 64), "public half"),
-        ('{"format": "roundwork/keystore/1"}', "damaged|passphrase"),
-    ],
-)
-def test_a_bad_file_is_named_with_what_would_be_right(tmp_path, content, said):
-    path = tmp_path / "bad.json"
-    path.write_text(content)
-
-    with pytest.raises(BadKeypair, match=said) as caught:
-        keystore.read_keypair(path)
-
-    assert "bad.json" in str(caught.value)
-
-
-def test_a_missing_file_is_named_with_the_remedy(tmp_path):
-    with pytest.raises(BadKeypair, match="keygen"):
-        keystore.read_keypair(tmp_path / "none.json")
+def test_a_mistyped_mnemonic_is_refused_with_the_reason(phrase: str, message: str) -> None:
+    with pytest.raises(BadKeypair, match=message):
+        derive_keypairs(phrase)
