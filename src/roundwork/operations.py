@@ -138,8 +138,7 @@ async def deploy(
 
     Raises BadConfig for a kind of task that this ledger does not have.
     """
-    if package.task_type != "KOII":
-        raise BadConfig(f"task_type {package.task_type}: bounties in tokens cannot be paid in yet; use KOII")
+    _check_kind(package)
     task, pot = Keypair(), make_pot()
     create = instructions.CreateTask(
         payer=bytes(manager.pubkey()),
@@ -166,6 +165,41 @@ async def deploy(
     ]
     await send(client, asked, [manager, task])
     return str(task.pubkey())
+
+
+async def update(
+    client: Client, manager: Keypair, task: str, package: "Package", audit_program: str, metadata: str = ""
+) -> str:
+    """Found a task's successor from a package; its address. It takes over what is free of the bounty.
+
+    Raises UnknownTask, NotManager, BadConfig for a kind of task that this ledger does not have.
+    """
+    _check_kind(package)
+    old = await read_task(client, task)
+    successor, pot = Keypair(), make_pot()
+    ask = instructions.UpdateTask(
+        payer=bytes(manager.pubkey()),
+        task=key_of(task),
+        pot=key_of(old.pot),
+        successor=bytes(successor.pubkey()),
+        successor_pot=bytes(pot),
+        name=package.name.encode(),
+        description=_cut(package.description, 64),
+        audit_program=audit_program.encode(),
+        executable_network=package.executable_network.encode(),
+        bounty_per_round=package.bounty_per_round,
+        round_time=package.round_time,
+        audit_window=package.audit_window,
+        submission_window=package.submission_window,
+        minimum_stake=package.minimum_stake,
+        metadata=metadata.encode(),
+        locals=b"" if package.rules == "koii-1" else f"rules:{package.rules}".encode(),
+        allowed_failed_distributions=package.allowed_failed_distributions,
+    )
+    space = package.space_bytes
+    made = _create_account(manager, successor, compute_rent(space) + 1000, space)
+    await send(client, [made, wrap(ask)], [manager, successor])
+    return str(successor.pubkey())
 
 
 async def read_task(client: Client, address: str) -> TaskView:
@@ -271,6 +305,11 @@ def build_uploads(task: bytes, node: bytes, number: int, text: bytes) -> list[As
         instructions.UploadDistributionList(task, node, at, len(piece), piece, number)
         for at, piece in enumerate(pieces)
     ]
+
+
+def _check_kind(package: "Package") -> None:
+    if package.task_type != "KOII":
+        raise BadConfig(f"task_type {package.task_type}: bounties in tokens cannot be paid in yet; use KOII")
 
 
 def make_pot() -> Pubkey:

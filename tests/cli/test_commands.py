@@ -63,6 +63,25 @@ def test_a_task_is_deployed_shown_funded_shut_and_closed(ledger, tmp_path):
     assert "hello" in run("task", "show", task, "--url", ledger.url).stdout
 
 
+def test_a_task_is_updated_its_successor_has_the_bounty_and_says_where_it_came_from(ledger, tmp_path):
+    key = tmp_path / "manager.json"
+    address = ask("keygen", key)["address"]
+    ask("airdrop", address, 5000 * KOII, "--url", ledger.url)
+    options = ["--key", key, "--url", ledger.url]
+    folder = ROOT / "examples" / "hello"
+    task = ask("task", "deploy", folder, *options)["task"]
+    bounty = ask("task", "show", task, "--url", ledger.url)["bounty"]
+
+    successor = ask("task", "update", task, folder, *options)["task"]
+
+    old, new = (ask("task", "show", one, "--url", ledger.url) for one in (task, successor))
+    assert (0, bounty) == (old["bounty"], new["bounty"])
+    assert (successor, task) == (old["migrated_to"], new["migrated_from"])
+    assert new["is_active"]
+    refused = run("task", "fund", task, 5, *options)
+    assert "TaskClosed" in refused.stderr
+
+
 def test_info_and_verify_read_what_is_on_disk(ledger):
     info = ask("ledger", "info", "--directory", ledger.directory)
     facts = ask("ledger", "verify", "--directory", ledger.directory)

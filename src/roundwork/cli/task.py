@@ -52,6 +52,28 @@ def deploy(
 
 @command.command()
 @click.argument("address", type=ADDRESS)
+@click.argument("folder", type=click.Path(path_type=Path))
+@key_option
+@passphrase_option
+@url_option
+@json_option
+def update(
+    address: str, folder: Path, key_path: Path, passphrase: str | None, url: str, as_json: bool
+) -> None:
+    """Found a task's successor from FOLDER: it takes the bounty over, open rounds settle at the old one."""
+    from ..node.keystore import read_keypair
+    from ..operations import update as update_task
+    from ..package import load_package, pack
+
+    manager, package = read_keypair(key_path, passphrase), load_package(folder)
+    content_id, _ = pack(package)
+    successor = ask(url, lambda client: update_task(client, manager, address, package, content_id))
+    facts = {"task": successor, "migrated_from": address, "package": content_id}
+    click.echo(json.dumps(facts) if as_json else f"task {successor}\npackage {content_id}")
+
+
+@command.command()
+@click.argument("address", type=ADDRESS)
 @url_option
 @json_option
 def show(address: str, url: str, as_json: bool) -> None:
