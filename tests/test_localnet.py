@@ -1,80 +1,252 @@
-"""A whole network of processes: the honest are paid, the liar is slashed, and kills change nothing of it."""
+"""`up`: a whole network of real processes, killed and started again while rounds go on."""
 
 import json
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from roundwork.ledger.inspect import verify
+from roundwork.errors import BadConfig, BadTaskFile
+from roundwork.localnet import STATE_FILE, Network, Plan, prepare
+from roundwork.protocol.params import KOII
 
-ROOT = Path(__file__).parents[1]
-HELLO = ROOT / "examples" / "hello"
-UP = [sys.executable, "-m", "roundwork", "up"]
-DEADLINE_SECONDS = 100
+from .node.house import require_sandbox
+from .test_supervisor import is_alive, wait_until
 
-
-def wait_for(path: Path, pattern: str) -> re.Match[str]:
-    """The first match of a pattern in a growing file."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
-        found = re.search(pattern, path.read_text())
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{pattern!r} never came:\n{path.read_text()}")
+HELLO = Path(__file__).parent.parent / "examples" / "hello"
+ROUNDWORK = [sys.executable, "-m", "roundwork"]
+FAST = ["--round-slots", "50", "--slot-ms", "60"]
+"""Three seconds a round."""
 
 
-@pytest.mark.timeout(DEADLINE_SECONDS + 60)
-@pytest.mark.xdist_group("localnet")
-def test_kills_of_a_node_and_of_the_ledger_lose_no_money_and_rounds_go_on(tmp_path):
-    directory, told = tmp_path / "up", tmp_path / "told"
-    command = [*UP, str(HELLO), "--directory", str(directory), "--rounds", "3", "--json"]
-    with told.open("w") as stderr:
-        up = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        try:
-            for name in ("node-2", "ledger"):
-                pid = int(wait_for(told, rf"{name} +pid (\d+)").group(1))
-                wait_for(told, r"round 0: paid" if name == "ledger" else r"node-5 +pid")
-                os.kill(pid, signal.SIGKILL)
-                wait_for(told, rf"{name} +killed by SIGKILL")
-                subprocess.run([*UP, "--directory", str(directory), "--restart", name], check=True)
-            out, _ = up.communicate(timeout=DEADLINE_SECONDS)
-        finally:
-            up.terminate()
-            up.wait()
+class Up:
+    """A running `roundwork up --json`."""
 
-    summary = json.loads(out.splitlines()[-1])
-    assert 3 == summary["rounds_settled"]
-    assert 0 == summary["rounds_unpaid"]
-    assert summary["supply_constant"]
-    honest = [node for node in summary["nodes"] if node["role"] == "honest"]
-    [liar] = [node for node in summary["nodes"] if node["role"] == "liar"]
-    assert (4, 0) == (len(honest), liar["earned"])
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        command = [*ROUNDWORK, "up", str(HELLO), "--json", "--directory", str(directory), *FAST, *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @property
+    def network(self) -> Network:
+        return msgspec.json.decode((self.directory / STATE_FILE).read_bytes(), type=Network)
+
+    def find(self, name: str) -> int:
+        return next(member.pid for member in self.network.members if member.name == name)
+
+    def wait_for_nodes(self, count: int) -> None:
+        self.wait_for(lambda: sum(bool(one.address) for one in self.network.members) == count)
+
+    def wait_for(self, is_so: Callable[[], bool], seconds: float = 60) -> None:
+        def is_now() -> bool:
+            assert self.process.poll() is None, self.process.communicate()
+            return (self.directory / STATE_FILE).exists() and is_so()
+
+        wait_until(is_now, seconds)
+
+    def read_slot(self) -> int:
+        info = [*ROUNDWORK, "ledger", "info", "--json", "--directory", str(self.directory / "ledger")]
+        facts = json.loads(subprocess.run(info, capture_output=True, check=True).stdout)
+        return int(facts.get("slot", 0))
+
+    def restart(self, name: str) -> subprocess.CompletedProcess[str]:
+        command = [*ROUNDWORK, "up", "--restart", name, "--directory", str(self.directory)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=90)
+
+    def finish(self, seconds: float = 100) -> tuple[dict[str, Any], str]:
+        """Its last line, and what it told on stderr."""
+        out, told = self.process.communicate(timeout=seconds)
+        assert self.process.returncode == 0, told
+        return json.loads(out.splitlines()[-1]), told
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.communicate(timeout=40)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    require_sandbox("sandlock")
+    return tmp_path / "up"
+
+
+def verify(directory: Path) -> dict[str, Any]:
+    command = [*ROUNDWORK, "ledger", "verify", "--json", "--directory", str(directory / "ledger")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_nodes_and_ledger_are_killed_and_rounds_go_on(directory: Path) -> None:
+    up = Up(directory, "--nodes", "5", "--rounds", "5")
+    try:
+        up.wait_for_nodes(5)
+        pids = {member.name: member.pid for member in up.network.members}
+        for name in ("node-1", "ledger", "node-5", "node-2", "ledger"):
+            slot = up.read_slot()
+            os.kill(up.find(name), signal.SIGKILL)
+            answer = up.restart(name)
+            assert f"{name} pid {up.find(name)}\n" == answer.stdout, answer.stderr
+            up.wait_for(lambda slot=slot: up.read_slot() > slot + 10)
+        summary, told = up.finish()
+    finally:
+        up.end()
+
+    assert 5 <= summary["rounds_settled"]
+    assert summary["supply_constant"] is True
+    facts = verify(directory)
+    assert (summary["state_hash"], 10**9 * KOII) == (facts["state_hash"], facts["supply"])
+    for name, pid in pids.items():
+        assert f"pid {pid}" in told
+        assert name in told
+    by_role: dict[str, list[dict[str, Any]]] = {"honest": [], "liar": []}
+    for node in summary["nodes"]:
+        by_role[node["role"]].append(node)
+    [liar] = by_role["liar"]
+    assert (liar["earned"], liar["name"]) == (0, "node-5")
     assert liar["slashed"] > 0
-    assert all(node["slashed"] == 0 and node["earned"] > 0 for node in honest)
-    untouched = {node["earned"] for node in honest if node["name"] != "node-2"}
-    assert 1 == len(untouched)
-    facts = verify(directory / "ledger", lambda done, total: None)
-    assert facts["blocks"] > 100
+    for node in by_role["honest"]:
+        assert node["slashed"] == 0
+        assert node["earned"] == node["available"] > 0
+        assert node["stake"] == 10 * KOII
 
 
-def test_a_plan_that_cannot_be_run_is_refused_in_one_line(tmp_path):
-    cases = [
-        ([str(HELLO), "--liars", "9"], "--liars"),
-        ([str(HELLO), "--nodes", "0"], "--nodes"),
-        ([str(tmp_path / "nothing")], "nothing"),
-        (["--restart", "node-1"], "no network"),
-    ]
-    for arguments, named in cases:
-        done = subprocess.run(
-            [*UP, *arguments, "--directory", str(tmp_path / "up")], capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode in (1, 2), arguments
-        assert named in done.stderr
-        assert "Traceback" not in done.stderr
+@pytest.mark.slow
+def test_honest_nodes_are_paid_alike_and_the_summary_has_the_agreed_shape(directory: Path) -> None:
+    up = Up(directory, "--nodes", "4", "--rounds", "2", "--sandbox", "sandlock")
+    try:
+        summary, _ = up.finish()
+    finally:
+        up.end()
+
+    keys = ["rounds_settled", "rounds_unpaid", "supply_constant", "state_hash", "nodes"]
+    assert keys == list(summary)
+    assert [2, 0, True] == [summary[key] for key in keys[:3]]
+    node_keys = ["name", "key", "role", "submitted", "earned", "slashed", "stake", "available"]
+    assert [node_keys] * 4 == [list(node) for node in summary["nodes"]]
+    honest = [node["earned"] for node in summary["nodes"] if node["role"] == "honest"]
+    assert 3 == len(honest)
+    assert 1 == len(set(honest))
+    assert verify(directory)["state_hash"] == summary["state_hash"]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    require_sandbox("sandlock")
+    up = Up(tmp_path_factory.mktemp("running") / "up", "--nodes", "1", "--liars", "0", "--rounds", "1000")
+    up.wait_for_nodes(1)
+    yield up
+    up.end()
+
+
+def test_a_second_up_in_the_same_directory_is_refused(running: Up) -> None:
+    second = Up(running.directory)
+
+    _, told = second.process.communicate(timeout=30)
+
+    assert 1 == second.process.returncode
+    assert "StoreInUse" in told
+    assert "use another --directory" in told
+
+
+def test_only_what_is_there_and_dead_is_started_again(running: Up) -> None:
+    unknown, alive = running.restart("node-7"), running.restart("ledger")
+
+    assert (1, 1) == (unknown.returncode, alive.returncode)
+    assert unknown.stderr == "BadConfig: --restart node-7: it is one of ledger, node-1\n"
+    assert "ledger runs, as process" in alive.stderr
+
+
+def test_an_up_that_is_killed_leaves_nobody_behind(directory: Path) -> None:
+    up = Up(directory, "--nodes", "1", "--liars", "0")
+    try:
+        up.wait_for_nodes(1)
+        pids = [member.pid for member in up.network.members]
+        up.process.kill()
+        wait_until(lambda: not any(map(is_alive, pids)))
+    finally:
+        up.end()
+
+    stopped = up.restart("node-1")
+    assert stopped.stderr == f"BadConfig: --directory {directory}: no network runs there\n"
+
+
+def test_an_up_that_is_asked_to_end_ends_everybody(directory: Path) -> None:
+    up = Up(directory, "--nodes", "1", "--liars", "0")
+    try:
+        up.wait_for_nodes(1)
+        pids = [member.pid for member in up.network.members]
+        up.process.send_signal(signal.SIGINT)
+        _, told = up.process.communicate(timeout=40)
+    finally:
+        up.end()
+
+    assert 1 == up.process.returncode
+    assert told.endswith("stopped\n")
+    assert not any(map(is_alive, pids))
+    assert verify(directory)["blocks"] > 0
+
+
+def test_a_process_that_does_not_start_is_quoted_and_nothing_is_left(directory: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(HELLO, broken)
+    with (broken / "config-task.yml").open("a") as config:
+        config.write("roundwork:\n  secrets: [TOKEN]\n")
+    command = [*ROUNDWORK, "up", str(broken), "--directory", str(directory), "--nodes", "2", *FAST]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+
+    assert 1 == done.returncode
+    assert "RemoteError: node-1 did not start; its log" in done.stderr
+    assert "the task asks for TOKEN" in done.stderr
+    network = msgspec.json.decode((directory / STATE_FILE).read_bytes(), type=Network)
+    assert not any(is_alive(member.pid) for member in network.members if member.pid)
+
+
+def test_files_that_no_up_made_are_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    command = [*ROUNDWORK, "up", str(HELLO), "--directory", str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+    assert 1 == done.returncode
+    assert "it holds files that no `up` made" in done.stderr
+    assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"nodes": 0}, "at least one node"),
+        ({"nodes": 2, "liars": 3}, "not more liars"),
+        ({"round_slots": 19}, "--round-slots 19: at least 20"),
+        ({"task": HELLO / "nowhere"}, "is no folder"),
+        ({"sandbox": "paper"}, "--sandbox paper"),
+    ],
+)
+def test_a_plan_that_cannot_be_run_is_refused_before_anything_starts(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    plan = msgspec.structs.replace(Plan(task=HELLO, directory=tmp_path / "up"), **changes)
+
+    with pytest.raises((BadConfig, BadTaskFile), match=message):
+        prepare(plan, print)
+
+    assert not (tmp_path / "up").exists()
+
+
+def test_windows_are_the_tasks_own_or_scaled_to_the_round(tmp_path: Path) -> None:
+    own = prepare(Plan(task=HELLO, directory=tmp_path), print).package
+    scaled = prepare(Plan(task=HELLO, directory=tmp_path, round_slots=30, rounds=7), print).package
+
+    assert (60, 24, 24) == (own.round_time, own.submission_window, own.audit_window)
+    assert (30, 12, 12) == (scaled.round_time, scaled.submission_window, scaled.audit_window)
+    assert scaled.total_bounty == 27 * scaled.bounty_per_round
