@@ -1,0 +1,273 @@
+"""The command line: help, mistakes, and what each command does to a real ledger."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from solders.keypair import Keypair
+
+from roundwork.cli import COMMANDS, main
+from roundwork.cli.keygen import command as keygen
+from roundwork.cli.options import format_money, read_pairs
+from roundwork.cli.root import root
+from roundwork.node.keystore import derive_keypairs, read_keypair, write_keypair
+from roundwork.protocol.params import KOII
+
+from ..ledger.process import RunningLedger, running
+
+HELLO = Path(__file__).parent.parent.parent / "examples" / "hello"
+STRANGER = str(Keypair().pubkey())
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Exit code, stdout and stderr of a command."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main([str(each) for each in arguments])
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    with running(tmp_path_factory.mktemp("cli") / "ledger") as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def do(run: Run, ledger: RunningLedger) -> Callable[..., Any]:
+    """What a command prints as JSON; it must succeed."""
+
+    def call(*arguments: object) -> Any:
+        code, out, told = run(*arguments, "--url", ledger.url, "--json")
+        assert (0, "") == (code, told)
+        return json.loads(out)
+
+    return call
+
+
+@pytest.fixture
+def rich(ledger: RunningLedger, tmp_path: Path) -> Path:
+    pair, path = Keypair(), tmp_path / "rich.json"
+    write_keypair(path, pair)
+    ledger.fund(pair, 5_000 * KOII)
+    return path
+
+
+# Help
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help_lists_every_command(run: Run, arguments: tuple[str, ...]) -> None:
+    code, out, _ = run(*arguments)
+
+    assert 0 == code
+    for name, line in COMMANDS.items():
+        assert name in out
+        assert line in out
+
+
+def test_click_has_the_same_help_and_every_command_has_its_own(run: Run) -> None:
+    assert CliRunner().invoke(root, ["--help"]).output.strip() == run("--help")[1].strip()
+    for name in COMMANDS:
+        code, out, _ = run(name, "--help")
+        assert 0 == code
+        assert f"Usage: roundwork {name}" in out
+
+
+def measure(*command: str) -> float:
+    """Seconds that a command takes, the fastest of several."""
+
+    def once() -> float:
+        began = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - began
+
+    return min(once() for _ in range(7))
+
+
+def test_help_costs_at_most_five_bare_interpreter_starts() -> None:
+    assert measure(sys.executable, "-m", "roundwork", "--help") <= 5 * measure(sys.executable, "-c", "pass")
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nonsense",), "No such command 'nonsense'"),
+        (("up",), "TASK is missing"),
+        (("up", HELLO, "--nodes", "0"), "0 is not in the range"),
+        (("up", HELLO, "--param", "x"), "'x' is not of the form NAME=VALUE"),
+        (("up", HELLO, "--rules", "none"), "'none' is not"),
+        (("balance", "0OIl"), "'0OIl' is no address: 32 bytes in base58"),
+        (("transfer", STRANGER, "-1", "--from", "x"), "No such option"),
+        (("transfer", STRANGER, "0", "--from", "x"), "0 is not in the range"),
+        (("airdrop", STRANGER, 2**64), "is not in the range"),
+        (("node", "run"), "Missing option '--task'"),
+        (("node", "claim", "--task", STRANGER, "--to", "me"), "'me' is no address"),
+    ],
+)
+def test_a_wrong_call_is_explained_and_exits_with_2(
+    run: Run, arguments: tuple[object, ...], message: str
+) -> None:
+    code, out, told = run(*arguments)
+
+    assert (2, "") == (code, out)
+    assert message in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("balance", STRANGER), "Unreachable: http://127.0.0.1:1 does not answer"),
+        (("transfer", STRANGER, 1, "--from", "nowhere.json"), "BadKeypair: nowhere.json cannot be read"),
+        (("task", "show", STRANGER), "Unreachable"),
+        (("node", "status", "--task", STRANGER, "--directory", "nowhere"), "BadKeypair"),
+        (("task", "deploy", "nowhere", "--key", "nowhere.json"), "BadKeypair"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exits_with_1(
+    run: Run, arguments: tuple[object, ...], message: str
+) -> None:
+    code, out, told = run(*arguments, "--url", "http://127.0.0.1:1")
+
+    assert (1, "", 1) == (code, out, told.count("\n"))
+    assert told.startswith(message)
+
+
+def test_what_the_law_refuses_is_named(run: Run, ledger: RunningLedger, rich: Path) -> None:
+    for asked in (
+        ("show", STRANGER),
+        ("close", STRANGER, "--key", rich),
+        ("fund", STRANGER, 5, "--key", rich),
+    ):
+        code, _, told = run("task", *asked, "--url", ledger.url)
+
+        assert (1, f"UnknownTask: there is no task at {STRANGER}\n") == (code, told)
+
+
+# Keys
+
+
+def test_a_keypair_is_made_and_never_overwritten(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+
+    code, out, _ = run("keygen", path, "--json")
+
+    assert 0 == code
+    assert {"address": str(read_keypair(path).pubkey()), "path": str(path)} == json.loads(out)
+    assert (1, "", f"BadKeypair: {path} exists already; a keypair is never overwritten\n") == run(
+        "keygen", path
+    )
+
+
+@pytest.mark.parametrize("words", ["12", "24"])
+def test_a_mnemonic_gives_both_keys_again(run: Run, tmp_path: Path, words: str) -> None:
+    main_path, staking_path = tmp_path / "main.json", tmp_path / "staking.json"
+    made = run("keygen", main_path, "--staking", staking_path, "--mnemonic", "--words", words, "--json")[1]
+    phrase = json.loads(made)["mnemonic"]
+    again = tmp_path / "again.json"
+
+    recovered = CliRunner().invoke(keygen, [str(again), "--recover"], input=f"{phrase}\n")
+
+    assert 0 == recovered.exit_code, recovered.output
+    assert read_keypair(again) == read_keypair(main_path)
+    assert derive_keypairs(phrase) == (read_keypair(main_path), read_keypair(staking_path))
+    assert int(words) == len(phrase.split())
+
+
+def test_an_encrypted_key_pays_with_its_passphrase(
+    do: Callable[..., Any], run: Run, ledger: RunningLedger, tmp_path: Path
+) -> None:
+    path = tmp_path / "key.json"
+    made = CliRunner().invoke(keygen, [str(path), "--encrypt"], input="horse\nhorse\n")
+    assert 0 == made.exit_code, made.output
+    ledger.fund(read_keypair(path, "horse"))
+
+    code, _, told = run("transfer", STRANGER, 5, "--from", path, "--url", ledger.url)
+    do("transfer", STRANGER, 5, "--from", path, "--passphrase", "horse")
+
+    assert 1 == code
+    assert "is encrypted; give its passphrase" in told
+
+
+# Against a ledger
+
+
+def test_money_is_given_shown_and_sent(
+    do: Callable[..., Any], run: Run, ledger: RunningLedger, rich: Path
+) -> None:
+    address = str(Keypair().pubkey())
+
+    assert do("airdrop", address, 3 * KOII)["signature"]
+    assert do("transfer", address, 500, "--from", rich)["signature"]
+
+    assert {"address": address, "roe": 3 * KOII + 500} == do("balance", address)
+    assert "3.0000005 KOII\n" == run("balance", address, "--url", ledger.url)[1]
+
+
+def test_a_task_and_a_stake_in_it_from_beginning_to_end(
+    do: Callable[..., Any], run: Run, ledger: RunningLedger, rich: Path, tmp_path: Path
+) -> None:
+    deployed = do("task", "deploy", HELLO, "--key", rich)
+    task = deployed["task"]
+    shown = do("task", "show", task)
+    assert (True, deployed["package"], "hello") == (shown["is_active"], shown["audit_program"], shown["name"])
+    do("task", "fund", task, 7, "--key", rich)
+    assert shown["bounty"] + 7 == do("task", "show", task)["bounty"]
+    do("task", "activate", task, "--off", "--key", rich)
+    assert do("task", "show", task)["is_active"] is False
+
+    node = tmp_path / "node"
+    node.mkdir()
+    (node / "main.json").write_text(rich.read_text())
+    write_keypair(node / "staking.json", Keypair())
+    where = ("--task", task, "--directory", node)
+    do("node", "stake", *where, "--amount", 2 * KOII, "--endpoint", "http://127.0.0.1:9")
+    assert 2 * KOII == do("node", "status", *where)["stake"]
+    assert "http://127.0.0.1:9" in run("task", "show", task, "--url", ledger.url)[1]
+    do("node", "withdraw", *where)
+    assert (0, 2 * KOII) == tuple(do("node", "status", *where)[name] for name in ("stake", "available"))
+    do("node", "claim", *where, "--to", STRANGER)
+    assert 2 * KOII <= do("balance", STRANGER)["roe"]
+
+    do("task", "close", task, "--key", rich)
+    assert do("task", "show", task)["is_closed"] is True
+    assert "stake" in run("node", "status", *where, "--url", ledger.url)[1]
+
+
+# Small things
+
+
+@pytest.mark.parametrize(
+    ("roe", "text"),
+    [
+        (0, "0 KOII"),
+        (1, "0.000000001 KOII"),
+        (25 * 10**8, "2.5 KOII"),
+        (10**18, "1,000,000,000 KOII"),
+        (-7 * 10**9, "-7 KOII"),
+    ],
+)
+def test_money_is_shown_exactly(roe: int, text: str) -> None:
+    assert text == format_money(roe)
+
+
+def test_pairs_may_hold_equals_signs() -> None:
+    assert {"start": "http://x/?a=b"} == read_pairs(("start=http://x/?a=b",), "--param")
