@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
 from roundwork.protocol import instructions as ins
-from roundwork.protocol.execute import Outcome, execute
+from roundwork.protocol.execute import PROGRAMS, Outcome, execute
 from roundwork.protocol.genesis import found
 from roundwork.protocol.params import SYSTEM_PROGRAM, TASK_PROGRAM, base58_of
 from roundwork.protocol.state import State, TableChange
@@ -250,14 +250,14 @@ TestLedger = pytest.mark.timeout(300)(Ledger.TestCase)
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
-    program=st.sampled_from((TASK_PROGRAM, SYSTEM_PROGRAM)),
+    program=st.sampled_from(sorted(PROGRAMS)),
     number=st.integers(0, 40),
     data=st.binary(max_size=600),
     accounts=st.lists(st.tuples(everybody, st.booleans()), max_size=6),
 )
 def test_no_bytes_make_the_law_raise_anything_but_a_rejection(program, number, data, accounts):
     world = Stage()
-    head = bytes([number]) if program == TASK_PROGRAM else number.to_bytes(4, "little")
+    head = number.to_bytes(4, "little") if program == SYSTEM_PROGRAM else bytes([number])
     metas = [AccountMeta(Pubkey(world.key(name)), signs and name in NODES, True) for name, signs in accounts]
     signers = ["n00", *{name for name, signs in accounts if signs and name in NODES} - {"n00"}]
 

@@ -3,6 +3,8 @@
 import struct
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
@@ -15,7 +17,13 @@ from roundwork.protocol.params import (
     Key,
 )  # fmt: skip
 from roundwork.protocol.token import RESERVE, find_associated, get_account, get_data, get_mint
-from roundwork.protocol.token_records import ACCOUNT_BYTES, MINT_BYTES, MULTISIG_BYTES, decode_multisig
+from roundwork.protocol.token_records import (
+    ACCOUNT_BYTES,
+    MINT_BYTES,
+    MULTISIG_BYTES,
+    decode_account,
+    decode_multisig,
+)  # fmt: skip
 
 from .registry import rejected, shows
 from .world import World
@@ -442,3 +450,26 @@ def test_blank_accounts_are_none_of_the_kinds(size):
     world.make("blank", size)
 
     assert decode_multisig(get_data(world.state, world.key("blank"))) is None
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    number=st.integers(0, 23),
+    data=st.binary(max_size=80),
+    names=st.lists(st.sampled_from(("a0", "a1", "mint", "n00", "n01", "wrapped", "w0", "multi")), max_size=6),
+)
+def test_no_token_instruction_makes_the_law_raise_anything_but_a_rejection(number, data, names):
+    world = Tokens()
+    wrap(world)
+    world.make("multi", MULTISIG_BYTES, world.token(19, "B", 1, on=["multi", "n00"], signs=False))
+    supply = get_mint(world.state, world.key("mint")).supply
+    metas = [AccountMeta(Pubkey(world.find(name)), name == "n00", True) for name in names]
+
+    receipt = world.run("n00", Instruction(Pubkey(TOKEN_PROGRAM), bytes([number]) + data, metas))
+
+    assert receipt.kind in (0, 1)
+    held = [decode_account(account.data) for account in world.state.accounts.rows.values()]
+    total = sum(one.amount for one in held if one is not None and one.mint == world.key("mint"))
+    now = get_mint(world.state, world.key("mint")).supply
+    assert total == now
+    assert supply == now or number in (7, 8, 14, 15)

@@ -203,6 +203,7 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
         if isinstance(transaction, Undecodable):
             raise transaction
         check_signatures(is_verified)
+        check_lookups(transaction)
         check_tick(state, transaction.tick, slot)
         spent = state.get_spent(state.tick_slots[transaction.tick])
         check_unspent(spent, transaction.signatures[0])
@@ -317,6 +318,16 @@ def check_signatures(is_verified: bool) -> None:
     """Every signature verifies."""
     if not is_verified:
         raise SignatureFailure("a signature does not verify against its key and the message")
+
+
+@rule("3.21")
+def check_lookups(transaction: Transaction) -> None:
+    """A message names all its accounts itself: there are no address lookup tables here yet."""
+    if transaction.lookups:
+        table = base58_of(transaction.lookups[0].table)
+        raise Undecodable(
+            f"{table} is no address lookup table: this ledger has none; name the accounts themselves"
+        )
 
 
 @rule("3.2")
