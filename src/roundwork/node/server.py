@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import uvicorn
 from ..client import Client
 from ..errors import BadConfig, BadTaskFile, PortInUse
 from ..operations import patiently, read_task
-from ..package import Package, load_package, pack, resolve_hosts, unpack
+from ..package import PACKAGE_BYTES_MAX, Manifest, Package, load_package, pack, resolve_hosts, unpack
 from ..protocol.views import TaskView
 from .environments import prepare_environment
 from .gateway import build_gateway
@@ -197,19 +198,30 @@ async def _get_package(setting: NodeSetting, task: TaskView, store: BlobStore, f
 
 
 async def _fetch_package(task: TaskView, fetcher: Fetcher, folder: Path) -> None:
+    """Write the task's package into a folder, from nodes that serve it. Raises BadTaskFile."""
     endpoints = [one.endpoint for one in task.stakes if one.endpoint]
-    manifest = await fetch_blob(task.audit_program, fetcher, endpoints)
-    if manifest is None:
-        raise BadTaskFile(
-            f"no node of task {task.address} serves its package {task.audit_program}; give its folder "
-            "with --package"
-        )
-    blobs = {task.audit_program: manifest}
-    for content_id in msgspec.json.decode(manifest).get("files", {}).values():
+    blobs: dict[str, bytes] = {}
+
+    async def fetch(content_id: str) -> bytes:
         blob = await fetch_blob(content_id, fetcher, endpoints)
-        if blob is not None:
-            blobs[content_id] = blob
+        if blob is None:
+            raise BadTaskFile(
+                f"no node of task {task.address} serves {content_id or 'a package'}, which it runs; give its "
+                "folder with --package"
+            )
+        blobs[content_id] = blob
+        if sum(map(len, blobs.values())) > PACKAGE_BYTES_MAX:
+            raise BadTaskFile(f"package {task.audit_program} has more than {PACKAGE_BYTES_MAX} bytes")
+        return blob
+
+    try:
+        manifest = msgspec.json.decode(await fetch(task.audit_program), type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BadTaskFile(f"{task.audit_program}, which task {task.address} runs, is no package") from error
+    for content_id in manifest.files.values():
+        await fetch(content_id)
     part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
     unpack(task.audit_program, blobs.get, part)
     part.rename(folder)
 

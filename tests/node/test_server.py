@@ -1,0 +1,196 @@
+"""A node as a process: it starts with what it is given or can fetch, and says plainly why it cannot."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import msgspec
+import pytest
+from solders.keypair import Keypair
+
+from roundwork.client import Client
+from roundwork.node.keystore import read_keypair, write_keypair
+from roundwork.operations import airdrop, deploy, read_task, set_active
+from roundwork.package import load_package, pack
+from roundwork.protocol.params import KOII
+
+from ..ledger.process import RunningLedger, running
+from ..test_supervisor import wait_until
+from .house import require_sandbox
+
+HELLO = Path(__file__).parents[2] / "examples" / "hello"
+
+
+class RunningNode:
+    """A `roundwork node run` process that is ready."""
+
+    def __init__(self, process: subprocess.Popen[str], facts: dict[str, str]) -> None:
+        self.process = process
+        self.address = facts["node"]
+        self.endpoint = facts["endpoint"]
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    require_sandbox("sandlock")
+    with running(tmp_path_factory.mktemp("nodes") / "ledger") as ledger:
+        yield ledger
+
+
+@pytest.fixture(scope="module")
+def task(ledger: RunningLedger) -> str:
+    async def run() -> str:
+        async with Client(ledger.url) as client:
+            manager = Keypair()
+            await airdrop(client, str(manager.pubkey()), 3_000 * KOII)
+            package = load_package(HELLO)
+            address = await deploy(client, manager, package, pack(package)[0])
+            await set_active(client, manager, address, True)
+            return address
+
+    return asyncio.run(run())
+
+
+def launch(ledger: RunningLedger, task: str, directory: Path, *options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "roundwork", "node", "run", "--json", "--url", ledger.url]
+    command += ["--task", task, "--directory", str(directory), *map(str, options)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def run_node(ledger: RunningLedger, task: str, directory: Path, *options: object) -> Iterator[RunningNode]:
+    with launch(ledger, task, directory, *options) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, process.communicate()
+            yield RunningNode(process, json.loads(line))
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def fail(ledger: RunningLedger, task: str, directory: Path, *options: object) -> str:
+    """Why a node does not start."""
+    with launch(ledger, task, directory, *options) as process:
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 1
+    return told.splitlines()[-1]
+
+
+def make_rich(ledger: RunningLedger, directory: Path) -> None:
+    write_keypair(directory / "main.json", pair := Keypair())
+    ledger.fund(pair, 100 * KOII)
+
+
+def read_stakes(ledger: RunningLedger, task: str) -> dict[str, str]:
+    """The endpoint of each node with stake."""
+
+    async def run() -> dict[str, str]:
+        async with Client(ledger.url) as client:
+            return {one.node: one.endpoint for one in (await read_task(client, task)).stakes if one.amount}
+
+    return asyncio.run(run())
+
+
+def test_a_second_node_fetches_the_package_from_the_first(
+    ledger: RunningLedger, task: str, tmp_path: Path
+) -> None:
+    make_rich(ledger, tmp_path / "first")
+    with ExitStack() as stack:
+        first = stack.enter_context(
+            run_node(ledger, task, tmp_path / "first", "--package", HELLO, "--stake", KOII)
+        )
+        wait_until(lambda: read_stakes(ledger, task).get(first.address) == first.endpoint)
+        second = stack.enter_context(run_node(ledger, task, tmp_path / "second"))
+
+        fetched = tmp_path / "second" / "package"
+        assert (HELLO / "task.py").read_bytes() == (fetched / "task.py").read_bytes()
+        content_id = pack(load_package(HELLO))[0]
+        assert urlopen(f"{second.endpoint}/ipfs/{content_id}").status == 200
+        [peer] = json.loads(urlopen(f"{second.endpoint}/nodes/{task}").read())
+        assert (first.address, first.endpoint) == (peer["data"]["submitterPubkey"], peer["data"]["url"])
+        assert b"roundwork_lane_starts" in urlopen(f"{second.endpoint}/metrics").read()
+
+
+def test_keys_are_made_once_and_belong_to_their_owner(
+    ledger: RunningLedger, task: str, tmp_path: Path
+) -> None:
+    addresses = set()
+    for _ in range(2):
+        with run_node(ledger, task, tmp_path / "node", "--package", HELLO) as node:
+            addresses.add(node.address)
+
+    assert {str(read_keypair(tmp_path / "node" / "staking.json").pubkey())} == addresses
+    for name in ("main.json", "staking.json", "secret"):
+        assert (tmp_path / "node" / name).stat().st_mode & 0o077 == 0
+
+
+def test_a_node_waits_for_a_ledger_that_is_not_there_yet(tmp_path: Path) -> None:
+    require_sandbox("sandlock")
+    directory = tmp_path / "ledger"
+    ledger = RunningLedger(directory)
+    package = load_package(HELLO)
+
+    async def deploy_hello() -> str:
+        async with Client(ledger.url) as client:
+            manager = Keypair()
+            await airdrop(client, str(manager.pubkey()), 3_000 * KOII)
+            return await deploy(client, manager, package, pack(package)[0])
+
+    address = asyncio.run(deploy_hello())
+    ledger.kill()
+    ledger.stop()
+    with launch(ledger, address, tmp_path / "node", "--package", HELLO) as process:
+        try:
+            assert process.stdout is not None
+            again = RunningLedger(directory, ledger.port)
+            assert "node" in json.loads(process.stdout.readline())
+            again.stop()
+            assert process.poll() is None
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_why_a_node_does_not_start_is_one_line(ledger: RunningLedger, task: str, tmp_path: Path) -> None:
+    nowhere = str(Keypair().pubkey())
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("task.py", "config-task.yml"):
+        (other / name).write_bytes((HELLO / name).read_bytes() + b"\n# changed\n")
+    spoilt = tmp_path / "spoilt"
+    spoilt.mkdir()
+    (spoilt / "main.json").write_text("[1, 2]")
+    taken = ledger.port
+
+    asked = {
+        f"UnknownTask: there is no task at {nowhere}": (nowhere, tmp_path / "a"),
+        "is package": (task, tmp_path / "b", "--package", other),
+        "is no folder; a task is a folder with task.py": (task, tmp_path / "c", "--package", "nowhere"),
+        "BadKeypair: ": (task, spoilt, "--package", HELLO),
+        f"PortInUse: port {taken}": (task, tmp_path / "d", "--package", HELLO, "--port", taken),
+        "--endpoint": (task, tmp_path / "e", "--package", HELLO, "--endpoint", "http://" + "x" * 60),
+    }
+    for message, (address, directory, *options) in asked.items():
+        assert message in fail(ledger, address, directory, *options)
+
+
+def test_a_package_that_nobody_serves_is_asked_for(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def deploy_alone() -> str:
+        async with Client(ledger.url) as client:
+            manager = Keypair()
+            await airdrop(client, str(manager.pubkey()), 3_000 * KOII)
+            package = msgspec.structs.replace(load_package(HELLO), name="alone")
+            return await deploy(client, manager, package, "bafkreinobody")
+
+    told = fail(ledger, asyncio.run(deploy_alone()), tmp_path / "node")
+
+    assert "serves bafkreinobody, which it runs; give its folder with --package" in told
