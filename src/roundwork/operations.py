@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from solders.compute_budget import set_compute_unit_price
@@ -144,19 +144,8 @@ async def deploy(
         payer=bytes(manager.pubkey()),
         task=bytes(task.pubkey()),
         pot=bytes(pot),
-        name=package.name.encode(),
-        description=_cut(package.description, 64),
-        audit_program=audit_program.encode(),
-        executable_network=package.executable_network.encode(),
         total_bounty=package.total_bounty,
-        bounty_per_round=package.bounty_per_round,
-        round_time=package.round_time,
-        audit_window=package.audit_window,
-        submission_window=package.submission_window,
-        minimum_stake=package.minimum_stake,
-        metadata=metadata.encode(),
-        locals=b"" if package.rules == "koii-1" else f"rules:{package.rules}".encode(),
-        allowed_failed_distributions=package.allowed_failed_distributions,
+        **_configure(package, audit_program, metadata),
     )
     asked = [
         _create_account(manager, task, compute_rent(package.space_bytes) + 1000, package.space_bytes),
@@ -183,18 +172,7 @@ async def update(
         pot=key_of(old.pot),
         successor=bytes(successor.pubkey()),
         successor_pot=bytes(pot),
-        name=package.name.encode(),
-        description=_cut(package.description, 64),
-        audit_program=audit_program.encode(),
-        executable_network=package.executable_network.encode(),
-        bounty_per_round=package.bounty_per_round,
-        round_time=package.round_time,
-        audit_window=package.audit_window,
-        submission_window=package.submission_window,
-        minimum_stake=package.minimum_stake,
-        metadata=metadata.encode(),
-        locals=b"" if package.rules == "koii-1" else f"rules:{package.rules}".encode(),
-        allowed_failed_distributions=package.allowed_failed_distributions,
+        **_configure(package, audit_program, metadata),
     )
     space = package.space_bytes
     made = _create_account(manager, successor, compute_rent(space) + 1000, space)
@@ -305,6 +283,24 @@ def build_uploads(task: bytes, node: bytes, number: int, text: bytes) -> list[As
         instructions.UploadDistributionList(task, node, at, len(piece), piece, number)
         for at, piece in enumerate(pieces)
     ]
+
+
+def _configure(package: "Package", audit_program: str, metadata: str) -> dict[str, Any]:
+    """The fields that creating and updating a task have in common."""
+    return {
+        "name": package.name.encode(),
+        "description": _cut(package.description, 64),
+        "audit_program": audit_program.encode(),
+        "executable_network": package.executable_network.encode(),
+        "bounty_per_round": package.bounty_per_round,
+        "round_time": package.round_time,
+        "audit_window": package.audit_window,
+        "submission_window": package.submission_window,
+        "minimum_stake": package.minimum_stake,
+        "metadata": metadata.encode(),
+        "locals": b"" if package.rules == "koii-1" else f"rules:{package.rules}".encode(),
+        "allowed_failed_distributions": package.allowed_failed_distributions,
+    }
 
 
 def _check_kind(package: "Package") -> None:

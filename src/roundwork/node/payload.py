@@ -14,9 +14,9 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from ..wire import base58_decode, base58_encode
+
 PAYLOAD_BYTES_MAX = 16 * 1024
-_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_DIGITS = {char: digit for digit, char in enumerate(_ALPHABET)}
 
 
 class BadPayload(ValueError):
@@ -52,20 +52,12 @@ def open_payload(signed: str, node: str) -> Any:
 
 def encode_base58(data: bytes) -> str:
     """Bytes as base58, leading zeros as ones."""
-    number = int.from_bytes(data)
-    digits = []
-    while number:
-        number, digit = divmod(number, 58)
-        digits.append(_ALPHABET[digit])
-    return "1" * (len(data) - len(data.lstrip(b"\0"))) + "".join(reversed(digits))
+    return base58_encode(data)
 
 
 def decode_base58(text: str) -> bytes:
     """Base58 as bytes. Raises BadPayload for another character."""
-    number = 0
-    for char in text:
-        if char not in _DIGITS:
-            raise BadPayload(f"{char!r} is no base58 character")
-        number = number * 58 + _DIGITS[char]
-    zeros = len(text) - len(text.lstrip("1"))
-    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8)
+    try:
+        return base58_decode(text)
+    except ValueError as error:
+        raise BadPayload(f"no base58: {error}") from error
