@@ -32,7 +32,10 @@ class Up:
     def __init__(self, directory: Path, *options: str) -> None:
         self.directory = directory
         command = [*ROUNDWORK, "up", str(HELLO), "--json", "--directory", str(directory), *FAST, *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        environment = {name: value for name, value in os.environ.items() if name != "ROUNDWORK_CACHE"}
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
 
     @property
     def network(self) -> Network:
@@ -136,6 +139,7 @@ def test_honest_nodes_are_paid_alike_and_the_summary_has_the_agreed_shape(direct
     assert 3 == len(honest)
     assert 1 == len(set(honest))
     assert verify(directory)["state_hash"] == summary["state_hash"]
+    assert (directory / "cache" / "environments").is_dir()  # nothing outside of its directory is touched
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A ledger and nodes as processes on this machine: what `up` runs."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,9 @@ from .protocol.views import LedgerView, RoundView, TaskView
 from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, hold, is_held
 
 STATE_FILE = "localnet.json"
+CACHE = "cache"
+"""Environments of tasks, kept for the next `up`."""
+
 NODE_MONEY = 1_000 * KOII
 MANAGER_MONEY = 1_000 * KOII
 """Beyond the bounty: fees, and what existing clients leave on a task's account."""
@@ -87,7 +91,8 @@ class Localnet:
         self.package = package
         self.network = Network("", "", [])
         self._sandbox = sandbox
-        self._supervisor = Supervisor(plan.directory)
+        cache = os.environ.get("ROUNDWORK_CACHE", str(plan.directory / CACHE))
+        self._supervisor = Supervisor(plan.directory, {"ROUNDWORK_CACHE": cache})
         self._ports: set[int] = set()
         self._rounds: dict[int, RoundView] = {}
         self._supplies: set[int] = set()
@@ -303,7 +308,7 @@ def _clear(directory: Path) -> None:
     if entries and not (directory / STATE_FILE).exists():
         raise BadConfig(f"--directory {directory}: it holds files that no `up` made; name an empty one")
     for entry in entries:
-        if entry.name != STATE_FILE:
+        if entry.name not in (STATE_FILE, CACHE):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     (directory / STATE_FILE).write_bytes(msgspec.json.encode(Network("", "", [])))
 

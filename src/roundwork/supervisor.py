@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +55,9 @@ class Member(msgspec.Struct):
 class Supervisor:
     """The processes of one directory. One that ends is left so until somebody asks for it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: variables beyond those of this process."""
+        self._environment = {**os.environ, **(environment or {})}
         self.members: list[Member] = []
         self._directory = directory
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -69,6 +71,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=file,
+                env=self._environment,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )

@@ -111,12 +111,19 @@ async def _run(plan: "Plan", as_json: bool) -> "Watch":
     console.print(
         f"starting a ledger and {plan.nodes} nodes ({plan.liars} of them lying) in {plan.directory}"
     )
-    with Picture(console) if console.is_terminal and not as_json else Lines(console) as view:
+    show = Picture if console.is_terminal and not as_json else Lines
+    with show(console, _compose_restart(plan.directory)) as view:
         watch = await _until_signal(network.run(view.show))
     if not as_json:
         print_summary(console, watch)
         _print_hints(console, plan)
     return watch
+
+
+def _compose_restart(directory: Path) -> str:
+    """The command that starts a process again, but for its name."""
+    where = "" if directory == DIRECTORY.absolute() else f"--directory {directory} "
+    return f"roundwork up {where}--restart"
 
 
 def _print_hints(console: "Console", plan: "Plan") -> None:

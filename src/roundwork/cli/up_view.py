@@ -28,8 +28,9 @@ def make_console(as_json: bool) -> Console:
 class Announcer:
     """Says once of each process that it has started, and that it has ended."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, restart: str) -> None:
         self._console = console
+        self._restart = restart
         self._told: set[tuple[str, int, bool]] = set()
 
     def announce(self, watch: Watch) -> None:
@@ -38,7 +39,8 @@ class Announcer:
                 member, False, f"  {member.name:<8} pid {member.pid:<7} {member.role:<8} {member.address}"
             )
             if member.name in watch.ended:
-                self._say(member, True, f"  {member.name:<8} {watch.ended[member.name]}; {_advise(member)}")
+                advice = f"start it again with `{self._restart} {member.name}`"
+                self._say(member, True, f"  {member.name:<8} {watch.ended[member.name]}; {advice}")
 
     def _say(self, member: Member, has_ended: bool, line: str) -> None:
         if (key := (member.name, member.pid, has_ended)) not in self._told:
@@ -49,9 +51,10 @@ class Announcer:
 class Lines:
     """A line for each round that is over."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, restart: str) -> None:
+        """`restart`: the command that starts an ended process again, but for its name."""
         self._console = console
-        self._announcer = Announcer(console)
+        self._announcer = Announcer(console, restart)
         self._told: set[int] = set()
 
     def __enter__(self) -> "Lines":
@@ -72,8 +75,9 @@ class Lines:
 class Picture:
     """The three periods under way, drawn anew as they go on."""
 
-    def __init__(self, console: Console) -> None:
-        self._announcer = Announcer(console)
+    def __init__(self, console: Console, restart: str) -> None:
+        """`restart`: as in Lines."""
+        self._announcer = Announcer(console, restart)
         self._live = Live(console=console, refresh_per_second=8)
 
     def __enter__(self) -> "Picture":
@@ -113,8 +117,7 @@ def _draw(watch: Watch) -> RenderableType:
         lines.append(f"{period:<13} round {number:<4} {doing:<22} {_count(watch.rounds.get(number), period)}")
     over = [number for number, view in watch.rounds.items() if view.status in OVER]
     lines += [_describe_round(watch, number) for number in over[-PAST_ROUNDS:]]
-    ended = [f"{member.name} {watch.ended[member.name]}; {_advise(member)}" for member in watch.members
-             if member.name in watch.ended]  # fmt: skip
+    ended = [f"{name} {how}" for name, how in watch.ended.items()]
     return Group(*map(Text, lines + ended))
 
 
@@ -178,7 +181,3 @@ def _name(watch: Watch, address: str) -> str:
 
 def _format(watch: Watch, roe: int) -> str:
     return format_money(roe, watch.ledger.symbol, watch.ledger.decimals)
-
-
-def _advise(member: Member) -> str:
-    return f"start it again with `roundwork up --restart {member.name}`"
