@@ -66,10 +66,10 @@ def test_a_program_is_ready_when_it_listens(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("port", [None, find_port(set())])
-def test_what_ends_before_it_is_ready_is_reported_with_its_last_words(
-    tmp_path: Path, port: int | None
-) -> None:
+@pytest.mark.parametrize("listens", [False, True])
+def test_what_ends_before_it_is_ready_is_reported_with_its_last_words(tmp_path: Path, listens: bool) -> None:
+    port = find_port(set()) if listens else None
+
     async def run() -> None:
         await Supervisor(tmp_path).start(member_of("raise ValueError('its reason')", port=port))
 

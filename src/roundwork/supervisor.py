@@ -24,6 +24,7 @@ STOP_SECONDS = 10.0
 END_SECONDS = 2.0
 """How long the end of a process that is to be started again is waited for."""
 
+PIPE_SECONDS = 1.0
 POLL_SECONDS = 0.1
 LOG_CHARACTERS = 2_000
 PORTS = range(20_000, 32_000)
@@ -83,6 +84,8 @@ class Supervisor:
         except TimeoutError:
             is_ready = False
         if not is_ready:
+            if process.returncode is not None:
+                await _let_go(process)
             told = log.read_text(errors="replace").strip()[-LOG_CHARACTERS:]
             raise RemoteError(f"{member.name} did not start; its log {log} ends:\n{told}")
 
@@ -120,12 +123,13 @@ class Supervisor:
                 await self._processes[member.name].wait()
         except TimeoutError:
             raise BadConfig(f"{member.name} runs, as process {member.pid}; kill that first") from None
+        await _let_go(self._processes[member.name])
         await self.start(member)
 
     async def stop(self, names: list[str]) -> None:
         """End processes: with SIGTERM, and those that do not follow with SIGKILL."""
-        running = [self._processes[name] for name in names if name in self._processes]
-        running = [process for process in running if process.returncode is None]
+        known = [self._processes[name] for name in names if name in self._processes]
+        running = [process for process in known if process.returncode is None]
         for process in running:
             process.terminate()
         if running:
@@ -136,6 +140,7 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
+        await asyncio.gather(*map(_let_go, known))
 
 
 def ask_restart(directory: Path, name: str) -> int:
@@ -210,6 +215,13 @@ async def _wait_for_port(port: int, process: asyncio.subprocess.Process) -> bool
         writer.close()
         return True
     return False
+
+
+async def _let_go(process: asyncio.subprocess.Process) -> None:
+    """Close the pipes of a process that has ended; what it has started may still hold the other end."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PIPE_SECONDS):
+            await process.communicate()
 
 
 def _end_with_parent() -> None:
