@@ -233,10 +233,7 @@ class Localnet:
         return one is not None and one.status in OVER
 
     def _write(self) -> None:
-        path = self.plan.directory / STATE_FILE
-        part = path.with_suffix(".part")
-        part.write_bytes(msgspec.json.encode(self.network))
-        part.rename(path)
+        _write_network(self.plan.directory, self.network)
 
     def _name_all_but_ledger(self) -> list[str]:
         return [member.name for member in self.network.members if member.role != "ledger"]
@@ -310,7 +307,15 @@ def _clear(directory: Path) -> None:
     for entry in entries:
         if entry.name not in (STATE_FILE, CACHE):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    (directory / STATE_FILE).write_bytes(msgspec.json.encode(Network("", "", [])))
+    _write_network(directory, Network("", "", []))
+
+
+def _write_network(directory: Path, network: Network) -> None:
+    """Others read the file at any moment, so it is there whole or as it was."""
+    path = directory / STATE_FILE
+    part = path.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode(network))
+    part.rename(path)
 
 
 def _fit(package: Package, plan: Plan) -> Package:

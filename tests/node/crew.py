@@ -120,6 +120,9 @@ class Crew:
         task = await read_task(self.client, self.task)
         return next(one for one in task.stakes if one.node == member.me.node)
 
+    async def has_submitted(self, member: Member, number: int) -> bool:
+        return member.me.node in {each.node for each in (await self.read(number)).submissions}
+
     async def reach(self, is_there: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
         """Wait until something is true."""
         async with asyncio.timeout(seconds):
@@ -154,16 +157,18 @@ async def open_crew(
     source: str = HONEST,
     lies: Sequence[str | None] = (None,),
     starts: bool = True,
+    stretch: int = 1,
 ) -> AsyncIterator[Crew]:
     """A ledger, a task of this source, and a node for each of `lies`: what it submits, None for the truth.
 
-    The nodes' addresses are in ascending order.
+    The nodes' addresses are in ascending order. `stretch` makes the windows so many times longer.
     """
     folder = directory / "task"
     folder.mkdir()
     (folder / "task.py").write_text(HEADER + dedent(source))
     (folder / "config-task.yml").write_text(CONFIG)
-    package = msgspec.structs.replace(load_package(folder), **WINDOWS)
+    windows = {name: slots * stretch for name, slots in WINDOWS.items()}
+    package = msgspec.structs.replace(load_package(folder), **windows)
     keys = sorted((Keypair() for _ in lies), key=lambda pair: bytes(pair.pubkey()))
     async with AsyncExitStack() as stack:
         ledger = stack.enter_context(running(directory / "ledger"))

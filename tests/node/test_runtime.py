@@ -35,6 +35,7 @@ def test_honest_nodes_are_paid_and_a_liar_is_slashed(tmp_path: Path, environment
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_work_that_fails_costs_its_round_and_no_other(
     tmp_path: Path, environment: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -51,6 +52,7 @@ def test_work_that_fails_costs_its_round_and_no_other(
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_proof_that_hangs_its_auditors_does_not_keep_them_from_others(
     tmp_path: Path, environment: Environment
 ) -> None:
@@ -58,7 +60,8 @@ def test_a_proof_that_hangs_its_auditors_does_not_keep_them_from_others(
     source = HONEST.replace("    return candidate", hangs)
 
     async def run() -> None:
-        async with open_crew(tmp_path, environment, source, ("hang", None, None, None, "wrong")) as crew:
+        lies = ("hang", None, None, "wrong")
+        async with open_crew(tmp_path, environment, source, lies, stretch=2) as crew:
 
             def is_convicted(view: RoundView) -> bool:
                 verdicts = {each.value: each.verdict for each in view.submissions}
@@ -69,6 +72,7 @@ def test_a_proof_that_hangs_its_auditors_does_not_keep_them_from_others(
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_garbage_from_the_task_never_reaches_the_ledger(
     tmp_path: Path, environment: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -95,11 +99,7 @@ def test_a_node_that_is_stopped_and_started_goes_on_with_its_rounds(
     async def run() -> None:
         async with open_crew(tmp_path, environment, HONEST, (None, None)) as crew:
             member = crew.members[0]
-
-            async def has_submitted() -> bool:
-                return member.me.node in {each.node for each in (await crew.read(0)).submissions}
-
-            await crew.reach(has_submitted)
+            await crew.reach(lambda: crew.has_submitted(member, 0))
             await member.stop()
             assert member.memory.load().values == {0: "truth"}
             await member.start()
@@ -126,7 +126,7 @@ def test_a_stake_that_was_on_its_way_when_the_node_was_killed_is_paid_once(
             if has_arrived:
                 await deliver(crew.client, signed)
             await member.start()
-            await crew.settle(0)
+            await crew.reach(lambda: crew.has_submitted(member, 0))
             assert (await crew.read_stake(member)).amount == STAKE
             spent = MONEY - await crew.client.get_balance(str(me.payer.pubkey()))
             assert STAKE < spent < STAKE + KOII // 10

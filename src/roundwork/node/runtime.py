@@ -28,6 +28,9 @@ KEEP_BLOBS_ROUNDS = 3
 MARGIN = 0.9
 """Of the time that is left for a function of the author's, so much is given."""
 
+AUDIT_SECONDS_MIN = 0.5
+"""What an audit gets at least if there is so much time: a lane that was killed has to start, too."""
+
 SEND_SLOTS = 20
 """A message that is not durable after so many slots is owed again; the law takes each only once."""
 
@@ -201,9 +204,10 @@ class Runtime:
 
     async def _decide_verdict(self, duty: duties.DecideVerdict) -> None:
         async with self._auditing:
-            waiting = sum(isinstance(each, duties.DecideVerdict) for each in self._get_running())
             # A proof made to hang its auditors must not keep them from the other proofs.
-            seconds = self._compute_seconds(duty.until) * 2 / (waiting + 1)
+            waiting = sum(isinstance(each, duties.DecideVerdict) for each in self._get_running())
+            left = self._compute_seconds(duty.until)
+            seconds = min(left, max(left * 2 / (waiting + 1), AUDIT_SECONDS_MIN))
             verdict = await self._lanes.audit(
                 duty.round, duty.seed, duty.node, duty.value, duty.stake, seconds
             )
