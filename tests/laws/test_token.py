@@ -9,6 +9,7 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
+from roundwork.protocol.associated import find_associated
 from roundwork.protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     MEMO_PROGRAM,
@@ -16,7 +17,8 @@ from roundwork.protocol.params import (
     WRAPPED_MINT,
     Key,
 )  # fmt: skip
-from roundwork.protocol.token import RESERVE, find_associated, get_account, get_data, get_mint
+from roundwork.protocol.token import RESERVE
+from roundwork.protocol.token_checks import get_account, get_data, get_mint
 from roundwork.protocol.token_records import (
     ACCOUNT_BYTES,
     MINT_BYTES,
@@ -194,6 +196,7 @@ def _mintable():
     world = Tokens()
     world.ok("n00", world.token(6, "BO", 0, None, on=["mint", "n00"]))
     rejected(world, "TokenFixedSupply", "n00", world.token(7, "Q", 5, on=["mint", "a0", "n00"]))
+    rejected(world, "TokenFixedSupply", "n00", world.token(6, "BO", 0, "n00", on=["mint", "n00"]))
 
 
 @shows("12.11")
@@ -212,6 +215,7 @@ def _not_native():
     wrap(world)
     rejected(world, "TokenNativeUnsupported", "n00", world.token(8, "Q", 5, on=["w0", "wrapped", "n00"]))
     rejected(world, "TokenNativeUnsupported", "n00", world.token(7, "Q", 5, on=["wrapped", "w0", "n00"]))
+    rejected(world, "TokenNativeUnsupported", "n00", world.token(10, "", on=["w0", "wrapped", "n00"]))
 
 
 @shows("12.13")
@@ -233,6 +237,7 @@ def _freezable():
     world = Tokens()
     world.ok("n00", world.token(6, "BO", 1, None, on=["mint", "n00"]))
     rejected(world, "TokenUnfreezable", "n00", world.token(10, "", on=["a1", "mint", "n00"]))
+    rejected(world, "TokenUnfreezable", "n00", world.token(6, "BO", 1, "n00", on=["mint", "n00"]))
 
 
 @shows("12.16")
@@ -415,6 +420,16 @@ def test_wrapped_native_money_moves_with_its_tokens():
     before = world.state.accounts.rows[world.key("n02")].balance
     world.ok("n01", world.token(9, "", on=["w1", "n02", "n01"]))
     assert before + RESERVE + 200 == world.state.accounts.rows[world.key("n02")].balance
+
+
+def test_who_may_close_an_account_of_wrapped_money_is_forgotten_with_its_owner():
+    world = Tokens()
+    wrap(world, "w0", "n00")
+    for name, left in (("w0", None), ("a0", world.key("n02"))):
+        world.ok("n00", world.token(6, "BO", 3, "n02", on=[name, "n00"]))
+        world.ok("n00", world.token(6, "BO", 2, "n01", on=[name, "n00"]))
+
+        assert left == get_account(world.state, world.key(name)).closer
 
 
 def test_wrapped_money_follows_its_balance_when_asked():

@@ -25,8 +25,8 @@ from roundwork.ledger.rpc import METHODS
 from roundwork.ledger.subscriptions import KINDS
 from roundwork.operations import deploy, send, stake
 from roundwork.package import load_package, pack
+from roundwork.protocol.associated import find_associated
 from roundwork.protocol.params import ASSOCIATED_TOKEN_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
-from roundwork.protocol.token import find_associated
 from roundwork.wire import base58_decode, base58_encode
 
 from .process import RpcFailure, RunningLedger, give, running

@@ -18,7 +18,7 @@ from ..errors import (
     UnknownProgram,
     Void,
 )  # fmt: skip
-from . import distribution, instructions, payout, review, system, tasks, token
+from . import associated, distribution, instructions, memo, payout, review, system, tasks, token
 from .instructions import TASKS
 from .money import credit, debit, get_balance
 from .params import (
@@ -260,9 +260,9 @@ def _run_instruction(state: State, slot: int, transaction: Transaction, instruct
     elif program == TOKEN_PROGRAM:
         token.run(state, call)
     elif program == ASSOCIATED_TOKEN_PROGRAM:
-        token.run_associated(state, call)
+        associated.run(state, call)
     elif program == MEMO_PROGRAM:
-        token.run_memo(call)
+        memo.run(call)
 
 
 def _run_task(state: State, slot: int, ask: instructions.Instruction, payer: Key) -> None:

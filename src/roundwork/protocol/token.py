@@ -1,71 +1,53 @@
-"""The token program: mints, accounts, transfers, approvals. Formats and numbers are the ecosystem's.
-
-Also its two companions: associated token accounts, and memos.
-"""
+"""The token program: mints, accounts, transfers, approvals. Formats and numbers are the ecosystem's."""
 
 import struct
 from collections.abc import Callable
-from typing import TypeVar
 
 import msgspec
-from solders.pubkey import Pubkey
 
-from ..errors import (
-    AccountInUse,
-    BadInstruction,
-    BadMemo,
-    MissingSigner,
-    TokenAuthorityUnsupported,
-    TokenDecimalsMismatch,
-    TokenFixedSupply,
-    TokenFrozen,
-    TokenHasBalance,
-    TokenInUse,
-    TokenMintMismatch,
-    TokenNativeUnsupported,
-    TokenNotEnough,
-    TokenNotMint,
-    TokenOverflow,
-    TokenOwnerMismatch,
-    TokenSignersWrong,
-    TokenUnfreezable,
-    TokenUninitialized,
-    WrongOwner,
-)  # fmt: skip
-from .money import credit, debit, get_balance
-from .params import (
-    ASSOCIATED_TOKEN_PROGRAM,
-    SYSTEM_PROGRAM,
-    TOKEN_PROGRAM,
-    WRAPPED_MINT,
-    Key,
-    base58_of,
-)  # fmt: skip
+from ..errors import BadInstruction
+from .money import credit, get_balance
+from .params import WRAPPED_MINT, Key
 from .records import Account
 from .rules import rule
 from .state import State
-from .system import Call, check_balance, check_signed, check_spendable
+from .system import Call
+from .token_checks import (
+    check_apart,
+    check_authority,
+    check_authority_kind,
+    check_decimals,
+    check_empty,
+    check_enough,
+    check_freezable,
+    check_fresh,
+    check_frozen_state,
+    check_mintable,
+    check_native,
+    check_not_frozen,
+    check_not_native,
+    check_same_mint,
+    check_signers,
+    check_supply,
+    get_account,
+    get_data,
+    get_mint,
+)  # fmt: skip
 from .token_records import (
     ACCOUNT_BYTES,
     MINT_BYTES,
     MULTISIG_BYTES,
-    SIGNERS_MAX,
     Mint,
     Multisig,
     TokenAccount,
-    decode_account,
     decode_mint,
-    decode_multisig,
     encode_account,
     encode_mint,
     encode_multisig,
 )  # fmt: skip
 
-U64 = 2**64
 RESERVE = (ACCOUNT_BYTES + 128) * 6960
 """What an account of wrapped native money keeps back, if it has it."""
-
-T = TypeVar("T")
 
 
 def run(state: State, call: Call) -> None:
@@ -75,47 +57,11 @@ def run(state: State, call: Call) -> None:
     act(state, call, *_read(call.data, form))
 
 
-# Reading
-
-
-def get_data(state: State, key: Key) -> bytes:
-    """The data of an account of the token program; nothing of any other."""
-    account = state.accounts.rows.get(key)
-    if account is None or account.owner != TOKEN_PROGRAM:
-        return b""
-    return account.data.ljust(account.space, b"\0")
-
-
-def get_mint(state: State, key: Key) -> Mint:
-    """The mint at an address. Raises TokenNotMint."""
-    mint = decode_mint(get_data(state, key))
-    check_mint(mint, key)
-    assert mint is not None
-    return mint
-
-
-def get_account(state: State, key: Key) -> TokenAccount:
-    """The token account at an address. Raises TokenUninitialized."""
-    account = decode_account(get_data(state, key))
-    check_account(account, key)
-    assert account is not None
-    return account
-
-
 def put_data(state: State, key: Key, data: bytes, balance: int | None = None) -> None:
     """Give an account other data, and another balance if that changes."""
     old = state.accounts.rows[key]
     kept = old.balance if balance is None else balance
     state.put(state.accounts, key, Account(kept, old.owner, len(data), data, old.is_executable))
-
-
-def find_associated(owner: Key, mint: Key) -> Key:
-    """The address of an owner's associated token account for a mint."""
-    seeds = [owner, TOKEN_PROGRAM, mint]
-    return bytes(Pubkey.find_program_address(seeds, Pubkey(ASSOCIATED_TOKEN_PROGRAM))[0])
-
-
-# Checks
 
 
 @rule("12.1")
@@ -138,186 +84,6 @@ def check_known(call: Call) -> None:
         ) from None
 
 
-@rule("12.2")
-def check_mint(mint: Mint | None, key: Key) -> None:
-    """Where a mint is named there is one."""
-    if mint is None:
-        raise TokenNotMint(f"{base58_of(key)} is no mint")
-
-
-@rule("12.3")
-def check_account(account: TokenAccount | None, key: Key) -> None:
-    """Where a token account is named there is one."""
-    if account is None:
-        raise TokenUninitialized(f"{base58_of(key)} is no token account")
-
-
-@rule("12.4")
-def check_fresh(state: State, key: Key, size: int) -> None:
-    """What is initialised belongs to the token program, has the size that it needs, and is still blank."""
-    account = state.accounts.rows.get(key)
-    if account is None or account.owner != TOKEN_PROGRAM or account.space != size:
-        raise TokenUninitialized(f"{base58_of(key)} is no account of the token program of {size} bytes")
-    if account.data.strip(b"\0"):
-        raise TokenInUse(f"{base58_of(key)} is initialised already")
-
-
-@rule("12.5")
-def check_authority(state: State, call: Call, at: int, authority: Key | None) -> None:
-    """Who disposes of something is its authority, and signs; for a multisig enough of its signers do."""
-    if call.keys[at] != authority:
-        needed = "nobody" if authority is None else base58_of(authority)
-        raise TokenOwnerMismatch(f"{base58_of(call.keys[at])} is not the authority, {needed} is")
-    multisig = decode_multisig(get_data(state, authority))
-    signed = {key for key, is_signer in zip(call.keys, call.signed, strict=True) if is_signer}
-    if multisig is not None:
-        count = len(signed & {*multisig.signers} & {*call.keys[at + 1 :]})
-        if count < multisig.needed:
-            raise MissingSigner(
-                f"{count} signers of {base58_of(authority)} signed; it needs {multisig.needed}"
-            )
-    elif authority not in signed:
-        raise MissingSigner(f"{base58_of(authority)} did not sign")
-
-
-@rule("12.6")
-def check_same_mint(mint: Key, other: Key) -> None:
-    """Tokens move between accounts of one mint."""
-    if mint != other:
-        raise TokenMintMismatch(f"one account is of mint {base58_of(mint)}, the other of {base58_of(other)}")
-
-
-@rule("12.7")
-def check_not_frozen(account: TokenAccount, key: Key) -> None:
-    """A frozen account neither gives nor takes."""
-    if account.is_frozen:
-        raise TokenFrozen(f"{base58_of(key)} is frozen")
-
-
-@rule("12.8")
-def check_enough(available: int, amount: int) -> None:
-    """Nobody gives more tokens than it has, or than were approved."""
-    if available < amount:
-        raise TokenNotEnough(f"{available} tokens are there; {amount} are to move")
-
-
-@rule("12.9")
-def check_decimals(mint: Mint, decimals: int) -> None:
-    """A checked instruction knows the mint's decimals."""
-    if mint.decimals != decimals:
-        raise TokenDecimalsMismatch(f"the mint has {mint.decimals} decimals, the instruction says {decimals}")
-
-
-@rule("12.10")
-def check_mintable(mint: Mint) -> None:
-    """Only a mint that has an authority makes more tokens."""
-    if mint.authority is None:
-        raise TokenFixedSupply("the supply of this mint is fixed")
-
-
-@rule("12.11")
-def check_supply(mint: Mint, amount: int) -> None:
-    """A supply is a number of 64 bits."""
-    if mint.supply + amount >= U64:
-        raise TokenOverflow(f"a supply of {mint.supply} cannot grow by {amount}")
-
-
-@rule("12.12")
-def check_not_native(account: TokenAccount) -> None:
-    """Wrapped native money is neither minted nor burnt."""
-    if account.reserve is not None:
-        raise TokenNativeUnsupported("wrapped native money is neither minted nor burnt")
-
-
-@rule("12.13")
-def check_native(account: TokenAccount) -> None:
-    """Only wrapped native money is brought in line with its balance."""
-    if account.reserve is None:
-        raise TokenNativeUnsupported("only an account of wrapped native money has a balance to follow")
-
-
-@rule("12.14")
-def check_empty(account: TokenAccount) -> None:
-    """An account with tokens is not closed."""
-    if account.reserve is None and account.amount:
-        raise TokenHasBalance(f"the account holds {account.amount} tokens")
-
-
-@rule("12.15")
-def check_freezable(mint: Mint) -> None:
-    """Only a mint that has a freezing authority freezes."""
-    if mint.freezer is None:
-        raise TokenUnfreezable("this mint has no freezing authority")
-
-
-@rule("12.16")
-def check_frozen_state(account: TokenAccount, is_frozen: bool) -> None:
-    """What is frozen is not frozen yet, what is thawed is frozen."""
-    if account.is_frozen == is_frozen:
-        raise TokenFrozen(f"the account is {'' if is_frozen else 'not '}frozen already")
-
-
-@rule("12.17")
-def check_signers(needed: int, count: int) -> None:
-    """A multisig has 1 to 11 signers and needs no more than it has."""
-    if not 1 <= needed <= count <= SIGNERS_MAX:
-        raise TokenSignersWrong(
-            f"{needed} of {count} signers; 1 to {SIGNERS_MAX}, and no more than there are"
-        )
-
-
-@rule("12.18")
-def check_authority_kind(kind: int, allowed: tuple[int, ...]) -> None:
-    """A mint has authorities to mint and to freeze, an account an owner and who may close it."""
-    if kind not in allowed:
-        raise TokenAuthorityUnsupported(f"an authority of kind {kind} is none of {allowed}")
-
-
-@rule("12.19")
-def check_apart(source: Key, target: Key) -> None:
-    """The money of a closed account goes to another one."""
-    if source == target:
-        raise TokenInUse("an account cannot be closed into itself")
-
-
-@rule("12.20")
-def check_associated(call: Call, derived: Key) -> None:
-    """An associated account lies at the address that follows from its owner and its mint."""
-    if call.keys[1] != derived:
-        raise WrongOwner(f"{base58_of(call.keys[1])} was named; owner and mint give {base58_of(derived)}")
-
-
-@rule("12.21")
-def check_associated_vacant(state: State, key: Key) -> None:
-    """An associated account is created where there is none."""
-    account = state.accounts.rows.get(key)
-    if account is not None and account.owner != SYSTEM_PROGRAM:
-        raise AccountInUse(f"{base58_of(key)} exists already")
-
-
-@rule("12.22")
-def check_associated_call(call: Call) -> None:
-    """The associated token program creates, and names its accounts."""
-    if call.data not in (b"", b"\0", b"\1") or len(call.keys) < 4:
-        raise BadInstruction(
-            "the associated token program has instructions 0 and 1, with at least 4 accounts"
-        )
-
-
-@rule("12.23")
-def check_memo(call: Call) -> None:
-    """A memo is UTF-8, and every account that it names signs."""
-    try:
-        call.data.decode()
-    except UnicodeDecodeError as error:
-        raise BadMemo(f"the memo is not UTF-8: {error.reason} at byte {error.start}") from None
-    if not all(call.signed):
-        raise MissingSigner("every account that a memo names signs it")
-
-
-# Instructions
-
-
 def _init_mint(state: State, call: Call, decimals: int, authority: Key, freezer: Key | None) -> None:
     check_fresh(state, call.keys[0], MINT_BYTES)
 
@@ -325,14 +91,18 @@ def _init_mint(state: State, call: Call, decimals: int, authority: Key, freezer:
 
 
 def _init_account(state: State, call: Call) -> None:
-    _open_account(state, call.keys[0], call.keys[1], call.keys[2])
+    open_account(state, call.keys[0], call.keys[1], call.keys[2])
 
 
 def _init_account_of(state: State, call: Call, owner: Key) -> None:
-    _open_account(state, call.keys[0], call.keys[1], owner)
+    open_account(state, call.keys[0], call.keys[1], owner)
 
 
-def _open_account(state: State, key: Key, mint: Key, owner: Key) -> None:
+def open_account(state: State, key: Key, mint: Key, owner: Key) -> None:
+    """Make a blank account of the token program an owner's account for a mint.
+
+    Raises TokenUninitialized, TokenInUse, TokenNotMint.
+    """
     check_fresh(state, key, ACCOUNT_BYTES)
     get_mint(state, mint)
 
@@ -363,18 +133,26 @@ def _transfer_checked(state: State, call: Call, amount: int, decimals: int) -> N
 
 
 def _move(state: State, call: Call, source: Key, target: Key, at: int, amount: int) -> None:
-    giver, taker = get_account(state, source), get_account(state, target)
-    check_not_frozen(giver, source)
+    taker = get_account(state, target)
+    spent = check_giver(state, call, source, taker.mint, at, amount)
     check_not_frozen(taker, target)
-    check_same_mint(giver.mint, taker.mint)
+
+    if source != target:
+        move(state, source, spent, target, amount)
+
+
+def check_giver(state: State, call: Call, source: Key, mint: Key, at: int, amount: int) -> TokenAccount:
+    """The account that gives, as it is afterwards; its owner or its delegate stands at `at` and signs.
+
+    Raises TokenUninitialized, TokenFrozen, TokenMintMismatch, TokenNotEnough, TokenOwnerMismatch,
+    MissingSigner.
+    """
+    giver = get_account(state, source)
+    check_not_frozen(giver, source)
+    check_same_mint(giver.mint, mint)
     check_enough(giver.amount, amount)
     spent = check_spender(state, call, at, giver, amount)
-
-    if source == target:
-        return
-    native = amount if giver.reserve is not None else 0
-    put_token(state, source, msgspec.structs.replace(spent, amount=giver.amount - amount), -native)
-    put_token(state, target, msgspec.structs.replace(taker, amount=taker.amount + amount), native)
+    return msgspec.structs.replace(spent, amount=giver.amount - amount)
 
 
 def check_spender(state: State, call: Call, at: int, giver: TokenAccount, amount: int) -> TokenAccount:
@@ -386,6 +164,14 @@ def check_spender(state: State, call: Call, at: int, giver: TokenAccount, amount
     check_enough(giver.delegated, amount)
     left = giver.delegated - amount
     return msgspec.structs.replace(giver, delegated=left, delegate=giver.delegate if left else None)
+
+
+def move(state: State, source: Key, spent: TokenAccount, target: Key, amount: int) -> None:
+    """Store the account that gave, and credit the other one with what it gave."""
+    native = amount if spent.reserve is not None else 0
+    put_token(state, source, spent, -native)
+    taker = get_account(state, target)
+    put_token(state, target, msgspec.structs.replace(taker, amount=taker.amount + amount), native)
 
 
 def put_token(state: State, key: Key, account: TokenAccount, native: int = 0) -> None:
@@ -421,6 +207,10 @@ def _set_authority(state: State, call: Call, kind: int, new: Key | None) -> None
     mint = decode_mint(get_data(state, key))
     if mint is not None:
         check_authority_kind(kind, (0, 1))
+        if kind == 0:
+            check_mintable(mint)
+        else:
+            check_freezable(mint)
         check_authority(state, call, 1, mint.authority if kind == 0 else mint.freezer)
         change = {"authority": new} if kind == 0 else {"freezer": new}
         put_data(state, key, encode_mint(msgspec.structs.replace(mint, **change)))
@@ -433,7 +223,10 @@ def _set_authority(state: State, call: Call, kind: int, new: Key | None) -> None
         put_token(state, key, msgspec.structs.replace(account, closer=new))
     else:
         assert new is not None
-        put_token(state, key, msgspec.structs.replace(account, owner=new, delegate=None, delegated=0))
+        closer = account.closer if account.reserve is None else None
+        put_token(
+            state, key, msgspec.structs.replace(account, owner=new, delegate=None, delegated=0, closer=closer)
+        )
 
 
 def _mint_to(state: State, call: Call, amount: int) -> None:
@@ -493,6 +286,7 @@ def _thaw(state: State, call: Call) -> None:
 def _set_frozen(state: State, call: Call, is_frozen: bool) -> None:
     account, mint = get_account(state, call.keys[0]), get_mint(state, call.keys[1])
     check_frozen_state(account, is_frozen)
+    check_not_native(account)
     check_same_mint(account.mint, call.keys[1])
     check_freezable(mint)
     check_authority(state, call, 2, mint.freezer)
@@ -510,38 +304,6 @@ def _sync_native(state: State, call: Call) -> None:
 
 def _stay_as_is(state: State, call: Call) -> None:
     """The owner of an account may be said to be immutable; nothing here depends on it."""
-
-
-# Companions
-
-
-def run_associated(state: State, call: Call) -> None:
-    """Create an owner's token account for a mint, paid by the first account; instruction 1 if it is missing.
-
-    Raises BadInstruction, WrongOwner, AccountInUse, TokenNotMint, and what a payment raises.
-    """
-    check_associated_call(call)
-    payer, key, owner, mint = call.keys[:4]
-    check_associated(call, find_associated(owner, mint))
-    existing = decode_account(get_data(state, key))
-    if call.data == b"\1" and existing is not None and existing.owner == owner:
-        return
-    check_associated_vacant(state, key)
-    missing = max(RESERVE - get_balance(state, key), 0)
-    check_signed(call, 0)
-    check_spendable(state, payer)
-    check_balance(state, payer, missing)
-    get_mint(state, mint)
-
-    debit(state, payer, missing)
-    credit(state, key, missing)
-    state.put(state.accounts, key, Account(get_balance(state, key), TOKEN_PROGRAM, ACCOUNT_BYTES))
-    _open_account(state, key, mint, owner)
-
-
-def run_memo(call: Call) -> None:
-    """A memo changes nothing. Raises BadMemo, MissingSigner."""
-    check_memo(call)
 
 
 def _read(data: bytes, form: str) -> list[int | bytes | None]:
