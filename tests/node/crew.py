@@ -13,8 +13,9 @@ from roundwork.client import Client
 from roundwork.node.environments import Environment
 from roundwork.node.lane import TaskSetting
 from roundwork.node.lanes import Lanes
+from roundwork.node.lookout import Me, Seen
 from roundwork.node.memory import MemoryFile
-from roundwork.node.runtime import Me, Runtime, Seen
+from roundwork.node.runtime import Runtime
 from roundwork.node.sandbox import choose_sandbox
 from roundwork.node.storage import BlobStore
 from roundwork.operations import airdrop, deploy, read_task, set_active

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import assert_never
 
 import msgspec
-from solders.keypair import Keypair
 
 from .. import participant as duties
 from ..client import Client
-from ..errors import Rejected, RemoteError, RoundworkError, StoreCorrupt, Void
-from ..operations import build_stake, build_uploads, deliver, patiently, read_task, send, sign, wrap
-from ..participant import Duty, View, compute_rounds, step
+from ..errors import RemoteError, RoundworkError, StoreCorrupt
+from ..operations import build_uploads, send, wrap
+from ..participant import Duty, View, step
 from ..protocol import instructions
 from ..protocol.params import key_of
-from ..protocol.views import RoundView, SubmissionView, TaskView
+from ..protocol.views import SubmissionView
 from .lanes import Lanes
+from .lookout import Lookout, Me, Seen
 from .memory import MemoryFile
 from .postponed import Postponed
+from .staking import top_up
 from .storage import BlobStore
 
 KEEP_BLOBS_ROUNDS = 3
@@ -37,33 +38,7 @@ SEND_SLOTS = 20
 UPLOADS_MAX = 16
 """Chunks of a list that are under way at a time."""
 
-OVER = ("PayoutSuccessful", "ClosedUnpaid")
-"""What is shown of rounds that will not change any more."""
-
 log = logging.getLogger(__name__)
-
-
-class Me(msgspec.Struct, frozen=True):
-    """Who a node is in a task: the key that pays fees, the key that holds the stake, what it wants there."""
-
-    payer: Keypair
-    staking: Keypair
-    secret: bytes
-    stake_target: int
-    endpoint: str
-    is_liar: bool = False
-
-    @property
-    def node(self) -> str:
-        """The address that the ledger knows the node by."""
-        return str(self.staking.pubkey())
-
-
-class Seen:
-    """The task as it was last read, for whoever else wants to know."""
-
-    def __init__(self, task: TaskView) -> None:
-        self.task = task
 
 
 class Runtime:
@@ -73,7 +48,7 @@ class Runtime:
         self, client: Client, me: Me, lanes: Lanes, store: BlobStore, directory: Path, seen: Seen
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
-        self._seen = seen
+        self._lookout = Lookout(client, me, seen)
         self._client = client
         self._task = seen.task.address
         self._me = me
@@ -81,54 +56,25 @@ class Runtime:
         self._store = store
         self._file = MemoryFile(directory / "memory.db")
         self._memory = self._file.load()
-        self._slot = -1
-        self._slot_seconds = 0.0
         self._running: dict[Duty, asyncio.Task[None]] = {}
         self._postponed = Postponed()
         self._auditing = asyncio.Lock()
-        self._over: dict[int, RoundView] = {}
-        self._is_cut_off = False
 
     async def run(self) -> None:
         """Do what is owed, slot by slot. Raises UnknownTask, StoreCorrupt."""
         try:
-            self._slot_seconds = (await patiently(self._client.get_ledger)).slot_ms / 1000
+            await self._lookout.begin()
             while True:
                 self._reap()
-                view = await self._read_view()
+                view = await self._lookout.look()
                 if view is not None:
                     self._do_duties(view)
-                await asyncio.sleep(self._slot_seconds / 2)
+                await asyncio.sleep(self._lookout.slot_seconds / 2)
         finally:
             for running in self._running.values():
                 running.cancel()
             await asyncio.gather(*self._running.values(), return_exceptions=True)
             self._file.close()
-
-    async def _read_view(self) -> View | None:
-        """What the ledger shows in a new slot; None in the same one, or while it does not answer."""
-        try:
-            task = await read_task(self._client, self._task)
-            rounds = {} if task.slot <= self._slot else await self._read_rounds(task)
-        except RemoteError as error:
-            if not self._is_cut_off:
-                log.warning("%s", error)
-            self._is_cut_off = True
-            return None
-        if self._is_cut_off:
-            log.info("the ledger answers again, in slot %d", task.slot)
-        self._is_cut_off = False
-        if task.slot <= self._slot:
-            return None
-        self._seen.task, self._slot = task, task.slot
-        return View(self._me.node, task, rounds, self._me.secret, self._me.stake_target, self._me.endpoint)
-
-    async def _read_rounds(self, task: TaskView) -> dict[int, RoundView]:
-        wanted = compute_rounds(task, task.slot)
-        fresh = await self._client.get_rounds(self._task, [n for n in wanted if n not in self._over])
-        rounds = {n: one for n, one in self._over.items() if n in wanted} | fresh
-        self._over = {n: one for n, one in rounds.items() if one.status in OVER}
-        return rounds
 
     def _reap(self) -> None:
         """Let go of duties that are done. A view that is read after this shows what came of them."""
@@ -141,10 +87,10 @@ class Runtime:
         return [duty for duty, running in self._running.items() if not running.done()]
 
     def _do_duties(self, view: View) -> None:
-        self._memory, owed = step(self._memory, view, self._slot)
+        self._memory, owed = step(self._memory, view, self._lookout.slot)
         self._postponed.keep(owed)
         for duty in owed:
-            if duty not in self._running and self._postponed.is_due(duty, self._slot):
+            if duty not in self._running and self._postponed.is_due(duty, self._lookout.slot):
                 self._running[duty] = asyncio.create_task(self._do(duty, view))
 
     async def _do(self, duty: Duty, view: View) -> None:
@@ -153,7 +99,7 @@ class Runtime:
         except StoreCorrupt:
             raise
         except (RoundworkError, TimeoutError) as error:
-            self._postponed.put(duty, self._slot)
+            self._postponed.put(duty, self._lookout.slot)
             log.warning("%s: %s: %s", describe(duty), type(error).__name__, error)
         else:
             log.info("%s", describe(duty))
@@ -180,7 +126,7 @@ class Runtime:
                 of = key_of(duty.node)
                 await self._send(instructions.AuditDistribution(task, node, of, duty.is_valid, duty.round))
             case duties.TopUp():
-                await self._top_up(duty)
+                await top_up(self._client, self._me, self._task, duty.amount, self._file)
             case duties.Forget():
                 self._file.forget(duty.before_round)
                 await self._lanes.forget(duty.before_round)
@@ -224,7 +170,8 @@ class Runtime:
 
     def _compute_seconds(self, until: int) -> float:
         """How long a function may take that must be done before slot `until`."""
-        return max((until - self._slot) * self._slot_seconds * MARGIN, self._slot_seconds)
+        lookout = self._lookout
+        return max((until - lookout.slot) * lookout.slot_seconds * MARGIN, lookout.slot_seconds)
 
     # Sending
 
@@ -241,25 +188,8 @@ class Runtime:
 
     async def _send(self, ask: instructions.Instruction) -> None:
         """Raises Rejected, Void, RemoteError, TimeoutError."""
-        async with asyncio.timeout(SEND_SLOTS * self._slot_seconds):
+        async with asyncio.timeout(SEND_SLOTS * self._lookout.slot_seconds):
             await send(self._client, [wrap(ask)], [self._me.payer, self._me.staking])
-
-    async def _top_up(self, duty: duties.TopUp) -> None:
-        """Add to the stake. It is money, so it is on disk before it is sent: a node that is killed in
-        between sends the same transaction again, and it runs once."""
-        me, signed = self._me, self._file.on_its_way
-        if signed is None:
-            asked = await build_stake(
-                self._client, me.payer, me.staking, self._task, duty.amount, me.endpoint
-            )
-            signed = await sign(self._client, asked, [me.payer, me.staking])
-            self._file.on_its_way = signed
-        try:
-            await deliver(self._client, signed)
-        except (Rejected, Void):
-            self._file.on_its_way = None
-            raise
-        self._file.on_its_way = None
 
 
 def describe(duty: Duty) -> str:

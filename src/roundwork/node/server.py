@@ -24,8 +24,9 @@ from .gateway import build_gateway
 from .keystore import make_keypair
 from .lane import TaskSetting
 from .lanes import Lanes
+from .lookout import Me, Seen
 from .outgoing import Fetcher
-from .runtime import Me, Runtime, Seen
+from .runtime import Runtime
 from .sandbox import Limits, choose_sandbox
 from .services import build_services
 from .storage import BlobStore, fetch_blob

@@ -1,0 +1,89 @@
+"""What a node sees of its task, slot by slot, and who it is there."""
+
+import logging
+
+import msgspec
+from solders.keypair import Keypair
+
+from ..client import Client
+from ..errors import RemoteError
+from ..operations import patiently, read_task
+from ..participant import View, compute_rounds
+from ..protocol.views import RoundView, TaskView
+
+OVER = ("PayoutSuccessful", "ClosedUnpaid")
+"""What is shown of rounds that will not change any more."""
+
+log = logging.getLogger(__name__)
+
+
+class Me(msgspec.Struct, frozen=True):
+    """Who a node is in a task: the key that pays fees, the key that holds the stake, what it wants there."""
+
+    payer: Keypair
+    staking: Keypair
+    secret: bytes
+    stake_target: int
+    endpoint: str
+    is_liar: bool = False
+
+    @property
+    def node(self) -> str:
+        """The address that the ledger knows the node by."""
+        return str(self.staking.pubkey())
+
+
+class Seen:
+    """The task as it was last read, for whoever else wants to know."""
+
+    def __init__(self, task: TaskView) -> None:
+        self.task = task
+
+
+class Lookout:
+    """Reads the ledger for one node in one task.
+
+    `slot` is the slot of the last view, -1 before the first; `slot_seconds` how long one takes.
+    """
+
+    def __init__(self, client: Client, me: Me, seen: Seen) -> None:
+        self.slot = -1
+        self.slot_seconds = 0.0
+        self._client = client
+        self._me = me
+        self._seen = seen
+        self._over: dict[int, RoundView] = {}
+        self._is_cut_off = False
+
+    async def begin(self) -> None:
+        """Learn how long a slot takes."""
+        self.slot_seconds = (await patiently(self._client.get_ledger)).slot_ms / 1000
+
+    async def look(self) -> View | None:
+        """What the ledger shows in a new slot; None in the same one, or while it does not answer.
+
+        Raises UnknownTask.
+        """
+        try:
+            task = await read_task(self._client, self._seen.task.address)
+            rounds = {} if task.slot <= self.slot else await self._read_rounds(task)
+        except RemoteError as error:
+            if not self._is_cut_off:
+                log.warning("%s", error)
+            self._is_cut_off = True
+            return None
+        if self._is_cut_off:
+            log.info("the ledger answers again, in slot %d", task.slot)
+        self._is_cut_off = False
+        if task.slot <= self.slot:
+            return None
+        self._seen.task, self.slot = task, task.slot
+        me = self._me
+        return View(me.node, task, rounds, me.secret, me.stake_target, me.endpoint)
+
+    async def _read_rounds(self, task: TaskView) -> dict[int, RoundView]:
+        wanted = compute_rounds(task, task.slot)
+        fresh = await self._client.get_rounds(task.address, [n for n in wanted if n not in self._over])
+        rounds = {n: one for n, one in self._over.items() if n in wanted} | fresh
+        self._over = {n: one for n, one in rounds.items() if one.status in OVER}
+        return rounds
