@@ -21,7 +21,7 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 
-from roundwork.protocol.execute import execute, get_newest_tick, next_block
+from roundwork.protocol.execute import execute, next_block
 from roundwork.protocol.genesis import found
 from roundwork.protocol.instructions import (
     TASKS,
@@ -33,6 +33,7 @@ from roundwork.protocol.instructions import (
 from roundwork.protocol.instructions import Instruction as TaskInstruction
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant
 from roundwork.protocol.state import State
+from roundwork.protocol.ticks import get_newest_tick
 
 BLOCK = 1000
 """Transactions in a block."""

@@ -9,16 +9,15 @@ from solders.system_program import TransferParams, transfer
 from roundwork.protocol.draw import compute_seed
 from roundwork.protocol.execute import (
     compute_slot,
-    compute_tick,
     decode_block,
     encode_block,
     execute,
-    get_newest_tick,
     next_block,
     simulate,
 )  # fmt: skip
 from roundwork.protocol.params import TICKS
 from roundwork.protocol.state import u64
+from roundwork.protocol.ticks import compute_tick, get_newest_tick
 from roundwork.protocol.transaction import decode_transaction
 
 from .stage import Stage

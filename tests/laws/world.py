@@ -14,11 +14,12 @@ from solders.transaction import Transaction
 
 from roundwork.errors import Undecodable
 from roundwork.protocol import instructions
-from roundwork.protocol.execute import Block, Outcome, Receipt, execute, get_newest_tick, next_block
+from roundwork.protocol.execute import Block, Outcome, Receipt, execute, next_block
 from roundwork.protocol.genesis import found
 from roundwork.protocol.instructions import TASKS
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant
 from roundwork.protocol.state import State, u64
+from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction, is_signed
 from roundwork.protocol.views import compute_supply
 

@@ -12,9 +12,10 @@ from roundwork.ledger import chain as chain_module
 from roundwork.ledger.chain import Chain
 from roundwork.ledger.inspect import read_info, verify
 from roundwork.ledger.server import FAUCET_FILE, found_development, lock, read_keypair
-from roundwork.protocol.execute import get_newest_tick, next_block
+from roundwork.protocol.execute import next_block
 from roundwork.protocol.params import key_of
 from roundwork.protocol.state import State
+from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction
 
 from .process import give

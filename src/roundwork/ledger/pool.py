@@ -6,14 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import AlreadyProcessed, PoolFull, RoundworkError, SignatureFailure, Void
-from ..protocol.execute import (
-    Receipt,
-    check_fee,
-    check_payer,
-    check_tick,
-    check_unspent,
-    compute_fee,
-)  # fmt: skip
+from ..protocol.admission import check_fee, check_payer, check_tick, check_unspent, compute_fee
+from ..protocol.execute import Receipt
 from ..protocol.state import State
 from ..protocol.transaction import Transaction
 

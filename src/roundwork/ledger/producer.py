@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 
 from ..errors import RoundworkError
-from ..protocol.execute import Block, Outcome, Receipt, compute_slot, get_newest_tick, next_block
+from ..protocol.execute import Block, Outcome, Receipt, compute_slot, next_block
 from ..protocol.params import key_of
+from ..protocol.ticks import get_newest_tick
 from ..protocol.transaction import Transaction
 from .chain import Chain
 from .pool import Answer, Pool, Ticket, Waiting

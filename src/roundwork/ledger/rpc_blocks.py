@@ -3,9 +3,11 @@
 from typing import Any
 
 from ..errors import Undecodable
-from ..protocol.execute import Kind, Receipt, compute_fee, compute_tick
+from ..protocol.admission import compute_fee
+from ..protocol.execute import Kind, Receipt
 from ..protocol.params import TICKS, base58_of
 from ..protocol.state import u64
+from ..protocol.ticks import compute_tick
 from ..protocol.transaction import Transaction, decode_transaction
 from ..wire import (
     Json,

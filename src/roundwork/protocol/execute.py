@@ -7,20 +7,11 @@ from typing import assert_never
 import msgspec
 from blake3 import blake3
 
-from ..errors import (
-    AccountNotFound,
-    AlreadyProcessed,
-    BlockhashNotFound,
-    InsufficientFundsForFee,
-    Rejected,
-    SignatureFailure,
-    Undecodable,
-    UnknownProgram,
-    Void,
-)  # fmt: skip
+from ..errors import Rejected, Undecodable, UnknownProgram, Void
 from . import associated, distribution, instructions, memo, payout, review, system, tasks, token
+from .admission import admit, check_signatures, compute_fee
 from .instructions import TASKS
-from .money import credit, debit, get_balance
+from .money import credit, debit
 from .params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
@@ -28,7 +19,6 @@ from .params import (
     MEMO_PROGRAM,
     SYSTEM_PROGRAM,
     TASK_PROGRAM,
-    TICKS,
     TOKEN_PROGRAM,
     Genesis,
     Key,
@@ -37,7 +27,8 @@ from .params import (
 from .payout import Event
 from .records import Mark
 from .rules import rule
-from .state import Head, State, Table, TableChange, compute_state_hash, u64
+from .state import Head, State, TableChange, compute_state_hash
+from .ticks import add_ticks, roll_ticks
 from .transaction import Instruction as RawInstruction
 from .transaction import Transaction, decode_transaction
 
@@ -125,23 +116,6 @@ def compute_slot(genesis: Genesis, head: Head, time_ms: int) -> tuple[int, int]:
     return head.slot + genesis.gap_slots_max, time_ms
 
 
-def compute_tick(block_hash: bytes, slot: int) -> bytes:
-    """The tick of a slot, from the hash of the last block at or before it."""
-    return blake3(b"roundwork/tick/1" + block_hash + slot.to_bytes(8, "little")).digest()
-
-
-def get_newest_tick(state: State, slot: int) -> tuple[bytes, int]:
-    """The tick of the last slot that is closed when the next block is one of `slot`, and that slot.
-
-    On a ledger whose first slot is not over yet this is the tick of slot 0.
-    """
-    last = max(slot - 1, 0)
-    mark = state.ticks.rows.get(u64(last))
-    if mark is not None:
-        return mark.digest, last
-    return compute_tick(state.head.block_hash, last), last
-
-
 def next_block(
     state: State, time_ms: int, transactions: Sequence[bytes], producer: Key, evidence: bytes = b""
 ) -> Block:
@@ -170,7 +144,7 @@ def execute(
     block_hash = hash_block(block)
     events: list[Event] = []
 
-    _roll_ticks(state, slot)
+    roll_ticks(state, slot)
     _work_due(state, slot, events)
     receipts = []
     for index, wire in enumerate(block.transactions):
@@ -187,7 +161,7 @@ def execute(
 def simulate(state: State, transaction: Transaction, slot: int, is_verified: bool = True) -> Receipt:
     """What would become of a transaction in a block of `slot` right now. Changes nothing."""
     mark = state.mark()
-    ticks = _add_ticks(state, slot)
+    ticks = add_ticks(state, slot)
     receipt = _run(state, slot, transaction, is_verified)
     for tick in ticks:
         del state.tick_slots[tick]
@@ -203,17 +177,11 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
         if isinstance(transaction, Undecodable):
             raise transaction
         check_signatures(is_verified)
-        check_lookups(transaction)
-        check_tick(state, transaction.tick, slot)
-        spent = state.get_spent(state.tick_slots[transaction.tick])
-        check_unspent(spent, transaction.signatures[0])
-        payer = transaction.keys[0]
-        check_payer(state, payer)
-        fee = compute_fee(state.genesis, transaction)
-        check_fee(state, payer, fee)
+        spent = admit(state, slot, transaction)
     except Void as void:
         return Receipt(Kind.VOID, name=type(void).__name__, text=str(void))
 
+    payer, fee = transaction.keys[0], compute_fee(state.genesis, transaction)
     pre = _get_balances(state, transaction.keys)
     debit(state, payer, fee)
     state.put(spent, transaction.signatures[0], Mark(slot))
@@ -231,11 +199,6 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
 def _get_balances(state: State, keys: Sequence[Key]) -> tuple[int, ...]:
     rows = state.accounts.rows
     return tuple([account.balance if (account := rows.get(key)) else 0 for key in keys])
-
-
-def compute_fee(genesis: Genesis, transaction: Transaction) -> int:
-    """What a transaction costs, executed or rejected, in roe."""
-    return genesis.fee_per_signature * transaction.signers
 
 
 def _parse(wire: bytes) -> Transaction | Undecodable:
@@ -313,59 +276,6 @@ def _run_task(state: State, slot: int, ask: instructions.Instruction, payer: Key
 # Checks
 
 
-@rule("3.1")
-def check_signatures(is_verified: bool) -> None:
-    """Every signature verifies."""
-    if not is_verified:
-        raise SignatureFailure("a signature does not verify against its key and the message")
-
-
-@rule("3.21")
-def check_lookups(transaction: Transaction) -> None:
-    """A message names all its accounts itself: there are no address lookup tables here yet."""
-    if transaction.lookups:
-        table = base58_of(transaction.lookups[0].table)
-        raise Undecodable(
-            f"{table} is no address lookup table: this ledger has none; name the accounts themselves"
-        )
-
-
-@rule("3.2")
-def check_tick(state: State, tick: bytes, slot: int) -> None:
-    """A transaction names the tick of one of the last 300 slots."""
-    named = state.tick_slots.get(tick)
-    if named is None or not slot - TICKS <= named < slot:
-        raise BlockhashNotFound(
-            f"Blockhash not found: {base58_of(tick)} is no tick of slots {max(0, slot - TICKS)} to {slot - 1}"
-        )
-
-
-@rule("3.3")
-def check_unspent(spent: Table[Mark], signature: bytes) -> None:
-    """A transaction runs once."""
-    if signature in spent.rows:
-        slot = spent.rows[signature].slot
-        raise AlreadyProcessed(f"This transaction has already been processed, in slot {slot}")
-
-
-@rule("3.4")
-def check_payer(state: State, payer: Key) -> None:
-    """The fee payer exists."""
-    if payer not in state.accounts.rows:
-        raise AccountNotFound(
-            "Attempt to debit an account but found no record of a prior credit: "
-            f"{base58_of(payer)} pays the fee and does not exist"
-        )
-
-
-@rule("3.5")
-def check_fee(state: State, payer: Key, fee: int) -> None:
-    """The fee payer holds the fee."""
-    balance = get_balance(state, payer)
-    if balance < fee:
-        raise InsufficientFundsForFee(f"{base58_of(payer)} holds {balance} roe; the fee is {fee}")
-
-
 @rule("3.6")
 def check_program(program: Key) -> None:
     """An instruction names a program that this ledger has."""
@@ -402,26 +312,6 @@ def _check_follows(state: State, block: Block) -> tuple[int, int]:
             f"block {block.height} is dated {block.time_ms} ms, before its parent's {head.time_ms}"
         )
     return slot, began_ms
-
-
-def _roll_ticks(state: State, slot: int) -> None:
-    """Take in the ticks of slots that are closed now; forget those too old, with what was spent on them."""
-    _add_ticks(state, slot)
-    for old in range(max(0, state.head.slot - TICKS), max(0, slot - TICKS)):
-        mark = state.ticks.rows[u64(old)]
-        del state.tick_slots[mark.digest]
-        state.remove(state.ticks, u64(old))
-        state.drop(state.get_spent(old))
-
-
-def _add_ticks(state: State, slot: int) -> list[bytes]:
-    ticks = []
-    for closed in range(state.head.slot, slot):
-        tick = compute_tick(state.head.block_hash, closed)
-        state.put(state.ticks, u64(closed), Mark(closed, tick))
-        state.tick_slots[tick] = closed
-        ticks.append(tick)
-    return ticks
 
 
 def _work_due(state: State, slot: int, events: list[Event]) -> None:

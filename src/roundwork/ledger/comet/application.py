@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from ...errors import EngineFailed, Undecodable, Void
-from ...protocol.execute import Block, Kind, Outcome, Receipt, check_signatures, compute_slot, next_block
+from ...protocol.admission import admit, check_signatures
+from ...protocol.execute import Block, Kind, Outcome, Receipt, compute_slot, next_block
 from ...protocol.genesis import hash_genesis
 from ...protocol.params import LAW_VERSION, Key
 from ..chain import Chain
 from .home import AppState
-from .proposal import Candidate, Known, check_admissible, check_proposal, choose
+from .proposal import Candidate, Known, check_proposal, choose
 from .schema import CheckTxType, ExecTxResult, Response, SnapshotResult, Verdict
 
 CODESPACE = "roundwork"
@@ -123,7 +124,7 @@ class Application:
         if candidate.transaction is None:
             raise Undecodable(candidate.reason)
         check_signatures(candidate.is_verified)
-        check_admissible(self.chain.state, self.chain.state.head.slot, candidate.transaction)
+        admit(self.chain.state, self.chain.state.head.slot, candidate.transaction)
 
     def _check_tx(self, ask: Any, say: Any) -> None:
         candidate = self.known.find(ask.tx)

@@ -9,7 +9,8 @@ import httpx2
 import msgspec
 
 from ...errors import PoolFull, RemoteError, RoundworkError, Void
-from ...protocol.execute import Receipt, get_newest_tick
+from ...protocol.execute import Receipt
+from ...protocol.ticks import get_newest_tick
 from ...protocol.transaction import Transaction
 from .application import Application
 from .home import POOL_TRANSACTIONS_MAX, RPC_BATCH_MAX

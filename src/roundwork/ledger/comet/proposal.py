@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from ...errors import EngineFailed, Undecodable, Void
-from ...protocol.execute import check_fee, check_payer, check_tick, check_unspent, compute_fee
+from ...protocol.admission import admit, compute_fee
 from ...protocol.money import get_balance
 from ...protocol.params import Key
 from ...protocol.state import State
@@ -67,14 +67,6 @@ class Known:
         return found
 
 
-def check_admissible(state: State, slot: int, transaction: Transaction) -> None:
-    """Raises Void if the transaction would not run in a block of `slot` that came next."""
-    check_tick(state, transaction.tick, slot)
-    check_unspent(state.get_spent(state.tick_slots[transaction.tick]), transaction.signatures[0])
-    check_payer(state, transaction.keys[0])
-    check_fee(state, transaction.keys[0], compute_fee(state.genesis, transaction))
-
-
 def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: int) -> list[bytes]:
     """The transactions of a proposal, in their order: those that will run, as far as there is room.
 
@@ -87,7 +79,7 @@ def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: 
         if transaction is None or not is_verified or transaction.signatures[0] in spent:
             continue
         try:
-            check_admissible(state, slot, transaction)
+            admit(state, slot, transaction)
         except Void:
             continue
         payer = transaction.keys[0]
