@@ -19,6 +19,7 @@ from roundwork.client import Client, Unreachable
 from roundwork.errors import (
     BadConfig,
     BlockhashNotFound,
+    InsufficientFundsForFee,
     NotManager,
     NotStaked,
     Rejected,
@@ -199,6 +200,34 @@ def test_a_stake_grows_is_withdrawn_and_claimed(ask: Use[object], task: str, ric
             await operations.withdraw(client, rich, staking, task)
 
     ask(live)
+
+
+def test_money_gets_out_although_the_main_key_has_none_for_the_fee(
+    ask: Use[object], task: str, rich: Keypair
+) -> None:
+    empty, staking, beneficiary = Keypair(), Keypair(), str(Keypair().pubkey())
+
+    async def live(client: Client) -> None:
+        await operations.stake(client, rich, staking, task, 2 * KOII)
+        before = await client.get_balance(str(staking.pubkey()))
+
+        await operations.withdraw(client, empty, staking, task)
+        await operations.claim(client, empty, staking, task, beneficiary)
+
+        assert await client.get_balance(beneficiary) == 2 * KOII
+        assert before - 2 * FEE == await client.get_balance(str(staking.pubkey()))
+
+    ask(live)
+
+
+def test_if_neither_key_can_pay_the_fee_both_are_named(ask: Use[object], task: str) -> None:
+    main, staking = Keypair(), Keypair()
+
+    with pytest.raises(InsufficientFundsForFee) as refused:
+        ask(lambda client: operations.claim(client, main, staking, task, str(main.pubkey())))
+
+    for each in (main, staking):
+        assert f"{each.pubkey()} pays the fee and does not exist" in str(refused.value)
 
 
 def test_a_standing_tells_the_money_of_a_node(ask: Use[object], task: str, rich: Keypair) -> None:

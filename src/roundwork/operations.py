@@ -16,7 +16,14 @@ from solders.system_program import CreateAccountParams, TransferParams, create_a
 from solders.transaction import Transaction
 
 from .client import Client, Unreachable
-from .errors import AlreadyProcessed, BadConfig, BlockhashNotFound, UnknownTask
+from .errors import (
+    AccountNotFound,
+    AlreadyProcessed,
+    BadConfig,
+    BlockhashNotFound,
+    InsufficientFundsForFee,
+    UnknownTask,
+)
 from .protocol import instructions
 from .protocol.clock import DISTRIBUTION
 from .protocol.instructions import CHUNK_BYTES, TASKS
@@ -241,14 +248,32 @@ async def build_stake(
 async def withdraw(client: Client, payer: Keypair, staking: Keypair, task: str) -> str:
     """Move a node's whole stake to its available balance."""
     ask = instructions.Withdraw(key_of(task), bytes(staking.pubkey()))
-    return await send(client, [wrap(ask)], [payer, staking])
+    return await send_as_node(client, [wrap(ask)], payer, staking)
 
 
 async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, beneficiary: str) -> str:
     """Pay a node's whole available balance to the beneficiary."""
     pot = key_of((await read_task(client, task)).pot)
     ask = instructions.Claim(key_of(task), bytes(staking.pubkey()), pot, key_of(beneficiary))
-    return await send(client, [wrap(ask)], [payer, staking])
+    return await send_as_node(client, [wrap(ask)], payer, staking)
+
+
+async def send_as_node(client: Client, asked: Sequence[Instruction], payer: Keypair, staking: Keypair) -> str:
+    """What gets a node's money out; its fee never stands in the way.
+
+    If the main key cannot pay it, the staking account does, from what it was created with: whoever has
+    earned something can have it. Raises Rejected, Void; InsufficientFundsForFee if neither can pay.
+    """
+    try:
+        return await send(client, asked, [payer, staking])
+    except (AccountNotFound, InsufficientFundsForFee) as error:
+        refusal = error
+    try:
+        return await send(client, asked, [staking])
+    except (AccountNotFound, InsufficientFundsForFee) as error:
+        raise InsufficientFundsForFee(
+            f"neither the main key ({refusal}) nor the staking key ({error}); send one of them some money"
+        ) from error
 
 
 async def read_standing(client: Client, task: str, main: str, node: str) -> dict[str, object]:

@@ -192,21 +192,6 @@ def test_a_mnemonic_gives_both_keys_again(run: Run, tmp_path: Path, words: str) 
     assert int(words) == len(phrase.split())
 
 
-def test_an_encrypted_key_pays_with_its_passphrase(
-    do: Callable[..., Any], run: Run, ledger: RunningLedger, tmp_path: Path
-) -> None:
-    path = tmp_path / "key.json"
-    made = CliRunner().invoke(keygen, [str(path), "--encrypt"], input="horse\nhorse\n")
-    assert 0 == made.exit_code, made.output
-    ledger.fund(read_keypair(path, "horse"))
-
-    code, _, told = run("transfer", STRANGER, 5, "--from", path, "--url", ledger.url)
-    do("transfer", STRANGER, 5, "--from", path, "--passphrase", "horse")
-
-    assert 1 == code
-    assert "is encrypted; give its passphrase" in told
-
-
 # Against a ledger
 
 

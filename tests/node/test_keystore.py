@@ -134,6 +134,13 @@ def test_a_mnemonic_gives_the_keys_that_wallets_derive() -> None:
     assert ("m/44'/501'/0'", "m/44'/501'/99'/0'") == (MAIN_PATH, STAKING_PATH)
 
 
+def test_the_addresses_are_those_that_are_published_for_the_best_known_mnemonic() -> None:
+    # Printed by Trust Wallet, bip_utils and others for m/44'/501'/0' of this phrase.
+    main, _ = derive_keypairs(PHRASE)
+
+    assert "GjJyeC1r2RgkuoCWMyPYkCWSGSGLcz266EaAkLA27AhL" == str(main.pubkey())
+
+
 def test_spaces_and_capitals_do_not_matter_and_a_passphrase_does() -> None:
     assert derive_keypairs(PHRASE) == derive_keypairs(f"  {PHRASE.upper()}\n")
     assert derive_keypairs(PHRASE) != derive_keypairs(PHRASE, "more")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import msgspec
@@ -57,10 +58,12 @@ def task(ledger: RunningLedger) -> str:
     return asyncio.run(run())
 
 
-def launch(ledger: RunningLedger, task: str, directory: Path, *options: object) -> subprocess.Popen[str]:
+def launch(
+    ledger: RunningLedger, task: str, directory: Path, *options: object, stderr: Any = subprocess.PIPE
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "roundwork", "node", "run", "--json", "--url", ledger.url]
     command += ["--task", task, "--directory", str(directory), *map(str, options)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 @contextmanager
@@ -181,6 +184,35 @@ def test_why_a_node_does_not_start_is_one_line(ledger: RunningLedger, task: str,
     }
     for message, (address, directory, *options) in asked.items():
         assert message in fail(ledger, address, directory, *options)
+
+
+def test_a_node_without_fee_money_says_so_and_goes_on_when_it_is_there(
+    ledger: RunningLedger, task: str, tmp_path: Path
+) -> None:
+    main = Keypair()
+    write_keypair(tmp_path / "node" / "main.json", main)
+    first_fee, account = 10_000, 7_850_880 + 10_000  # what existing clients put on a staking account
+    ledger.fund(main, KOII + account + first_fee)
+
+    def submitters() -> set[str]:
+        rounds = ledger.call("getTask", task)["open_rounds"]
+        return {one["node"] for n in rounds for one in ledger.call("getRound", task, n)["submissions"]}
+
+    with (
+        (tmp_path / "log").open("w") as log,
+        launch(ledger, task, tmp_path / "node", "--package", HELLO, "--stake", KOII, stderr=log) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            node = json.loads(process.stdout.readline())["node"]
+            told = f"waits: send fee money to the main key {main.pubkey()} ("
+            wait_until(lambda: told in (tmp_path / "log").read_text(), 30)
+            assert node not in submitters()
+            ledger.fund(main, KOII)
+            wait_until(lambda: node in submitters(), 30)
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
 
 
 def test_a_package_that_nobody_serves_is_asked_for(ledger: RunningLedger, tmp_path: Path) -> None:

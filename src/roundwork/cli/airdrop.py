@@ -4,11 +4,12 @@ import json
 
 import click
 
+from .keys import choose_address
 from .options import ADDRESS, ROE, ask, json_option, url_option
 
 
 @click.command()
-@click.argument("address", type=ADDRESS)
+@click.argument("address", type=ADDRESS, required=False, callback=choose_address)
 @click.argument("roe", type=ROE, default=100 * 10**9)
 @url_option
 @json_option

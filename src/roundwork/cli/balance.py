@@ -4,14 +4,15 @@ import json
 
 import click
 
+from .keys import choose_address
 from .options import ADDRESS, ask, format_money, json_option, url_option
 
 
 @click.command()
-@click.argument("address", type=ADDRESS)
+@click.argument("address", type=ADDRESS, required=False, callback=choose_address)
 @url_option
 @json_option
 def command(address: str, url: str, as_json: bool) -> None:
-    """Show what ADDRESS holds."""
+    """Show what ADDRESS holds; without one, the address that Solana's configuration has the key of."""
     roe = ask(url, lambda client: client.get_balance(address))
     click.echo(json.dumps({"address": address, "roe": roe}) if as_json else format_money(roe))

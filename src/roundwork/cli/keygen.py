@@ -1,9 +1,11 @@
-"""`roundwork keygen`: make a keypair."""
+"""`roundwork keygen`: make a keypair, or two, or get them again from a mnemonic."""
 
 from pathlib import Path
 
 import click
 
+from ..errors import BadKeypair
+from .keys import ask_for_mnemonic, get_passphrase, passphrase_option
 from .options import json_option, show
 
 path_type = click.Path(path_type=Path, dir_okay=False)
@@ -12,10 +14,11 @@ path_type = click.Path(path_type=Path, dir_okay=False)
 @click.command()
 @click.argument("path", type=path_type)
 @click.option("--staking", type=path_type, help="Make a node's staking key in this file too.")
-@click.option("--mnemonic", is_flag=True, help="Make a mnemonic too, and derive the keys from it.")
-@click.option("--words", type=click.Choice(["12", "24"]), default="12", help="Words of the mnemonic.")
-@click.option("--recover", is_flag=True, help="Ask for a mnemonic and derive the keys from that.")
-@click.option("--encrypt", is_flag=True, help="Ask for a passphrase and encrypt the files.")
+@click.option("--mnemonic", is_flag=True, help="Derive the keys from a new mnemonic, which is shown once.")
+@click.option("--words", type=click.Choice(["12", "24"]), default="12", help="Words of the new mnemonic.")
+@click.option("--recover", is_flag=True, help="Ask for a mnemonic, or read it from stdin; derive from that.")
+@click.option("--encrypt", is_flag=True, help="Encrypt the files with a passphrase.")
+@passphrase_option
 @json_option
 def command(
     path: Path,
@@ -24,6 +27,7 @@ def command(
     words: str,
     recover: bool,
     encrypt: bool,
+    passphrase_path: Path | None,
     as_json: bool,
 ) -> None:
     """Make a keypair in the file PATH, which is never overwritten."""
@@ -31,20 +35,30 @@ def command(
 
     from ..node.keystore import derive_keypairs, make_mnemonic, write_keypair
 
-    phrase = None
-    if recover:
-        phrase = click.prompt("Mnemonic", hide_input=True)
-    elif mnemonic:
-        phrase = make_mnemonic(int(words))
+    if mnemonic and recover:
+        raise click.UsageError("--mnemonic makes new words, --recover asks for old ones: give one of them")
+    for each in filter(None, (path, staking)):
+        if each.exists():  # said before words are shown that would lead to no file
+            raise BadKeypair(f"{each} exists already; a keypair is never overwritten")
+    phrase = make_mnemonic(int(words)) if mnemonic else ask_for_mnemonic() if recover else None
     main, other = (Keypair(), Keypair()) if phrase is None else derive_keypairs(phrase)
-    passphrase = None
-    if encrypt:
-        passphrase = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True)
+    passphrase = _choose_passphrase(passphrase_path) if encrypt else None
     write_keypair(path, main, passphrase)
     facts = {"address": str(main.pubkey()), "path": str(path)}
     if staking is not None:
         write_keypair(staking, other, passphrase)
         facts |= {"staking_address": str(other.pubkey()), "staking_path": str(staking)}
-    if mnemonic and not recover:
+    if mnemonic:
         facts["mnemonic"] = str(phrase)
     show(facts, as_json)
+    if mnemonic:
+        click.echo("Write the words down: they are shown once and kept nowhere.", err=True)
+
+
+def _choose_passphrase(path: Path | None) -> str:
+    passphrase = get_passphrase(path, "Passphrase", confirm=True)
+    if not passphrase:
+        raise BadKeypair(
+            "--encrypt needs a passphrase: in ROUNDWORK_PASSPHRASE, in a --passphrase-file, or typed"
+        )
+    return passphrase

@@ -4,14 +4,11 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from solders.keypair import Keypair
-
-from .options import ADDRESS, ROE, ROE_MAX, ask, json_option, passphrase_option, read_pairs, show, url_option
+from .keys import get_passphrase, passphrase_option, read_node_keys
+from .options import ADDRESS, ROE, ROE_MAX, ask, json_option, read_pairs, show, url_option
 
 directory_option = click.option(
     "--directory",
@@ -61,7 +58,7 @@ def run(
     params: tuple[str, ...],
     secrets: tuple[str, ...],
     liar: bool,
-    passphrase: str | None,
+    passphrase_path: Path | None,
     as_json: bool,
 ) -> None:
     """Run a node on a task until it is stopped."""
@@ -85,7 +82,7 @@ def run(
         params=read_pairs(params, "--param"),
         secrets=read_pairs(secrets, "--secret"),
         is_liar=liar,
-        passphrase=passphrase,
+        passphrase=_get_passphrase(directory, passphrase_path),
     )
 
     def ready(address: str, where: str) -> None:
@@ -106,12 +103,18 @@ def run(
 @passphrase_option
 @json_option
 def stake(
-    url: str, directory: Path, task: str, amount: int, endpoint: str, passphrase: str | None, as_json: bool
+    url: str,
+    directory: Path,
+    task: str,
+    amount: int,
+    endpoint: str,
+    passphrase_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Add to the node's stake in a task."""
     from ..operations import stake as stake_more
 
-    main, staking = _read_keys(directory, passphrase)
+    main, staking = read_node_keys(directory, passphrase_path)
     signature = ask(url, lambda client: stake_more(client, main, staking, task, amount, endpoint))
     show({"signature": signature}, as_json)
 
@@ -122,11 +125,11 @@ def stake(
 @task_option
 @passphrase_option
 @json_option
-def withdraw(url: str, directory: Path, task: str, passphrase: str | None, as_json: bool) -> None:
+def withdraw(url: str, directory: Path, task: str, passphrase_path: Path | None, as_json: bool) -> None:
     """Move the node's whole stake to what it can claim."""
     from ..operations import withdraw as withdraw_all
 
-    main, staking = _read_keys(directory, passphrase)
+    main, staking = read_node_keys(directory, passphrase_path)
     show({"signature": ask(url, lambda client: withdraw_all(client, main, staking, task))}, as_json)
 
 
@@ -138,12 +141,12 @@ def withdraw(url: str, directory: Path, task: str, passphrase: str | None, as_js
 @passphrase_option
 @json_option
 def claim(
-    url: str, directory: Path, task: str, to: str | None, passphrase: str | None, as_json: bool
+    url: str, directory: Path, task: str, to: str | None, passphrase_path: Path | None, as_json: bool
 ) -> None:
     """Pay out everything the node can claim."""
     from ..operations import claim as claim_all
 
-    main, staking = _read_keys(directory, passphrase)
+    main, staking = read_node_keys(directory, passphrase_path)
     target = to or str(main.pubkey())
     show({"signature": ask(url, lambda client: claim_all(client, main, staking, task, target))}, as_json)
 
@@ -154,20 +157,20 @@ def claim(
 @task_option
 @passphrase_option
 @json_option
-def status(url: str, directory: Path, task: str, passphrase: str | None, as_json: bool) -> None:
+def status(url: str, directory: Path, task: str, passphrase_path: Path | None, as_json: bool) -> None:
     """Show the node's stake, what it can claim and what its rounds paid."""
     from ..operations import read_standing
 
-    main, staking = _read_keys(directory, passphrase)
+    main, staking = read_node_keys(directory, passphrase_path)
     show(
         ask(url, lambda client: read_standing(client, task, str(main.pubkey()), str(staking.pubkey()))),
         as_json,
     )
 
 
-def _read_keys(directory: Path, passphrase: str | None) -> "tuple[Keypair, Keypair]":
-    """The node's main and staking keypair. Raises BadKeypair."""
-    from ..node.keystore import read_keypair
+def _get_passphrase(directory: Path, passphrase_path: Path | None) -> str | None:
+    """The passphrase of the node's keys, or for those that are made now; asked for if any is encrypted."""
+    from ..node.keystore import is_encrypted
 
-    main, staking = (directory / name for name in ("main.json", "staking.json"))
-    return read_keypair(main, passphrase), read_keypair(staking, passphrase)
+    locked = [path for path in (directory / "main.json", directory / "staking.json") if is_encrypted(path)]
+    return get_passphrase(passphrase_path, f"Passphrase of {locked[0]}" if locked else None)

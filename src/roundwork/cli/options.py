@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .client_config import find_client_config, tell
+
 if TYPE_CHECKING:
     from ..client import Client
 
@@ -34,22 +36,38 @@ class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newes
 ADDRESS = Address()
 ROE = click.IntRange(1, ROE_MAX)
 
+
+def _choose_url(ctx: click.Context, param: click.Parameter, given: str | None) -> str:
+    if given is not None:
+        return given
+    found = find_client_config()
+    if found is None or not found.json_rpc_url:
+        return URL
+    tell(f"ledger {found.json_rpc_url} (json_rpc_url of {found.path})")
+    return found.json_rpc_url
+
+
 url_option = click.option(
-    "--url", default=URL, show_default=True, envvar="ROUNDWORK_URL", help="The ledger's RPC."
+    "--url",
+    envvar="ROUNDWORK_URL",
+    callback=_choose_url,
+    help=f"The ledger's RPC; else ROUNDWORK_URL, else what Solana's configuration says, else {URL}.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-passphrase_option = click.option(
-    "--passphrase", envvar="ROUNDWORK_PASSPHRASE", help="Of encrypted keypair files; better as a variable."
-)
 
 
 def ask(url: str, question: "Callable[[Client], Awaitable[T]]") -> T:
-    """The answer to one question to the ledger."""
-    from ..client import Client
+    """The answer to one question to the ledger. Raises RemoteError where none of ours answers."""
+    from ..client import Client, Refused
+    from ..errors import RemoteError
 
     async def run() -> T:
         async with Client(url) as client:
-            await client.get_slot()  # nobody there is said at once; only an outage in between is waited for
+            # Nobody there is said at once; only an outage in between is waited for.
+            try:
+                await client.get_ledger()
+            except Refused as error:
+                raise RemoteError(f"{url} is no ledger of roundwork: {error}") from error
             return await question(client)
 
     return asyncio.run(run())

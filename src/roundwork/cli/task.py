@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from .options import ADDRESS, ROE, ask, json_option, passphrase_option, url_option
+from .keys import key_option, passphrase_option, read_key
+from .options import ADDRESS, ROE, ask, json_option, url_option
 
-key_option = click.option(
-    "--key", "key_path", type=click.Path(path_type=Path), required=True, help="The manager's keypair file."
+manager_option = key_option(
+    "--key", "key_path", "The manager's keypair file; else the one that Solana's configuration names."
 )
 
 
@@ -19,22 +20,21 @@ def command() -> None:
 
 @command.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@key_option
+@manager_option
 @passphrase_option
 @url_option
 @click.option("--inactive", is_flag=True, help="Do not open it for submissions yet.")
 @json_option
 def deploy(
-    folder: Path, key_path: Path, passphrase: str | None, url: str, inactive: bool, as_json: bool
+    folder: Path, key_path: Path, passphrase_path: Path | None, url: str, inactive: bool, as_json: bool
 ) -> None:
     """Create the task of FOLDER, pay its bounty in and open it."""
     from ..client import Client
-    from ..node.keystore import read_keypair
     from ..operations import deploy as deploy_package
     from ..operations import set_active
     from ..package import load_package, pack
 
-    manager, package = read_keypair(key_path, passphrase), load_package(folder)
+    manager, package = read_key(key_path, passphrase_path), load_package(folder)
     content_id, _ = pack(package)
 
     async def run(client: Client) -> str:
@@ -53,19 +53,18 @@ def deploy(
 @command.command()
 @click.argument("address", type=ADDRESS)
 @click.argument("folder", type=click.Path(path_type=Path))
-@key_option
+@manager_option
 @passphrase_option
 @url_option
 @json_option
 def update(
-    address: str, folder: Path, key_path: Path, passphrase: str | None, url: str, as_json: bool
+    address: str, folder: Path, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
     """Found a task's successor from FOLDER: it takes the bounty over, open rounds settle at the old one."""
-    from ..node.keystore import read_keypair
     from ..operations import update as update_task
     from ..package import load_package, pack
 
-    manager, package = read_keypair(key_path, passphrase), load_package(folder)
+    manager, package = read_key(key_path, passphrase_path), load_package(folder)
     content_id, _ = pack(package)
     successor = ask(url, lambda client: update_task(client, manager, address, package, content_id))
     facts = {"task": successor, "migrated_from": address, "package": content_id}
@@ -99,49 +98,48 @@ def show(address: str, url: str, as_json: bool) -> None:
 @command.command()
 @click.argument("address", type=ADDRESS)
 @click.argument("roe", type=ROE)
-@key_option
+@manager_option
 @passphrase_option
 @url_option
 @json_option
-def fund(address: str, roe: int, key_path: Path, passphrase: str | None, url: str, as_json: bool) -> None:
+def fund(
+    address: str, roe: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
+) -> None:
     """Add ROE to a task's bounty."""
-    from ..node.keystore import read_keypair
     from ..operations import fund as fund_task
 
-    payer = read_keypair(key_path, passphrase)
+    payer = read_key(key_path, passphrase_path)
     _show(ask(url, lambda client: fund_task(client, payer, address, roe)), as_json)
 
 
 @command.command()
 @click.argument("address", type=ADDRESS)
 @click.option("--off", is_flag=True, help="Shut it for new submissions instead.")
-@key_option
+@manager_option
 @passphrase_option
 @url_option
 @json_option
 def activate(
-    address: str, off: bool, key_path: Path, passphrase: str | None, url: str, as_json: bool
+    address: str, off: bool, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
     """Open a task for submissions, from the next ledger round on."""
-    from ..node.keystore import read_keypair
     from ..operations import set_active
 
-    manager = read_keypair(key_path, passphrase)
+    manager = read_key(key_path, passphrase_path)
     _show(ask(url, lambda client: set_active(client, manager, address, not off)), as_json)
 
 
 @command.command()
 @click.argument("address", type=ADDRESS)
-@key_option
+@manager_option
 @passphrase_option
 @url_option
 @json_option
-def close(address: str, key_path: Path, passphrase: str | None, url: str, as_json: bool) -> None:
+def close(address: str, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool) -> None:
     """End a task without open rounds; its bounty goes to the manager."""
-    from ..node.keystore import read_keypair
     from ..operations import close_task
 
-    manager = read_keypair(key_path, passphrase)
+    manager = read_key(key_path, passphrase_path)
     _show(ask(url, lambda client: close_task(client, manager, address)), as_json)
 
 

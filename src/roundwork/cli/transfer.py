@@ -5,21 +5,23 @@ from pathlib import Path
 
 import click
 
-from .options import ADDRESS, ROE, ask, json_option, passphrase_option, url_option
+from .keys import key_option, passphrase_option, read_key
+from .options import ADDRESS, ROE, ask, json_option, url_option
 
 
 @click.command()
 @click.argument("address", type=ADDRESS)
 @click.argument("roe", type=ROE)
-@click.option("--from", "source", type=click.Path(path_type=Path), required=True, help="A keypair file.")
+@key_option("--from", "source", "A keypair file; else the one that Solana's configuration names.")
 @passphrase_option
 @url_option
 @json_option
-def command(address: str, roe: int, source: Path, passphrase: str | None, url: str, as_json: bool) -> None:
+def command(
+    address: str, roe: int, source: Path, passphrase_path: Path | None, url: str, as_json: bool
+) -> None:
     """Send ROE to ADDRESS."""
-    from ..node.keystore import read_keypair
     from ..operations import transfer_money
 
-    pair = read_keypair(source, passphrase)
+    pair = read_key(source, passphrase_path)
     signature = ask(url, lambda client: transfer_money(client, pair, address, roe))
     click.echo(json.dumps({"signature": signature}) if as_json else signature)

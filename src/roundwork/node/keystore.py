@@ -49,6 +49,15 @@ def write_keypair(path: Path, pair: Keypair, passphrase: str | None = None) -> N
         raise BadKeypair(f"{path} cannot be written: {error.strerror}") from error
 
 
+def is_encrypted(path: Path) -> bool:
+    """Whether a file holds an encrypted keypair; not if it cannot be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
 def read_keypair(path: Path, passphrase: str | None = None) -> Keypair:
     """A keypair from a file, plain or encrypted. Raises BadKeypair, which says what would be right."""
     try:
@@ -107,7 +116,9 @@ def _encrypt(pair: Keypair, passphrase: str) -> str:
 
 def _decrypt(path: Path, content: dict[str, str], passphrase: str | None) -> Keypair:
     if passphrase is None:
-        raise BadKeypair(f"{path} is encrypted; give its passphrase in the variable ROUNDWORK_PASSPHRASE")
+        raise BadKeypair(
+            f"{path} is encrypted; give its passphrase in ROUNDWORK_PASSPHRASE or --passphrase-file"
+        )
     try:
         salt, sealed = bytes.fromhex(content["salt"]), bytes.fromhex(content["sealed"])
         raw = secret.SecretBox(_stretch(passphrase, salt)).decrypt(sealed)

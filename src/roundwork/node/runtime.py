@@ -10,7 +10,7 @@ import msgspec
 
 from .. import participant as duties
 from ..client import Client
-from ..errors import RemoteError, RoundworkError, StoreCorrupt
+from ..errors import AccountNotFound, InsufficientFundsForFee, RemoteError, RoundworkError, StoreCorrupt
 from ..operations import build_uploads, send, wrap
 from ..participant import Duty, View, step
 from ..protocol import instructions
@@ -98,6 +98,10 @@ class Runtime:
             await self._act(duty, view)
         except StoreCorrupt:
             raise
+        except (AccountNotFound, InsufficientFundsForFee) as error:
+            self._postponed.put(duty, self._lookout.slot)
+            payer = self._me.payer.pubkey()
+            log.warning("%s waits: send fee money to the main key %s (%s)", describe(duty), payer, error)
         except (RoundworkError, TimeoutError) as error:
             self._postponed.put(duty, self._lookout.slot)
             log.warning("%s: %s: %s", describe(duty), type(error).__name__, error)

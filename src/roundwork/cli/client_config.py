@@ -1,0 +1,44 @@
+"""What Solana's and Koii's own command lines are configured with, for whoever uses them on our ledger."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+PATHS = (".config/koii/cli/config.yml", ".config/solana/cli/config.yml")
+"""Below the home directory; the first that is there counts."""
+
+
+class ClientConfig(NamedTuple):
+    """A configuration file: its `json_rpc_url` and `keypair_path`, "" where it has none."""
+
+    path: Path
+    json_rpc_url: str
+    keypair_path: str
+
+
+def find_client_config() -> ClientConfig | None:
+    """The configuration of the person who calls us, if there is one that can be read."""
+    for name in PATHS:
+        path = Path.home() / name
+        if path.is_file():
+            return _read(path)
+    return None
+
+
+def tell(line: str) -> None:
+    """Say what was chosen for the caller, where it does not disturb the output."""
+    click.echo(f"using {line}", err=True)
+
+
+def _read(path: Path) -> ClientConfig | None:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        tell(f"nothing of {path}, which cannot be read: {' '.join(str(error).split())}")
+        return None
+    if not isinstance(content, dict):
+        return None
+    return ClientConfig(path, str(content.get("json_rpc_url") or ""), str(content.get("keypair_path") or ""))
