@@ -10,13 +10,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from solders.address_lookup_table_account import AddressLookupTableAccount
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
-from solders.message import Message
+from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
-from solders.transaction import Transaction
+from solders.transaction import Transaction, VersionedTransaction
 from websockets.asyncio.client import connect
 
 from roundwork.client import Client
@@ -277,6 +278,17 @@ def test_a_transaction_with_an_unknown_blockhash_is_refused(ledger, payer):
         assert "Transaction simulation failed: Blockhash not found" == failure.message
         assert "BlockhashNotFound" == failure.data["err"]
         assert "no tick of slots" in failure.data["roundwork"]["text"]
+
+
+def test_a_message_that_uses_a_lookup_table_is_refused(ledger, payer):
+    target, tick = Keypair().pubkey(), ledger.call("getLatestBlockhash")["value"]["blockhash"]
+    table = AddressLookupTableAccount(Keypair().pubkey(), [target])
+    message = MessageV0.try_compile(payer.pubkey(), [give(payer, target, 5)], [table], Hash.from_string(tick))
+    wire = bytes(VersionedTransaction(message, [payer]))
+
+    for config in ({}, {"skipPreflight": True}):
+        failure = refused(ledger, wire, **config)
+        assert f"{table.key} is no address lookup table" in failure.data["roundwork"]["text"]
 
 
 def test_a_payer_that_does_not_exist_or_is_too_poor_is_refused(ledger, payer):

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import AlreadyProcessed, PoolFull, RoundworkError, SignatureFailure, Void
-from ..protocol.admission import check_fee, check_payer, check_tick, check_unspent, compute_fee
+from ..protocol.admission import (
+    check_fee,
+    check_lookups,
+    check_payer,
+    check_tick,
+    check_unspent,
+    compute_fee,
+)  # fmt: skip
 from ..protocol.execute import Receipt
 from ..protocol.state import State
 from ..protocol.transaction import Transaction
@@ -85,6 +92,7 @@ class Pool:
             raise SignatureFailure("a signature does not verify against its key and the message")
         if transaction.signatures[0] in self._signatures:
             raise AlreadyProcessed("This transaction has already been processed: it waits for the next block")
+        check_lookups(transaction)
         if transaction.tick in state.tick_slots:  # else it names the tick of a slot that is closing now
             check_tick(state, transaction.tick, slot)
             check_unspent(state.get_spent(state.tick_slots[transaction.tick]), transaction.signatures[0])
