@@ -1,7 +1,8 @@
 """An application without RPC, as a process of its own: `application.py DIRECTORY FD MODE`.
 
 Modes: `usual` checkpoints as a ledger does; `eager` makes a checkpoint of every block durable at the first
-moment the order allows, before it answers; `hasty` plants a fault: it allows a checkpoint already at Commit.
+moment the order allows, before it answers; `hasty` plants a fault: it allows a checkpoint already at Commit;
+`forgetful` is `usual`, and remembers the signatures of two transactions only.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Any
 
 from roundwork.ledger import chain as chains
 from roundwork.ledger.chain import Chain
+from roundwork.ledger.comet import proposal
 from roundwork.ledger.comet.home import Home
 from roundwork.ledger.comet.seam import Seam, open_seam
 
@@ -40,7 +42,9 @@ def settle(chain: Chain) -> None:
 
 async def main(directory: Path, listening: socket.socket, mode: str) -> None:
     async with open_seam(Home(directory), listening) as seam:
-        if mode != "usual":
+        if mode == "forgetful":
+            proposal.KNOWN_MAX = 2
+        elif mode != "usual":
             chains.CHECKPOINT_BLOCKS = 1
             hurry(seam, mode == "hasty")
         await seam.server.ended

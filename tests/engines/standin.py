@@ -95,7 +95,7 @@ class StandIn:
         info = self._call(self.query, "info")
         height, app_hash = info.last_block_height, info.last_block_app_hash
         if height == 0:
-            app_hash = self._init_chain()
+            app_hash = self.found()
         blocks, state = disk.block_height, disk.state_height
         if height > blocks:
             self.row = "A > B"
@@ -118,7 +118,8 @@ class StandIn:
         if app_hash != disk.app_hash:
             raise Refused(f"the application's hash is {app_hash.hex()}, CometBFT's {disk.app_hash.hex()}")
 
-    def _init_chain(self) -> bytes:
+    def found(self) -> bytes:
+        """Found the chain, as at every start on an application at height 0."""
         genesis, request = self.disk.genesis, Request()
         ask = request.init_chain
         ask.chain_id = genesis["chain_id"]
@@ -133,7 +134,7 @@ class StandIn:
         """Deliver saved blocks again; their state was saved, so nothing is saved now."""
         app_hash = b""
         for block in self.disk.blocks[after:last]:
-            app_hash = self._finalize(block).app_hash
+            app_hash = self.finalize(block).app_hash
             if self.disk.app_hashes[block.height] != app_hash:
                 raise Refused(f"block {block.height} has another hash than before")
             self._call(self.consensus, "commit")
@@ -179,13 +180,25 @@ class StandIn:
         request.check_tx.type = int(is_recheck)
         return self._call(self.mempool, "check_tx", request)
 
+    def check_many(self, wires: Sequence[bytes]) -> list[Any]:
+        """The same about many at once, as CometBFT sends them: answers come after the last."""
+        frames = b""
+        for wire in wires:
+            request = Request()
+            request.check_tx.tx = wire
+            frames += encode_frame(request)
+        self.mempool.send(frames + encode_frame(_empty("flush")))
+        answers = [self.mempool.receive().check_tx for _ in wires]
+        assert self.mempool.receive().WhichOneof("value") == "flush"
+        return answers
+
     @property
     def proposer(self) -> bytes:
         return bytes.fromhex(self.disk.genesis["validators"][0]["address"])
 
     def _apply(self, block: StoredBlock) -> bytes:
         """Execute, save the answer, commit, save the state: the order of CometBFT's block executor."""
-        answer = self._finalize(block)
+        answer = self.finalize(block)
         assert len(answer.tx_results) == len(block.txs), "one result a transaction"
         self.disk.app_hashes[block.height] = answer.app_hash
         self._pass("after responses saved")
@@ -196,7 +209,8 @@ class StandIn:
         app_hash: bytes = answer.app_hash
         return app_hash
 
-    def _finalize(self, block: StoredBlock) -> Any:
+    def finalize(self, block: StoredBlock) -> Any:
+        """Deliver a block."""
         request = Request()
         _fill(request.finalize_block, block, self.proposer)
         self.delivered.append(block.height)

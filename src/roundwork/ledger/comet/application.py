@@ -8,7 +8,7 @@ again, and no order of crashes leaves the application ahead. Source: docs/decisi
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -42,18 +42,17 @@ class Application:
     async def answer(self, requests: list[Any]) -> list[Any]:
         """One response to each request, in order. Raises EngineFailed for a call that breaks ABCI's order."""
         delivered = [r.check_tx.tx for r in requests if r.WhichOneof("value") == "check_tx"]
-        if delivered:
-            await self.known.look_at(delivered)
-        return [await self._answer(request) for request in requests]
+        candidates = iter(await self.known.look_at(delivered))
+        return [await self._answer(request, candidates) for request in requests]
 
-    async def _answer(self, request: Any) -> Any:
+    async def _answer(self, request: Any, candidates: Iterator[Candidate]) -> Any:
         kind = request.WhichOneof("value")
         response = Response()
         ask, say = getattr(request, kind), getattr(response, kind)
         say.SetInParent()
         match kind:
             case "check_tx":
-                self._check_tx(ask, say)
+                self._check_tx(ask, say, next(candidates))
             case "finalize_block":
                 await self._finalize_block(ask, say)
             case "commit":
@@ -126,9 +125,7 @@ class Application:
         check_signatures(candidate.is_verified)
         admit(self.chain.state, self.chain.state.head.slot, candidate.transaction)
 
-    def _check_tx(self, ask: Any, say: Any) -> None:
-        candidate = self.known.find(ask.tx)
-        assert candidate is not None  # `answer` has looked at it
+    def _check_tx(self, ask: Any, say: Any, candidate: Candidate) -> None:
         try:
             self.check(candidate)
         except Void as void:
