@@ -82,7 +82,7 @@ async def open_neighbours(
             app = build_gateway(
                 store=store,
                 get_lanes=lambda lanes=lanes: {TASK: lanes},  # type: ignore[misc]
-                get_nodes=lambda task: [{"data": {"url": url}} for url in endpoints.values()],
+                registrations={},
                 get_metrics=lambda: {"roundwork_blobs": 1.0},
             )
             endpoints[key] = await stack.enter_async_context(serve(app))

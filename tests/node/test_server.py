@@ -118,7 +118,7 @@ def test_a_second_node_fetches_the_package_from_the_first(
         content_id = pack(load_package(HELLO))[0]
         assert urlopen(f"{second.endpoint}/ipfs/{content_id}").status == 200
         [peer] = json.loads(urlopen(f"{second.endpoint}/nodes/{task}").read())
-        assert (first.address, first.endpoint) == (peer["data"]["submitterPubkey"], peer["data"]["url"])
+        assert (first.address, first.endpoint) == (peer["submitterPubkey"], peer["data"]["url"])
         assert b"roundwork_lane_starts" in urlopen(f"{second.endpoint}/metrics").read()
 
 
@@ -180,7 +180,7 @@ def test_why_a_node_does_not_start_is_one_line(ledger: RunningLedger, task: str,
         "is no folder; a task is a folder with task.py": (task, tmp_path / "c", "--package", "nowhere"),
         "BadKeypair: ": (task, spoilt, "--package", HELLO),
         f"PortInUse: port {taken}": (task, tmp_path / "d", "--package", HELLO, "--port", taken),
-        "--endpoint": (task, tmp_path / "e", "--package", HELLO, "--endpoint", "http://" + "x" * 60),
+        "--endpoint": (task, tmp_path / "e", "--package", HELLO, "--endpoint", "http://" + "x" * 300),
     }
     for message, (address, directory, *options) in asked.items():
         assert message in fail(ledger, address, directory, *options)

@@ -33,6 +33,7 @@ def command() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Its port; 0 is any free one.")
 @click.option("--endpoint", help="Where others reach the gateway, if not at host and port.")
+@click.option("--peer", "peers", multiple=True, help="URL of a node to ask beside those on the ledger.")
 @click.option(
     "--stake",
     type=click.IntRange(0, ROE_MAX),
@@ -53,6 +54,7 @@ def run(
     host: str,
     port: int,
     endpoint: str | None,
+    peers: tuple[str, ...],
     stake: int,
     sandbox: str | None,
     params: tuple[str, ...],
@@ -77,6 +79,7 @@ def run(
         host=host,
         port=port,
         endpoint=endpoint,
+        peers=peers,
         stake=stake,
         sandbox=sandbox,
         params=read_pairs(params, "--param"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from starlette.routing import Route
 from ..content import is_content_id
 from ..errors import TaskFailed
 from .lanes import WEB_BODY_BYTES_MAX, Lanes
+from .registrations import REGISTRATION_BYTES_MAX, BadRegistration, Registrations
 from .storage import BlobStore
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -27,14 +27,14 @@ def build_gateway(
     *,
     store: BlobStore,
     get_lanes: Callable[[], Mapping[str, Lanes]],
-    get_nodes: Callable[[str], list[dict[str, Any]] | None],
+    registrations: Mapping[str, Registrations],
     get_metrics: Callable[[], Mapping[str, float]],
 ) -> Starlette:
     """The node's app, for uvicorn.
 
-    `get_lanes()` are the running tasks by address; `get_nodes(task)` the nodes of a task, None if it is
-    unknown here; `get_metrics()` numbers by Prometheus name. A task's code is a stranger's: what it
-    answers is served as data, in a sandbox of its own, never with this node's name on it.
+    `get_lanes()` are the running tasks by address; `registrations` where the nodes of each
+    task are; `get_metrics()` numbers by Prometheus name. A task's code is a stranger's: what it answers is
+    served as data, in a sandbox of its own, never with this node's name on it.
     """
 
     async def show_status(request: Request) -> Response:
@@ -48,10 +48,23 @@ def build_gateway(
         return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")
 
     async def show_nodes(request: Request) -> Response:
-        nodes = get_nodes(request.path_params["task"])
-        if nodes is None:
+        known = registrations.get(request.path_params["task"])
+        if known is None:
             return _refuse(404, f"task {request.path_params['task']} does not run here")
-        return JSONResponse(nodes)
+        return JSONResponse(known.list_nodes())
+
+    async def register_node(request: Request) -> Response:
+        known = registrations.get(request.path_params["task"])
+        if known is None:
+            return _refuse(404, f"task {request.path_params['task']} does not run here")
+        body = await read_body(request, REGISTRATION_BYTES_MAX)
+        if body is None:
+            return _refuse(413, f"a registration has at most {REGISTRATION_BYTES_MAX} bytes")
+        try:
+            known.add(body)
+        except BadRegistration as error:
+            return _refuse(409, f"Registration is duplicate, outdated, or invalid: {error}")
+        return JSONResponse({"status": "OK", "message": "registered"})
 
     async def show_blob(request: Request) -> Response:
         content_id = request.path_params["content_id"]
@@ -71,7 +84,7 @@ def build_gateway(
         path = "/" + request.path_params.get("path", "")
         if path == "/id":
             return JSONResponse({"taskId": task})
-        body = await _read_body(request)
+        body = await read_body(request, WEB_BODY_BYTES_MAX)
         if body is None:
             return _refuse(413, f"a request to a task has at most {WEB_BODY_BYTES_MAX} bytes")
         headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
@@ -88,6 +101,7 @@ def build_gateway(
             Route("/health", show_health),
             Route("/metrics", show_metrics),
             Route("/nodes/{task}", show_nodes),
+            Route("/register-node/{task}", register_node, methods=["POST"]),
             Route("/ipfs/{content_id}", show_blob),
             Route("/task/{task}", serve_task, methods=METHODS),
             Route("/task/{task}/{path:path}", serve_task, methods=METHODS),
@@ -102,12 +116,12 @@ _AS_DATA = {
 """So that a page of one task is a stranger to every other page of this node."""
 
 
-async def _read_body(request: Request) -> bytes | None:
+async def read_body(request: Request, bytes_max: int) -> bytes | None:
     """The body; None if it is too large, without reading more of it."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > WEB_BODY_BYTES_MAX:
+        if len(body) > bytes_max:
             return None
     return bytes(body)
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..errors import BadConfig, BadTaskFile, PortInUse
 from ..operations import patiently, read_task
 from ..package import PACKAGE_BYTES_MAX, Manifest, Package, load_package, pack, resolve_hosts, unpack
 from ..protocol.views import TaskView
+from .announce import Announcer
 from .environments import prepare_environment
 from .gateway import build_gateway
 from .keystore import make_keypair
@@ -26,6 +27,7 @@ from .lane import TaskSetting
 from .lanes import Lanes
 from .lookout import Me, Seen
 from .outgoing import Fetcher
+from .registrations import Registrations, find_fault
 from .runtime import Runtime
 from .sandbox import Limits, choose_sandbox
 from .services import build_services
@@ -52,6 +54,8 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     endpoint: str | None = None
     """Where others reach the gateway, if not at host and port."""
+    peers: tuple[str, ...] = ()
+    """URLs of nodes to ask beside those that the ledger names."""
     stake: int = 0
     """What to have at stake: added whenever the stake is below the task's minimum; 0 is never."""
     sandbox: str | None = None
@@ -75,29 +79,33 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None]) -> None:
         client = await stack.enter_async_context(Client(setting.ledger_url))
         ledger = await patiently(client.get_ledger)
         task = await patiently(lambda: read_task(client, setting.task))
-        fetcher = Fetcher(
-            is_development=ledger.kind == "development",
-            requests_per_second=100.0 if ledger.kind == "development" else 5.0,
-        )
+        is_development = ledger.kind == "development"
+        fetcher = Fetcher(is_development=is_development, requests_per_second=100.0 if is_development else 5.0)
         stack.push_async_callback(fetcher.close)
         store = BlobStore(setting.directory / "blobs")
         stack.callback(store.close)
+        seen = Seen(task)
+        registrations = Registrations(lambda: seen.task, is_development)
         package = await _get_package(setting, task, store, fetcher)
         listening = _listen(setting.host, setting.port)
         stack.callback(listening.close)
-        endpoint = _choose_endpoint(setting, listening.getsockname()[1])
+        port = listening.getsockname()[1]
+        url = _choose_url(setting, port, is_development)
+        endpoint = url if len(url.encode()) <= ENDPOINT_BYTES_MAX else ""  # a longer one is registered only
         me = Me(main, staking, secret, setting.stake, endpoint, setting.is_liar)
-        seen = Seen(task)
-        lanes = await _open_lanes(setting, package, me, client, fetcher, store, seen)
+        lanes = await _open_lanes(setting, package, me, client, fetcher, store, registrations)
         stack.push_async_callback(lanes.close)
         runtime = Runtime(client, me, lanes, store, setting.directory, seen)
         app = build_gateway(
             store=store,
             get_lanes=lambda: {setting.task: lanes},
-            get_nodes=lambda asked: _list_nodes(seen.task) if asked == setting.task else None,
+            registrations={setting.task: registrations},
             get_metrics=lambda: _measure(lanes, store, setting.task),
         )
-        await _serve(app, listening, runtime, lambda: ready(me.node, endpoint))
+        announcer = Announcer(setting.task, staking, url, registrations, fetcher, setting.peers)
+        announcing = asyncio.create_task(announcer.run())
+        stack.callback(announcing.cancel)
+        await _serve(app, listening, runtime, lambda: ready(me.node, url or _compose_url(setting.host, port)))
 
 
 async def _serve(app: Any, listening: socket.socket, runtime: Runtime, ready: Callable[[], None]) -> None:
@@ -143,7 +151,7 @@ async def _open_lanes(
     client: Client,
     fetcher: Fetcher,
     store: BlobStore,
-    seen: Seen,
+    registrations: Registrations,
 ) -> Lanes:
     environments = (
         Path(os.environ.get("ROUNDWORK_CACHE", Path.home() / ".cache" / "roundwork")) / "environments"
@@ -166,7 +174,7 @@ async def _open_lanes(
         hosts=resolve_hosts(package, params),
         fetcher=fetcher,
         store=store,
-        get_endpoints=lambda: {one.node: one.endpoint for one in seen.task.stakes if one.endpoint},
+        get_endpoints=registrations.get_endpoints,
         read_ledger=lambda method, asked: client.call(method, *asked),
     )
     return Lanes(task_setting, choose_sandbox(setting.sandbox), services, me.secret, log_task)
@@ -186,7 +194,7 @@ async def _get_package(setting: NodeSetting, task: TaskView, store: BlobStore, f
     if folder is None:
         folder = setting.directory / "package"
         if not folder.exists():
-            await _fetch_package(task, fetcher, folder)
+            await _fetch_package(task, fetcher, folder, setting.peers)
     package = load_package(folder)
     content_id, blobs = pack(package)
     if content_id != task.audit_program:
@@ -198,9 +206,9 @@ async def _get_package(setting: NodeSetting, task: TaskView, store: BlobStore, f
     return package
 
 
-async def _fetch_package(task: TaskView, fetcher: Fetcher, folder: Path) -> None:
+async def _fetch_package(task: TaskView, fetcher: Fetcher, folder: Path, peers: Sequence[str]) -> None:
     """Write the task's package into a folder, from nodes that serve it. Raises BadTaskFile."""
-    endpoints = [one.endpoint for one in task.stakes if one.endpoint]
+    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
     blobs: dict[str, bytes] = {}
 
     async def fetch(content_id: str) -> bytes:
@@ -235,21 +243,6 @@ def _choose_secrets(package: Package, given: dict[str, str]) -> dict[str, str]:
     return {name: given[name] for name in package.secrets}
 
 
-def _list_nodes(task: TaskView) -> list[dict[str, Any]]:
-    return [
-        {
-            "data": {
-                "url": one.endpoint,
-                "submitterPubkey": one.node,
-                "stake": one.amount,
-                "taskId": task.address,
-            }
-        }
-        for one in task.stakes
-        if one.endpoint
-    ]
-
-
 def _measure(lanes: Lanes, store: BlobStore, task: str) -> dict[str, float]:
     starts = {f'roundwork_lane_starts{{lane="{kind}"}}': float(n) for kind, n in lanes.count_starts().items()}
     return {**starts, "roundwork_blob_bytes": float(store.measure(task))}
@@ -265,13 +258,22 @@ def _make_secret(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _choose_endpoint(setting: NodeSetting, port: int) -> str:
-    """Where others reach the gateway. Raises BadConfig if the ledger has no room for it."""
-    host = f"[{setting.host}]" if ":" in setting.host else setting.host
-    endpoint = setting.endpoint or f"http://{host}:{port}"
-    if len(endpoint.encode()) > ENDPOINT_BYTES_MAX:
-        raise BadConfig(f"--endpoint {endpoint}: a stake has room for {ENDPOINT_BYTES_MAX} bytes of it")
-    return endpoint
+def _choose_url(setting: NodeSetting, port: int, is_development: bool) -> str:
+    """Where strangers reach the gateway, "" for nowhere. Raises BadConfig."""
+    if setting.endpoint is not None:
+        fault = find_fault(setting.endpoint, is_development)
+        if fault:
+            raise BadConfig(f"--endpoint {setting.endpoint} {fault}")
+        return setting.endpoint
+    url = _compose_url(setting.host, port)
+    fault = find_fault(url, is_development)
+    if fault:
+        log.warning("other nodes cannot ask this one: %s %s; give --endpoint", url, fault)
+    return "" if fault else url
+
+
+def _compose_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:
