@@ -7,7 +7,7 @@
     │   └── TokenRejected        the token program's, likewise
     ├── Void                     the ledger refuses a transaction: no fee, no effect
     │   └── Undecodable, SignatureFailure, AlreadyProcessed, BlockhashNotFound,
-    │       AccountNotFound, InsufficientFundsForFee
+    │       AccountNotFound, InsufficientFundsForFee, AccountLoadedTwice, and those of lookup tables
     ├── BadInput                 a file, option or request is wrong: names it, the field and the remedy
     │   └── BadGenesis, BadConfig, BadKeypair, BadTaskFile
     ├── TaskFailed               a task's own code raised, hung or returned nonsense
@@ -286,6 +286,66 @@ class SeedMismatch(SystemRejected):
     code = 5
 
 
+class NonceNotExpired(SystemRejected):
+    """A nonce takes on one value in a slot."""
+
+    code = 7
+
+
+class NotANonce(Rejected):
+    """The account is no nonce, or none that this could be done to."""
+
+    code = 1060
+
+
+class NotRecentSlot(Rejected):
+    """A lookup table is named by a slot that is too old, or yet to come."""
+
+    code = 1061
+
+
+class NotATable(Rejected):
+    """The account is no address lookup table."""
+
+    code = 1062
+
+
+class NotTableAuthority(Rejected):
+    """Only its authority changes a lookup table."""
+
+    code = 1063
+
+
+class TableFrozen(Rejected):
+    """A frozen lookup table never changes."""
+
+    code = 1064
+
+
+class TableDeactivated(Rejected):
+    """A deactivated lookup table is only good for closing."""
+
+    code = 1065
+
+
+class TableFull(Rejected):
+    """A lookup table holds at most 256 addresses."""
+
+    code = 1066
+
+
+class TableEmpty(Rejected):
+    """An empty lookup table is not frozen."""
+
+    code = 1067
+
+
+class TableActive(Rejected):
+    """A lookup table is closed only when no transaction can name it any more."""
+
+    code = 1068
+
+
 class BadMemo(Rejected):
     """A memo must be UTF-8."""
 
@@ -429,6 +489,36 @@ class InsufficientFundsForFee(Void):
     """The fee payer cannot pay the fee."""
 
     name = "InsufficientFundsForFee"
+
+
+class AddressLookupTableNotFound(Void):
+    """There is no such lookup table, or it is deactivated."""
+
+    name = "AddressLookupTableNotFound"
+
+
+class InvalidAddressLookupTableOwner(Void):
+    """What is named as a lookup table belongs to another program."""
+
+    name = "InvalidAddressLookupTableOwner"
+
+
+class InvalidAddressLookupTableData(Void):
+    """What is named as a lookup table is none yet."""
+
+    name = "InvalidAddressLookupTableData"
+
+
+class InvalidAddressLookupTableIndex(Void):
+    """A lookup table has no such address, or not before the next slot."""
+
+    name = "InvalidAddressLookupTableIndex"
+
+
+class AccountLoadedTwice(Void):
+    """An account is named by the message and its lookup tables, or by two of them."""
+
+    name = "AccountLoadedTwice"
 
 
 class BadInput(RoundworkError):

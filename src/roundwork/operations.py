@@ -27,9 +27,9 @@ from .errors import (
 from .protocol import instructions
 from .protocol.clock import DISTRIBUTION
 from .protocol.instructions import CHUNK_BYTES, TASKS
+from .protocol.money import compute_rent
 from .protocol.params import TASK_PROGRAM, key_of
 from .protocol.views import TaskView
-from .wire import compute_rent
 
 if TYPE_CHECKING:
     from .package import Package

@@ -13,8 +13,10 @@ from .protocol.clock import Timetable
 from .protocol.execute import Kind, Receipt
 from .protocol.params import (
     MEMO_PROGRAM,
+    RENT_PER_BYTE,
     SYSTEM_PROGRAM,
     SYSVAR_CLOCK,
+    SYSVAR_RECENT_BLOCKHASHES,
     SYSVAR_RENT,
     TOKEN_PROGRAM,
     Key,
@@ -27,15 +29,8 @@ from .protocol.token_records import decode_account, decode_mint
 from .protocol.transaction import Instruction, Transaction
 
 RENT_EPOCH = 2**64 - 1
-RENT_PER_BYTE = 6960
-RENT_OVERHEAD_BYTES = 128
 
 Json = dict[str, Any]
-
-
-def compute_rent(space: int) -> int:
-    """What an account of that size is said to need, in roe; reported, not enforced."""
-    return (space + RENT_OVERHEAD_BYTES) * RENT_PER_BYTE
 
 
 # Accounts
@@ -49,7 +44,16 @@ def get_account_data(state: State, key: Key, account: Account) -> bytes:
         return encode_clock(state.head)
     if key == SYSVAR_RENT:
         return struct.pack("<QdB", RENT_PER_BYTE // 2, 2.0, 50)
+    if key == SYSVAR_RECENT_BLOCKHASHES:
+        return encode_recent_blockhashes(state)
     return account.data.ljust(account.space, b"\0")
+
+
+def encode_recent_blockhashes(state: State) -> bytes:
+    """The sysvar of recent blockhashes, which clients list and few read: up to 150, newest first."""
+    fee = struct.pack("<Q", state.genesis.fee_per_signature)
+    newest = sorted(state.ticks.rows.items(), reverse=True)[:150]
+    return struct.pack("<Q", len(newest)) + b"".join(mark.digest + fee for _, mark in newest)
 
 
 def encode_clock(head: Head) -> bytes:
@@ -294,7 +298,8 @@ def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
         lines.append(f"Program {program} invoke [1]")
         if transaction.keys[instruction.program] == MEMO_PROGRAM:
             lines += [
-                f"Program log: Signed by {base58_of(transaction.keys[one])}" for one in instruction.accounts
+                f"Program log: Signed by {base58_of(transaction.accounts[one])}"
+                for one in instruction.accounts
             ]
             lines.append(
                 f"Program log: Memo (len {len(instruction.data)}): {json.dumps(_text(instruction.data))}"
@@ -311,6 +316,8 @@ def describe_memo(transaction: Transaction) -> str | None:
 
 def describe_meta(transaction: Transaction, receipt: Receipt) -> Json:
     """The `meta` of a transaction that ran."""
+    loaded = [base58_of(key) for key in transaction.loaded]
+    writable = transaction.count_loaded_writable()
     return {
         "err": describe_error(receipt),
         "status": describe_status(receipt),
@@ -323,6 +330,7 @@ def describe_meta(transaction: Transaction, receipt: Receipt) -> Json:
         "postTokenBalances": [],
         "rewards": [],
         "computeUnitsConsumed": 0,
+        "loadedAddresses": {"writable": loaded[:writable], "readonly": loaded[writable:]},
     }
 
 
@@ -338,9 +346,10 @@ def encode_transaction(wire: bytes, transaction: Transaction, encoding: str) -> 
             {
                 "pubkey": base58_of(key),
                 "signer": at < transaction.signers,
-                "writable": is_writable(transaction, at),
+                "writable": transaction.is_writable(at),
+                "source": "transaction" if at < len(transaction.keys) else "lookupTable",
             }
-            for at, key in enumerate(transaction.keys)
+            for at, key in enumerate(transaction.accounts)
         ]
         message["instructions"] = [parse_instruction(transaction, one) for one in transaction.instructions]
     else:
@@ -363,17 +372,11 @@ def encode_transaction(wire: bytes, transaction: Transaction, encoding: str) -> 
     return {"signatures": [base58_encode(one) for one in transaction.signatures], "message": message}
 
 
-def is_writable(transaction: Transaction, at: int) -> bool:
-    """Whether a message says that one of its accounts may be changed."""
-    if at < transaction.signers:
-        return at < transaction.signers - transaction.readonly_signed
-    return at < len(transaction.keys) - transaction.readonly_unsigned
-
-
 def parse_instruction(transaction: Transaction, instruction: Instruction) -> Json:
     """An instruction in the parsed form where it is a well-known one, else with its raw data."""
     program = transaction.keys[instruction.program]
-    accounts = [base58_of(transaction.keys[at]) for at in instruction.accounts if at < len(transaction.keys)]
+    named = transaction.accounts
+    accounts = [base58_of(named[at]) for at in instruction.accounts if at < len(named)]
     number = int.from_bytes(instruction.data[:4], "little") if len(instruction.data) >= 4 else -1
     if program == SYSTEM_PROGRAM and number == 2 and len(instruction.data) == 12 and len(accounts) >= 2:
         amount = int.from_bytes(instruction.data[4:12], "little")

@@ -77,7 +77,7 @@ BAD: dict[str, tuple[Callable[[Ledger], bytes], str, bool]] = {
     "wrongly signed": (lambda ledger: spoil(ledger.pay(1)), "SignatureFailure: a signature does not", True),
     "a lookup table": (
         use_table,
-        "Undecodable: 11111111111111111111111111111111 is no address lookup",
+        "InvalidAddressLookupTableOwner: 11111111111111111111111111111111 belongs to",
         False,
     ),
     "replayed": (replay_last, "AlreadyProcessed: This transaction has already been processed", False),

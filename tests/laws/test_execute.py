@@ -17,7 +17,7 @@ from roundwork.protocol.execute import (
 )  # fmt: skip
 from roundwork.protocol.params import TICKS
 from roundwork.protocol.state import u64
-from roundwork.protocol.ticks import compute_tick, get_newest_tick
+from roundwork.protocol.ticks import compute_closing_ticks, compute_tick, get_newest_tick
 from roundwork.protocol.transaction import decode_transaction
 
 from .stage import Stage
@@ -149,6 +149,17 @@ def test_the_tick_that_is_handed_out_can_be_named_in_the_block_that_comes():
     receipt = world.block(world.wire(["n00"], move(world, "n00", "n01", 1), tick=tick), slots=2).receipts[0]
 
     assert receipt.kind == 0
+
+
+def test_the_ticks_that_a_block_will_close_are_known_before_it():
+    world = World()
+    world.block(slots=2)
+    slot = world.state.head.slot + 2
+
+    closing = compute_closing_ticks(world.state, slot)
+    world.block(slots=2)
+
+    assert [slot - 2, slot - 1] == [world.state.tick_slots[tick] for tick in closing]
 
 
 def test_fees_go_to_the_producer_also_for_what_is_rejected():

@@ -4,10 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from solders.address_lookup_table_account import AddressLookupTableAccount
-from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
-from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.system_program import (
     AllocateParams,
@@ -21,7 +18,6 @@ from solders.system_program import (
     create_account_with_seed,
     transfer,
 )  # fmt: skip
-from solders.transaction import VersionedTransaction
 
 from roundwork.errors import Undecodable
 from roundwork.protocol import instructions as ins
@@ -29,7 +25,7 @@ from roundwork.protocol.params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PR
 from roundwork.protocol.rules import RULES
 from roundwork.protocol.transaction import decode_transaction
 
-from . import test_token  # noqa: F401 # its rules belong to the registry
+from . import test_lookups, test_nonces, test_token  # noqa: F401 # their rules belong to the registry
 from .registry import CASES, rejected, shows
 from .stage import AW, SW, Stage, T
 from .world import World, compact_submission, keypair_of, task_instruction
@@ -164,17 +160,6 @@ def _well_formed():
         with pytest.raises(Undecodable):
             decode_transaction(bad)
         voided(world, "Undecodable", bad)
-
-
-@shows("3.21")
-def _lookups():
-    world = World()
-    world.wait(1)
-    inside = Pubkey(bytes([9]) * 32)
-    table = AddressLookupTableAccount(Pubkey(bytes([8]) * 32), [inside])
-    ask = transfer(TransferParams(from_pubkey=Pubkey(world.key("n00")), to_pubkey=inside, lamports=5))
-    message = MessageV0.try_compile(Pubkey(world.key("n00")), [ask], [table], Hash(world.tick()))
-    voided(world, "Undecodable", bytes(VersionedTransaction(message, [world.keys["n00"]])))
 
 
 @shows("3.11")

@@ -280,7 +280,7 @@ def test_a_transaction_with_an_unknown_blockhash_is_refused(ledger, payer):
         assert "no tick of slots" in failure.data["roundwork"]["text"]
 
 
-def test_a_message_that_uses_a_lookup_table_is_refused(ledger, payer):
+def test_a_message_that_takes_accounts_from_what_is_no_lookup_table_is_refused(ledger, payer):
     target, tick = Keypair().pubkey(), ledger.call("getLatestBlockhash")["value"]["blockhash"]
     table = AddressLookupTableAccount(Keypair().pubkey(), [target])
     message = MessageV0.try_compile(payer.pubkey(), [give(payer, target, 5)], [table], Hash.from_string(tick))
@@ -288,7 +288,8 @@ def test_a_message_that_uses_a_lookup_table_is_refused(ledger, payer):
 
     for config in ({}, {"skipPreflight": True}):
         failure = refused(ledger, wire, **config)
-        assert f"{table.key} is no address lookup table" in failure.data["roundwork"]["text"]
+        assert "AddressLookupTableNotFound" == failure.data["err"]
+        assert f"no address lookup table at {table.key}" in failure.data["roundwork"]["text"]
 
 
 def test_a_payer_that_does_not_exist_or_is_too_poor_is_refused(ledger, payer):

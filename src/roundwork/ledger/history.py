@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import StoreCorrupt, StoreFull, Undecodable
-from ..protocol.execute import Kind
-from ..protocol.transaction import decode_transaction
+from ..protocol.execute import Kind, decode_landed
 from .journal import Entry, Journal, open_database
 
 _SCHEMA = """
@@ -160,11 +159,11 @@ class History:
             if receipt.kind == Kind.VOID:
                 continue
             try:
-                transaction = decode_transaction(wire)
+                transaction = decode_landed(wire, receipt)
             except Undecodable as error:
                 raise StoreCorrupt(f"block {height} holds a receipt for what is no transaction") from error
             signatures.append((_prefix(transaction.signatures[0]), height, position))
-            addresses += [(_prefix(key), height, position) for key in transaction.keys]
+            addresses += [(_prefix(key), height, position) for key in transaction.accounts]
         write = self._writer.executemany
         write("INSERT OR IGNORE INTO transactions VALUES (?, ?, ?)", signatures)
         write("INSERT OR IGNORE INTO addresses VALUES (?, ?, ?)", addresses)

@@ -6,16 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import AlreadyProcessed, PoolFull, RoundworkError, SignatureFailure, Void
-from ..protocol.admission import (
-    check_fee,
-    check_lookups,
-    check_payer,
-    check_tick,
-    check_unspent,
-    compute_fee,
-)  # fmt: skip
+from ..protocol.admission import admit, admit_keys
 from ..protocol.execute import Receipt
 from ..protocol.state import State
+from ..protocol.ticks import compute_closing_ticks
 from ..protocol.transaction import Transaction
 
 TRANSACTIONS_MAX = 20_000
@@ -70,9 +64,10 @@ class Pool:
         ticket: Ticket,
     ) -> None:
         """Admit a batch; what is refused has its answer at once. `slot` is that of the next block."""
+        closing = compute_closing_ticks(state, slot)
         for position, ((wire, transaction), is_verified) in enumerate(zip(items, verified, strict=True)):
             try:
-                self._check(state, slot, transaction, is_verified)
+                self._check(state, slot, closing, transaction, is_verified)
             except (Void, PoolFull) as error:
                 ticket.answer(position, error)
             else:
@@ -85,16 +80,16 @@ class Pool:
         self._signatures.difference_update([one.transaction.signatures[0] for one in taken])
         return taken
 
-    def _check(self, state: State, slot: int, transaction: Transaction, is_verified: bool) -> None:
+    def _check(
+        self, state: State, slot: int, closing: list[bytes], transaction: Transaction, is_verified: bool
+    ) -> None:
         if len(self._waiting) >= TRANSACTIONS_MAX:
             raise PoolFull(f"{TRANSACTIONS_MAX} transactions wait for a block; send again later")
         if not is_verified:
             raise SignatureFailure("a signature does not verify against its key and the message")
         if transaction.signatures[0] in self._signatures:
             raise AlreadyProcessed("This transaction has already been processed: it waits for the next block")
-        check_lookups(transaction)
-        if transaction.tick in state.tick_slots:  # else it names the tick of a slot that is closing now
-            check_tick(state, transaction.tick, slot)
-            check_unspent(state.get_spent(state.tick_slots[transaction.tick]), transaction.signatures[0])
-        check_payer(state, transaction.keys[0])
-        check_fee(state, transaction.keys[0], compute_fee(state.genesis, transaction))
+        if transaction.tick in closing:
+            admit_keys(state, slot, transaction)
+        else:
+            admit(state, slot, transaction)

@@ -6,7 +6,7 @@ from typing import Any
 import zstandard
 
 from ..errors import UnknownTask
-from ..protocol.money import get_balance
+from ..protocol.money import compute_rent, get_balance
 from ..protocol.params import TASK_PROGRAM, Key, base58_of
 from ..protocol.records import Account
 from ..protocol.views import compute_supply, view_ledger, view_round, view_task
@@ -16,7 +16,6 @@ from ..wire import (
     Json,
     base58_decode,
     base58_encode,
-    compute_rent,
     describe_distributions,
     describe_submissions,
     encode_task,

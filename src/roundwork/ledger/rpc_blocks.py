@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from ..errors import Undecodable
+from ..errors import BlockhashNotFound, Undecodable
 from ..protocol.admission import compute_fee
-from ..protocol.execute import Kind, Receipt
+from ..protocol.execute import Kind, Receipt, decode_landed
+from ..protocol.nonces import check_named_nonce, find_nonce
 from ..protocol.params import TICKS, base58_of
 from ..protocol.state import u64
 from ..protocol.ticks import compute_tick
-from ..protocol.transaction import Transaction, decode_transaction
+from ..protocol.transaction import Transaction
 from ..wire import (
     Json,
     base58_encode,
@@ -103,7 +104,7 @@ def get_block(desk: Desk, params: Params) -> Json:
     }
     detail = field(config, "transactionDetails", str, "full")
     landed = [
-        (Place(entry.block.height, at), entry, decode_transaction(wire))
+        (Place(entry.block.height, at), entry, decode_landed(wire, entry.receipts[at]))
         for entry in entries
         for at, wire in enumerate(entry.block.transactions)
         if entry.receipts[at].kind != Kind.VOID
@@ -212,7 +213,7 @@ def get_signatures_for_address(desk: Desk, params: Params) -> list[Json]:
             if until is not None and place <= until:
                 return found
             landed = _read_place(desk, place)
-            if landed is not None and address in landed[2].keys:
+            if landed is not None and address in landed[2].accounts:
                 found.append(_describe_signature(landed))
         if not places:
             break
@@ -233,7 +234,8 @@ def _read_place(desk: Desk, place: Place) -> Landed | None:
     if entry is None:
         return None
     try:
-        return place, entry, decode_transaction(entry.block.transactions[place.position])
+        wire, receipt = entry.block.transactions[place.position], entry.receipts[place.position]
+        return place, entry, decode_landed(wire, receipt)
     except Undecodable:
         return None
 
@@ -340,7 +342,19 @@ def get_fee_for_message(desk: Desk, params: Params) -> Json:
     params.config(1)
     transaction = decode_message(params.get(0, str, "the message"))
     known = transaction.tick in desk.state.tick_slots or transaction.tick == desk.engine.get_newest_tick()[0]
+    known = known or _names_nonce(desk, transaction)
     return desk.with_context(compute_fee(desk.chain.genesis, transaction) if known else None)
+
+
+def _names_nonce(desk: Desk, transaction: Transaction) -> bool:
+    """Whether a transaction names the value of a nonce that it may use, in the next slot at the latest."""
+    nonce = find_nonce(transaction)
+    try:
+        if nonce is not None:
+            check_named_nonce(desk.state, desk.slot + 1, transaction, nonce)
+    except BlockhashNotFound:
+        return False
+    return nonce is not None
 
 
 def get_leader_schedule(desk: Desk, params: Params) -> Json:

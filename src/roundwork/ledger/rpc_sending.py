@@ -30,6 +30,11 @@ TEXTS = {
     "AlreadyProcessed": "This transaction has already been processed",
     "InsufficientFundsForFee": "Insufficient funds for fee",
     "SignatureFailure": "Transaction signature verification failure",
+    "AddressLookupTableNotFound": "Transaction loads an address table account that doesn't exist",
+    "InvalidAddressLookupTableOwner": "Transaction loads an address table account with an invalid owner",
+    "InvalidAddressLookupTableData": "Transaction loads an address table account with invalid data",
+    "InvalidAddressLookupTableIndex": "Transaction address table lookup uses an invalid index",
+    "AccountLoadedTwice": "Account loaded twice",
     "SanitizeFailure": "Transaction failed to sanitize accounts offsets correctly",
 }
 """The texts that stock clients match, by the names of transaction errors."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from ..protocol.execute import Block, Kind, Outcome, Receipt
+from ..protocol.execute import Block, Kind, Outcome, Receipt, decode_landed
 from ..protocol.params import Key, base58_of
-from ..protocol.transaction import Transaction, decode_transaction
+from ..protocol.transaction import Transaction
 from ..wire import base58_encode, compose_logs, describe_error, get_account_data
 from .desk import Desk, Params, RpcError, field, read_key, read_signature
 from .recent import get_signature
@@ -51,7 +51,7 @@ class Changed:
     def transactions(self) -> list[tuple[Transaction, Receipt]]:
         """The transactions that ran, decoded when first asked for."""
         if self._decoded is None:
-            self._decoded = [(decode_transaction(wire), receipt) for wire, receipt in self._ran]
+            self._decoded = [(decode_landed(wire, receipt), receipt) for wire, receipt in self._ran]
         return self._decoded
 
 
@@ -239,7 +239,7 @@ def _logs(connection: Connection, params: Params) -> Subscription:
                 }
             )
             for transaction, receipt in changed.transactions
-            if mentioned is None or mentioned in transaction.keys
+            if mentioned is None or mentioned in transaction.accounts
         ]
 
     return Subscription("logs", notify)

@@ -1,14 +1,17 @@
 """What a transaction must be to run at all: whoever fails here is void, pays nothing and changes nothing."""
 
+from typing import NamedTuple
+
 from ..errors import (
     AccountNotFound,
     AlreadyProcessed,
     BlockhashNotFound,
     InsufficientFundsForFee,
     SignatureFailure,
-    Undecodable,
 )  # fmt: skip
+from .lookups import load_keys
 from .money import get_balance
+from .nonces import check_named_nonce, find_nonce
 from .params import TICKS, Genesis, Key, base58_of
 from .records import Mark
 from .rules import rule
@@ -16,20 +19,43 @@ from .state import State, Table
 from .transaction import Transaction
 
 
-def admit(state: State, slot: int, transaction: Transaction) -> Table[Mark]:
-    """Check everything but the signatures; where the transaction's own signature goes once it is spent.
+class Admitted(NamedTuple):
+    """What running a transaction needs to know: its accounts, and what keeps it from running again.
 
-    Raises Undecodable, BlockhashNotFound, AlreadyProcessed, AccountNotFound, InsufficientFundsForFee.
-    Source: docs/PROTOCOL.md 3.
+    That is a place for its signature, or the nonce that moves on.
     """
-    check_lookups(transaction)
+
+    keys: tuple[Key, ...]
+    spent: Table[Mark] | None
+    nonce: Key | None
+
+
+def admit(state: State, slot: int, transaction: Transaction) -> Admitted:
+    """Check everything but the signatures. `slot` is that of the block that is to hold the transaction.
+
+    Raises BlockhashNotFound, AlreadyProcessed, AccountNotFound, InsufficientFundsForFee, and what load_keys
+    raises. Source: docs/PROTOCOL.md 3.
+    """
+    named = state.tick_slots.get(transaction.tick)
+    nonce = find_nonce(transaction) if named is None else None
+    if nonce is not None:
+        check_named_nonce(state, slot, transaction, nonce)
+        return Admitted(admit_keys(state, slot, transaction), None, nonce)
     check_tick(state, transaction.tick, slot)
     spent = state.get_spent(state.tick_slots[transaction.tick])
     check_unspent(spent, transaction.signatures[0])
+    return Admitted(admit_keys(state, slot, transaction), spent, None)
+
+
+def admit_keys(state: State, slot: int, transaction: Transaction) -> tuple[Key, ...]:
+    """The accounts of a transaction whose fee payer can pay, those from lookup tables among them.
+
+    Raises AccountNotFound, InsufficientFundsForFee, and what load_keys raises.
+    """
     payer = transaction.keys[0]
     check_payer(state, payer)
     check_fee(state, payer, compute_fee(state.genesis, transaction))
-    return spent
+    return load_keys(state, slot, transaction) if transaction.lookups else transaction.keys
 
 
 def compute_fee(genesis: Genesis, transaction: Transaction) -> int:
@@ -42,16 +68,6 @@ def check_signatures(is_verified: bool) -> None:
     """Every signature verifies."""
     if not is_verified:
         raise SignatureFailure("a signature does not verify against its key and the message")
-
-
-@rule("3.21")
-def check_lookups(transaction: Transaction) -> None:
-    """A message names all its accounts itself: there are no address lookup tables here yet."""
-    if transaction.lookups:
-        table = base58_of(transaction.lookups[0].table)
-        raise Undecodable(
-            f"{table} is no address lookup table: this ledger has none; name the accounts themselves"
-        )
 
 
 @rule("3.2")

@@ -8,14 +8,16 @@ import msgspec
 from blake3 import blake3
 
 from ..errors import Rejected, Undecodable, UnknownProgram, Void
-from . import associated, distribution, instructions, memo, payout, review, system, tasks, token
+from . import associated, distribution, instructions, lookups, memo, payout, review, system, tasks, token
 from .admission import admit, check_signatures, compute_fee
 from .instructions import TASKS
 from .money import credit, debit
+from .nonces import advance
 from .params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
     LAW_VERSION,
+    LOOKUP_PROGRAM,
     MEMO_PROGRAM,
     SYSTEM_PROGRAM,
     TASK_PROGRAM,
@@ -63,7 +65,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `instruction` is the index of the one that was rejected, else -1; `code`, `name` and `text` are those of
     the error. `pre` and `post` are the balances of the message's accounts before and after, in roe; empty
-    for a Void one.
+    for a Void one. `loaded` are the accounts that it took from lookup tables, behind its own in both.
     """
 
     kind: int
@@ -74,6 +76,15 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     text: str = ""
     pre: tuple[int, ...] = ()
     post: tuple[int, ...] = ()
+    loaded: tuple[Key, ...] = ()
+
+
+def decode_landed(wire: bytes, receipt: Receipt) -> Transaction:
+    """A transaction that ran, with the accounts that it took from lookup tables. Raises Undecodable."""
+    transaction = decode_transaction(wire)
+    if not receipt.loaded:
+        return transaction
+    return msgspec.structs.replace(transaction, loaded=receipt.loaded)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -177,23 +188,29 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
         if isinstance(transaction, Undecodable):
             raise transaction
         check_signatures(is_verified)
-        spent = admit(state, slot, transaction)
+        keys, spent, nonce = admit(state, slot, transaction)
     except Void as void:
         return Receipt(Kind.VOID, name=type(void).__name__, text=str(void))
 
-    payer, fee = transaction.keys[0], compute_fee(state.genesis, transaction)
-    pre = _get_balances(state, transaction.keys)
-    debit(state, payer, fee)
-    state.put(spent, transaction.signatures[0], Mark(slot))
+    loaded = keys[len(transaction.keys) :]
+    fee = compute_fee(state.genesis, transaction)
+    pre = _get_balances(state, keys)
+    debit(state, keys[0], fee)
+    if spent is not None:
+        state.put(spent, transaction.signatures[0], Mark(slot))
     mark = state.mark()
     for at, instruction in enumerate(transaction.instructions):
         try:
-            _run_instruction(state, slot, transaction, instruction)
+            _run_instruction(state, slot, keys, transaction.signers, instruction)
         except Rejected as error:
             state.rollback(mark)
-            post = _get_balances(state, transaction.keys)
-            return Receipt(Kind.REJECTED, fee, at, error.code, type(error).__name__, str(error), pre, post)
-    return Receipt(Kind.OK, fee, -1, 0, "", "", pre, _get_balances(state, transaction.keys))
+            if nonce is not None:
+                advance(state, slot, nonce)
+            post = _get_balances(state, keys)
+            return Receipt(
+                Kind.REJECTED, fee, at, error.code, type(error).__name__, str(error), pre, post, loaded
+            )
+    return Receipt(Kind.OK, fee, -1, 0, "", "", pre, _get_balances(state, keys), loaded)
 
 
 def _get_balances(state: State, keys: Sequence[Key]) -> tuple[int, ...]:
@@ -208,16 +225,18 @@ def _parse(wire: bytes) -> Transaction | Undecodable:
         return error
 
 
-def _run_instruction(state: State, slot: int, transaction: Transaction, instruction: RawInstruction) -> None:
-    program = transaction.keys[instruction.program]
+def _run_instruction(
+    state: State, slot: int, keys: tuple[Key, ...], signers: int, instruction: RawInstruction
+) -> None:
+    program = keys[instruction.program]
     check_program(program)
     if program == TASK_PROGRAM:
-        asked = TASKS.decode(transaction.keys, transaction.signers, instruction.accounts, instruction.data)
-        _run_task(state, slot, asked, transaction.keys[0])
+        asked = TASKS.decode(keys, signers, instruction.accounts, instruction.data)
+        _run_task(state, slot, asked, keys[0])
         return
-    keys = [transaction.keys[at] for at in instruction.accounts]
-    signed = [at < transaction.signers for at in instruction.accounts]
-    call = system.Call(keys, signed, instruction.data)
+    named = [keys[at] for at in instruction.accounts]
+    signed = [at < signers for at in instruction.accounts]
+    call = system.Call(named, signed, instruction.data, slot)
     if program == SYSTEM_PROGRAM:
         system.run(state, call)
     elif program == TOKEN_PROGRAM:
@@ -226,6 +245,8 @@ def _run_instruction(state: State, slot: int, transaction: Transaction, instruct
         associated.run(state, call)
     elif program == MEMO_PROGRAM:
         memo.run(call)
+    elif program == LOOKUP_PROGRAM:
+        lookups.run(state, call)
 
 
 def _run_task(state: State, slot: int, ask: instructions.Instruction, payer: Key) -> None:
@@ -286,7 +307,7 @@ def check_program(program: Key) -> None:
 PROGRAMS = frozenset(
     (
         SYSTEM_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, MEMO_PROGRAM,
-        COMPUTE_BUDGET_PROGRAM,
+        COMPUTE_BUDGET_PROGRAM, LOOKUP_PROGRAM,
     )
 )  # fmt: skip
 

@@ -8,11 +8,13 @@ from .params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
     KPL_PROGRAM,
+    LOOKUP_PROGRAM,
     MEMO_PROGRAM,
     NATIVE_LOADER,
     SYSTEM_PROGRAM,
     SYSVAR_CLOCK,
     SYSVAR_OWNER,
+    SYSVAR_RECENT_BLOCKHASHES,
     SYSVAR_RENT,
     TASK_PROGRAM,
     TOKEN_PROGRAM,
@@ -32,14 +34,15 @@ _FIXED: dict[Key, Account] = {
         program: Account(0, NATIVE_LOADER, is_executable=True)
         for program in (
             SYSTEM_PROGRAM, TASK_PROGRAM, KPL_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, MEMO_PROGRAM,
-            COMPUTE_BUDGET_PROGRAM,
+            COMPUTE_BUDGET_PROGRAM, LOOKUP_PROGRAM,
         )
     },
     SYSVAR_CLOCK: Account(0, SYSVAR_OWNER, space=40),
+    SYSVAR_RECENT_BLOCKHASHES: Account(0, SYSVAR_OWNER, space=8 + 150 * 40),
     SYSVAR_RENT: Account(0, SYSVAR_OWNER, space=17),
     WRAPPED_MINT: Account(0, TOKEN_PROGRAM, space=82, data=bytes(44) + b"\x09\x01"),
 }  # fmt: skip
-"""What clients expect on every ledger: programs, two sysvars (read from the head), the wrapped mint."""
+"""What clients expect on every ledger: programs, three sysvars (read from the head), the wrapped mint."""
 
 
 def decode_genesis(raw: bytes, source: str) -> Genesis:

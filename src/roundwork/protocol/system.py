@@ -1,4 +1,4 @@
-"""The system program: accounts are made, assigned, sized; money moves. Formats and numbers are Solana's."""
+"""The system program: accounts are made, assigned, sized; money and nonces move. Formats are Solana's."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -16,7 +16,17 @@ from ..errors import (
     WrongOwner,
 )  # fmt: skip
 from .money import credit, debit, get_balance
-from .params import SYSTEM_PROGRAM, Key, base58_of
+from .nonces import (
+    check_blank_nonce,
+    check_nonce,
+    check_nonce_authority,
+    check_nonce_expired,
+    check_upgradable,
+    get_nonce,
+    give_nonce,
+    write_nonce,
+)  # fmt: skip
+from .params import SYSTEM_PROGRAM, SYSVAR_RECENT_BLOCKHASHES, SYSVAR_RENT, Key, base58_of
 from .records import Account
 from .rules import rule
 from .state import State
@@ -26,18 +36,19 @@ SPACE_MAX = 50_000_000
 
 
 class Call(NamedTuple):
-    """An instruction with its accounts resolved; the first ones of `signed` say who signed."""
+    """An instruction with its accounts resolved, who of them signed, and the slot of its block."""
 
     keys: Sequence[Key]
     signed: Sequence[bool]
     data: bytes
+    slot: int
 
 
 def run(state: State, call: Call) -> None:
     """Carry out one system instruction.
 
     Raises BadInstruction, MissingSigner, WrongOwner, AccountInUse, BalanceTooLow, BadSpace, SeedTooLong,
-    SeedMismatch. Source: docs/PROTOCOL.md 3.
+    SeedMismatch, NotANonce, NonceNotExpired. Source: docs/PROTOCOL.md 3.
     """
     check_known(call)
     form, _, act = _HANDLERS[_get_number(call)]
@@ -138,6 +149,13 @@ def check_base(call: Call, base: Key) -> None:
         raise MissingSigner(f"the base {base58_of(base)} did not sign")
 
 
+@rule("3.28")
+def check_sysvar(call: Call, at: int, sysvar: Key) -> None:
+    """Nonce instructions name sysvars where Solana's clients do."""
+    if call.keys[at] != sysvar:
+        raise BadInstruction(f"account {at} is {base58_of(call.keys[at])}; {base58_of(sysvar)} belongs there")
+
+
 def _create(state: State, call: Call, amount: int, space: int, owner: Key) -> None:
     check_signed(call, 1)
     _found(state, call, 0, amount, space, owner)
@@ -211,6 +229,63 @@ def _move(state: State, source: Key, target: Key, amount: int) -> None:
     credit(state, target, amount)
 
 
+def _advance_nonce(state: State, call: Call) -> None:
+    key = call.keys[0]
+    check_sysvar(call, 1, SYSVAR_RECENT_BLOCKHASHES)
+    nonce = get_nonce(state, key)
+    check_nonce(nonce, key)
+    assert nonce is not None
+    check_nonce_authority(call.keys, call.signed, nonce.authority)
+    check_nonce_expired(state, call.slot, nonce, key)
+
+    write_nonce(state, call.slot, key, nonce.authority)
+
+
+def _withdraw_nonce(state: State, call: Call, amount: int) -> None:
+    """Take money off a nonce account; all of it ends the nonce."""
+    key, target = call.keys[:2]
+    check_sysvar(call, 2, SYSVAR_RECENT_BLOCKHASHES)
+    check_sysvar(call, 3, SYSVAR_RENT)
+    check_balance(state, key, amount)
+    nonce = get_nonce(state, key)
+    is_all = amount == get_balance(state, key)
+    if nonce is None:
+        check_blank_nonce(state, key)
+        check_nonce_authority(call.keys, call.signed, key)
+    else:
+        check_nonce_authority(call.keys, call.signed, nonce.authority)
+        if is_all:
+            check_nonce_expired(state, call.slot, nonce, key)
+
+    if is_all:
+        state.remove(state.accounts, key)
+    else:
+        debit(state, key, amount)
+    credit(state, target, amount)
+
+
+def _initialize_nonce(state: State, call: Call, authority: Key) -> None:
+    check_sysvar(call, 1, SYSVAR_RECENT_BLOCKHASHES)
+    check_sysvar(call, 2, SYSVAR_RENT)
+    check_blank_nonce(state, call.keys[0])
+
+    write_nonce(state, call.slot, call.keys[0], authority)
+
+
+def _authorize_nonce(state: State, call: Call, authority: Key) -> None:
+    key = call.keys[0]
+    nonce = get_nonce(state, key)
+    check_nonce(nonce, key)
+    assert nonce is not None
+    check_nonce_authority(call.keys, call.signed, nonce.authority)
+
+    give_nonce(state, key, authority)
+
+
+def _upgrade_nonce(state: State, call: Call) -> None:
+    check_upgradable(call.keys[0])
+
+
 def _check_seed(call: Call, base: Key, seed: bytes, owner: Key, key: Key) -> None:
     check_seed_size(seed)
     check_derived(key, base, seed, owner)
@@ -240,8 +315,13 @@ _HANDLERS: dict[int, tuple[str, int, Callable[..., None]]] = {
     1: ("K", 1, _assign),
     2: ("Q", 2, _transfer),
     3: ("KSQQK", 2, _create_with_seed),
+    4: ("", 3, _advance_nonce),
+    5: ("Q", 5, _withdraw_nonce),
+    6: ("K", 3, _initialize_nonce),
+    7: ("K", 2, _authorize_nonce),
     8: ("Q", 1, _allocate),
     9: ("KSQK", 1, _allocate_with_seed),
     10: ("KSK", 1, _assign_with_seed),
     11: ("QSK", 3, _transfer_with_seed),
+    12: ("", 1, _upgrade_nonce),
 }

@@ -24,6 +24,11 @@ def get_newest_tick(state: State, slot: int) -> tuple[bytes, int]:
     return compute_tick(state.head.block_hash, last), last
 
 
+def compute_closing_ticks(state: State, slot: int) -> list[bytes]:
+    """The ticks of the slots that the state has not closed yet, and a block of `slot` will."""
+    return [compute_tick(state.head.block_hash, closing) for closing in range(state.head.slot, slot)]
+
+
 def roll_ticks(state: State, slot: int) -> None:
     """Take in the ticks of slots that are closed now; forget those too old, with what was spent on them."""
     add_ticks(state, slot)

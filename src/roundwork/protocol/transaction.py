@@ -8,7 +8,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from ..errors import Undecodable
-from .params import Key
+from .params import Key, base58_of
 from .rules import rule
 
 WIRE_BYTES_MAX = 1232
@@ -47,6 +47,25 @@ class Transaction(msgspec.Struct, frozen=True, gc=False):
     message: bytes
     version: int | None = None
     lookups: tuple[Lookup, ...] = ()
+    loaded: tuple[Key, ...] = ()
+    """What it took from lookup tables, writable ones first; for readers, from the receipt once it ran."""
+
+    @property
+    def accounts(self) -> tuple[Key, ...]:
+        """The accounts that its instructions point at, in their order."""
+        return self.keys + self.loaded
+
+    def is_writable(self, at: int) -> bool:
+        """Whether the message says that one of its accounts may be changed."""
+        if at < self.signers:
+            return at < self.signers - self.readonly_signed
+        if at >= len(self.keys):
+            return at - len(self.keys) < self.count_loaded_writable()
+        return at < len(self.keys) - self.readonly_unsigned
+
+    def count_loaded_writable(self) -> int:
+        """How many of the accounts that it takes from lookup tables may be changed."""
+        return sum(len(lookup.writable) for lookup in self.lookups)
 
 
 def decode_transaction(wire: bytes) -> Transaction:
@@ -130,6 +149,8 @@ def check_well_formed(
         raise Undecodable("an account is named twice")
     total = len(keys)
     for lookup in lookups:
+        if not lookup.writable and not lookup.readonly:
+            raise Undecodable(f"nothing is taken from the lookup table {base58_of(lookup.table)}")
         total += len(lookup.writable) + len(lookup.readonly)
     if total > 256:
         raise Undecodable(f"{total} accounts; 256 can be named")
