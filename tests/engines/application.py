@@ -1,4 +1,4 @@
-"""An application without RPC, as a process of its own: `application.py DIRECTORY FD MODE`.
+"""An application without RPC, as a process of its own: `application.py MODE DIRECTORY … FD`.
 
 Modes: `usual` checkpoints as a ledger does; `eager` makes a checkpoint of every block durable at the first
 moment the order allows, before it answers; `hasty` plants a fault: it allows a checkpoint already at Commit;
@@ -51,4 +51,4 @@ async def main(directory: Path, listening: socket.socket, mode: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), sys.argv[3]))
+    asyncio.run(main(Path(sys.argv[2]), socket.socket(fileno=int(sys.argv[-1])), sys.argv[1]))

@@ -46,7 +46,7 @@ class Ledger:
             listening.listen()
             fd = listening.fileno()
             command = [sys.executable, "-m", "tests.engines.application"]
-            command += [str(self.directory), str(fd), self.mode]
+            command += [self.mode, str(self.directory), str(fd)]
             self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd])
         self.engine = StandIn(self.disk, path)
         self.engine.crash_at = crash_at

@@ -20,7 +20,7 @@ from roundwork.protocol.params import LAW_VERSION
 
 from ..laws.world import SLOT_MS, keypair_of
 from .driven import Ledger
-from .standin import Connection, Refused, StandIn, StoredBlock
+from .standin import Connection, Disk, Refused, StandIn, StoredBlock
 
 ACCEPT, REJECT = 1, 2
 
@@ -346,6 +346,25 @@ def test_a_block_before_its_parent_is_refused(ledger: Ledger, engine: StandIn) -
     block = StoredBlock(3, (ledger.world.state.head.time_ms - 1) * 10**6, ())
 
     stop_at(ledger, lambda: engine.finalize(block), r"block 3 is dated \d+ ms, before its parent's \d+")
+
+
+def test_an_engine_that_lost_its_blocks_is_stopped_before_it_makes_others(ledger: Ledger) -> None:
+    """A validator does not sign twice at a height: without this stop it would hang for good."""
+    ledger.mode = "usual"
+    ledger.start()
+    for _ in range(3):
+        ledger.make_block()
+    ledger.stop()
+    blocks = ledger.disk.blocks
+    ledger.disk = Disk(ledger.directory / "comet")
+
+    engine = ledger.start()
+    with pytest.raises(ConnectionError):
+        engine.make_block(blocks[0].time_ns // 10**6)
+
+    assert 0 != ledger.stop()
+    ledger.disk.blocks = blocks
+    ledger.check()
 
 
 # Four connections at a time

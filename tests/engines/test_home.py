@@ -14,6 +14,7 @@ from roundwork.ledger.comet.home import Home, compute_address, compute_timeout_c
 from roundwork.protocol.genesis import hash_genesis
 
 from ..laws.world import keypair_of, make_genesis
+from .conftest import require_cometbft
 
 P2P = "tcp://127.0.0.1:0"
 
@@ -120,3 +121,15 @@ def test_the_configuration_makes_about_a_block_a_slot(directory: Path) -> None:
     assert config["consensus"]["timeout_commit"] == "330ms"
     assert config["consensus"]["create_empty_blocks"] is True
     assert compute_timeout_commit_ms(make_genesis([], slot_ms=100)) == 50
+
+
+def test_without_cometbft_a_test_is_skipped_with_the_reason_and_fails_where_changes_are_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="CometBFT is not installed"):
+        require_cometbft(tmp_path / "cometbft")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="CometBFT is not installed"):
+        require_cometbft(tmp_path / "cometbft")

@@ -25,31 +25,12 @@ from solders.transaction import Transaction
 SLOT_MS = 50
 
 
-class RunningLedger:
-    """A ledger process; `call` raises RpcFailure with the error object."""
+class LedgerClient:
+    """The RPC of a ledger; `call` raises RpcFailure with the error object."""
 
-    def __init__(self, directory: Path, port: int | None = None, *options: str, engine: str = "") -> None:
-        self.directory = directory
-        self.port = port or find_port()
-        command = [
-            sys.executable,
-            "-m",
-            "roundwork",
-            "ledger",
-            *([engine] if engine else []),
-            "run",
-            "--json",
-        ]
-        command += ["--directory", str(directory), "--port", str(self.port), "--host", "127.0.0.1"]
-        command += ["--slot-ms", str(100 if engine else SLOT_MS), *options]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.process.stderr.read().decode() if self.process.stderr else ""
-        self.url = json.loads(line)["url"]
-        self.http = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
         self.nonce = 0
 
     def post(self, body: Any) -> Any:
@@ -75,6 +56,32 @@ class RunningLedger:
     def send(self, wire: bytes, **config: Any) -> str:
         text = base64.b64encode(wire).decode()
         return self.call("sendTransaction", text, {"encoding": "base64", **config})
+
+
+class RunningLedger(LedgerClient):
+    """A ledger process."""
+
+    def __init__(self, directory: Path, port: int | None = None, *options: str, engine: str = "") -> None:
+        self.directory = directory
+        self.port = port or find_port()
+        command = [
+            sys.executable,
+            "-m",
+            "roundwork",
+            "ledger",
+            *([engine] if engine else []),
+            "run",
+            "--json",
+        ]
+        command += ["--directory", str(directory), "--port", str(self.port), "--host", "127.0.0.1"]
+        command += ["--slot-ms", str(100 if engine else SLOT_MS), *options]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read().decode() if self.process.stderr else ""
+        super().__init__(json.loads(line)["url"])
 
     def kill(self) -> None:
         """SIGKILL, to it and its workers."""

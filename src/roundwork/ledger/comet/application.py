@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ...errors import EngineFailed, Undecodable, Void
+from ...errors import EngineFailed, StoreCorrupt, Undecodable, Void
 from ...protocol.admission import admit, check_signatures
 from ...protocol.execute import Block, Kind, Outcome, Receipt, compute_slot, next_block
 from ...protocol.genesis import hash_genesis
@@ -40,7 +40,7 @@ class Application:
         self._uncommitted: tuple[Block, Outcome] | None = None
 
     async def answer(self, requests: list[Any]) -> list[Any]:
-        """One response to each request, in order. Raises EngineFailed for a call that breaks ABCI's order."""
+        """One response to each request, in order. Raises EngineFailed, StoreCorrupt, StoreFull."""
         delivered = [r.check_tx.tx for r in requests if r.WhichOneof("value") == "check_tx"]
         candidates = iter(await self.known.look_at(delivered))
         return [await self._answer(request, candidates) for request in requests]
@@ -137,6 +137,7 @@ class Application:
 
     async def _prepare_proposal(self, ask: Any, say: Any) -> None:
         candidates = await self.known.look_at(ask.txs)
+        self._check_new(ask.height)
         self._check_next(ask.height)
         state = self.chain.state
         slot, _ = compute_slot(state.genesis, state.head, get_time_ms(ask.time))
@@ -144,6 +145,7 @@ class Application:
 
     async def _process_proposal(self, ask: Any, say: Any) -> None:
         candidates = await self.known.look_at(ask.txs)
+        self._check_new(ask.height)
         self._check_next(ask.height)
         try:
             check_proposal(candidates)
@@ -193,6 +195,18 @@ class Application:
         self.known.forget(block.transactions)
         if block.height >= self.chain.journal.height:
             self.caught_up.set()
+
+    def _check_new(self, height: int) -> None:
+        """CometBFT has delivered all its blocks again before it proposes one: the journal has no other.
+
+        Without this a validator whose blocks are lost would wait for ever: it may not sign them again.
+        """
+        journal = self.chain.journal
+        if height <= journal.height:
+            raise StoreCorrupt(
+                f"{journal.path} ends at block {journal.height}, and CometBFT wants to make block {height}: "
+                "its data is gone, or an old copy. Put its newest data back"
+            )
 
     def _check_next(self, height: int) -> None:
         head = self.chain.state.head

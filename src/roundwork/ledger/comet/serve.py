@@ -29,6 +29,8 @@ async def _run(
 ) -> None:
     async with open_seam(home, listening) as seam:
         await _catch_up(seam)
+        if seam.server.ended.done():
+            return await seam.server.ended
         engine = CometEngine(seam.application, home.get_rpc_address())
         faucet = home.directory / FAUCET_FILE
         app = build_app(seam.chain, engine, read_keypair(faucet) if faucet.exists() else None)
