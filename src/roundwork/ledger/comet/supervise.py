@@ -5,6 +5,7 @@ has a state in memory that the next handshake knows nothing of. So there is one 
 what is left, start both.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -25,6 +26,9 @@ FAILURES_MAX = 5
 
 FAILURES_SECONDS = 60.0
 STOP_SECONDS = 5.0
+LAST_WORDS_SECONDS = 2.0
+"""The application ends by itself when its engine goes, and its exit code may say why it was about to."""
+
 RESTART_SECONDS = 0.2
 FATAL = 3
 """The application ends with this code if starting it again cannot help: a port in use, a corrupt store."""
@@ -123,13 +127,20 @@ def wait(pair: Pair) -> bool:
 
 def stop(pair: Pair) -> None:
     """End what is left of the pair, the engine first: politely, then not."""
-    for process in pair:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    end(pair.engine)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        pair.application.wait(LAST_WORDS_SECONDS)
+    end(pair.application)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end; kill it if it does not."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def check_remedy(pair: Pair) -> None:
