@@ -296,7 +296,7 @@ def test_a_list_without_a_round_is_taken_from_the_older_layout():
     hand_in = task_instruction(ins.SubmitDistributionList(world.task, node, node, 0))
 
     assert world.run("n00", older, hand_in).kind == 0
-    assert world.state.get_chunks(world.task).rows == {}
+    assert world.state.get_chunks(world.task, ins.NO_ROUND).rows == {}
 
 
 def test_a_list_of_several_chunks_is_put_together():

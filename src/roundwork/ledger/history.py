@@ -108,6 +108,13 @@ class History:
         )
         return [RoundEvent(*row) for row in rows.fetchall()]
 
+    def find_pruned(self, task: bytes, number: int) -> int | None:
+        """The height of the block that pruned a round; None if no block did."""
+        row = self._reader.execute(
+            "SELECT height FROM events WHERE task = ? AND round = ? AND kind = 'pruned'", (task, number)
+        ).fetchone()
+        return row[0] if row else None
+
     def close(self) -> None:
         """Stop following and let go of the file."""
         with self._work:

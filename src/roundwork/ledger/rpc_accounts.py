@@ -9,6 +9,7 @@ from ..errors import UnknownTask
 from ..protocol.money import compute_rent, get_balance
 from ..protocol.params import TASK_PROGRAM, Key, base58_of
 from ..protocol.records import Account
+from ..protocol.state import State
 from ..protocol.views import compute_supply, view_ledger, view_round, view_task
 from ..wire import (
     ALL_PARTS,
@@ -22,6 +23,7 @@ from ..wire import (
     get_account_data,
     parse_account,
 )  # fmt: skip
+from .archive import get_state_of
 from .desk import Desk, Params, RpcError, field, read_key
 
 KEYS_MAX = 100
@@ -96,8 +98,9 @@ def get_task(desk: Desk, params: Params) -> Any:
 
 
 def get_round(desk: Desk, params: Params) -> Any:
+    task, number = params.key(0, "the task"), params.get(1, int, "the round")
     try:
-        return view_round(desk.state, params.key(0, "the task"), params.get(1, int, "the round"))
+        return view_round(get_state_of(desk.chain, task, number), task, number)
     except UnknownTask:
         return None
 
@@ -114,15 +117,17 @@ def get_task_account_info(desk: Desk, params: Params) -> Json:
 
 
 def get_task_submissions(desk: Desk, params: Params) -> Any:
+    task, number = params.key(0, "the task"), _read_round(params.values)
     try:
-        return describe_submissions(desk.state, params.key(0, "the task"), _read_round(params.values))
+        return describe_submissions(_get_state_of(desk, task, number), task, number)
     except UnknownTask:
         return None
 
 
 def get_task_distributions(desk: Desk, params: Params) -> Any:
+    task, number = params.key(0, "the task"), _read_round(params.values)
     try:
-        return describe_distributions(desk.state, params.key(0, "the task"), _read_round(params.values))
+        return describe_distributions(_get_state_of(desk, task, number), task, number)
     except UnknownTask:
         return None
 
@@ -141,6 +146,11 @@ def get_my_stake(desk: Desk, params: Params) -> Json:
     task, node = params.key(0, "the task"), params.key(1, "the node")
     stake = desk.state.get_stakes(task).rows.get(node)
     return desk.with_context({"data": stake.amount} if stake else None)
+
+
+def _get_state_of(desk: Desk, task: Key, number: int | None) -> State:
+    """The state that holds a round, from the archive if it is pruned; the present one for all rounds."""
+    return desk.state if number is None else get_state_of(desk.chain, task, number)
 
 
 def _read_round(values: list[Any]) -> int | None:

@@ -50,8 +50,8 @@ def upload(state: State, slot: int, ask: UploadDistributionList) -> None:
     else:
         check_may_list(state, slot, task, ask.task, ask.node, ask.round)
 
-    key = ask.node + u64(ask.round) + ask.chunk.to_bytes(2, "big")
-    state.put(state.get_chunks(ask.task), key, Chunk(ask.data[: ask.size]))
+    key = ask.node + ask.chunk.to_bytes(2, "big")
+    state.put(state.get_chunks(ask.task, ask.round), key, Chunk(ask.data[: ask.size]))
 
 
 def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
@@ -63,7 +63,7 @@ def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
     task = get_task(state, ask.task)
     check_open_rules(task)
     check_may_list(state, slot, task, ask.task, ask.node, ask.round)
-    keys, text = get_upload(state, ask.task, ask.account, ask.round)
+    chunks, keys, text = get_upload(state, ask.task, ask.account, ask.round)
     check_uploaded(keys, ask.account)
     check_json(text)
     amounts = decode_list(text)
@@ -72,7 +72,7 @@ def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
     check_rewards(task, amounts)
 
     for key in keys:
-        state.remove(state.get_chunks(ask.task), key)
+        state.remove(chunks, key)
     entries = tuple(sorted((key_of(name), amount) for name, amount in amounts.items()))
     attempt = bytes([state.get_rounds(ask.task).rows[u64(ask.round)].attempt])
     state.put(state.get_lists(ask.task, ask.round), attempt, DistributionList(ask.node, slot, entries))
@@ -126,20 +126,21 @@ def check_may_list(state: State, slot: int, task: Task, key: Key, node: Key, num
     check_no_list(state, key, number, one.attempt)
 
 
-def get_upload(state: State, task: Key, account: Key, number: int) -> tuple[list[bytes], bytes]:
-    """The keys of an upload's chunks and their text: those for the round, else those without a round."""
-    rows = state.get_chunks(task).rows
-    for prefix in (account + u64(number), account + u64(NO_ROUND)):
-        keys: list[bytes] = []
-        text = b""
-        while (chunk := rows.get(key := prefix + len(keys).to_bytes(2, "big"))) is not None:
-            keys.append(key)
-            text += chunk.data
-            if len(chunk.data) < CHUNK_BYTES:
-                break
-        if keys:
-            return keys, text
-    return [], b""
+def get_upload(state: State, task: Key, account: Key, number: int) -> tuple[Table[Chunk], list[bytes], bytes]:
+    """Where an upload is, its chunks' keys and text: one for the round, else one without a round."""
+    upload = _read_upload(state.get_chunks(task, number), account)
+    return upload if upload[1] else _read_upload(state.get_chunks(task, NO_ROUND), account)
+
+
+def _read_upload(chunks: Table[Chunk], account: Key) -> tuple[Table[Chunk], list[bytes], bytes]:
+    keys: list[bytes] = []
+    text = b""
+    while (chunk := chunks.rows.get(key := account + len(keys).to_bytes(2, "big"))) is not None:
+        keys.append(key)
+        text += chunk.data
+        if len(chunk.data) < CHUNK_BYTES:
+            break
+    return chunks, keys, text
 
 
 def decode_list(text: bytes) -> dict[str, int]:

@@ -344,5 +344,5 @@ def _work_due(state: State, slot: int, events: list[Event]) -> None:
             payout.judge_attempt(state, key, number, events)
         else:
             assert kind == review.STEP_PRUNE
-            payout.prune(state, slot, step, key, number)
+            payout.prune(state, slot, step, key, number, events)
     payout.work_queue(state, events)

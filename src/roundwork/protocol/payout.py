@@ -1,5 +1,7 @@
 """The end of a round: its list is judged, paid in bounded slices, and pruned when nobody needs it."""
 
+from typing import Any
+
 import msgspec
 
 from ..errors import NotDue, UnknownRound
@@ -17,7 +19,8 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Something that happened to money or to a round by itself.
 
     Kinds: "paid" and "slashed" (a node, an amount in roe); "settled", "closed_unpaid" and
-    "attempt_failed" (a round, the number of the attempt as amount).
+    "attempt_failed" (a round, the number of the attempt as amount); "pruned" (a round, with the records that
+    the state lets go of: tables by name, each by key).
     """
 
     kind: str
@@ -25,6 +28,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     round: int
     node: Key
     amount: int
+    records: dict[bytes, dict[bytes, Any]] = {}
 
 
 def ask_payout(state: State, ask: Payout) -> None:
@@ -140,11 +144,18 @@ def next_place(state: State) -> bytes:
     return u64(int.from_bytes(max(state.queue.rows, default=bytes(8)), "big") + 1)
 
 
-def prune(state: State, slot: int, step: bytes, key: Key, number: int) -> None:
-    """Drop a closed round's records; history keeps them for readers. `step` is what is due."""
+def prune(state: State, slot: int, step: bytes, key: Key, number: int, events: list[Event]) -> None:
+    """Hand a closed round's records over to history, which keeps them for readers. `step` is what is due."""
     if number in state.tasks.rows[key].open_rounds:  # its payout still waits in the queue
         state.schedule(u64(slot + 1) + step[8:])
         return
-    state.remove(state.get_rounds(key), u64(number))
+    rounds, at = state.get_rounds(key), u64(number)
+    records: dict[bytes, dict[bytes, Any]] = {rounds.name: {at: rounds.rows[at]}}
+    state.remove(rounds, at)
+    state.drop(state.get_chunks(key, number))  # what was uploaded and never handed in
     for kind in ROUND_TABLES:
-        state.drop(state.get_table(kind + key + u64(number)))
+        table = state.get_table(kind + key + at)
+        if table.rows:
+            records[table.name] = table.rows
+        state.drop(table)
+    events.append(Event("pruned", key, number, b"", 0, records))

@@ -43,7 +43,7 @@ RECORDS: dict[bytes, type[Record]] = {
     b"M": Audit,  # of a round's lists: u8 attempt
     b"W": Vote,  # of a round's lists: u8 attempt, voter
     b"P": Payment,  # of a round: node
-    b"C": Chunk,  # of a task: node, u64 round, u16 number
+    b"C": Chunk,  # of a round's lists, 2^64 - 1 where none is named: node, u16 number
     b"D": Mark,  # u64 slot, task, u8 step, u64 round: what falls due
     b"Q": Settlement,  # u64 number: payouts in their order
     b"H": Mark,  # u64 slot: its tick
@@ -144,8 +144,8 @@ class State:
         name = b"R" + task
         return self.tables.get(name) or self.get_table(name)
 
-    def get_chunks(self, task: Key) -> Table[Chunk]:
-        name = b"C" + task
+    def get_chunks(self, task: Key, number: int) -> Table[Chunk]:
+        name = b"C" + task + number.to_bytes(8, "big")
         return self.tables.get(name) or self.get_table(name)
 
     def get_submissions(self, task: Key, number: int) -> Table[Submission]:
