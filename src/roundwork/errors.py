@@ -252,6 +252,12 @@ class NotAllowlister(Rejected):
     code = 1035
 
 
+class WrongPot(Rejected):
+    """The pot, or the authority of the pot, is another one."""
+
+    code = 1050
+
+
 class SystemRejected(Rejected):
     """The system program refuses; the numbers are those of Solana's system program."""
 

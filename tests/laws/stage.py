@@ -6,7 +6,7 @@ from roundwork.protocol import instructions
 from roundwork.protocol.execute import Receipt
 from roundwork.protocol.params import base58_of
 
-from .world import World, task_instruction, upload_list
+from .world import World, upload_list
 
 T, SW, AW = 10, 4, 4
 STAKE = 5000
@@ -22,15 +22,13 @@ class Stage(World):
         assert receipt.kind == 0, receipt
         self.start = self.state.head.slot
         for name in NODES:
-            self.expect(
-                "ok", name, instructions.Stake(self.task, self.key(name), self.key("pot"), STAKE), slots=0
-            )
+            self.expect("ok", name, self.stake(name, STAKE), slots=0)
 
     def expect(self, expected: str, signer: str, ask: instructions.Instruction, slots: int = 1) -> None:
         """Run an instruction; it must end so, and a rejected one must change nothing but the fee."""
         self.block(slots=slots)  # what falls due by itself is not the instruction's doing
         before = self.dump()
-        receipt = self.run(signer, task_instruction(ask), slots=0)
+        receipt = self.run(signer, self.instruct(ask), slots=0)
         assert expected == (receipt.name or "ok"), receipt.text
         if receipt.kind:
             assert _without_housekeeping(before) == _without_housekeeping(self.dump())
@@ -51,14 +49,14 @@ class Stage(World):
     def audit_list(self, name: str, number: int, of: str, valid: int = 0) -> instructions.AuditDistribution:
         return instructions.AuditDistribution(self.task, self.key(name), self.key(of), valid, number)
 
-    def stake(self, name: str, amount: int) -> instructions.Stake:
-        return instructions.Stake(self.task, self.key(name), self.key("pot"), amount)
+    def stake(self, name: str, amount: int) -> instructions.Instruction:
+        return self.ask_stake(self.task, name, amount)
 
     def withdraw(self, name: str) -> instructions.Withdraw:
         return instructions.Withdraw(self.task, self.key(name))
 
-    def claim(self, name: str) -> instructions.Claim:
-        return instructions.Claim(self.task, self.key(name), self.key("pot"), self.key(name))
+    def claim(self, name: str) -> instructions.Instruction:
+        return self.ask_claim(self.task, name)
 
     def hand_in(self, name: str, number: int, amounts: dict[str, int] | bytes, slots: int = 1) -> Receipt:
         """Upload a list and hand it in, in one transaction."""

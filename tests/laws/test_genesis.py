@@ -5,9 +5,10 @@ import json
 import pytest
 
 from roundwork.errors import BadGenesis
+from roundwork.protocol.books import compute_supply
 from roundwork.protocol.genesis import decode_genesis, encode_genesis, found, hash_genesis
 from roundwork.protocol.params import SYSTEM_PROGRAM, base58_of
-from roundwork.protocol.views import compute_supply, view_ledger
+from roundwork.protocol.views import view_ledger
 
 from .world import keypair_of, make_genesis
 

@@ -12,14 +12,16 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
 from roundwork.protocol import instructions as ins
+from roundwork.protocol.books import compute_owed, compute_supply
 from roundwork.protocol.execute import PROGRAMS, Outcome, execute
 from roundwork.protocol.genesis import found
-from roundwork.protocol.params import SYSTEM_PROGRAM, TASK_PROGRAM, base58_of
+from roundwork.protocol.params import SYSTEM_PROGRAM, base58_of
 from roundwork.protocol.state import State, TableChange
-from roundwork.protocol.views import compute_supply, view_round, view_task
+from roundwork.protocol.views import view_round, view_task
 
 from .stage import NODES, Stage
-from .world import World, task_instruction, upload_list
+from .token_world import TokenStage, TokenWorld
+from .world import World, upload_list
 
 names = st.sampled_from(NODES)
 everybody = st.sampled_from((*NODES, "manager", "stranger"))
@@ -30,13 +32,14 @@ amounts = st.one_of(st.integers(0, 120), st.sampled_from((1000, 5000, 10**9)))
 class Ledger(RuleBasedStateMachine):
     """Three nodes, a manager and a stranger do to a task, and to its successor, whatever they like."""
 
+    kind: ClassVar[type[World]] = World
     windows: ClassVar[dict] = {"round_time": 6, "submission_window": 2, "audit_window": 2}
 
     @initialize(
         slices=st.sampled_from((1, 2, 20_000)), retries=st.integers(0, 2), bounty=st.integers(0, 1000)
     )
     def begin(self, slices: int, retries: int, bounty: int) -> None:
-        self.world = World(("manager", *NODES), settle_records_max=slices, fee_per_signature=3)
+        self.world = self.kind(("manager", *NODES), settle_records_max=slices, fee_per_signature=3)
         world = self.world
         self.genesis = world.state.genesis
         self.rewarded: dict[tuple[bytes, int, bytes], int] = {}
@@ -48,16 +51,16 @@ class Ledger(RuleBasedStateMachine):
             **self.windows,
         )
         assert receipt.kind == 0, receipt
-        self.task = "task"
+        self.task, self.pot = "task", "pot"
         for name in NODES:
-            self.do(name, ins.Stake(world.task, world.key(name), world.key("pot"), 2000))
+            self.do(name, world.ask_stake(world.task, name, 2000))
 
     def run(self, signers: tuple[str, ...], *asked: Instruction) -> None:
         """One block with one transaction."""
         self.keep(self.world.block(self.world.wire(signers, *asked), slots=0))
 
     def do(self, name: str, ask: ins.Instruction) -> None:
-        self.run((name,), task_instruction(ask))
+        self.run((name,), self.world.instruct(ask))
 
     def keep(self, outcome: Outcome) -> None:
         for event in outcome.events:
@@ -120,25 +123,21 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(name=everybody, amount=amounts)
     def stake(self, name: str, amount: int) -> None:
-        self.do(name, ins.Stake(self.key, self.world.key(name), self.world.key("pot"), amount))
+        self.do(name, self.world.ask_stake(self.key, name, amount))
 
     @rule(name=everybody)
     def withdraw_and_claim(self, name: str) -> None:
-        key = self.world.key(name)
-        self.run(
-            (name,),
-            task_instruction(ins.Withdraw(self.key, key)),
-            task_instruction(ins.Claim(self.key, key, self.world.key("pot"), key)),
-        )
+        world = self.world
+        asked = (ins.Withdraw(self.key, world.key(name)), world.ask_claim(self.key, name))
+        self.run((name,), *map(world.instruct, asked))
 
     @rule(name=everybody)
     def claim(self, name: str) -> None:
-        key = self.world.key(name)
-        self.do(name, ins.Claim(self.key, key, self.world.key("pot"), key))
+        self.do(name, self.world.ask_claim(self.key, name))
 
     @rule(name=everybody, amount=amounts)
     def fund(self, name: str, amount: int) -> None:
-        self.do(name, ins.FundTask(self.key, self.world.key(name), self.world.key("pot"), amount))
+        self.do(name, self.world.ask_fund(self.key, name, amount))
 
     @rule(name=everybody, active=st.booleans())
     def switch(self, name: str, active: bool) -> None:
@@ -158,19 +157,20 @@ class Ledger(RuleBasedStateMachine):
     def update(self) -> None:
         world = self.world
         old, successor = self.task, f"{self.task}'"
-        ask = ins.UpdateTask(
-            world.key("manager"), self.key, world.key("pot"), world.key(successor), world.key("pot"),
-            b"next", b"", b"", b"", self.per_round, 6, 2, 2, 1000, b"", b"", 1,
+        pot = f"pot of {successor}"
+        ask = world.ask_update(
+            self.key, successor, (self.pot, pot), bounty_per_round=self.per_round, round_time=6,
+            audit_window=2, submission_window=2, minimum_stake=1000,
         )  # fmt: skip
         made = world.create_account("manager", successor, 0, 100)
-        self.run(("manager", successor), made, task_instruction(ask))
+        self.run(world.get_founders(successor, pot), made, world.instruct(ask))
         if world.key(successor) in world.state.tasks.rows:
-            self.task = successor
+            self.task, self.pot = successor, pot
             assert view_task(world.state, world.key(old)).migrated_to == base58_of(self.key)
 
     @rule()
     def close(self) -> None:
-        self.do("manager", ins.CloseTask(self.key, self.world.key("manager"), self.world.key("pot")))
+        self.do("manager", self.world.ask_close(self.key))
 
     # What always holds
 
@@ -213,7 +213,7 @@ class Ledger(RuleBasedStateMachine):
             for name in (*NODES, "manager", "stranger"):
                 key = self.world.key(name)
                 self.do(name, ins.Withdraw(task, key))
-                self.do(name, ins.Claim(task, key, self.world.key("pot"), key))
+                self.do(name, self.world.ask_claim(task, name))
             stakes = self.world.state.get_stakes(task).rows.values()
             assert all(one.amount == 0 and one.available == 0 for one in stakes)
 
@@ -238,14 +238,37 @@ def reload(state: State) -> State:
     return loaded
 
 
-Ledger.TestCase.settings = settings(
-    max_examples=40,
-    stateful_step_count=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+class TokenLedger(Ledger):
+    """The same of a task that pays in a token."""
+
+    kind = TokenWorld
+
+    @rule(number=st.sampled_from((b"\x0a", b"\x0b")))
+    def freeze_or_thaw_the_pot(self, number: bytes) -> None:
+        self.run(("manager",), self.world.token(number, self.pot, "mint", "manager", signer="manager"))
+
+    def everything_can_be_got_out(self) -> None:
+        for task in self.world.state.tasks.rows.values():
+            pot = next(name for name, pair in self.world.keys.items() if bytes(pair.pubkey()) == task.pot)
+            self.run(("manager",), self.world.token(b"\x0b", pot, "mint", "manager", signer="manager"))
+        super().everything_can_be_got_out()
+
+    @invariant()
+    def a_pot_holds_what_its_task_does(self) -> None:
+        for key in self.world.state.tasks.rows:
+            assert self.world.in_pot(key) == compute_owed(self.world.state, key)
+
+
+for machine in (Ledger, TokenLedger):
+    machine.TestCase.settings = settings(
+        max_examples=40,
+        stateful_step_count=60,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
 TestLedger = pytest.mark.timeout(300)(Ledger.TestCase)
+TestTokenLedger = pytest.mark.timeout(300)(TokenLedger.TestCase)
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -266,20 +289,20 @@ def test_no_bytes_make_the_law_raise_anything_but_a_rejection(program, number, d
     assert receipt.kind in (0, 1)
 
 
+@pytest.mark.parametrize("kind", [Stage, TokenStage])
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(
-    size=st.sampled_from(sorted(ins.TASKS.by_size)),
-    fill=st.binary(min_size=520, max_size=520),
-    accounts=st.lists(st.sampled_from((*NODES, "manager", "task", "pot")), min_size=6, max_size=6),
-)
-def test_no_field_of_an_instruction_makes_the_law_raise_anything_but_a_rejection(size, fill, accounts):
-    world = Stage().submitted()
-    number, length = size
+@given(data=st.data(), fill=st.binary(min_size=520, max_size=520))
+def test_no_field_of_an_instruction_makes_the_law_raise_anything_but_a_rejection(kind, data, fill):
+    world = kind().submitted()
+    number, length = data.draw(st.sampled_from(sorted(ins.CODECS[world.program].by_size)))
+    known = (*NODES, "manager", "task", "pot", *world.keys)
+    few = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=5))
+    accounts = data.draw(st.lists(st.sampled_from(few), min_size=12, max_size=12))
     metas = [AccountMeta(Pubkey(world.key(name)), True, True) for name in accounts]
     signers = ["n00", *sorted({*accounts} - {"n00"})]
 
     receipt = world.run(
-        signers, Instruction(Pubkey(TASK_PROGRAM), bytes([number]) + fill[: length - 1], metas)
+        signers, Instruction(Pubkey(world.program), bytes([number]) + fill[: length - 1], metas)
     )
 
     assert receipt.kind in (0, 1)

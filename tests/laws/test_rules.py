@@ -25,7 +25,12 @@ from roundwork.protocol.params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PR
 from roundwork.protocol.rules import RULES
 from roundwork.protocol.transaction import decode_transaction
 
-from . import test_lookups, test_nonces, test_token  # noqa: F401 # their rules belong to the registry
+from . import (  # noqa: F401 # their rules belong to the registry
+    test_lookups,
+    test_nonces,
+    test_token,
+    test_token_tasks,
+)
 from .registry import CASES, rejected, shows
 from .stage import AW, SW, Stage, T
 from .world import World, compact_submission, keypair_of, task_instruction

@@ -14,14 +14,14 @@ from solders.transaction import Transaction
 
 from roundwork.errors import Undecodable
 from roundwork.protocol import instructions
+from roundwork.protocol.books import compute_supply, find_token_faults
 from roundwork.protocol.execute import Block, Outcome, Receipt, execute, next_block
 from roundwork.protocol.genesis import found
-from roundwork.protocol.instructions import TASKS
-from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant
+from roundwork.protocol.instructions import CODECS
+from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, Key
 from roundwork.protocol.state import State, u64
 from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction, is_signed
-from roundwork.protocol.views import compute_supply
 
 START = 10**15
 SLOT_MS = 400
@@ -43,7 +43,9 @@ def make_genesis(keys: Sequence[Keypair], **changes: object) -> Genesis:
 
 
 class World:
-    """A state and the keys of those who live in it, by name."""
+    """A state and the keys of those who live in it, by name. Its tasks pay in native money."""
+
+    program: Key = TASK_PROGRAM
 
     def __init__(self, names: Sequence[str] = ("manager", "n00", "n01", "n02"), **changes: object) -> None:
         keypairs = sorted(
@@ -94,6 +96,7 @@ class World:
         outcome = execute(self.state, block, verified)
         self.blocks.append((block, verified, outcome))
         assert self.supply == compute_supply(self.state)
+        assert find_token_faults(self.state) == []
         return outcome
 
     def wait(self, slot: int) -> None:
@@ -107,7 +110,7 @@ class World:
 
     def do(self, signer: str, ask: instructions.Instruction, slots: int = 1) -> str:
         """Run one task instruction in the next slot: "ok" or the name of the rejection."""
-        receipt = self.run(signer, task_instruction(ask), slots=slots)
+        receipt = self.run(signer, self.instruct(ask), slots=slots)
         return receipt.name or "ok"
 
     def create_task(
@@ -132,11 +135,17 @@ class World:
             "locals": b"",
             "allowed_failed_distributions": 2,
         }
-        create = instructions.CreateTask(**{**fields, **changes})
-        asked = [self.create_account("manager", name, 0, 1_000_000), task_instruction(create)]
+        asked = [
+            self.create_account("manager", name, 0, 1_000_000),
+            self.instruct(self.ask_create(**{**fields, **changes})),
+        ]
         if active:
-            asked.append(task_instruction(instructions.SetActive(self.key(name), self.key("manager"), 1)))
-        return self.run(("manager", name), *asked, slots=slots)
+            asked.append(self.instruct(instructions.SetActive(self.key(name), self.key("manager"), 1)))
+        return self.run(self.get_founders(name), *asked, slots=slots)
+
+    def get_founders(self, name: str, pot: str = "pot") -> tuple[str, ...]:
+        """Who signs when a task is created."""
+        return "manager", name
 
     def create_account(self, payer: str, name: str, balance: int, space: int) -> Instruction:
         return create_account(
@@ -145,9 +154,45 @@ class World:
                 to_pubkey=Pubkey(self.key(name)),
                 lamports=balance,
                 space=space,
-                owner=Pubkey(TASK_PROGRAM),
+                owner=Pubkey(self.program),
             )
         )
+
+    # What is asked about money
+
+    def instruct(self, ask: instructions.Instruction) -> Instruction:
+        """The instruction of the program that the world's tasks live under."""
+        return task_instruction(ask, self.program)
+
+    def ask_create(self, **fields: object) -> instructions.Instruction:
+        return instructions.CreateTask(**fields)
+
+    def ask_update(
+        self, task: Key, successor: str, pots: tuple[str, str] = ("pot", "pot"), **fields: object
+    ) -> instructions.Instruction:
+        own = {"name": b"next", "description": b"", "audit_program": b"", "executable_network": b"",
+               "metadata": b"", "locals": b"", "allowed_failed_distributions": 1}  # fmt: skip
+        return instructions.UpdateTask(
+            payer=self.key("manager"), task=task, pot=self.key(pots[0]), successor=self.key(successor),
+            successor_pot=self.key(pots[1]), **{**own, **fields},
+        )  # fmt: skip
+
+    def ask_stake(self, task: Key, name: str, amount: int) -> instructions.Instruction:
+        return instructions.Stake(task, self.key(name), self.key("pot"), amount)
+
+    def ask_fund(self, task: Key, name: str, amount: int) -> instructions.Instruction:
+        return instructions.FundTask(task, self.key(name), self.key("pot"), amount)
+
+    def ask_claim(self, task: Key, name: str) -> instructions.Instruction:
+        return instructions.Claim(task, self.key(name), self.key("pot"), self.key(name))
+
+    def ask_close(self, task: Key) -> instructions.Instruction:
+        return instructions.CloseTask(task, self.key("manager"), self.key("pot"))
+
+    def wallet(self, name: str) -> int:
+        """What somebody holds of what the tasks pay in."""
+        account = self.state.accounts.rows.get(self.key(name))
+        return account.balance if account else 0
 
     def dump(self) -> dict[bytes, dict[bytes, bytes]]:
         """Every record, for comparison."""
@@ -162,10 +207,10 @@ class World:
 COMPUTE_BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
 
 
-def task_instruction(ask: instructions.Instruction) -> Instruction:
-    accounts, data = TASKS.encode(ask)
+def task_instruction(ask: instructions.Instruction, program: Key = TASK_PROGRAM) -> Instruction:
+    accounts, data = CODECS[program].encode(ask)
     metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
-    return Instruction(Pubkey(TASK_PROGRAM), data, metas)
+    return Instruction(Pubkey(program), data, metas)
 
 
 def upload_list(world: World, signer: str, number: int, text: bytes) -> list[Instruction]:
@@ -178,11 +223,11 @@ def upload_list(world: World, signer: str, number: int, text: bytes) -> list[Ins
         for n, chunk in enumerate(chunks)
     ]
     asked.append(instructions.SubmitDistributionList(world.task, key, key, number))
-    return [task_instruction(one) for one in asked]
+    return [world.instruct(one) for one in asked]
 
 
-def compact_submission(ask: instructions.SubmitTask) -> Instruction:
+def compact_submission(ask: instructions.SubmitTask, program: Key = TASK_PROGRAM) -> Instruction:
     """A submission in the layout that ends with the value."""
-    padded = task_instruction(instructions.SubmitTask(ask.task, ask.node, b"x", ask.round))
+    padded = task_instruction(instructions.SubmitTask(ask.task, ask.node, b"x", ask.round), program)
     data = b"\x01" + ask.round.to_bytes(8, "little") + ask.value
     return Instruction(padded.program_id, data, padded.accounts)

@@ -5,11 +5,11 @@ from contextlib import closing
 from pathlib import Path
 
 from ..errors import StoreCorrupt, Undecodable
+from ..protocol.books import compute_supply, find_token_faults
 from ..protocol.execute import Block
 from ..protocol.genesis import found
 from ..protocol.params import base58_of
 from ..protocol.transaction import decode_transaction, is_signed
-from ..protocol.views import compute_supply
 from .chain import read_genesis, replay_entry
 from .journal import Journal
 
@@ -56,6 +56,9 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
             progress(entry.block.height, total)
     if compute_supply(state) != supply:
         raise StoreCorrupt(f"{directory}: the supply was {supply} roe and is {compute_supply(state)}")
+    faults = find_token_faults(state)
+    if faults:
+        raise StoreCorrupt(f"{directory}: {faults[0]}")
     return {
         "blocks": state.head.height,
         "transactions": transactions,

@@ -6,11 +6,12 @@ from typing import Any
 import zstandard
 
 from ..errors import UnknownTask
+from ..protocol.books import compute_supply
 from ..protocol.money import compute_rent, get_balance
 from ..protocol.params import TASK_PROGRAM, Key, base58_of
 from ..protocol.records import Account
 from ..protocol.state import State
-from ..protocol.views import compute_supply, view_ledger, view_round, view_task
+from ..protocol.views import view_ledger, view_round, view_task
 from ..wire import (
     ALL_PARTS,
     RENT_EPOCH,

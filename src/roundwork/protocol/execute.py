@@ -8,14 +8,27 @@ import msgspec
 from blake3 import blake3
 
 from ..errors import Rejected, Undecodable, UnknownProgram, Void
-from . import associated, distribution, instructions, lookups, memo, payout, review, system, tasks, token
+from . import (
+    associated,
+    distribution,
+    instructions,
+    lookups,
+    memo,
+    payout,
+    review,
+    system,
+    tasks,
+    token,
+    token_tasks,
+)  # fmt: skip
 from .admission import admit, check_signatures, compute_fee
-from .instructions import TASKS
+from .instructions import CODECS
 from .money import credit, debit
 from .nonces import advance
 from .params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
+    KPL_PROGRAM,
     LAW_VERSION,
     LOOKUP_PROGRAM,
     MEMO_PROGRAM,
@@ -230,9 +243,10 @@ def _run_instruction(
 ) -> None:
     program = keys[instruction.program]
     check_program(program)
-    if program == TASK_PROGRAM:
-        asked = TASKS.decode(keys, signers, instruction.accounts, instruction.data)
-        _run_task(state, slot, asked, keys[0])
+    codecs = CODECS.get(program)
+    if codecs is not None:
+        asked = codecs.decode(keys, signers, instruction.accounts, instruction.data)
+        _run_task(state, slot, program, asked, keys[0])
         return
     named = [keys[at] for at in instruction.accounts]
     signed = [at < signers for at in instruction.accounts]
@@ -249,7 +263,9 @@ def _run_instruction(
         lookups.run(state, call)
 
 
-def _run_task(state: State, slot: int, ask: instructions.Instruction, payer: Key) -> None:
+def _run_task(state: State, slot: int, program: Key, ask: instructions.Instruction, payer: Key) -> None:
+    if not isinstance(ask, instructions.HandleManagers):
+        tasks.check_own_program(state, ask.task, program)
     match ask:
         case instructions.SubmitTask():
             review.submit(state, slot, ask)
@@ -281,6 +297,20 @@ def _run_task(state: State, slot: int, ask: instructions.Instruction, payer: Key
             tasks.update(state, slot, ask)
         case instructions.Whitelist():
             tasks.allow(state, ask)
+        case instructions.StakeTokens():
+            token_tasks.stake(state, ask)
+        case instructions.ClaimTokens():
+            token_tasks.claim(state, ask)
+        case instructions.FundTokens():
+            token_tasks.fund(state, ask)
+        case instructions.CreateTokenTask():
+            token_tasks.create(state, slot, ask)
+        case instructions.UpdateTokenTask():
+            token_tasks.update(state, slot, ask)
+        case instructions.DeleteTask():
+            token_tasks.delete(state, ask)
+        case instructions.HandleManagers():
+            token_tasks.handle_managers(state)
         case (
             instructions.Commit()
             | instructions.Reveal()
@@ -306,7 +336,7 @@ def check_program(program: Key) -> None:
 
 PROGRAMS = frozenset(
     (
-        SYSTEM_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, MEMO_PROGRAM,
+        SYSTEM_PROGRAM, TASK_PROGRAM, KPL_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, MEMO_PROGRAM,
         COMPUTE_BUDGET_PROGRAM, LOOKUP_PROGRAM,
     )
 )  # fmt: skip

@@ -1,7 +1,8 @@
-"""The instructions of the task program: one struct each, and one table of byte layouts for both directions.
+"""The instructions of the task programs: one struct each, and a table of byte layouts for both directions.
 
-Integers are u64 little endian, texts are fixed blobs padded with spaces. Where a number has several
-layouts, the length of the data tells them apart. Source: docs/PROTOCOL.md 4.
+The native program and KPL, whose tasks pay in a token, share what does not touch money. Integers are u64
+little endian, texts are fixed blobs padded with spaces. Where a number has several layouts, the length of
+the data tells them apart. Source: docs/PROTOCOL.md 4 and 13.
 """
 
 import struct
@@ -11,7 +12,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import BadInstruction, MissingSigner
-from .params import SYSVAR_CLOCK, Key, base58_of, key_of
+from .params import (
+    KPL_PROGRAM,
+    SYSTEM_PROGRAM,
+    SYSVAR_CLOCK,
+    SYSVAR_RENT,
+    TASK_PROGRAM,
+    TOKEN_PROGRAM,
+    Key,
+    base58_of,
+    key_of,
+)  # fmt: skip
 from .rules import rule
 
 CHUNK_BYTES = 508
@@ -238,10 +249,113 @@ class ReportUnavailable(_Base, frozen=True, gc=False):
     round: int
 
 
+class CreateTokenTask(_Base, frozen=True, gc=False):
+    """The payer pays `total_bounty` in from its token account `source` and becomes the manager.
+
+    `seed` is the sha256 of the pot's base58 text; `authority` follows from it and owns the pot.
+    """
+
+    payer: Key
+    source: Key
+    task: Key
+    pot: Key
+    authority: Key
+    mint: Key
+    name: bytes
+    description: bytes
+    audit_program: bytes
+    executable_network: bytes
+    total_bounty: int
+    bounty_per_round: int
+    round_time: int
+    audit_window: int
+    submission_window: int
+    minimum_stake: int
+    metadata: bytes
+    locals: bytes
+    allowed_failed_distributions: int
+    seed: bytes
+
+
+class UpdateTokenTask(_Base, frozen=True, gc=False):
+    """Founds a successor in the same token, which takes over the unreserved bounty."""
+
+    payer: Key
+    task: Key
+    pot: Key
+    authority: Key
+    successor: Key
+    successor_pot: Key
+    successor_authority: Key
+    mint: Key
+    name: bytes
+    description: bytes
+    audit_program: bytes
+    executable_network: bytes
+    bounty_per_round: int
+    round_time: int
+    audit_window: int
+    submission_window: int
+    minimum_stake: int
+    metadata: bytes
+    locals: bytes
+    allowed_failed_distributions: int
+    seed: bytes
+
+
+class FundTokens(_Base, frozen=True, gc=False):
+    """Adds to a task's bounty from a token account of the funder's."""
+
+    task: Key
+    funder: Key
+    source: Key
+    pot: Key
+    amount: int
+
+
+class StakeTokens(_Base, frozen=True, gc=False):
+    """Adds to a node's stake from a token account of its own, and says where peers reach it."""
+
+    task: Key
+    node: Key
+    source: Key
+    pot: Key
+    amount: int
+    endpoint: bytes = b""
+
+
+class ClaimTokens(_Base, frozen=True, gc=False):
+    """Pays the node's whole available balance to the token account `beneficiary`."""
+
+    task: Key
+    node: Key
+    pot: Key
+    beneficiary: Key
+    authority: Key
+
+
+class DeleteTask(_Base, frozen=True, gc=False):
+    """Ends a task; its bounty becomes what the manager can claim."""
+
+    task: Key
+    manager: Key
+    pot: Key
+    authority: Key
+    mint: Key
+
+
+class HandleManagers(_Base, frozen=True, gc=False):
+    """Names who allow-lists tasks: init, insert or remove. Genesis does that here."""
+
+    signer: Key
+    operation: bytes
+
+
 Instruction = (
     CreateTask | SubmitTask | AuditSubmission | AuditDistribution | Payout | Whitelist | SetActive | Claim
     | FundTask | Stake | Withdraw | UploadDistributionList | SubmitDistributionList | UpdateTask | Commit
-    | Reveal | Accuse | CloseTask | RegisterCanary | OpenCanary | ReportUnavailable
+    | Reveal | Accuse | CloseTask | RegisterCanary | OpenCanary | ReportUnavailable | CreateTokenTask
+    | UpdateTokenTask | FundTokens | StakeTokens | ClaimTokens | DeleteTask | HandleManagers
 )  # fmt: skip
 
 
@@ -276,10 +390,20 @@ _CREATE = _TASK.format("total_bounty:Q ", "locals:64t ")
 _VOTE = "task:w node:sw candidate CLOCK"
 _MANAGER = "task:w manager:sw"
 
+_OURS = (
+    Layout(1, SubmitTask, "task:w node:sw CLOCK", "round:Q", rest="value"),
+    Layout(32, Commit, "task:w node:sw CLOCK", "kind:B round:Q commitment:32s"),
+    Layout(33, Reveal, "task:w node:sw CLOCK", "kind:B round:Q salt:32s", rest="payload"),
+    Layout(34, Accuse, "task:w node:sw candidate CLOCK", "round:Q"),
+    Layout(36, RegisterCanary, _MANAGER, "digest:32s"),
+    Layout(37, OpenCanary, "task:w manager:s node:s", "round:Q salt:32s"),
+    Layout(38, ReportUnavailable, "task:w node:sw candidate CLOCK", "round:Q"),
+)  # fmt: skip
+"""Of no existing client's, under either program."""
+
 NATIVE = (
     Layout(0, CreateTask, "payer:sw task:sw pot:w CLOCK", _CREATE),
     Layout(1, SubmitTask, "task:w node:sw CLOCK", "value:512t round:Q"),
-    Layout(1, SubmitTask, "task:w node:sw CLOCK", "round:Q", rest="value"),
     Layout(2, AuditSubmission, _VOTE, "is_valid:Q round:Q"),
     Layout(2, AuditSubmission, _VOTE, "is_valid:B round:Q"),
     Layout(3, AuditDistribution, _VOTE, "is_valid:Q round:Q"),
@@ -299,16 +423,42 @@ NATIVE = (
     Layout(12, SubmitDistributionList, "task:w node:sw account:sw CLOCK", "round:Q"),
     Layout(14, UpdateTask, "payer:sw task:w pot:w CLOCK successor:sw successor_pot:w",
            _TASK.format("", "locals:64t ")),
-    Layout(32, Commit, "task:w node:sw CLOCK", "kind:B round:Q commitment:32s"),
-    Layout(33, Reveal, "task:w node:sw CLOCK", "kind:B round:Q salt:32s", rest="payload"),
-    Layout(34, Accuse, "task:w node:sw candidate CLOCK", "round:Q"),
     Layout(35, CloseTask, "task:w manager:sw pot:w", ""),
-    Layout(36, RegisterCanary, _MANAGER, "digest:32s"),
-    Layout(37, OpenCanary, "task:w manager:s node:s", "round:Q salt:32s"),
-    Layout(38, ReportUnavailable, "task:w node:sw candidate CLOCK", "round:Q"),
+    *_OURS,
 )  # fmt: skip
 
-FIXED = {"CLOCK": SYSVAR_CLOCK, "MANAGER": key_of("AeHCRTPxCvpAWWvo6Arv21v5PXtXyDmWKAKfHLppyKUU")}
+_PROGRAMS = "CLOCK RENT SYSTEM TOKENS"
+
+KPL = (
+    Layout(0, CreateTokenTask, f"payer:sw source:w task:sw pot:sw authority:w mint {_PROGRAMS}",
+           _CREATE + " seed:32s"),
+    Layout(1, SubmitTask, "task:w node:sw CLOCK", "value:512t round:Q"),
+    Layout(2, AuditSubmission, _VOTE, "is_valid:B round:Q"),
+    Layout(3, AuditDistribution, "task:w node:sw candidate:w CLOCK", "is_valid:B round:Q"),
+    Layout(4, Payout, "task:w CLOCK", "round:Q"),
+    Layout(5, Whitelist, "program:s KPL_MANAGER:w task:sw", "flag:B"),
+    Layout(6, SetActive, "task:w manager:sw KPL_MANAGER", "active:B"),
+    Layout(7, ClaimTokens, "task:w node:sw pot:w beneficiary:w authority TOKENS", ""),
+    Layout(8, FundTokens, "task:w funder:sw source:w pot:w TOKENS", "amount:Q"),
+    Layout(9, StakeTokens, "task:w node:sw source:w pot:w TOKENS", "amount:Q endpoint:64t"),
+    Layout(10, Withdraw, "task:w node:sw CLOCK", ""),
+    Layout(11, UploadDistributionList, "task:w node:sw", "chunk:H size:H data:508s round:Q"),
+    Layout(12, SubmitDistributionList, "task:w node:sw account:sw CLOCK", "round:Q"),
+    Layout(13, UpdateTokenTask, "payer:sw task:w pot:w authority:w successor:sw successor_pot:sw "
+           f"successor_authority:w mint {_PROGRAMS}", _TASK.format("", "locals:64t ") + " seed:32s"),
+    Layout(14, DeleteTask, "task:w manager:sw pot:w authority KPL_MANAGER:w mint:w TOKENS", ""),
+    Layout(15, HandleManagers, "KPL_MANAGER:w signer:sw", "operation:24t"),
+    *_OURS,
+)  # fmt: skip
+
+FIXED = {
+    "CLOCK": SYSVAR_CLOCK,
+    "RENT": SYSVAR_RENT,
+    "SYSTEM": SYSTEM_PROGRAM,
+    "TOKENS": TOKEN_PROGRAM,
+    "MANAGER": key_of("AeHCRTPxCvpAWWvo6Arv21v5PXtXyDmWKAKfHLppyKUU"),
+    "KPL_MANAGER": key_of("85pwxmwDnxqnQBe9xs7L9ipKeFVMfDSNLjxFeTc65662"),
+}
 
 
 class Codec:
@@ -327,6 +477,10 @@ class Codec:
         self.roles = [item.partition(":")[::2] for item in layout.accounts.split()]
         self.positions = [at for at, (name, _) in enumerate(self.roles) if name.islower()]
         self.signers = [at for at, (_, flags) in enumerate(self.roles) if "s" in flags]
+        given = [self.roles[at][0] for at in self.positions] + self.names
+        wanted = [name for name in layout.build.__struct_fields__ if name in given]
+        self.order = [given.index(name) for name in wanted] if given != wanted else []
+        """How the values are put in the order of the fields, where a layout has another one."""
 
     def decode(self, keys: Sequence[Key], signers: int, indices: bytes, data: bytes) -> Instruction:
         """The instruction of these bytes. `indices` point into `keys`, of which the first `signers` signed.
@@ -339,6 +493,8 @@ class Codec:
         for at in self.texts:
             values[at] = values[at].rstrip(b" ")
         values[:1] = [keys[indices[at]] for at in self.positions]
+        if self.order:
+            values = [values[at] for at in self.order]
         if self.rest:
             values.insert(self.rest_at, data[self.packer.size :].rstrip(b" "))
         return self.build(*values)
@@ -392,7 +548,7 @@ class Codecs:
 
 @rule("3.7")
 def check_layout(codecs: Codecs, codec: Codec | None, data: bytes) -> None:
-    """An instruction of the task program has a number and a length that a layout has."""
+    """An instruction of a task program has a number and a length that a layout has."""
     if codec is None:
         number = data[0] if data else None
         sizes = sorted(size for known, size in codecs.by_size if known == number)
@@ -419,3 +575,7 @@ def check_signers(codec: Codec, keys: Sequence[Key], signers: int, indices: byte
 
 
 TASKS = Codecs(NATIVE)
+TOKEN_TASKS = Codecs(KPL)
+
+CODECS = {TASK_PROGRAM: TASKS, KPL_PROGRAM: TOKEN_TASKS}
+"""The codecs of each task program."""

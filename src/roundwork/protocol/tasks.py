@@ -20,10 +20,22 @@ from ..errors import (
     WrongRules,
 )  # fmt: skip
 from .clock import Timetable
-from .instructions import Claim, CloseTask, CreateTask, FundTask, SetActive, UpdateTask, Whitelist, Withdraw
+from .instructions import (
+    Claim,
+    CloseTask,
+    CreateTask,
+    CreateTokenTask,
+    FundTask,
+    SetActive,
+    UpdateTask,
+    UpdateTokenTask,
+    Whitelist,
+    Withdraw,
+)  # fmt: skip
 from .instructions import Stake as StakeIn
 from .money import credit, debit, get_balance, get_owner
 from .params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM, Key, RuleSet, base58_of
+from .pots import pay_out
 from .records import Stake, Task
 from .rules import rule
 from .state import State
@@ -35,6 +47,9 @@ SLOTS_MAX = 2**32
 """The most slots a round may have, so that no slot number ever needs more than 64 bits."""
 
 NOBODY = Stake()
+
+Configuration = CreateTask | UpdateTask | CreateTokenTask | UpdateTokenTask
+"""What founds a task says of it."""
 
 
 def get_task(state: State, key: Key) -> Task:
@@ -73,6 +88,14 @@ def check_task(state: State, key: Key) -> None:
         raise UnknownTask(f"there is no task at {base58_of(key)}")
 
 
+@rule("13.1")
+def check_own_program(state: State, key: Key, program: Key) -> None:
+    """A task is spoken to through its own program, so that tokens and native money are never confused."""
+    task = state.tasks.rows.get(key)
+    if task is not None and task.program != program:
+        raise WrongOwner(f"the task {base58_of(key)} lives under {base58_of(task.program)}")
+
+
 @rule("4.2")
 def check_vacant(state: State, key: Key) -> None:
     """A task is created once."""
@@ -81,17 +104,17 @@ def check_vacant(state: State, key: Key) -> None:
 
 
 @rule("4.3")
-def check_owner(state: State, key: Key) -> None:
-    """A task's account belongs to the task program before it becomes a task."""
+def check_owner(state: State, key: Key, program: Key) -> None:
+    """A task's account belongs to its task program before it becomes a task."""
     owner = get_owner(state, key)
-    if owner != TASK_PROGRAM:
+    if owner != program:
         raise WrongOwner(
-            f"{base58_of(key)} belongs to {base58_of(owner)}; create it for the task program first"
+            f"{base58_of(key)} belongs to {base58_of(owner)}; create it for {base58_of(program)} first"
         )
 
 
 @rule("4.4")
-def check_windows(rules: RuleSet, ask: CreateTask | UpdateTask) -> None:
+def check_windows(rules: RuleSet, ask: Configuration) -> None:
     """Windows are long enough for the rule set, and fit into the round."""
     needs = (
         (ask.submission_window, rules.submission_window_min, "submission_window"),
@@ -115,14 +138,14 @@ def check_bounty(bounty: int, per_round: int) -> None:
 
 
 @rule("4.6")
-def check_minimum_stake(ask: CreateTask | UpdateTask) -> None:
+def check_minimum_stake(ask: Configuration) -> None:
     """A task asks for a stake."""
     if ask.minimum_stake < STAKE_MIN:
         raise BadTask(f"minimum_stake is {ask.minimum_stake} roe; at least {STAKE_MIN} are needed")
 
 
 @rule("4.7")
-def check_retries(rules: RuleSet, ask: CreateTask | UpdateTask) -> None:
+def check_retries(rules: RuleSet, ask: Configuration) -> None:
     """Retries of failed lists are bounded, below and above."""
     least, most = rules.allowed_failed_distributions_min, 100
     if not least <= ask.allowed_failed_distributions <= most:
@@ -140,7 +163,7 @@ def check_rules_known(name: str) -> None:
 
 
 @rule("4.9")
-def check_texts(ask: CreateTask | UpdateTask) -> None:
+def check_texts(ask: Configuration) -> None:
     """A task's texts are UTF-8."""
     for name in ("name", "description", "audit_program", "executable_network", "metadata", "locals"):
         try:
@@ -260,7 +283,7 @@ def check_allowlister(state: State, key: Key) -> None:
         )
 
 
-def check_configuration(ask: CreateTask | UpdateTask) -> None:
+def check_configuration(ask: Configuration) -> None:
     """Everything that can be said of a task's configuration by itself. Raises WrongRules, BadTask."""
     name = compute_rules_name(ask.locals)
     check_rules_known(name)
@@ -280,7 +303,7 @@ def create(state: State, slot: int, ask: CreateTask) -> None:
     Raises TaskExists, WrongOwner, WrongRules, BadTask, InsufficientFunds.
     """
     check_vacant(state, ask.task)
-    check_owner(state, ask.task)
+    check_owner(state, ask.task, TASK_PROGRAM)
     check_configuration(ask)
     check_bounty(ask.total_bounty, ask.bounty_per_round)
     check_payer(state, ask.payer)
@@ -300,21 +323,25 @@ def update(state: State, slot: int, ask: UpdateTask) -> None:
     check_manager(old, ask.payer)
     check_living(old)
     check_vacant(state, ask.successor)
-    check_owner(state, ask.successor)
+    check_owner(state, ask.successor, TASK_PROGRAM)
     check_configuration(ask)
     moved = old.bounty - compute_reserved(old)
     check_bounty(moved, ask.bounty_per_round)
 
-    new = build_task(state, slot, ask, ask.successor_pot, moved)
+    found_successor(state, ask, old, build_task(state, slot, ask, ask.successor_pot, moved))
+
+
+def found_successor(state: State, ask: UpdateTask | UpdateTokenTask, old: Task, new: Task) -> None:
+    """Store a successor, which took over its bounty, and let the old task point at it."""
     new = msgspec.structs.replace(
         new, migrated_from=ask.task, is_active=old.is_active, is_allowlisted=old.is_allowlisted
     )
     state.put(state.tasks, ask.successor, new)
-    old = msgspec.structs.replace(old, bounty=old.bounty - moved, migrated_to=ask.successor)
+    old = msgspec.structs.replace(old, bounty=old.bounty - new.bounty, migrated_to=ask.successor)
     state.put(state.tasks, ask.task, old)
 
 
-def build_task(state: State, slot: int, ask: CreateTask | UpdateTask, pot: Key, bounty: int) -> Task:
+def build_task(state: State, slot: int, ask: Configuration, pot: Key, bounty: int) -> Task:
     """The record of a task that begins now."""
     return Task(
         program=TASK_PROGRAM,
@@ -345,16 +372,23 @@ def allow(state: State, ask: Whitelist) -> None:
 
 
 def pass_on(state: State, key: Key) -> None:
-    """Move what a migrated task has not reserved to its last successor; to the manager if that is closed."""
+    """Move what a migrated task has not reserved to its last successor; to the manager if that is closed.
+
+    A manager is given tokens to claim at the old task. A frozen pot does not hold up what is due.
+    """
     old = state.tasks.rows[key]
     moved = old.bounty - compute_reserved(old)
     end, last = key, old
     while last.migrated_to:
         end, last = last.migrated_to, state.tasks.rows[last.migrated_to]
     state.put(state.tasks, key, msgspec.structs.replace(old, bounty=old.bounty - moved))
-    if last.is_closed:
+    if last.is_closed and old.mint:
+        add_to(state, key, last.manager, 0, moved)
+    elif last.is_closed:
         credit(state, last.manager, moved)
     else:
+        if old.mint:
+            pay_out(state, old.pot, last.pot, moved)
         state.put(state.tasks, end, msgspec.structs.replace(last, bounty=last.bounty + moved))
 
 
@@ -432,9 +466,7 @@ def stake(state: State, ask: StakeIn) -> None:
     check_funds(state, ask.node, ask.amount)
 
     debit(state, ask.node, ask.amount)
-    old = get_stake(state, ask.task, ask.node)
-    new = Stake(old.amount + ask.amount, old.available, ask.endpoint or old.endpoint, old.last_round)
-    state.put(state.get_stakes(ask.task), ask.node, new)
+    add_stake(state, ask.task, ask.node, ask.amount, ask.endpoint)
 
 
 def withdraw(state: State, slot: int, ask: Withdraw) -> None:
@@ -466,6 +498,13 @@ def claim(state: State, ask: Claim) -> None:
     credit(state, ask.beneficiary, old.available)
     new = Stake(old.amount, 0, old.endpoint, old.last_round)
     state.put(state.get_stakes(ask.task), ask.node, new)
+
+
+def add_stake(state: State, key: Key, node: Key, amount: int, endpoint: bytes) -> None:
+    """Add to a node's stake; an endpoint replaces the one that was there."""
+    old = get_stake(state, key, node)
+    new = Stake(old.amount + amount, old.available, endpoint or old.endpoint, old.last_round)
+    state.put(state.get_stakes(key), node, new)
 
 
 def add_to(state: State, key: Key, node: Key, amount: int, available: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from ..errors import BadInstruction
-from .money import credit, get_balance
+from .money import compute_rent, credit, get_balance
 from .params import WRAPPED_MINT, Key
 from .records import Account
 from .rules import rule
@@ -46,7 +46,7 @@ from .token_records import (
     encode_multisig,
 )  # fmt: skip
 
-RESERVE = (ACCOUNT_BYTES + 128) * 6960
+RESERVE = compute_rent(ACCOUNT_BYTES)
 """What an account of wrapped native money keeps back, if it has it."""
 
 

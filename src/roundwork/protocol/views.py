@@ -2,6 +2,7 @@
 
 import msgspec
 
+from .books import compute_supply
 from .clock import REVIEW, Phase
 from .params import Key, base58_of
 from .records import Status, Task, Vote
@@ -29,7 +30,7 @@ class LedgerView(msgspec.Struct, frozen=True):
 
 
 class StakeView(msgspec.Struct, frozen=True):
-    """A node in a task, money in roe."""
+    """A node in a task, money in roe or in the smallest unit of the task's token."""
 
     node: str
     amount: int
@@ -38,7 +39,10 @@ class StakeView(msgspec.Struct, frozen=True):
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
-    """A task, its money in roe, its windows in slots, its nodes by address."""
+    """A task, its money in roe (of its token, the smallest unit), its windows in slots, its nodes by address.
+
+    `mint` is the token that it pays in; None is the native one.
+    """
 
     address: str
     program: str
@@ -46,6 +50,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     manager: str
     pot: str
+    mint: str | None
     audit_program: str
     executable_network: str
     metadata: str
@@ -161,6 +166,7 @@ def view_task(state: State, key: Key) -> TaskView:
         description=_text(task.description),
         manager=base58_of(task.manager),
         pot=base58_of(task.pot),
+        mint=base58_of(task.mint) if task.mint else None,
         audit_program=_text(task.audit_program),
         executable_network=_text(task.executable_network),
         metadata=_text(task.metadata),
@@ -218,15 +224,6 @@ def view_round(state: State, key: Key, number: int) -> RoundView:
 def is_review_over(task: Task, slot: int, number: int) -> bool:
     """Whether the verdicts of a round are final in a slot."""
     return slot >= task.timetable.compute_end(number + REVIEW, Phase.AUDIT)
-
-
-def compute_supply(state: State) -> int:
-    """All money there is, in roe: balances, bounties, stakes, what can be claimed. Constant."""
-    total = sum(account.balance for account in state.accounts.rows.values())
-    total += sum(task.bounty for task in state.tasks.rows.values())
-    for key in state.tasks.rows:
-        total += sum(stake.amount + stake.available for stake in state.get_stakes(key).rows.values())
-    return total
 
 
 def _view_submissions(state: State, key: Key, task: Task, number: int) -> list[SubmissionView]:

@@ -1,0 +1,48 @@
+"""Whether all money is there: the supply of native money, and of each token."""
+
+from .params import WRAPPED_MINT, Key, base58_of
+from .state import State
+from .token_checks import get_data
+from .token_records import decode_account, decode_mint
+
+
+def compute_supply(state: State) -> int:
+    """All native money there is, in roe: balances, bounties, stakes, what can be claimed. Constant."""
+    total = sum(account.balance for account in state.accounts.rows.values())
+    return total + sum(compute_owed(state, key) for key, task in state.tasks.rows.items() if not task.mint)
+
+
+def compute_owed(state: State, key: Key) -> int:
+    """What a task holds for others: its bounty, stakes and what can be claimed."""
+    stakes = state.get_stakes(key).rows.values()
+    return state.tasks.rows[key].bounty + sum(stake.amount + stake.available for stake in stakes)
+
+
+def find_token_faults(state: State) -> list[str]:
+    """What does not add up in tokens, as sentences; there is never anything.
+
+    The accounts of a mint hold its supply (wrapped native money has no supply of its own), and a task's pot
+    holds what the task does. Tokens that somebody sent straight to a pot are nobody's.
+    """
+    held: dict[Key, int] = {}
+    mints, pots = {}, {}
+    for key in state.accounts.rows:
+        data = get_data(state, key)
+        one, mint = decode_account(data), decode_mint(data)
+        if one is not None:
+            held[one.mint] = held.get(one.mint, 0) + one.amount
+            pots[key] = one
+        elif mint is not None and key != WRAPPED_MINT:
+            mints[key] = mint
+    faults = [
+        f"mint {base58_of(key)} has a supply of {mint.supply}, its accounts hold {held.get(key, 0)}"
+        for key, mint in mints.items()
+        if mint.supply != held.get(key, 0)
+    ]
+    for key, task in state.tasks.rows.items():
+        if task.mint and pots[task.pot].amount < compute_owed(state, key):
+            faults.append(
+                f"the pot of task {base58_of(key)} holds {pots[task.pot].amount}, "
+                f"the task owes {compute_owed(state, key)}"
+            )
+    return faults
