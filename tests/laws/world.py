@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import ClassVar
 
 import msgspec
 from solders.hash import Hash
@@ -46,6 +47,8 @@ class World:
     """A state and the keys of those who live in it, by name. Its tasks pay in native money."""
 
     program: Key = TASK_PROGRAM
+    known: ClassVar[dict[str, Keypair]] = {}
+    """Keys that are given, by name; the others follow from the name."""
 
     def __init__(self, names: Sequence[str] = ("manager", "n00", "n01", "n02"), **changes: object) -> None:
         keypairs = sorted(
@@ -56,6 +59,7 @@ class World:
         self.keys["manager"] = keypair_of("manager")
         self.keys["task"] = keypair_of("task")
         self.keys["pot"] = keypair_of("pot")
+        self.keys |= self.known
         granted = [self.keys[name] for name in names]
         self.state: State = found(make_genesis(granted, **changes))
         self.supply = compute_supply(self.state)

@@ -50,7 +50,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     manager: str
     pot: str
-    mint: str | None
+    mint: str | None = None
     audit_program: str
     executable_network: str
     metadata: str
