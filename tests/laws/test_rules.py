@@ -671,7 +671,7 @@ def _json():
     bad = (
         b"", b"[]", b"{", b"\xff", f'{{"{name}": 1.0}}', f'{{"{name}": true}}', f'{{"{name}": "1"}}',
         f'{{"{name}": 1, "{name}": 2}}', f'{{"{name}": {2**63}}}', f'{{"{name}": NaN}}', f'{{"{name}": 1e2}}',
-        "[" * 400,
+        "[" * 400, f'{{"{name}": {{}}}}', f'{{"{name}": {"9" * 300}}}', '"name"', "7",
     )  # fmt: skip
     world.go(2)
     for text in bad:

@@ -1,8 +1,10 @@
 """The life of a task, and of money in it."""
 
+import msgspec
 from solders.pubkey import Pubkey
 
 from roundwork.protocol import instructions as ins
+from roundwork.protocol.execute import TEXT_MAX
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.views import view_round, view_task
 
@@ -309,6 +311,18 @@ def test_a_list_of_several_chunks_is_put_together():
     world.expect("ok", "n00", ins.SubmitDistributionList(world.task, node, node, 0), slots=0)
 
     assert {} == view_round(world.state, world.task, 0).lists[0].amounts
+
+
+def test_whatever_a_list_names_its_receipt_can_be_written_and_stays_short():
+    world = Stage().submitted().go(2)
+    names = (rb'"\ud800"', b'"' + b"x" * 500 + b'"', '"\u202e"'.encode())
+
+    for name in names:
+        receipt = world.hand_in("n00", 0, b"{" + name + b": 1}")
+
+        assert receipt.name == "ListBadNode"
+        assert len(receipt.text) <= TEXT_MAX
+        assert receipt == msgspec.msgpack.decode(msgspec.msgpack.encode(receipt), type=type(receipt))
 
 
 def test_views_of_a_list_are_shown_in_their_order():

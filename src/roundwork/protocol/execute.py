@@ -47,6 +47,9 @@ from .ticks import add_ticks, roll_ticks
 from .transaction import Instruction as RawInstruction
 from .transaction import Transaction, decode_transaction
 
+TEXT_MAX = 400
+"""Characters of an error's text that a receipt keeps: names in a list may be as long as the list."""
+
 
 class Block(msgspec.Struct, frozen=True, array_like=True):
     """Transactions in their order, and where they stand in the chain.
@@ -220,9 +223,8 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
             if nonce is not None:
                 advance(state, slot, nonce)
             post = _get_balances(state, keys)
-            return Receipt(
-                Kind.REJECTED, fee, at, error.code, type(error).__name__, str(error), pre, post, loaded
-            )
+            name, text = type(error).__name__, str(error)[:TEXT_MAX]
+            return Receipt(Kind.REJECTED, fee, at, error.code, name, text, pre, post, loaded)
     return Receipt(Kind.OK, fee, -1, 0, "", "", pre, _get_balances(state, keys), loaded)
 
 

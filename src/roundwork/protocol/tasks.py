@@ -159,7 +159,7 @@ def check_retries(rules: RuleSet, ask: Configuration) -> None:
 def check_rules_known(name: str) -> None:
     """A task names a rule set that this ledger has."""
     if name not in RULE_SETS:
-        raise WrongRules(f"rule set {name!r} is unknown; this ledger has {', '.join(RULE_SETS)}")
+        raise WrongRules(f"rule set {name!a} is unknown; this ledger has {', '.join(RULE_SETS)}")
 
 
 @rule("4.9")
