@@ -69,7 +69,7 @@ class CometEngine:
 
     async def submit_many(self, items: Sequence[tuple[bytes, Transaction]]) -> list[RoundworkError | None]:
         """Deliver a batch: for each the error that refused it, or None."""
-        candidates = await self._application.known.look_at([wire for wire, _ in items])
+        candidates = await self._application.known.look_at_decoded(items)
         return await asyncio.gather(*[self._deliver(candidate) for candidate in candidates])
 
     def _deliver(self, candidate: Candidate) -> asyncio.Future[RoundworkError | None]:

@@ -55,7 +55,15 @@ class Known:
 
     async def look_at(self, wires: Sequence[bytes]) -> list[Candidate]:
         """Candidates of these bytes; signatures that nobody has looked at yet are verified in one batch."""
-        found = [self._candidates.get(wire) or _decode(wire) for wire in wires]
+        return await self._verify_all([self._candidates.get(wire) or _decode(wire) for wire in wires])
+
+    async def look_at_decoded(self, items: Sequence[tuple[bytes, Transaction]]) -> list[Candidate]:
+        """The same of what somebody has decoded already."""
+        return await self._verify_all(
+            [self._candidates.get(wire) or Candidate(wire, transaction, False) for wire, transaction in items]
+        )
+
+    async def _verify_all(self, found: list[Candidate]) -> list[Candidate]:
         fresh = [at for at, candidate in enumerate(found) if candidate.wire not in self._candidates]
         asked = [(at, found[at].transaction) for at in fresh]
         verdicts = await self._verify([transaction for _, transaction in asked if transaction])
