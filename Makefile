@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 export COMETBFT ?= $(CURDIR)/.tools/bin/cometbft
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format compat cometbft programs coverage clean
+.PHONY: help demo test kills check bench format compat cometbft programs coverage clean
 
 help: ## Show what make can do
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ demo: $(STAMP) $(if $(filter comet,$(ENGINE)),cometbft) ## Start a ledger and no
 
 test: $(STAMP) ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+kills: $(STAMP) cometbft ## Kill CometBFT and its application 100 times, and let it die at its crash points
+	@ROUNDWORK_KILLS=100 ROUNDWORK_CRASH_POINTS=33 \
+		$(BIN)/python -m pytest tests/engines -n 2 -k "loses_or_doubles_an_acknowledged_transaction"
 
 check: $(STAMP) ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
