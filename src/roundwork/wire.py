@@ -1,8 +1,6 @@
-"""Shapes that cross between processes: what clients are shown of accounts, tasks and transactions."""
+"""Shapes that cross between processes: base58, amounts, and tasks as the JSON that existing clients parse."""
 
-import base64
 import json
-import struct
 from typing import Any
 
 import based58
@@ -10,89 +8,14 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from .protocol.clock import Timetable
-from .protocol.execute import Kind, Receipt
-from .protocol.params import (
-    MEMO_PROGRAM,
-    RENT_PER_BYTE,
-    SYSTEM_PROGRAM,
-    SYSVAR_CLOCK,
-    SYSVAR_RECENT_BLOCKHASHES,
-    SYSVAR_RENT,
-    TOKEN_PROGRAM,
-    Key,
-    base58_of,
-)  # fmt: skip
-from .protocol.records import Account, Audit, Round, Status, Submission, Vote
-from .protocol.state import Head, State, u64
+from .protocol.params import Key, base58_of
+from .protocol.records import Audit, Round, Status, Submission, Vote
+from .protocol.state import State, u64
 from .protocol.tasks import get_task
-from .protocol.token_records import decode_account, decode_mint
-from .protocol.transaction import Instruction, Transaction
 
 RENT_EPOCH = 2**64 - 1
 
 Json = dict[str, Any]
-
-
-# Accounts
-
-
-def get_account_data(state: State, key: Key, account: Account) -> bytes:
-    """An account's data as clients read it: a task as its JSON, a sysvar from the head, else the bytes."""
-    if key in state.tasks.rows:
-        return encode_task(state, key)
-    if key == SYSVAR_CLOCK:
-        return encode_clock(state.head)
-    if key == SYSVAR_RENT:
-        return struct.pack("<QdB", RENT_PER_BYTE // 2, 2.0, 50)
-    if key == SYSVAR_RECENT_BLOCKHASHES:
-        return encode_recent_blockhashes(state)
-    return account.data.ljust(account.space, b"\0")
-
-
-def encode_recent_blockhashes(state: State) -> bytes:
-    """The sysvar of recent blockhashes, which clients list and few read: up to 150, newest first."""
-    fee = struct.pack("<Q", state.genesis.fee_per_signature)
-    newest = sorted(state.ticks.rows.items(), reverse=True)[:150]
-    return struct.pack("<Q", len(newest)) + b"".join(mark.digest + fee for _, mark in newest)
-
-
-def encode_clock(head: Head) -> bytes:
-    """The clock sysvar: slot, epoch start, epoch, next epoch, unix time."""
-    seconds = head.time_ms // 1000
-    return struct.pack("<QqQQq", head.slot, seconds, 0, 1, seconds)
-
-
-def parse_account(state: State, account: Account, data: bytes) -> Json | None:
-    """The parsed form of an account of the token program; None of any other."""
-    if account.owner != TOKEN_PROGRAM:
-        return None
-    held, mint = decode_account(data), decode_mint(data)
-    if held is not None:
-        stored = state.accounts.rows.get(held.mint)
-        of = decode_mint(stored.data.ljust(stored.space, b"\0")) if stored else None
-        info: Json = {
-            "mint": base58_of(held.mint),
-            "owner": base58_of(held.owner),
-            "state": "frozen" if held.is_frozen else "initialized",
-            "isNative": held.reserve is not None,
-            "tokenAmount": describe_amount(held.amount, of.decimals if of else 0),
-        }
-        if held.delegate is not None:
-            info["delegate"] = base58_of(held.delegate)
-            info["delegatedAmount"] = describe_amount(held.delegated, of.decimals if of else 0)
-        if held.closer is not None:
-            info["closeAuthority"] = base58_of(held.closer)
-        return {"program": "spl-token", "space": account.space, "parsed": {"type": "account", "info": info}}
-    if mint is None:
-        return None
-    info = {
-        "mintAuthority": base58_of(mint.authority) if mint.authority else None,
-        "supply": str(mint.supply),
-        "decimals": mint.decimals,
-        "isInitialized": True,
-        "freezeAuthority": base58_of(mint.freezer) if mint.freezer else None,
-    }
-    return {"program": "spl-token", "space": account.space, "parsed": {"type": "mint", "info": info}}
 
 
 def describe_amount(amount: int, decimals: int) -> Json:
@@ -102,7 +25,7 @@ def describe_amount(amount: int, decimals: int) -> Json:
     return {
         "amount": str(amount),
         "decimals": decimals,
-        "uiAmount": amount / 10**decimals,
+        "uiAmount": amount / 10**decimals if decimals < 20 else None,
         "uiAmountString": text,
     }
 
@@ -127,16 +50,16 @@ def describe_task(state: State, key: Key, parts: frozenset[str] = ALL_PARTS) -> 
     stakes = dict(sorted(state.get_stakes(key).rows.items()))
     balances = {base58_of(node): one.available for node, one in stakes.items() if one.available}
     staked = {base58_of(node): one.amount for node, one in stakes.items() if one.amount}
-    endpoints = {base58_of(node): _text(one.endpoint) for node, one in stakes.items() if one.endpoint}
+    endpoints = {base58_of(node): read_text(one.endpoint) for node, one in stakes.items() if one.endpoint}
     submissions = describe_submissions(state, key) if "submission" in parts else empty_submissions()
     distributions = describe_distributions(state, key) if "distribution" in parts else empty_distributions()
     return {
         "is_allowlisted": task.is_allowlisted,
         "is_active": task.is_active,
-        "task_name": _text(task.name),
-        "task_description": _text(task.description),
+        "task_name": read_text(task.name),
+        "task_description": read_text(task.description),
         "task_manager": list(task.manager),
-        "task_audit_program": _text(task.audit_program),
+        "task_audit_program": read_text(task.audit_program),
         "stake_pot_account": base58_of(task.pot),
         "total_bounty_amount": task.bounty,
         "bounty_amount_per_round": task.bounty_per_round,
@@ -144,8 +67,8 @@ def describe_task(state: State, key: Key, parts: frozenset[str] = ALL_PARTS) -> 
         "available_balances": balances if "balance" in parts else {},
         "stake_list": staked if "stake" in parts else {},
         "ip_address_list": endpoints,
-        "task_metadata": _text(task.metadata),
-        "task_executable_network": _text(task.executable_network),
+        "task_metadata": read_text(task.metadata),
+        "task_executable_network": read_text(task.executable_network),
         **submissions,
         **distributions,
         "round_time": table.round_time,
@@ -154,7 +77,7 @@ def describe_task(state: State, key: Key, parts: frozenset[str] = ALL_PARTS) -> 
         "submission_window": table.submission_window,
         "total_stake_amount": sum(staked.values()),
         "minimum_stake_amount": task.minimum_stake,
-        "task_vars": _text(task.locals),
+        "task_vars": read_text(task.locals),
         "koii_vars": "",
         "is_migrated": bool(task.migrated_to),
         "migrated_to": base58_of(task.migrated_to) if task.migrated_to else "",
@@ -241,7 +164,7 @@ def _rounds(state: State, key: Key, only: int | None) -> list[int]:
 
 
 def _submission(one: Submission, number: int) -> Json:
-    return {"submission_value": _text(one.value), "slot": one.slot, "round": number}
+    return {"submission_value": read_text(one.value), "slot": one.slot, "round": number}
 
 
 def _trigger(one: Audit, candidate: bytes, votes: dict[bytes, Vote]) -> Json:
@@ -261,163 +184,9 @@ def _by_name(rows: dict[Key, Json]) -> dict[str, Json]:
     return dict(sorted((base58_of(key), row) for key, row in rows.items()))
 
 
-def _text(raw: bytes) -> str:
+def read_text(raw: bytes) -> str:
+    """Bytes as text; what is no UTF-8 in them is marked."""
     return raw.decode(errors="replace")
-
-
-# Transactions
-
-
-def describe_error(receipt: Receipt) -> str | Json | None:
-    """A receipt's error by the names that stock clients know; None if there is none."""
-    if receipt.kind == Kind.OK:
-        return None
-    if receipt.kind == Kind.REJECTED:
-        return {"InstructionError": [receipt.instruction, {"Custom": receipt.code}]}
-    return "SanitizeFailure" if receipt.name == "Undecodable" else receipt.name
-
-
-def describe_status(receipt: Receipt) -> Json:
-    """The older form of a result."""
-    error = describe_error(receipt)
-    return {"Ok": None} if error is None else {"Err": error}
-
-
-def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
-    """The log lines of a transaction, derived from what it asked and what became of it."""
-    lines = []
-    for at, instruction in enumerate(transaction.instructions):
-        program = base58_of(transaction.keys[instruction.program])
-        if receipt.kind == Kind.REJECTED and at == receipt.instruction:
-            lines += [
-                f"Program {program} invoke [1]",
-                f"Program log: {receipt.name}: {receipt.text}",
-                f"Program {program} failed: custom program error: {hex(receipt.code)}",
-            ]
-            break
-        lines.append(f"Program {program} invoke [1]")
-        if transaction.keys[instruction.program] == MEMO_PROGRAM:
-            lines += [
-                f"Program log: Signed by {base58_of(transaction.accounts[one])}"
-                for one in instruction.accounts
-            ]
-            lines.append(
-                f"Program log: Memo (len {len(instruction.data)}): {json.dumps(_text(instruction.data))}"
-            )
-        lines.append(f"Program {program} success")
-    return lines
-
-
-def describe_memo(transaction: Transaction) -> str | None:
-    """The memos of a transaction, as lists of signatures show them; None if it has none."""
-    memos = [one.data for one in transaction.instructions if transaction.keys[one.program] == MEMO_PROGRAM]
-    return "; ".join(f"[{len(memo)}] {_text(memo)}" for memo in memos) or None
-
-
-def describe_meta(transaction: Transaction, receipt: Receipt) -> Json:
-    """The `meta` of a transaction that ran."""
-    loaded = [base58_of(key) for key in transaction.loaded]
-    writable = transaction.count_loaded_writable()
-    return {
-        "err": describe_error(receipt),
-        "status": describe_status(receipt),
-        "fee": receipt.fee,
-        "preBalances": list(receipt.pre),
-        "postBalances": list(receipt.post),
-        "innerInstructions": [],
-        "logMessages": compose_logs(transaction, receipt),
-        "preTokenBalances": [],
-        "postTokenBalances": [],
-        "rewards": [],
-        "computeUnitsConsumed": 0,
-        "loadedAddresses": {"writable": loaded[:writable], "readonly": loaded[writable:]},
-    }
-
-
-def encode_transaction(wire: bytes, transaction: Transaction, encoding: str) -> Any:
-    """A transaction in one of the encodings: json, jsonParsed, base58, base64."""
-    if encoding == "base64":
-        return [base64.b64encode(wire).decode(), "base64"]
-    if encoding == "base58":
-        return [base58_encode(wire), "base58"]
-    message: Json = {"recentBlockhash": base58_of(transaction.tick)}
-    if encoding == "jsonParsed":
-        message["accountKeys"] = [
-            {
-                "pubkey": base58_of(key),
-                "signer": at < transaction.signers,
-                "writable": transaction.is_writable(at),
-                "source": "transaction" if at < len(transaction.keys) else "lookupTable",
-            }
-            for at, key in enumerate(transaction.accounts)
-        ]
-        message["instructions"] = [parse_instruction(transaction, one) for one in transaction.instructions]
-    else:
-        message["header"] = {
-            "numRequiredSignatures": transaction.signers,
-            "numReadonlySignedAccounts": transaction.readonly_signed,
-            "numReadonlyUnsignedAccounts": transaction.readonly_unsigned,
-        }
-        message["accountKeys"] = [base58_of(key) for key in transaction.keys]
-        message["instructions"] = [_raw_instruction(one) for one in transaction.instructions]
-    if transaction.version is not None:
-        message["addressTableLookups"] = [
-            {
-                "accountKey": base58_of(one.table),
-                "writableIndexes": list(one.writable),
-                "readonlyIndexes": list(one.readonly),
-            }
-            for one in transaction.lookups
-        ]
-    return {"signatures": [base58_encode(one) for one in transaction.signatures], "message": message}
-
-
-def parse_instruction(transaction: Transaction, instruction: Instruction) -> Json:
-    """An instruction in the parsed form where it is a well-known one, else with its raw data."""
-    program = transaction.keys[instruction.program]
-    named = transaction.accounts
-    accounts = [base58_of(named[at]) for at in instruction.accounts if at < len(named)]
-    number = int.from_bytes(instruction.data[:4], "little") if len(instruction.data) >= 4 else -1
-    if program == SYSTEM_PROGRAM and number == 2 and len(instruction.data) == 12 and len(accounts) >= 2:
-        amount = int.from_bytes(instruction.data[4:12], "little")
-        info: Json = {"source": accounts[0], "destination": accounts[1], "lamports": amount}
-        return _parsed("system", program, "transfer", info)
-    if program == SYSTEM_PROGRAM and number == 0 and len(instruction.data) == 52 and len(accounts) >= 2:
-        amount, space = struct.unpack_from("<QQ", instruction.data, 4)
-        info = {
-            "source": accounts[0],
-            "newAccount": accounts[1],
-            "lamports": amount,
-            "space": space,
-            "owner": base58_of(instruction.data[20:52]),
-        }
-        return _parsed("system", program, "createAccount", info)
-    if program == MEMO_PROGRAM:
-        return {**_parsed("spl-memo", program, "", {}), "parsed": _text(instruction.data)}
-    return {
-        "programId": base58_of(program),
-        "accounts": accounts,
-        "data": base58_encode(instruction.data),
-        "stackHeight": None,
-    }
-
-
-def _parsed(name: str, program: Key, kind: str, info: Json) -> Json:
-    return {
-        "program": name,
-        "programId": base58_of(program),
-        "parsed": {"type": kind, "info": info},
-        "stackHeight": None,
-    }
-
-
-def _raw_instruction(one: Instruction) -> Json:
-    return {
-        "programIdIndex": one.program,
-        "accounts": list(one.accounts),
-        "data": base58_encode(one.data),
-        "stackHeight": None,
-    }
 
 
 def base58_encode(raw: bytes) -> str:

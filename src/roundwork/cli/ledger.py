@@ -12,6 +12,7 @@ from .ledger_options import (
     directory_option,
     host_option,
     json_option,
+    limit_option,
     port_option,
     slot_option,
 )  # fmt: skip
@@ -30,15 +31,20 @@ command.add_command(ledger_comet.command, "comet")
 @host_option
 @port_option
 @slot_option
+@limit_option
 @json_option
-def run(directory: Path, host: str, port: int, slot_ms: int | None, as_json: bool) -> None:
+def run(
+    directory: Path, host: str, port: int, slot_ms: int | None, limits: tuple[str, ...], as_json: bool
+) -> None:
     """Run a ledger; the first time, found a development ledger with a faucet."""
     from ..ledger import server
     from ..ledger.comet.home import check_no_home
+    from ..ledger.limits import read_limits
 
+    allowed = read_limits(limits)
     check_no_home(directory)
     server.found_development(directory, **compose_settings(slot_ms))
-    server.run(directory, host, port, announce(host, port, as_json))
+    server.run(directory, host, port, announce(host, port, as_json), allowed)
 
 
 @command.command()

@@ -26,6 +26,13 @@ port_option = click.option(
 slot_option = click.option(
     "--slot-ms", type=int, help="Milliseconds of a slot, for a ledger that is founded now."
 )
+limit_option = click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Set a limit of RPC, as docs/RPC.md lists them; may be given again.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

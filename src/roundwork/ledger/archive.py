@@ -6,22 +6,22 @@ from ..protocol.params import Key
 from ..protocol.state import RECORDS, State, TableChange, u64
 from .chain import Chain
 
-HISTORY_SECONDS = 2.0
-"""How long a read of a pruned round waits for the history to catch up."""
+
+def may_be_pruned(state: State, task: Key, number: int) -> bool:
+    """Whether a round is so old that the archive may hold what the state does not."""
+    record = state.tasks.rows.get(task)
+    if record is None or u64(number) in state.get_rounds(task).rows:
+        return False
+    return (
+        record.timetable.compute_round(state.head.slot)
+        >= number + 3 + record.allowed_failed_distributions + 1
+    )
 
 
 def get_state_of(chain: Chain, task: Key, number: int) -> State:
-    """A state that holds a round: the present one, or one of just the task and the round if it is pruned."""
-    state = chain.state
-    record = state.tasks.rows.get(task)
-    if record is None or u64(number) in state.get_rounds(task).rows:
-        return state
-    pruned_round = number + 3 + record.allowed_failed_distributions + 1
-    if record.timetable.compute_round(state.head.slot) < pruned_round:
-        return state
-    chain.history.wait_for(state.head.height, HISTORY_SECONDS)
+    """A state that holds a round: of nothing else if it is pruned, the present one if it is not."""
     height = chain.history.find_pruned(task, number)
-    return state if height is None else _recall(chain, height, task, number)
+    return chain.state if height is None else _recall(chain, height, task, number)
 
 
 def _recall(chain: Chain, height: int, task: Key, number: int) -> State:

@@ -1,16 +1,20 @@
 """What every RPC method is given: the ledger, and the parameters of one call, checked."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 from solders.keypair import Keypair
 
 from ..protocol.execute import Receipt
 from ..protocol.params import Key, key_of
 from ..protocol.state import State
+from ..protocol.ticks import compute_closing_ticks
 from ..protocol.transaction import Transaction
 from ..wire import Json, base58_decode
 from .chain import Chain
+from .limits import LIMITS, Limits
 from .pool import Answer
 
 VERSION = "2.0.0"
@@ -19,6 +23,14 @@ VERSION = "2.0.0"
 COMMITMENTS = frozenset(
     ("processed", "confirmed", "finalized", "recent", "single", "singleGossip", "root", "max")
 )
+
+SIGNATURE_TEXT_MAX = 88
+"""Characters that 64 bytes have in base58, at most."""
+
+READERS = 2
+"""Threads that read the past, so that no reader holds up the next block."""
+
+T = TypeVar("T")
 
 
 class RpcError(Exception):
@@ -54,10 +66,14 @@ class BatchEngine(Engine, Protocol):
 class Desk:
     """The ledger as the RPC methods see it."""
 
-    def __init__(self, chain: Chain, engine: Engine, faucet: Keypair | None) -> None:
+    def __init__(
+        self, chain: Chain, engine: Engine, faucet: Keypair | None = None, limits: Limits = LIMITS
+    ) -> None:
         self.chain = chain
         self.engine = engine
         self.faucet = faucet
+        self.limits = limits
+        self._readers = ThreadPoolExecutor(READERS, "reader")
 
     @property
     def state(self) -> State:
@@ -68,6 +84,16 @@ class Desk:
     def slot(self) -> int:
         """The slot that answers speak of: that of the last block."""
         return self.chain.state.head.slot
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """What a function returns that reads journal or history and nothing of the state."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *args)
+
+    def is_tick_valid(self, tick: bytes) -> bool:
+        """Whether a transaction that names this tick may still run. What is not valid never will."""
+        return tick in self.state.tick_slots or tick in compute_closing_ticks(
+            self.state, self.engine.get_slot()
+        )
 
     def with_context(self, value: Any) -> Json:
         """An answer with the slot it is of."""
@@ -101,15 +127,26 @@ class Params:
     def config(self, at: int) -> Json:
         """The configuration object, whose commitment and minContextSlot are checked for every method."""
         config: Json = {k: v for k, v in self.get(at, dict, "the configuration", {}).items() if v is not None}
-        commitment = config.get("commitment", "finalized")
-        if commitment not in COMMITMENTS:
-            raise RpcError(-32602, f"Invalid params: commitment {commitment!r}; one of {sorted(COMMITMENTS)}")
+        read_commitment(config, "commitment")
         least = field(config, "minContextSlot", int, 0)
         if least > self._desk.slot:
             raise RpcError(
                 -32016, "Minimum context slot has not been reached", {"contextSlot": self._desk.slot}
             )
         return config
+
+    def config_or_encoding(self, at: int) -> Json:
+        """The configuration object, or the encoding alone, as the older forms of some methods have it."""
+        value = self.values[at] if at < len(self.values) else None
+        return {"encoding": value} if isinstance(value, str) else self.config(at)
+
+
+def read_commitment(config: Json, name: str) -> str:
+    """A commitment; all of them mean the same here. Raises RpcError."""
+    commitment: str = field(config, name, str, "finalized")
+    if commitment not in COMMITMENTS:
+        raise RpcError(-32602, f"Invalid params: {name} {show(commitment)}; one of {sorted(COMMITMENTS)}")
+    return commitment
 
 
 def field(config: Json, name: str, kind: type, default: Any) -> Any:
@@ -123,23 +160,31 @@ def read_key(text: Any, name: str) -> Key:
     try:
         return key_of(text)
     except (ValueError, TypeError):
-        raise RpcError(-32602, f"Invalid param: {name} {text!r} is no base58 address of 32 bytes") from None
+        raise RpcError(
+            -32602, f"Invalid param: {name} {show(text)} is no base58 address of 32 bytes"
+        ) from None
 
 
 def read_signature(text: Any) -> bytes:
     """A base58 signature. Raises RpcError."""
     try:
-        signature = base58_decode(text)
-    except (ValueError, AttributeError):
+        signature = base58_decode(text) if len(text) <= SIGNATURE_TEXT_MAX else b""
+    except (ValueError, AttributeError, TypeError):
         signature = b""
     if len(signature) != 64:
-        raise RpcError(-32602, f"Invalid param: {text!r} is no base58 signature of 64 bytes")
+        raise RpcError(-32602, f"Invalid param: {show(text)} is no base58 signature of 64 bytes")
     return signature
+
+
+def show(value: Any) -> str:
+    """What a client sent, as errors quote it."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _check_kind(value: Any, kind: type, name: str) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise RpcError(-32602, f"Invalid params: {name} is {value!r}; expected {kind.__name__}")
+        raise RpcError(-32602, f"Invalid params: {name} is {show(value)}; expected {kind.__name__}")
     if isinstance(value, int) and not 0 <= value < 2**64:
         raise RpcError(
             -32602, f"Invalid params: {name} is {value}; an unsigned number of 64 bits is expected"

@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_by_round ON events (task, round);
 CREATE TABLE IF NOT EXISTS progress (id INTEGER PRIMARY KEY CHECK (id = 1), height INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO progress VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS totals (
+    id INTEGER PRIMARY KEY CHECK (id = 1), transactions INTEGER NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO totals SELECT 1, count(*) FROM transactions;
 """
 BATCH_TRANSACTIONS = 2_000
 """Transactions indexed in one commit."""
@@ -52,7 +56,10 @@ class RoundEvent(NamedTuple):
 
 
 class History:
-    """The index of one ledger and the thread that fills it. `height` is the last block it holds."""
+    """The index of one ledger and the thread that fills it.
+
+    `height` is the last block it holds, `count` the transactions that ran up to there.
+    """
 
     def __init__(self, path: Path, journal: Journal) -> None:
         """Open or make the file and begin to follow the journal. Raises StoreCorrupt, StoreFull."""
@@ -62,6 +69,8 @@ class History:
         self._reader = open_database(path, "", "NORMAL")
         self.height: int
         (self.height,) = self._writer.execute("SELECT height FROM progress").fetchone()
+        self.count: int
+        (self.count,) = self._writer.execute("SELECT transactions FROM totals").fetchone()
         if self.height > journal.height:  # the journal is the truth
             self._clear()
         self.failure: StoreCorrupt | StoreFull | None = None
@@ -131,33 +140,35 @@ class History:
                 if self._is_closing:
                     return
             try:
-                height = self._index_batch()
+                height, count = self._index_batch()
             except (StoreCorrupt, sqlite3.DatabaseError) as error:
                 self.failure = StoreFull(f"{self.path}: {error}; the past cannot be searched until a restart")
                 return
             with self._work:
-                self.height = height
+                self.height, self.count = height, self.count + count
                 self._work.notify_all()
 
-    def _index_batch(self) -> int:
-        """Index the next blocks in one commit; the height of the last one."""
-        height, count = self.height, 0
+    def _index_batch(self) -> tuple[int, int]:
+        """Index the next blocks in one commit; the height of the last one, and how many transactions ran."""
+        height, size, count = self.height, 0, 0
         self._writer.execute("BEGIN")
         try:
-            while height < self._journal.height and count < BATCH_TRANSACTIONS and not self._is_closing:
+            while height < self._journal.height and size < BATCH_TRANSACTIONS and not self._is_closing:
                 entry = self._journal.read(height + 1)
                 assert entry is not None, "the journal grows without gaps"
-                self._index(entry)
+                count += self._index(entry)
                 height += 1
-                count += len(entry.block.transactions) + 1
+                size += len(entry.block.transactions) + 1
             self._writer.execute("UPDATE progress SET height = ?", (height,))
+            self._writer.execute("UPDATE totals SET transactions = transactions + ?", (count,))
             self._writer.execute("COMMIT")
         finally:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-        return height
+        return height, count
 
-    def _index(self, entry: Entry) -> None:
+    def _index(self, entry: Entry) -> int:
+        """Index one block; how many of its transactions ran."""
         height = entry.block.height
         signatures, addresses = [], []
         for position, (wire, receipt) in enumerate(
@@ -181,12 +192,14 @@ class History:
                 for number, event in enumerate(entry.events)
             ],
         )
+        return len(signatures)
 
     def _clear(self) -> None:
         for table in ("transactions", "addresses", "events"):
             self._writer.execute(f"DELETE FROM {table}")
         self._writer.execute("UPDATE progress SET height = 0")
-        self.height = 0
+        self._writer.execute("UPDATE totals SET transactions = 0")
+        self.height = self.count = 0
 
 
 def _prefix(name: bytes) -> int:

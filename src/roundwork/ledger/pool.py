@@ -11,9 +11,7 @@ from ..protocol.execute import Receipt
 from ..protocol.state import State
 from ..protocol.ticks import compute_closing_ticks
 from ..protocol.transaction import Transaction
-
-TRANSACTIONS_MAX = 20_000
-"""Transactions that may wait."""
+from .limits import LIMITS
 
 Answer = Receipt | RoundworkError
 
@@ -48,7 +46,8 @@ class Waiting(NamedTuple):
 class Pool:
     """Admitted transactions in the order they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, transactions_max: int = LIMITS.pool_transactions) -> None:
+        self._transactions_max = transactions_max
         self._waiting: deque[Waiting] = deque()
         self._signatures: set[bytes] = set()
 
@@ -83,8 +82,8 @@ class Pool:
     def _check(
         self, state: State, slot: int, closing: list[bytes], transaction: Transaction, is_verified: bool
     ) -> None:
-        if len(self._waiting) >= TRANSACTIONS_MAX:
-            raise PoolFull(f"{TRANSACTIONS_MAX} transactions wait for a block; send again later")
+        if len(self._waiting) >= self._transactions_max:
+            raise PoolFull(f"{self._transactions_max} transactions wait for a block; send again later")
         if not is_verified:
             raise SignatureFailure("a signature does not verify against its key and the message")
         if transaction.signatures[0] in self._signatures:

@@ -11,6 +11,7 @@ from ..protocol.params import key_of
 from ..protocol.ticks import get_newest_tick
 from ..protocol.transaction import Transaction
 from .chain import Chain
+from .limits import LIMITS
 from .pool import Answer, Pool, Ticket, Waiting
 from .signatures import Verifier
 
@@ -24,10 +25,12 @@ LAG_SECONDS = 1.0
 class Producer:
     """Makes the blocks of an embedded ledger. One `run` at a time."""
 
-    def __init__(self, chain: Chain, verifier: Verifier) -> None:
+    def __init__(
+        self, chain: Chain, verifier: Verifier, pool_transactions: int = LIMITS.pool_transactions
+    ) -> None:
         self._chain = chain
         self._verifier = verifier
-        self._pool = Pool()
+        self._pool = Pool(pool_transactions)
         self._key = key_of(chain.genesis.producer)
         self._work = asyncio.Event()
         self._is_stopping = False

@@ -25,8 +25,6 @@ class Recent:
     def __init__(self, slots: int = SLOTS) -> None:
         self.slots = slots
         self._landed: dict[bytes, Landed] = {}
-        self.count = 0
-        """Transactions that ran since this process began to count."""
         self._blocks: deque[tuple[int, list[bytes]]] = deque()
 
     def add(self, block: Block, receipts: Sequence[Receipt]) -> None:
@@ -37,7 +35,6 @@ class Recent:
                 signature = get_signature(wire)
                 signatures.append(signature)
                 self._landed[signature] = Landed(block.slot, block.height, position, receipt)
-        self.count += len(signatures)
         self._blocks.append((block.slot, signatures))
         while self._blocks[0][0] < block.slot - self.slots:
             for signature in self._blocks.popleft()[1]:

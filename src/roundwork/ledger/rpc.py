@@ -1,7 +1,7 @@
 """JSON-RPC 2.0 over HTTP and websocket: the only place where errors become codes."""
 
 import inspect
-import logging
+import time
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -10,25 +10,36 @@ from solders.keypair import Keypair
 
 from ..errors import RoundworkError
 from ..protocol.execute import Receipt
-from . import rpc_accounts, rpc_blocks, rpc_sending, rpc_tokens
+from . import (
+    rpc_accounts,
+    rpc_blocks,
+    rpc_constants,
+    rpc_sending,
+    rpc_tasks,
+    rpc_tokens,
+    rpc_transactions,
+)  # fmt: skip
 from .chain import Chain
 from .desk import Desk, Engine, Params, RpcError
+from .limits import LIMITS, Limits
+from .rates import Rates
 from .rpc_sending import Sending, send
-
-BODY_BYTES_MAX = 50 * 2**20
-BATCH_MAX = 1_000
-"""Requests in one batch."""
 
 METHODS: dict[str, Callable[[Desk, Params], Any]] = {
     **rpc_accounts.METHODS,
     **rpc_blocks.METHODS,
+    **rpc_constants.METHODS,
     **rpc_sending.METHODS,
+    **rpc_tasks.METHODS,
     **rpc_tokens.METHODS,
+    **rpc_transactions.METHODS,
 }
 
 Message = MutableMapping[str, Any]
 
-log = logging.getLogger(__name__)
+
+class TooManyCalls(RpcError):
+    """An address asks faster than it may."""
 
 
 class Request(msgspec.Struct):
@@ -46,26 +57,41 @@ _encoder = msgspec.json.Encoder()
 
 
 class Rpc:
-    """Answers JSON-RPC requests from a desk."""
+    """Answers JSON-RPC requests from a desk, as many as an address may make."""
 
-    def __init__(self, desk: Desk, methods: dict[str, Callable[[Desk, Params], Any]] = METHODS) -> None:
+    def __init__(self, desk: Desk, methods: dict[str, Callable[[Desk, Params], Any]], rates: Rates) -> None:
         self.desk = desk
+        self.rates = rates
         self._methods = methods
 
-    async def answer(self, body: bytes) -> bytes | None:
-        """The answer to a body: an object, an array for a batch, None if nothing in it asks for one."""
+    async def answer(self, body: bytes, address: str) -> bytes | None:
+        """The answer to a body: an object, an array for a batch, None if nothing in it asks for one.
+
+        Raises TooManyCalls.
+        """
         if not body.lstrip().startswith(b"["):
+            self._check_rate(address, 1)
             response = await self._answer_one(body)
             return None if response is None else _encoder.encode(response)
         try:
             items = _items.decode(body)
         except msgspec.DecodeError as error:
-            return _encoder.encode(compose_error(None, RpcError(-32700, f"Parse error: {error}")))
-        if not items or len(items) > BATCH_MAX:
-            refusal = RpcError(-32600, f"Invalid request: a batch has 1 to {BATCH_MAX} requests")
-            return _encoder.encode(compose_error(None, refusal))
+            return self.refuse(RpcError(-32700, f"Parse error: {error}"))
+        most = self.desk.limits.batch_calls
+        if not 0 < len(items) <= most:
+            return self.refuse(RpcError(-32600, f"Invalid request: a batch has 1 to {most} requests"))
+        self._check_rate(address, len(items))
         responses = [one for one in await self._answer_batch(items) if one is not None]
         return _encoder.encode(responses) if responses else None
+
+    def refuse(self, error: RpcError) -> bytes:
+        """The answer to a body that as a whole is refused."""
+        return _encoder.encode(compose_error(None, error))
+
+    def _check_rate(self, address: str, calls: int) -> None:
+        if not self.rates.take(address, calls, time.monotonic()):
+            most = self.desk.limits.calls_per_second
+            raise TooManyCalls(-32005, f"too many calls from {address}: {most} a second are answered")
 
     async def _answer_batch(self, items: list[msgspec.Raw]) -> list[Any]:
         """Requests in order, but all transactions of the batch reach the engine together."""
@@ -159,17 +185,21 @@ _CORS = [
 _JSON = [(b"content-type", b"application/json"), *_CORS]
 _TEXT = [(b"content-type", b"text/plain"), *_CORS]
 
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
-def build_app(chain: Chain, engine: Engine, faucet: Keypair | None = None) -> Callable[..., Any]:
+
+def build_app(
+    chain: Chain, engine: Engine, faucet: Keypair | None = None, limits: Limits = LIMITS
+) -> Callable[..., Any]:
     """The ASGI application of a ledger: JSON-RPC on every path, websockets on every path, /health."""
     from .subscriptions import Subscriptions
 
-    rpc = Rpc(Desk(chain, engine, faucet))
+    rpc = Rpc(Desk(chain, engine, faucet, limits), METHODS, Rates(limits))
     subscriptions = Subscriptions(rpc)
 
     async def app(scope: Message, receive: Callable[[], Any], send: Callable[[Message], Any]) -> None:
         if scope["type"] == "websocket":
-            await subscriptions.serve(receive, send)
+            await subscriptions.serve(scope, receive, send)
         elif scope["type"] == "http":
             status, headers, body = await _answer_http(rpc, scope, receive)
             length = (b"content-length", str(len(body)).encode())
@@ -179,9 +209,13 @@ def build_app(chain: Chain, engine: Engine, faucet: Keypair | None = None) -> Ca
     return app
 
 
-async def _answer_http(
-    rpc: Rpc, scope: Message, receive: Callable[[], Any]
-) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def get_address(scope: Message) -> str:
+    """Where a connection comes from; behind a proxy on this machine, where the proxy says it does."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+async def _answer_http(rpc: Rpc, scope: Message, receive: Callable[[], Any]) -> Answer:
     if scope["method"] == "OPTIONS":
         return 200, _CORS, b""
     if scope["method"] == "GET":
@@ -189,13 +223,17 @@ async def _answer_http(
     if scope["method"] != "POST":
         return 405, _TEXT, b"JSON-RPC takes POST\n"
     parts, size, more = [], 0, True
+    most = rpc.desk.limits.body_bytes
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return 400, _TEXT, b""
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > BODY_BYTES_MAX:
-            return 413, _TEXT, f"a body has at most {BODY_BYTES_MAX} bytes\n".encode()
+        if size > most:
+            return 413, _TEXT, f"a body has at most {most} bytes\n".encode()
         more = message.get("more_body", False)
-    return 200, _JSON, await rpc.answer(b"".join(parts)) or b""
+    try:
+        return 200, _JSON, await rpc.answer(b"".join(parts), get_address(scope)) or b""
+    except TooManyCalls as error:  # clients wait and try again after this status
+        return 429, [*_JSON, (b"retry-after", b"1")], rpc.refuse(error)

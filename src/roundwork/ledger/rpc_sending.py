@@ -15,11 +15,13 @@ from solders.transaction import Transaction as SignedTransaction
 
 from ..errors import RoundworkError, Undecodable, Void
 from ..protocol.execute import Kind, Receipt, simulate
-from ..protocol.params import base58_of
+from ..protocol.params import TICKS, Key, base58_of
 from ..protocol.transaction import WIRE_BYTES_MAX, Transaction, decode_transaction, is_signed
-from ..wire import Json, base58_decode, base58_encode, compose_logs, describe_error
-from .desk import Desk, Params, RpcError, field, read_key
-from .rpc_accounts import describe_account
+from ..wire import Json, base58_decode, base58_encode
+from .account_forms import Form, describe_account, read_form
+from .desk import Desk, Params, RpcError, field, read_commitment, read_key, show
+from .rpc_accounts import KEYS_MAX
+from .transaction_forms import compose_logs, describe_error
 
 AIRDROP_MAX = 10**7 * 10**9
 """The most roe that one airdrop gives."""
@@ -46,6 +48,7 @@ class Sending:
     def __init__(self, desk: Desk, params: Params) -> None:
         """Raises RpcError if it is undecodable or its simulation fails."""
         config = params.config(1)
+        read_commitment(config, "preflightCommitment")
         text = params.get(0, str, "the transaction")
         self.wire, self.transaction = decode_wire(text, field(config, "encoding", str, "base58"))
         self.name = base58_encode(self.transaction.signatures[0])
@@ -94,35 +97,46 @@ def simulate_transaction(desk: Desk, params: Params) -> Json:
     _, transaction = decode_wire(
         params.get(0, str, "the transaction"), field(config, "encoding", str, "base58")
     )
-    checks, replaces = bool(config.get("sigVerify")), bool(config.get("replaceRecentBlockhash"))
+    checks = field(config, "sigVerify", bool, False)
+    replaces = field(config, "replaceRecentBlockhash", bool, False)
     if checks and replaces:
         raise RpcError(-32602, "sigVerify may not be used with replaceRecentBlockhash")
+    shown = _read_shown(config)
     value: Json = {}
     if replaces:
         tick, slot = desk.engine.get_newest_tick()
         transaction = _replace_tick(transaction, tick)
-        value["replacementBlockhash"] = {"blockhash": base58_of(tick), "lastValidBlockHeight": slot + 300}
+        value["replacementBlockhash"] = {"blockhash": base58_of(tick), "lastValidBlockHeight": slot + TICKS}
     receipt = simulate(desk.state, transaction, compute_slot(desk), not checks or is_signed(transaction))
     value |= {
         "err": describe_error(receipt),
         "logs": compose_logs(transaction, receipt) if receipt.kind != Kind.VOID else [],
-        "accounts": None,
+        "accounts": [describe_account(desk.state, *one) for one in shown] if shown is not None else None,
         "unitsConsumed": 0,
         "returnData": None,
-        "innerInstructions": None,
+        "innerInstructions": [] if config.get("innerInstructions") else None,
     }
-    wanted = field(config, "accounts", dict, None)
-    if wanted is not None:
-        shown = {"encoding": wanted.get("encoding") or "base64"}
-        names = field(wanted, "addresses", list, [])
-        value["accounts"] = [describe_account(desk, read_key(name, "the address"), shown) for name in names]
     return desk.with_context(value)
+
+
+def _read_shown(config: Json) -> list[tuple[Key, Form]] | None:
+    """The accounts that a simulation is to show, and how; None if none is asked for. Raises RpcError."""
+    wanted = field(config, "accounts", dict, None)
+    if wanted is None:
+        return None
+    names, form = field(wanted, "addresses", list, []), read_form(wanted, default="base64")
+    if form.encoding in ("binary", "base58"):
+        raise RpcError(-32602, "base58 encoding not supported")
+    if len(names) > KEYS_MAX:
+        raise RpcError(-32602, f"Too many accounts provided; max {KEYS_MAX}")
+    return [(read_key(name, "the address"), form) for name in names]
 
 
 async def request_airdrop(desk: Desk, params: Params) -> str:
     """A real transaction of the faucet; only development ledgers have one."""
     target, amount = params.key(0), params.get(1, int, "the amount")
-    params.config(2)
+    named = params.config(2).get("recentBlockhash")
+    tick = read_key(named, "recentBlockhash") if named is not None else desk.engine.get_newest_tick()[0]
     if desk.faucet is None or desk.chain.genesis.faucet is None:
         raise RpcError(-32601, "Method not found: this ledger has no faucet")
     if not 0 < amount <= AIRDROP_MAX:
@@ -132,10 +146,12 @@ async def request_airdrop(desk: Desk, params: Params) -> str:
         transfer(TransferParams(from_pubkey=pair.pubkey(), to_pubkey=Pubkey(target), lamports=amount)),
         set_compute_unit_price(time.time_ns()),  # so that two equal airdrops are two transactions
     ]
-    tick = Hash(desk.engine.get_newest_tick()[0])
-    wire = bytes(SignedTransaction([pair], Message.new_with_blockhash(asked, pair.pubkey(), tick), tick))
+    message = Message.new_with_blockhash(asked, pair.pubkey(), Hash(tick))
+    wire = bytes(SignedTransaction([pair], message, Hash(tick)))
     transaction = decode_transaction(wire)
     answer = await _send_one(desk, wire, transaction)
+    if isinstance(answer, Void):
+        raise compose_refusal(transaction, Receipt(Kind.VOID, name=answer.name, text=str(answer)))
     if isinstance(answer, RoundworkError):
         raise RpcError(-32603, f"the airdrop failed: {answer}")
     if answer is not None and answer.kind != Kind.OK:
@@ -151,7 +167,7 @@ def compute_slot(desk: Desk) -> int:
 def decode_wire(text: str, encoding: str) -> tuple[bytes, Transaction]:
     """A transaction from a parameter. Raises RpcError."""
     if encoding not in ("base58", "base64"):
-        raise RpcError(-32602, f"unsupported encoding: {encoding}. Supported encodings: base58, base64")
+        raise RpcError(-32602, f"unsupported encoding: {show(encoding)}. Supported encodings: base58, base64")
     if len(text) > WIRE_BYTES_MAX * 2:
         raise RpcError(-32602, f"{encoding} encoded transaction too large: {len(text)} bytes")
     try:

@@ -1,94 +1,102 @@
 """RPC methods that read tokens."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ..protocol.params import TOKEN_PROGRAM, Key, base58_of
 from ..protocol.records import Account
-from ..protocol.token_records import Mint, TokenAccount, decode_account, decode_mint
-from ..wire import Json, describe_amount, get_account_data, parse_account
-from .desk import Desk, Params, RpcError, field, read_key
-from .rpc_accounts import describe_data
+from ..protocol.state import State
+from ..protocol.token_records import ACCOUNT_BYTES, Mint, TokenAccount, decode_account, decode_mint
+from ..wire import Json, describe_amount
+from .account_forms import describe_data, get_account_data, read_form
+from .desk import Desk, Params, RpcError, read_key
 
 LARGEST = 20
 
 
 def get_token_account_balance(desk: Desk, params: Params) -> Json:
     params.config(1)
-    account = _get_account(desk, params.key(0))
-    return desk.with_context(describe_amount(account.amount, _get_mint(desk, account.mint).decimals))
+    account = _get_account(desk.state, params.key(0))
+    return desk.with_context(describe_amount(account.amount, _get_mint(desk.state, account.mint).decimals))
 
 
 def get_token_supply(desk: Desk, params: Params) -> Json:
     params.config(1)
-    mint = _get_mint(desk, params.key(0, "the mint"))
+    mint = _get_mint(desk.state, params.key(0, "the mint"))
     return desk.with_context(describe_amount(mint.supply, mint.decimals))
 
 
 def get_token_accounts_by_owner(desk: Desk, params: Params) -> Json:
     key = params.key(0, "the owner")
-    return _find(desk, params, lambda account: account.owner == key)
+    return _describe_found(desk, params, lambda account: account.owner == key)
 
 
 def get_token_accounts_by_delegate(desk: Desk, params: Params) -> Json:
     key = params.key(0, "the delegate")
-    return _find(desk, params, lambda account: account.delegate == key)
+    return _describe_found(desk, params, lambda account: account.delegate == key)
 
 
 def get_token_largest_accounts(desk: Desk, params: Params) -> Json:
     params.config(1)
     key = params.key(0, "the mint")
-    decimals = _get_mint(desk, key).decimals
-    held = [(account.amount, at) for at, _, account in _accounts(desk) if account.mint == key]
-    largest = sorted(held, key=lambda one: (-one[0], one[1]))[:LARGEST]
+    decimals = _get_mint(desk.state, key).decimals
+    held = [(-one.amount, at) for at, _, one in _find(desk.state, lambda one: one.mint == key)]
     return desk.with_context(
-        [{"address": base58_of(at), **describe_amount(amount, decimals)} for amount, at in largest]
+        [
+            {"address": base58_of(at), **describe_amount(-owed, decimals)}
+            for owed, at in sorted(held)[:LARGEST]
+        ]
     )
 
 
-def _find(desk: Desk, params: Params, wanted: Any) -> Json:
-    chosen, config = params.get(1, dict, "mint or programId"), params.config(2)
+def _describe_found(desk: Desk, params: Params, wanted: Callable[[TokenAccount], bool]) -> Json:
+    chosen, form = params.get(1, dict, "mint or programId"), read_form(params.config(2))
     mint = read_key(chosen["mint"], "mint") if chosen.get("mint") else None
-    if mint is None and read_key(chosen.get("programId"), "programId") != TOKEN_PROGRAM:
+    if mint is not None:
+        _get_mint(desk.state, mint, missing="could not find mint")
+    elif read_key(chosen.get("programId"), "programId") != TOKEN_PROGRAM:
         raise RpcError(-32602, "Invalid param: unrecognized Token program id")
-    encoding = field(config, "encoding", str, "base58")
-    found = []
-    for key, stored, account in _accounts(desk):
-        if wanted(account) and mint in (None, account.mint):
-            data = get_account_data(desk.state, key, stored)
-            shown = describe_data(stored, data, config)
-            if encoding == "jsonParsed":
-                shown["data"] = parse_account(desk.state, stored, data) or shown["data"]
-            found.append({"pubkey": base58_of(key), "account": shown})
-    return desk.with_context(found)
+    found = _find(desk.state, lambda account: mint in (None, account.mint) and wanted(account))
+    shown = [
+        {
+            "pubkey": base58_of(key),
+            "account": describe_data(
+                desk.state, key, stored, get_account_data(desk.state, key, stored), form
+            ),
+        }
+        for key, stored, _ in found
+    ]
+    return desk.with_context(shown)
 
 
-def _accounts(desk: Desk) -> list[tuple[Key, Account, TokenAccount]]:
+def _find(state: State, wanted: Callable[[TokenAccount], bool]) -> list[tuple[Key, Account, TokenAccount]]:
+    """The token accounts that are wanted, by address."""
     found = []
-    for key, stored in sorted(desk.state.accounts.rows.items()):
-        if stored.owner == TOKEN_PROGRAM:
-            account = decode_account(stored.data)
-            if account is not None:
+    for key, stored in state.accounts.rows.items():
+        if stored.owner == TOKEN_PROGRAM and stored.space == ACCOUNT_BYTES:
+            account = decode_account(stored.data.ljust(ACCOUNT_BYTES, b"\0"))
+            if account is not None and wanted(account):
                 found.append((key, stored, account))
-    return found
+    return sorted(found, key=lambda one: one[0])
 
 
-def _get_account(desk: Desk, key: Key) -> TokenAccount:
-    stored = desk.state.accounts.rows.get(key)
-    account = decode_account(stored.data) if stored and stored.owner == TOKEN_PROGRAM else None
+def _get_account(state: State, key: Key) -> TokenAccount:
+    stored = state.accounts.rows.get(key)
+    if stored is None:
+        raise RpcError(-32602, "Invalid param: could not find account")
+    is_token = stored.owner == TOKEN_PROGRAM
+    account = decode_account(stored.data.ljust(stored.space, b"\0")) if is_token else None
     if account is None:
-        raise RpcError(
-            -32602, f"Invalid param: {'not a Token account' if stored else 'could not find account'}"
-        )
+        raise RpcError(-32602, "Invalid param: not a Token account")
     return account
 
 
-def _get_mint(desk: Desk, key: Key) -> Mint:
-    stored = desk.state.accounts.rows.get(key)
-    mint = (
-        decode_mint(stored.data.ljust(stored.space, b"\0"))
-        if stored and stored.owner == TOKEN_PROGRAM
-        else None
-    )
+def _get_mint(state: State, key: Key, missing: str = "not a Token mint") -> Mint:
+    stored = state.accounts.rows.get(key)
+    if stored is None:
+        raise RpcError(-32602, f"Invalid param: {missing}")
+    is_token = stored.owner == TOKEN_PROGRAM
+    mint = decode_mint(stored.data.ljust(stored.space, b"\0")) if is_token else None
     if mint is None:
         raise RpcError(-32602, "Invalid param: not a Token mint")
     return mint

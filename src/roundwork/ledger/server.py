@@ -21,6 +21,7 @@ from uvicorn._types import ASGI3Application
 from ..errors import BadKeypair, PortInUse, StoreInUse
 from ..protocol.params import KOII, Genesis, Grant, base58_of
 from .chain import GENESIS_FILE, Chain
+from .limits import LIMITS, Limits
 from .producer import Producer
 from .rpc import build_app
 from .signatures import Verifier
@@ -37,8 +38,6 @@ FIRST_SLOT_MS = 60_000
 GC_THRESHOLD = 50_000
 """Allocations between two runs of the garbage collector: a block makes thousands that are no garbage yet."""
 
-BODY_BYTES_MAX = 50 * 2**20
-CONNECTIONS_MAX = 2_000
 SHUTDOWN_SECONDS = 3
 
 
@@ -93,7 +92,7 @@ def lock(directory: Path) -> Iterator[None]:
         yield
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
+def bind(host: str, port: int, stalled_seconds: int = LIMITS.stalled_seconds) -> list[socket.socket]:
     """Listening sockets on `port` and, for websockets, on the one above. Raises PortInUse.
 
     "localhost" is both 127.0.0.1 and ::1, because clients look at either.
@@ -102,7 +101,11 @@ def bind(host: str, port: int) -> list[socket.socket]:
     if "::1" in hosts and not _has_ipv6():
         hosts.remove("::1")
     with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(_listen(one, at))) for one in hosts for at in (port, port + 1)]
+        sockets = [
+            stack.enter_context(closing(_listen(one, at, stalled_seconds)))
+            for one in hosts
+            for at in (port, port + 1)
+        ]
         stack.pop_all()
     return sockets
 
@@ -112,26 +115,31 @@ def run(
     host: str = "localhost",
     port: int = DEFAULT_PORT,
     ready: Callable[[Chain], None] = lambda chain: None,
+    limits: Limits = LIMITS,
 ) -> None:
     """Run an embedded ledger until SIGTERM or SIGINT. `ready` is called when it answers.
 
     Raises BadGenesis, StoreCorrupt, StoreFull, StoreInUse, PortInUse.
     """
     with lock(directory):
-        sockets = bind(host, port)
+        sockets = bind(host, port, limits.stalled_seconds)
         with closing(Chain(directory)) as chain, Verifier() as verifier:
             gc.freeze()  # what is loaded now stays: do not look through it again and again
             gc.set_threshold(GC_THRESHOLD)
-            uvloop.run(_run(chain, verifier, sockets, ready))
+            uvloop.run(_run(chain, verifier, sockets, ready, limits))
 
 
 async def _run(
-    chain: Chain, verifier: Verifier, sockets: list[socket.socket], ready: Callable[[Chain], None]
+    chain: Chain,
+    verifier: Verifier,
+    sockets: list[socket.socket],
+    ready: Callable[[Chain], None],
+    limits: Limits,
 ) -> None:
     faucet = chain.directory / FAUCET_FILE
-    producer = Producer(chain, verifier)
-    app = build_app(chain, producer, read_keypair(faucet) if faucet.exists() else None)
-    await serve(app, sockets, producer.run(), producer.stop, lambda: ready(chain))
+    producer = Producer(chain, verifier, limits.pool_transactions)
+    app = build_app(chain, producer, read_keypair(faucet) if faucet.exists() else None, limits)
+    await serve(app, sockets, producer.run(), producer.stop, lambda: ready(chain), limits)
 
 
 async def serve(
@@ -140,6 +148,7 @@ async def serve(
     engine: Awaitable[None],
     stop: Callable[[], None],
     ready: Callable[[], None],
+    limits: Limits = LIMITS,
 ) -> None:
     """Serve beside an engine until a signal comes, then stop both. Raises what the engine raises."""
     config = uvicorn.Config(
@@ -151,8 +160,8 @@ async def serve(
         lifespan="off",
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        limit_concurrency=CONNECTIONS_MAX,
-        ws_max_size=BODY_BYTES_MAX,
+        limit_concurrency=limits.connections,
+        ws_max_size=limits.body_bytes,
     )
     server = uvicorn.Server(config)
     server.capture_signals = _no_signals  # type: ignore[method-assign] # ours stop the engine too
@@ -178,10 +187,12 @@ def _no_signals() -> Iterator[None]:
     yield
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, stalled_seconds: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: cuts a connection whose other end takes nothing in
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_seconds * 1000)
     try:
         listening.bind((host, port))
         listening.listen(1024)
