@@ -16,16 +16,17 @@ from roundwork.protocol.books import compute_owed, compute_supply
 from roundwork.protocol.execute import PROGRAMS, Outcome, execute
 from roundwork.protocol.genesis import found
 from roundwork.protocol.params import SYSTEM_PROGRAM, base58_of
-from roundwork.protocol.state import State, TableChange
+from roundwork.protocol.state import ROUND_TABLES, State, TableChange
 from roundwork.protocol.views import view_round, view_task
 
 from .stage import NODES, Stage
 from .token_world import TokenStage, TokenWorld
-from .world import World, upload_list
+from .world import World, keypair_of, task_instruction, upload_list
 
 names = st.sampled_from(NODES)
 everybody = st.sampled_from((*NODES, "manager", "stranger"))
 back = st.integers(-1, 4)
+LISTER = str(keypair_of("manager").pubkey())
 amounts = st.one_of(st.integers(0, 120), st.sampled_from((1000, 5000, 10**9)))
 
 
@@ -39,7 +40,9 @@ class Ledger(RuleBasedStateMachine):
         slices=st.sampled_from((1, 2, 20_000)), retries=st.integers(0, 2), bounty=st.integers(0, 1000)
     )
     def begin(self, slices: int, retries: int, bounty: int) -> None:
-        self.world = self.kind(("manager", *NODES), settle_records_max=slices, fee_per_signature=3)
+        self.world = self.kind(
+            ("manager", *NODES), settle_records_max=slices, fee_per_signature=3, allowlister=LISTER
+        )
         world = self.world
         self.genesis = world.state.genesis
         self.rewarded: dict[tuple[bytes, int, bytes], int] = {}
@@ -153,6 +156,40 @@ class Ledger(RuleBasedStateMachine):
         move = transfer(TransferParams(from_pubkey=keys[0], to_pubkey=keys[1], lamports=amount))
         self.run((source,), move, move)
 
+    @rule(name=everybody, flag=st.booleans())
+    def allow(self, name: str, flag: bool) -> None:
+        ask = ins.Whitelist(self.key, self.world.key(name), flag)
+        self.run((name, self.task), self.world.instruct(ask))
+
+    @rule(name=names, before=st.integers(1, 4), chunk=st.integers(0, 2), size=st.sampled_from((0, 2, 508)))
+    def upload(self, name: str, before: int, chunk: int, size: int) -> None:
+        key, number = self.world.key(name), self.round_of(before)
+        self.do(name, ins.UploadDistributionList(self.key, key, chunk, size, b"{}".ljust(508), number))
+
+    @rule(name=everybody, bounty=amounts)
+    def create(self, name: str, bounty: int) -> None:
+        """Somebody tries to create the task again, and one where no account is for it."""
+        for task in (self.key, self.world.key("elsewhere")):
+            ask = ins.CreateTask(
+                self.world.key(name), task, self.world.key("pot"), b"", b"", b"", b"", bounty, 0, 6, 2, 2,
+                1000, b"", b"", 1,
+            )  # fmt: skip
+            signer = self.task if task == self.key else "elsewhere"
+            self.run((name, signer), task_instruction(ask))
+
+    @rule(name=names, of=names, before=back)
+    def seal(self, name: str, of: str, before: int) -> None:
+        """What belongs to rule sets that seal."""
+        key, number = self.world.key(name), self.round_of(before)
+        for ask in (
+            ins.Commit(self.key, key, 0, number, bytes(32)),
+            ins.Reveal(self.key, key, 0, number, bytes(32), b"good"),
+            ins.Accuse(self.key, key, self.world.key(of), number),
+            ins.ReportUnavailable(self.key, key, self.world.key(of), number),
+            ins.RegisterCanary(self.key, key, bytes(32)),
+        ):
+            self.run((name,), task_instruction(ask))
+
     @rule()
     def update(self) -> None:
         world = self.world
@@ -200,6 +237,13 @@ class Ledger(RuleBasedStateMachine):
             ledger_round = task.timetable.compute_round(state.head.slot)
             late = 3 + task.allowed_failed_distributions
             assert all(ledger_round <= number + late for number in task.open_rounds)
+
+    @invariant()
+    def pruned_rounds_leave_nothing_behind(self) -> None:
+        state = self.world.state
+        for name, table in state.tables.items():
+            if name[:1] in (*ROUND_TABLES, b"C") and table.rows:
+                assert name[33:41] in state.get_rounds(name[1:33]).rows
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
