@@ -123,23 +123,20 @@ def run(
     """
     with lock(directory):
         sockets = bind(host, port, limits.stalled_seconds)
-        with closing(Chain(directory)) as chain, Verifier() as verifier:
+        with closing(Chain(directory)) as chain:
             gc.freeze()  # what is loaded now stays: do not look through it again and again
             gc.set_threshold(GC_THRESHOLD)
-            uvloop.run(_run(chain, verifier, sockets, ready, limits))
+            uvloop.run(_run(chain, sockets, ready, limits))
 
 
 async def _run(
-    chain: Chain,
-    verifier: Verifier,
-    sockets: list[socket.socket],
-    ready: Callable[[Chain], None],
-    limits: Limits,
+    chain: Chain, sockets: list[socket.socket], ready: Callable[[Chain], None], limits: Limits
 ) -> None:
     faucet = chain.directory / FAUCET_FILE
-    producer = Producer(chain, verifier, limits.pool_transactions)
-    app = build_app(chain, producer, read_keypair(faucet) if faucet.exists() else None, limits)
-    await serve(app, sockets, producer.run(), producer.stop, lambda: ready(chain), limits)
+    async with Verifier() as verifier:
+        producer = Producer(chain, verifier, limits.pool_transactions)
+        app = build_app(chain, producer, read_keypair(faucet) if faucet.exists() else None, limits)
+        await serve(app, sockets, producer.run(), producer.stop, lambda: ready(chain), limits)
 
 
 async def serve(

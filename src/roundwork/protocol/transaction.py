@@ -177,7 +177,12 @@ def _read_length(wire: bytes, at: int) -> tuple[int, int]:
 
 def is_signed(transaction: Transaction) -> bool:
     """Whether every signature verifies, strictly: no small-order keys, S below the group's order."""
+    return verify(transaction.signatures, transaction.keys, transaction.message)
+
+
+def verify(signatures: tuple[bytes, ...], keys: tuple[Key, ...], message: bytes) -> bool:
+    """Whether each signature is one of the message by the key in its place. There may be more keys."""
     return all(
-        Signature(signature).verify(Pubkey(key), transaction.message)
-        for signature, key in zip(transaction.signatures, transaction.keys, strict=False)
+        Signature(signature).verify(Pubkey(key), message)
+        for signature, key in zip(signatures, keys, strict=False)
     )

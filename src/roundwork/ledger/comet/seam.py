@@ -25,15 +25,16 @@ class Seam(NamedTuple):
 @asynccontextmanager
 async def open_seam(home: Home, listening: socket.socket) -> AsyncIterator[Seam]:
     """Open the chain at its checkpoint, because CometBFT delivers the rest again, and serve the socket."""
-    with closing(Chain(home.directory, replay=False)) as chain, Verifier() as verifier:
+    with closing(Chain(home.directory, replay=False)) as chain:
         if chain.state.genesis_hash != home.genesis_hash:
             raise BadGenesis(
                 f"{home.directory}/genesis.json and {home.path}/config/genesis.json found two ledgers"
             )
-        application = Application(chain, home.genesis.chain_id, home.producers, Known(verifier.verify))
-        server = Server(application.answer)
-        await server.listen(listening)
-        try:
-            yield Seam(chain, application, server)
-        finally:
-            await server.close()
+        async with Verifier() as verifier:
+            application = Application(chain, home.genesis.chain_id, home.producers, Known(verifier.verify))
+            server = Server(application.answer)
+            await server.listen(listening)
+            try:
+                yield Seam(chain, application, server)
+            finally:
+                await server.close()
