@@ -1,5 +1,6 @@
 """A task folder: its configuration with every rule, its files, its content id."""
 
+import json
 from pathlib import Path
 from textwrap import dedent
 
@@ -7,7 +8,9 @@ import pytest
 
 from roundwork.content import compute_content_id, is_content_id
 from roundwork.errors import BadConfig, BadTaskFile
-from roundwork.package import Package, Requirement, build_metadata, load_package, pack, resolve_hosts, unpack
+from roundwork.metadata import build_metadata, find_metadata, write_metadata
+from roundwork.package import Package, load_package, pack, resolve_hosts, unpack
+from roundwork.requirements import Requirement
 
 GOOD = {
     "task_name": "hello",
@@ -86,9 +89,76 @@ def test_a_published_config_reads_as_it_stands(tmp_path: Path) -> None:
     assert package.space_bytes == 100_000
     assert package.secrets == ("API_KEY",)
     assert package.requirements[3] == Requirement("TASK_VARIABLE", "API_KEY", "Where to get one")
-    assert package.limits == {"memory_bytes": 5 * 2**30, "disk_bytes": 2**29}
+    assert package.limits == {"processes": 4, "memory_bytes": 5 * 2**30, "disk_bytes": 2**29}
     assert package.rules == "koii-1"
     assert package.warnings == ()
+
+
+def test_what_existing_files_say_in_passing_is_understood(tmp_path: Path) -> None:
+    (tmp_path / "About.md").write_text("# All of it\n")
+    package = load_package(
+        write_task(
+            tmp_path,
+            """
+            task_executable_network: DEVELOPMENT
+            task_audit_program: main
+            task_audit_program_id: main
+            markdownDescriptionPath: ./About.md
+            imageUrl: imageUrl
+            task_id: ' '
+            token_type: FJG2aEPtertCXoedgteCCMmgngSZo1Zd715oNBzR7xpR
+            requirementsTags:
+              - type: GLOBAL_VARIABLE
+                value: "WEB3.STORAGE_KEY"
+                description: "For uploads"
+                retrievalInfo: "https://example.org;GET"
+              - {type: CPU, value: "1-core"}
+              - {type: NETWORK, value: testnet}
+              - {type: ARCHITECTURE, value: M1}
+              - {type: OS, value: OSX}
+              - {type: ADDON, value: ORCA_TASK}
+            """,
+        )
+    )
+
+    assert (tmp_path / "task.py", "# All of it\n", "") == (
+        package.program,
+        package.description,
+        package.task_id,
+    )
+    assert ("WEB3.STORAGE_KEY",) == package.secrets
+    assert () == package.hosts
+    assert {"processes": 1} == package.limits
+    assert () == package.warnings
+
+
+@pytest.mark.parametrize(
+    ("tags", "hosts"),
+    [
+        (
+            "[{type: NETWORK, value: 'example.org, *.example.com:8080'}]",
+            ("example.org", "*.example.com:8080"),
+        ),
+        ("[{type: NETWORK, value: '10 Mbps'}]", ()),
+        ("[{type: NETWORK}]", ()),
+        ("[{type: NETWORK, value: '*'}]", ("*",)),
+        ("[{type: ADDON, value: REQUIRE_INTERNET}]", ("*",)),
+        ("[{type: ADDON, value: ORCA_TASK}]", ()),
+    ],
+)
+def test_hosts_that_tags_name_are_permitted(tmp_path: Path, tags: str, hosts: tuple[str, ...]) -> None:
+    package = load_package(write_task(tmp_path, f"requirementsTags: {tags}\nroundwork: {{hosts: [x.org]}}"))
+
+    assert (*hosts, "x.org") == package.hosts
+
+
+def test_a_program_that_is_not_built_yet_is_named(tmp_path: Path) -> None:
+    write_task(tmp_path, task_audit_program="dist/main.js")
+
+    with pytest.raises(
+        BadConfig, match=r"task_audit_program: 'dist/main\.js' must be a file; .* Is it built\?"
+    ):
+        load_package(tmp_path)
 
 
 def test_money_is_exact_to_the_last_roe(tmp_path: Path) -> None:
@@ -99,52 +169,10 @@ def test_money_is_exact_to_the_last_roe(tmp_path: Path) -> None:
 
 
 MISTAKES = {
-    "no name": ({"task_name": None}, "task_name is missing: it must be text of 1 to 24 bytes"),
-    "long name": ({"task_name": "x" * 25}, "task_name: .* must be text of 1 to 24 bytes"),
-    "name is a number": ({"task_name": "7"}, "task_name: 7 must be text"),
-    "no description": ({"description": None}, "description is missing: .* or markdownDescriptionPath"),
-    "no repository": ({"repositoryUrl": None}, "repositoryUrl is missing: it must be a URL"),
-    "bad repository": ({"repositoryUrl": "example"}, "repositoryUrl: 'example' must be a URL"),
-    "network": ({"task_executable_network": "MARS"}, "'MARS' must be one of DEVELOPMENT, ARWEAVE, IPFS"),
-    "round is text": ({"round_time": "soon"}, "round_time: 'soon' must be an integer of at least 1 slots"),
-    "round is a fraction": ({"round_time": "30.5"}, "round_time: .*30.5.* must be an integer"),
-    "round is yes": ({"round_time": "true"}, "round_time: True must be an integer"),
-    "short round": ({"round_time": "23"}, "round_time: 23 must be at least 24 slots"),
-    "no window": ({"audit_window": None}, "audit_window is missing: it must be an integer of at least 1"),
-    "empty window": ({"audit_window": "0"}, "audit_window: 0 must be an integer of at least 1"),
-    "negative window": ({"submission_window": "-5"}, "submission_window: -5 must be an integer"),
-    "no stake": (
-        {"minimum_stake_amount": "0"},
-        "minimum_stake_amount: 0 must be a number of KOII, more than",
-    ),
-    "stake beyond roe": ({"minimum_stake_amount": "0.0000000001"}, "with at most 9 decimals"),
-    "stake is text": ({"minimum_stake_amount": "lots"}, "minimum_stake_amount: 'lots' must be a number"),
-    "stake is nan": ({"minimum_stake_amount": ".nan"}, "minimum_stake_amount: nan must be a number"),
-    "small bounty": ({"total_bounty_amount": "9.99"}, "total_bounty_amount: .* must be .* at least 10"),
-    "too much a round": ({"bounty_amount_per_round": "12"}, "bounty_amount_per_round: 12 must be at most"),
-    "failures": ({"allowed_failed_distributions": "-1"}, "-1 must be an integer of at least 0"),
-    "space": ({"space": "51"}, "space: 51 must be a number from 0.1 to 50 MB"),
-    "task type": ({"task_type": "ETH"}, "task_type: 'ETH' must be one of KOII, KPL"),
-    "no token": ({"task_type": "KPL"}, "token_type is missing"),
-    "tags": ({"tags": "[Cooking]"}, "tags: .* must be one of Data Gathering"),
-    "tags no list": ({"tags": "AI"}, "tags: 'AI' must be a list"),
-    "environment": ({"environment": "STAGING"}, "environment: 'STAGING' must be one of TEST, PRODUCTION"),
-    "requirement": ({"requirementsTags": "[{type: GPU}]"}, "requirementsTags: .* with a type among"),
-    "variable": ({"requirementsTags": "[{type: TASK_VARIABLE, value: a b}]"}, "a variable's name"),
-    "ram": ({"requirementsTags": "[{type: RAM, value: lots}]"}, "has a value for RAM that must be a size"),
     "program outside": ({"task_audit_program": "../task.py"}, "task_audit_program: .* in the task's folder"),
     "program of another kind": ({"task_audit_program": "config-task.yml"}, "must be a .py or .js file"),
     "description file": ({"description": None, "markdownDescriptionPath": "no.md"}, "must be a file in the"),
     "ours is text": ({"roundwork": "yes"}, "roundwork: True must be fields"),
-    "ours misspelt": ({"roundwork": "{host: []}"}, "host: no such field; did you mean hosts?"),
-    "host": ({"roundwork": "{hosts: ['http://x']}"}, "roundwork.hosts: .* must have hosts: example.org"),
-    "limit": ({"roundwork": "{limits: {speed: 1}}"}, "roundwork.limits: .* among memory, disk, processes"),
-    "limit bound": ({"roundwork": "{limits: {memory: 1 MB}}"}, "has memory '1 MB', which must lie between"),
-    "limit size": ({"roundwork": "{limits: {disk: much}}"}, "has disk 'much', which must be a size"),
-    "secret": ({"roundwork": "{secrets: ['a b']}"}, "roundwork.secrets: .* names of letters"),
-    "rules": ({"roundwork": "{rules: chess}"}, "roundwork.rules: 'chess' must be one of koii-1"),
-    "param": ({"roundwork": "{params: {when: 2020-01-01}}"}, "roundwork.params: .* values that JSON has"),
-    "demo": ({"roundwork": "{demo: {run: x}}"}, "roundwork.demo: .* must have the fields command and params"),
 }
 
 
@@ -295,8 +323,6 @@ def test_a_link_is_no_part_of_a_package(tmp_path: Path) -> None:
 
 
 def test_metadata_is_what_existing_clients_read(tmp_path: Path) -> None:
-    import json
-
     metadata = json.loads(build_metadata(load_package(write_task(tmp_path, author="A")), 1_700_000_000_000))
 
     assert metadata == {
@@ -311,6 +337,44 @@ def test_metadata_is_what_existing_clients_read(tmp_path: Path) -> None:
         "environment": "TEST",
         "migrationDescription": "",
     }
+
+
+def test_metadata_is_written_once_and_is_no_part_of_the_package(tmp_path: Path) -> None:
+    package = _build(tmp_path)
+    before, _ = pack(package)
+
+    content_id = write_metadata(package, 1)
+
+    path = tmp_path / "metadata.json"
+    assert compute_content_id(path.read_bytes()) == content_id
+    assert path.read_bytes() == find_metadata(package, content_id)
+    assert find_metadata(package, before) is None
+    assert before == pack(package)[0]
+    assert content_id == write_metadata(package, 2), "it says the same, so it keeps its date"
+    changed = load_package(write_task(tmp_path, author="Another"))
+    assert content_id != write_metadata(changed, 3)
+    assert 3 == json.loads(path.read_bytes())["createdAt"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"createdAt": "x"}', "\x00"])
+def test_what_stands_where_metadata_goes_is_overwritten(tmp_path: Path, text: str) -> None:
+    package = _build(tmp_path)
+    (tmp_path / "metadata.json").write_text(text)
+
+    assert write_metadata(package, 1) == compute_content_id((tmp_path / "metadata.json").read_bytes())
+
+
+def test_a_description_outside_the_programs_folder_goes_into_the_package(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    (folder / "dist").mkdir(parents=True)
+    (folder / "dist" / "main.js").write_text("")
+    (folder / "About.md").write_text("All of it")
+    write_config(folder, PUBLISHED + "    markdownDescriptionPath: About.md\n")
+    content_id, blobs = pack(load_package(folder))
+
+    unpack(content_id, blobs.get, tmp_path / "b")
+
+    assert "All of it" == load_package(tmp_path / "b").description
 
 
 def test_a_content_id_is_the_one_that_ipfs_gives() -> None:

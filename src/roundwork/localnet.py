@@ -57,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     engine: Literal["embedded", "comet"] = "embedded"
     sandbox: str | None = None
     params: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    """What the task asks of its operators, the same for every node."""
 
 
 class Network(msgspec.Struct):
@@ -92,7 +94,7 @@ class Localnet:
         self.network = Network("", "", [])
         self._sandbox = sandbox
         cache = os.environ.get("ROUNDWORK_CACHE", str(plan.directory / CACHE))
-        self._supervisor = Supervisor(plan.directory, {"ROUNDWORK_CACHE": cache})
+        self._supervisor = Supervisor(plan.directory, {"ROUNDWORK_CACHE": cache, **plan.secrets})
         self._ports: set[int] = set()
         self._rounds: dict[int, RoundView] = {}
         self._supplies: set[int] = set()
@@ -169,7 +171,9 @@ class Localnet:
         command = [*ROUNDWORK, "node", "run", "--json", "--url", network.url, "--task", network.task]
         command += ["--directory", str(plan.directory / name), "--package", str(plan.task)]
         command += ["--stake", str(self._stake), "--port", str(find_port(self._ports))]
-        command += ["--sandbox", self._sandbox, *(["--liar"] if is_liar else [])]
+        command += ["--sandbox", self._sandbox, "--yes", *(["--liar"] if is_liar else [])]
+        for key in plan.secrets:  # whose values are in the environment, where others do not see them
+            command += ["--secret", key]
         for key, value in params.items():
             command += ["--param", f"{key}={value}"]
         return Member(name, "liar" if is_liar else "honest", command)

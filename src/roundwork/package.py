@@ -9,25 +9,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from .config import parse_size, read_config
+from .config import read_config
 from .content import compute_content_id, is_content_id
 from .errors import BadConfig, BadTaskFile
+from .requirements import Requirement, compute_hosts, compute_limits
 
 CONFIG = "config-task.yml"
 LOCK = "requirements.lock"
+METADATA = "metadata.json"
+"""What clients show of a task. It says when it was made, so it is no part of the package."""
 PROGRAMS = ("task.py", "main.js", "dist/main.js")
 FORMAT: Final = "roundwork/package/1"
 PACKAGE_BYTES_MAX = 50 * 1000 * 1000
 FILES_MAX = 10_000
 LEFT_OUT = frozenset(("__pycache__", "node_modules"))
-
-
-class Requirement(msgspec.Struct, frozen=True):
-    """One of the published requirementsTags."""
-
-    type: str
-    value: str
-    description: str = ""
 
 
 class Demo(msgspec.Struct, frozen=True):
@@ -50,6 +45,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     """The executable, task.py or main.js; the task can read its folder."""
     name: str
     description: str
+    description_path: Path | None
+    """The file that the description is from."""
     author: str
     repository_url: str
     image_url: str
@@ -72,8 +69,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     migration_description: str
     params: dict[str, Any]
     hosts: tuple[str, ...]
-    """Permitted hosts of ctx.http: "example.org", "*.example.org", "127.0.0.1:8000", or "$start": the
-    host of the URL in the param `start`. `resolve_hosts` gives the last its meaning."""
+    """Permitted hosts of ctx.http: "example.org", "*.example.org", "127.0.0.1:8000", "*" for any, "$start"
+    for that of the URL in the param `start`, which `resolve_hosts` looks up."""
     limits: dict[str, int]
     """What the task asks for, fields of node.sandbox.Limits."""
     secrets: tuple[str, ...]
@@ -105,14 +102,16 @@ def load_package(folder: Path) -> Package:
     ours = config["roundwork"]
     program = _find_program(folder, config["task_audit_program"])
     lock = program.parent / LOCK
-    requirements = tuple(Requirement(**each) for each in config["requirementsTags"])
+    description_path = _find_description(folder, config["markdownDescriptionPath"])
+    requirements: tuple[Requirement, ...] = config["requirementsTags"]
     variables = (each.value for each in requirements if each.type.endswith("_VARIABLE"))
     return Package(
         folder=folder,
         kind="python" if program.suffix == ".py" else "javascript",
         program=program,
         name=config["task_name"],
-        description=config["description"] or _read_description(folder, config["markdownDescriptionPath"]),
+        description=_read(description_path) if description_path else config["description"],
+        description_path=description_path,
         author=config["author"],
         repository_url=config["repositoryUrl"],
         image_url=config["imageUrl"],
@@ -134,8 +133,8 @@ def load_package(folder: Path) -> Package:
         task_id=config["task_id"],
         migration_description=config["migrationDescription"],
         params=ours["params"],
-        hosts=ours["hosts"],
-        limits={**_limits_of(requirements), **ours["limits"]},
+        hosts=tuple(dict.fromkeys((*compute_hosts(requirements), *ours["hosts"]))),
+        limits={**compute_limits(requirements), **ours["limits"]},
         secrets=tuple(dict.fromkeys((*variables, *ours["secrets"]))),
         rules=ours["rules"],
         demo=Demo(**ours["demo"]) if ours["demo"] else None,
@@ -153,34 +152,19 @@ def resolve_hosts(package: Package, params: dict[str, Any]) -> tuple[str, ...]:
     return tuple(_resolve_host(host, params) for host in package.hosts)
 
 
-def build_metadata(package: Package, created_at_ms: int) -> bytes:
-    """metadata.json of the package, as existing clients read it."""
-    return msgspec.json.encode(
-        {
-            "author": package.author,
-            "description": package.description,
-            "repositoryUrl": package.repository_url,
-            "createdAt": created_at_ms,
-            "imageUrl": package.image_url,
-            "infoUrl": package.info_url,
-            "requirementsTags": package.requirements,
-            "tags": package.tags,
-            "environment": package.environment,
-            "migrationDescription": package.migration_description,
-        }
-    )
-
-
 def pack(package: Package) -> tuple[str, dict[str, bytes]]:
     """The content id of the whole package, and its blobs by content id: a manifest and one for each file.
 
-    The program's folder and config-task.yml go in; hidden files, __pycache__ and node_modules do not.
+    The program's folder, config-task.yml and the description go in; hidden files, __pycache__, node_modules
+    and metadata.json beside the program do not.
     Raises BadTaskFile for links, and for packages that are too large.
     """
     blobs: dict[str, bytes] = {}
     files: dict[str, str] = {}
     size = 0
-    for path in [package.folder / CONFIG, *_walk(package.program.parent)]:
+    paths = {package.folder / CONFIG, *_walk(package.program.parent)} - {package.program.parent / METADATA}
+    paths |= {package.description_path} if package.description_path else set()
+    for path in sorted(paths):
         data = path.read_bytes()
         name = path.relative_to(package.folder).as_posix()
         files[name] = compute_content_id(data)
@@ -215,33 +199,39 @@ def unpack(content_id: str, get_blob: Callable[[str], bytes | None], folder: Pat
 
 
 def _find_program(folder: Path, named: str) -> Path:
-    """The executable: what the file names (a file, or a folder with one in it), or one of PROGRAMS."""
-    start = (folder / named).resolve() if named else folder
+    """The executable: what the file names (a file, or a folder with one in it), or one of PROGRAMS.
+
+    "main" is what existing files say in place of a path while they are in development.
+    """
+    start = (folder / named).resolve() if named not in ("", "main") else folder
     if not start.is_relative_to(folder):
         raise BadConfig(f"{folder / CONFIG}: task_audit_program: {named!r} must lie in the task's folder")
     if start.is_file():
         if start.suffix not in (".py", ".js"):
             raise BadConfig(f"{folder / CONFIG}: task_audit_program: {named!r} must be a .py or .js file")
         return start
+    if start.suffix and not start.exists():
+        raise BadConfig(
+            f"{folder / CONFIG}: task_audit_program: {named!r} must be a file; it is not there. Is it built?"
+        )
     for name in PROGRAMS:
         if (start / name).is_file():
             return start / name
     raise BadTaskFile(f"{start} has no program: a task has {' or '.join(PROGRAMS)}")
 
 
-def _read_description(folder: Path, named: str) -> str:
+def _find_description(folder: Path, named: str) -> Path | None:
+    """The description's file, which counts more than the field, if one is named."""
     path = (folder / named).resolve()
-    if not path.is_relative_to(folder) or not path.is_file():
+    if named and not (path.is_relative_to(folder) and path.is_file()):
         raise BadConfig(
             f"{folder / CONFIG}: markdownDescriptionPath: {named!r} must be a file in the task's folder"
         )
+    return path if named else None
+
+
+def _read(path: Path) -> str:
     return path.read_text("utf-8", "replace")
-
-
-def _limits_of(requirements: tuple[Requirement, ...]) -> dict[str, int]:
-    """The published tags that are limits of ours."""
-    names = {"RAM": "memory_bytes", "STORAGE": "disk_bytes"}
-    return {names[each.type]: parse_size(each.value) for each in requirements if each.type in names}
 
 
 def _resolve_host(host: str, params: dict[str, Any]) -> str:

@@ -63,7 +63,9 @@ def launch(
 ) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "roundwork", "node", "run", "--json", "--url", ledger.url]
     command += ["--task", task, "--directory", str(directory), *map(str, options)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
+    )
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from .keys import get_passphrase, passphrase_option, read_node_keys
-from .options import ADDRESS, ROE, ROE_MAX, ask, json_option, read_pairs, show, url_option
+from .node_view import agree
+from .options import ADDRESS, ROE, ROE_MAX, ask, json_option, read_pairs, secret_option, show, url_option
 
 directory_option = click.option(
     "--directory",
@@ -42,7 +43,9 @@ def command() -> None:
 )
 @click.option("--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task.")
 @click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
-@click.option("--secret", "secrets", multiple=True, help="K=V, a secret that the task asks for.")
+@secret_option
+@click.option("--yes", is_flag=True, help="Agree to what the task asks for.")
+@click.option("--any-machine", is_flag=True, help="Run it although it asks for another kind of machine.")
 @click.option("--liar", is_flag=True, hidden=True, help="Submit lies; for demonstrations.")
 @passphrase_option
 @json_option
@@ -58,7 +61,9 @@ def run(
     stake: int,
     sandbox: str | None,
     params: tuple[str, ...],
-    secrets: tuple[str, ...],
+    secrets: dict[str, str],
+    yes: bool,
+    any_machine: bool,
     liar: bool,
     passphrase_path: Path | None,
     as_json: bool,
@@ -83,7 +88,8 @@ def run(
         stake=stake,
         sandbox=sandbox,
         params=read_pairs(params, "--param"),
-        secrets=read_pairs(secrets, "--secret"),
+        secrets=secrets,
+        is_any_machine=any_machine,
         is_liar=liar,
         passphrase=_get_passphrase(directory, passphrase_path),
     )
@@ -94,7 +100,7 @@ def run(
         else:
             click.echo(f"node {address} at {where}")
 
-    asyncio.run(run_node(setting, ready))
+    asyncio.run(run_node(setting, ready, lambda package, hosts: agree(directory, package, hosts, yes)))
 
 
 @command.command()

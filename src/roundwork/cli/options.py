@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -92,6 +93,27 @@ def read_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
             raise click.BadParameter(f"{pair!r} is not of the form NAME=VALUE", param_hint=option)
         read[name] = value
     return read
+
+
+def _read_secrets(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    read = {}
+    for one in given:
+        name, has_value, value = one.partition("=")
+        if not has_value and name not in os.environ:
+            raise click.BadParameter(
+                f"{name!r} has no value, and no variable of the environment is called so"
+            )
+        read[name] = value if has_value else os.environ[name]
+    return read
+
+
+secret_option = click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    callback=_read_secrets,
+    help="NAME=VALUE, a variable that the task asks for; NAME takes it from the environment.",
+)
 
 
 def format_money(roe: int, symbol: str = "KOII", decimals: int = 9) -> str:

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..errors import BadConfig
 from .keys import key_option, passphrase_option, read_key
 from .options import ADDRESS, ROE, ask, json_option, url_option
+from .options import show as show_facts
+from .task_view import compose_summary, compose_task, find_warnings, prepare, tell, warn
 
 manager_option = key_option(
     "--key", "key_path", "The manager's keypair file; else the one that Solana's configuration names."
@@ -16,6 +20,36 @@ manager_option = key_option(
 @click.group()
 def command() -> None:
     """Deploy, fund and look after tasks."""
+
+
+@command.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def check(folder: Path, as_json: bool) -> None:
+    """Read FOLDER as `deploy` would, and say what the task costs and what it asks of its nodes."""
+    from ..package import load_package, pack
+    from ..permissions import describe_permissions
+
+    package = load_package(folder)
+    content_id, blobs = pack(package)
+    facts = {
+        "name": package.name,
+        "package": content_id,
+        "bytes": sum(map(len, blobs.values())),
+        "bounty": package.total_bounty,
+        "bounty_per_round": package.bounty_per_round,
+        "rounds": package.total_bounty // package.bounty_per_round,
+        "permissions": describe_permissions(package),
+        "warnings": find_warnings(package),
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for line in (*compose_summary(package, content_id), "it asks its nodes for:"):
+        click.echo(line)
+    for line in facts["permissions"]:  # type: ignore[attr-defined] # a list of text, among other facts
+        click.echo(f"  {line}")
+    warn(package)
 
 
 @command.command()
@@ -32,43 +66,50 @@ def deploy(
     from ..client import Client
     from ..operations import deploy as deploy_package
     from ..operations import set_active
-    from ..package import load_package, pack
 
-    manager, package = read_key(key_path, passphrase_path), load_package(folder)
-    content_id, _ = pack(package)
+    manager = read_key(key_path, passphrase_path)
+    package, content_id, metadata = prepare(folder, as_json)
 
     async def run(client: Client) -> str:
-        address = await deploy_package(client, manager, package, content_id)
+        address = await deploy_package(client, manager, package, content_id, metadata)
+        tell(f"created {address}", as_json)
         if not inactive:
             await set_active(client, manager, address, True)
+            tell("opened it for submissions", as_json)
         return address
 
     address = ask(url, run)
-    facts = {"task": address, "package": content_id}
-    click.echo(json.dumps(facts) if as_json else f"task {address}\npackage {content_id}")
-    for warning in package.warnings:
-        click.echo(warning, err=True)
+    facts = {"task": address, "package": content_id, "metadata": metadata}
+    show_facts({**facts, "warnings": find_warnings(package)} if as_json else facts, as_json)
 
 
 @command.command()
-@click.argument("address", type=ADDRESS)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("words", nargs=-1, required=True, metavar="[ADDRESS] FOLDER")
 @manager_option
 @passphrase_option
 @url_option
 @json_option
 def update(
-    address: str, folder: Path, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
+    words: tuple[str, ...], key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
-    """Found a task's successor from FOLDER: it takes the bounty over, open rounds settle at the old one."""
-    from ..operations import update as update_task
-    from ..package import load_package, pack
+    """Found a task's successor from FOLDER: it takes the bounty over, open rounds settle at the old one.
 
-    manager, package = read_key(key_path, passphrase_path), load_package(folder)
-    content_id, _ = pack(package)
-    successor = ask(url, lambda client: update_task(client, manager, address, package, content_id))
-    facts = {"task": successor, "migrated_from": address, "package": content_id}
-    click.echo(json.dumps(facts) if as_json else f"task {successor}\npackage {content_id}")
+    The task is the one at ADDRESS, or else task_id of the folder's config-task.yml.
+    """
+    from ..operations import update as update_task
+    from ..package import load_package
+
+    if len(words) > 2:
+        raise click.UsageError("it takes [ADDRESS] FOLDER and nothing else")
+    folder = Path(words[-1])
+    manager = read_key(key_path, passphrase_path)
+    address = _choose_task(words[0] if len(words) == 2 else None, load_package(folder).task_id)
+    package, content_id, metadata = prepare(folder, as_json, is_new=False)
+    if not package.migration_description:
+        tell("warning: migrationDescription is empty: nobody is told what is new", as_json)
+    successor = ask(url, lambda client: update_task(client, manager, address, package, content_id, metadata))
+    facts = {"task": successor, "migrated_from": address, "package": content_id, "metadata": metadata}
+    show_facts(facts, as_json)
 
 
 @command.command()
@@ -79,20 +120,21 @@ def show(address: str, url: str, as_json: bool) -> None:
     """Show a task: its configuration, its money, its nodes."""
     import msgspec
 
+    from ..client import Client
+    from ..node.metadata import fetch_metadata
     from ..operations import read_task
+    from ..protocol.views import TaskView
 
-    view = msgspec.to_builtins(ask(url, lambda client: read_task(client, address)))
+    async def run(client: Client) -> tuple[TaskView, dict[str, Any] | None]:
+        view = await read_task(client, address)
+        return view, await fetch_metadata(view, await client.get_ledger())
+
+    view, metadata = ask(url, run)
     if as_json:
-        click.echo(json.dumps(view))
+        click.echo(json.dumps({**msgspec.to_builtins(view), "metadata_json": metadata}))
         return
-    width = max(map(len, view))
-    for name, value in view.items():
-        if name != "stakes":
-            click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
-    for one in view["stakes"]:
-        click.echo(
-            f"  {one['node']:<44}  stake {one['amount']}  available {one['available']}  {one['endpoint']}"
-        )
+    for line in compose_task(view, metadata):
+        click.echo(line)
 
 
 @command.command()
@@ -145,3 +187,14 @@ def close(address: str, key_path: Path, passphrase_path: Path | None, url: str, 
 
 def _show(signature: str, as_json: bool) -> None:
     click.echo(json.dumps({"signature": signature}) if as_json else signature)
+
+
+def _choose_task(given: str | None, named: str) -> str:
+    """The task to update. Raises UsageError, BadConfig."""
+    if given is None and not named:
+        raise click.UsageError("which task? Give its ADDRESS, or task_id in the folder's config-task.yml")
+    if given is not None:
+        ADDRESS.convert(given, None, None)
+    if given and named and given != named:
+        raise BadConfig(f"task_id: {named} must be {given}, the task that is to be updated, or empty")
+    return given or named

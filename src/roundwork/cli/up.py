@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import read_pairs
+from .options import read_pairs, secret_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +43,7 @@ DIRECTORY = Path(".roundwork/up")
     help="Milliseconds of a slot.",
 )
 @click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
+@secret_option
 @click.option("--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task.")
 @click.option("--engine", type=click.Choice(["embedded", "comet"]), default="embedded", show_default=True)
 @click.option(
@@ -63,6 +64,7 @@ def command(
     round_slots: int | None,
     slot_ms: int,
     params: tuple[str, ...],
+    secrets: dict[str, str],
     sandbox: str | None,
     engine: str,
     directory: Path,
@@ -89,6 +91,7 @@ def command(
         engine="comet" if engine == "comet" else "embedded",
         sandbox=sandbox,
         params=read_pairs(params, "--param"),
+        secrets=secrets,
     )
     watch = asyncio.run(_run(plan, as_json))
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 
 from starlette.applications import Starlette
@@ -15,6 +16,8 @@ from ..errors import TaskFailed
 from .lanes import WEB_BODY_BYTES_MAX, Lanes
 from .registrations import REGISTRATION_BYTES_MAX, BadRegistration, Registrations
 from .storage import BlobStore
+
+log = logging.getLogger(__name__)
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 HOP_BY_HOP = frozenset(
@@ -90,8 +93,9 @@ def build_gateway(
         headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
         try:
             answer = await lanes.serve(request.method, path, request.url.query, headers, body)
-        except TaskFailed:
-            # The traceback is in the node's log; strangers are not shown it.
+        except TaskFailed as error:
+            # Strangers are not shown the traceback.
+            log.warning("%s %s: %s", request.method, request.url.path, error)
             return _refuse(502, f"task {task} failed to answer")
         return _pass_on(answer.status, answer.headers, answer.body)
 

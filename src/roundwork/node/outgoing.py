@@ -12,6 +12,7 @@ import httpcore2
 import httpx2
 import msgspec
 
+from ..requirements import ANY_HOST
 from .channel import ServiceError
 
 USER_AGENT = b"roundwork"
@@ -69,7 +70,8 @@ class Fetcher:
         body_bytes_max: int = ANSWER_BYTES_MAX,
         timeout_seconds: float = REQUEST_SECONDS,
     ) -> Answer:
-        """One request, redirects of GET and HEAD followed within `hosts` (None: any, for peers' endpoints).
+        """One request, redirects of GET and HEAD followed within `hosts`: "*" is any, and so is None, which
+        is for peers' endpoints.
 
         Raises ServiceError: Refused for a host, scheme, address or size that is not allowed, Unavailable
         for one that does not answer in time.
@@ -107,7 +109,7 @@ class Fetcher:
     ) -> Answer:
         parsed = _parse(url)
         port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
-        if hosts is not None and not is_permitted(parsed.host, port, hosts):
+        if hosts is not None and ANY_HOST not in hosts and not is_permitted(parsed.host, port, hosts):
             raise ServiceError(
                 "Refused", f"{parsed.host}:{port} is not among the permitted hosts {list(hosts)}"
             )

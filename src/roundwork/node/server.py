@@ -15,10 +15,13 @@ import msgspec
 import uvicorn
 
 from ..client import Client
+from ..content import is_content_id
 from ..errors import BadConfig, BadTaskFile, PortInUse
+from ..metadata import find_metadata
 from ..operations import patiently, read_task
 from ..package import PACKAGE_BYTES_MAX, Manifest, Package, load_package, pack, resolve_hosts, unpack
 from ..protocol.views import TaskView
+from ..requirements import check_machine
 from .announce import Announcer
 from .environments import prepare_environment
 from .gateway import build_gateway
@@ -61,12 +64,18 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: str | None = None
     params: dict[str, str] = {}
     secrets: dict[str, str] = {}
+    is_any_machine: bool = False
+    """Run tasks that ask for another kind of machine, too."""
     is_liar: bool = False
     passphrase: str | None = None
     """Of the keypair files, if they are encrypted."""
 
 
-async def run(setting: NodeSetting, ready: Callable[[str, str], None]) -> None:
+Agree = Callable[[Package, Sequence[str]], None]
+"""Has the operator agree to what a package asks for, with the hosts that it may reach. Raises BadConfig."""
+
+
+async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Agree) -> None:
     """Run a node until SIGTERM or SIGINT; `ready(address, endpoint)` is called when it works.
 
     Raises BadKeypair, BadTaskFile, BadConfig, UnknownTask, PortInUse, StoreFull, StoreCorrupt.
@@ -87,6 +96,9 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None]) -> None:
         seen = Seen(task)
         registrations = Registrations(lambda: seen.task, is_development)
         package = await _get_package(setting, task, store, fetcher)
+        if not setting.is_any_machine:
+            check_machine(package.requirements)
+        agree(package, resolve_hosts(package, {**package.params, **setting.params}))
         listening = _listen(setting.host, setting.port)
         stack.callback(listening.close)
         port = listening.getsockname()[1]
@@ -203,7 +215,20 @@ async def _get_package(setting: NodeSetting, task: TaskView, store: BlobStore, f
         )
     for blob in blobs.values():
         store.put(blob, task.address, PACKAGE_ROUND)
+    await _keep_metadata(package, task, store, fetcher, setting.peers)
     return package
+
+
+async def _keep_metadata(
+    package: Package, task: TaskView, store: BlobStore, fetcher: Fetcher, peers: Sequence[str]
+) -> None:
+    """Serve what clients show of the task, if it can be had."""
+    if not is_content_id(task.metadata) or store.get(task.metadata) is not None:
+        return
+    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
+    metadata = find_metadata(package, task.metadata) or await fetch_blob(task.metadata, fetcher, endpoints)
+    if metadata is not None:
+        store.put(metadata, task.address, PACKAGE_ROUND)
 
 
 async def _fetch_package(task: TaskView, fetcher: Fetcher, folder: Path, peers: Sequence[str]) -> None:
@@ -239,7 +264,10 @@ def _choose_secrets(package: Package, given: dict[str, str]) -> dict[str, str]:
     """The secrets that the package asks for. Raises BadTaskFile if one is not given."""
     missing = [name for name in package.secrets if name not in given]
     if missing:
-        raise BadTaskFile(f"the task asks for {', '.join(missing)}; give each with --secret NAME=VALUE")
+        raise BadTaskFile(
+            f"the task asks for {', '.join(missing)}; give each with --secret NAME=VALUE, or --secret NAME"
+            " to take it from the environment"
+        )
     return {name: given[name] for name in package.secrets}
 
 

@@ -1,0 +1,44 @@
+"""What the operator of a node is shown and asked before a stranger's program runs."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import BadConfig
+
+if TYPE_CHECKING:
+    from ..package import Package
+
+AGREED = "agreed.json"
+"""What was agreed to, in the node's directory: it is asked again when a task asks for something else."""
+
+
+def agree(directory: Path, package: "Package", hosts: Sequence[str], is_agreed: bool) -> None:
+    """Show what a task asks for; go on if that is nothing special, agreed before, or agreed to now.
+
+    Raises BadConfig if nobody agrees.
+    """
+    from ..permissions import describe_permissions, is_modest
+
+    lines = describe_permissions(package, hosts)
+    click.echo(f"task {package.name} by {package.author or 'somebody'} asks for", err=True)
+    for line in lines:
+        click.echo(f"  {line}", err=True)
+    if is_modest(package) or _read(directory) == lines:
+        return
+    if not is_agreed and not sys.stdin.isatty():
+        raise BadConfig(f"task {package.name} asks for more than every task has; agree to it with --yes")
+    if not is_agreed and not click.confirm("Run it?", err=True):
+        raise BadConfig(f"task {package.name} is not run: nobody agreed to what it asks for")
+    (directory / AGREED).write_text(json.dumps(lines))
+
+
+def _read(directory: Path) -> object:
+    try:
+        return json.loads((directory / AGREED).read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,98 @@
+"""What `roundwork task` says: of a folder before it is paid for, of a task as it stands."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import format_money
+
+if TYPE_CHECKING:
+    from ..package import Package
+    from ..protocol.views import TaskView
+
+ROUNDS_FEW = 10
+
+
+def find_warnings(package: "Package") -> list[str]:
+    """What a creator should know before the bounty is paid in."""
+    warnings = list(package.warnings)
+    if package.kind == "python" and "equal_split(" in package.program.read_text("utf-8", "replace"):
+        warnings.append(
+            "equal_split pays everybody alike: who splits a stake into ten earns ten shares;"
+            " proportional_split pays by stake"
+        )
+    rounds = package.total_bounty // package.bounty_per_round
+    if rounds < ROUNDS_FEW:
+        warnings.append(f"the bounty lasts {rounds} rounds, then the task is out of money")
+    return warnings
+
+
+def prepare(folder: Path, as_json: bool, is_new: bool = True) -> "tuple[Package, str, str]":
+    """The package, its content id and that of its metadata.json, with everything said before it is paid."""
+    from ..metadata import write_metadata
+    from ..package import METADATA, load_package, pack
+
+    package = load_package(folder)
+    content_id, _ = pack(package)
+    metadata = write_metadata(package, time.time_ns() // 1_000_000)
+    for line in compose_summary(package, content_id, is_new):
+        tell(line, as_json)
+    tell(f"metadata {metadata}, in {package.program.parent / METADATA}", as_json)
+    if not as_json:
+        warn(package)
+    return package, content_id, metadata
+
+
+def compose_summary(package: "Package", content_id: str, is_new: bool = True) -> list[str]:
+    """What a folder is as a task; a successor brings no bounty, it takes over what is there."""
+    unit = "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
+    bounty, a_round, stake = (
+        format_money(roe, unit)
+        for roe in (package.total_bounty, package.bounty_per_round, package.minimum_stake)
+    )
+    rounds = package.total_bounty // package.bounty_per_round
+    return [
+        f"task {package.name}, rounds of {package.round_time} slots, a stake of {stake} at least",
+        f"bounty {bounty}: {rounds} rounds of {a_round}" if is_new else f"up to {a_round} a round",
+        f"package {content_id}, {package.program.relative_to(package.folder)} and what is beside it",
+    ]
+
+
+def warn(package: "Package") -> None:
+    for warning in find_warnings(package):
+        click.echo(f"warning: {warning}", err=True)
+
+
+def tell(line: str, as_json: bool) -> None:
+    """Progress, where it does not disturb the output."""
+    if not as_json:
+        click.echo(line, err=True)
+
+
+def compose_task(view: "TaskView", metadata: dict[str, Any] | None) -> list[str]:
+    """A task, what it asks of its nodes as far as anybody serves that, and its nodes."""
+    import msgspec
+
+    facts = msgspec.to_builtins(view)
+    width = max(map(len, facts))
+    lines = [f"{name.replace('_', ' '):<{width}}  {facts[name]}" for name in facts if name != "stakes"]
+    lines += _compose_metadata(view, metadata)
+    return lines + [
+        f"  {one.node:<44}  stake {one.amount}  available {one.available}  {one.endpoint}"
+        for one in view.stakes
+    ]
+
+
+def _compose_metadata(view: "TaskView", metadata: dict[str, Any] | None) -> list[str]:
+    from ..permissions import describe_requirements
+    from ..requirements import read_requirements
+
+    if not view.metadata:
+        return []
+    if metadata is None:
+        return [f"none of its nodes serves its metadata, {view.metadata}"]
+    wishes = describe_requirements(read_requirements(metadata.get("requirementsTags")))
+    shown = (f"  {name}  {metadata[name]}" for name in ("author", "repositoryUrl") if metadata.get(name))
+    return [*shown, *(f"  asks for {wish}" for wish in wishes)]

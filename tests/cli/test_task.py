@@ -1,0 +1,142 @@
+"""`roundwork task`: what a creator is told before the bounty is paid, and what the ledger has afterwards."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roundwork.content import compute_content_id
+from roundwork.package import load_package, pack
+
+from ..ledger.process import RunningLedger, running
+from ..test_package import write_task
+
+KOII = 10**9
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    with running(tmp_path_factory.mktemp("task") / "ledger") as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def key(ledger: RunningLedger, tmp_path: Path) -> Path:
+    path = tmp_path / "manager.json"
+    address = json.loads(run("keygen", path, "--json").stdout)["address"]
+    ledger.call("requestAirdrop", address, 1000 * KOII)
+    return path
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "roundwork", *map(str, arguments)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+
+def make(folder: Path, more: str = "", **changes: str | None) -> Path:
+    folder.mkdir(exist_ok=True)
+    return write_task(folder, more, **changes)
+
+
+def test_a_folder_is_checked_without_a_ledger_or_a_key(tmp_path: Path) -> None:
+    folder = make(
+        tmp_path / "task", "audit_windows: 5\nroundwork: {hosts: [example.org]}", bounty_amount_per_round="2"
+    )
+    (folder / "task.py").write_text("task.distribution(equal_split(slash='70%'))")
+
+    shown, told = run("task", "check", folder), json.loads(run("task", "check", folder, "--json").stdout)
+
+    assert 0 == shown.returncode
+    assert "bounty 11 KOII: 5 rounds of 2 KOII" in shown.stdout
+    assert "HTTP through the node: example.org" in shown.stdout
+    for warning in ("did you mean audit_window?", "equal_split pays everybody alike", "lasts 5 rounds"):
+        assert warning in shown.stderr
+        assert warning in " ".join(told["warnings"])
+    assert pack(load_package(folder))[0] == told["package"]
+    assert sorted(each.name for each in folder.iterdir()) == ["config-task.yml", "task.py"]
+
+
+def test_deploying_says_what_it_does_and_puts_metadata_beside_the_program_and_on_the_ledger(
+    ledger: RunningLedger, key: Path, tmp_path: Path
+) -> None:
+    folder = make(tmp_path / "task", "qqq: 1", author="Ada", bounty_amount_per_round="0.5")
+
+    done = run("task", "deploy", folder, "--key", key, "--url", ledger.url)
+
+    assert 0 == done.returncode, done.stderr
+    facts = dict(line.split() for line in done.stdout.splitlines())
+    metadata = (folder / "metadata.json").read_bytes()
+    assert "Ada" == json.loads(metadata)["author"]
+    assert compute_content_id(metadata) == facts["metadata"]
+    view = ledger.call("getTask", facts["task"])
+    assert (facts["package"], facts["metadata"]) == (view["audit_program"], view["metadata"])
+    steps = ("bounty 11 KOII: 22 rounds", "metadata ", "warning: ", "created ", "opened it for submissions")
+    places = [done.stderr.index(step) for step in steps]
+    assert sorted(places) == places
+
+
+def test_json_is_all_that_a_program_reads(ledger: RunningLedger, key: Path, tmp_path: Path) -> None:
+    folder = make(tmp_path / "task", "qqq: 1")
+
+    done = run("task", "deploy", folder, "--key", key, "--url", ledger.url, "--json", "--inactive")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    facts = json.loads(done.stdout)
+    assert {"task", "package", "metadata", "warnings"} == facts.keys()
+    assert ledger.call("getTask", facts["task"])["is_active"] is False
+
+
+def test_a_mistake_or_too_little_money_costs_nothing(
+    ledger: RunningLedger, key: Path, tmp_path: Path
+) -> None:
+    before = run("balance", json_address(key), "--url", ledger.url).stdout
+
+    wrong = run("task", "deploy", make(tmp_path / "wrong", space="51"), "--key", key, "--url", ledger.url)
+    dear = run(
+        *("task", "deploy", make(tmp_path / "dear", total_bounty_amount="5000")),
+        *("--key", key, "--url", ledger.url),
+    )
+
+    assert (1, 1) == (wrong.returncode, dear.returncode)
+    assert "space: 51 must be a number from 0.1 to 50 MB" in wrong.stderr
+    assert "BalanceTooLow" in dear.stderr or "InsufficientFunds" in dear.stderr
+    assert before == run("balance", json_address(key), "--url", ledger.url).stdout
+
+
+def json_address(path: Path) -> str:
+    from roundwork.node.keystore import read_keypair
+
+    return str(read_keypair(path).pubkey())
+
+
+def test_an_update_finds_its_task_in_the_file(ledger: RunningLedger, key: Path, tmp_path: Path) -> None:
+    folder = make(tmp_path / "task")
+    options = ("--key", key, "--url", ledger.url, "--json")
+    task = json.loads(run("task", "deploy", folder, *options).stdout)["task"]
+    other = json_address(key)
+
+    nowhere = run("task", "update", folder, *options)
+    make(folder, task_id=task, migrationDescription="Now in green")
+    conflict = run("task", "update", other, folder, *options)
+    done = run("task", "update", folder, *options)
+
+    assert (2, True) == (nowhere.returncode, "task_id in the folder's config-task.yml" in nowhere.stderr)
+    assert f"BadConfig: task_id: {task} must be {other}, the task that is to be updated" in conflict.stderr
+    facts = json.loads(done.stdout)
+    old, new = (ledger.call("getTask", one) for one in (task, facts["task"]))
+    assert (task, facts["task"]) == (new["migrated_from"], old["migrated_to"])
+    assert facts["metadata"] == new["metadata"]
+    assert "Now in green" == json.loads((folder / "metadata.json").read_bytes())["migrationDescription"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, key: Path, ledger: RunningLedger) -> None:
+    folder = make(tmp_path / "task")
+    (folder / "metadata.json").mkdir()
+
+    done = run("task", "deploy", folder, "--key", key, "--url", ledger.url)
+
+    assert 1 == done.returncode
+    assert f"BadTaskFile: {folder / 'metadata.json'} cannot be written" in done.stderr
