@@ -1,7 +1,5 @@
 """What a transaction must be to run at all: whoever fails here is void, pays nothing and changes nothing."""
 
-from typing import NamedTuple
-
 from ..errors import (
     AccountNotFound,
     AlreadyProcessed,
@@ -18,16 +16,8 @@ from .rules import rule
 from .state import State, Table
 from .transaction import Transaction
 
-
-class Admitted(NamedTuple):
-    """What running a transaction needs to know: its accounts, and what keeps it from running again.
-
-    That is a place for its signature, or the nonce that moves on.
-    """
-
-    keys: tuple[Key, ...]
-    spent: Table[Mark] | None
-    nonce: Key | None
+Admitted = tuple[tuple[Key, ...], Table[Mark] | None, Key | None]
+"""A transaction's accounts, and what keeps it from running again: where its signature goes, or its nonce."""
 
 
 def admit(state: State, slot: int, transaction: Transaction) -> Admitted:
@@ -40,11 +30,11 @@ def admit(state: State, slot: int, transaction: Transaction) -> Admitted:
     nonce = find_nonce(transaction) if named is None else None
     if nonce is not None:
         check_named_nonce(state, slot, transaction, nonce)
-        return Admitted(admit_keys(state, slot, transaction), None, nonce)
+        return admit_keys(state, slot, transaction), None, nonce
     check_tick(state, transaction.tick, slot)
     spent = state.get_spent(state.tick_slots[transaction.tick])
     check_unspent(spent, transaction.signatures[0])
-    return Admitted(admit_keys(state, slot, transaction), spent, None)
+    return admit_keys(state, slot, transaction), spent, None
 
 
 def admit_keys(state: State, slot: int, transaction: Transaction) -> tuple[Key, ...]:

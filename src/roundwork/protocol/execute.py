@@ -208,7 +208,7 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
     except Void as void:
         return Receipt(Kind.VOID, name=type(void).__name__, text=str(void))
 
-    loaded = keys[len(transaction.keys) :]
+    loaded = keys[len(transaction.keys) :] if transaction.lookups else ()
     fee = compute_fee(state.genesis, transaction)
     pre = _get_balances(state, keys)
     debit(state, keys[0], fee)
