@@ -22,6 +22,8 @@ from .errors import (
     BadConfig,
     BlockhashNotFound,
     InsufficientFundsForFee,
+    PayoutPending,
+    StakeLocked,
     UnknownTask,
 )
 from .protocol import instructions
@@ -251,6 +253,23 @@ async def withdraw(client: Client, payer: Keypair, staking: Keypair, task: str) 
     return await send_as_node(client, [wrap(ask)], payer, staking)
 
 
+async def withdraw_when_free(
+    client: Client,
+    payer: Keypair,
+    staking: Keypair,
+    task: str,
+    wait_for: Callable[[StakeLocked | PayoutPending], None],
+) -> str:
+    """The same, however long an open round or a payout has to be waited for; `wait_for` is told which."""
+    slot_seconds = (await client.get_ledger()).slot_ms / 1000
+    while True:
+        try:
+            return await withdraw(client, payer, staking, task)
+        except (StakeLocked, PayoutPending) as error:
+            wait_for(error)
+        await asyncio.sleep(slot_seconds)
+
+
 async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, beneficiary: str) -> str:
     """Pay a node's whole available balance to the beneficiary."""
     pot = key_of((await read_task(client, task)).pot)
@@ -291,6 +310,7 @@ async def read_standing(client: Client, task: str, main: str, node: str) -> dict
     }
     return {
         "node": node,
+        "main_key": main,
         "stake": mine.amount if mine else 0,
         "available": mine.available if mine else 0,
         "endpoint": mine.endpoint if mine else "",

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from solders.keypair import Keypair
 
 from roundwork.cli import COMMANDS, main
 from roundwork.cli.keygen import command as keygen
-from roundwork.cli.options import format_money, read_pairs
+from roundwork.cli.options import ROE, format_money, read_pairs
 from roundwork.cli.root import root
 from roundwork.node.keystore import derive_keypairs, read_keypair, write_keypair
 from roundwork.protocol.params import KOII
@@ -252,6 +253,26 @@ def test_a_task_and_a_stake_in_it_from_beginning_to_end(
 )
 def test_money_is_shown_exactly(roe: int, text: str) -> None:
     assert text == format_money(roe)
+
+
+@pytest.mark.parametrize(
+    ("text", "roe"),
+    [
+        ("5", 5),
+        ("2koii", 2 * KOII),
+        ("2.5 KOII", 25 * 10**8),
+        ("0.000000001koii", 1),
+        ("1,000,000,000koii", 10**18),
+    ],
+)
+def test_money_is_read_exactly(text: str, roe: int) -> None:
+    assert roe == ROE.convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["", "koii", "x", "1.5", "-1koii", "0koii", "0.0000000001koii", "nankoii"])
+def test_what_is_no_money_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        ROE.convert(text, None, None)
 
 
 def test_pairs_may_hold_equals_signs() -> None:

@@ -16,6 +16,7 @@ from roundwork.node.keystore import (
     derive_keypairs,
     make_keypair,
     make_mnemonic,
+    read_address,
     read_keypair,
     write_keypair,
 )
@@ -102,6 +103,18 @@ def test_an_encrypted_file_shows_the_address_and_not_the_secret(tmp_path: Path) 
 
     assert str(PAIR.pubkey()) == json.loads(text)["address"]
     assert bytes(PAIR).hex()[:32] not in text
+
+
+def test_the_address_of_a_file_is_read_without_its_passphrase(tmp_path: Path) -> None:
+    plain, locked = tmp_path / "plain.json", tmp_path / "locked.json"
+    write_keypair(plain, PAIR)
+    write_keypair(locked, PAIR, "correct horse")
+
+    assert str(PAIR.pubkey()) == read_address(plain) == read_address(locked)
+    for address in (5, "x", None):
+        locked.write_text(json.dumps({**json.loads(locked.read_text()), "address": address}))
+        with pytest.raises(BadKeypair, match="is damaged"):
+            read_address(locked)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from .keys import get_passphrase, passphrase_option, read_node_keys
-from .node_view import agree
-from .options import ADDRESS, ROE, ROE_MAX, ask, json_option, read_pairs, secret_option, show, url_option
+from .node_view import agree, compose_standing, say_once
+from .options import ADDRESS, ROE, ROE_OR_NONE, ask, json_option, read_pairs, secret_option, show, url_option
 
 directory_option = click.option(
     "--directory",
@@ -37,9 +37,9 @@ def command() -> None:
 @click.option("--peer", "peers", multiple=True, help="URL of a node to ask beside those on the ledger.")
 @click.option(
     "--stake",
-    type=click.IntRange(0, ROE_MAX),
+    type=ROE_OR_NONE,
     default=0,
-    help="Roe to have at stake whenever it is below the task's minimum.",
+    help="Roe (or 2koii) to have at stake whenever it is below the task's minimum.",
 )
 @click.option("--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task.")
 @click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
@@ -107,7 +107,7 @@ def run(
 @url_option
 @directory_option
 @task_option
-@click.option("--amount", type=ROE, required=True, help="Roe to add.")
+@click.option("--amount", type=ROE, required=True, help="Roe to add, or 2koii.")
 @click.option("--endpoint", default="", help="Where others reach the node.")
 @passphrase_option
 @json_option
@@ -132,14 +132,23 @@ def stake(
 @url_option
 @directory_option
 @task_option
+@click.option("--wait", is_flag=True, help="Wait until the rounds that hold it are closed.")
 @passphrase_option
 @json_option
-def withdraw(url: str, directory: Path, task: str, passphrase_path: Path | None, as_json: bool) -> None:
-    """Move the node's whole stake to what it can claim."""
+def withdraw(
+    url: str, directory: Path, task: str, wait: bool, passphrase_path: Path | None, as_json: bool
+) -> None:
+    """Move the node's whole stake to what it can claim. Stop the node first."""
     from ..operations import withdraw as withdraw_all
+    from ..operations import withdraw_when_free
 
     main, staking = read_node_keys(directory, passphrase_path)
-    show({"signature": ask(url, lambda client: withdraw_all(client, main, staking, task))}, as_json)
+    if wait:
+        tell = say_once()
+        signature = ask(url, lambda client: withdraw_when_free(client, main, staking, task, tell))
+    else:
+        signature = ask(url, lambda client: withdraw_all(client, main, staking, task))
+    show({"signature": signature}, as_json)
 
 
 @command.command()
@@ -164,17 +173,15 @@ def claim(
 @url_option
 @directory_option
 @task_option
-@passphrase_option
 @json_option
-def status(url: str, directory: Path, task: str, passphrase_path: Path | None, as_json: bool) -> None:
+def status(url: str, directory: Path, task: str, as_json: bool) -> None:
     """Show the node's stake, what it can claim and what its rounds paid."""
+    from ..node.keystore import read_address
     from ..operations import read_standing
 
-    main, staking = read_node_keys(directory, passphrase_path)
-    show(
-        ask(url, lambda client: read_standing(client, task, str(main.pubkey()), str(staking.pubkey()))),
-        as_json,
-    )
+    main, staking = (read_address(directory / name) for name in ("main.json", "staking.json"))
+    standing = ask(url, lambda client: read_standing(client, task, main, staking))
+    show(standing if as_json else compose_standing(standing), as_json)
 
 
 def _get_passphrase(directory: Path, passphrase_path: Path | None) -> str | None:

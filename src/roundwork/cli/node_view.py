@@ -2,13 +2,14 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import BadConfig
+from .options import format_money
 
 if TYPE_CHECKING:
     from ..package import Package
@@ -35,6 +36,33 @@ def agree(directory: Path, package: "Package", hosts: Sequence[str], is_agreed: 
     if not is_agreed and not click.confirm("Run it?", err=True):
         raise BadConfig(f"task {package.name} is not run: nobody agreed to what it asks for")
     (directory / AGREED).write_text(json.dumps(lines))
+
+
+def say_once() -> Callable[[Exception], None]:
+    """Says on stderr what is waited for, each thing once."""
+    said: set[str] = set()
+
+    def say(error: Exception) -> None:
+        if str(error) not in said:
+            said.add(str(error))
+            click.echo(f"waiting: {error}", err=True)
+
+    return say
+
+
+def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
+    """Where a node stands, for people."""
+    facts = {
+        "node": standing["node"],
+        "endpoint": standing["endpoint"] or "not on the ledger",
+        "stake": format_money(standing["stake"]),
+        "can claim": format_money(standing["available"]),
+        "main key": f"{standing['main_key']}, holds {format_money(standing['balance_of_main_key'])}",
+    }
+    for number, paid in standing["rounds"].items():
+        taken = f", slashed {format_money(paid['slash'])}" if paid["slash"] else ""
+        facts[f"round {number}"] = f"paid {format_money(paid['reward'])}{taken}"
+    return facts
 
 
 def _read(directory: Path) -> object:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -34,8 +35,24 @@ class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newes
         return value
 
 
+class Roe(click.IntRange):
+    """Money: an integer of roe, or coins with their name, `2.5koii`, exactly."""
+
+    name = "roe"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and value.lower().endswith("koii"):
+            try:
+                roe = Decimal(value[:-4].strip().replace(",", "")) * 10**9
+                value = int(roe) if roe == roe.to_integral_value() else value
+            except (ArithmeticError, ValueError):
+                self.fail(f"{value!r} is no amount: an integer of roe, or such as 2.5koii", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 ADDRESS = Address()
-ROE = click.IntRange(1, ROE_MAX)
+ROE = Roe(1, ROE_MAX)
+ROE_OR_NONE = Roe(0, ROE_MAX)
 
 
 def _choose_url(ctx: click.Context, param: click.Parameter, given: str | None) -> str:

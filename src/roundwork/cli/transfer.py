@@ -19,7 +19,7 @@ from .options import ADDRESS, ROE, ask, json_option, url_option
 def command(
     address: str, roe: int, source: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
-    """Send ROE to ADDRESS."""
+    """Send ROE, an integer or such as 2.5koii, to ADDRESS."""
     from ..operations import transfer_money
 
     pair = read_key(source, passphrase_path)

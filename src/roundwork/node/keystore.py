@@ -9,6 +9,7 @@ from mnemonic import Mnemonic
 from nacl import pwhash, secret
 from nacl.exceptions import CryptoError
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from ..errors import BadKeypair
 
@@ -56,6 +57,17 @@ def is_encrypted(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def read_address(path: Path) -> str:
+    """The address of a keypair file; of an encrypted one as it says. Raises BadKeypair."""
+    if not is_encrypted(path):
+        return str(read_keypair(path).pubkey())
+    address = json.loads(path.read_text()).get("address")
+    try:
+        return str(Pubkey.from_string(address))
+    except (TypeError, ValueError):
+        raise BadKeypair(f"{path} is damaged: its address is {address!r:.60}") from None
 
 
 def read_keypair(path: Path, passphrase: str | None = None) -> Keypair:
