@@ -255,6 +255,10 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
             f"--round-slots {plan.round_slots}: at least {ROUND_SLOTS_MIN}, so that every step has its window"
         )
     package = _fit(load_package(plan.task), plan)
+    if package.kind == "javascript":
+        from .node.javascript import find_node
+
+        find_node()
     return Localnet(plan, package, _choose_sandbox(plan.sandbox, warn))
 
 

@@ -13,7 +13,7 @@ from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
-from solders.transaction import Transaction
+from solders.transaction import Transaction, VersionedTransaction
 
 from .client import Client, Unreachable
 from .errors import (
@@ -64,7 +64,7 @@ class Signed(msgspec.Struct, frozen=True):
     @property
     def signature(self) -> str:
         """Its name, base58."""
-        return str(Transaction.from_bytes(self.wire).signatures[0])
+        return str(VersionedTransaction.from_bytes(self.wire).signatures[0])
 
 
 async def sign(client: Client, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> Signed:

@@ -144,6 +144,22 @@ def load_package(folder: Path) -> Package:
     )
 
 
+def choose_program(package: Package, name: str) -> Package:
+    """The package with another program of its folder: one task in two languages is one package.
+
+    Raises BadTaskFile.
+    """
+    program = package.program.parent / name
+    if (
+        program.parent != package.program.parent
+        or program.suffix not in (".py", ".js")
+        or not program.is_file()
+    ):
+        raise BadTaskFile(f"{name} is no program beside {package.program}: it is a .py or .js file there")
+    kind: Literal["python", "javascript"] = "python" if program.suffix == ".py" else "javascript"
+    return msgspec.structs.replace(package, program=program, kind=kind)
+
+
 def resolve_hosts(package: Package, params: dict[str, Any]) -> tuple[str, ...]:
     """The package's permitted hosts, "$name" replaced by the host of that param's URL.
 

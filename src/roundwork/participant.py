@@ -149,8 +149,8 @@ def step(memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
     oldest = min([*view.task.open_rounds, ledger_round - REVIEW])
     memory, duties = forget(memory, oldest)
     is_staked = get_stake(view) >= view.task.minimum_stake
-    topping_up = _owe_stake(view)
-    duties += topping_up
+    topping_up = owe_stake(view)
+    duties.extend(topping_up)
     if is_staked or topping_up:
         duties += _owe_work(memory, view, table, slot)
     if not is_staked:
@@ -227,7 +227,8 @@ def forget(memory: Memory, oldest: int) -> tuple[Memory, list[Duty]]:
 # Owing
 
 
-def _owe_stake(view: View) -> list[Duty]:
+def owe_stake(view: View) -> list[TopUp]:
+    """What is missing at stake, if the node stakes by itself and the task goes on."""
     task, stake = view.task, get_stake(view)
     if not view.stake_target or not task.is_active or task.is_closed or task.migrated_to is not None:
         return []

@@ -33,4 +33,5 @@ environment solana-async "solana==0.41.0"
 if command -v npm >/dev/null; then
     packages web3js "@solana/web3.js@1.99.0"
     packages kit "@solana/kit@8.4.0" "@solana-program/system@0.14.1"
+    packages javascript "express@5.3.0" "esbuild@0.28.2"
 fi

@@ -16,7 +16,8 @@ from roundwork.node.environments import Environment
 from roundwork.package import load_package, pack, resolve_hosts
 from roundwork.protocol.views import SubmissionView
 
-from ..node.house import SEED
+from ..node.house import SEED, require_sandbox
+from ..node.mainjs import require_node
 from ..node.neighbours import Neighbour, open_neighbours
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -109,6 +110,23 @@ def test_a_crawl_is_proved_by_its_content_id_and_an_invented_one_is_not(
             assert scarce == {crawler.key: 80}
 
     asyncio.run(run())
+
+
+@pytest.mark.slow
+def test_hello_in_javascript_pays_the_honest_and_slashes_the_liar(tmp_path: Path) -> None:
+    require_node()
+    require_sandbox("sandlock")
+    command = [sys.executable, "-m", "roundwork", "up", str(EXAMPLES / "hello-js"), "--json"]
+    command += ["--nodes", "4", "--rounds", "2", "--directory", str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["supply_constant"]
+    *honest, liar = told["nodes"]
+    assert all(node["earned"] > 0 == node["slashed"] for node in honest)
+    assert liar["slashed"] > 0 == liar["earned"]
 
 
 def _view(node: Neighbour, value: str, votes: int) -> SubmissionView:

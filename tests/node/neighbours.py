@@ -81,7 +81,7 @@ async def open_neighbours(
             stack.push_async_callback(lanes.close)
             app = build_gateway(
                 store=store,
-                get_lanes=lambda lanes=lanes: {TASK: lanes},  # type: ignore[misc]
+                get_tasks=lambda lanes=lanes: {TASK: lanes},  # type: ignore[misc]
                 registrations={},
                 get_metrics=lambda: {"roundwork_blobs": 1.0},
             )

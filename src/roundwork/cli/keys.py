@@ -64,9 +64,11 @@ def read_keys(paths: list[Path], passphrase_path: Path | None) -> "list[Keypair]
     return [read_keypair(path, passphrase) for path in paths]
 
 
-def read_node_keys(directory: Path, passphrase_path: Path | None) -> "tuple[Keypair, Keypair]":
-    """A node's main and staking keypair. Raises BadKeypair."""
-    main, staking = read_keys([directory / name for name in ("main.json", "staking.json")], passphrase_path)
+def read_node_keys(directory: Path, task: str, passphrase_path: Path | None) -> "tuple[Keypair, Keypair]":
+    """A node's main keypair and the one that it stakes in a task with. Raises BadKeypair."""
+    from ..node.keystore import find_staking_path
+
+    main, staking = read_keys([directory / "main.json", find_staking_path(directory, task)], passphrase_path)
     return main, staking
 
 

@@ -31,6 +31,7 @@ def command() -> None:
 @directory_option
 @task_option
 @click.option("--package", type=click.Path(path_type=Path), help="The task's folder; else it is fetched.")
+@click.option("--program", help="Another program of the package's folder, such as main.js beside task.py.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Its port; 0 is any free one.")
 @click.option("--endpoint", help="Where others reach the gateway, if not at host and port.")
@@ -54,6 +55,7 @@ def run(
     directory: Path,
     task: str,
     package: Path | None,
+    program: str | None,
     host: str,
     port: int,
     endpoint: str | None,
@@ -71,8 +73,8 @@ def run(
     """Run a node on a task until it is stopped."""
     import logging
 
-    from ..node.server import NodeSetting
     from ..node.server import run as run_node
+    from ..node.setting import NodeSetting
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -81,6 +83,7 @@ def run(
         task=task,
         directory=directory.absolute(),
         package=package,
+        program=program,
         host=host,
         port=port,
         endpoint=endpoint,
@@ -91,7 +94,7 @@ def run(
         secrets=secrets,
         is_any_machine=any_machine,
         is_liar=liar,
-        passphrase=_get_passphrase(directory, passphrase_path),
+        passphrase=_get_passphrase(directory, task, passphrase_path),
     )
 
     def ready(address: str, where: str) -> None:
@@ -123,7 +126,7 @@ def stake(
     """Add to the node's stake in a task."""
     from ..operations import stake as stake_more
 
-    main, staking = read_node_keys(directory, passphrase_path)
+    main, staking = read_node_keys(directory, task, passphrase_path)
     signature = ask(url, lambda client: stake_more(client, main, staking, task, amount, endpoint))
     show({"signature": signature}, as_json)
 
@@ -142,7 +145,7 @@ def withdraw(
     from ..operations import withdraw as withdraw_all
     from ..operations import withdraw_when_free
 
-    main, staking = read_node_keys(directory, passphrase_path)
+    main, staking = read_node_keys(directory, task, passphrase_path)
     if wait:
         tell = say_once()
         signature = ask(url, lambda client: withdraw_when_free(client, main, staking, task, tell))
@@ -164,7 +167,7 @@ def claim(
     """Pay out everything the node can claim."""
     from ..operations import claim as claim_all
 
-    main, staking = read_node_keys(directory, passphrase_path)
+    main, staking = read_node_keys(directory, task, passphrase_path)
     target = to or str(main.pubkey())
     show({"signature": ask(url, lambda client: claim_all(client, main, staking, task, target))}, as_json)
 
@@ -176,17 +179,19 @@ def claim(
 @json_option
 def status(url: str, directory: Path, task: str, as_json: bool) -> None:
     """Show the node's stake, what it can claim and what its rounds paid."""
-    from ..node.keystore import read_address
+    from ..node.keystore import find_staking_path, read_address
     from ..operations import read_standing
 
-    main, staking = (read_address(directory / name) for name in ("main.json", "staking.json"))
+    main = read_address(directory / "main.json")
+    staking = read_address(find_staking_path(directory, task))
     standing = ask(url, lambda client: read_standing(client, task, main, staking))
     show(standing if as_json else compose_standing(standing), as_json)
 
 
-def _get_passphrase(directory: Path, passphrase_path: Path | None) -> str | None:
+def _get_passphrase(directory: Path, task: str, passphrase_path: Path | None) -> str | None:
     """The passphrase of the node's keys, or for those that are made now; asked for if any is encrypted."""
-    from ..node.keystore import is_encrypted
+    from ..node.keystore import find_staking_path, is_encrypted
 
-    locked = [path for path in (directory / "main.json", directory / "staking.json") if is_encrypted(path)]
+    paths = (directory / "main.json", directory / "staking.json", find_staking_path(directory, task))
+    locked = [path for path in paths if is_encrypted(path)]
     return get_passphrase(passphrase_path, f"Passphrase of {locked[0]}" if locked else None)

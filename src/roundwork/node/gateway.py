@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from ..content import is_content_id
 from ..errors import TaskFailed
-from .lanes import WEB_BODY_BYTES_MAX, Lanes
+from .lanes import WebAnswer
 from .registrations import REGISTRATION_BYTES_MAX, BadRegistration, Registrations
 from .storage import BlobStore
 
@@ -26,18 +27,30 @@ HOP_BY_HOP = frozenset(
 """Headers that belong to one connection and are not passed on."""
 
 
+class Served(Protocol):
+    """A running task that has web routes."""
+
+    web_body_bytes_max: int
+
+    async def serve(
+        self, method: str, path: str, query: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> WebAnswer:
+        """Answer one request. Raises TaskFailed."""
+
+
 def build_gateway(
     *,
     store: BlobStore,
-    get_lanes: Callable[[], Mapping[str, Lanes]],
+    get_tasks: Callable[[], Mapping[str, Served]],
     registrations: Mapping[str, Registrations],
     get_metrics: Callable[[], Mapping[str, float]],
+    routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The node's app, for uvicorn.
 
-    `get_lanes()` are the running tasks by address; `registrations` where the nodes of each
-    task are; `get_metrics()` numbers by Prometheus name. A task's code is a stranger's: what it answers is
-    served as data, in a sandbox of its own, never with this node's name on it.
+    `get_tasks()` are the running tasks by address; `registrations` where the nodes of each task are;
+    `get_metrics()` numbers by Prometheus name; `routes` come on top. A task's code is a stranger's: what it
+    answers is served as data, in a sandbox of its own, never with this node's name on it.
     """
 
     async def show_status(request: Request) -> Response:
@@ -81,18 +94,18 @@ def build_gateway(
 
     async def serve_task(request: Request) -> Response:
         task = request.path_params["task"]
-        lanes = get_lanes().get(task)
-        if lanes is None:
+        served = get_tasks().get(task)
+        if served is None:
             return _refuse(422, f"task {task} is not running")
         path = "/" + request.path_params.get("path", "")
         if path == "/id":
             return JSONResponse({"taskId": task})
-        body = await read_body(request, WEB_BODY_BYTES_MAX)
+        body = await read_body(request, served.web_body_bytes_max)
         if body is None:
-            return _refuse(413, f"a request to a task has at most {WEB_BODY_BYTES_MAX} bytes")
+            return _refuse(413, f"a request to this task has at most {served.web_body_bytes_max} bytes")
         headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
         try:
-            answer = await lanes.serve(request.method, path, request.url.query, headers, body)
+            answer = await served.serve(request.method, path, request.url.query, headers, body)
         except TaskFailed as error:
             # Strangers are not shown the traceback.
             log.warning("%s %s: %s", request.method, request.url.path, error)
@@ -109,6 +122,7 @@ def build_gateway(
             Route("/ipfs/{content_id}", show_blob),
             Route("/task/{task}", serve_task, methods=METHODS),
             Route("/task/{task}/{path:path}", serve_task, methods=METHODS),
+            *routes,
         ]
     )
 

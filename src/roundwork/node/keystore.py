@@ -90,6 +90,15 @@ def read_keypair(path: Path, passphrase: str | None = None) -> Keypair:
     return _from_bytes(path, raw)
 
 
+def find_staking_path(directory: Path, task: str, kind: str = "python") -> Path:
+    """Where a node in `directory` keeps the key that it stakes in a task with.
+
+    A JavaScript task is handed the key to its own stake, so it has one that nothing else is staked with.
+    """
+    own = directory / f"staking-{task}.json"
+    return own if kind == "javascript" or own.exists() else directory / "staking.json"
+
+
 def make_mnemonic(words: int = 12) -> str:
     """A new mnemonic of 12 or 24 words."""
     phrase: str = Mnemonic("english").generate({12: 128, 24: 256}[words])

@@ -47,6 +47,8 @@ class Lanes:
     TaskView.seed, hex), from which each node's `ctx.seed` is derived here. All steps raise TaskFailed.
     """
 
+    web_body_bytes_max = WEB_BODY_BYTES_MAX
+
     def __init__(
         self,
         setting: TaskSetting,

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) ST
 """
 FORGOTTEN = "forgotten"
 ON_ITS_WAY = "on its way"
+STAKED = "staked"
 
 
 class MemoryFile:
@@ -88,6 +89,15 @@ class MemoryFile:
     @on_its_way.setter
     def on_its_way(self, signed: Signed | None) -> None:
         self._set_fact(ON_ITS_WAY, signed)
+
+    @property
+    def staked(self) -> int:
+        """Roe that the node has staked in all, for a task that can take its stake out by itself."""
+        return self._get_fact(STAKED, int) or 0
+
+    @staked.setter
+    def staked(self, amount: int) -> None:
+        self._set_fact(STAKED, amount)
 
     def close(self) -> None:
         """Let go of the file."""

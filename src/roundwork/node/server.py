@@ -1,74 +1,36 @@
-"""A node put together: keys, package, environment, lanes, gateway, runtime."""
+"""A node put together: keys, package, task, gateway."""
 
 import asyncio
 import logging
 import os
-import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import uvicorn
 
 from ..client import Client
-from ..content import is_content_id
-from ..errors import BadConfig, BadTaskFile, PortInUse
-from ..metadata import find_metadata
+from ..errors import BadConfig, PortInUse
 from ..operations import patiently, read_task
-from ..package import PACKAGE_BYTES_MAX, Manifest, Package, load_package, pack, resolve_hosts, unpack
-from ..protocol.views import TaskView
+from ..package import Package, resolve_hosts
 from ..requirements import check_machine
 from .announce import Announcer
-from .environments import prepare_environment
 from .gateway import build_gateway
-from .keystore import make_keypair
-from .lane import TaskSetting
-from .lanes import Lanes
+from .keystore import find_staking_path, make_keypair
 from .lookout import Me, Seen
 from .outgoing import Fetcher
+from .packages import get_package
 from .registrations import Registrations, find_fault
-from .runtime import Runtime
-from .sandbox import Limits, choose_sandbox
-from .services import build_services
-from .storage import BlobStore, fetch_blob
+from .setting import NodeSetting
+from .storage import BlobStore
+from .tenants import House, open_tenant
 
 SHUTDOWN_SECONDS = 2
 ENDPOINT_BYTES_MAX = 64
-PACKAGE_ROUND = 2**62
-"""The round under which a package's blobs are kept: they are not dropped with a round's."""
-
 log = logging.getLogger(__name__)
-
-
-class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
-    """One node as its operator wants it. Money in roe."""
-
-    ledger_url: str
-    task: str
-    directory: Path
-    """Keys, memory, blobs and the task's files are kept here."""
-    package: Path | None = None
-    """The task's folder, if it is at hand; else the package is fetched from other nodes."""
-    host: str = "127.0.0.1"
-    port: int = 0
-    endpoint: str | None = None
-    """Where others reach the gateway, if not at host and port."""
-    peers: tuple[str, ...] = ()
-    """URLs of nodes to ask beside those that the ledger names."""
-    stake: int = 0
-    """What to have at stake: added whenever the stake is below the task's minimum; 0 is never."""
-    sandbox: str | None = None
-    params: dict[str, str] = {}
-    secrets: dict[str, str] = {}
-    is_any_machine: bool = False
-    """Run tasks that ask for another kind of machine, too."""
-    is_liar: bool = False
-    passphrase: str | None = None
-    """Of the keypair files, if they are encrypted."""
 
 
 Agree = Callable[[Package, Sequence[str]], None]
@@ -82,7 +44,6 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
     """
     setting.directory.mkdir(parents=True, exist_ok=True)
     main = make_keypair(setting.directory / "main.json", setting.passphrase)
-    staking = make_keypair(setting.directory / "staking.json", setting.passphrase)
     secret = _make_secret(setting.directory / "secret")
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(Client(setting.ledger_url))
@@ -95,33 +56,46 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
         stack.callback(store.close)
         seen = Seen(task)
         registrations = Registrations(lambda: seen.task, is_development)
-        package = await _get_package(setting, task, store, fetcher)
+        package = await get_package(setting, task, store, fetcher)
         if not setting.is_any_machine:
             check_machine(package.requirements)
         agree(package, resolve_hosts(package, {**package.params, **setting.params}))
+        staking_path = find_staking_path(setting.directory, setting.task, package.kind)
+        staking = make_keypair(staking_path, setting.passphrase)
         listening = _listen(setting.host, setting.port)
         stack.callback(listening.close)
         port = listening.getsockname()[1]
         url = _choose_url(setting, port, is_development)
         endpoint = url if len(url.encode()) <= ENDPOINT_BYTES_MAX else ""  # a longer one is registered only
         me = Me(main, staking, secret, setting.stake, endpoint, setting.is_liar)
-        lanes = await _open_lanes(setting, package, me, client, fetcher, store, registrations)
-        stack.push_async_callback(lanes.close)
-        runtime = Runtime(client, me, lanes, store, setting.directory, seen)
+        shown_url = url or _compose_url(setting.host, port)
+        house = House(
+            setting, package, me, client, fetcher, store, seen, registrations, shown_url, port, stack
+        )
+        tenant = await open_tenant(house)
         app = build_gateway(
             store=store,
-            get_lanes=lambda: {setting.task: lanes},
+            get_tasks=lambda: {setting.task: served} if (served := tenant.get_served()) else {},
             registrations={setting.task: registrations},
-            get_metrics=lambda: _measure(lanes, store, setting.task),
+            get_metrics=lambda: {
+                **tenant.get_metrics(),
+                "roundwork_blob_bytes": float(store.measure(setting.task)),
+            },
+            routes=tenant.routes,
         )
+        sockets = [listening]
+        if package.kind == "javascript":
+            sockets += _listen_on_loopback(port, stack)
         announcer = Announcer(setting.task, staking, url, registrations, fetcher, setting.peers)
         announcing = asyncio.create_task(announcer.run())
         stack.callback(announcing.cancel)
-        await _serve(app, listening, runtime, lambda: ready(me.node, url or _compose_url(setting.host, port)))
+        await _serve(app, sockets, tenant.work, lambda: ready(me.node, shown_url))
 
 
-async def _serve(app: Any, listening: socket.socket, runtime: Runtime, ready: Callable[[], None]) -> None:
-    """Gateway and runtime side by side until a signal comes or the runtime raises."""
+async def _serve(
+    app: Any, sockets: Sequence[socket.socket], work: Callable[[], Awaitable[None]], ready: Callable[[], None]
+) -> None:
+    """Gateway and work side by side until a signal comes or the work raises."""
     config = uvicorn.Config(
         app,
         loop="none",
@@ -136,8 +110,8 @@ async def _serve(app: Any, listening: socket.socket, runtime: Runtime, ready: Ca
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, is_asked.set)
-    serving = asyncio.create_task(server.serve([listening]))
-    working = asyncio.create_task(runtime.run())
+    serving = asyncio.create_task(server.serve(list(sockets)))
+    working = asyncio.ensure_future(work())
     asked = asyncio.create_task(is_asked.wait())
     ready()
     await asyncio.wait({working, asked, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -154,126 +128,6 @@ async def _serve(app: Any, listening: socket.socket, runtime: Runtime, ready: Ca
 @contextmanager
 def _no_signals() -> Iterator[None]:
     yield
-
-
-async def _open_lanes(
-    setting: NodeSetting,
-    package: Package,
-    me: Me,
-    client: Client,
-    fetcher: Fetcher,
-    store: BlobStore,
-    registrations: Registrations,
-) -> Lanes:
-    environments = (
-        Path(os.environ.get("ROUNDWORK_CACHE", Path.home() / ".cache" / "roundwork")) / "environments"
-    )
-    params = {**package.params, **setting.params}
-    home = setting.directory / "task"
-    task_setting = TaskSetting(
-        task=setting.task,
-        node=me.node,
-        program=package.program,
-        home=home,
-        environment=await prepare_environment(environments, package.lock, package.requires_python),
-        limits=Limits(**package.limits),
-        params=params,
-        secrets=_choose_secrets(package, setting.secrets),
-    )
-    services = build_services(
-        task=setting.task,
-        keypair=me.staking,
-        hosts=resolve_hosts(package, params),
-        fetcher=fetcher,
-        store=store,
-        get_endpoints=registrations.get_endpoints,
-        read_ledger=lambda method, asked: client.call(method, *asked),
-    )
-    return Lanes(task_setting, choose_sandbox(setting.sandbox), services, me.secret, log_task)
-
-
-def log_task(line: str) -> None:
-    """A line that the task printed."""
-    logging.getLogger("task").info("%s", line)
-
-
-async def _get_package(setting: NodeSetting, task: TaskView, store: BlobStore, fetcher: Fetcher) -> Package:
-    """The task's package, checked against the content id in the task, and served to others from here.
-
-    Raises BadTaskFile.
-    """
-    folder = setting.package
-    if folder is None:
-        folder = setting.directory / "package"
-        if not folder.exists():
-            await _fetch_package(task, fetcher, folder, setting.peers)
-    package = load_package(folder)
-    content_id, blobs = pack(package)
-    if content_id != task.audit_program:
-        raise BadTaskFile(
-            f"{folder} is package {content_id}; task {task.address} runs {task.audit_program or 'none'}"
-        )
-    for blob in blobs.values():
-        store.put(blob, task.address, PACKAGE_ROUND)
-    await _keep_metadata(package, task, store, fetcher, setting.peers)
-    return package
-
-
-async def _keep_metadata(
-    package: Package, task: TaskView, store: BlobStore, fetcher: Fetcher, peers: Sequence[str]
-) -> None:
-    """Serve what clients show of the task, if it can be had."""
-    if not is_content_id(task.metadata) or store.get(task.metadata) is not None:
-        return
-    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
-    metadata = find_metadata(package, task.metadata) or await fetch_blob(task.metadata, fetcher, endpoints)
-    if metadata is not None:
-        store.put(metadata, task.address, PACKAGE_ROUND)
-
-
-async def _fetch_package(task: TaskView, fetcher: Fetcher, folder: Path, peers: Sequence[str]) -> None:
-    """Write the task's package into a folder, from nodes that serve it. Raises BadTaskFile."""
-    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
-    blobs: dict[str, bytes] = {}
-
-    async def fetch(content_id: str) -> bytes:
-        blob = await fetch_blob(content_id, fetcher, endpoints)
-        if blob is None:
-            raise BadTaskFile(
-                f"no node of task {task.address} serves {content_id or 'a package'}, which it runs; give its "
-                "folder with --package"
-            )
-        blobs[content_id] = blob
-        if sum(map(len, blobs.values())) > PACKAGE_BYTES_MAX:
-            raise BadTaskFile(f"package {task.audit_program} has more than {PACKAGE_BYTES_MAX} bytes")
-        return blob
-
-    try:
-        manifest = msgspec.json.decode(await fetch(task.audit_program), type=Manifest)
-    except msgspec.DecodeError as error:
-        raise BadTaskFile(f"{task.audit_program}, which task {task.address} runs, is no package") from error
-    for content_id in manifest.files.values():
-        await fetch(content_id)
-    part = folder.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    unpack(task.audit_program, blobs.get, part)
-    part.rename(folder)
-
-
-def _choose_secrets(package: Package, given: dict[str, str]) -> dict[str, str]:
-    """The secrets that the package asks for. Raises BadTaskFile if one is not given."""
-    missing = [name for name in package.secrets if name not in given]
-    if missing:
-        raise BadTaskFile(
-            f"the task asks for {', '.join(missing)}; give each with --secret NAME=VALUE, or --secret NAME"
-            " to take it from the environment"
-        )
-    return {name: given[name] for name in package.secrets}
-
-
-def _measure(lanes: Lanes, store: BlobStore, task: str) -> dict[str, float]:
-    starts = {f'roundwork_lane_starts{{lane="{kind}"}}': float(n) for kind, n in lanes.count_starts().items()}
-    return {**starts, "roundwork_blob_bytes": float(store.measure(task))}
 
 
 def _make_secret(path: Path) -> bytes:
@@ -313,4 +167,17 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise PortInUse(f"port {port} on {host}: {error.strerror}; choose another with --port") from None
+    return listening
+
+
+def _listen_on_loopback(port: int, stack: AsyncExitStack) -> list[socket.socket]:
+    """The rest of "localhost": a main.js asks there, and Node.js may look for it at ::1 first."""
+    listening = []
+    for address in ("127.0.0.1", "::1"):
+        try:
+            one = _listen(address, port)
+        except PortInUse:  # by ourselves, if the host covers it; else IPv6 is missing
+            continue
+        stack.callback(one.close)
+        listening.append(one)
     return listening

@@ -1,0 +1,28 @@
+import hashlib
+import json
+
+from roundwork import Task, equal_split
+
+task = Task("two languages")
+task.distribution(equal_split(slash="70%"))
+
+
+def compose(ctx, number):
+    salute = ctx.secrets["SALUTE"]
+    digest = hashlib.sha256(f"{salute} {number}".encode()).hexdigest()
+    return json.dumps([salute, number, digest], ensure_ascii=False, separators=(",", ":"))
+
+
+@task.work
+def work(ctx):
+    ctx.state["value"] = compose(ctx, ctx.round)
+
+
+@task.submission
+def submission(ctx):
+    return ctx.state["value"]
+
+
+@task.audit
+def audit(ctx, candidate):
+    return candidate.value == compose(ctx, candidate.round)

@@ -1,0 +1,285 @@
+"""A main.js is started, told, confined and ended as the published contract and our sandbox say."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from roundwork.errors import BadConfig, TaskFailed
+from roundwork.node.confine import measure_resident
+from roundwork.node.javascript import (
+    PAUSE_SECONDS_MAX,
+    JavascriptTask,
+    compute_endpoints,
+    compute_pause_seconds,
+)
+from roundwork.node.javascript_steps import Step
+from roundwork.node.sandbox import Limits
+
+from .house import require_sandbox
+from .mainjs import SECRET, TASK, MainJs, require_node, run_main
+from .neighbours import serve
+
+TELL = "const tell = (name, value) => console.log(name, JSON.stringify(value));\n"
+STAY = "setInterval(() => {}, 1000);\n"
+
+
+@pytest.fixture(autouse=True)
+def node() -> None:
+    require_node()
+
+
+@pytest.fixture(params=["sandlock"])
+def sandbox(request: pytest.FixtureRequest) -> str:
+    return require_sandbox(request.param)
+
+
+async def until_running(main: MainJs) -> None:
+    await main.wait_for(lambda line: "ready" in line)
+
+
+def test_arguments_and_environment_are_those_of_the_contract(tmp_path: Path, sandbox: str) -> None:
+    source = TELL + "tell('argv', process.argv.slice(1)); tell('env', process.env); " + STAY
+
+    async def run() -> None:
+        async with run_main(
+            tmp_path, source, sandbox, variables={"API_KEY": "hush", "MODE": "production"}
+        ) as main:
+            setting = main.program.setting
+            argv, env = await main.read("argv"), await main.read("env")
+            assert argv == [
+                str(setting.program), "a name", TASK, str(setting.web_port), "service", "Main", "[secret]",
+                setting.ledger_url, "http://service", "7", str(setting.node_port),
+            ]  # fmt: skip
+            assert set(env) == {"API_KEY", "MODE", "PATH"}
+            assert env["API_KEY"] == "[API_KEY]"
+            assert not any(SECRET in line or "hush" in line for line in main.lines)
+
+    asyncio.run(run())
+
+
+def test_steps_arrive_as_messages_of_node_ipc(tmp_path: Path, sandbox: str) -> None:
+    source = TELL + "process.on('message', (message) => { tell('message', message); process.send('no'); });"
+
+    async def run() -> None:
+        async with run_main(tmp_path, source + "console.log('ready')", sandbox) as main:
+            await until_running(main)
+            main.program.tell(Step("executeTask", 5))
+            main.program.tell(Step("generateAndSubmitDistributionList", 3, True))
+            first, second = await main.read("message"), await main.read("message", 2)
+            assert {"functionCall": "executeTask", "roundNumber": 5, "isPreviousRoundFailed": False} == first
+            assert ("generateAndSubmitDistributionList", 3, True) == tuple(second.values())
+
+    asyncio.run(run())
+
+
+def test_it_is_started_again_after_exit_0_and_never_after_exit_1(tmp_path: Path, sandbox: str) -> None:
+    source = "process.on('message', ({ roundNumber }) => process.exit(roundNumber)); console.log('ready');"
+
+    async def run() -> None:
+        async with run_main(tmp_path, source, sandbox) as main:
+            await until_running(main)
+            main.program.tell(Step("executeTask", 0))
+            await main.wait_for(lambda line: "ready" in line, 2)
+            assert main.program.starts == 2
+            assert "javascript: ended with exit code 0: started again in 2 s" in main.lines
+            main.program.tell(Step("executeTask", 1))
+            await asyncio.wait_for(main.running, 10)
+            assert "javascript: ended with exit code 1: it is not started again" in main.lines
+            assert not main.program.is_running
+
+    asyncio.run(run())
+
+
+def test_pauses_double_up_to_five_minutes() -> None:
+    pauses = [compute_pause_seconds(failures) for failures in range(10)]
+
+    assert [2, 4, 8, 16, 32, 64, 128, 256, PAUSE_SECONDS_MAX, PAUSE_SECONDS_MAX] == pauses
+
+
+def test_its_web_routes_are_reached_through_the_node(tmp_path: Path, sandbox: str) -> None:
+    source = """
+        require('http').createServer((request, answer) => {
+            let body = '';
+            request.on('data', (chunk) => { body += chunk; });
+            request.on('end', () => {
+                answer.writeHead(201, { 'x-mark': 'kept', 'set-cookie': ['a=1', 'b=2'] });
+                answer.end(`${request.method} ${request.url} ${request.headers['x-asked']} ${body.length}`);
+            });
+        }).listen(process.argv[4], () => console.log('ready'));
+    """
+
+    async def run() -> None:
+        async with run_main(tmp_path, source, sandbox) as main:
+            await until_running(main)
+            sent = [("x-asked", "why")]
+            answer = await main.program.serve("POST", "/a/b c", "q=%20", sent, b"x" * 20_000_000)
+            assert (201, b"POST /a/b%20c?q=%20 why 20000000") == (answer.status, answer.body)
+            assert [("set-cookie", "a=1"), ("set-cookie", "b=2")] == [
+                pair for pair in answer.headers if pair[0] == "set-cookie"
+            ]
+
+    asyncio.run(run())
+
+
+def test_a_task_that_does_not_serve_costs_a_request_and_nothing_else(tmp_path: Path, sandbox: str) -> None:
+    async def run() -> None:
+        async with run_main(tmp_path, "console.log('ready');" + STAY, sandbox) as main:
+            await until_running(main)
+            with pytest.raises(TaskFailed, match="GET /"):
+                await main.program.serve("GET", "/", "", [], b"")
+            assert main.program.is_running
+
+    asyncio.run(run())
+
+
+def test_it_reaches_the_ledger_and_the_node_and_no_other_port(tmp_path: Path, sandbox: str) -> None:
+    async def app(scope: dict, receive: object, send: object) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+        await send({"type": "http.response.body", "body": b"here"})  # type: ignore[operator]
+
+    async def run() -> None:
+        async with serve(app) as ledger, serve(app) as node, serve(app) as other:
+            source = (
+                TELL
+                + f"""
+                const tries = ['{ledger}', '{node.replace("127.0.0.1", "localhost")}', '{other}'];
+                const read = (url) => fetch(url).then((answer) => answer.text(), () => 'refused');
+                Promise.all(tries.map(read))
+                    .then((found) => tell('found', found));
+            """
+            )
+            port = int(node.rpartition(":")[2])
+            async with run_main(tmp_path, source + STAY, sandbox, ledger_url=ledger, node_port=port) as main:
+                assert ["here", "here", "refused"] == await main.read("found")
+
+    asyncio.run(run())
+
+
+def test_its_files_are_its_own_and_the_nodes_are_not_there(tmp_path: Path, sandbox: str) -> None:
+    key = tmp_path / "main.json"
+    key.write_text("[1, 2]")
+    source = (
+        TELL
+        + f"""
+        const fs = require('fs');
+        const attempt = (work) => {{ try {{ return work(); }} catch (error) {{ return error.code; }} }};
+        fs.writeFileSync('mine', 'kept');
+        tell('found', [
+            fs.readFileSync('mine', 'utf8'),
+            attempt(() => fs.readFileSync('{key}', 'utf8')),
+            attempt(() => fs.writeFileSync(__dirname + '/x', '')),
+            attempt(() => fs.readFileSync('/etc/passwd', 'utf8')),
+            attempt(() => require('child_process').execSync('true') && 'ran'),
+        ]);
+    """
+    )
+
+    async def run() -> None:
+        async with run_main(tmp_path, source + STAY, sandbox) as main:
+            mine, *refused = await main.read("found")
+            assert mine == (tmp_path / "home" / "mine").read_text() == "kept"
+            assert all(code in ("EACCES", "EPERM", "ENOENT", "EROFS", "EAGAIN") for code in refused), refused
+
+    asyncio.run(run())
+
+
+def test_its_resident_memory_is_bounded_and_what_it_only_reserves_is_not(
+    tmp_path: Path, sandbox: str
+) -> None:
+    source = """
+        const reserved = new WebAssembly.Memory({ initial: 1, maximum: 32768 });
+        console.log('ready');
+        const eaten = [];
+        process.on('message', () => setInterval(() => eaten.push(Buffer.alloc(10_000_000, 1)), 20));
+    """
+    limits = Limits(memory_bytes=192 * 1024 * 1024)
+
+    async def run() -> None:
+        async with run_main(tmp_path, source, sandbox, limits=limits) as main:
+            await until_running(main)
+            main.program.tell(Step("executeTask", 1))
+            told = await main.wait_for(lambda line: "bytes of memory" in line)
+            assert f"{limits.memory_bytes} are allowed" in told
+            await main.wait_for(lambda line: "ended with exit code 137: started again in 2 s" in line)
+
+    asyncio.run(run())
+
+
+def test_it_ends_when_its_disk_is_full(tmp_path: Path, sandbox: str) -> None:
+    source = (
+        "for (let at = 0; at < 20; at++)"
+        " require('fs').writeFileSync(`file-${at}`, Buffer.alloc(1_000_000));" + STAY
+    )
+
+    async def run() -> None:
+        async with run_main(tmp_path, source, sandbox, limits=Limits(disk_bytes=10_000_000)) as main:
+            await main.wait_for(lambda line: "10000000 are allowed: started again" in line)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("confined", ["sandlock", "none"])
+@pytest.mark.parametrize("target", ["node", "confine"])
+def test_nothing_is_left_behind_when_a_process_above_it_is_killed(
+    tmp_path: Path, confined: str, target: str
+) -> None:
+    if confined != "none":
+        require_sandbox(confined)
+    script = f"""
+import asyncio
+from pathlib import Path
+from tests.node.mainjs import run_main
+async def run():
+    source = "console.log('pid', process.pid); " + {STAY!r}
+    async with run_main(Path({str(tmp_path)!r}), source, {confined!r}) as main:
+        print(await main.read("pid"), flush=True)
+        await asyncio.sleep(60)
+asyncio.run(run())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline()
+        [confining] = find_children(parent.pid)
+        below = find_descendants(confining)
+        assert below
+        os.kill(parent.pid if target == "node" else confining, signal.SIGKILL)
+        wait_until_gone([*below, confining])
+        parent.kill()
+
+
+def find_children(pid: int) -> list[int]:
+    found = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(each) for each in " ".join(found).split()]
+
+
+def find_descendants(pid: int) -> list[int]:
+    return [each for child in find_children(pid) for each in (child, *find_descendants(child))]
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """A process that nobody has waited for yet is gone, too: it has no memory any more."""
+    while any(measure_resident(pid) for pid in pids):
+        time.sleep(0.01)
+
+
+def test_the_endpoints_are_the_ledgers_two_ports_and_the_nodes() -> None:
+    assert {"127.0.0.1:8899", "127.0.0.1:8900", "127.0.0.1:30017", "[::1]:30017"} == set(
+        compute_endpoints("http://127.0.0.1:8899", 30017)
+    )
+    assert {"example.org:443", "example.org:444"} < set(compute_endpoints("https://example.org/", 1))
+    assert {"[::1]:8899", "127.0.0.1:8899"} < set(compute_endpoints("http://localhost:8899", 1))
+
+
+def test_a_machine_without_node_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(BadConfig, match=r"need Node\.js 18 or newer"):
+        JavascriptTask(None, "none", print)  # type: ignore[arg-type]

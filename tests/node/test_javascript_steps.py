@@ -1,0 +1,58 @@
+"""When a main.js is told what: one table, one line a moment."""
+
+import pytest
+
+from roundwork.node.javascript_steps import Step, compute_steps
+from roundwork.protocol.clock import Timetable
+
+TABLE = Timetable(starting_slot=100, round_time=60, submission_window=24, audit_window=24)
+"""Ledger round R begins in slot 100 + 60 R; SUBMIT to offset 24, AUDIT to 48, then SETTLE."""
+
+WORK = Step("executeTask", 5)
+LIST = "generateAndSubmitDistributionList"
+
+
+@pytest.mark.parametrize(
+    ("offset", "attempts", "contested", "expected"),
+    [
+        (0, {}, (), [WORK, Step("submitPayload", 4)]),
+        (24, {}, (), [WORK, Step("submitPayload", 4)]),
+        (0, {3: 0}, (), [WORK, Step("submitPayload", 4), Step(LIST, 3)]),
+        # A list that failed is due again one ledger round later, and said to be a retry.
+        (0, {2: 1, 3: 0}, (), [WORK, Step("submitPayload", 4), Step(LIST, 2, True), Step(LIST, 3)]),
+        # Its next attempt is not due yet.
+        (0, {3: 1}, (), [WORK, Step("submitPayload", 4)]),
+        (25, {3: 0}, (), [WORK, Step("auditPayload", 4), Step("distributionListAudit", 3)]),
+        # Whoever found no fault is asked again once somebody did, for `true` is accepted only then.
+        (36, {3: 0}, (), [WORK, Step("auditPayload", 4), Step("distributionListAudit", 3)]),
+        (36, {}, ((4, False),), [WORK, Step("auditPayload", 4)]),
+        (37, {}, ((4, False),), [WORK, Step("auditPayload", 4), Step("auditPayload", 4, False, True)]),
+        (37, {}, ((4, True), (3, False)), [WORK, Step("auditPayload", 4)]),
+        (
+            37,
+            {3: 0},
+            ((3, True),),
+            [
+                WORK,
+                Step("auditPayload", 4),
+                Step("distributionListAudit", 3),
+                Step("distributionListAudit", 3, False, True),
+            ],
+        ),
+        (49, {3: 0}, (), [WORK]),
+        (59, {3: 0}, (), [WORK]),
+    ],
+)
+def test_what_is_due_in_ledger_round_5(offset, attempts, contested, expected):
+    slot = TABLE.compute_start(5) + offset
+
+    assert expected == compute_steps(TABLE, slot, attempts, frozenset(contested))
+
+
+def test_nothing_is_due_before_the_task_begins():
+    assert [] == compute_steps(TABLE, 99, {}, frozenset())
+
+
+def test_the_first_round_has_nothing_to_submit_or_audit():
+    for slot in (100, 125, 140, 159):
+        assert [Step("executeTask", 0)] == compute_steps(TABLE, slot, {}, frozenset())

@@ -1,0 +1,339 @@
+"""What a main.js gets when it asks its node, over a real socket and on a real ledger."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from solders.hash import Hash
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.null_signer import NullSigner
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.system_program import TransferParams, transfer
+from solders.transaction import VersionedTransaction
+
+from roundwork.client import Client
+from roundwork.node.gateway import build_gateway
+from roundwork.node.javascript import JavascriptSetting
+from roundwork.node.namespace import METHODS, Namespace
+from roundwork.node.namespace_route import build_namespace_route
+from roundwork.node.outgoing import Fetcher
+from roundwork.node.payload import decode_base58
+from roundwork.node.storage import BlobStore
+from roundwork.node.task_files import TaskFiles
+from roundwork.node.task_wallet import TaskWallet
+from roundwork.operations import airdrop, deploy, read_task, set_active, stake
+from roundwork.package import load_package
+from roundwork.protocol.params import KOII
+
+from ..ledger.process import RunningLedger, running
+from .neighbours import serve
+
+HELLO = Path(__file__).parents[2] / "examples" / "hello"
+SECRET, OTHER_SECRET = "of this task", "of another task"
+NODES = [{"data": {"url": "http://a"}}]
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    with running(tmp_path_factory.mktemp("namespace") / "ledger") as one:
+        yield one
+
+
+class Room:
+    """A task's namespace behind the gateway, and whoever asks it."""
+
+    def __init__(self, client: Client, http: httpx2.AsyncClient, task: str, home: Path) -> None:
+        self.client = client
+        self.http = http
+        self.task = task
+        self.home = home
+        self.payer, self.staking = Keypair(), Keypair()
+        self.lines: list[str] = []
+
+    async def post(self, body: Any) -> tuple[int, Any]:
+        answer = await self.http.post("/namespace-wrapper", json=body)
+        return answer.status_code, answer.json()
+
+    async def ask(self, *args: Any, secret: str = SECRET) -> Any:
+        """The response; what refuses it as text if it is refused."""
+        status, answer = await self.post({"args": args, "taskId": self.task, "secret": secret})
+        if status == 200:
+            return answer.get("response")
+        assert status == 422
+        return answer["message"]
+
+
+def use(
+    ledger: RunningLedger, directory: Path, work: Callable[[Room], Awaitable[None]], amount: int = 5 * KOII
+) -> None:
+    async def run() -> None:
+        async with open_room(ledger, directory, amount) as room:
+            await work(room)
+
+    asyncio.run(run())
+
+
+@asynccontextmanager
+async def open_room(ledger: RunningLedger, directory: Path, amount: int) -> AsyncIterator[Room]:
+    manager = Keypair()
+    fetcher = Fetcher(is_development=True)
+    store = BlobStore(directory / "blobs")
+    namespaces: dict[str, Namespace] = {}
+    app = build_gateway(
+        store=store,
+        get_tasks=dict,
+        registrations={},
+        get_metrics=dict,
+        routes=[build_namespace_route(lambda: namespaces)],
+    )
+    async with (
+        Client(ledger.url) as client,
+        serve(app) as url,
+        httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60) as http,
+    ):
+        await airdrop(client, str(manager.pubkey()), 3000 * KOII)
+        task = await deploy(client, manager, load_package(HELLO), "")
+        await set_active(client, manager, task, True)
+        home = directory / "home"
+        home.mkdir()
+        room = Room(client, http, task, home)
+        await airdrop(client, str(room.payer.pubkey()), 100 * KOII)
+        await stake(client, room.payer, room.staking, task, amount, url)
+        setting = JavascriptSetting(
+            task=task, name="hello", program=HELLO, home=home, main_key=str(room.payer.pubkey()),
+            secret=SECRET, ledger_url=ledger.url, service_url=url, web_port=1, node_port=1,
+        )  # fmt: skip
+        namespaces[task] = Namespace(
+            setting=setting,
+            wallet=TaskWallet(client, room.payer, room.staking),
+            files=TaskFiles(home, 60_000_000),
+            fetcher=fetcher,
+            read_ledger=lambda method, asked: client.call(method, *asked),
+            list_nodes=lambda: NODES,
+            log=room.lines.append,
+        )
+        yield room
+        await fetcher.close()
+        store.close()
+
+
+def test_a_call_needs_its_method_its_task_and_its_secret(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        whole = {"args": ["getRpcUrl"], "taskId": room.task, "secret": SECRET}
+        assert (200, {"response": ledger.url}) == await room.post(whole)
+        for name in whole:
+            answer = await room.post({key: value for key, value in whole.items() if key != name})
+            assert (422, {"message": f"No {name} provided"}) == answer
+        for name in whole:
+            assert (422, {"message": f"No {name} provided"}) == await room.post({**whole, name: 5})
+        assert 422 == (await room.http.post("/namespace-wrapper", content=b"{" * 9)).status_code
+        assert 422 == (await room.post([]))[0]
+
+    use(ledger, tmp_path, work)
+
+
+def test_the_secret_of_another_task_is_refused(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        body = {"args": ["getSubmitterAccount"], "taskId": room.task, "secret": OTHER_SECRET}
+        assert (401, {"message": "Invalid secret provided"}) == await room.post(body)
+        elsewhere = {**body, "taskId": str(Keypair().pubkey()), "secret": SECRET}
+        assert 422 == (await room.post(elsewhere))[0]
+
+    use(ledger, tmp_path, work)
+
+
+def test_a_method_off_the_list_or_for_the_nodes_key_is_refused_by_name(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    async def work(room: Room) -> None:
+        for method in ("mainSystemAccount", "getMainSystemAccount", "__init__", "call", "_wallet", 7, None):
+            told = await room.ask(method)
+            assert f"{method} is not served" in told
+            assert "never for a key of the node's" in told
+        assert "takes" in await room.ask("getRound", 1) or "too many" in await room.ask("getRound", 1)
+        assert "EACCES" in await room.ask("fs", "readFile", "../blobs/x")
+        assert all(name.isidentifier() for name in METHODS)
+
+    use(ledger, tmp_path, work)
+
+
+def test_the_key_it_is_given_is_its_own_and_holds_its_stake(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        account = (await room.ask("getSubmitterAccount"))["_keypair"]
+        secret = bytes(account["secretKey"][str(at)] for at in range(64))
+        assert Keypair.from_bytes(secret) == room.staking
+        assert [account["publicKey"][str(at)] for at in range(32)] == list(bytes(room.staking.pubkey()))
+        assert str(room.payer.pubkey()) == await room.ask("getMainAccountPubkey")
+        state = await room.ask("getTaskState", {"is_stake_list_required": True})
+        assert {str(room.staking.pubkey()): 5 * KOII} == state["stake_list"]
+
+    use(ledger, tmp_path, work)
+
+
+def test_the_task_is_read_whole_or_in_the_parts_asked_for(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        whole, bare = await room.ask("getTaskState"), await room.ask("getTaskState", {})
+        assert room.task == whole["task_id"] == bare["task_id"]
+        assert await room.ask("getTaskState", None) == whole
+        assert ({}, {}) == (bare["stake_list"], bare["submissions"])
+        assert whole["stake_list"]
+        by_id = await room.ask("getTaskStateById", room.task, {"is_stake_list_required": True}, "KOII")
+        assert by_id["stake_list"] == whole["stake_list"]
+        assert "there is no task" in await room.ask("getTaskStateById", str(Keypair().pubkey()), {}, "KOII")
+        info = await room.ask("getTaskSubmissionInfo", 0)
+        assert {"submissions", "submissions_audit_trigger"} == set(info)
+        info = await room.ask("getTaskDistributionInfo", 0)
+        assert "distributions_audit_record" in info
+        assert "has handed in no list" in await room.ask("getDistributionList", str(room.staking.pubkey()), 0)
+        assert "a round is an integer" in await room.ask("getTaskSubmissionInfo", 0.5)
+
+    use(ledger, tmp_path, work)
+
+
+def test_clock_nodes_and_paths_are_told(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        task = await read_task(room.client, room.task)
+        slot, number = await room.ask("getCurrentSlot"), await room.ask("getRound")
+        assert task.slot <= slot
+        assert number == (slot - task.starting_slot) // task.round_time
+        assert 0 < await room.ask("getAverageSlotTime") < 60_000
+        assert NODES == await room.ask("getNodes", None) == await room.ask("getNodes", "")
+        assert str(room.home) == await room.ask("getBasePath")
+        assert f"{room.home}/KOIIDB" == await room.ask("getTaskLevelDBPath")
+        assert "1.11.19" == await room.ask("getTaskNodeVersion")
+        assert (await room.ask("defaultTaskSetup")) is None
+        assert await room.ask("logger", "warn", "a\nb", "c")
+        assert not await room.ask("logger", "shout", "x", None)
+        found = await room.ask("getProgramAccounts")
+        assert room.task in {each["pubkey"] for each in found}
+
+    use(ledger, tmp_path, work)
+
+
+def test_files_of_50_megabytes_cross(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        text = "x" * 49_000_000
+        assert (await room.ask("fs", "writeFile", "large", text)) is None
+        assert 49_000_000 == (room.home / "large").stat().st_size
+        body = {
+            "args": ["fs", "writeFile", "larger", "x" * 53_000_000],
+            "taskId": room.task,
+            "secret": SECRET,
+        }
+        assert 413 == (await room.post(body))[0]
+        assert not (room.home / "larger").exists()
+        await room.ask("fsStaking", "writeFile", "small", "y")
+        assert {"type": "Buffer", "data": [121]} == await room.ask("fsReadStream", "small")
+        await room.ask("fsWriteStream", "empty")
+        assert b"" == (room.home / "empty").read_bytes()
+
+    use(ledger, tmp_path, work)
+
+
+def test_payloads_are_signed_as_published_and_verified(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        node = str(room.staking.pubkey())
+        signed = await room.ask("signData", {"a": "ü"})
+        raw = decode_base58(signed)
+        assert '{"a":"ü"}'.encode() == raw[64:]
+        assert Signature.from_bytes(raw[:64]).verify(room.staking.pubkey(), raw[64:])
+        assert {"data": '{"a":"ü"}'} == await room.ask("verifySignedData", signed, node)
+        assert "error" in await room.ask("verifySignedData", signed, str(Keypair().pubkey()))
+        assert "error" in await room.ask("verifySignedData", "0", node)
+        assert "is no public key" in await room.ask("verifySignedData", signed, "0")
+
+    use(ledger, tmp_path, work)
+
+
+def test_a_list_that_is_none_or_not_of_integers_is_never_sent(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        node = str(room.staking.pubkey())
+        for amounts in (None, [1], {node: 1.5}, {node: "1"}, {node: True}):
+            told = await room.ask("uploadDistributionList", amounts, 0)
+            assert "integer" in told
+
+    use(ledger, tmp_path, work)
+
+
+def test_what_the_ledger_refuses_is_told_with_its_reason(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        other = str(Keypair().pubkey())
+        assert "round 900 takes" in await room.ask("checkSubmissionAndUpdateRound", "x", 900)
+        assert "900" in await room.ask("auditSubmission", other, False, 900)
+        assert "900" in await room.ask("distributionListAuditSubmission", other, False, 900)
+        assert "900" in await room.ask("distributionListSubmissionOnChain", 900)
+        assert "900" in await room.ask("payloadTrigger", 900)
+        assert "a submission is text" in await room.ask("checkSubmissionAndUpdateRound", 5, 900)
+
+    use(ledger, tmp_path, work)
+
+
+def test_money_of_its_key_moves_and_that_of_the_main_key_never(ledger: RunningLedger, tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        before = await room.client.get_balance(str(room.payer.pubkey()))
+        target, node, main = str(Keypair().pubkey()), str(room.staking.pubkey()), str(room.payer.pubkey())
+        own = Keypair()
+        await airdrop(room.client, str(own.pubkey()), KOII)
+        for _ in range(2):
+            assert 64 <= len(await room.ask("sendTransaction", write_key(own), target, 1_000_000))
+        assert 2_000_000 == await room.client.get_balance(target)
+        assert "only a plain system account pays" in await room.ask("sendTransaction", node, target, 5)
+        assert "nobody else's money" in await room.ask("sendTransaction", main, target, 5)
+        assert "above 0" in await room.ask("sendTransaction", node, target, -5)
+        task = await read_task(room.client, room.task)
+        told = await room.ask("claimReward", task.pot, target, None)
+        assert "doesn't have any balance" in told or len(told) >= 64
+        await room.ask("stakeOnChain", room.task, None, task.pot, 1000)
+        [mine] = (await read_task(room.client, room.task)).stakes
+        assert 5 * KOII + 1000 == mine.amount
+        spent = before - await room.client.get_balance(main)
+        assert 0 < spent < 100_000
+
+    use(ledger, tmp_path, work)
+
+
+def test_the_node_pays_the_fee_of_what_the_task_made_and_nothing_else(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    async def work(room: Room) -> None:
+        own, target = Keypair(), Keypair().pubkey()
+        main, node = room.payer.pubkey(), own.pubkey()
+        await airdrop(room.client, str(node), KOII)
+        tick = Hash.from_string((await room.client.get_latest_blockhash())[0])
+
+        def make(source: Pubkey, payer: Pubkey) -> dict[str, Any]:
+            ask = transfer(TransferParams(from_pubkey=source, to_pubkey=target, lamports=1_000_000))
+            message = Message.new_with_blockhash([ask], payer, tick)
+            signers = [
+                NullSigner(key) for key in message.account_keys[: message.header.num_required_signatures]
+            ]
+            wire = bytes(VersionedTransaction(message, signers))
+            return {"type": "Buffer", "data": list(wire)}
+
+        send = "sendAndConfirmTransactionWrapper"
+        assert 64 <= len(await room.ask(send, make(node, main), [write_key(own)]))
+        assert 1_000_000 == await room.client.get_balance(str(target))
+        assert "no instruction may name it" in await room.ask(send, make(main, main), [])
+        assert f"the fee payer must be {main}" in await room.ask(send, make(node, node), [])
+        assert "this is no transaction" in await room.ask(send, {"type": "Buffer", "data": [1]}, [])
+        assert "are no bytes" in await room.ask(send, "text", [])
+
+    use(ledger, tmp_path, work)
+
+
+def write_key(pair: Keypair) -> Any:
+    """A keypair as JSON.stringify writes it."""
+    return {"_keypair": {"secretKey": {str(at): byte for at, byte in enumerate(bytes(pair))}}}
+
+
+def test_every_method_that_is_listed_is_documented_and_the_other_way_round() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "JAVASCRIPT.md").read_text()
+    rows = {line.split("`")[1].partition("(")[0] for line in text.splitlines() if line.startswith("| `")}
+
+    assert set(METHODS) == rows
