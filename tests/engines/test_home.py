@@ -3,14 +3,21 @@
 import base64
 import json
 import stat
+import subprocess
+import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from solders.keypair import Keypair
 
 from roundwork.errors import BadConfig, BadGenesis
+from roundwork.ledger.chain import Chain
 from roundwork.ledger.comet.home import Home, compute_address, compute_timeout_commit_ms, write_home
+from roundwork.ledger.inspect import read_info
+from roundwork.ledger.server import found_development
+from roundwork.protocol.execute import next_block
 from roundwork.protocol.genesis import hash_genesis
 
 from ..laws.world import keypair_of, make_genesis
@@ -133,3 +140,45 @@ def test_without_cometbft_a_test_is_skipped_with_the_reason_and_fails_where_chan
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="CometBFT is not installed"):
         require_cometbft(tmp_path / "cometbft")
+
+
+def init(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "roundwork", "ledger", "comet", "init", "--directory", str(directory)]
+    return subprocess.run([*command, *options], capture_output=True, text=True)
+
+
+def test_init_founds_a_ledger_and_its_home_with_the_validator_it_is_given(tmp_path: Path) -> None:
+    pair = Keypair()
+    (tmp_path / "validator.json").write_text(json.dumps(list(bytes(pair))))
+
+    done = init(
+        tmp_path / "ledger", "--slot-ms", "200", "--validator", str(tmp_path / "validator.json"),
+        "--p2p", "tcp://127.0.0.1:26656",
+    )  # fmt: skip
+
+    home = Home(tmp_path / "ledger")
+    key = json.loads((home.path / "config/priv_validator_key.json").read_text())
+    config = tomllib.loads((home.path / "config/config.toml").read_text())
+    assert f"chain {home.genesis.chain_id}, one validator, in {home.path}\n" == done.stdout
+    assert base64.b64encode(bytes(pair)).decode() == key["priv_key"]["value"]
+    assert (200, "tcp://127.0.0.1:26656") == (home.genesis.app_state.ledger.slot_ms, config["p2p"]["laddr"])
+
+
+def test_init_uses_the_genesis_that_is_there_and_refuses_a_second_home_and_blocks(tmp_path: Path) -> None:
+    genesis = make_genesis([keypair_of("n00")])
+    Chain.create(tmp_path, genesis)
+    read_info(tmp_path)  # looking at a ledger does not make it one with blocks
+    first, second = init(tmp_path), init(tmp_path)
+    used = tmp_path / "used"
+    found_development(used)
+    with closing(Chain(used)) as chain:
+        block = next_block(chain.state, chain.genesis.time_ms, [], bytes(32))
+        outcome = chain.execute(block, [])
+        chain.persist(block, outcome)
+        chain.publish(block, outcome)
+    late = init(used)
+
+    assert genesis == Home(tmp_path).genesis.app_state.ledger
+    assert [0, 1, 1] == [first.returncode, second.returncode, late.returncode]
+    assert "a home is never written twice" in second.stderr
+    assert f"{used} holds 1 blocks already" in late.stderr

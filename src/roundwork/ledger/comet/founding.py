@@ -1,11 +1,13 @@
 """A ledger founded for CometBFT: our genesis if there is none, and a home beside it."""
 
+from contextlib import closing
 from pathlib import Path
 
 from solders.keypair import Keypair
 
 from ...errors import BadConfig
 from ..chain import GENESIS_FILE, read_genesis
+from ..journal import Journal
 from ..server import found_development, read_keypair
 from .home import Home, write_home
 
@@ -19,9 +21,11 @@ def found_home(directory: Path, p2p: str, validator: Path | None, **settings: in
     """
     if not (directory / GENESIS_FILE).exists():
         found_development(directory, **settings)
-    if (directory / JOURNAL_FILE).exists():
-        raise BadConfig(
-            f"{directory} holds blocks already, and CometBFT must agree on each from the first on"
-        )
+    with closing(Journal(directory / JOURNAL_FILE)) as journal:
+        if journal.height:
+            raise BadConfig(
+                f"{directory} holds {journal.height} blocks already, and CometBFT must agree on each "
+                "from the first on"
+            )
     write_home(directory, read_genesis(directory), p2p, read_keypair(validator) if validator else Keypair())
     return Home(directory)
