@@ -1,5 +1,7 @@
 """What is acknowledged is on disk, and what is on disk comes back."""
 
+import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -168,7 +170,7 @@ def test_a_journal_whose_end_is_lost_is_said_so(directory):
         Chain(directory)
 
 
-@pytest.mark.parametrize("column", ["block", "verified", "block_hash", "state_hash"])
+@pytest.mark.parametrize("column", ["block", "verified", "receipts", "events", "block_hash", "state_hash"])
 def test_verify_finds_one_changed_bit(directory, column):
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 3)
@@ -199,6 +201,58 @@ def test_a_file_that_is_no_database_is_said_so(directory):
 
     with pytest.raises(StoreCorrupt, match=r"journal\.db"):
         Chain(directory)
+
+
+@pytest.mark.parametrize("cut", [1, 3_000, 9_000])
+def test_a_torn_tail_of_the_journal_costs_what_was_being_written_and_nothing_before(directory, tmp_path, cut):
+    """As a power cut leaves it: the last pages of the write-ahead log did not reach the disk."""
+    torn = tmp_path / "torn"
+    with closing(Chain(directory)) as chain:
+        run_blocks(chain, 10)
+        shutil.copytree(directory, torn)
+        expected = [(entry.block_hash, entry.state_hash) for entry in chain.journal.read_from(1)]
+    log = torn / "journal.db-wal"
+    os.truncate(log, log.stat().st_size - cut)
+
+    with closing(Chain(torn)) as chain:
+        height = chain.state.head.height
+        found = [(entry.block_hash, entry.state_hash) for entry in chain.journal.read_from(1)]
+        make_block(chain)
+
+    assert 0 < height < len(expected)
+    assert expected[:height] == found
+    assert height + 1 == verify(torn, lambda done, total: None)["blocks"]
+
+
+def test_blocks_wait_for_a_history_that_is_too_far_behind(directory, monkeypatch):
+    monkeypatch.setattr(chain_module, "HISTORY_LAG_BLOCKS_MAX", 3)
+    with closing(Chain(directory)) as chain, closing(sqlite3.connect(directory / "history.db")) as other:
+        other.execute("BEGIN IMMEDIATE")  # nobody else writes meanwhile
+        run_blocks(chain, 5)
+        assert chain.is_behind()
+
+        other.rollback()
+        chain.wait_for_history()
+
+        assert not chain.is_behind()
+
+
+def test_a_history_that_cannot_be_written_says_so_and_stops_no_block(directory, monkeypatch):
+    monkeypatch.setattr(chain_module, "HISTORY_LAG_BLOCKS_MAX", 3)
+    with closing(Chain(directory)) as chain:
+        [signature, *_] = run_blocks(chain, 3)
+        assert chain.history.wait_for(4, 10)
+        chain.history._writer.execute("PRAGMA query_only = 1")  # as a disk that refuses to write
+        run_blocks(chain, 10)
+
+        assert not chain.history.wait_for(chain.journal.height, 10)
+        assert not chain.is_behind()
+        with pytest.raises(StoreFull, match="the past cannot be searched until a restart"):
+            chain.history.find_transaction(signature)
+
+    with closing(Chain(directory)) as chain:
+        assert chain.history.wait_for(chain.journal.height, 10)
+        assert [2] == [place.height for place in chain.history.find_transaction(signature)]
 
 
 def test_a_full_disk_acknowledges_nothing_and_loses_nothing(directory):
@@ -252,6 +306,7 @@ def test_info_reads_beside_a_running_ledger(directory):
         facts = read_info(directory)
 
         assert (3, chain.state.head.state_hash.hex()) == (facts["height"], facts["state_hash"])
+        assert 0 <= int(facts["history_lag_blocks"]) <= 3
 
 
 def test_info_of_a_ledger_without_blocks(directory):

@@ -1,11 +1,13 @@
 """A ledger process: killed under load, started again, asked to stop."""
 
+import resource
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
+from httpx2 import TransportError
 from solders.keypair import Keypair
 
 from roundwork.ledger.inspect import verify
@@ -46,6 +48,35 @@ def test_no_acknowledged_transaction_is_lost_to_a_kill(tmp_path):
             assert all(status is not None and status["err"] is None for status in statuses)
         assert ledger.call("getLedger")["supply"] == 10**18
     assert verify(directory, lambda done, total: None)["transactions"] >= len(acknowledged)
+
+
+def test_a_full_disk_ends_the_ledger_with_its_reason_and_loses_nothing_acknowledged(tmp_path):
+    ledger = RunningLedger(tmp_path / "ledger")
+    pair = Keypair()
+    ledger.fund(pair)
+    acknowledged = [ledger.send(ledger.sign(pair, give(pair, Keypair().pubkey(), n + 1))) for n in range(5)]
+    room = (tmp_path / "ledger" / "journal.db-wal").stat().st_size + 50_000
+    resource.prlimit(ledger.process.pid, resource.RLIMIT_FSIZE, (room, room))
+
+    def send_on() -> None:
+        for number in range(1_000):
+            wire = ledger.sign(pair, give(pair, Keypair().pubkey(), number + 1))
+            acknowledged.append(ledger.send(wire))
+
+    with pytest.raises((RpcFailure, TransportError)):
+        send_on()
+    _, said = ledger.process.communicate(timeout=20)
+
+    assert 1 == ledger.process.returncode
+    *_, last = said.decode().splitlines()
+    assert last.startswith(f"StoreFull: {tmp_path}/ledger/journal.db: ")
+    assert last.endswith("Make room and start again")
+    assert b"Traceback" not in said
+    with running(tmp_path / "ledger") as ledger:
+        for signature in acknowledged:
+            [status] = ledger.call("getSignatureStatuses", [signature])["value"]
+            assert status is not None
+        assert 10**18 == ledger.call("getLedger")["supply"]
 
 
 def test_slots_go_on_where_they_were_after_an_outage(tmp_path):

@@ -24,7 +24,10 @@ CHECKPOINT_SECONDS = 10.0
 """A checkpoint begins when so many blocks or seconds have passed since the last one."""
 
 HISTORY_LAG_BLOCKS_MAX = 2_000
-"""Back-pressure: publishing waits when the history is further behind."""
+"""Back-pressure: the next block waits when the history is further behind."""
+
+LAG_SECONDS = 1.0
+"""How long a block waits for a history that is too far behind."""
 
 GENESIS_FILE = "genesis.json"
 
@@ -114,8 +117,13 @@ class Chain:
         self._write_checkpoint()
 
     def is_behind(self) -> bool:
-        """Whether the history lags so far that new blocks should wait."""
-        return self.journal.height - self.history.height > HISTORY_LAG_BLOCKS_MAX
+        """Whether the history lags so far that new blocks should wait; not for one that has failed."""
+        lag = self.journal.height - self.history.height
+        return lag > HISTORY_LAG_BLOCKS_MAX and self.history.failure is None
+
+    def wait_for_history(self) -> None:
+        """Back-pressure: wait until the history has caught up, or `LAG_SECONDS`; not on the main thread."""
+        self.history.wait_for(self.journal.height, LAG_SECONDS)
 
     def close(self) -> None:
         """Write a last checkpoint if that is allowed, and let go of every file."""

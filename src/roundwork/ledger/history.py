@@ -4,8 +4,10 @@ An index over the journal, filled by a thread that follows it and lags behind bu
 truth: deleted, it is built again.
 """
 
+import logging
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +38,8 @@ INSERT OR IGNORE INTO totals SELECT 1, count(*) FROM transactions;
 """
 BATCH_TRANSACTIONS = 2_000
 """Transactions indexed in one commit."""
+
+log = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
@@ -73,7 +77,7 @@ class History:
         (self.count,) = self._writer.execute("SELECT transactions FROM totals").fetchone()
         if self.height > journal.height:  # the journal is the truth
             self._clear()
-        self.failure: StoreCorrupt | StoreFull | None = None
+        self.failure: StoreFull | None = None
         self._work = threading.Condition()
         self._is_closing = False
         self._thread = threading.Thread(target=self._follow, name="history", daemon=True)
@@ -85,13 +89,19 @@ class History:
             self._work.notify_all()
 
     def wait_for(self, height: int, timeout_seconds: float) -> bool:
-        """Wait until the history holds a height; whether it does."""
+        """Wait until the history holds a height, or never will; whether it does."""
         with self._work:
-            return self._work.wait_for(lambda: self.height >= height or self._is_closing, timeout_seconds)
+            self._work.wait_for(
+                lambda: self.height >= height or self._is_closing or self.failure, timeout_seconds
+            )
+            return self.height >= height
 
     def find_transaction(self, signature: bytes) -> list[Place]:
-        """Where transactions are whose signature begins like this one, oldest first."""
-        rows = self._reader.execute(
+        """Where transactions are whose signature begins like this one, oldest first.
+
+        Like everything that searches here, raises StoreFull once the history could not be written.
+        """
+        rows = self._search(
             "SELECT height, position FROM transactions WHERE signature = ? ORDER BY height, position",
             (_prefix(signature),),
         )
@@ -100,7 +110,7 @@ class History:
     def find_address(self, address: bytes, before: Place | None, limit: int) -> list[Place]:
         """The newest transactions that name an address like this one, newest first."""
         height, position = before or (2**62, 0)
-        rows = self._reader.execute(
+        rows = self._search(
             "SELECT height, position FROM addresses WHERE address = ? AND (height, position) < (?, ?) "
             "ORDER BY height DESC, position DESC LIMIT ?",
             (_prefix(address), height, position, limit),
@@ -110,7 +120,7 @@ class History:
     def find_events(self, task: bytes, number: int | None = None) -> list[RoundEvent]:
         """What the rounds of a task did, or one of them, in order."""
         only = "" if number is None else "AND round = ?"
-        rows = self._reader.execute(
+        rows = self._search(
             "SELECT height, kind, round, node, amount FROM events "
             f"WHERE task = ? {only} ORDER BY height, number",
             (task,) if number is None else (task, number),
@@ -119,10 +129,15 @@ class History:
 
     def find_pruned(self, task: bytes, number: int) -> int | None:
         """The height of the block that pruned a round; None if no block did."""
-        row = self._reader.execute(
+        row = self._search(
             "SELECT height FROM events WHERE task = ? AND round = ? AND kind = 'pruned'", (task, number)
         ).fetchone()
         return row[0] if row else None
+
+    def _search(self, query: str, values: tuple[int | bytes, ...]) -> sqlite3.Cursor:
+        if self.failure is not None:
+            raise self.failure
+        return self._reader.execute(query, values)
 
     def close(self) -> None:
         """Stop following and let go of the file."""
@@ -142,7 +157,11 @@ class History:
             try:
                 height, count = self._index_batch()
             except (StoreCorrupt, sqlite3.DatabaseError) as error:
-                self.failure = StoreFull(f"{self.path}: {error}; the past cannot be searched until a restart")
+                failure = StoreFull(f"{self.path}: {error}; the past cannot be searched until a restart")
+                log.error("%s", failure)
+                with self._work:
+                    self.failure = failure
+                    self._work.notify_all()
                 return
             with self._work:
                 self.height, self.count = height, self.count + count
@@ -200,6 +219,15 @@ class History:
         self._writer.execute("UPDATE progress SET height = 0")
         self._writer.execute("UPDATE totals SET transactions = 0")
         self.height = self.count = 0
+
+
+def read_progress(path: Path) -> int:
+    """The last block that the history in a file holds, beside a running ledger; 0 if there is none."""
+    if not path.exists():
+        return 0
+    with closing(open_database(path, "", "NORMAL")) as database:
+        [(height,)] = database.execute("SELECT height FROM progress")
+        return int(height)
 
 
 def _prefix(name: bytes) -> int:

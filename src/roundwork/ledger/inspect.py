@@ -4,16 +4,21 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+
 from ..errors import StoreCorrupt, Undecodable
 from ..protocol.books import compute_supply, find_token_faults
-from ..protocol.execute import Block
+from ..protocol.execute import Block, Outcome
 from ..protocol.genesis import found
 from ..protocol.params import base58_of
 from ..protocol.transaction import decode_transaction, is_signed
 from .chain import read_genesis, replay_entry
-from .journal import Journal
+from .history import read_progress
+from .journal import Entry, Journal
 
 Facts = dict[str, str | int]
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def read_info(directory: Path) -> Facts:
@@ -33,6 +38,7 @@ def read_info(directory: Path) -> Facts:
             facts["time_ms"] = entry.block.time_ms
             facts["block_hash"] = entry.block_hash.hex()
             facts["state_hash"] = entry.state_hash.hex()
+        facts["history_lag_blocks"] = journal.height - read_progress(directory / "history.db")
         facts["journal_bytes"] = journal.path.stat().st_size
     return facts
 
@@ -40,7 +46,8 @@ def read_info(directory: Path) -> Facts:
 def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
     """Replay the journal from genesis with every signature; `progress` is told (done, total) blocks.
 
-    Raises StoreCorrupt at the first signature, block hash or state hash that is not as it was written.
+    Raises StoreCorrupt at the first signature, receipt, event, block hash or state hash that is not as it
+    was written.
     """
     state = found(read_genesis(directory))
     supply = compute_supply(state)
@@ -51,7 +58,7 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
             if entry.block.height > total:
                 break
             check_signatures(entry.block, entry.verified, str(journal.path))
-            replay_entry(state, entry, str(journal.path))
+            check_told(entry, replay_entry(state, entry, str(journal.path)), str(journal.path))
             transactions += len(entry.block.transactions)
             progress(entry.block.height, total)
     if compute_supply(state) != supply:
@@ -67,6 +74,18 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
         "state_hash": state.head.state_hash.hex(),
         "supply": supply,
     }
+
+
+def check_told(entry: Entry, outcome: Outcome, source: str) -> None:
+    """Raises StoreCorrupt if a receipt or an event, which no hash covers, is not as it was written."""
+    for name, was, now in (
+        ("receipts", entry.receipts, outcome.receipts),
+        ("events", entry.events, outcome.events),
+    ):
+        if _encode(was) != _encode(now):  # as bytes, because records in events were read back without types
+            raise StoreCorrupt(
+                f"{source}: the {name} of block {entry.block.height} are not what replay gives"
+            )
 
 
 def check_signatures(block: Block, verified: bytes, source: str) -> None:

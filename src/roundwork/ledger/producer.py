@@ -18,9 +18,6 @@ from .signatures import Verifier
 BLOCK_TRANSACTIONS_MAX = 2_000
 """Transactions of one block."""
 
-LAG_SECONDS = 1.0
-"""How long a block waits for a history that is too far behind."""
-
 
 class Producer:
     """Makes the blocks of an embedded ledger. One `run` at a time."""
@@ -65,7 +62,7 @@ class Producer:
             await self._wait_for_work()
             self._work.clear()
             if self._chain.is_behind():
-                await asyncio.to_thread(self._chain.history.wait_for, self._chain.journal.height, LAG_SECONDS)
+                await asyncio.to_thread(self._chain.wait_for_history)
             await self._make_block(self._pool.take(BLOCK_TRANSACTIONS_MAX))
 
     def stop(self) -> None:

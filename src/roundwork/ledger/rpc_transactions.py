@@ -118,7 +118,7 @@ async def wait_for_history(desk: Desk) -> None:
     """Wait until the history holds every block that was durable when this began, but not for long."""
     height = desk.chain.journal.height
     for _ in range(int(HISTORY_SECONDS * 100)):
-        if desk.chain.history.height >= height:
+        if desk.chain.history.height >= height or desk.chain.history.failure:
             return
         await asyncio.sleep(0.01)
 

@@ -193,6 +193,8 @@ class Application:
         self.chain.publish(block, outcome)
         self._uncommitted = None
         self.known.forget(block.transactions)
+        if self.chain.is_behind():
+            await asyncio.to_thread(self.chain.wait_for_history)
         if block.height >= self.chain.journal.height:
             self.caught_up.set()
 
