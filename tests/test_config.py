@@ -9,6 +9,7 @@ import yaml
 
 from roundwork.config import FIELDS, OUR_FIELDS, read_config
 from roundwork.errors import BadConfig
+from roundwork.requirements import compute_limits
 
 ADDRESS = "FJG2aEPtertCXoedgteCCMmgngSZo1Zd715oNBzR7xpR"
 GOOD: dict[str, Any] = {
@@ -83,17 +84,11 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ([{"type": "task_variable", "value": "X"}], "did you mean TASK_VARIABLE?"),
         ([{"type": "TASK_VARIABLE"}], "must have, for TASK_VARIABLE, a variable's name as value"),
         ([{"type": "GLOBAL_VARIABLE", "value": "A B"}], "letters, digits, _; not 'A B'"),
-        ([{"type": "RAM", "value": "lots"}], 'has RAM \'lots\', which must be a size, "512 MB" or "2 GB"'),
-        ([{"type": "RAM", "value": "1 MB"}], "has RAM '1 MB', which must lie between 67108864 and"),
-        ([{"type": "STORAGE", "value": "9000 TB"}], "has STORAGE '9000 TB', which must lie between"),
-        ([{"type": "CPU", "value": "fast"}], "has CPU 'fast', which must be a number of cores, \"4-core\""),
-        ([{"type": "CPU", "value": "0"}], "has CPU 0, which must be an integer of at least 1"),
     ],
     "tags": [
         ("AI", "must be a list of tags"),
-        (["Cooking"], "must be one of Data Gathering, Hosting"),
-        (["web crawling"], "did you mean Web Crawling?"),
-        ([7], "must be one of"),
+        ([7], "must be a list of texts, each of 1 to 50 bytes"),
+        (["x" * 51], "each of 1 to 50 bytes"),
     ],
     "environment": [(7, "must be one of TEST, PRODUCTION"), ("PRODUCTIVE", "did you mean PRODUCTION?")],
     "task_id": FORM_OF_ADDRESS,
@@ -236,6 +231,39 @@ def test_a_description_or_its_file_is_needed(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["secret_web3_storage_key", "task_audit_program_id", "human_readable_name"])
+@pytest.mark.parametrize(
+    ("field", "warned"),
+    [
+        ({"tags": ["AI", "ML"]}, ["tags: 'ML' is none of Data Gathering, Hosting"]),
+        ({"tags": ["web crawling"]}, ["tags: 'web crawling' is none of", "did you mean Web Crawling?"]),
+        (
+            {"requirementsTags": [{"type": "STORAGE", "value": "test"}]},
+            ["requirementsTags: has STORAGE 'test', which must be a size", "it is no limit now"],
+        ),
+        (
+            {"requirementsTags": [{"type": "RAM", "value": "1 MB"}]},
+            ["has RAM '1 MB', which must lie between 67108864 and"],
+        ),
+        (
+            {"requirementsTags": [{"type": "CPU", "value": "fast"}]},
+            ["has CPU 'fast', which must be a number of cores, \"4-core\""],
+        ),
+        ({"requirementsTags": [{"type": "CPU", "value": "0"}]}, ["has CPU 0, which must be an integer"]),
+    ],
+)
+def test_what_existing_tasks_run_with_although_it_means_nothing_is_warned_of(
+    tmp_path: Path, field: dict[str, Any], warned: list[str]
+) -> None:
+    config, [warning] = read(tmp_path, {**GOOD, **field})
+
+    for text in warned:
+        assert text in warning
+    assert {} == compute_limits(config["requirementsTags"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["secret_web3_storage_key", "task_audit_program_id", "human_readable_name", "task_description"],
+)
 def test_fields_of_older_files_are_read_over(tmp_path: Path, name: str) -> None:
     assert [] == read(tmp_path, {**GOOD, name: "main"})[1]

@@ -26,7 +26,7 @@ from .fields import (
     to_json,
 )
 from .protocol.params import KOII, RULE_SETS
-from .requirements import ANY_HOST, HOST, parse_limits, parse_requirement
+from .requirements import ANY_HOST, HOST, find_doubts, parse_limits, parse_requirement
 
 CONFIG_BYTES_MAX = 256 * 1024
 NETWORKS = ("DEVELOPMENT", "ARWEAVE", "IPFS")
@@ -36,7 +36,9 @@ TAGS = (
     *("Data Gathering", "Hosting", "Storage", "Bandwidth", "Social Posting"),
     *("Witness", "Web Crawling", "Database", "AI", "DeFi"),
 )
-OLDER_FIELDS = frozenset(("secret_web3_storage_key", "task_audit_program_id", "human_readable_name"))
+OLDER_FIELDS = frozenset(
+    ("secret_web3_storage_key", "task_audit_program_id", "human_readable_name", "task_description")
+)
 """Fields of older files that mean nothing any more."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -68,7 +70,7 @@ def read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
     config = _parse_fields(path, "", FIELDS, raw)
     config["roundwork"] = _parse_fields(path, "roundwork.", OUR_FIELDS, ours)
     _check_together(path, config)
-    return config, warnings
+    return config, warnings + _doubt_values(path, config)
 
 
 def _load(path: Path) -> dict[Any, Any]:
@@ -121,6 +123,15 @@ def _warn_of_unknown(path: Path, raw: Mapping[Any, Any], known: list[str]) -> li
         if name not in known:
             warnings.append(f"{path}: {name}: no such field{suggest(name, known)}")
     return warnings
+
+
+def _doubt_values(path: Path, config: dict[str, Any]) -> list[str]:
+    """What existing files have although nothing published allows it, and what is made of it."""
+    strange = [tag for tag in config["tags"] if tag not in TAGS]
+    return [
+        *(f"{path}: tags: {tag!r} is none of {', '.join(TAGS)}{suggest(tag, TAGS)}" for tag in strange),
+        *(f"{path}: requirementsTags: {doubt}" for doubt in find_doubts(config["requirementsTags"])),
+    ]
 
 
 def _parse_fields(
@@ -225,7 +236,7 @@ FIELDS: dict[str, Field] = {
     "allowed_failed_distributions": Field(integer(0), 3),
     "space": Field(number("0.1", "50", "MB"), Decimal("0.1")),
     "requirementsTags": Field(list_of(parse_requirement, "requirements"), ()),
-    "tags": Field(list_of(choice(*TAGS), "tags"), ()),
+    "tags": Field(list_of(text(50, "a list of texts, each"), "tags"), ()),
     "environment": Field(choice(*ENVIRONMENTS), "TEST"),
     "task_id": Field(parse_address, ""),
     "migrationDescription": Field(text(2000), ""),

@@ -34,7 +34,7 @@ _CORES = re.compile(r"(\d{1,3})\s*-?\s*(v?cpus?|cores?)?", re.IGNORECASE)
 _WORDS = re.compile(r"[\s,/|]+")
 
 ARCHITECTURES = {
-    "x86_64": ("x86_64", "x86-64", "amd64", "x64", "intel"),
+    "x86_64": ("x86_64", "x86-64", "amd64", "amd", "x64", "intel"),
     "aarch64": ("aarch64", "arm64", "arm", "m1", "m2", "m3", "m4"),
     "riscv64": ("riscv64",),
 }
@@ -84,8 +84,6 @@ def parse_requirement(value: Any) -> Requirement:
         raise ValueError(
             f"must have, for {kind}, a variable's name as value: letters, digits, _; not {wanted!r}"
         )
-    if kind in TAG_LIMITS and wanted:
-        _parse_tag_limit(kind, wanted)
     return Requirement(kind, wanted, description)
 
 
@@ -106,12 +104,25 @@ def parse_limits(value: Any) -> dict[str, int]:
 
 
 def compute_limits(requirements: Sequence[Requirement]) -> dict[str, int]:
-    """What the tags mean as fields of node.sandbox.Limits."""
-    return {
-        LIMITS[TAG_LIMITS[each.type]][0]: _parse_tag_limit(each.type, each.value)
-        for each in requirements
-        if each.type in TAG_LIMITS and each.value
-    }
+    """What the tags mean as fields of node.sandbox.Limits; a text that is no limit means none."""
+    limits = {}
+    for each in requirements:
+        if each.type in TAG_LIMITS:
+            with contextlib.suppress(ValueError):
+                limits[LIMITS[TAG_LIMITS[each.type]][0]] = _parse_tag_limit(each.type, each.value)
+    return limits
+
+
+def find_doubts(requirements: Sequence[Requirement]) -> list[str]:
+    """Why a tag that should be a limit is none: existing tasks say "test" there, so it is no error."""
+    doubts = []
+    for each in requirements:
+        if each.type in TAG_LIMITS and each.value:
+            try:
+                _parse_tag_limit(each.type, each.value)
+            except ValueError as error:
+                doubts.append(f"{error}; it is no limit now")
+    return doubts
 
 
 def compute_hosts(requirements: Sequence[Requirement]) -> tuple[str, ...]:
