@@ -19,15 +19,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from ref import measure_ref, print_machine
+from signing import BATCH, sign_transfers
 from solders.keypair import Keypair
-from transfers import BATCH, call, sign_batches
+from solders.pubkey import Pubkey
 
 BINARY = Path(__file__).parents[1] / ".tools" / "bin" / "cometbft"
 SLOT_MS = 400
 PORT = 18970
+TARGETS = [Pubkey.new_unique()]
 
 
 @contextmanager
@@ -102,6 +105,13 @@ def running_kvstore(directory: Path) -> Iterator[str]:
         yield url
 
 
+async def call(client: httpx2.AsyncClient, method: str, *params: object) -> Any:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answer = (await client.post("", json=body)).json()
+    assert "result" in answer, answer
+    return answer["result"]
+
+
 async def measure_ledger(url: str, count: int, singles: int) -> tuple[float, float]:
     """Transactions a second, and the median latency in ms."""
     payers = [Keypair() for _ in range(64)]
@@ -115,8 +125,8 @@ async def measure_ledger(url: str, count: int, singles: int) -> tuple[float, flo
         latencies = []
         for number in range(singles):
             tick = (await call(client, "getLatestBlockhash"))["value"]["blockhash"]
-            [body] = sign_batches(payers, tick, BATCH, number + 5)
-            [text, config] = json.loads(body)[0]["params"]
+            [body] = sign_transfers(payers, TARGETS, tick, range(number + 1, number + 2), 1)
+            [text, config] = json.loads(body)["params"]
             begin = time.perf_counter()
             name = await call(client, "sendTransaction", text, config)
             await wait_for(partial(are_done, client, [name]))
@@ -127,7 +137,7 @@ async def measure_ledger(url: str, count: int, singles: int) -> tuple[float, flo
 async def send_burst(client: httpx2.AsyncClient, payers: list[Keypair], count: int, number: int) -> float:
     """Send transfers as fast as they are taken; how many a second until the last is in a block."""
     tick = (await call(client, "getLatestBlockhash"))["value"]["blockhash"]
-    bodies = sign_batches(payers, tick, count, number)
+    bodies = sign_transfers(payers, TARGETS, tick, range(number * count, (number + 1) * count))
     begin = time.perf_counter()
     names = []
     for answers in await asyncio.gather(*[client.post("", content=body) for body in bodies]):

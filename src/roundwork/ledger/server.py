@@ -124,9 +124,14 @@ def run(
     with lock(directory):
         sockets = bind(host, port, limits.stalled_seconds)
         with closing(Chain(directory)) as chain:
-            gc.freeze()  # what is loaded now stays: do not look through it again and again
-            gc.set_threshold(GC_THRESHOLD)
+            rest_collector()
             uvloop.run(_run(chain, sockets, ready, limits))
+
+
+def rest_collector() -> None:
+    """Have the garbage collector run seldom, and not look through what is loaded now, which stays."""
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 async def _run(

@@ -1,7 +1,6 @@
 """The application's process: what CometBFT drives, and our RPC in front of it."""
 
 import asyncio
-import gc
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,7 @@ import uvloop
 
 from ..chain import Chain
 from ..rpc import build_app
-from ..server import FAUCET_FILE, GC_THRESHOLD, bind, lock, read_keypair, serve
+from ..server import FAUCET_FILE, bind, lock, read_keypair, rest_collector, serve
 from .engine import CometEngine
 from .home import Home
 from .seam import Seam, open_seam
@@ -24,8 +23,7 @@ def run(home: Home, listening: socket.socket, host: str, port: int, ready: Calla
     Raises BadGenesis, StoreCorrupt, StoreFull, StoreInUse, PortInUse, EngineFailed.
     """
     with lock(home.directory):
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD)
+        rest_collector()
         uvloop.run(_run(home, listening, bind(host, port), ready))
 
 
