@@ -17,7 +17,6 @@ from solders.transaction import Transaction
 from roundwork import operations
 from roundwork.client import Client, Unreachable
 from roundwork.errors import (
-    BadConfig,
     BlockhashNotFound,
     InsufficientFundsForFee,
     NotManager,
@@ -25,7 +24,8 @@ from roundwork.errors import (
     Rejected,
     UnknownTask,
 )
-from roundwork.operations import Signed, build_uploads, deliver, make_pot, send, sign, wrap
+from roundwork.messages import wrap
+from roundwork.operations import Signed, build_uploads, deliver, make_pot, send, sign
 from roundwork.package import Package, load_package
 from roundwork.protocol import instructions
 from roundwork.protocol.instructions import CHUNK_BYTES
@@ -132,15 +132,6 @@ def test_a_task_is_deployed_with_what_its_package_says(ask: Use[object], task: s
     assert view.pot.startswith("stakepotaccount")
     assert base58_of(TASK_PROGRAM) == ask(lambda client: client.get_account_owner(task))
     assert 10**6 == ask(lambda client: client.get_balance(view.pot))
-
-
-def test_a_task_in_a_token_is_refused_before_anything_is_sent(
-    ask: Use[str], rich: Keypair, package: Package
-) -> None:
-    in_tokens = msgspec.structs.replace(package, task_type="KPL")
-
-    with pytest.raises(BadConfig, match="task_type KPL"):
-        ask(lambda client: operations.deploy(client, rich, in_tokens, ""))
 
 
 def test_a_task_that_is_not_there_is_unknown(ask: Use[object]) -> None:

@@ -8,6 +8,8 @@ import msgspec
 
 from . import errors
 from .errors import Rejected, RemoteError, RoundworkError, Void
+from .protocol.params import TOKEN_PROGRAM, base58_of
+from .protocol.token_records import ACCOUNT_BYTES
 from .protocol.views import LedgerView, RoundView, TaskView
 
 if TYPE_CHECKING:
@@ -96,6 +98,22 @@ class Client:
         config = {"encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
         value = (await self.call("getAccountInfo", address, config))["value"]
         return str(value["owner"]) if value else None
+
+    async def get_token_supply(self, mint: str) -> tuple[int, int]:
+        """How much there is of a token, in its smallest unit, and its decimals. Raises Refused."""
+        value = (await self.call("getTokenSupply", mint))["value"]
+        return int(value["amount"]), int(value["decimals"])
+
+    async def get_tokens_held(self, mint: str) -> int:
+        """What all accounts of a token hold together, each read by itself."""
+        filters = [{"dataSize": ACCOUNT_BYTES}, {"memcmp": {"offset": 0, "bytes": mint}}]
+        config = {"encoding": "base64", "filters": filters, "dataSlice": {"offset": 64, "length": 8}}
+        found = await self.call("getProgramAccounts", base58_of(TOKEN_PROGRAM), config)
+        return sum(int.from_bytes(base64.b64decode(one["account"]["data"][0]), "little") for one in found)
+
+    async def get_token_balance(self, account: str) -> int:
+        """What a token account holds. Raises Refused."""
+        return int((await self.call("getTokenAccountBalance", account))["value"]["amount"])
 
     async def get_latest_blockhash(self) -> tuple[str, int]:
         """The tick to name, base58, and the last block height at which it can."""

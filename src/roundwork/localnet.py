@@ -15,12 +15,13 @@ from .errors import BadConfig
 from .ledger.inspect import read_info
 from .node.keystore import make_keypair
 from .node.sandbox import choose_sandbox
-from .operations import airdrop, deploy, read_task, set_active
+from .operations import airdrop, deploy, read_task, send, set_active
 from .package import Demo, Package, load_package, pack
 from .participant import compute_timetable
 from .protocol.params import KOII
 from .protocol.views import LedgerView, RoundView, TaskView
 from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, hold, is_held
+from .token_operations import build_mint, build_minting
 
 STATE_FILE = "localnet.json"
 CACHE = "cache"
@@ -29,6 +30,9 @@ CACHE = "cache"
 NODE_MONEY = 1_000 * KOII
 MANAGER_MONEY = 1_000 * KOII
 """Beyond the bounty: fees, and what existing clients leave on a task's account."""
+
+TOKEN_DECIMALS = 9
+"""Of the token of `--token`: as many as native money has, so that a task's amounts mean the same."""
 
 SPARE_ROUNDS = 20
 """Rounds that the bounty lasts beyond those that are waited for."""
@@ -59,6 +63,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, str] = {}
     secrets: dict[str, str] = {}
     """What the task asks of its operators, the same for every node."""
+    token: bool = False
+    """The task pays in a token that is made at the start; so does one whose configuration says KPL."""
 
 
 class Network(msgspec.Struct):
@@ -78,11 +84,24 @@ class Watch(msgspec.Struct, frozen=True):
     members: list[Member]
     ended: dict[str, str] = {}
     is_supply_constant: bool = True
+    """Of native money, and of the token that the task pays in."""
+    token_supply: int = 0
     state_hash: str = ""
     """Of the last block on disk, once everything has stopped."""
 
 
 Show = Callable[[Watch], None]
+
+
+class Mint(msgspec.Struct, frozen=True):
+    """The token that a network's task pays in, and who makes it."""
+
+    manager: Keypair
+    address: str
+
+    async def give(self, client: Client, owner: str, amount: int) -> None:
+        """Make so much of it for somebody."""
+        await send(client, build_minting(self.manager, self.address, owner, amount), [self.manager])
 
 
 class Localnet:
@@ -97,7 +116,8 @@ class Localnet:
         self._supervisor = Supervisor(plan.directory, {"ROUNDWORK_CACHE": cache, **plan.secrets})
         self._ports: set[int] = set()
         self._rounds: dict[int, RoundView] = {}
-        self._supplies: set[int] = set()
+        self._supplies: set[tuple[int, ...]] = set()
+        self._mint: Mint | None = None
 
     async def run(self, show: Show) -> Watch:
         """Start everything, watch until enough rounds are settled, stop everything; how it stands then.
@@ -157,10 +177,17 @@ class Localnet:
         return Member("ledger", "ledger", command)
 
     async def _deploy(self, client: Client) -> str:
-        manager = Keypair()
-        await airdrop(client, str(manager.pubkey()), self.package.total_bounty + MANAGER_MONEY)
-        content_id, _ = pack(self.package)
-        address = await deploy(client, manager, self.package, content_id)
+        manager, bounty = Keypair(), self.package.total_bounty
+        await airdrop(client, str(manager.pubkey()), MANAGER_MONEY + (0 if self.plan.token else bounty))
+        package = self.package
+        if self.plan.token:
+            mint = Keypair()
+            await send(client, build_mint(manager, mint, TOKEN_DECIMALS), [manager, mint])
+            self._mint = Mint(manager, str(mint.pubkey()))
+            await self._mint.give(client, str(manager.pubkey()), bounty)
+            package = msgspec.structs.replace(package, task_type="KPL", token_type=self._mint.address)
+        content_id, _ = pack(package)
+        address = await deploy(client, manager, package, content_id)
         await set_active(client, manager, address, True)
         return address
 
@@ -180,8 +207,10 @@ class Localnet:
 
     async def _start_node(self, client: Client, member: Member) -> None:
         main = make_keypair(self.plan.directory / member.name / "main.json")
-        money = NODE_MONEY + 3 * self._stake * self.plan.rounds  # a liar stakes anew after each slash
-        await airdrop(client, str(main.pubkey()), money)
+        stakes = 3 * self._stake * self.plan.rounds  # a liar stakes anew after each slash
+        await airdrop(client, str(main.pubkey()), NODE_MONEY + (0 if self._mint else stakes))
+        if self._mint:
+            await self._mint.give(client, str(main.pubkey()), stakes)
         self._supervisor.members.append(member)
         await self._supervisor.start(member)
 
@@ -220,17 +249,26 @@ class Localnet:
             wanted = [number for number in range(newest + 1) if not self._is_over(number)]
             views = await client.get_rounds(self.network.task, wanted)
             ledger = await client.get_ledger()
+            supplies = await self._read_supplies(client, ledger)
         except Unreachable:
             return None
         self._rounds |= {number: view for number, view in views.items() if view.status != "Unopened"}
-        self._supplies.add(ledger.supply)
+        self._supplies.add(supplies)
         return Watch(
             ledger,
             task,
             dict(sorted(self._rounds.items())),
             self.network.members,
-            is_supply_constant=len(self._supplies) == 1,
+            is_supply_constant=len(self._supplies) == 1 and len(set(supplies[1:])) <= 1,
+            token_supply=supplies[-1] if self._mint else 0,
         )
+
+    async def _read_supplies(self, client: Client, ledger: LedgerView) -> tuple[int, ...]:
+        """The supply of native money; of a token, too, what its accounts hold and what its mint says."""
+        if self._mint is None:
+            return (ledger.supply,)
+        supply, _ = await client.get_token_supply(self._mint.address)
+        return ledger.supply, await client.get_tokens_held(self._mint.address), supply
 
     def _is_over(self, number: int) -> bool:
         one = self._rounds.get(number)
@@ -259,6 +297,8 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
         from .node.javascript import find_node
 
         find_node()
+    if package.task_type == "KPL":
+        plan = msgspec.structs.replace(plan, token=True)
     return Localnet(plan, package, _choose_sandbox(plan.sandbox, warn))
 
 
@@ -302,6 +342,7 @@ def summarise(watch: Watch) -> dict[str, object]:
         "rounds_settled": sum(view.status == "PayoutSuccessful" for view in rounds),
         "rounds_unpaid": sum(view.status == "ClosedUnpaid" for view in rounds),
         "supply_constant": watch.is_supply_constant,
+        **({"token": watch.task.mint, "token_supply": watch.token_supply} if watch.task.mint else {}),
         "state_hash": watch.state_hash,
         "nodes": nodes,
     }

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from solders.compute_budget import set_compute_unit_price
 from solders.hash import Hash
-from solders.instruction import AccountMeta, Instruction
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
-from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
+from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction, VersionedTransaction
 
+from . import token_operations as tokens
 from .client import Client, Unreachable
 from .errors import (
     AccountNotFound,
@@ -26,18 +27,17 @@ from .errors import (
     StakeLocked,
     UnknownTask,
 )
+from .messages import make_account, wrap
 from .protocol import instructions
 from .protocol.clock import DISTRIBUTION
-from .protocol.instructions import CHUNK_BYTES, TASKS
+from .protocol.instructions import CHUNK_BYTES
 from .protocol.money import compute_rent
 from .protocol.params import TASK_PROGRAM, key_of
 from .protocol.views import TaskView
+from .token_operations import STAKING_MONEY, STAKING_SPACE
 
 if TYPE_CHECKING:
     from .package import Package
-
-STAKING_SPACE = 100
-"""Bytes of a staking account, as existing clients make it."""
 
 RETRY_SECONDS = 0.2
 POT_PREFIX = "stakepotaccount"
@@ -46,13 +46,6 @@ POT_GIFT = 10**6
 
 T = TypeVar("T")
 Ask = instructions.Instruction
-
-
-def wrap(ask: Ask) -> Instruction:
-    """An instruction of the task program as a message carries it."""
-    accounts, data = TASKS.encode(ask)
-    metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
-    return Instruction(Pubkey(TASK_PROGRAM), data, metas)
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -143,12 +136,18 @@ async def transfer_money(client: Client, source: Keypair, target: str, amount: i
 async def deploy(
     client: Client, manager: Keypair, package: "Package", audit_program: str, metadata: str = ""
 ) -> str:
-    """Create a task from its package; its address.
+    """Create a task from its package; its address. A bounty in a token is paid from the manager's account.
 
-    Raises BadConfig for a kind of task that this ledger does not have.
+    Raises BadConfig for a token that is none.
     """
-    _check_kind(package)
-    task, pot = Keypair(), make_pot()
+    task = Keypair()
+    if package.task_type == "KPL":
+        package, key = await tokens.scale(client, package), Keypair()
+        fields = _configure(package, audit_program, metadata)
+        asked = tokens.build_create(manager, task, key, package.token_type, package.total_bounty, fields)
+        await send(client, asked, [manager, task, key])
+        return str(task.pubkey())
+    pot = make_pot()
     create = instructions.CreateTask(
         payer=bytes(manager.pubkey()),
         task=bytes(task.pubkey()),
@@ -157,7 +156,7 @@ async def deploy(
         **_configure(package, audit_program, metadata),
     )
     asked = [
-        _create_account(manager, task, compute_rent(package.space_bytes) + 1000, package.space_bytes),
+        _make_task_account(manager, task, package),
         wrap(create),
         transfer(TransferParams(from_pubkey=manager.pubkey(), to_pubkey=pot, lamports=POT_GIFT)),
     ]
@@ -170,23 +169,35 @@ async def update(
 ) -> str:
     """Found a task's successor from a package; its address. It takes over what is free of the bounty.
 
-    Raises UnknownTask, NotManager, BadConfig for a kind of task that this ledger does not have.
+    Raises UnknownTask, NotManager, BadConfig for a package that pays in something else.
     """
-    _check_kind(package)
     old = await read_task(client, task)
-    successor, pot = Keypair(), make_pot()
+    token = package.token_type if package.task_type == "KPL" else None
+    if token != old.mint:
+        raise BadConfig(f"token_type: {token or 'KOII'} must be {old.mint or 'KOII'}, as in the old task")
+    successor = Keypair()
+    if old.mint is not None:
+        package, key = await tokens.scale(client, package), Keypair()
+        fields = _configure(package, audit_program, metadata)
+        asked = tokens.build_update(manager, successor, key, old, fields)
+        await send(client, asked, [manager, successor, key])
+        return str(successor.pubkey())
     ask = instructions.UpdateTask(
         payer=bytes(manager.pubkey()),
         task=key_of(task),
         pot=key_of(old.pot),
         successor=bytes(successor.pubkey()),
-        successor_pot=bytes(pot),
+        successor_pot=bytes(make_pot()),
         **_configure(package, audit_program, metadata),
     )
-    space = package.space_bytes
-    made = _create_account(manager, successor, compute_rent(space) + 1000, space)
-    await send(client, [made, wrap(ask)], [manager, successor])
+    asked = [_make_task_account(manager, successor, package), wrap(ask)]
+    await send(client, asked, [manager, successor])
     return str(successor.pubkey())
+
+
+def _make_task_account(manager: Keypair, task: Keypair, package: "Package") -> Instruction:
+    money = compute_rent(package.space_bytes) + 1000
+    return make_account(manager, task, money, package.space_bytes, TASK_PROGRAM)
 
 
 async def read_task(client: Client, address: str) -> TaskView:
@@ -199,25 +210,30 @@ async def read_task(client: Client, address: str) -> TaskView:
 
 async def set_active(client: Client, manager: Keypair, task: str, active: bool) -> str:
     """Open or shut a task for new submissions."""
+    view = await read_task(client, task)
     ask = instructions.SetActive(key_of(task), bytes(manager.pubkey()), int(active))
-    return await send(client, [wrap(ask)], [manager])
+    return await send(client, [wrap(ask, key_of(view.program))], [manager])
 
 
 async def close_task(client: Client, manager: Keypair, task: str) -> str:
     """End a task; its bounty goes to the manager."""
-    pot = key_of((await read_task(client, task)).pot)
-    return await send(
-        client, [wrap(instructions.CloseTask(key_of(task), bytes(manager.pubkey()), pot))], [manager]
-    )
+    view = await read_task(client, task)
+    if view.mint is not None:
+        return await send(client, await tokens.build_close(client, manager, view), [manager])
+    ask = instructions.CloseTask(key_of(task), bytes(manager.pubkey()), key_of(view.pot))
+    return await send(client, [wrap(ask)], [manager])
 
 
 async def fund(client: Client, payer: Keypair, task: str, amount: int) -> str:
-    """Add to a task's bounty, through a throw-away account as existing clients do."""
-    pot = key_of((await read_task(client, task)).pot)
+    """Add to a task's bounty: native money through a throw-away account, as existing clients do."""
+    view = await read_task(client, task)
+    if view.mint is not None:
+        return await send(client, tokens.build_fund(payer, view, amount), [payer])
     funder = Keypair()
+    money = amount + compute_rent(STAKING_SPACE) + 1000
     asked = [
-        _create_account(payer, funder, amount + compute_rent(STAKING_SPACE) + 1000, STAKING_SPACE),
-        wrap(instructions.FundTask(key_of(task), bytes(funder.pubkey()), pot, amount)),
+        make_account(payer, funder, money, STAKING_SPACE, TASK_PROGRAM),
+        wrap(instructions.FundTask(key_of(task), bytes(funder.pubkey()), key_of(view.pot), amount)),
     ]
     return await send(client, asked, [payer, funder])
 
@@ -234,23 +250,26 @@ async def build_stake(
     client: Client, payer: Keypair, staking: Keypair, task: str, amount: int, endpoint: str
 ) -> list[Instruction]:
     """The instructions that add to a node's stake, signed by both keys. Raises UnknownTask."""
-    pot = key_of((await read_task(client, task)).pot)
-    address = str(staking.pubkey())
-    if await client.get_account_owner(address) is None:
-        money = amount + compute_rent(1000) + 10_000
-        provide = _create_account(payer, staking, money, STAKING_SPACE)
+    view = await read_task(client, task)
+    if view.mint is not None:
+        return await tokens.build_stake(client, payer, staking, view, amount, endpoint)
+    if await client.get_account_owner(str(staking.pubkey())) is None:
+        provide = make_account(payer, staking, amount + STAKING_MONEY, STAKING_SPACE, TASK_PROGRAM)
     else:
         provide = transfer(
             TransferParams(from_pubkey=payer.pubkey(), to_pubkey=staking.pubkey(), lamports=amount)
         )
-    ask = instructions.Stake(key_of(task), bytes(staking.pubkey()), pot, amount, endpoint.encode())
+    ask = instructions.Stake(
+        key_of(task), bytes(staking.pubkey()), key_of(view.pot), amount, endpoint.encode()
+    )
     return [provide, wrap(ask)]
 
 
 async def withdraw(client: Client, payer: Keypair, staking: Keypair, task: str) -> str:
     """Move a node's whole stake to its available balance."""
+    program = key_of((await read_task(client, task)).program)
     ask = instructions.Withdraw(key_of(task), bytes(staking.pubkey()))
-    return await send_as_node(client, [wrap(ask)], payer, staking)
+    return await send_as_node(client, [wrap(ask, program)], payer, staking)
 
 
 async def withdraw_when_free(
@@ -271,9 +290,12 @@ async def withdraw_when_free(
 
 
 async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, beneficiary: str) -> str:
-    """Pay a node's whole available balance to the beneficiary."""
-    pot = key_of((await read_task(client, task)).pot)
-    ask = instructions.Claim(key_of(task), bytes(staking.pubkey()), pot, key_of(beneficiary))
+    """Pay a node's whole available balance to the beneficiary; tokens to its account of that token."""
+    view, node = await read_task(client, task), bytes(staking.pubkey())
+    if view.mint is not None:
+        asked = await tokens.build_claim(client, payer, node, view, beneficiary)
+        return await send_as_node(client, asked, payer, staking)
+    ask = instructions.Claim(key_of(task), node, key_of(view.pot), key_of(beneficiary))
     return await send_as_node(client, [wrap(ask)], payer, staking)
 
 
@@ -315,6 +337,7 @@ async def read_standing(client: Client, task: str, main: str, node: str) -> dict
         "available": mine.available if mine else 0,
         "endpoint": mine.endpoint if mine else "",
         "balance_of_main_key": await client.get_balance(main),
+        **({"token": view.mint} if view.mint else {}),
         "rounds": payments,
     }
 
@@ -348,11 +371,6 @@ def _configure(package: "Package", audit_program: str, metadata: str) -> dict[st
     }
 
 
-def _check_kind(package: "Package") -> None:
-    if package.task_type != "KOII":
-        raise BadConfig(f"task_type {package.task_type}: bounties in tokens cannot be paid in yet; use KOII")
-
-
 def make_pot() -> Pubkey:
     """An address for a task's pot that nobody holds a key for, in the form that existing clients make."""
     while True:
@@ -361,18 +379,6 @@ def make_pot() -> Pubkey:
             return Pubkey.from_string(text)
         except ValueError:  # one in many does not decode to 32 bytes
             continue
-
-
-def _create_account(payer: Keypair, account: Keypair, money: int, space: int) -> Instruction:
-    return create_account(
-        CreateAccountParams(
-            from_pubkey=payer.pubkey(),
-            to_pubkey=account.pubkey(),
-            lamports=money,
-            space=space,
-            owner=Pubkey(TASK_PROGRAM),
-        )
-    )
 
 
 def _cut(text: str, size: int) -> bytes:

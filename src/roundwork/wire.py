@@ -82,6 +82,7 @@ def describe_task(state: State, key: Key, parts: frozenset[str] = ALL_PARTS) -> 
         "is_migrated": bool(task.migrated_to),
         "migrated_to": base58_of(task.migrated_to) if task.migrated_to else "",
         "allowed_failed_distributions": task.allowed_failed_distributions,
+        **({"token_type": base58_of(task.mint)} if task.mint else {}),
     }
 
 

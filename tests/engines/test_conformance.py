@@ -12,7 +12,8 @@ from roundwork.errors import Rejected
 from roundwork.ledger.chain import Chain
 from roundwork.ledger.inspect import verify
 from roundwork.ledger.journal import Journal
-from roundwork.operations import build_uploads, deploy, read_task, send, set_active, stake, wrap
+from roundwork.messages import wrap
+from roundwork.operations import build_uploads, deploy, read_task, send, set_active, stake
 from roundwork.package import load_package, pack
 from roundwork.protocol import instructions as ins
 from roundwork.protocol.params import key_of

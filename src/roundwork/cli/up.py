@@ -34,6 +34,7 @@ DIRECTORY = Path(".roundwork/up")
 @click.option(
     "--rules", default="koii-1", show_default=True, type=click.Choice(["koii-1"]), help="The rule set."
 )
+@click.option("--token", is_flag=True, help="Pay in a token that is made for it.")
 @click.option("--round-slots", type=int, help="Slots of a round, if not as the task says.")
 @click.option(
     "--slot-ms",
@@ -61,6 +62,7 @@ def command(
     liars: int,
     rounds: int,
     rules: str,
+    token: bool,
     round_slots: int | None,
     slot_ms: int,
     params: tuple[str, ...],
@@ -86,6 +88,7 @@ def command(
         liars=liars,
         rounds=rounds,
         rules=rules,
+        token=token,
         round_slots=round_slots,
         slot_ms=slot_ms,
         engine="comet" if engine == "comet" else "embedded",

@@ -107,6 +107,10 @@ def print_summary(console: Console, watch: Watch) -> None:
     for line in _explain_slashes(watch):
         console.print(line)
     supply = "constant" if summary["supply_constant"] else "NOT CONSTANT"
+    if watch.task.mint:
+        console.print(
+            f"token {watch.task.mint}: supply {_format(watch, watch.token_supply)}, in its accounts"
+        )
     console.print(f"supply {supply}; state hash {summary['state_hash']}")
 
 
@@ -180,4 +184,5 @@ def _name(watch: Watch, address: str) -> str:
 
 
 def _format(watch: Watch, roe: int) -> str:
-    return format_money(roe, watch.ledger.symbol, watch.ledger.decimals)
+    symbol = "tokens" if watch.task.mint else watch.ledger.symbol
+    return format_money(roe, symbol, watch.ledger.decimals)

@@ -11,7 +11,8 @@ import msgspec
 from .. import participant as duties
 from ..client import Client
 from ..errors import AccountNotFound, InsufficientFundsForFee, RemoteError, RoundworkError, StoreCorrupt
-from ..operations import build_uploads, send, wrap
+from ..messages import wrap
+from ..operations import build_uploads, send
 from ..participant import Duty, View, step
 from ..protocol import instructions
 from ..protocol.params import key_of
@@ -51,6 +52,7 @@ class Runtime:
         self._lookout = Lookout(client, me, seen)
         self._client = client
         self._task = seen.task.address
+        self._program = key_of(seen.task.program)
         self._me = me
         self._lanes = lanes
         self._store = store
@@ -193,7 +195,8 @@ class Runtime:
     async def _send(self, ask: instructions.Instruction) -> None:
         """Raises Rejected, Void, RemoteError, TimeoutError."""
         async with asyncio.timeout(SEND_SLOTS * self._lookout.slot_seconds):
-            await send(self._client, [wrap(ask)], [self._me.payer, self._me.staking])
+            asked = wrap(ask, self._program)
+            await send(self._client, [asked], [self._me.payer, self._me.staking])
 
 
 def describe(duty: Duty) -> str:

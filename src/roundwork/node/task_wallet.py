@@ -14,7 +14,8 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
 from ..client import Client
-from ..operations import Signed, deliver, send, wrap
+from ..messages import wrap
+from ..operations import Signed, deliver, send
 from ..protocol import instructions
 from .task_files import BadCall
 
