@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 from solders.hash import Hash
 from solders.keypair import Keypair
@@ -18,6 +19,7 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
 from roundwork.client import Client
+from roundwork.errors import WrongPhase
 from roundwork.node.gateway import build_gateway
 from roundwork.node.javascript import JavascriptSetting
 from roundwork.node.namespace import METHODS, Namespace
@@ -27,9 +29,10 @@ from roundwork.node.payload import decode_base58
 from roundwork.node.storage import BlobStore
 from roundwork.node.task_files import TaskFiles
 from roundwork.node.task_wallet import TaskWallet
-from roundwork.operations import airdrop, deploy, read_task, set_active, stake
+from roundwork.operations import airdrop, deploy, read_task, send, set_active, stake, withdraw
 from roundwork.package import load_package
-from roundwork.protocol.params import KOII
+from roundwork.protocol.params import KOII, KPL_PROGRAM, TASK_PROGRAM, Key, base58_of
+from roundwork.token_operations import build_mint, build_minting, find_account
 
 from ..ledger.process import RunningLedger, running
 from .neighbours import serve
@@ -48,13 +51,32 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
 class Room:
     """A task's namespace behind the gateway, and whoever asks it."""
 
-    def __init__(self, client: Client, http: httpx2.AsyncClient, task: str, home: Path) -> None:
+    def __init__(
+        self, client: Client, http: httpx2.AsyncClient, task: str, home: Path, url: str, fetcher: Fetcher
+    ) -> None:
         self.client = client
         self.http = http
         self.task = task
         self.home = home
+        self.url = url
+        self.fetcher = fetcher
         self.payer, self.staking = Keypair(), Keypair()
         self.lines: list[str] = []
+
+    def open_namespace(self, task: str, program: Key = TASK_PROGRAM) -> Namespace:
+        setting = JavascriptSetting(
+            task=task, name="hello", program=HELLO, home=self.home, main_key=str(self.payer.pubkey()),
+            secret=SECRET, ledger_url=self.client.url, service_url=self.url, web_port=1, node_port=1,
+        )  # fmt: skip
+        return Namespace(
+            setting=setting,
+            wallet=TaskWallet(self.client, self.payer, self.staking, program),
+            files=TaskFiles(self.home, 60_000_000),
+            fetcher=self.fetcher,
+            read_ledger=lambda method, asked: self.client.call(method, *asked),
+            list_nodes=lambda: NODES,
+            log=self.lines.append,
+        )
 
     async def post(self, body: Any) -> tuple[int, Any]:
         answer = await self.http.post("/namespace-wrapper", json=body)
@@ -102,22 +124,10 @@ async def open_room(ledger: RunningLedger, directory: Path, amount: int) -> Asyn
         await set_active(client, manager, task, True)
         home = directory / "home"
         home.mkdir()
-        room = Room(client, http, task, home)
+        room = Room(client, http, task, home, url, fetcher)
         await airdrop(client, str(room.payer.pubkey()), 100 * KOII)
         await stake(client, room.payer, room.staking, task, amount, url)
-        setting = JavascriptSetting(
-            task=task, name="hello", program=HELLO, home=home, main_key=str(room.payer.pubkey()),
-            secret=SECRET, ledger_url=ledger.url, service_url=url, web_port=1, node_port=1,
-        )  # fmt: skip
-        namespaces[task] = Namespace(
-            setting=setting,
-            wallet=TaskWallet(client, room.payer, room.staking),
-            files=TaskFiles(home, 60_000_000),
-            fetcher=fetcher,
-            read_ledger=lambda method, asked: client.call(method, *asked),
-            list_nodes=lambda: NODES,
-            log=room.lines.append,
-        )
+        namespaces[task] = room.open_namespace(task)
         yield room
         await fetcher.close()
         store.close()
@@ -294,6 +304,36 @@ def test_money_of_its_key_moves_and_that_of_the_main_key_never(ledger: RunningLe
         assert 5 * KOII + 1000 == mine.amount
         spent = before - await room.client.get_balance(main)
         assert 0 < spent < 100_000
+
+    use(ledger, tmp_path, work)
+
+
+def test_a_task_that_pays_in_a_token_is_spoken_to_in_its_program_and_its_money_is_tokens(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    async def work(room: Room) -> None:
+        client, payer, staking, mint = room.client, room.payer, room.staking, Keypair()
+        token = str(mint.pubkey())
+        await send(client, build_mint(payer, mint, 9), [payer, mint])
+        await send(client, build_minting(payer, token, str(payer.pubkey()), 5000 * KOII), [payer])
+        hello = msgspec.structs.replace(load_package(HELLO), task_type="KPL", token_type=token)
+        task = await read_task(client, await deploy(client, payer, hello, ""))
+        await stake(client, payer, staking, task.address, 2 * KOII)
+        await send(client, build_minting(payer, token, str(staking.pubkey()), 1000), [payer])
+        namespace = room.open_namespace(task.address, KPL_PROGRAM)
+
+        await namespace.call("stakeOnChain", [task.address, None, task.pot, 1000])
+
+        [mine] = (await read_task(client, task.address)).stakes
+        assert 2 * KOII + 1000 == mine.amount
+        with pytest.raises(WrongPhase, match="round 900 takes"):
+            await namespace.call("checkSubmissionAndUpdateRound", ["x", 900])
+        assert [task.address] == [each["pubkey"] for each in await namespace.call("getProgramAccounts", [])]
+        await withdraw(client, payer, staking, task.address)
+        account = base58_of(find_account(bytes(payer.pubkey()), token))
+        before = await client.get_token_balance(account)
+        await namespace.call("claimReward", [task.pot, account])
+        assert before + 2 * KOII + 1000 == await client.get_token_balance(account)
 
     use(ledger, tmp_path, work)
 

@@ -17,19 +17,23 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from ..participant import compute_timetable
+from ..protocol.associated import find_associated
 from ..protocol.clock import DISTRIBUTION, Timetable
 from ..protocol.instructions import (
     CHUNK_BYTES,
     AuditDistribution,
     AuditSubmission,
     Claim,
+    ClaimTokens,
     Payout,
     Stake,
+    StakeTokens,
     SubmitDistributionList,
     SubmitTask,
     UploadDistributionList,
 )
-from ..protocol.params import TASK_PROGRAM, key_of
+from ..protocol.params import KPL_PROGRAM, key_of
+from ..protocol.pots import find_authority
 from ..protocol.views import RoundView, TaskView
 from .channel import ServiceError
 from .javascript import JavascriptSetting
@@ -150,7 +154,7 @@ class Namespace:
             raise BadCall(f"{address} answers no JSON: {error}") from error
 
     async def get_program_accounts(self) -> Any:
-        program = str(Pubkey(TASK_PROGRAM))
+        program = str(Pubkey(self._wallet.program))
         found = await self._read_ledger("getProgramAccounts", [program, {"encoding": "base64"}])
         for each in found:
             data = b64decode(each["account"]["data"][0])
@@ -261,17 +265,28 @@ class Namespace:
         await self._wallet.send(Payout(self._task, read_round(number)))
 
     async def claim_reward(self, pot: Any, beneficiary: Any, claimer: Any = None) -> str:
+        """Of a task that pays in a token, the beneficiary is an account of that token."""
         pair = self._wallet.keypair if claimer is None else read_keypair(claimer)
-        ask = Claim(self._task, bytes(pair.pubkey()), bytes(read_key(pot)), bytes(read_key(beneficiary)))
+        node, key, target = (bytes(each) for each in (pair.pubkey(), read_key(pot), read_key(beneficiary)))
+        ask: Claim | ClaimTokens = Claim(self._task, node, key, target)
+        if self._wallet.program == KPL_PROGRAM:
+            ask = ClaimTokens(self._task, node, key, target, find_authority(key))
         return await self._wallet.send(ask, pair)
 
     async def stake_on_chain(self, task: Any, staker: Any, pot: Any, amount: Any) -> str:
-        """Adds to the stake what the staking key itself holds: the main key moves no money for a task."""
+        """Adds to the stake what the staking key itself holds: the main key moves no money for a task.
+
+        Tokens are taken from its associated account.
+        """
         pair = self._wallet.keypair if staker is None else read_keypair(staker)
         if type(amount) is not int or amount <= 0:
             raise BadCall(f"a stake is an integer of roe above 0; this is {amount!r}")
-        node = bytes(pair.pubkey())
-        return await self._wallet.send(Stake(bytes(read_key(task)), node, bytes(read_key(pot)), amount), pair)
+        node, key, of = (bytes(each) for each in (pair.pubkey(), read_key(pot), read_key(task)))
+        view = await self._read(TaskView, "getTask", [str(Pubkey(of))])
+        ask: Stake | StakeTokens = Stake(of, node, key, amount)
+        if view.mint is not None:
+            ask = StakeTokens(of, node, find_associated(node, key_of(view.mint)), key, amount)
+        return await self._wallet.send(ask, pair)
 
     async def send_transaction(self, source: Any, beneficiary: Any, amount: Any) -> str:
         if type(amount) is not int or amount <= 0:

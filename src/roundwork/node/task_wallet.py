@@ -17,6 +17,7 @@ from ..client import Client
 from ..messages import wrap
 from ..operations import Signed, deliver, send
 from ..protocol import instructions
+from ..protocol.params import TASK_PROGRAM, Key
 from .task_files import BadCall
 
 SIGNATURES_MAX = 4
@@ -30,13 +31,14 @@ WINDOW_SLOTS = 600
 
 
 class TaskWallet:
-    """The staking key of one task, and the main key behind it.
+    """The staking key of one task, the main key behind it, and the program that the task lives under.
 
     What is sent is waited for; methods raise BadCall, or what the ledger refuses with.
     """
 
-    def __init__(self, client: Client, payer: Keypair, keypair: Keypair) -> None:
+    def __init__(self, client: Client, payer: Keypair, keypair: Keypair, program: Key = TASK_PROGRAM) -> None:
         self.keypair = keypair
+        self.program = program
         self.node: Pubkey = keypair.pubkey()
         self._client = client
         self._payer = payer
@@ -45,7 +47,7 @@ class TaskWallet:
 
     async def send(self, ask: instructions.Instruction, signer: Keypair | None = None) -> str:
         """Send one instruction of the task program, signed by the staking key or by `signer`."""
-        return await self._send(wrap(ask), signer or self.keypair)
+        return await self._send(wrap(ask, self.program), signer or self.keypair)
 
     async def transfer(self, source: Any, target: Pubkey, amount: int) -> str:
         """Move money of the staking key, or of a key that the task hands over whole."""

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from ..client import Client
 from ..errors import BadTaskFile
 from ..package import Package, resolve_hosts
+from ..protocol.params import key_of
 from .environments import prepare_environment
 from .gateway import Served
 from .javascript import JavascriptSetting, JavascriptTask, find_free_port
@@ -127,7 +128,7 @@ def _open_javascript(house: House) -> Tenant:
     house.stack.push_async_callback(program.close)
     namespace = Namespace(
         setting=javascript,
-        wallet=TaskWallet(house.client, me.payer, me.staking),
+        wallet=TaskWallet(house.client, me.payer, me.staking, key_of(house.seen.task.program)),
         files=TaskFiles(home, limits.disk_bytes),
         fetcher=house.fetcher,
         read_ledger=lambda method, asked: house.client.call(method, *asked),
