@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from solders.instruction import Instruction
 from solders.system_program import TransferParams, transfer
 
 from roundwork.errors import EngineFailed
@@ -11,6 +12,7 @@ from roundwork.ledger.comet import proposal
 from roundwork.ledger.comet.proposal import Candidate, Known, check_proposal, choose, compute_room
 from roundwork.protocol.transaction import Transaction, is_signed
 
+from ..laws.test_nonces import Safe
 from ..laws.world import World, keypair_of
 
 
@@ -49,6 +51,18 @@ def test_what_will_run_is_proposed_in_its_order(world: World) -> None:
     wires = [pay(world, "manager"), pay(world, "n00"), pay(world, "manager")]
 
     assert wires == propose(world, wires)
+
+
+def test_a_nonce_is_named_once_in_a_proposal() -> None:
+    world = Safe()
+    wires = [world.later(transfer_to_somebody(world, amount)) for amount in (1, 2)]
+
+    assert wires[:1] == propose(world, [*wires, *wires])
+
+
+def transfer_to_somebody(world: World, amount: int) -> Instruction:
+    target = keypair_of("somebody").pubkey()
+    return transfer(TransferParams(from_pubkey=world.keys["n01"].pubkey(), to_pubkey=target, lamports=amount))
 
 
 def test_what_would_be_void_is_left_out(world: World) -> None:

@@ -2,6 +2,12 @@
 
 import msgspec
 import pytest
+from solders.compute_budget import (
+    request_heap_frame,
+    set_compute_unit_limit,
+    set_compute_unit_price,
+    set_loaded_accounts_data_size_limit,
+)
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
@@ -214,7 +220,14 @@ def test_instructions_for_the_compute_budget_are_accepted_and_do_nothing():
     world = World()
     program = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
 
-    assert world.run("n00", Instruction(program, b"anything", [])).kind == 0
+    known = (set_compute_unit_limit(7), set_compute_unit_price(9), request_heap_frame(32 * 1024))
+    larger = set_loaded_accounts_data_size_limit(5)
+
+    receipt = world.run(
+        "n00", *known, larger, Instruction(program, b"anything", []), move(world, "n00", "n01", 1)
+    )
+
+    assert (0, 0) == (receipt.kind, receipt.fee)
 
 
 def test_an_account_without_money_and_data_ceases_to_exist():

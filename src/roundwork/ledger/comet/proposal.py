@@ -78,7 +78,8 @@ class Known:
 def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: int) -> list[bytes]:
     """The transactions of a proposal, in their order: those that will run, as far as there is room.
 
-    A payer may owe no more fees than it holds, so that a block is not filled by one who can pay for one.
+    A payer may owe no more fees than it holds, and a nonce be named once, so that a block is not filled by
+    one who can pay for one.
     """
     chosen: list[bytes] = []
     spent: set[bytes] = set()
@@ -87,8 +88,10 @@ def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: 
         if transaction is None or not is_verified or transaction.signatures[0] in spent:
             continue
         try:
-            admit(state, slot, transaction)
+            _, _, nonce = admit(state, slot, transaction)
         except Void:
+            continue
+        if nonce is not None and transaction.tick in spent:
             continue
         payer = transaction.keys[0]
         owed = fees.get(payer, 0) + compute_fee(state.genesis, transaction)
@@ -99,6 +102,8 @@ def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: 
             break
         fees[payer] = owed
         spent.add(transaction.signatures[0])
+        if nonce is not None:
+            spent.add(transaction.tick)
         chosen.append(wire)
     return chosen
 
