@@ -156,6 +156,6 @@ def prune(state: State, slot: int, step: bytes, key: Key, number: int, events: l
     for kind in ROUND_TABLES:
         table = state.get_table(kind + key + at)
         if table.rows:
-            records[table.name] = table.rows
+            records[table.name] = dict(sorted(table.rows.items()))  # equal wherever the state came from
         state.drop(table)
     events.append(Event("pruned", key, number, b"", 0, records))
