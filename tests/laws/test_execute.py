@@ -20,6 +20,7 @@ from roundwork.protocol.execute import (
     execute,
     next_block,
     simulate,
+    simulated,
 )  # fmt: skip
 from roundwork.protocol.params import TICKS
 from roundwork.protocol.state import u64
@@ -214,6 +215,19 @@ def test_a_simulation_says_what_would_happen_and_changes_nothing():
     assert [one.name for one in receipts] == ["", "BalanceTooLow"]
     assert simulate(world.state, good, slot, is_verified=False).name == "SignatureFailure"
     assert (before, ticks) == (world.dump(), world.state.tick_slots)
+
+
+def test_while_a_simulation_lasts_the_state_is_what_it_would_leave():
+    world = World(fee_per_signature=7)
+    slot = world.state.head.slot + 1
+    good = decode_transaction(world.wire(["n00"], move(world, "n00", "new", 5)))
+    before = world.dump()
+
+    with simulated(world.state, good, slot) as receipt:
+        inside = world.state.accounts.rows[world.key("new")].balance
+
+    assert (0, 5) == (receipt.kind, inside)
+    assert before == world.dump()
 
 
 def test_instructions_for_the_compute_budget_are_accepted_and_do_nothing():

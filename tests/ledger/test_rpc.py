@@ -414,6 +414,305 @@ def test_every_slot_is_a_block_whose_hash_is_its_tick(ledger, payer):
     assert len({one["blockhash"] for one in blocks}) == len(blocks)
 
 
+def test_a_block_is_shown_when_nothing_can_be_added_to_it_any_more(ledger, payer):
+    shown = {}
+    for n in range(12):
+        signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), n + 1)))
+        slot = ledger.call("getSignatureStatuses", [signature])["value"][0]["slot"]
+        if n % 3 == 0:  # else more of them land in one slot
+            shown[slot] = ledger.call("getBlock", slot, {"transactionDetails": "signatures"})
+            assert signature in shown[slot]["signatures"]
+
+    for slot, before in shown.items():
+        assert before == ledger.call("getBlock", slot, {"transactionDetails": "signatures"})
+
+
+def test_a_block_is_shown_in_every_detail(ledger, payer):
+    signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 5)))
+    slot = ledger.call("getSignatureStatuses", [signature])["value"][0]["slot"]
+
+    def show(**config: object) -> dict:
+        return ledger.call("getBlock", slot, {"maxSupportedTransactionVersion": 0, **config})
+
+    full, brief = show(), show(transactionDetails="accounts", rewards=False)
+    assert signature in show(transactionDetails="signatures")["signatures"]
+    assert "transactions" not in show(transactionDetails="none")
+    assert "rewards" not in brief
+    [one] = [one for one in brief["transactions"] if signature in one["transaction"]["signatures"]]
+    assert {"pubkey", "signer", "writable", "source"} == one["transaction"]["accountKeys"][0].keys()
+    assert "logMessages" not in one["meta"]
+    assert len(full["transactions"]) == len(brief["transactions"])
+    for encoding, kind in (("base58", list), ("base64", list), ("binary", str), ("jsonParsed", dict)):
+        assert isinstance(show(encoding=encoding)["transactions"][0]["transaction"], kind)
+    for config in ({"transactionDetails": "all"}, {"encoding": "hex"}):
+        with pytest.raises(RpcFailure) as caught:
+            show(**config)
+        assert -32602 == caught.value.code
+
+
+def test_statuses_and_counts_outlive_a_restart(tmp_path):
+    with running(tmp_path / "ledger") as first:
+        pair = Keypair()
+        first.fund(pair)
+        signature = first.send(first.sign(pair, give(pair, Keypair().pubkey(), 5)))
+        count = first.call("getTransactionCount")
+
+    with running(tmp_path / "ledger") as second:
+        [status] = second.call("getSignatureStatuses", [signature])["value"]
+        again = second.call("getTransactionCount")
+        info = second.call("getEpochInfo")
+
+    assert ("finalized", None, None) == (
+        status["confirmationStatus"], status["confirmations"], status["err"]
+    )  # fmt: skip
+    assert 2 == count == again == info["transactionCount"]
+
+
+def test_a_simulation_shows_accounts_as_they_would_be(ledger, payer):
+    target = Keypair().pubkey()
+    accounts = {"encoding": "base64", "addresses": [str(target), str(payer.pubkey())]}
+
+    def simulate(amount: int) -> dict:
+        text = base64.b64encode(ledger.sign(payer, give(payer, target, amount))).decode()
+        return ledger.call("simulateTransaction", text, {"encoding": "base64", "accounts": accounts})["value"]
+
+    before = ledger.call("getBalance", str(payer.pubkey()))["value"]
+    good, bad = simulate(5), simulate(10**15)
+
+    assert [5, before - 5 - 5000] == [one["lamports"] for one in good["accounts"]]
+    assert [None, None] == bad["accounts"]
+    assert ledger.call("getAccountInfo", str(target))["value"] is None
+    assert before == ledger.call("getBalance", str(payer.pubkey()))["value"]
+
+
+def test_a_simulation_can_take_another_tick_or_check_signatures_not_both(ledger, payer):
+    ask = give(payer, Keypair().pubkey(), 5)
+    message = Message.new_with_blockhash([ask], payer.pubkey(), Hash(bytes([7]) * 32))
+    wire = base64.b64encode(bytes(Transaction.new_unsigned(message))).decode()
+
+    def simulate(**config: object) -> dict:
+        return ledger.call("simulateTransaction", wire, {"encoding": "base64", **config})["value"]
+
+    assert "BlockhashNotFound" == simulate()["err"]
+    assert "SignatureFailure" == simulate(sigVerify=True)["err"]
+    replaced = simulate(replaceRecentBlockhash=True)
+    assert replaced["err"] is None
+    assert ledger.call("isBlockhashValid", replaced["replacementBlockhash"]["blockhash"])["value"]
+    with pytest.raises(RpcFailure, match="sigVerify may not be used with replaceRecentBlockhash"):
+        simulate(sigVerify=True, replaceRecentBlockhash=True)
+
+
+def test_a_tick_is_valid_for_300_slots_and_its_height_says_until_when(ledger):
+    value = ledger.call("getLatestBlockhash")["value"]
+
+    assert ledger.call("isBlockhashValid", value["blockhash"])["value"]
+    assert not ledger.call("isBlockhashValid", str(Keypair().pubkey()))["value"]
+    assert 0 <= value["lastValidBlockHeight"] - ledger.call("getBlockHeight") <= 301
+    assert ledger.call("getFeeCalculatorForBlockhash", str(Keypair().pubkey()))["value"] is None
+
+
+def test_a_young_ledger_answers_for_slots_without_blocks(ledger):
+    while ledger.call("getSlot") < 10:
+        ledger.call("requestAirdrop", str(Keypair().pubkey()), 1)
+
+    empty = ledger.call("getBlock", 2)
+
+    assert (1, 2) == (empty["parentSlot"], empty["blockHeight"])
+    assert {"blockhash", "previousBlockhash", "blockTime", "transactions"} <= empty.keys()
+    assert ledger.call("getBlockTime", 5) > 1_600_000_000
+    assert [5, 6, 7, 8, 9, 10] == ledger.call("getBlocks", 5, 10)
+    assert [5, 6, 7] == ledger.call("getBlocksWithLimit", 5, 3) == ledger.call("getConfirmedBlocks", 5, 7)
+
+
+def test_program_accounts_are_filtered(ledger, values):
+    def find(*filters: object, **config: object) -> list[str]:
+        asked = {"encoding": "base64", "filters": list(filters), **config}
+        return [one["pubkey"] for one in ledger.call("getProgramAccounts", str(Pubkey(TOKEN_PROGRAM)), asked)]
+
+    mint, held = values["mint"], values["token_account"]
+    in_base64 = base64.b64encode(bytes(Pubkey.from_string(mint))).decode()
+    assert {mint, held} <= set(find())
+    assert held in find({"dataSize": 165})
+    assert mint not in find({"dataSize": 165})
+    assert [held] == find({"memcmp": {"offset": 0, "bytes": mint}})
+    assert [held] == find({"memcmp": {"offset": 0, "bytes": in_base64, "encoding": "base64"}})
+    assert [held] == find({"dataSize": 165}, {"memcmp": {"offset": 32, "bytes": values["address"]}})
+    assert [] == find({"dataSize": 82}, {"memcmp": {"offset": 32, "bytes": values["address"]}})
+    asked = {"encoding": "base64", "withContext": True, "dataSlice": {"offset": 0, "length": 0}}
+    with_context = ledger.call("getProgramAccounts", str(Pubkey(TOKEN_PROGRAM)), asked)
+    assert {"context", "value"} == with_context.keys()
+    assert ["", "base64"] == with_context["value"][0]["account"]["data"]
+    for bad in (
+        [{"dataSize": -1}],
+        [{"memcmp": {"offset": -1, "bytes": "1"}}],
+        [{"memcmp": {"offset": 0, "bytes": [256]}}],
+        [{"memcmp": {"offset": 0, "bytes": "0OIl"}}],
+        [{"memcmp": {"offset": 0, "bytes": "1" * 129}}],
+        [{"memcmp": {"offset": 0, "bytes": "1", "encoding": "hex"}}],
+        [{"dataSize": 1}] * 5,
+        ["none"],
+    ):
+        with pytest.raises(RpcFailure) as caught:
+            find(*bad)
+        assert -32602 == caught.value.code
+
+
+def test_every_name_of_a_commitment_means_the_same(ledger, payer):
+    names = ["processed", "confirmed", "finalized", "recent", "single", "singleGossip", "root", "max", None]
+
+    balances = {ledger.call("getBalance", str(payer.pubkey()), {"commitment": n})["value"] for n in names}
+
+    assert 1 == len(balances)
+
+
+# Subscriptions
+
+
+def test_a_subscription_whose_account_outgrows_base58_stops_nobody(ledger, payer, values):
+    async def run() -> dict:
+        async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
+            await subscribe(websocket, "account", values["task"])
+            await fund_task()
+            return await receive_note(websocket)
+
+    async def fund_task() -> None:
+        async with Client(ledger.url) as client:
+            await stake(client, payer, Keypair(), values["task"], 10 * 10**9)
+
+    note = asyncio.run(run())
+
+    assert "error: data too large for bs58 encoding" == note["result"]["value"]["data"]
+    assert "ok" == ledger.call("getHealth")
+
+
+def test_a_closed_account_is_notified_as_an_empty_one(ledger, payer):
+    brief = Keypair()
+    ledger.send(ledger.sign(payer, give(payer, brief.pubkey(), 10_000)))
+
+    async def run() -> dict:
+        async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
+            await subscribe(websocket, "account", str(brief.pubkey()), {"encoding": "base64"})
+            tick = Hash.from_string(ledger.call("getLatestBlockhash")["value"]["blockhash"])
+            message = Message.new_with_blockhash([give(brief, payer.pubkey(), 5000)], brief.pubkey(), tick)
+            ledger.send(bytes(Transaction([brief], message, tick)))
+            return await receive_note(websocket)
+
+    value = asyncio.run(run())["result"]["value"]
+
+    assert (0, ["", "base64"], base58_of(bytes(32))) == (value["lamports"], value["data"], value["owner"])
+
+
+def test_a_signature_is_notified_at_once_or_when_it_lands_then_its_subscription_is_over(ledger, payer):
+    before = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 5)))
+    wire = ledger.sign(payer, give(payer, Keypair().pubkey(), 6))
+    after = str(Transaction.from_bytes(wire).signatures[0])
+
+    async def run() -> tuple[list, dict]:
+        async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
+            await subscribe(websocket, "signature", before)
+            notes = [await receive_note(websocket)]
+            number = await subscribe(websocket, "signature", after, {"enableReceivedNotification": True})
+            ledger.send(wire)
+            notes += [await receive_note(websocket), await receive_note(websocket)]
+            ask = {"jsonrpc": "2.0", "id": 9, "method": "signatureUnsubscribe", "params": [number]}
+            await websocket.send(json.dumps(ask))
+            return notes, json.loads(await websocket.recv())
+
+    notes, ended = asyncio.run(run())
+
+    assert [{"err": None}, "receivedSignature", {"err": None}] == [one["result"]["value"] for one in notes]
+    assert (-32602, "Invalid subscription id.") == (ended["error"]["code"], ended["error"]["message"])
+
+
+def test_logs_are_notified_in_each_form_and_of_rejected_transactions_too(ledger, payer):
+    target = Keypair().pubkey()
+
+    async def run() -> list[dict]:
+        async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
+            numbers = [
+                await subscribe(websocket, "logs", form)
+                for form in (
+                    "all",
+                    "allWithVotes",
+                    {"mentions": [str(target)]},
+                    {"mentions": [str(Keypair().pubkey())]},
+                )
+            ]
+            ledger.send(ledger.sign(payer, give(payer, target, 10**15)), skipPreflight=True)
+            notes = [await receive_note(websocket) for _ in range(3)]
+            assert numbers[:3] == sorted(one["subscription"] for one in notes)
+            return notes
+
+    for note in asyncio.run(run()):
+        value = note["result"]["value"]
+        assert {"InstructionError": [0, {"Custom": 1}]} == value["err"]
+        assert "Program 11111111111111111111111111111111 invoke [1]" == value["logs"][0]
+
+
+def test_slots_are_notified_one_by_one_in_each_form(ledger):
+    async def run() -> dict[str, list]:
+        async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
+            kinds = {await subscribe(websocket, kind): kind for kind in ("slot", "root", "slotsUpdates")}
+            notes: dict[str, list] = {kind: [] for kind in kinds.values()}
+            while min(map(len, notes.values())) < 4:
+                note = await receive_note(websocket)
+                notes[kinds[note["subscription"]]].append(note["result"])
+            return notes
+
+    notes = asyncio.run(run())
+
+    first = notes["root"][0]
+    assert list(range(first, first + 4)) == notes["root"][:4]
+    assert {"slot": first, "parent": first - 1, "root": first} in notes["slot"]
+    assert {"slot", "parent", "timestamp", "type"} == notes["slotsUpdates"][0].keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("accountSubscribe", ["nobody"]),
+        ("accountSubscribe", ["11111111111111111111111111111111", {"encoding": "hex"}]),
+        ("programSubscribe", ["11111111111111111111111111111111", {"filters": [5]}]),
+        ("logsSubscribe", ["some"]),
+        ("logsSubscribe", [{"mentions": []}]),
+        ("signatureSubscribe", ["short"]),
+        ("slotUnsubscribe", [10**9]),
+        ("slotUnsubscribe", []),
+    ],
+)
+def test_a_bad_subscription_is_refused(ledger, method, params):
+    async def run() -> dict:
+        async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
+            await websocket.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
+            return json.loads(await websocket.recv())
+
+    assert -32602 == asyncio.run(run())["error"]["code"]
+
+
+def test_subscriptions_do_not_exist_over_http(ledger):
+    with pytest.raises(RpcFailure) as caught:
+        ledger.call("slotSubscribe")
+
+    assert (-32601, "Method not found") == (caught.value.code, caught.value.message)
+
+
+async def subscribe(websocket, kind: str, *params: object) -> int:
+    ask = {"jsonrpc": "2.0", "id": 1, "method": f"{kind}Subscribe", "params": params}
+    await websocket.send(json.dumps(ask))
+    number = await receive_answer(websocket)
+    assert isinstance(number, int)
+    return number
+
+
+async def receive_note(websocket) -> dict:
+    """The next notification's params."""
+    async with asyncio.timeout(10):
+        while True:
+            message = json.loads(await websocket.recv())
+            if "params" in message:
+                return message["params"]
+
+
 def test_the_client_raises_what_the_law_raised(ledger, payer, values):
     async def run() -> None:
         async with Client(ledger.url) as client:

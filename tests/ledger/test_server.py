@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import httpx2
 import pytest
 from httpx2 import TransportError
 from solders.keypair import Keypair
@@ -113,6 +114,17 @@ def test_what_is_in_the_way_is_said_in_one_line(tmp_path):
     assert f"PortInUse: port {ledger.port}" in taken.stderr
     assert "StoreInUse" in twice.stderr
     assert 1 == len(taken.stderr.splitlines()) == len(twice.stderr.splitlines())
+
+
+def test_localhost_is_both_of_its_addresses_on_both_ports(tmp_path):
+    with running(tmp_path / "ledger", None, "--host", "localhost") as ledger:
+        answers = [
+            httpx2.get(f"http://{host}:{port}/health", trust_env=False).text
+            for host in ("127.0.0.1", "[::1]")
+            for port in (ledger.port, ledger.port + 1)
+        ]
+
+    assert ["ok"] * 4 == answers
 
 
 def test_a_production_ledger_has_no_faucet(tmp_path):

@@ -14,8 +14,9 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction as SignedTransaction
 
 from ..errors import RoundworkError, Undecodable, Void
-from ..protocol.execute import Kind, Receipt, simulate
+from ..protocol.execute import Kind, Receipt, simulate, simulated
 from ..protocol.params import TICKS, Key, base58_of
+from ..protocol.state import State
 from ..protocol.transaction import WIRE_BYTES_MAX, Transaction, decode_transaction, is_signed
 from ..wire import Json, base58_decode, base58_encode
 from .account_forms import Form, describe_account, read_form
@@ -107,16 +108,27 @@ def simulate_transaction(desk: Desk, params: Params) -> Json:
         tick, slot = desk.engine.get_newest_tick()
         transaction = _replace_tick(transaction, tick)
         value["replacementBlockhash"] = {"blockhash": base58_of(tick), "lastValidBlockHeight": slot + TICKS}
-    receipt = simulate(desk.state, transaction, compute_slot(desk), not checks or is_signed(transaction))
+    is_verified = not checks or is_signed(transaction)
+    with simulated(desk.state, transaction, compute_slot(desk), is_verified) as receipt:
+        accounts = _show_accounts(desk.state, shown, receipt)
     value |= {
         "err": describe_error(receipt),
         "logs": compose_logs(transaction, receipt) if receipt.kind != Kind.VOID else [],
-        "accounts": [describe_account(desk.state, *one) for one in shown] if shown is not None else None,
+        "accounts": accounts,
         "unitsConsumed": 0,
         "returnData": None,
         "innerInstructions": [] if config.get("innerInstructions") else None,
     }
     return desk.with_context(value)
+
+
+def _show_accounts(
+    state: State, shown: list[tuple[Key, Form]] | None, receipt: Receipt
+) -> list[Json | None] | None:
+    """The accounts as they would be; nulls if the transaction would fail."""
+    if shown is None:
+        return None
+    return [describe_account(state, *one) if receipt.kind == Kind.OK else None for one in shown]
 
 
 def _read_shown(config: Json) -> list[tuple[Key, Form]] | None:

@@ -1,6 +1,7 @@
 """The way in: a block comes, what is due happens, its transactions run, and the state hash moves on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import assert_never
 
@@ -187,13 +188,23 @@ def execute(
 
 def simulate(state: State, transaction: Transaction, slot: int, is_verified: bool = True) -> Receipt:
     """What would become of a transaction in a block of `slot` right now. Changes nothing."""
+    with simulated(state, transaction, slot, is_verified) as receipt:
+        return receipt
+
+
+@contextmanager
+def simulated(
+    state: State, transaction: Transaction, slot: int, is_verified: bool = True
+) -> Iterator[Receipt]:
+    """The same, and while it lasts the state is what the transaction would leave."""
     mark = state.mark()
     ticks = add_ticks(state, slot)
-    receipt = _run(state, slot, transaction, is_verified)
-    for tick in ticks:
-        del state.tick_slots[tick]
-    state.rollback(mark)
-    return receipt
+    try:
+        yield _run(state, slot, transaction, is_verified)
+    finally:
+        for tick in ticks:
+            del state.tick_slots[tick]
+        state.rollback(mark)
 
 
 # Transactions
