@@ -42,24 +42,21 @@ class Bank:
         return str(self.rich.pubkey())
 
     async def open(self) -> "Bank":
-        mint = Keypair()
-        await operations.send(self.client, tokens.build_mint(self.rich, mint, 6), [self.rich, mint])
-        self.mint = str(mint.pubkey())
+        self.mint = await operations.create_token(self.client, self.rich, 6)
         await self.give(self.owner, 1000)
         self.package = msgspec.structs.replace(self.package, task_type="KPL", token_type=self.mint)
         self.task = await operations.deploy(self.client, self.rich, self.package, "bafkreipackage")
         return self
 
     async def give(self, owner: str, whole: int) -> None:
-        asked = tokens.build_minting(self.rich, self.mint, owner, whole * UNIT)
-        await operations.send(self.client, asked, [self.rich])
+        await operations.mint_tokens(self.client, self.rich, self.mint, owner, whole * UNIT)
 
     async def read(self) -> TaskView:
         return await operations.read_task(self.client, self.task)
 
     async def count(self, owner: str) -> int:
-        account = tokens.find_account(key_of(owner), self.mint)
-        return await self.client.get_token_balance(base58_of(account))
+        amount, _ = await operations.read_tokens(self.client, self.mint, owner)
+        return amount
 
     async def count_pot(self) -> int:
         return await self.client.get_token_balance((await self.read()).pot)

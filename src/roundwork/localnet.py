@@ -15,13 +15,12 @@ from .errors import BadConfig
 from .ledger.inspect import read_info
 from .node.keystore import make_keypair
 from .node.sandbox import choose_sandbox
-from .operations import airdrop, deploy, read_task, send, set_active
+from .operations import airdrop, create_token, deploy, mint_tokens, read_task, set_active
 from .package import Demo, Package, load_package, pack
 from .participant import compute_timetable
 from .protocol.params import KOII
 from .protocol.views import LedgerView, RoundView, TaskView
 from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, hold, is_held
-from .token_operations import build_mint, build_minting
 
 STATE_FILE = "localnet.json"
 CACHE = "cache"
@@ -93,17 +92,6 @@ class Watch(msgspec.Struct, frozen=True):
 Show = Callable[[Watch], None]
 
 
-class Mint(msgspec.Struct, frozen=True):
-    """The token that a network's task pays in, and who makes it."""
-
-    manager: Keypair
-    address: str
-
-    async def give(self, client: Client, owner: str, amount: int) -> None:
-        """Make so much of it for somebody."""
-        await send(client, build_minting(self.manager, self.address, owner, amount), [self.manager])
-
-
 class Localnet:
     """The processes of one `up`, from `run` to its end."""
 
@@ -117,7 +105,8 @@ class Localnet:
         self._ports: set[int] = set()
         self._rounds: dict[int, RoundView] = {}
         self._supplies: set[tuple[int, ...]] = set()
-        self._mint: Mint | None = None
+        self._manager = Keypair()
+        self._mint: str | None = None
 
     async def run(self, show: Show) -> Watch:
         """Start everything, watch until enough rounds are settled, stop everything; how it stands then.
@@ -177,15 +166,13 @@ class Localnet:
         return Member("ledger", "ledger", command)
 
     async def _deploy(self, client: Client) -> str:
-        manager, bounty = Keypair(), self.package.total_bounty
+        manager, bounty = self._manager, self.package.total_bounty
         await airdrop(client, str(manager.pubkey()), MANAGER_MONEY + (0 if self.plan.token else bounty))
         package = self.package
         if self.plan.token:
-            mint = Keypair()
-            await send(client, build_mint(manager, mint, TOKEN_DECIMALS), [manager, mint])
-            self._mint = Mint(manager, str(mint.pubkey()))
-            await self._mint.give(client, str(manager.pubkey()), bounty)
-            package = msgspec.structs.replace(package, task_type="KPL", token_type=self._mint.address)
+            self._mint = await create_token(client, manager, TOKEN_DECIMALS)
+            await mint_tokens(client, manager, self._mint, str(manager.pubkey()), bounty)
+            package = msgspec.structs.replace(package, task_type="KPL", token_type=self._mint)
         content_id, _ = pack(package)
         address = await deploy(client, manager, package, content_id)
         await set_active(client, manager, address, True)
@@ -210,7 +197,7 @@ class Localnet:
         stakes = 3 * self._stake * self.plan.rounds  # a liar stakes anew after each slash
         await airdrop(client, str(main.pubkey()), NODE_MONEY + (0 if self._mint else stakes))
         if self._mint:
-            await self._mint.give(client, str(main.pubkey()), stakes)
+            await mint_tokens(client, self._manager, self._mint, str(main.pubkey()), stakes)
         self._supervisor.members.append(member)
         await self._supervisor.start(member)
 
@@ -267,8 +254,8 @@ class Localnet:
         """The supply of native money; of a token, too, what its accounts hold and what its mint says."""
         if self._mint is None:
             return (ledger.supply,)
-        supply, _ = await client.get_token_supply(self._mint.address)
-        return ledger.supply, await client.get_tokens_held(self._mint.address), supply
+        supply, _ = await client.get_token_supply(self._mint)
+        return ledger.supply, await client.get_tokens_held(self._mint), supply
 
     def _is_over(self, number: int) -> bool:
         one = self._rounds.get(number)

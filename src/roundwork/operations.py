@@ -32,7 +32,7 @@ from .protocol import instructions
 from .protocol.clock import DISTRIBUTION
 from .protocol.instructions import CHUNK_BYTES
 from .protocol.money import compute_rent
-from .protocol.params import TASK_PROGRAM, key_of
+from .protocol.params import TASK_PROGRAM, base58_of, key_of
 from .protocol.views import TaskView
 from .token_operations import STAKING_MONEY, STAKING_SPACE
 
@@ -131,6 +131,33 @@ async def transfer_money(client: Client, source: Keypair, target: str, amount: i
         TransferParams(from_pubkey=source.pubkey(), to_pubkey=Pubkey.from_string(target), lamports=amount)
     )
     return await send(client, [ask], [source])
+
+
+async def create_token(client: Client, payer: Keypair, decimals: int) -> str:
+    """A new token, of which the payer may make more; the address of its mint."""
+    mint = Keypair()
+    await send(client, tokens.build_mint(payer, mint, decimals), [payer, mint])
+    return str(mint.pubkey())
+
+
+async def mint_tokens(client: Client, payer: Keypair, mint: str, owner: str, amount: int) -> str:
+    """Make more of a token for an owner. Raises TokenOwnerMismatch, TokenFixedSupply."""
+    return await send(client, tokens.build_minting(payer, mint, owner, amount), [payer])
+
+
+async def send_tokens(client: Client, source: Keypair, mint: str, owner: str, amount: int) -> str:
+    """Move tokens to another owner's associated account, which is opened if it is missing."""
+    key = key_of(owner)
+    asked = [tokens.open_account(source, key, mint), tokens.build_transfer(source, key, mint, amount)]
+    return await send(client, asked, [source])
+
+
+async def read_tokens(client: Client, mint: str, owner: str) -> tuple[int, int]:
+    """What an owner has in its associated account, and the token's decimals. Raises Refused."""
+    account = base58_of(tokens.find_account(key_of(owner), mint))
+    _, decimals = await client.get_token_supply(mint)
+    is_there = await client.get_account_owner(account) is not None
+    return await client.get_token_balance(account) if is_there else 0, decimals
 
 
 async def deploy(

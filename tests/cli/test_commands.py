@@ -1,6 +1,7 @@
 """The command line, against a real ledger: what a person does from the first key to a closed task."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -135,3 +136,36 @@ def test_a_rejection_of_the_law_is_said_with_its_numbers(ledger, tmp_path):
     assert 1 == done.returncode
     assert "BalanceTooLow" in done.stderr
     assert "1000000000000000" in done.stderr
+
+
+def test_a_token_is_made_sent_and_pays_a_task_that_is_funded_staked_in_and_closed(ledger, tmp_path):
+    key, url = tmp_path / "manager.json", ["--url", ledger.url]
+    mine = ask("keygen", key)["address"]
+    ask("airdrop", mine, 500 * KOII, *url)
+    options = ["--key", key, *url]
+    mint = ask("token", "create", "--decimals", 6, *options)["mint"]
+    ask("token", "mint", mint, mine, 3000 * 10**6, *options)
+    folder = tmp_path / "hello"
+    shutil.copytree(ROOT / "examples" / "hello", folder)
+    config = folder / "config-task.yml"
+    config.write_text(f"{config.read_text()}\ntask_type: KPL\ntoken_type: {mint}\n")
+    node = tmp_path / "node"
+    main = ask("keygen", node / "main.json")["address"]
+    ask("keygen", node / "staking.json")
+    ask("airdrop", main, KOII, *url)
+    ask("token", "send", mint, main, 5 * 10**6, *options)
+
+    task = ask("task", "deploy", folder, *options)["task"]
+    ask("task", "fund", task, 7, *options)
+    where = ["--task", task, "--directory", node, *url]
+    ask("node", "stake", "--amount", 2 * 10**6, *where)
+    view = ask("task", "show", task, *url)
+    ask("node", "withdraw", *where)
+    ask("node", "claim", *where)
+    ask("task", "close", task, *options)
+
+    assert (mint, 2 * 10**6) == (view["mint"], view["stakes"][0]["amount"])
+    assert {"mint": mint, "owner": main, "amount": 5 * 10**6, "decimals": 6} == ask(
+        "token", "balance", mint, main, *url
+    )
+    assert f"2,995 {mint}\n" == run("token", "balance", mint, mine, *url).stdout

@@ -29,10 +29,19 @@ from roundwork.node.payload import decode_base58
 from roundwork.node.storage import BlobStore
 from roundwork.node.task_files import TaskFiles
 from roundwork.node.task_wallet import TaskWallet
-from roundwork.operations import airdrop, deploy, read_task, send, set_active, stake, withdraw
+from roundwork.operations import (
+    airdrop,
+    create_token,
+    deploy,
+    mint_tokens,
+    read_task,
+    set_active,
+    stake,
+    withdraw,
+)
 from roundwork.package import load_package
 from roundwork.protocol.params import KOII, KPL_PROGRAM, TASK_PROGRAM, Key, base58_of
-from roundwork.token_operations import build_mint, build_minting, find_account
+from roundwork.token_operations import find_account
 
 from ..ledger.process import RunningLedger, running
 from .neighbours import serve
@@ -312,14 +321,13 @@ def test_a_task_that_pays_in_a_token_is_spoken_to_in_its_program_and_its_money_i
     ledger: RunningLedger, tmp_path: Path
 ) -> None:
     async def work(room: Room) -> None:
-        client, payer, staking, mint = room.client, room.payer, room.staking, Keypair()
-        token = str(mint.pubkey())
-        await send(client, build_mint(payer, mint, 9), [payer, mint])
-        await send(client, build_minting(payer, token, str(payer.pubkey()), 5000 * KOII), [payer])
+        client, payer, staking = room.client, room.payer, room.staking
+        token = await create_token(client, payer, 9)
+        await mint_tokens(client, payer, token, str(payer.pubkey()), 5000 * KOII)
         hello = msgspec.structs.replace(load_package(HELLO), task_type="KPL", token_type=token)
         task = await read_task(client, await deploy(client, payer, hello, ""))
         await stake(client, payer, staking, task.address, 2 * KOII)
-        await send(client, build_minting(payer, token, str(staking.pubkey()), 1000), [payer])
+        await mint_tokens(client, payer, token, str(staking.pubkey()), 1000)
         namespace = room.open_namespace(task.address, KPL_PROGRAM)
 
         await namespace.call("stakeOnChain", [task.address, None, task.pot, 1000])

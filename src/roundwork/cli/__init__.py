@@ -7,6 +7,7 @@ COMMANDS = {
     "ledger": "Run, inspect and verify a settlement ledger.",
     "node": "Run a node; stake, withdraw, claim.",
     "task": "Deploy, fund and look after tasks.",
+    "token": "Make a token and move it, for tasks that pay in one.",
     "keygen": "Make a keypair.",
     "balance": "Show what an address holds.",
     "airdrop": "Get money from a development ledger's faucet.",

@@ -1,0 +1,83 @@
+"""`roundwork token`: make a token and move it, for tasks that pay in one."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .keys import choose_address, key_option, passphrase_option, read_key
+from .options import ADDRESS, ROE_MAX, ask, format_money, json_option, show, url_option
+
+AMOUNT = click.IntRange(1, ROE_MAX)
+
+payer_option = key_option("--key", "key_path", "Who signs and pays; else the key of Solana's configuration.")
+
+
+@click.group()
+def command() -> None:
+    """Make a token and move it. Amounts are in its smallest unit."""
+
+
+@command.command()
+@click.option("--decimals", type=click.IntRange(0, 18), default=9, show_default=True)
+@payer_option
+@passphrase_option
+@url_option
+@json_option
+def create(decimals: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool) -> None:
+    """Make a new token; who signs may make more of it, nobody may freeze it."""
+    from ..operations import create_token
+
+    payer = read_key(key_path, passphrase_path)
+    mint = ask(url, lambda client: create_token(client, payer, decimals))
+    click.echo(json.dumps({"mint": mint}) if as_json else mint)
+
+
+@command.command()
+@click.argument("token", type=ADDRESS)
+@click.argument("owner", type=ADDRESS)
+@click.argument("amount", type=AMOUNT)
+@payer_option
+@passphrase_option
+@url_option
+@json_option
+def mint(
+    token: str, owner: str, amount: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
+) -> None:
+    """Make AMOUNT more of TOKEN for OWNER."""
+    from ..operations import mint_tokens
+
+    payer = read_key(key_path, passphrase_path)
+    show({"signature": ask(url, lambda client: mint_tokens(client, payer, token, owner, amount))}, as_json)
+
+
+@command.command()
+@click.argument("token", type=ADDRESS)
+@click.argument("owner", type=ADDRESS)
+@click.argument("amount", type=AMOUNT)
+@payer_option
+@passphrase_option
+@url_option
+@json_option
+def send(
+    token: str, owner: str, amount: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
+) -> None:
+    """Send AMOUNT of TOKEN to OWNER."""
+    from ..operations import send_tokens
+
+    payer = read_key(key_path, passphrase_path)
+    show({"signature": ask(url, lambda client: send_tokens(client, payer, token, owner, amount))}, as_json)
+
+
+@command.command()
+@click.argument("token", type=ADDRESS)
+@click.argument("owner", type=ADDRESS, required=False, callback=choose_address)
+@url_option
+@json_option
+def balance(token: str, owner: str, url: str, as_json: bool) -> None:
+    """Show what OWNER holds of TOKEN."""
+    from ..operations import read_tokens
+
+    amount, decimals = ask(url, lambda client: read_tokens(client, token, owner))
+    facts = {"mint": token, "owner": owner, "amount": amount, "decimals": decimals}
+    click.echo(json.dumps(facts) if as_json else format_money(amount, token, decimals))
