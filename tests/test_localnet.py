@@ -18,6 +18,7 @@ from solders.keypair import Keypair
 from roundwork.client import Client
 from roundwork.errors import BadConfig, BadTaskFile
 from roundwork.localnet import STATE_FILE, Network, Plan, prepare
+from roundwork.operations import airdrop
 from roundwork.protocol.params import KOII, base58_of, key_of
 from roundwork.token_operations import find_account
 
@@ -49,7 +50,11 @@ class Up:
         return next(member.pid for member in self.network.members if member.name == name)
 
     def wait_for_nodes(self, count: int) -> None:
-        self.wait_for(lambda: sum(bool(one.address) for one in self.network.members) == count)
+        def is_so() -> bool:
+            nodes = [one for one in self.network.members if one.role in ("honest", "liar")]
+            return [bool(one.address) for one in nodes] == [True] * count
+
+        self.wait_for(is_so)
 
     def wait_for(self, is_so: Callable[[], bool], seconds: float = 60) -> None:
         def is_now() -> bool:
@@ -62,6 +67,23 @@ class Up:
         info = [*ROUNDWORK, "ledger", "info", "--json", "--directory", str(self.directory / "ledger")]
         facts = json.loads(subprocess.run(info, capture_output=True, check=True).stdout)
         return int(facts.get("slot", 0))
+
+    def give(self, roe: int) -> str:
+        """Have the faucet pay somebody new; the address, once that is acknowledged."""
+
+        async def run() -> str:
+            async with Client(self.network.url) as client:
+                await airdrop(client, address := str(Keypair().pubkey()), roe)
+                return address
+
+        return asyncio.run(run())
+
+    def read_balances(self, addresses: list[str]) -> list[int]:
+        async def run() -> list[int]:
+            async with Client(self.network.url) as client:
+                return [await client.get_balance(one) for one in addresses]
+
+        return asyncio.run(run())
 
     def restart(self, name: str) -> subprocess.CompletedProcess[str]:
         command = [*ROUNDWORK, "up", "--restart", name, "--directory", str(self.directory)]
@@ -93,15 +115,18 @@ def verify(directory: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_nodes_and_ledger_are_killed_and_rounds_go_on(directory: Path) -> None:
-    up = Up(directory, "--nodes", "5", "--rounds", "5")
+    up = Up(directory, "--nodes", "5", "--rounds", "9")
     try:
         up.wait_for_nodes(5)
         pids = {member.name: member.pid for member in up.network.members}
+        paid: list[str] = []
         for name in ("node-1", "ledger", "node-5", "node-2", "ledger"):
             slot = up.read_slot()
+            paid += [up.give(KOII) for _ in range(3)]
             os.kill(up.find(name), signal.SIGKILL)
             answer = up.restart(name)
             assert f"{name} pid {up.find(name)}\n" == answer.stdout, answer.stderr
+            assert [KOII] * len(paid) == up.read_balances(paid)
             up.wait_for(lambda slot=slot: up.read_slot() > slot + 10)
         summary, told = up.finish()
     finally:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from roundwork.picture import draw_position, draw_svg, list_periods
+import pytest
+
+from roundwork.picture import draw_bar, draw_heading, draw_svg, list_periods
 from roundwork.protocol.clock import Timetable
 
 TABLE = Timetable(starting_slot=100, round_time=10, submission_window=4, audit_window=4)
@@ -25,13 +27,22 @@ def test_the_first_ledger_rounds_review_and_distribute_nothing() -> None:
     assert ["work", "review"] == [period for period, _, _ in list_periods(TABLE, 110)]
 
 
-def test_a_position_is_in_capitals_as_far_as_the_round_has_come() -> None:
-    start = draw_position(TABLE, TABLE.compute_start(3))
-    end = draw_position(TABLE, TABLE.compute_start(4) - 1)
+def test_a_bar_is_parted_where_the_ledger_round_stands_and_marks_the_ends_of_its_phases() -> None:
+    start = TABLE.compute_start(3)
 
-    assert "SSSSSssss" == start[:9]
-    assert end.isupper() or set(end) <= {"S", "A", "."}
-    assert start.lower() == end.lower()
+    assert ("━━━━", "──────┼───────┼─") == tuple(draw_bar(TABLE, start + 1, 20))
+    assert ("━━━━━━━━━━╋━━━━━━━╋━", "") == draw_bar(TABLE, start + 9, 20)
+
+
+@pytest.mark.parametrize("width", range(20, 61))
+def test_a_bar_is_as_wide_as_asked_at_every_slot(width: int) -> None:
+    for slot in range(100, 110):
+        assert width == len("".join(draw_bar(TABLE, slot, width)))
+
+
+def test_the_heading_names_each_phase_where_it_begins() -> None:
+    assert "hand in              audit           settle" == draw_heading(TABLE, 40)
+    assert "hand in    audit" == draw_heading(Timetable(0, 8, 4, 4), 16)
 
 
 def test_the_svg_has_a_bar_for_the_work_and_for_each_phase_of_the_other_periods() -> None:

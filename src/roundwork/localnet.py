@@ -13,6 +13,7 @@ from solders.keypair import Keypair
 from .client import Client, Unreachable
 from .errors import BadConfig
 from .ledger.inspect import read_info
+from .logs import Follower
 from .node.keystore import make_keypair
 from .node.sandbox import choose_sandbox
 from .operations import airdrop, create_token, deploy, mint_tokens, read_task, set_active
@@ -82,6 +83,9 @@ class Watch(msgspec.Struct, frozen=True):
     rounds: dict[int, RoundView]
     members: list[Member]
     ended: dict[str, str] = {}
+    warnings: tuple[tuple[str, str], ...] = ()
+    """What nodes have warned of so far: who, and what."""
+
     is_supply_constant: bool = True
     """Of native money, and of the token that the task pays in."""
     token_supply: int = 0
@@ -107,6 +111,8 @@ class Localnet:
         self._supplies: set[tuple[int, ...]] = set()
         self._manager = Keypair()
         self._mint: str | None = None
+        self._followers: dict[str, Follower] = {}
+        self._warnings: list[tuple[str, str]] = []
 
     async def run(self, show: Show) -> Watch:
         """Start everything, watch until enough rounds are settled, stop everything; how it stands then.
@@ -220,7 +226,9 @@ class Localnet:
         while True:
             watch = await self._look(client) or watch
             if watch is not None:
-                watch = msgspec.structs.replace(watch, ended=self._supervisor.find_ended())
+                self._follow_logs()
+                ended, warnings = self._supervisor.find_ended(), tuple(self._warnings)
+                watch = msgspec.structs.replace(watch, ended=ended, warnings=warnings)
                 show(watch)
                 if sum(one.status == "PayoutSuccessful" for one in watch.rounds.values()) >= self.plan.rounds:
                     return watch
@@ -256,6 +264,13 @@ class Localnet:
             return (ledger.supply,)
         supply, _ = await client.get_token_supply(self._mint)
         return ledger.supply, await client.get_tokens_held(self._mint), supply
+
+    def _follow_logs(self) -> None:
+        for member in self.network.members:
+            if member.role in ("honest", "liar"):
+                log = Follower(self.plan.directory / f"{member.name}.log")
+                told = self._followers.setdefault(member.name, log).read_warnings()
+                self._warnings += [(member.name, text) for text in told]
 
     def _is_over(self, number: int) -> bool:
         one = self._rounds.get(number)

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from html import escape
+from itertools import pairwise
 
 from .protocol.clock import DISTRIBUTION, REVIEW, Phase, Timetable
-
-WIDTH = 44
-"""Characters of the bar that is one ledger round."""
 
 PERIODS = ("work", "review", "distribution")
 
@@ -39,15 +37,28 @@ def list_periods(table: Timetable, slot: int) -> list[tuple[str, int, str]]:
     ]
 
 
-def draw_position(table: Timetable, slot: int) -> str:
-    """One bar for the ledger round: where its phases end, in capitals as far as it has come."""
-    offset = table.compute_offset(slot)
-    marks = []
-    for at in range(WIDTH):
-        first = at * table.round_time // WIDTH
-        letter = "sa."[table.compute_phase(table.starting_slot + first)]
-        marks.append(letter.upper() if first <= offset else letter)
-    return "".join(marks)
+def draw_bar(table: Timetable, slot: int, width: int) -> tuple[str, str]:
+    """A ledger round as a line of `width` characters, parted at `slot`: what has passed, what is to come."""
+    passed = (table.compute_offset(slot) + 1) * width // table.round_time
+    ends = _place_ends(table, width)
+    line = "".join(
+        ("╋" if at in ends else "━") if at < passed else "┼" if at in ends else "─" for at in range(width)
+    )
+    return line[:passed], line[passed:]
+
+
+def draw_heading(table: Timetable, width: int) -> str:
+    """The names of the phases, each where its part of the bar begins."""
+    starts = [0, *(end + 1 for end in _place_ends(table, width))]
+    rooms = [second - first for first, second in pairwise(starts)]
+    names = ("hand in", "audit", "settle")[: len(starts)]
+    return "".join(name[: room - 1].ljust(room) for name, room in zip(names, rooms, strict=False)) + names[-1]
+
+
+def _place_ends(table: Timetable, width: int) -> tuple[int, ...]:
+    """Where on a bar SUBMIT and AUDIT end, if something follows."""
+    ends = (table.compute_end(0, phase) - table.starting_slot for phase in (Phase.SUBMIT, Phase.AUDIT))
+    return tuple(end * width // table.round_time for end in ends if end < table.round_time)
 
 
 # SVG

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, MutableMapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+WAIT_SECONDS = 10.0
 ACROSS_ROUNDS = -1
 """The round that `ctx.store` is kept under."""
 
@@ -18,14 +20,30 @@ class SavedFile:
     """The file. `path` may be ":memory:". One connection, for use by any one thread at a time."""
 
     def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-        # Write-ahead, so that a reader in another lane never waits for a writer.
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection = sqlite3.connect(
+            path, isolation_level=None, timeout=WAIT_SECONDS, check_same_thread=False
+        )
+        self._write_ahead()
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS saved"
             " (round INTEGER, key TEXT, value TEXT NOT NULL, PRIMARY KEY (round, key)) WITHOUT ROWID"
         )
+
+    def _write_ahead(self) -> None:
+        """So that a reader in another lane never waits for a writer.
+
+        Lanes start side by side, and SQLite does not wait for another process that does this: we do.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def of_round(self, round: int) -> SavedValues:
         """`ctx.state` of a round."""

@@ -50,7 +50,7 @@ class Member(msgspec.Struct):
     port: int | None = None
     pid: int = 0
     address: str = ""
-    """What a node is known by on the ledger."""
+    """What a node is known by on the ledger; where anything else answers."""
 
 
 class Supervisor:
@@ -91,11 +91,13 @@ class Supervisor:
 
     async def _wait(self, member: Member, process: asyncio.subprocess.Process) -> bool:
         if member.port is not None:
+            member.address = f"127.0.0.1:{member.port}"
             return await _wait_for_port(member.port, process)
         assert process.stdout is not None
         line = await process.stdout.readline()
         if line:
-            member.address = json.loads(line).get("node", "")
+            ready = json.loads(line)
+            member.address = ready.get("node") or ready.get("url", "")
         return bool(line)
 
     def find_ended(self) -> dict[str, str]:

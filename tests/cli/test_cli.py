@@ -121,6 +121,8 @@ def test_help_costs_at_most_five_bare_interpreter_starts() -> None:
         (("transfer", STRANGER, "0", "--from", "x"), "0 is not in the range"),
         (("airdrop", STRANGER, 2**64), "is not in the range"),
         (("node", "run"), "Missing option '--task'"),
+        (("ledger", "run", "--port", "99999"), "99999 is not in the range"),
+        (("ledger", "run", "--slot-ms", "0"), "0 is not in the range"),
         (("node", "claim", "--task", STRANGER, "--to", "me"), "'me' is no address"),
     ],
 )

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,15 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
 
 @pytest.fixture(scope="module")
 def task(ledger: RunningLedger) -> str:
+    return deploy_folder(ledger, HELLO)
+
+
+def deploy_folder(ledger: RunningLedger, folder: Path) -> str:
     async def run() -> str:
         async with Client(ledger.url) as client:
             manager = Keypair()
             await airdrop(client, str(manager.pubkey()), 3_000 * KOII)
-            package = load_package(HELLO)
+            package = load_package(folder)
             address = await deploy(client, manager, package, pack(package)[0])
             await set_active(client, manager, address, True)
             return address
@@ -186,6 +191,31 @@ def test_why_a_node_does_not_start_is_one_line(ledger: RunningLedger, task: str,
     }
     for message, (address, directory, *options) in asked.items():
         assert message in fail(ledger, address, directory, *options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text + "\ndef (", "cannot be run: SyntaxError: invalid syntax; mend it"),
+        (lambda text: text.replace("Task(", "Tusk("), "NameError: name 'Tusk' is not defined"),
+        (
+            lambda text: text.partition("@task.audit")[0],
+            "has no @task.audit; a task has work, submission, audit",
+        ),
+    ],
+)
+def test_a_task_file_that_cannot_work_is_said_before_the_node_runs(
+    ledger: RunningLedger, tmp_path: Path, change: Callable[[str], str], message: str
+) -> None:
+    shutil.copytree(HELLO, tmp_path / "broken")
+    program = tmp_path / "broken" / "task.py"
+    program.write_text(change(program.read_text()))
+    address = deploy_folder(ledger, tmp_path / "broken")
+
+    told = fail(ledger, address, tmp_path / "node", "--package", tmp_path / "broken")
+
+    assert told.startswith(f"BadTaskFile: {program} ")
+    assert message in told
 
 
 def test_a_node_without_fee_money_says_so_and_goes_on_when_it_is_there(

@@ -1,6 +1,7 @@
 """`roundwork ledger`: run, inspect and verify a settlement ledger."""
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -70,7 +71,7 @@ def verify(directory: Path, as_json: bool) -> None:
     """Replay the journal from genesis: every signature, block hash and state hash."""
     from ..ledger.inspect import verify
 
-    with click.progressbar(length=1, label="verifying", hidden=as_json) as bar:
+    with click.progressbar(length=1, label="verifying", hidden=as_json or not sys.stdout.isatty()) as bar:
 
         def show(done: int, total: int) -> None:
             bar.length = total

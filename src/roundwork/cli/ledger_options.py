@@ -21,10 +21,16 @@ directory_option = click.option(
 )
 host_option = click.option("--host", default="localhost", show_default=True, help="Where to listen.")
 port_option = click.option(
-    "--port", default=8899, show_default=True, help="For RPC; websockets also on the next one."
+    "--port",
+    type=click.IntRange(1, 65_534),
+    default=8899,
+    show_default=True,
+    help="For RPC; websockets also on the next one.",
 )
 slot_option = click.option(
-    "--slot-ms", type=int, help="Milliseconds of a slot, for a ledger that is founded now."
+    "--slot-ms",
+    type=click.IntRange(10, 60_000),
+    help="Milliseconds of a slot, for a ledger that is founded now.",
 )
 limit_option = click.option(
     "--limit",
@@ -38,7 +44,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def compose_settings(slot_ms: int | None) -> dict[str, int]:
     """The fields of a genesis that options ask for."""
-    return {"slot_ms": slot_ms} if slot_ms else {}
+    return {"slot_ms": slot_ms} if slot_ms is not None else {}
 
 
 def announce(host: str, port: int, as_json: bool) -> "Callable[[Chain], None]":

@@ -73,10 +73,11 @@ def run(
     """Run a node on a task until it is stopped."""
     import logging
 
+    from ..logs import LINE
     from ..node.server import run as run_node
     from ..node.setting import NodeSetting
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LINE)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     setting = NodeSetting(
         ledger_url=url,

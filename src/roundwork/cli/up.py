@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Coroutine
@@ -114,8 +115,11 @@ async def _run(plan: "Plan", as_json: bool) -> "Watch":
 
     console = make_console(as_json)
     network = prepare(plan, console.print)
+    for warning in network.package.warnings:
+        console.print(warning)
+    where = _shorten(plan.directory)
     console.print(
-        f"starting a ledger and {plan.nodes} nodes ({plan.liars} of them lying) in {plan.directory}"
+        f"starting a ledger and {plan.nodes} nodes ({plan.liars} of them lying); keys and logs are in {where}"
     )
     show = Picture if console.is_terminal and not as_json else Lines
     with show(console, _compose_restart(plan.directory)) as view:
@@ -128,13 +132,26 @@ async def _run(plan: "Plan", as_json: bool) -> "Watch":
 
 def _compose_restart(directory: Path) -> str:
     """The command that starts a process again, but for its name."""
-    where = "" if directory == DIRECTORY.absolute() else f"--directory {directory} "
-    return f"roundwork up {where}--restart"
+    where = "" if directory == DIRECTORY.absolute() else f"--directory {_shorten(directory)} "
+    return f"{_find_program()} up {where}--restart"
 
 
 def _print_hints(console: "Console", plan: "Plan") -> None:
-    ledger = plan.directory / "ledger"
-    console.print(f"replay and verify it all: roundwork ledger verify --directory {ledger}", highlight=False)
+    verify = f"{_find_program()} ledger verify --directory {_shorten(plan.directory / 'ledger')}"
+    console.print(f"replay and verify it all: {verify}", soft_wrap=True)
+
+
+def _find_program() -> str:
+    """How this program is called from here, to be pasted."""
+    program = Path(sys.executable).with_name("roundwork")
+    found = shutil.which("roundwork")
+    return "roundwork" if found and Path(found) == program else _shorten(program)
+
+
+def _shorten(path: Path) -> str:
+    """A path from here, if it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 async def _until_signal(running: "Coroutine[Any, Any, Watch]") -> "Watch":

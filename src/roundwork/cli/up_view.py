@@ -1,7 +1,9 @@
 """What `roundwork up` shows: a picture of the stacked rounds on a terminal, lines elsewhere, a summary."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -9,12 +11,16 @@ from rich.text import Text
 
 from ..localnet import OVER, Watch, summarise
 from ..participant import compute_timetable
-from ..picture import draw_position, list_periods
-from ..protocol.views import RoundView, SubmissionView
+from ..picture import draw_bar, draw_heading, list_periods
+from ..protocol.views import ListView, RoundView, SubmissionView
 from ..supervisor import Member
 from .options import format_money
 
 PAST_ROUNDS = 6
+LABEL_CHARACTERS = 22
+TOLD_CHARACTERS = 36
+BAR_CHARACTERS = range(20, 61)
+COLOURS = {"work": "cyan", "review": "yellow", "distribution": "green"}
 LINE_CHARACTERS = 200
 """Of output that nobody looks at through a terminal."""
 
@@ -26,12 +32,13 @@ def make_console(as_json: bool) -> Console:
 
 
 class Announcer:
-    """Says once of each process that it has started, and that it has ended."""
+    """Says once of each process that it has started, that it has ended, and what it warned of."""
 
     def __init__(self, console: Console, restart: str) -> None:
         self._console = console
         self._restart = restart
         self._told: set[tuple[str, int, bool]] = set()
+        self._warned: set[str] = set()
 
     def announce(self, watch: Watch) -> None:
         for member in watch.members:
@@ -41,6 +48,10 @@ class Announcer:
             if member.name in watch.ended:
                 advice = f"start it again with `{self._restart} {member.name}`"
                 self._say(member, True, f"  {member.name:<8} {watch.ended[member.name]}; {advice}")
+        for name, warning in watch.warnings:
+            if warning not in self._warned:  # what happens to all nodes is said of one
+                self._warned.add(warning)
+                self._console.print(Text(f"  {name:<8} {warning}", style="yellow"))
 
     def _say(self, member: Member, has_ended: bool, line: str) -> None:
         if (key := (member.name, member.pid, has_ended)) not in self._told:
@@ -69,7 +80,8 @@ class Lines:
         for number, view in watch.rounds.items():
             if number not in self._told and view.status in OVER:
                 self._told.add(number)
-                self._console.print(f"slot {watch.task.slot}: {_describe_round(watch, number)}")
+                told = "; ".join(filter(None, _describe_end(watch, view)))
+                self._console.print(f"slot {watch.task.slot}: round {number}: {told}")
 
 
 class Picture:
@@ -77,6 +89,7 @@ class Picture:
 
     def __init__(self, console: Console, restart: str) -> None:
         """`restart`: as in Lines."""
+        self._console = console
         self._announcer = Announcer(console, restart)
         self._live = Live(console=console, refresh_per_second=8)
 
@@ -90,63 +103,97 @@ class Picture:
     def show(self, watch: Watch) -> None:
         """Draw how everything stands."""
         self._announcer.announce(watch)
-        self._live.update(_draw(watch))
+        self._live.update(draw(watch, self._console.width))
 
 
 def print_summary(console: Console, watch: Watch) -> None:
     """Who was paid, who was slashed and why."""
     summary: dict[str, Any] = summarise(watch)
-    table = Table(title=f"{summary['rounds_settled']} rounds settled, {summary['rounds_unpaid']} unpaid")
-    for name in ("node", "role", "submitted", "earned", "slashed", "stake", "available", "its proofs"):
-        table.add_column(name, justify="left" if name in ("node", "role", "its proofs") else "right")
+    settled, unpaid = summary["rounds_settled"], summary["rounds_unpaid"]
+    title = f"{settled} rounds settled, {unpaid} unpaid; money in {_get_symbol(watch)}"
+    table = Table(title=title, box=SIMPLE_HEAD, title_style="bold")
+    for name in ("node", "role", "proofs", "earned", "slashed", "stake", "available", "verdicts"):
+        table.add_column(name, justify="left" if name in ("node", "role", "verdicts") else "right")
     for node in summary["nodes"]:
-        sums = [_format(watch, node[name]) for name in ("earned", "slashed", "stake", "available")]
+        names = ("earned", "slashed", "stake", "available")
+        sums = [format_money(node[name], "", watch.ledger.decimals).strip() for name in names]
         judged = _count_verdicts(watch, node["key"])
         table.add_row(node["name"], node["role"], str(node["submitted"]), *sums, judged)
     console.print(table)
     for line in _explain_slashes(watch):
-        console.print(line)
+        console.print(line, markup=False)
     supply = "constant" if summary["supply_constant"] else "NOT CONSTANT"
     if watch.task.mint:
         console.print(
             f"token {watch.task.mint}: supply {_format(watch, watch.token_supply)}, in its accounts"
         )
-    console.print(f"supply {supply}; state hash {summary['state_hash']}")
+    console.print(f"supply {supply}; state hash {summary['state_hash']}", soft_wrap=True)
 
 
-def _draw(watch: Watch) -> RenderableType:
+def draw(watch: Watch, width: int) -> RenderableType:
+    """The rounds under way, a bar each, and below them the last ones that are over."""
     table, slot = compute_timetable(watch.task), watch.task.slot
-    lines = [f"slot {slot}  ledger round {table.compute_round(slot)}  {draw_position(table, slot)}"]
+    bar = min(max(width - LABEL_CHARACTERS - TOLD_CHARACTERS - 3, BAR_CHARACTERS[0]), BAR_CHARACTERS[-1])
+    place = f"ledger round {table.compute_round(slot)}, slot {slot}"
+    lines = [Text(f"\n{place:<{LABEL_CHARACTERS}} {draw_heading(table, bar)}", style="dim")]
     for period, number, doing in list_periods(table, slot):
-        lines.append(f"{period:<13} round {number:<4} {doing:<22} {_count(watch.rounds.get(number), period)}")
-    over = [number for number, view in watch.rounds.items() if view.status in OVER]
-    lines += [_describe_round(watch, number) for number in over[-PAST_ROUNDS:]]
-    ended = [f"{name} {how}" for name, how in watch.ended.items()]
-    return Group(*map(Text, lines + ended))
+        passed, ahead = draw_bar(table, slot, bar)
+        count = _count(watch, watch.rounds.get(number), period)
+        lines.append(
+            Text.assemble(
+                f"{period:<13} {f'round {number}':<{LABEL_CHARACTERS - 14}} ",
+                (passed, f"bold {COLOURS[period]}"),
+                (ahead, "dim"),
+                f"  {doing}{count and ': '}{count}",
+            )
+        )
+    past = Table.grid(padding=(0, 2))
+    for view in [view for view in watch.rounds.values() if view.status in OVER][-PAST_ROUNDS:]:
+        good, bad = _describe_end(watch, view)
+        past.add_row(f"round {view.round}", Text(good, style="green"), Text(bad, style="red"))
+    drawn: list[RenderableType] = [*lines, Text(), past]
+    return Group(*drawn)
 
 
-def _count(view: RoundView | None, period: str) -> str:
+def _count(watch: Watch, view: RoundView | None, period: str) -> str:
     """What there is of a round in a period."""
     if view is None or period == "work":
         return ""
     if period == "review":
+        convicted = sum(each.verdict == "convicted" for each in view.submissions)
         contested = sum(each.trigger_by is not None for each in view.submissions)
-        return f"{len(view.submissions)} proofs, {contested} contested"
-    lists = [one for one in view.lists if one.attempt == view.attempt]
-    retry = f"attempt {view.attempt + 1}, " if view.attempt else ""
-    if not lists:
-        return f"{retry}no list yet"
-    return f"{retry}list {'contested' if lists[0].trigger_by else 'uncontested'}"
+        told = f"{convicted} convicted" if convicted else f"{contested} contested" if contested else ""
+        return f"{len(view.submissions)}{told and ', '}{told}"
+    listed = next((one for one in view.lists if one.attempt == view.attempt), None)
+    retry = f"attempt {view.attempt + 1}" if view.attempt else ""
+    return ", ".join(filter(None, (retry, _describe_list(watch, view, listed))))
 
 
-def _describe_round(watch: Watch, number: int) -> str:
-    view = watch.rounds[number]
+def _describe_list(watch: Watch, view: RoundView, listed: ListView | None) -> str:
+    if listed is None or view.status in OVER:
+        return ""
+    return f"from {_name(watch, listed.submitter)}{', contested' if listed.trigger_by else ''}"
+
+
+def _describe_end(watch: Watch, view: RoundView) -> tuple[str, str]:
+    """Who was paid in a round that is over, and who was slashed."""
     if view.status == "ClosedUnpaid":
-        return f"round {number}: closed unpaid after {view.attempt + 1} attempts"
-    payments = sorted(((_name(watch, one.node), one) for one in view.payments), key=lambda pair: pair[0])
-    paid = [f"{name} +{_format(watch, one.reward)}" for name, one in payments if one.reward]
-    slashed = [f"{name} -{_format(watch, one.slash)}" for name, one in payments if one.slash]
-    return f"round {number}: paid {', '.join(paid) or 'nobody'}; slashed {', '.join(slashed) or 'nobody'}"
+        return "", f"closed unpaid after {view.attempt + 1} attempts"
+    paid = _group(watch, ((one.node, one.reward) for one in view.payments if one.reward))
+    slashed = _group(watch, ((one.node, one.slash) for one in view.payments if one.slash))
+    good = [f"{money}{' each' if ' ' in names else ''} to {names}" for money, names in paid]
+    bad = [f"{names} lost {money}{' each' if ' ' in names else ''}" for money, names in slashed]
+    return ", ".join(good) or "nobody is paid", ", ".join(bad)
+
+
+def _group(watch: Watch, amounts: Iterable[tuple[str, int]]) -> list[tuple[str, str]]:
+    """Amounts with the names of all who have each, the largest first."""
+    names: dict[int, list[str]] = {}
+    for node, amount in amounts:
+        names.setdefault(amount, []).append(_name(watch, node))
+    return [
+        (_format(watch, amount), ", ".join(sorted(names[amount]))) for amount in sorted(names, reverse=True)
+    ]
 
 
 def _count_verdicts(watch: Watch, node: str) -> str:
@@ -167,6 +214,9 @@ def _explain_slashes(watch: Watch) -> list[str]:
         for one in view.payments:
             if one.slash:
                 lost = f"{_name(watch, one.node)} lost {_format(watch, one.slash)}"
+                asked = -min(listed.amounts.get(one.node, 0) for listed in view.lists)
+                if asked > one.slash:
+                    lost += f", all it still had of the {_format(watch, asked)} that its list took"
                 lines.append(f"round {number}: {lost}: {_explain(watch, by_node[one.node])}")
     return lines
 
@@ -184,5 +234,8 @@ def _name(watch: Watch, address: str) -> str:
 
 
 def _format(watch: Watch, roe: int) -> str:
-    symbol = "tokens" if watch.task.mint else watch.ledger.symbol
-    return format_money(roe, symbol, watch.ledger.decimals)
+    return format_money(roe, _get_symbol(watch), watch.ledger.decimals)
+
+
+def _get_symbol(watch: Watch) -> str:
+    return "tokens" if watch.task.mint else watch.ledger.symbol

@@ -65,6 +65,7 @@ class Lane:
         self._busy = asyncio.Semaphore(WEB_CALLS_MAX if kind == "web" else 1)
         self._starting = asyncio.Lock()
         self._process: WorkerProcess | None = None
+        self._functions: list[str] = []
 
     async def call(self, function: str, request: dict[str, Any], deadline_seconds: float, answer: Any) -> Any:
         """Run one of the author's functions; its answer, decoded as the type `answer`.
@@ -72,25 +73,38 @@ class Lane:
         Raises TaskFailed, with the traceback, if it raised, answered something else, broke the channel,
         outgrew its disk or had not ended after `deadline_seconds`.
         """
-        try:
-            async with asyncio.timeout(deadline_seconds) as timer, self._busy, self._ended_by_failure():
-                raw = await self._call(function, request, timer)
-                if len(raw) > ANSWER_BYTES_MAX:
-                    raise TaskFailed(f"its answer has {len(raw)} bytes; {ANSWER_BYTES_MAX} are allowed")
-                return msgspec.json.decode(raw, type=answer)
-        except TimeoutError:
-            failure = f"was still running after {deadline_seconds:g} s"
-        except (TaskFailed, DiskExceeded, BadSpill, OSError) as error:
-            failure = f"failed: {error}"
-        except (msgspec.DecodeError, RecursionError) as error:
-            failure = f"answered nonsense: {error}"
-        raise TaskFailed(self._redact(f"{function} {failure}"))
+        async with self._told_by_name(function, deadline_seconds) as timer:
+            raw = await self._call(function, request, timer)
+            if len(raw) > ANSWER_BYTES_MAX:
+                raise TaskFailed(f"its answer has {len(raw)} bytes; {ANSWER_BYTES_MAX} are allowed")
+            return msgspec.json.decode(raw, type=answer)
+
+    async def start(self, deadline_seconds: float) -> list[str]:
+        """Start the process, if there is none; the author's functions by name. Raises TaskFailed."""
+        async with self._told_by_name("the import of its file", deadline_seconds):
+            await self._get_process()
+        return self._functions
 
     async def kill(self) -> None:
         """Kill the process, if there is one, and wait until it is gone."""
         process, self._process = self._process, None
         if process is not None:
             await process.end()
+
+    @asynccontextmanager
+    async def _told_by_name(self, what: str, deadline_seconds: float) -> AsyncIterator[asyncio.Timeout]:
+        """Whatever goes wrong within becomes TaskFailed and ends the process."""
+        try:
+            async with asyncio.timeout(deadline_seconds) as timer, self._busy, self._ended_by_failure():
+                yield timer
+                return
+        except TimeoutError:
+            failure = f"was still running after {deadline_seconds:g} s"
+        except (TaskFailed, DiskExceeded, BadSpill, OSError) as error:
+            failure = f"failed: {error}"
+        except (msgspec.DecodeError, RecursionError) as error:
+            failure = f"answered nonsense: {error}"
+        raise TaskFailed(self._redact(f"{what} {failure}"))
 
     @asynccontextmanager
     async def _ended_by_failure(self) -> AsyncIterator[None]:
@@ -132,7 +146,7 @@ class Lane:
                 child = await self._start_child()
                 spill = SpillFolder(self._setting.home / f"spill-{self._kind}")
                 self._process = WorkerProcess(child, spill, self._services, self._write_log)
-                await self._process.start(self._introduce())
+                self._functions = await self._process.start(self._introduce())
             return self._process
 
     async def _start_child(self) -> Child:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ import msgspec
 from blake3 import blake3
 from solders.pubkey import Pubkey
 
-from ..errors import TaskFailed
+from ..errors import BadTaskFile, TaskFailed
 from ..protocol.views import SubmissionView
 from .channel import Services
 from .lane import Kind, Lane, TaskSetting
@@ -19,9 +20,13 @@ from .sandbox import Sandbox
 
 Roe = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 VALUE_BYTES_MAX = 512
+NEEDED = ("work", "submission", "audit")
+START_SECONDS = 30.0
 WEB_SECONDS = 30.0
 WEB_BODY_BYTES_MAX = 8 * 1024 * 1024
 FORGET_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -62,6 +67,24 @@ class Lanes:
         self._newest = {"round": 0, "seed": "", "random_seed": ""}
         kinds: tuple[Kind, ...] = ("work", "review", "web")
         self._lanes = {kind: Lane(kind, setting, sandbox, services, log) for kind in kinds}
+
+    async def check(self) -> None:
+        """Start the review lane, so that a file that cannot be run is said at once and not round by round.
+
+        Raises BadTaskFile.
+        """
+        program = self.setting.program
+        try:
+            functions = await self._lanes["review"].start(START_SECONDS)
+        except TaskFailed as error:
+            log.error("%s", error)
+            *_, last = str(error).splitlines()
+            raise BadTaskFile(
+                f"{program} cannot be run: {last}; mend it, its traceback is in the log"
+            ) from None
+        missing = [name for name in NEEDED if name not in functions]
+        if missing:
+            raise BadTaskFile(f"{program} has no @task.{missing[0]}; a task has {', '.join(NEEDED)}")
 
     async def work(self, round: int, seed: str, deadline_seconds: float) -> None:
         """Run `@task.work` for a round."""

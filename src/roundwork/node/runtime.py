@@ -106,7 +106,7 @@ class Runtime:
             log.warning("%s waits: send fee money to the main key %s (%s)", describe(duty), payer, error)
         except (RoundworkError, TimeoutError) as error:
             self._postponed.put(duty, self._lookout.slot)
-            log.warning("%s: %s: %s", describe(duty), type(error).__name__, error)
+            warn(duty, error)
         else:
             log.info("%s", describe(duty))
 
@@ -197,6 +197,14 @@ class Runtime:
         async with asyncio.timeout(SEND_SLOTS * self._lookout.slot_seconds):
             asked = wrap(ask, self._program)
             await send(self._client, [asked], [self._me.payer, self._me.staking])
+
+
+def warn(duty: Duty, error: Exception) -> None:
+    """Log why a duty failed: in one line, and the traceback of an author's function below it."""
+    text = str(error) or "it took too long"
+    last = text.rpartition("\n")[2]
+    told = f"{describe(duty)}: {type(error).__name__}: {last}"
+    log.warning("%s", told if last == text else f"{told}\n{text}")
 
 
 def describe(duty: Duty) -> str:

@@ -166,7 +166,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        raise PortInUse(f"port {port} on {host}: {error.strerror}; choose another with --port") from None
+        raise PortInUse(
+            f"port {port} on {host}: {error.strerror}; choose another with --port or --host"
+        ) from None
     return listening
 
 

@@ -95,6 +95,7 @@ async def _open_python(house: House) -> Tenant:
     )
     lanes = Lanes(task_setting, choose_sandbox(setting.sandbox), services, me.secret, log_task)
     house.stack.push_async_callback(lanes.close)
+    await lanes.check()
     runtime = Runtime(house.client, me, lanes, house.store, setting.directory, seen)
     return Tenant(
         work=runtime.run,

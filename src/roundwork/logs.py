@@ -1,0 +1,31 @@
+"""What processes of ours write into their logs, and what of it somebody else should see."""
+
+from pathlib import Path
+
+LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
+"""The format of a log's lines, for `logging`."""
+
+LOUD = ("WARNING", "ERROR", "CRITICAL")
+
+
+class Follower:
+    """Reads one log as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read_warnings(self) -> list[str]:
+        """The first line of each message since the last time that is a warning, or worse."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            whole, _, _ = file.read().rpartition(b"\n")
+        if not whole:
+            return []
+        self._offset += len(whole) + 1
+        lines = (line.split(" ", 4) for line in whole.decode("utf-8", "replace").split("\n"))
+        return [
+            message for _, _, level, _, message in (one for one in lines if len(one) == 5) if level in LOUD
+        ]
