@@ -34,7 +34,7 @@ def node() -> None:
     require_node()
 
 
-@pytest.fixture(params=["sandlock"])
+@pytest.fixture(params=["sandlock", "bwrap"])
 def sandbox(request: pytest.FixtureRequest) -> str:
     return require_sandbox(request.param)
 
@@ -224,7 +224,7 @@ def test_it_ends_when_its_disk_is_full(tmp_path: Path, sandbox: str) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("confined", ["sandlock", "none"])
+@pytest.mark.parametrize("confined", ["sandlock", "bwrap", "none"])
 @pytest.mark.parametrize("target", ["node", "confine"])
 def test_nothing_is_left_behind_when_a_process_above_it_is_killed(
     tmp_path: Path, confined: str, target: str
@@ -283,3 +283,14 @@ def test_a_machine_without_node_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_
 
     with pytest.raises(BadConfig, match=r"need Node\.js 18 or newer"):
         JavascriptTask(None, "none", print)  # type: ignore[arg-type]
+
+
+def test_under_bubblewrap_the_ledger_must_be_on_this_machine(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with run_main(tmp_path, "", "bwrap", ledger_url="https://ledger.example.org"):
+            pass
+
+    with pytest.raises(
+        BadConfig, match="under bwrap a JavaScript task reaches a ledger on this machine only"
+    ):
+        asyncio.run(run())

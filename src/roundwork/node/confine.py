@@ -8,20 +8,27 @@ wants so or has died, the task is killed.
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import ctypes
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import msgspec
 
-from .sandbox import DENIED, DEVICES, MIB, SYSTEM_READABLE, Limits
+from . import relay
+from .environments import find_interpreter
+from .sandbox import DENIED, DEVICES, MIB, SYSTEM_READABLE, Limits, compose_bwrap
+from .seccomp import build_filter, open_filter
 
 NODE_READABLE = ("/etc/ssl/openssl.cnf",)
 """What Node.js will not start without, where it exists."""
@@ -31,8 +38,9 @@ DATA_BYTES_SPARE = 128 * MIB
 
 MEMORY_PAUSE_SECONDS = 0.25
 PR_SET_PDEATHSIG = 1
+NOT_STARTED = 126
 KILLED = 137
-"""The exit code after a signal, as shells tell it."""
+"""Exit codes as shells tell them; they must not be 1, by which a task says that it cannot go on."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,12 +61,28 @@ def main() -> None:
     control = int(sys.argv[1])
     with os.fdopen(control, "rb", buffering=0) as pipe:
         order = msgspec.json.decode(_read_line(pipe), type=Order)
-        program = _start(order)
+        try:
+            program = _start(order)
+        except (OSError, RuntimeError) as error:
+            print(f"it cannot be started under {order.sandbox}: {error}", file=sys.stderr)
+            sys.exit(NOT_STARTED)
         threading.Thread(target=_kill_at_end, args=(pipe, program), daemon=True).start()
         threading.Thread(target=_watch_memory, args=(order.limits, program), daemon=True).start()
         code = program.wait()
         sys.stderr.flush()
         os._exit(code)
+
+
+class Program(Protocol):
+    """What was started."""
+
+    pid: int
+
+    def kill(self) -> None:
+        """End it and everything it started."""
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
 
 
 class Confined:
@@ -115,13 +139,88 @@ class Unconfined:
         return code if code >= 0 else KILLED
 
 
+class Boxed:
+    """Under bubblewrap, in a network of its own that leads to the ledger, the node and back."""
+
+    def __init__(self, order: Order) -> None:
+        control, theirs = socket.socketpair()
+        way_in = socket.create_server(("127.0.0.1", order.listen))
+        python = os.path.realpath(sys.executable)
+        program = Path(relay.__file__)
+        paths = [program, *find_interpreter(), *map(Path, (python, *NODE_READABLE, *order.readable))]
+        rules = open_filter(allow_processes=True, allow_sockets=True)
+        with control, theirs, way_in, rules, _open_hosts() as hosts:
+            arguments = compose_bwrap(paths, order.home, {"/etc/hosts": hosts.fileno()})
+            arguments += ["--seccomp", str(rules.fileno()), "--", python, "-I", "-S", str(program)]
+            arguments += [str(theirs.fileno()), str(way_in.fileno())]
+            self._process = subprocess.Popen(
+                arguments,
+                env={"PATH": os.defpath},
+                pass_fds=(rules.fileno(), hosts.fileno(), theirs.fileno(), way_in.fileno()),
+            )
+            theirs.close()
+            self.pid = self._process.pid
+            control.sendall(_compose_relay_order(order))
+            gates = _receive_gates(control)
+        threading.Thread(target=asyncio.run, args=(_open_gates(gates),), daemon=True).start()
+
+    def kill(self) -> None:
+        """End it and everything it started."""
+        self._process.kill()
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        code = self._process.wait()
+        return code if code >= 0 else KILLED
+
+
+def _open_hosts() -> IO[bytes]:
+    """All the names that there are in the sandbox, in a file without a name."""
+    file = os.fdopen(os.memfd_create("hosts"), "w+b")
+    file.write(b"127.0.0.1 localhost\n::1 localhost\n")
+    file.seek(0)
+    return file
+
+
+def _compose_relay_order(order: Order) -> bytes:
+    told = {
+        "command": order.command,
+        "environment": order.environment,
+        "ports": sorted({int(endpoint.rpartition(":")[2]) for endpoint in order.endpoints}),
+        "web_port": order.listen,
+        "filter": base64.b64encode(build_filter(allow_processes=False, allow_sockets=True)).decode(),
+    }
+    return msgspec.json.encode(told) + b"\n"
+
+
+def _receive_gates(control: socket.socket) -> list[tuple[int, socket.socket]]:
+    """Sockets that listen inside the sandbox, with their ports; the other end closes when it has sent all."""
+    gates: list[tuple[int, socket.socket]] = []
+    while True:
+        line, descriptors, _, _ = socket.recv_fds(control, 16, len(relay.HOSTS))
+        if not line:
+            return gates
+        gates += [(int(line), socket.socket(fileno=descriptor)) for descriptor in descriptors]
+
+
+async def _open_gates(gates: list[tuple[int, socket.socket]]) -> None:
+    for port, listening in gates:
+        await relay.forward(listening, partial(asyncio.open_connection, "localhost", port))
+    await asyncio.Event().wait()
+
+
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _start(order: Order) -> Confined | Unconfined:
+def _start(order: Order) -> Program:
     _limit_self(order.limits)
-    return Confined(order) if order.sandbox == "sandlock" else Unconfined(order)
+    kinds: dict[str, type[Confined | Boxed | Unconfined]] = {
+        "sandlock": Confined,
+        "bwrap": Boxed,
+        "none": Unconfined,
+    }
+    return kinds[order.sandbox](order)
 
 
 def _limit_self(limits: Limits) -> None:
@@ -138,13 +237,13 @@ def _limit_self(limits: Limits) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def _kill_at_end(pipe: Any, program: Confined | Unconfined) -> None:
+def _kill_at_end(pipe: Any, program: Program) -> None:
     while pipe.read(1):
         pass
     program.kill()
 
 
-def _watch_memory(limits: Limits, program: Confined | Unconfined) -> None:
+def _watch_memory(limits: Limits, program: Program) -> None:
     """Kill it when it and its children have more memory resident than they may."""
     while True:
         resident = measure_resident(program.pid)

@@ -66,7 +66,7 @@ def _prepare(directory: Path, lock: bytes | None, requires_python: str | None) -
     directory.mkdir(parents=True, exist_ok=True)
     sdk = _prepare_sdk(directory)
     python = os.path.realpath(sys.executable)
-    readable = [sdk, Path(python), *_find_interpreter()]
+    readable = [sdk, Path(python), *find_interpreter()]
     if lock is None:
         # -S: not even the interpreter's own site-packages.
         flags: tuple[str, ...] = ("-s", "-P", "-S")
@@ -93,7 +93,7 @@ def _check_python(requires_python: str | None) -> None:
         )
 
 
-def _find_interpreter() -> list[Path]:
+def find_interpreter() -> list[Path]:
     """The standard library and the interpreter's shared library, and nothing else of its folder."""
     library = sysconfig.get_config_var("LIBDIR")
     shared = sysconfig.get_config_var("INSTSONAME") if sysconfig.get_config_var("Py_ENABLE_SHARED") else None

@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -197,18 +198,7 @@ class Bubblewrap:
         home = str(confinement.writable)
         # The limits are for what bwrap starts, which is not the process that we know the number of.
         arguments = ["prlimit", *(f"--{name}={bound}" for name, bound in _bounds(confinement.limits).items())]
-        arguments += [
-            "--",
-            "bwrap",
-            "--unshare-all",
-            "--die-with-parent",
-            "--new-session",
-            "--cap-drop",
-            "ALL",
-        ]
-        for path in _existing(confinement.readable):
-            arguments += ["--dev-bind" if path in DEVICES else "--ro-bind", path, path]
-        arguments += ["--bind", home, home, "--remount-ro", "/", "--chdir", home, "--clearenv"]
+        arguments += ["--", *compose_bwrap(confinement.readable, home)]
         for name, value in _build_environment(confinement.writable).items():
             arguments += ["--setenv", name, value]
         life, held = os.pipe()
@@ -219,6 +209,19 @@ class Bubblewrap:
             descriptors = (filter.fileno(), held_file.fileno())
             arguments += ["--seccomp", str(descriptors[0]), "--sync-fd", str(descriptors[1])]
             return _Spawned([*arguments, "--", *command], {"PATH": os.defpath}, descriptors, life=life)
+
+
+def compose_bwrap(readable: Sequence[Path], home: str, files: Mapping[str, int] | None = None) -> list[str]:
+    """The command up to the environment: namespaces of its own, folders to read, one directory to write.
+
+    `files`: further files by path, each the number of a descriptor to take its content from.
+    """
+    command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    for path in _existing(readable):
+        command += ["--dev-bind" if path in DEVICES else "--ro-bind", path, path]
+    for name, number in (files or {}).items():
+        command += ["--ro-bind-data", str(number), name]
+    return [*command, "--bind", home, home, "--remount-ro", "/", "--chdir", home, "--clearenv"]
 
 
 class Unconfined:
@@ -293,7 +296,7 @@ def _limit(pid: int, limits: Limits) -> None:
         resource.prlimit(pid, getattr(resource, f"RLIMIT_{name.upper()}"), (bound, bound))
 
 
-def _existing(readable: tuple[Path, ...]) -> list[str]:
+def _existing(readable: Sequence[Path]) -> list[str]:
     """The folders that are there; Landlock refuses to be told of others."""
     paths = [*SYSTEM_READABLE, *DEVICES, *map(str, readable)]
     return [path for path in dict.fromkeys(paths) if os.path.exists(path)]

@@ -34,16 +34,23 @@ _MACHINES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
 _Instruction = tuple[int, int, int, int]
 
 
-def open_filter(allow_processes: bool) -> IO[bytes]:
+def open_filter(allow_processes: bool, allow_sockets: bool = False) -> IO[bytes]:
     """The compiled filter in a file without a name. Raises OSError on a machine that has no table here."""
+    file = os.fdopen(os.memfd_create("seccomp"), "w+b")
+    file.write(build_filter(allow_processes, allow_sockets))
+    file.seek(0)
+    return file
+
+
+def build_filter(allow_processes: bool, allow_sockets: bool) -> bytes:
+    """The compiled filter. Raises OSError on a machine that has no table here."""
     machine = platform.machine()
     if machine not in _MACHINES:
         raise OSError(f"no seccomp table for {machine}")
-    program = _assemble(*_MACHINES[machine], allow_processes=allow_processes)
-    file = os.fdopen(os.memfd_create("seccomp"), "w+b")
-    file.write(b"".join(struct.pack("<HBBI", *instruction) for instruction in program))
-    file.seek(0)
-    return file
+    architecture, numbers = _MACHINES[machine]
+    refused = {name: number for name, number in numbers.items() if name != "socket" or not allow_sockets}
+    program = _assemble(architecture, refused, allow_processes=allow_processes)
+    return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
 
 
 def _assemble(architecture: int, numbers: dict[str, int], allow_processes: bool) -> list[_Instruction]:
