@@ -497,6 +497,12 @@ class InsufficientFundsForFee(Void):
     name = "InsufficientFundsForFee"
 
 
+class InvalidAccountForFee(Void):
+    """The fee payer is an account that pays no fees."""
+
+    name = "InvalidAccountForFee"
+
+
 class AddressLookupTableNotFound(Void):
     """There is no such lookup table, or it is deactivated."""
 

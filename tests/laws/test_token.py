@@ -34,8 +34,8 @@ from .world import World
 class Tokens(World):
     """A mint of 2 decimals by n00, who also freezes; n00 and n01 hold 1000 and 0 of it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **genesis: object) -> None:
+        super().__init__(**genesis)
         self.make("mint", MINT_BYTES, self.token(20, "BKO", 2, "n00", "n00", on=["mint"]))
         for name, owner in (("a0", "n00"), ("a1", "n01")):
             self.make(name, ACCOUNT_BYTES, self.token(18, "K", owner, on=[name, "mint"]))
@@ -216,6 +216,14 @@ def _not_native():
     rejected(world, "TokenNativeUnsupported", "n00", world.token(8, "Q", 5, on=["w0", "wrapped", "n00"]))
     rejected(world, "TokenNativeUnsupported", "n00", world.token(7, "Q", 5, on=["wrapped", "w0", "n00"]))
     rejected(world, "TokenNativeUnsupported", "n00", world.token(10, "", on=["w0", "wrapped", "n00"]))
+
+
+@shows("3.50")
+def _fee_payer():
+    world = Tokens(fee_per_signature=10)
+    wrap(world)
+    receipt = world.run("w0", world.token(17, "", on=["w0"]))
+    assert (2, "InvalidAccountForFee", 0) == (receipt.kind, receipt.name, receipt.fee)
 
 
 @shows("12.13")

@@ -12,7 +12,7 @@ from roundwork.protocol.pots import compute_seed, find_authority
 from roundwork.protocol.records import Account
 from roundwork.protocol.token import RESERVE
 from roundwork.protocol.token_checks import get_account, get_mint
-from roundwork.protocol.token_records import ACCOUNT_BYTES, encode_account
+from roundwork.protocol.token_records import ACCOUNT_BYTES, TokenAccount, encode_account
 
 from .registry import rejected, shows
 from .stage import STAKE, SW, Stage
@@ -370,8 +370,11 @@ def test_a_book_that_does_not_add_up_is_told():
     short = msgspec.structs.replace(get_account(world.state, world.key("pot")), amount=5)
 
     rows[world.key("pot")] = Account(RESERVE, TOKEN_PROGRAM, ACCOUNT_BYTES, encode_account(short))
+    wrapped = encode_account(TokenAccount(WRAPPED_MINT, world.key("n00"), 7, reserve=RESERVE))
+    rows[world.key("w0")] = Account(RESERVE + 6, TOKEN_PROGRAM, ACCOUNT_BYTES, wrapped)
 
-    mint, pot = find_token_faults(world.state)
+    wraps, mint, pot = find_token_faults(world.state)
+    assert f"holds {RESERVE + 6} roe and wraps 7" in wraps
     supply = get_mint(world.state, world.key("mint")).supply
     assert f"has a supply of {supply}, its accounts hold {supply - BOUNTY - 3 * STAKE + 5}" in mint
     assert f"holds 5, the task owes {BOUNTY + 3 * STAKE}" in pot

@@ -32,6 +32,7 @@ TEXTS = {
     "AccountNotFound": "Attempt to debit an account but found no record of a prior credit.",
     "AlreadyProcessed": "This transaction has already been processed",
     "InsufficientFundsForFee": "Insufficient funds for fee",
+    "InvalidAccountForFee": "This account may not be used to pay transaction fees",
     "SignatureFailure": "Transaction signature verification failure",
     "AddressLookupTableNotFound": "Transaction loads an address table account that doesn't exist",
     "InvalidAddressLookupTableOwner": "Transaction loads an address table account with an invalid owner",

@@ -5,12 +5,13 @@ from ..errors import (
     AlreadyProcessed,
     BlockhashNotFound,
     InsufficientFundsForFee,
+    InvalidAccountForFee,
     SignatureFailure,
 )  # fmt: skip
 from .lookups import load_keys
-from .money import get_balance
+from .money import get_balance, get_owner
 from .nonces import check_named_nonce, find_nonce
-from .params import TICKS, Genesis, Key, base58_of
+from .params import TICKS, TOKEN_PROGRAM, Genesis, Key, base58_of
 from .records import Mark
 from .rules import rule
 from .state import State, Table
@@ -23,8 +24,7 @@ Admitted = tuple[tuple[Key, ...], Table[Mark] | None, Key | None]
 def admit(state: State, slot: int, transaction: Transaction) -> Admitted:
     """Check everything but the signatures. `slot` is that of the block that is to hold the transaction.
 
-    Raises BlockhashNotFound, AlreadyProcessed, AccountNotFound, InsufficientFundsForFee, and what load_keys
-    raises. Source: docs/PROTOCOL.md 3.
+    Raises BlockhashNotFound, AlreadyProcessed, and what admit_keys raises. Source: docs/PROTOCOL.md 3.
     """
     named = state.tick_slots.get(transaction.tick)
     nonce = find_nonce(transaction) if named is None else None
@@ -40,10 +40,11 @@ def admit(state: State, slot: int, transaction: Transaction) -> Admitted:
 def admit_keys(state: State, slot: int, transaction: Transaction) -> tuple[Key, ...]:
     """The accounts of a transaction whose fee payer can pay, those from lookup tables among them.
 
-    Raises AccountNotFound, InsufficientFundsForFee, and what load_keys raises.
+    Raises AccountNotFound, InvalidAccountForFee, InsufficientFundsForFee, and what load_keys raises.
     """
     payer = transaction.keys[0]
     check_payer(state, payer)
+    check_may_pay(state, payer)
     check_fee(state, payer, compute_fee(state.genesis, transaction))
     return load_keys(state, slot, transaction) if transaction.lookups else transaction.keys
 
@@ -86,6 +87,13 @@ def check_payer(state: State, payer: Key) -> None:
             "Attempt to debit an account but found no record of a prior credit: "
             f"{base58_of(payer)} pays the fee and does not exist"
         )
+
+
+@rule("3.50")
+def check_may_pay(state: State, payer: Key) -> None:
+    """The fee payer is no account of the token program, whose money may be what it wraps."""
+    if get_owner(state, payer) == TOKEN_PROGRAM:
+        raise InvalidAccountForFee(f"{base58_of(payer)} belongs to the token program and pays no fees")
 
 
 @rule("3.5")

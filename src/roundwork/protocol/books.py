@@ -21,20 +21,23 @@ def compute_owed(state: State, key: Key) -> int:
 def find_token_faults(state: State) -> list[str]:
     """What does not add up in tokens, as sentences; there is never anything.
 
-    The accounts of a mint hold its supply (wrapped native money has no supply of its own), and a task's pot
-    holds what the task does. Tokens that somebody sent straight to a pot are nobody's.
+    The accounts of a mint hold its supply (wrapped native money has no supply of its own, it lies in the
+    account), and a task's pot holds what the task does. Tokens that somebody sent straight to a pot are
+    nobody's.
     """
     held: dict[Key, int] = {}
-    mints, pots = {}, {}
-    for key in state.accounts.rows:
+    mints, pots, faults = {}, {}, []
+    for key, account in state.accounts.rows.items():
         data = get_data(state, key)
         one, mint = decode_account(data), decode_mint(data)
         if one is not None:
             held[one.mint] = held.get(one.mint, 0) + one.amount
             pots[key] = one
+            if one.reserve is not None and account.balance < one.reserve + one.amount:
+                faults.append(f"{base58_of(key)} holds {account.balance} roe and wraps {one.amount}")
         elif mint is not None and key != WRAPPED_MINT:
             mints[key] = mint
-    faults = [
+    faults += [
         f"mint {base58_of(key)} has a supply of {mint.supply}, its accounts hold {held.get(key, 0)}"
         for key, mint in mints.items()
         if mint.supply != held.get(key, 0)
