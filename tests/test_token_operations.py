@@ -131,6 +131,7 @@ def test_a_stake_in_tokens_grows_is_withdrawn_and_claimed(live: Live) -> None:
         assert (897 * UNIT, 103 * UNIT) == (await bank.count(bank.owner), await bank.count_pot())
         standing = await operations.read_standing(client, bank.task, bank.owner, mine.node)
         assert (bank.mint, 3 * UNIT) == (standing["token"], standing["stake"])
+        assert 897 * UNIT == standing["tokens_of_main_key"]
 
         await operations.withdraw(client, bank.rich, staking, bank.task)
         await operations.claim(client, bank.rich, staking, bank.task, somebody)

@@ -364,9 +364,17 @@ async def read_standing(client: Client, task: str, main: str, node: str) -> dict
         "available": mine.available if mine else 0,
         "endpoint": mine.endpoint if mine else "",
         "balance_of_main_key": await client.get_balance(main),
-        **({"token": view.mint} if view.mint else {}),
+        **await _read_tokens_of(client, view, main),
         "rounds": payments,
     }
+
+
+async def _read_tokens_of(client: Client, view: TaskView, main: str) -> dict[str, object]:
+    """What somebody has of the token that a task pays in; nothing is said of native money."""
+    if view.mint is None:
+        return {}
+    amount, decimals = await read_tokens(client, view.mint, main)
+    return {"token": view.mint, "decimals": decimals, "tokens_of_main_key": amount}
 
 
 def build_uploads(task: bytes, node: bytes, number: int, text: bytes) -> list[Ask]:

@@ -160,11 +160,15 @@ def test_a_token_is_made_sent_and_pays_a_task_that_is_funded_staked_in_and_close
     where = ["--task", task, "--directory", node, *url]
     ask("node", "stake", "--amount", 2 * 10**6, *where)
     view = ask("task", "show", task, *url)
+    told = run("node", "status", *where).stdout
     ask("node", "withdraw", *where)
     ask("node", "claim", *where)
     ask("task", "close", task, *options)
 
     assert (mint, 2 * 10**6) == (view["mint"], view["stakes"][0]["amount"])
+    assert f"{mint}\n" in told
+    assert "2 tokens" in told
+    assert "KOII and 3 tokens" in told
     assert {"mint": mint, "owner": main, "amount": 5 * 10**6, "decimals": 6} == ask(
         "token", "balance", mint, main, *url
     )

@@ -52,16 +52,25 @@ def say_once() -> Callable[[Exception], None]:
 
 def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
     """Where a node stands, for people."""
+    token = standing.get("token")
+
+    def tell(amount: int) -> str:
+        return format_money(amount, "tokens", standing["decimals"]) if token else format_money(amount)
+
+    fees = format_money(standing["balance_of_main_key"])
     facts = {
         "node": standing["node"],
         "endpoint": standing["endpoint"] or "not on the ledger",
-        "stake": format_money(standing["stake"]),
-        "can claim": format_money(standing["available"]),
-        "main key": f"{standing['main_key']}, holds {format_money(standing['balance_of_main_key'])}",
+        **({"token": token} if token else {}),
+        "stake": tell(standing["stake"]),
+        "can claim": tell(standing["available"]),
+        "main key": f"{standing['main_key']}, holds {fees}",
     }
+    if token:
+        facts["main key"] += f" and {tell(standing['tokens_of_main_key'])}"
     for number, paid in standing["rounds"].items():
-        taken = f", slashed {format_money(paid['slash'])}" if paid["slash"] else ""
-        facts[f"round {number}"] = f"paid {format_money(paid['reward'])}{taken}"
+        taken = f", slashed {tell(paid['slash'])}" if paid["slash"] else ""
+        facts[f"round {number}"] = f"paid {tell(paid['reward'])}{taken}"
     return facts
 
 
