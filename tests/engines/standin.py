@@ -236,6 +236,10 @@ class Connection:
         self._socket.connect(str(path))
         self._file = self._socket.makefile("rb")
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Give up sending and receiving sooner, with TimeoutError."""
+        self._socket.settimeout(seconds)
+
     def call(self, request: Any) -> Any:
         """The answer to a request. Raises Refused on an exception, ConnectionError if nobody is there."""
         self.send(encode_frame(request) + encode_frame(_empty("flush")))

@@ -143,6 +143,33 @@ def test_a_frame_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: pytest
     assert len(endings) == 1
 
 
+def test_a_peer_that_takes_in_no_answers_holds_up_nobody_else(tmp_path: Path) -> None:
+    with serve(tmp_path / "s", repeat) as endings:
+        deaf, other = Connection(tmp_path / "s"), Connection(tmp_path / "s")
+        deaf.wait_at_most(0.2)
+        with pytest.raises(TimeoutError):
+            deaf.send(echo("x" * 100_000) * 200)
+        other.send(echo("hello"))
+        answer = other.receive()
+        other.close()
+    deaf.close()
+
+    assert "hello" == answer.echo.message
+    assert endings == []
+
+
+def test_a_peer_that_says_nothing_holds_up_nobody_else(tmp_path: Path) -> None:
+    with serve(tmp_path / "s", repeat) as endings:
+        silent, other = Connection(tmp_path / "s"), Connection(tmp_path / "s")
+        other.send(echo("hello"))
+        answer = other.receive()
+        silent.close()
+        other.close()
+
+    assert "hello" == answer.echo.message
+    assert endings == []
+
+
 def test_a_bug_in_the_application_ends_the_connection_without_an_answer(tmp_path: Path) -> None:
     with serve(tmp_path / "s", break_down) as endings:
         connection = Connection(tmp_path / "s")
