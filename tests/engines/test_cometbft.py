@@ -107,7 +107,7 @@ def tell(*words: str) -> dict[str, object]:
 
 
 def test_clients_commands_and_websockets_work_as_on_any_ledger(directory: Path) -> None:
-    with running(directory, engine="comet") as ledger:
+    with running(directory, None, "--limit", "batch_calls=2", engine="comet") as ledger:
         pair, other = Keypair(), Keypair().pubkey()
         fund(ledger, pair)
         wire = ledger.sign(pair, give(pair, other, 10**7))
@@ -118,6 +118,8 @@ def test_clients_commands_and_websockets_work_as_on_any_ledger(directory: Path) 
         facts = tell("ledger", "verify", "--directory", str(directory))
         balance = ledger.call("getBalance", str(other))["value"]
         health = ledger.call("getHealth")
+        batch = [{"jsonrpc": "2.0", "id": number, "method": "getHealth"} for number in range(3)]
+        assert "1 to 2 requests" in ledger.post(batch)["error"]["message"]
     stopped = tell("ledger", "info", "--directory", str(directory))
 
     assert {"err": None} == notified["value"]

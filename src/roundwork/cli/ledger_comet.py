@@ -11,6 +11,7 @@ from .ledger_options import (
     directory_option,
     host_option,
     json_option,
+    limit_option,
     port_option,
     slot_option,
 )  # fmt: skip
@@ -49,12 +50,17 @@ def init(directory: Path, slot_ms: int | None, p2p: str, validator: Path | None)
 @host_option
 @port_option
 @slot_option
+@limit_option
 @json_option
-def run(directory: Path, host: str, port: int, slot_ms: int | None, as_json: bool) -> None:
+def run(
+    directory: Path, host: str, port: int, slot_ms: int | None, limits: tuple[str, ...], as_json: bool
+) -> None:
     """Run CometBFT and its application as a pair; the first time, do what `init` does."""
     from ..ledger.comet import supervise
     from ..ledger.comet.home import Home, has_home
+    from ..ledger.limits import read_limits
 
+    read_limits(limits)  # what is wrong with them is said here and once
     binary = supervise.find_cometbft()
     directory = directory.absolute()
     if not has_home(directory):
@@ -63,6 +69,7 @@ def run(directory: Path, host: str, port: int, slot_ms: int | None, as_json: boo
         found_home(directory, P2P, None, **compose_settings(slot_ms))
     application = [sys.executable, "-m", "roundwork", "ledger", "comet", "application"]
     application += ["--directory", str(directory), "--host", host, "--port", str(port)]
+    application += [word for limit in limits for word in ("--limit", limit)]
     supervise.run(Home(directory), binary, application + ["--json"] * as_json)
 
 
@@ -70,9 +77,12 @@ def run(directory: Path, host: str, port: int, slot_ms: int | None, as_json: boo
 @directory_option
 @host_option
 @port_option
+@limit_option
 @json_option
 @click.option("--socket-fd", type=int, required=True, help="The unix socket that CometBFT dials.")
-def application(directory: Path, host: str, port: int, as_json: bool, socket_fd: int) -> None:
+def application(
+    directory: Path, host: str, port: int, limits: tuple[str, ...], as_json: bool, socket_fd: int
+) -> None:
     """What `run` starts beside CometBFT."""
     import socket
 
@@ -80,10 +90,12 @@ def application(directory: Path, host: str, port: int, as_json: bool, socket_fd:
     from ..ledger.comet import serve
     from ..ledger.comet.home import Home
     from ..ledger.comet.supervise import FATAL
+    from ..ledger.limits import read_limits
 
     listening = socket.socket(fileno=socket_fd)
     try:
-        serve.run(Home(directory), listening, host, port, announce(host, port, as_json))
+        ready = announce(host, port, as_json)
+        serve.run(Home(directory), listening, host, port, ready, read_limits(limits))
     except (BadInput, PortInUse, StoreCorrupt, StoreFull, StoreInUse) as error:
         click.echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(FATAL)

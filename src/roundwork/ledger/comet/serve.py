@@ -8,6 +8,7 @@ from typing import Any
 import uvloop
 
 from ..chain import Chain
+from ..limits import LIMITS, Limits
 from ..rpc import build_app
 from ..server import FAUCET_FILE, bind, lock, read_keypair, rest_collector, serve
 from .engine import CometEngine
@@ -17,18 +18,29 @@ from .seam import Seam, open_seam
 POLL_SECONDS = 0.02
 
 
-def run(home: Home, listening: socket.socket, host: str, port: int, ready: Callable[[Chain], None]) -> None:
+def run(
+    home: Home,
+    listening: socket.socket,
+    host: str,
+    port: int,
+    ready: Callable[[Chain], None],
+    limits: Limits = LIMITS,
+) -> None:
     """Run an application until its CometBFT goes or a signal comes. `ready` is called when it answers.
 
     Raises BadGenesis, StoreCorrupt, StoreFull, StoreInUse, PortInUse, EngineFailed.
     """
     with lock(home.directory):
         rest_collector()
-        uvloop.run(_run(home, listening, bind(host, port), ready))
+        uvloop.run(_run(home, listening, bind(host, port, limits.stalled_seconds), ready, limits))
 
 
 async def _run(
-    home: Home, listening: socket.socket, sockets: list[socket.socket], ready: Callable[[Chain], None]
+    home: Home,
+    listening: socket.socket,
+    sockets: list[socket.socket],
+    ready: Callable[[Chain], None],
+    limits: Limits,
 ) -> None:
     async with open_seam(home, listening) as seam:
         await _catch_up(seam)
@@ -36,9 +48,9 @@ async def _run(
             return await seam.server.ended
         engine = CometEngine(seam.application, home.get_rpc_address())
         faucet = home.directory / FAUCET_FILE
-        app = build_app(seam.chain, engine, read_keypair(faucet) if faucet.exists() else None)
+        app = build_app(seam.chain, engine, read_keypair(faucet) if faucet.exists() else None, limits)
         try:
-            await serve(app, sockets, seam.server.ended, seam.server.end, lambda: ready(seam.chain))
+            await serve(app, sockets, seam.server.ended, seam.server.end, lambda: ready(seam.chain), limits)
         finally:
             await engine.close()
 
