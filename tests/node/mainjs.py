@@ -27,10 +27,10 @@ def require_node() -> None:
 class MainJs:
     """A running main.js and what it printed."""
 
-    def __init__(self, program: JavascriptTask, lines: list[str]) -> None:
+    def __init__(self, program: JavascriptTask, lines: list[str], running: asyncio.Task[None]) -> None:
         self.program = program
         self.lines = lines
-        self.running = asyncio.create_task(program.run(7))
+        self.running = running
 
     async def wait_for(self, is_there: Callable[[str], bool], count: int = 1, seconds: float = 30) -> str:
         """The line of the log that something is true of, once there are `count` of them."""
@@ -47,11 +47,10 @@ class MainJs:
         return json.loads(line.removeprefix(f"javascript: {name} "))
 
 
-@asynccontextmanager
-async def run_main(
-    directory: Path, source: str, sandbox: str = "sandlock", **changes: Any
-) -> AsyncIterator[MainJs]:
-    """`source` as a main.js; `changes` are fields of its setting."""
+def open_program(
+    directory: Path, source: str, sandbox: str, **changes: Any
+) -> tuple[JavascriptTask, list[str]]:
+    """`source` as a main.js that does not run yet, and its log; `changes` are fields of its setting."""
     folder = directory / "package"
     folder.mkdir(exist_ok=True)
     (folder / "main.js").write_text(source)
@@ -62,8 +61,16 @@ async def run_main(
         "limits": Limits(),
     }  # fmt: skip
     lines: list[str] = []
-    program = JavascriptTask(JavascriptSetting(**{**fields, **changes}), sandbox, lines.append)
-    main = MainJs(program, lines)
+    return JavascriptTask(JavascriptSetting(**{**fields, **changes}), sandbox, lines.append), lines
+
+
+@asynccontextmanager
+async def run_main(
+    directory: Path, source: str, sandbox: str = "sandlock", **changes: Any
+) -> AsyncIterator[MainJs]:
+    """The same, running with a stake of 7 roe."""
+    program, lines = open_program(directory, source, sandbox, **changes)
+    main = MainJs(program, lines, asyncio.create_task(program.run(7)))
     try:
         yield main
     finally:

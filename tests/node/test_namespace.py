@@ -40,6 +40,7 @@ from roundwork.operations import (
     withdraw,
 )
 from roundwork.package import load_package
+from roundwork.protocol.clock import DISTRIBUTION
 from roundwork.protocol.params import KOII, KPL_PROGRAM, TASK_PROGRAM, Key, base58_of
 from roundwork.token_operations import find_account
 
@@ -211,6 +212,31 @@ def test_the_task_is_read_whole_or_in_the_parts_asked_for(ledger: RunningLedger,
         assert "distributions_audit_record" in info
         assert "has handed in no list" in await room.ask("getDistributionList", str(room.staking.pubkey()), 0)
         assert "a round is an integer" in await room.ask("getTaskSubmissionInfo", 0.5)
+
+    use(ledger, tmp_path, work)
+
+
+def test_slashes_are_a_part_of_the_stake_at_submission_whatever_is_staked_since(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    async def work(room: Room) -> None:
+        node = str(room.staking.pubkey())
+        while True:
+            number = await room.ask("getRound") - 1
+            if number >= 0 and await room.ask("checkSubmissionAndUpdateRound", "x", number) is None:
+                break
+        await room.ask("checkSubmissionAndUpdateRound", "another", number)  # once is enough
+        submissions = (await room.ask("getTaskSubmissionInfo", number))["submissions"][str(number)]
+        assert "x" == submissions[node]["submission_value"]
+        await stake(room.client, room.payer, room.staking, room.task, KOII)
+        while await room.ask("getRound") < number + DISTRIBUTION:
+            pass
+
+        shown = (await room.ask("getTaskState", {"is_stake_list_required": True}))["stake_list"]
+
+        assert {node: 5 * KOII} == shown
+        [mine] = (await read_task(room.client, room.task)).stakes
+        assert 6 * KOII == mine.amount
 
     use(ledger, tmp_path, work)
 

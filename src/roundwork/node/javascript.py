@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -33,6 +34,9 @@ RESET_SECONDS = 5 * 3600
 
 UNREAD_BYTES_MAX = 64 * 1024
 """Messages that a task has not read; beyond that further ones are dropped."""
+
+PORTS = range(20_000, 32_000)
+"""Where tasks serve: below what kernels hand out for connections."""
 
 KILL_SECONDS = 5
 WEB_BODY_BYTES_MAX = 50 * 1024 * 1024
@@ -262,11 +266,12 @@ def find_node() -> str:
 
 
 def find_free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free, and that no connection of this machine will happen to be given."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def compute_pause_seconds(failures: int) -> int:

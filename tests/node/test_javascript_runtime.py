@@ -1,0 +1,120 @@
+"""A node in a JavaScript task, on a real ledger: when it starts the program, and what it stakes for it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from solders.keypair import Keypair
+
+from roundwork.client import Client
+from roundwork.node.javascript_runtime import JavascriptRuntime
+from roundwork.node.lookout import Me, Seen
+from roundwork.operations import airdrop, deploy, read_task, set_active, stake, withdraw
+from roundwork.package import load_package
+from roundwork.protocol.params import KOII
+
+from ..ledger.process import running
+from .house import require_sandbox
+from .mainjs import MainJs, open_program, require_node
+
+HELLO = Path(__file__).parents[2] / "examples" / "hello"
+STAKE = 5 * KOII
+TELL = "process.on('message', (message) => console.log('told', message.functionCall, process.argv[10]));"
+
+
+class Place:
+    """One node's keys and folder; its runtime can be started more than once."""
+
+    def __init__(self, client: Client, task: str, directory: Path) -> None:
+        self.client = client
+        self.task = task
+        self.me = Me(Keypair(), Keypair(), bytes(32), STAKE, "http://127.0.0.1:1")
+        self.directory = directory
+
+    async def read_stake(self) -> int:
+        stakes = {one.node: one.amount for one in (await read_task(self.client, self.task)).stakes}
+        return stakes.get(self.me.node, 0)
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[MainJs]:
+        program, lines = open_program(self.directory, TELL, "sandlock", task=self.task)
+        seen = Seen(await read_task(self.client, self.task))
+        runtime = JavascriptRuntime(self.client, self.me, program, self.directory, seen)
+        running = asyncio.create_task(runtime.run())
+        try:
+            yield MainJs(program, lines, running)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await program.close()
+
+
+def use(directory: Path, work: Callable[[Place], Awaitable[None]]) -> None:
+    require_node()
+    require_sandbox("sandlock")
+
+    async def run() -> None:
+        with running(directory / "ledger") as ledger:
+            async with Client(ledger.url) as client:
+                manager = Keypair()
+                await airdrop(client, str(manager.pubkey()), 2000 * KOII)
+                task = await deploy(client, manager, load_package(HELLO), "")
+                await set_active(client, manager, task, True)
+                place = Place(client, task, directory)
+                await airdrop(client, str(place.me.payer.pubkey()), 100 * KOII)
+                await work(place)
+
+    asyncio.run(run())
+
+
+async def reach(is_there: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await is_there():  # noqa: ASYNC110 -- neither ledger nor log tells when
+            await asyncio.sleep(0.05)
+
+
+def test_it_is_started_with_its_stake_and_told_what_is_due(tmp_path: Path) -> None:
+    async def work(place: Place) -> None:
+        async with place.run() as main:
+            await main.wait_for(lambda line: line == f"javascript: told executeTask {STAKE}")
+            assert STAKE == await place.read_stake()
+            # The task has no submissions, so no round is open and no list is due.
+            await main.wait_for(lambda line: "told auditPayload" in line)
+            assert not any("Distribution" in line or "distribution" in line for line in main.lines)
+
+    use(tmp_path, work)
+
+
+def test_a_stake_that_the_task_takes_out_is_not_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def is_warned() -> bool:
+        return "are yours to add: roundwork node stake" in caplog.text
+
+    async def is_staked(place: Place) -> bool:
+        return await place.read_stake() >= STAKE
+
+    async def work(place: Place) -> None:
+        main_key = str(place.me.payer.pubkey())
+        async with place.run():
+            await reach(lambda: is_staked(place))
+        await withdraw(place.client, place.me.payer, place.me.staking, place.task)
+        left = await place.client.get_balance(main_key)
+
+        for _ in range(2):
+            caplog.clear()
+            async with place.run() as main:
+                await reach(is_warned)
+                assert main.program.starts == 0
+            assert 0 == await place.read_stake()
+            assert left == await place.client.get_balance(main_key)
+
+        await stake(place.client, place.me.payer, place.me.staking, place.task, STAKE)
+        async with place.run() as main:
+            await main.wait_for(lambda line: "told executeTask" in line)
+
+    with caplog.at_level(logging.WARNING):
+        use(tmp_path, work)
