@@ -13,6 +13,7 @@ from roundwork.ledger.comet.home import write_home
 from roundwork.ledger.journal import Journal
 from roundwork.protocol.execute import Outcome, execute, next_block
 from roundwork.protocol.genesis import found
+from roundwork.protocol.params import Genesis
 from roundwork.protocol.state import State
 from roundwork.protocol.transaction import decode_transaction, is_signed
 
@@ -26,12 +27,13 @@ FROM = "manager"
 class Ledger:
     """A ledger directory, the application on it, and the stand-in's disk; `world` runs the law beside it."""
 
-    def __init__(self, directory: Path, mode: str = "eager") -> None:
+    def __init__(self, directory: Path, mode: str = "eager", genesis: Genesis | None = None) -> None:
         self.directory = directory
         self.mode = mode
         self.world = World(("manager", "n00", "n01"), fee_per_signature=5000)
-        Chain.create(directory, self.world.state.genesis)
-        write_home(directory, self.world.state.genesis, "tcp://127.0.0.1:0", keypair_of("validator"))
+        genesis = genesis or self.world.state.genesis
+        Chain.create(directory, genesis)
+        write_home(directory, genesis, "tcp://127.0.0.1:0", keypair_of("validator"))
         self.disk = Disk(directory / "comet")
         self.outcomes: dict[int, Outcome] = {}
         self.process: subprocess.Popen[bytes] | None = None
