@@ -4,10 +4,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
 from roundwork import errors
+from roundwork.cli.root import root
+from roundwork.config import FIELDS, OUR_FIELDS
+from roundwork.ledger.rpc import METHODS
+from roundwork.protocol.params import Genesis
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -41,6 +47,62 @@ def test_the_code_of_the_task_documentation_runs(tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+REFERENCE = (ROOT / "docs" / "REFERENCE.md").read_text()
+
+
+def list_commands(command: click.Command, words: tuple[str, ...] = ("roundwork",)) -> list[Any]:
+    """Every command that is not hidden, with its words."""
+    if not isinstance(command, click.Group):
+        return [(" ".join(words), command)]
+    children = (
+        (name, command.get_command(click.Context(command), name)) for name in command.list_commands(None)
+    )
+    return [
+        one for name, child in children if not child.hidden for one in list_commands(child, (*words, name))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), list_commands(root), ids=lambda one: one if isinstance(one, str) else ""
+)
+def test_every_command_and_every_option_is_in_the_reference(words, command):
+    section = re.search(rf"^### {words}(?: [^a-z\n][^\n]*)?\n(.*?)(?=^##)", REFERENCE, re.M | re.S)
+    assert section, words
+
+    common = {"--json", "--url", "--passphrase-file"}
+    options = {one.opts[0] for one in command.params if isinstance(one, click.Option) and not one.hidden}
+    assert "--json" in options
+    assert options - common == set(re.findall(r"^\| `(--[a-z0-9-]+)`", section[1], re.M))
+
+
+def test_every_setting_is_documented():
+    tasks = (ROOT / "docs" / "TASKS.md").read_text()
+    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+
+    assert [] == [name for name in [*FIELDS, *OUR_FIELDS] if not re.search(rf"\b{name}\b", tasks)]
+    assert [] == [name for name in Genesis.__struct_fields__ if f"`{name}`" not in REFERENCE]
+    assert [] == [
+        name for name in set(re.findall(r"ROUNDWORK_[A-Z]+", sources)) if f"`{name}`" not in REFERENCE
+    ]
+
+
+def test_every_rpc_method_is_documented():
+    text = (ROOT / "docs" / "RPC.md").read_text()
+
+    assert [] == [name for name in METHODS if f"### {name}\n" not in text]
+
+
+def test_every_error_is_in_the_reference_with_its_number():
+    def walk(base: type) -> list[type]:
+        return [base, *(one for child in base.__subclasses__() for one in walk(child))]
+
+    ours = [one for one in walk(errors.RoundworkError)[1:] if one.__module__ == errors.__name__]
+
+    assert [] == [one.__name__ for one in ours if f"`{one.__name__}`" not in REFERENCE]
+    numbered = [one for one in ours if "code" in vars(one)]
+    assert [] == [one.__name__ for one in numbered if f"| `{one.__name__}` | {one.code} |" not in REFERENCE]
+
+
 def test_the_rejections_that_the_protocol_names_are_classes():
     text = (ROOT / "docs" / "PROTOCOL.md").read_text()
 
@@ -61,3 +123,13 @@ def test_every_rejection_has_a_number_of_its_own():
     ours = [one for one in walk(errors.Rejected) if "code" in vars(one) and vars(one)["code"] >= 1000]
 
     assert len({one.code for one in ours}) == len(ours)
+
+
+def test_every_module_has_its_place_in_the_map_of_the_house():
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    package = ROOT / "src" / "roundwork"
+    rooms = [package, package / "protocol", package / "ledger", package / "node"]
+
+    modules = [path.name for room in rooms for path in room.glob("*.py") if not path.name.startswith("__")]
+    kinds = ("rpc_", "_forms.py")
+    assert [] == [name for name in modules if name not in text and not any(kind in name for kind in kinds)]

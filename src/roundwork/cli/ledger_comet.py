@@ -1,5 +1,6 @@
 """`roundwork ledger comet`: the same ledger behind CometBFT's agreement."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -37,12 +38,15 @@ def command() -> None:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="A keypair file for the validator's key; without it one is made.",
 )
-def init(directory: Path, slot_ms: int | None, p2p: str, validator: Path | None) -> None:
+@json_option
+def init(directory: Path, slot_ms: int | None, p2p: str, validator: Path | None, as_json: bool) -> None:
     """Write CometBFT's home for the ledger of a directory; found a development ledger if there is none."""
     from ..ledger.comet.founding import found_home
 
     home = found_home(directory, p2p, validator, **compose_settings(slot_ms))
-    click.echo(f"chain {home.genesis.chain_id}, one validator, in {home.path}")
+    chain = home.genesis.chain_id
+    facts = {"chain": chain, "home": str(home.path)}
+    click.echo(json.dumps(facts) if as_json else f"chain {chain}, one validator, in {home.path}")
 
 
 @command.command()

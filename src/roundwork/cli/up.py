@@ -47,7 +47,13 @@ DIRECTORY = Path(".roundwork/up")
 @click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
 @secret_option
 @click.option("--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task.")
-@click.option("--engine", type=click.Choice(["embedded", "comet"]), default="embedded", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["embedded", "comet"]),
+    default="embedded",
+    show_default=True,
+    help="What makes blocks.",
+)
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),

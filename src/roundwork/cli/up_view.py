@@ -51,7 +51,9 @@ class Announcer:
         for name, warning in watch.warnings:
             if warning not in self._warned:  # what happens to all nodes is said of one
                 self._warned.add(warning)
-                self._console.print(Text(f"  {name:<8} {warning}", style="yellow"))
+                self._console.print(
+                    Text(f"  {name:<8} {warning}", style="yellow"), soft_wrap=not self._console.is_terminal
+                )
 
     def _say(self, member: Member, has_ended: bool, line: str) -> None:
         if (key := (member.name, member.pid, has_ended)) not in self._told:

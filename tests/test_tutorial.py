@@ -1,0 +1,101 @@
+"""docs/TUTORIAL.md: its files are written, its commands run, in its order, on real processes."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roundwork.node.keystore import read_keypair
+
+from .ledger.process import RunningLedger, running
+from .node.house import require_sandbox
+from .test_supervisor import wait_until
+
+PAGE = (Path(__file__).parents[1] / "docs" / "TUTORIAL.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    require_sandbox("sandlock")
+    with running(tmp_path_factory.mktemp("tutorial") / "ledger") as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: RunningLedger) -> Path:
+    """Where the reader sits, with the files of the page."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ROUNDWORK_URL", ledger.url)
+    (tmp_path / "primes").mkdir()
+    [config] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    [program] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "primes" / "config-task.yml").write_text(config)
+    (tmp_path / "primes" / "task.py").write_text(program)
+    return tmp_path
+
+
+def read_commands() -> list[list[str]]:
+    return [shlex.split(line) for line in re.findall(r"^\.venv/bin/roundwork (.*)$", PAGE, re.MULTILINE)]
+
+
+def run(home: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    command = [sys.executable, "-m", "roundwork", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=home, timeout=100)
+    assert 0 == done.returncode, (arguments, done.stderr)
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+@pytest.mark.slow
+def test_the_task_of_the_page_pays_the_honest_and_slashes_the_liar(home: Path) -> None:
+    [arguments] = [one for one in read_commands() if one[0] == "up"]
+
+    summary, _ = run(home, *arguments)
+
+    liar, honest = summary["nodes"][-1], summary["nodes"][:-1]
+    assert (2, True) == (summary["rounds_settled"], summary["supply_constant"])
+    assert (0, True) == (liar["earned"], liar["slashed"] > 0)
+    assert {2 * (10**10 // 3)} == {one["earned"] for one in honest}
+
+
+@pytest.mark.slow
+def test_a_mistake_is_said_as_the_page_says(home: Path) -> None:
+    program = home / "primes" / "task.py"
+    program.write_text(program.read_text().replace("return all(counts", "return 1 or all(counts"))
+
+    _, told = run(home, "up", "primes", "--nodes", "2", "--rounds", "1")
+
+    assert "TaskFailed: TypeError: audit returned 1; it must return True, False or Unavailable" in told
+
+
+def test_the_task_of_the_page_is_deployed_and_a_node_stakes_in_it(home: Path, ledger: RunningLedger) -> None:
+    names: dict[str, str] = {}
+    node = None
+    try:
+        for arguments in read_commands():
+            arguments = [names.get(word, word) for word in arguments]
+            if arguments[0] == "up" or arguments[:2] == ["ledger", "run"]:
+                continue
+            if arguments[:2] == ["node", "run"]:
+                command = [sys.executable, "-m", "roundwork", *arguments]
+                node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=home)
+                assert node.stdout is not None
+                address = node.stdout.readline().split()[1]
+                wait_until(lambda address=address: address in str(ledger.call("getTask", names["TASK"])), 40)
+                continue
+            answer, _ = run(home, *arguments)
+            if arguments[0] == "keygen":
+                key = read_keypair(home / arguments[1])
+                names["MAIN" if "main.json" in arguments[1] else "MANAGER"] = str(key.pubkey())
+            names["TASK"] = answer.get("task", names.get("TASK", "TASK"))
+    finally:
+        if node is not None:
+            node.kill()
+            node.communicate()
+
+    assert node is not None
