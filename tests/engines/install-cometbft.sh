@@ -12,10 +12,16 @@ if [ -x "$binary" ] && [ "$("$binary" version)" = "$version" ]; then
     exit 0
 fi
 
+own=${COMETBFT:-}
+if [ -n "$own" ] && [ "$own" != "$PWD/$binary" ] && [ -x "$own" ]; then
+    echo "using CometBFT $("$own" version) in $own, as COMETBFT says"
+    exit 0
+fi
+
 go=$(command -v go || command -v /usr/local/go/bin/go || true)
 if [ -z "$go" ]; then
     echo "CometBFT is built with Go, which is not installed: get Go 1.25 or newer (https://go.dev/dl)," >&2
-    echo "or put a cometbft $version of your own on PATH." >&2
+    echo "or name a cometbft $version of your own in COMETBFT." >&2
     exit 1
 fi
 
