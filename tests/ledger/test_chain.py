@@ -284,6 +284,30 @@ def test_a_checkpoint_that_cannot_be_written_stops_no_block(directory, monkeypat
         assert expected == chain.state.head
 
 
+def test_a_checkpoint_that_is_damaged_stops_no_block_and_a_restart_says_what_to_do(directory, monkeypatch):
+    monkeypatch.setattr(chain_module, "CHECKPOINT_BLOCKS", 2)
+    path = directory / "checkpoint.db"
+    with closing(Chain(directory)) as chain:
+        run_blocks(chain, 5)
+        chain._writer.submit(lambda: None).result()
+        with open(path, "r+b") as file:
+            file.seek(4096)
+            file.write(b"\xff" * (path.stat().st_size - 4096))
+        chain.checkpoint._database.execute("PRAGMA shrink_memory")  # or it would not look at the file
+        before = chain.checkpointed
+        run_blocks(chain, 5)
+        chain._writer.submit(lambda: None).result()
+        assert before == chain.checkpointed
+        expected = (dump(chain.state), chain.state.head)
+
+    with pytest.raises(StoreCorrupt, match=r"checkpoint\.db: .* delete it, and the journal is replayed"):
+        Chain(directory)
+    for lost in directory.glob("checkpoint.db*"):
+        lost.unlink()
+    with closing(Chain(directory)) as chain:
+        assert expected == (dump(chain.state), chain.state.head)
+
+
 def test_a_directory_has_one_owner(directory):
     with lock(directory), pytest.raises(StoreInUse, match="another process"), lock(directory):
         pass

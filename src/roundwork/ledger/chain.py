@@ -175,7 +175,10 @@ class Chain:
 
     def _write_checkpoint(self) -> None:
         """Write the checkpoint that is ready, if it may be and the last one is done."""
-        if self._ready is None or self._is_broken or not (self._writing is None or self._writing.done()):
+        if self._writing is not None and self._writing.done():
+            self._writing.result()  # a mistake of ours in the writer stops the ledger, like one anywhere else
+            self._writing = None
+        if self._ready is None or self._is_broken or self._writing is not None:
             return
         head, pending = self._ready
         if self._allowed is not None and not head.height <= min(self._allowed, self.history.height):

@@ -77,7 +77,7 @@ class Checkpoint:
             database.execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (_encoder.encode(head),))
             database.execute("COMMIT")
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise StoreFull(
