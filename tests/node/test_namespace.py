@@ -1,6 +1,7 @@
 """What a main.js gets when it asks its node, over a real socket and on a real ledger."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,10 +25,9 @@ from roundwork.node.gateway import build_gateway
 from roundwork.node.javascript import JavascriptSetting
 from roundwork.node.namespace import METHODS, Namespace
 from roundwork.node.namespace_route import build_namespace_route
-from roundwork.node.outgoing import Fetcher
 from roundwork.node.payload import decode_base58
 from roundwork.node.storage import BlobStore
-from roundwork.node.task_files import TaskFiles
+from roundwork.node.task_files import BadCall, TaskFiles
 from roundwork.node.task_wallet import TaskWallet
 from roundwork.operations import (
     airdrop,
@@ -61,15 +61,12 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
 class Room:
     """A task's namespace behind the gateway, and whoever asks it."""
 
-    def __init__(
-        self, client: Client, http: httpx2.AsyncClient, task: str, home: Path, url: str, fetcher: Fetcher
-    ) -> None:
+    def __init__(self, client: Client, http: httpx2.AsyncClient, task: str, home: Path, url: str) -> None:
         self.client = client
         self.http = http
         self.task = task
         self.home = home
         self.url = url
-        self.fetcher = fetcher
         self.payer, self.staking = Keypair(), Keypair()
         self.lines: list[str] = []
 
@@ -82,7 +79,6 @@ class Room:
             setting=setting,
             wallet=TaskWallet(self.client, self.payer, self.staking, program),
             files=TaskFiles(self.home, 60_000_000),
-            fetcher=self.fetcher,
             read_ledger=lambda method, asked: self.client.call(method, *asked),
             list_nodes=lambda: NODES,
             log=self.lines.append,
@@ -114,7 +110,6 @@ def use(
 @asynccontextmanager
 async def open_room(ledger: RunningLedger, directory: Path, amount: int) -> AsyncIterator[Room]:
     manager = Keypair()
-    fetcher = Fetcher(is_development=True)
     store = BlobStore(directory / "blobs")
     namespaces: dict[str, Namespace] = {}
     app = build_gateway(
@@ -134,12 +129,11 @@ async def open_room(ledger: RunningLedger, directory: Path, amount: int) -> Asyn
         await set_active(client, manager, task, True)
         home = directory / "home"
         home.mkdir()
-        room = Room(client, http, task, home, url, fetcher)
+        room = Room(client, http, task, home, url)
         await airdrop(client, str(room.payer.pubkey()), 100 * KOII)
         await stake(client, room.payer, room.staking, task, amount, url)
         namespaces[task] = room.open_namespace(task)
         yield room
-        await fetcher.close()
         store.close()
 
 
@@ -248,7 +242,7 @@ def test_clock_nodes_and_paths_are_told(ledger: RunningLedger, tmp_path: Path) -
         assert task.slot <= slot
         assert number == (slot - task.starting_slot) // task.round_time
         assert 0 < await room.ask("getAverageSlotTime") < 60_000
-        assert NODES == await room.ask("getNodes", None) == await room.ask("getNodes", "")
+        assert NODES == await room.ask("getNodes") == await room.ask("getNodes", "http://anywhere.example")
         assert str(room.home) == await room.ask("getBasePath")
         assert f"{room.home}/KOIIDB" == await room.ask("getTaskLevelDBPath")
         assert "1.11.19" == await room.ask("getTaskNodeVersion")
@@ -411,3 +405,7 @@ def test_every_method_that_is_listed_is_documented_and_the_other_way_round() -> 
     rows = {line.split("`")[1].partition("(")[0] for line in text.splitlines() if line.startswith("| `")}
 
     assert set(METHODS) == rows
+    [served] = re.findall(r"one of `fs.promises` in the task's own directory: ([\w, ]+\w)", text)
+    with pytest.raises(BadCall) as refused:
+        TaskFiles(Path(), 0).call("chmod", ".")
+    assert str(refused.value).endswith(f"there are {served}")

@@ -35,9 +35,7 @@ from ..protocol.instructions import (
 from ..protocol.params import KPL_PROGRAM, key_of
 from ..protocol.pots import find_authority
 from ..protocol.views import RoundView, TaskView
-from .channel import ServiceError
 from .javascript import JavascriptSetting
-from .outgoing import Fetcher
 from .payload import BadPayload, decode_base58, encode_base58
 from .task_files import BadCall, TaskFiles
 from .task_wallet import TaskWallet, read_bytes, read_key, read_keypair
@@ -68,7 +66,6 @@ class Namespace:
         setting: JavascriptSetting,
         wallet: TaskWallet,
         files: TaskFiles,
-        fetcher: Fetcher,
         read_ledger: ReadLedger,
         list_nodes: Callable[[], list[dict[str, Any]]],
         log: Callable[[str], None],
@@ -78,7 +75,6 @@ class Namespace:
         self._setting = setting
         self._wallet = wallet
         self._files = files
-        self._fetcher = fetcher
         self._read_ledger = read_ledger
         self._list_nodes = list_nodes
         self._log = log
@@ -142,16 +138,9 @@ class Namespace:
         return self._setting.ledger_url
 
     async def get_nodes(self, url: Any = None) -> Any:
-        if not isinstance(url, str) or not url or url == self._setting.service_url:
-            return self._list_nodes()
-        address = f"{url.rstrip('/')}/nodes/{self._setting.task}"
-        try:
-            answer = await self._fetcher.fetch("GET", address, hosts=None)
-            return msgspec.json.decode(answer.body)
-        except ServiceError as error:
-            raise BadCall(str(error)) from error
-        except msgspec.DecodeError as error:
-            raise BadCall(f"{address} answers no JSON: {error}") from error
+        """Nodes hand on what they know of one another, so there is no need to fetch from `url`: a task that
+        could name it would reach any address there is."""
+        return self._list_nodes()
 
     async def get_program_accounts(self) -> Any:
         program = str(Pubkey(self._wallet.program))

@@ -131,7 +131,6 @@ def _open_javascript(house: House) -> Tenant:
         setting=javascript,
         wallet=TaskWallet(house.client, me.payer, me.staking, key_of(house.seen.task.program)),
         files=TaskFiles(home, limits.disk_bytes),
-        fetcher=house.fetcher,
         read_ledger=lambda method, asked: house.client.call(method, *asked),
         list_nodes=house.registrations.list_nodes,
         log=log_task,
