@@ -163,6 +163,9 @@ def test_who_has_too_few_tokens_is_told_how_many_are_there(live: Live) -> None:
     async def question(bank: Bank) -> None:
         with pytest.raises(TokenNotEnough, match=f"{900 * UNIT} tokens are there"):
             await operations.stake(bank.client, bank.rich, Keypair(), bank.task, 901 * UNIT)
+        poor = Keypair()
+        with pytest.raises(TokenNotEnough, match=f"{poor.pubkey()} has none of the token {bank.mint}; 5 are"):
+            await operations.stake(bank.client, poor, Keypair(), bank.task, 5)
 
     live(question)
 

@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from .client import Client, Refused
-from .errors import BadConfig
+from .errors import BadConfig, TokenNotEnough
 from .messages import make_account, wrap
 from .protocol import instructions
 from .protocol.associated import find_associated
@@ -168,8 +168,13 @@ def build_fund(payer: Keypair, task: TaskView, amount: int) -> list[Instruction]
 async def build_stake(
     client: Client, payer: Keypair, staking: Keypair, task: TaskView, amount: int, endpoint: str
 ) -> list[Instruction]:
-    """What moves tokens from the main key's associated account to the staking key's, and stakes them."""
+    """What moves tokens from the main key's associated account to the staking key's, and stakes them.
+
+    Raises TokenNotEnough if the main key never had any: the ledger would speak of an account only.
+    """
     mint, node = _get_mint(task), bytes(staking.pubkey())
+    if await client.get_account_owner(base58_of(find_account(bytes(payer.pubkey()), mint))) is None:
+        raise TokenNotEnough(f"{payer.pubkey()} has none of the token {mint}; {amount} are to be staked")
     asked = []
     if await client.get_account_owner(base58_of(node)) is None:
         asked.append(make_account(payer, staking, STAKING_MONEY, STAKING_SPACE, KPL_PROGRAM))
