@@ -9,7 +9,7 @@ import pytest
 from roundwork.content import compute_content_id, is_content_id
 from roundwork.errors import BadConfig, BadTaskFile
 from roundwork.metadata import build_metadata, find_metadata, write_metadata
-from roundwork.package import Package, load_package, pack, resolve_hosts, unpack
+from roundwork.package import Package, choose_program, load_package, pack, resolve_hosts, unpack
 from roundwork.requirements import Requirement
 
 GOOD = {
@@ -390,3 +390,23 @@ def test_a_content_id_is_the_one_that_ipfs_gives() -> None:
 )
 def test_a_text_that_is_no_content_id_is_none(text: str) -> None:
     assert not is_content_id(text)
+
+
+def test_one_task_in_two_languages_is_one_package(tmp_path: Path) -> None:
+    folder = Path(__file__).parent / "compat" / "javascript"
+    package = load_package(folder)
+
+    other = choose_program(package, "main.js")
+
+    assert ("python", "javascript") == (package.kind, other.kind)
+    assert folder / "main.js" == other.program
+    assert pack(package) == pack(other)
+    assert package == choose_program(other, "task.py")
+
+
+@pytest.mark.parametrize("name", ["missing.js", "config-task.yml", "../test_javascript.py", ""])
+def test_another_program_lies_beside_the_first(name: str) -> None:
+    package = load_package(Path(__file__).parent / "compat" / "javascript")
+
+    with pytest.raises(BadTaskFile, match="is no program beside"):
+        choose_program(package, name)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -185,6 +186,51 @@ def test_its_files_are_its_own_and_the_nodes_are_not_there(tmp_path: Path, sandb
             mine, *refused = await main.read("found")
             assert mine == (tmp_path / "home" / "mine").read_text() == "kept"
             assert all(code in ("EACCES", "EPERM", "ENOENT", "EROFS", "EAGAIN") for code in refused), refused
+
+    asyncio.run(run())
+
+
+HOSTILE = r"""
+const fs = require('fs'), net = require('net'), dgram = require('dgram');
+const attempt = (work) => { try { return work() ?? 'done'; } catch (error) { return error.code; } };
+const follow = (one, event) => new Promise((resolve) => {
+    one.on(event, () => resolve('done')).on('error', (error) => resolve(error.code));
+});
+(async () => {
+    const udp = dgram.createSocket('udp4').on('error', () => {});
+    attempt(() => udp.send('x', UDP_PORT, '127.0.0.1', () => {}));
+    tell('found', {
+        signal: attempt(() => process.kill(NODE_PID, 0)),
+        environment: attempt(() => fs.readFileSync('/proc/NODE_PID/environ')),
+        link: attempt(() => { fs.symlinkSync('KEY_PATH', 'link'); return fs.readFileSync('link'); }),
+        mark: attempt(() => fs.chmodSync('KEY_PATH', 0o777)),
+        socket: await follow(net.connect('SOCKET_PATH'), 'connect'),
+        name: await new Promise((resolve) => {
+            require('dns').lookup('example.org', (error) => resolve(error?.code ?? 'done'));
+        }),
+    });
+})();
+"""
+
+
+def test_what_a_hostile_main_js_tries_is_refused(tmp_path: Path, sandbox: str) -> None:
+    key, path = tmp_path / "main.json", tmp_path / "socket"
+    key.write_text("[1, 2]")
+
+    async def run() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket(socket.AF_UNIX) as unix:
+            udp.bind(("127.0.0.1", 0))
+            udp.setblocking(False)
+            unix.bind(str(path))
+            unix.listen()
+            source = HOSTILE.replace("UDP_PORT", str(udp.getsockname()[1])).replace("KEY_PATH", str(key))
+            source = source.replace("NODE_PID", str(os.getpid())).replace("SOCKET_PATH", str(path))
+            async with run_main(tmp_path, TELL + source + STAY, sandbox) as main:
+                found = await main.read("found")
+                assert found.keys() == {"signal", "environment", "link", "mark", "socket", "name"}
+                assert all(isinstance(code, str) and code.startswith("E") for code in found.values()), found
+                with pytest.raises(BlockingIOError):
+                    udp.recv(1)
 
     asyncio.run(run())
 

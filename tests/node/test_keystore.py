@@ -14,6 +14,7 @@ from roundwork.node.keystore import (
     MAIN_PATH,
     STAKING_PATH,
     derive_keypairs,
+    find_staking_path,
     make_keypair,
     make_mnemonic,
     read_address,
@@ -180,3 +181,15 @@ def test_a_new_mnemonic_is_a_good_one(words: int) -> None:
 def test_a_mistyped_mnemonic_is_refused_with_the_reason(phrase: str, message: str) -> None:
     with pytest.raises(BadKeypair, match=message):
         derive_keypairs(phrase)
+
+
+def test_a_javascript_task_has_a_staking_key_of_its_own(tmp_path: Path) -> None:
+    own = tmp_path / "staking-Task.json"
+
+    assert tmp_path / "staking.json" == find_staking_path(tmp_path, "Task")
+    assert own == find_staking_path(tmp_path, "Task", "javascript")
+
+    make_keypair(own)
+
+    assert own == find_staking_path(tmp_path, "Task")
+    assert tmp_path / "staking.json" == find_staking_path(tmp_path, "Other")

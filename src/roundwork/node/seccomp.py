@@ -21,13 +21,13 @@ _X86_64 = {
     "fork": 57, "vfork": 58, "clone": 56, "clone3": 435, "socket": 41, "ptrace": 101, "keyctl": 250,
     "add_key": 248, "request_key": 249, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323,
     "io_uring_setup": 425, "unshare": 272, "setns": 308, "mount": 165, "kexec_load": 246,
-    "process_vm_readv": 310, "process_vm_writev": 311, "memfd_create": 319,
+    "process_vm_readv": 310, "process_vm_writev": 311, "memfd_create": 319, "pidfd_getfd": 438,
 }  # fmt: skip
 _AARCH64 = {
     "clone": 220, "clone3": 435, "socket": 198, "ptrace": 117, "keyctl": 219, "add_key": 217,
     "request_key": 218, "bpf": 280, "perf_event_open": 241, "userfaultfd": 282, "io_uring_setup": 425,
     "unshare": 97, "setns": 268, "mount": 40, "kexec_load": 104, "process_vm_readv": 270,
-    "process_vm_writev": 271, "memfd_create": 279,
+    "process_vm_writev": 271, "memfd_create": 279, "pidfd_getfd": 438,
 }  # fmt: skip
 _MACHINES = {"x86_64": (0xC000003E, _X86_64), "aarch64": (0xC00000B7, _AARCH64)}
 
