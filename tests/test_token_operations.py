@@ -14,7 +14,7 @@ from solders.keypair import Keypair
 from roundwork import operations
 from roundwork import token_operations as tokens
 from roundwork.client import Client
-from roundwork.errors import BadConfig, NotStaked, TokenNotEnough
+from roundwork.errors import AccountNotFound, BadConfig, NotStaked, TokenNotEnough
 from roundwork.package import Package, load_package
 from roundwork.protocol.params import KOII, KPL_PROGRAM, base58_of, key_of
 from roundwork.protocol.pots import find_authority
@@ -152,6 +152,8 @@ def test_a_claim_goes_to_a_token_account_that_is_named_and_the_staking_key_can_p
         await operations.stake(client, bank.rich, staking, bank.task, 2 * UNIT)
 
         await operations.withdraw(client, poor, staking, bank.task)
+        with pytest.raises(AccountNotFound, match=str(poor.pubkey())):  # somebody's account has to be opened
+            await operations.claim(client, poor, staking, bank.task, str(Keypair().pubkey()))
         await operations.claim(client, poor, staking, bank.task, account)
 
         assert 900 * UNIT == await bank.count(bank.owner)

@@ -336,6 +336,8 @@ async def send_as_node(client: Client, asked: Sequence[Instruction], payer: Keyp
         return await send(client, asked, [payer, staking])
     except (AccountNotFound, InsufficientFundsForFee) as error:
         refusal = error
+    if any(one.is_signer and one.pubkey == payer.pubkey() for each in asked for one in each.accounts):
+        raise refusal  # it is to pay for an account, too, which nobody else can
     try:
         return await send(client, asked, [staking])
     except (AccountNotFound, InsufficientFundsForFee) as error:
