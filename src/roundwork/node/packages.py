@@ -26,9 +26,9 @@ async def get_package(setting: NodeSetting, task: TaskView, store: BlobStore, fe
     """
     folder = setting.package
     if folder is None:
-        folder = setting.directory / "package"
+        folder = setting.home / "package"
         if not folder.exists():
-            await _fetch_package(task, fetcher, folder, setting.peers)
+            await _fetch_package(task, store, fetcher, folder, setting.peers)
     package = load_package(folder)
     content_id, blobs = pack(package)
     if content_id != task.audit_program:
@@ -53,13 +53,17 @@ async def _keep_metadata(
         store.put(metadata, task.address, PACKAGE_ROUND)
 
 
-async def _fetch_package(task: TaskView, fetcher: Fetcher, folder: Path, peers: Sequence[str]) -> None:
-    """Write the task's package into a folder, from nodes that serve it. Raises BadTaskFile."""
+async def _fetch_package(
+    task: TaskView, store: BlobStore, fetcher: Fetcher, folder: Path, peers: Sequence[str]
+) -> None:
+    """Write the task's package into a folder, from here or from nodes that serve it. Raises BadTaskFile."""
     endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
     blobs: dict[str, bytes] = {}
 
     async def fetch(content_id: str) -> bytes:
-        blob = await fetch_blob(content_id, fetcher, endpoints)
+        blob = store.get(content_id) if is_content_id(content_id) else None
+        if blob is None:
+            blob = await fetch_blob(content_id, fetcher, endpoints)
         if blob is None:
             raise BadTaskFile(
                 f"no node of task {task.address} serves {content_id or 'a package'}, which it runs; give its "

@@ -16,11 +16,13 @@ from ..client import Client
 from ..errors import BadConfig, PortInUse
 from ..operations import patiently, read_task
 from ..package import Package, resolve_hosts
+from ..protocol.views import TaskView
 from ..requirements import check_machine
 from .announce import Announcer
 from .gateway import build_gateway
 from .keystore import find_staking_path, make_keypair
 from .lookout import Me, Seen
+from .moving import Resident, find_room, live
 from .outgoing import Fetcher
 from .packages import get_package
 from .registrations import Registrations, find_fault
@@ -43,6 +45,7 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
     Raises BadKeypair, BadTaskFile, BadConfig, UnknownTask, PortInUse, StoreFull, StoreCorrupt.
     """
     setting.directory.mkdir(parents=True, exist_ok=True)
+    setting = find_room(setting)
     main = make_keypair(setting.directory / "main.json", setting.passphrase)
     secret = _make_secret(setting.directory / "secret")
     async with AsyncExitStack() as stack:
@@ -54,42 +57,65 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
         stack.push_async_callback(fetcher.close)
         store = BlobStore(setting.directory / "blobs")
         stack.callback(store.close)
-        seen = Seen(task)
-        registrations = Registrations(lambda: seen.task, is_development)
-        package = await get_package(setting, task, store, fetcher)
-        if not setting.is_any_machine:
-            check_machine(package.requirements)
-        agree(package, resolve_hosts(package, {**package.params, **setting.params}))
-        staking_path = find_staking_path(setting.directory, setting.task, package.kind)
-        staking = make_keypair(staking_path, setting.passphrase)
         listening = _listen(setting.host, setting.port)
         stack.callback(listening.close)
         port = listening.getsockname()[1]
         url = _choose_url(setting, port, is_development)
         endpoint = url if len(url.encode()) <= ENDPOINT_BYTES_MAX else ""  # a longer one is registered only
-        me = Me(main, staking, secret, setting.stake, endpoint, setting.is_liar)
         shown_url = url or _compose_url(setting.host, port)
-        house = House(
-            setting, package, me, client, fetcher, store, seen, registrations, shown_url, port, stack
-        )
-        tenant = await open_tenant(house)
+        registrations: dict[str, Registrations] = {}
+        residents: list[Resident] = []
+
+        async def settle(setting: NodeSetting, task: TaskView | None = None) -> Resident:
+            """Make a task ready to run: the first one, or one that the node has moved to."""
+            setting.home.mkdir(parents=True, exist_ok=True)
+            if task is None:
+                task = await patiently(lambda: read_task(client, setting.task))
+            seen = Seen(task)
+            package = await get_package(setting, seen.task, store, fetcher)
+            if not setting.is_any_machine:
+                check_machine(package.requirements)
+            hosts = resolve_hosts(package, {**package.params, **setting.params})
+            await asyncio.to_thread(agree, package, hosts)  # it may ask, and the node works on meanwhile
+            staking_path = find_staking_path(setting.directory, setting.task, package.kind)
+            staking = make_keypair(staking_path, setting.passphrase)
+            me = Me(main, staking, secret, setting.stake, endpoint, setting.is_liar)
+            known = Registrations(lambda: seen.task, is_development)
+            house = House(setting, package, me, client, fetcher, store, seen, known, shown_url, port, stack)
+            tenant = await open_tenant(house)
+            registrations[setting.task] = known
+            announcer = Announcer(setting.task, staking, url, known, fetcher, setting.peers)
+            announcing = asyncio.create_task(announcer.run())
+            stack.callback(announcing.cancel)
+            residents.append(Resident(setting, me, seen, tenant, package.kind != "javascript"))
+            return residents[-1]
+
+        first = await settle(setting, task)
         app = build_gateway(
             store=store,
-            get_tasks=lambda: {setting.task: served} if (served := tenant.get_served()) else {},
-            registrations={setting.task: registrations},
-            get_metrics=lambda: {
-                **tenant.get_metrics(),
-                "roundwork_blob_bytes": float(store.measure(setting.task)),
+            get_tasks=lambda: {
+                one.setting.task: served for one in residents if (served := one.tenant.get_served())
             },
-            routes=tenant.routes,
+            registrations=registrations,
+            get_metrics=lambda: compute_metrics(residents, store),
+            routes=first.tenant.routes,
         )
         sockets = [listening]
-        if package.kind == "javascript":
+        if not first.can_move:
             sockets += _listen_on_loopback(port, stack)
-        announcer = Announcer(setting.task, staking, url, registrations, fetcher, setting.peers)
-        announcing = asyncio.create_task(announcer.run())
-        stack.callback(announcing.cancel)
-        await _serve(app, sockets, tenant.work, lambda: ready(me.node, shown_url))
+        await _serve(
+            app, sockets, lambda: live(client, first, settle), lambda: ready(first.me.node, shown_url)
+        )
+
+
+def compute_metrics(residents: Sequence[Resident], store: BlobStore) -> dict[str, float]:
+    """Numbers by Prometheus name, over all tasks that the node has settled in."""
+    metrics: dict[str, float] = {}
+    for one in residents:
+        blobs = {"roundwork_blob_bytes": float(store.measure(one.setting.task))}
+        for name, number in {**one.tenant.get_metrics(), **blobs}.items():
+            metrics[name] = metrics.get(name, 0.0) + number
+    return metrics
 
 
 async def _serve(

@@ -12,6 +12,8 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     directory: Path
     """Keys, memory, blobs and the task's files are kept here."""
+    room: Path | None = None
+    """Where memory, package and files of a task are kept that the node has moved to."""
     package: Path | None = None
     """The task's folder, if it is at hand; else the package is fetched from other nodes."""
     program: str | None = None
@@ -32,3 +34,8 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     is_liar: bool = False
     passphrase: str | None = None
     """Of the keypair files, if they are encrypted."""
+
+    @property
+    def home(self) -> Path:
+        """Where memory, package and files of the task are kept."""
+        return self.room or self.directory

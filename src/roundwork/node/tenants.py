@@ -78,7 +78,7 @@ async def _open_python(house: House) -> Tenant:
         task=setting.task,
         node=me.node,
         program=package.program,
-        home=setting.directory / "task",
+        home=setting.home / "task",
         environment=await prepare_environment(environments, package.lock, package.requires_python),
         limits=Limits(**package.limits),
         params=params,
@@ -96,7 +96,7 @@ async def _open_python(house: House) -> Tenant:
     lanes = Lanes(task_setting, choose_sandbox(setting.sandbox), services, me.secret, log_task)
     house.stack.push_async_callback(lanes.close)
     await lanes.check()
-    runtime = Runtime(house.client, me, lanes, house.store, setting.directory, seen)
+    runtime = Runtime(house.client, me, lanes, house.store, setting.home, seen)
     return Tenant(
         work=runtime.run,
         get_served=lambda: lanes,
@@ -108,7 +108,7 @@ async def _open_python(house: House) -> Tenant:
 
 def _open_javascript(house: House) -> Tenant:
     setting, package, me = house.setting, house.package, house.me
-    home = setting.directory / "task"
+    home = setting.home / "task"
     home.mkdir(parents=True, exist_ok=True)
     limits = Limits(**package.limits)
     javascript = JavascriptSetting(
@@ -136,7 +136,7 @@ def _open_javascript(house: House) -> Tenant:
         log=log_task,
         is_liar=me.is_liar,
     )
-    runtime = JavascriptRuntime(house.client, me, program, setting.directory, house.seen)
+    runtime = JavascriptRuntime(house.client, me, program, setting.home, house.seen)
     return Tenant(
         work=runtime.run,
         get_served=lambda: program if program.is_running else None,

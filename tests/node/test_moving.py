@@ -1,0 +1,99 @@
+"""A task is updated in mid-round on real processes: what is open is paid where it was, and its nodes move."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from solders.keypair import Keypair
+
+from roundwork.client import Client
+from roundwork.node.moving import find_room
+from roundwork.node.setting import NodeSetting
+from roundwork.operations import airdrop, deploy, set_active, update
+from roundwork.package import load_package, pack
+from roundwork.protocol.params import KOII
+
+from ..ledger.process import RunningLedger, running
+from ..test_supervisor import wait_until
+from .house import require_sandbox
+from .test_server import HELLO, make_rich, read_stakes, run_node
+
+NAMES = ("first", "second", "third")
+SLOTS = {"round_time": 100, "submission_window": 40, "audit_window": 40}
+PATIENCE_SECONDS = 150
+
+T = TypeVar("T")
+
+
+def test_what_is_remembered_of_one_task_is_never_taken_for_another_ones(tmp_path: Path) -> None:
+    first, second = str(Keypair().pubkey()), str(Keypair().pubkey())
+
+    homes = [
+        find_room(NodeSetting(ledger_url="", task=task, directory=tmp_path)).home
+        for task in (first, second, first, second)
+    ]
+
+    assert [tmp_path, tmp_path / second[:8]] * 2 == homes
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[RunningLedger]:
+    require_sandbox("sandlock")
+    with running(tmp_path / "ledger") as ledger:
+        yield ledger
+
+
+def do(ledger: RunningLedger, act: Callable[[Client], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with Client(ledger.url) as client:
+            return await act(client)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.timeout(400)
+def test_a_task_that_is_updated_in_mid_round_takes_its_nodes_along(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    manager = Keypair()
+    package = msgspec.structs.replace(load_package(HELLO), **SLOTS)
+    do(ledger, lambda client: airdrop(client, str(manager.pubkey()), 5_000 * KOII))
+    task = do(ledger, lambda client: deploy(client, manager, package, pack(package)[0]))
+    do(ledger, lambda client: set_active(client, manager, task, True))
+    supply = ledger.call("getSupply")["value"]["total"]
+    for name in NAMES:
+        make_rich(ledger, tmp_path / name)
+
+    def show(address: str) -> Any:
+        return ledger.call("getTask", address)
+
+    def find_full() -> list[int]:
+        """Open rounds that all three have submitted in."""
+        numbers = show(task)["open_rounds"]
+        return [n for n in numbers if len(ledger.call("getRound", task, n)["submissions"]) == len(NAMES)]
+
+    with ExitStack() as stack:
+        for name in NAMES:
+            options = ("--package", HELLO, "--stake", KOII)
+            stack.enter_context(run_node(ledger, task, tmp_path / name, *options))
+        wait_until(find_full, PATIENCE_SECONDS)
+        [opened] = find_full()[-1:]
+
+        successor = do(ledger, lambda client: update(client, manager, task, package, pack(package)[0]))
+        still_open = show(task)["open_rounds"]
+        wait_until(lambda: len(read_stakes(ledger, successor)) == 3, PATIENCE_SECONDS)
+        wait_until(lambda: not show(task)["open_rounds"], PATIENCE_SECONDS)
+        wait_until(lambda: ledger.call("getRound", successor, 1)["payments"], PATIENCE_SECONDS)
+        wait_until(lambda: not read_stakes(ledger, task), PATIENCE_SECONDS)
+        wait_until(lambda: not any(one["available"] for one in show(task)["stakes"]), PATIENCE_SECONDS)
+
+    assert opened in still_open
+    paid = ledger.call("getRound", task, opened)
+    assert ("PayoutSuccessful", 3) == (paid["status"], len(paid["payments"]))
+    assert (0, successor) == (show(task)["bounty"], show(task)["migrated_to"])
+    assert task == show(successor)["migrated_from"]
+    assert supply == ledger.call("getSupply")["value"]["total"]
