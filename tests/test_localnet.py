@@ -182,7 +182,8 @@ def test_a_task_pays_slashes_and_is_claimed_in_a_token_that_is_made_for_it(direc
 
 @pytest.mark.slow
 def test_honest_nodes_are_paid_alike_and_the_summary_has_the_agreed_shape(directory: Path) -> None:
-    up = Up(directory, "--nodes", "4", "--rounds", "2", "--sandbox", "sandlock")
+    slow = ("--slot-ms", "120")  # nobody is too late for a window because the machine is busy
+    up = Up(directory, "--nodes", "4", "--rounds", "2", "--sandbox", "sandlock", *slow)
     try:
         summary, _ = up.finish()
     finally:

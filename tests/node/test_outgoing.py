@@ -29,7 +29,8 @@ async def website(scope: Any, receive: Any, send: Any) -> None:
         case "/large":
             body = bytes(5000)
         case "/stalls":
-            await asyncio.sleep(60)
+            while (await receive())["type"] != "http.disconnect":  # until nobody waits any more
+                pass
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
