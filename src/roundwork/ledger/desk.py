@@ -126,7 +126,9 @@ class Params:
 
     def config(self, at: int) -> Json:
         """The configuration object, whose commitment and minContextSlot are checked for every method."""
-        config: Json = {k: v for k, v in self.get(at, dict, "the configuration", {}).items() if v is not None}
+        config: Json = self.get(at, dict, "the configuration", {})
+        if None in config.values():
+            config = {name: value for name, value in config.items() if value is not None}
         read_commitment(config, "commitment")
         least = field(config, "minContextSlot", int, 0)
         if least > self._desk.slot:

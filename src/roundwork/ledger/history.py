@@ -36,8 +36,11 @@ CREATE TABLE IF NOT EXISTS totals (
 ) STRICT;
 INSERT OR IGNORE INTO totals SELECT 1, count(*) FROM transactions;
 """
-BATCH_TRANSACTIONS = 2_000
-"""Transactions indexed in one commit."""
+BATCH_TRANSACTIONS = 10_000
+"""Transactions indexed in one commit: names are random, so the more there are the more share a page."""
+
+CACHE_KIB = 16_384
+"""Pages of the index that are kept in memory, for the same reason."""
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class History:
         self.path = path
         self._journal = journal
         self._writer = open_database(path, _SCHEMA, "NORMAL")
+        self._writer.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         self._reader = open_database(path, "", "NORMAL")
         self.height: int
         (self.height,) = self._writer.execute("SELECT height FROM progress").fetchone()

@@ -1,6 +1,5 @@
 """RPC methods that take transactions in: send, simulate, airdrop."""
 
-import base64
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from ..protocol.execute import Kind, Receipt, simulate, simulated
 from ..protocol.params import TICKS, Key, base58_of
 from ..protocol.state import State
 from ..protocol.transaction import WIRE_BYTES_MAX, Transaction, decode_transaction, is_signed
-from ..wire import Json, base58_decode, base58_encode
+from ..wire import Json, base58_decode, base58_encode, base64_decode
 from .account_forms import Form, describe_account, read_form
 from .desk import Desk, Params, RpcError, field, read_commitment, read_key, show
 from .rpc_accounts import KEYS_MAX
@@ -184,7 +183,7 @@ def decode_wire(text: str, encoding: str) -> tuple[bytes, Transaction]:
     if len(text) > WIRE_BYTES_MAX * 2:
         raise RpcError(-32602, f"{encoding} encoded transaction too large: {len(text)} bytes")
     try:
-        wire = base58_decode(text) if encoding == "base58" else base64.b64decode(text, validate=True)
+        wire = base58_decode(text) if encoding == "base58" else base64_decode(text)
     except ValueError as error:
         raise RpcError(-32602, f"invalid {encoding} encoding: {error}") from None
     try:
@@ -196,7 +195,7 @@ def decode_wire(text: str, encoding: str) -> tuple[bytes, Transaction]:
 def decode_message(text: str) -> Transaction:
     """A message in base64, as a transaction whose signatures are still missing. Raises RpcError."""
     try:
-        message = base64.b64decode(text, validate=True)
+        message = base64_decode(text)
         count = message[1] if message[:1] == b"\x80" else message[0]
         return decode_transaction(bytes([count]) + bytes(64 * count) + message)
     except (ValueError, IndexError, Undecodable) as error:
