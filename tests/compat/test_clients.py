@@ -13,6 +13,7 @@ from ..ledger.process import RunningLedger, running
 
 TOOLS = Path(__file__).parents[2] / ".tools" / "compat"
 DRIVERS = Path(__file__).parent / "drivers"
+SYSTEM_INVOKED = "Program 11111111111111111111111111111111 invoke [1]"
 PROGRAM = "Koiitask22222222222222222222222222222222222"
 
 
@@ -37,74 +38,126 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
         yield one
 
 
+def websocket_of(ledger: RunningLedger) -> str:
+    return f"ws://127.0.0.1:{ledger.port + 1}"
+
+
 @pytest.fixture(scope="module")
-def made(ledger: RunningLedger) -> dict:
-    """What the synchronous Python client saw, and an account that it made."""
-    python = require("solana-sync") / "bin" / "python"
-    return drive(python, DRIVERS / "solana_sync.py", ledger.url, PROGRAM)
+def by_sync(ledger: RunningLedger) -> dict:
+    """What the synchronous Python client saw, and an account that it made; likewise the others."""
+    return drive(require("solana-sync") / "bin" / "python", DRIVERS / "solana_sync.py", ledger.url, PROGRAM)
 
 
-@pytest.mark.xdist_group("compat")
-def test_the_synchronous_python_client_transfers_confirms_and_reads(made):
-    assert 5_000_000_000 == made["airdropped"]
-    assert (1000, 1007) == (made["transferred"], made["versioned"])
-    assert (5000, 5000) == (made["fee"], made["fee_for_message"])
-    assert made["status"]
-    assert made["signatures"]
-    assert made["in_block"]
-    assert [2_000_000, PROGRAM, 40, False] == made["account"]
-    assert [made["made"]] == made["program_accounts"]
-    assert [False, True] == made["multiple"]
-    assert made["simulated"][1]
-    assert "Custom" in made["simulated"][0] or "InstructionError" in made["simulated"][0]
-    assert "SendTransactionPreflightFailureMessage" == made["refused"]
-    assert 22 == len(made["constants"])
-    assert (100 + 128) * 6960 == made["constants"][4]
-
-
-@pytest.mark.xdist_group("compat")
-def test_the_asynchronous_python_client_subscribes_on_its_websocket(ledger, made):
+@pytest.fixture(scope="module")
+def by_async(ledger: RunningLedger) -> dict:
     python = require("solana-async") / "bin" / "python"
-    websocket = f"ws://127.0.0.1:{ledger.port + 1}"
+    return drive(python, DRIVERS / "solana_async.py", ledger.url, websocket_of(ledger), PROGRAM)
 
-    seen = drive(python, DRIVERS / "solana_async.py", ledger.url, websocket, made["made"])
 
-    assert 2_000_000 == seen["other_library_made"]
-    assert (1234, 1234) == (seen["account"], seen["transferred"])
+@pytest.fixture(scope="module")
+def by_web3js(ledger: RunningLedger) -> dict:
+    return drive("node", DRIVERS / "web3js.cjs", require("web3js", "node"), ledger.url, PROGRAM)
+
+
+@pytest.fixture(scope="module")
+def by_kit(ledger: RunningLedger) -> dict:
+    folder = require("kit", "node")
+    return drive("node", DRIVERS / "kit.mjs", folder, ledger.url, websocket_of(ledger), PROGRAM)
+
+
+@pytest.mark.xdist_group("compat")
+def test_the_synchronous_python_client_transfers_confirms_and_reads(by_sync):
+    seen = by_sync
+
+    assert 5_000_000_000 == seen["airdropped"]
+    assert (1000, 1007) == (seen["transferred"], seen["versioned"])
+    assert (5000, 5000) == (seen["fee"], seen["fee_for_message"])
+    assert seen["status"]
+    assert seen["signatures"]
+    assert seen["in_block"]
+    assert [2_000_000, PROGRAM, 40, False] == seen["account"]
+    assert [seen["made"]] == seen["program_accounts"]
+    assert [False, True] == seen["multiple"]
+    assert seen["simulated"][1]
+    assert "Custom" in seen["simulated"][0] or "InstructionError" in seen["simulated"][0]
+    assert "SendTransactionPreflightFailureMessage" == seen["refused"]
+    assert 22 == len(seen["constants"])
+    assert (100 + 128) * 6960 == seen["constants"][4]
+
+
+@pytest.mark.xdist_group("compat")
+def test_the_asynchronous_python_client_subscribes_on_its_websocket(by_async):
+    seen = by_async
+
+    assert (5_000_000_000, 1234, 1241) == (seen["airdropped"], seen["account"], seen["transferred"])
     assert seen["signature"]
     assert seen["slot"]
+    assert seen["root"]
+    assert [True, SYSTEM_INVOKED, True] == seen["logs"]
+    assert 0 == seen["version"]
+    assert [True, 2_500_000] == seen["program"]
+    assert [seen["made"]] == seen["program_accounts"]
+    assert ([True, 2], False) == (seen["simulated"], seen["simulated_poor"][0])
+    assert ["clock", True] == seen["clock"]
 
 
 @pytest.mark.xdist_group("compat")
-def test_web3js_works_as_wallets_use_it(ledger, made):
-    folder = require("web3js", "node")
+def test_web3js_works_as_wallets_use_it(by_web3js):
+    seen = by_web3js
 
-    seen = drive("node", DRIVERS / "web3js.cjs", folder, ledger.url, PROGRAM, made["made"])
-
-    assert (5_000_000_000, 2_000_000) == (seen["airdropped"], seen["otherLibraryMade"])
+    assert 5_000_000_000 == seen["airdropped"]
     assert (1234, 1240) == (seen["notified"], seen["transferred"])
-    assert "Program 11111111111111111111111111111111 invoke [1]" == seen["logged"]
+    assert SYSTEM_INVOKED == seen["logged"]
     assert (0, 1234) == (seen["version"], seen["parsed"])
+    assert seen["slot"]
+    assert seen["root"]
+    assert seen["signatureNotified"]
     assert seen["programNotified"]
     assert seen["programAccounts"]
     assert {"InstructionError": [0, {"Custom": 1}]} == json.loads(seen["simulated"])
     assert "SendTransactionError" == seen["refused"]
     assert 2 == seen["history"]
+    assert ["sysvar", "clock"] == seen["clock"]
     assert seen["block"]
-    assert 3_000_000 == ledger.call("getBalance", seen["made"])["value"]
 
 
 @pytest.mark.xdist_group("compat")
-def test_kit_works_with_its_factories(ledger, made):
-    folder = require("kit", "node")
-    websocket = f"ws://127.0.0.1:{ledger.port + 1}"
+def test_kit_works_with_its_factories(by_kit):
+    seen = by_kit
 
-    seen = drive("node", DRIVERS / "kit.mjs", folder, ledger.url, websocket, made["made"])
-
-    assert (5_000_000_000, 2_000_000) == (seen["airdropped"], seen["otherLibraryMade"])
+    assert 5_000_000_000 == seen["airdropped"]
     assert (4321, 4321, 5000) == (seen["transferred"], seen["notified"], seen["fee"])
     assert seen["simulated"] is None
+    assert [True, None, SYSTEM_INVOKED] == seen["logged"]
+    assert seen["signature"] is None
+    assert seen["programNotified"]
+    assert [seen["made"]] == seen["programAccounts"]
     assert seen["slot"]
+
+
+@pytest.mark.xdist_group("compat")
+@pytest.mark.parametrize(
+    ("folder", "program", "driver"),
+    [
+        ("solana-sync", None, "look_sync.py"),
+        ("solana-async", None, "look_async.py"),
+        ("web3js", "node", "look_web3js.cjs"),
+        ("kit", "node", "look_kit.mjs"),
+    ],
+)
+def test_what_one_client_made_every_other_sees(
+    ledger, by_sync, by_async, by_web3js, by_kit, folder, program, driver
+):
+    made = {
+        by_sync["made"]: [2_000_000, PROGRAM, 40],
+        by_async["made"]: [2_500_000, PROGRAM, 48],
+        by_web3js["made"]: [3_000_000, PROGRAM, 24],
+        by_kit["made"]: [3_500_000, PROGRAM, 56],
+    }
+    path = require(folder, program)
+    start = ["node", DRIVERS / driver, path] if program else [path / "bin" / "python", DRIVERS / driver]
+
+    assert made == drive(*start, ledger.url, *made)
 
 
 @pytest.mark.xdist_group("compat")
@@ -126,4 +179,10 @@ def test_the_python_token_client_mints_moves_freezes_and_wraps(ledger):
     assert 6 == seen["shared"]
     assert 5_000_000 == seen["wrapped"]
     assert seen["unwrapped"] >= 5_000_000
+    for name in ("mint", "account", "multisig"):
+        assert ["spl-token", name] == seen[f"parsed_{name}"]
+    assert ["sysvar", "rent"] == seen["parsed_rent"]
+    assert ["ParsedAccount", "ParsedAccount", "bytes"] == seen["parsed_many"]
+    assert ["mintToChecked", "0.0005"] == seen["parsed_instruction"]
+    assert seen["in_parsed_block"]
     assert ['Program log: Memo (len 4): "test"', "test"] == seen["memo"]

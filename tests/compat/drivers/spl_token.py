@@ -7,6 +7,7 @@ from solana.rpc.api import Client
 from solana.rpc.types import TokenAccountOpts, TxOpts
 from solders.keypair import Keypair
 from solders.message import Message
+from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 from spl.memo.constants import MEMO_PROGRAM_ID
 from spl.memo.instructions import MemoParams, create_memo
@@ -33,7 +34,7 @@ token = Token.create_mint(
 mine = token.create_account(owner.pubkey(), skip_confirmation=False)
 theirs = token.create_associated_token_account(friend.pubkey(), skip_confirmation=False)
 token.mint_to(mine, payer, 1_000_000, opts=done)
-token.mint_to_checked(mine, payer, 500, 6, opts=done)
+checked = token.mint_to_checked(mine, payer, 500, 6, opts=done).value
 token.transfer(mine, theirs, owner, 300, opts=done)
 token.transfer_checked(mine, theirs, owner, 200, 6, opts=done)
 token.approve(source=mine, delegate=delegate.pubkey(), owner=owner, amount=70, opts=done)
@@ -70,6 +71,15 @@ shared = token.create_account(multisig, skip_confirmation=False)
 token.mint_to(shared, payer, 10, opts=done)
 token.transfer(shared, theirs, multisig, 4, multi_signers=[owner, friend], opts=done)
 seen["shared"] = token.get_account_info(shared).amount
+parsed = {
+    "mint": token.pubkey, "account": mine, "multisig": multisig,
+    "rent": Pubkey.from_string("SysvarRent111111111111111111111111111111111"),
+}  # fmt: skip
+for name, address in parsed.items():
+    account = client.get_account_info_json_parsed(address).value.data
+    seen[f"parsed_{name}"] = [account.program, account.parsed["type"]]
+many = client.get_multiple_accounts_json_parsed([mine, token.pubkey, payer.pubkey()]).value
+seen["parsed_many"] = [type(one.data).__name__ for one in many]
 wrapped = Token.create_wrapped_native_account(
     client, TOKEN_PROGRAM_ID, payer.pubkey(), payer, 5_000_000, skip_confirmation=False
 )
@@ -84,4 +94,9 @@ message = Message.new_with_blockhash([memo], payer.pubkey(), blockhash)
 signature = client.send_transaction(Transaction([payer], message, blockhash), done).value
 got = client.get_transaction(signature, "jsonParsed").value.transaction
 seen["memo"] = [got.meta.log_messages[2], got.transaction.message.instructions[0].parsed]
+got = client.get_transaction(checked, "jsonParsed").value
+shown = got.transaction.transaction.message.instructions[0].parsed
+seen["parsed_instruction"] = [shown["type"], shown["info"]["tokenAmount"]["uiAmountString"]]
+block = client.get_block(got.slot, "jsonParsed", max_supported_transaction_version=0).value
+seen["in_parsed_block"] = any(checked in one.transaction.signatures for one in block.transactions)
 print(json.dumps(seen))
