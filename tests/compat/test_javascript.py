@@ -237,6 +237,7 @@ async def check_gateway(village: Village, node: Node) -> None:
     async with httpx2.AsyncClient(base_url=node.endpoint, trust_env=False, timeout=60) as http:
         assert {"status": "OK", "message": "Node is running"} == (await http.get("/")).json()
         assert {"taskId": village.task} == (await http.get(f"{base}/id")).json()
+        assert "roundwork_javascript_running 1\n" in (await http.get("/metrics")).text
         assert 422 == (await http.get(f"/task/{Keypair().pubkey()}/id")).status_code
         nodes = (await http.get(f"/nodes/{village.task}")).json()
         assert {one.address for one in village.nodes} == {each["submitterPubkey"] for each in nodes}

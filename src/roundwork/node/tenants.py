@@ -140,7 +140,10 @@ def _open_javascript(house: House) -> Tenant:
     return Tenant(
         work=runtime.run,
         get_served=lambda: program if program.is_running else None,
-        get_metrics=lambda: {"roundwork_javascript_starts": float(program.starts)},
+        get_metrics=lambda: {
+            "roundwork_javascript_running": float(program.is_running),
+            "roundwork_javascript_starts": float(program.starts),
+        },
         routes=(build_namespace_route(lambda: {setting.task: namespace} if program.is_running else {}),),
     )
 
