@@ -17,6 +17,8 @@ from roundwork.ledger.comet.server import encode_frame
 TIMEOUT_SECONDS = 20.0
 
 MOMENTS = [
+    "before check_tx",
+    "after check_tx",
     "before prepare_proposal",
     "after prepare_proposal",
     "before process_proposal",
@@ -143,7 +145,9 @@ class StandIn:
     # Blocks
 
     def make_block(self, time_ms: int, txs: Sequence[bytes] = ()) -> StoredBlock:
-        """Propose, agree on, execute and commit a block of what the application chooses from `txs`."""
+        """Take `txs` into the pool; propose, execute and commit a block of what the application chooses."""
+        for tx in txs:
+            self.check_tx(tx)
         height = self.disk.block_height + 1
         request = Request()
         ask = request.prepare_proposal
