@@ -130,6 +130,9 @@ async def _run(plan: "Plan", as_json: bool) -> "Watch":
     show = Picture if console.is_terminal and not as_json else Lines
     with show(console, _compose_restart(plan.directory)) as view:
         watch = await _until_signal(network.run(view.show))
+    if watch is None:
+        print("stopped", file=sys.stderr)
+        sys.exit(1)
     if not as_json:
         print_summary(console, watch)
         _print_hints(console, plan)
@@ -160,8 +163,8 @@ def _shorten(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-async def _until_signal(running: "Coroutine[Any, Any, Watch]") -> "Watch":
-    """Run it; SIGTERM and SIGINT cancel it once, so that no process is left behind."""
+async def _until_signal(running: "Coroutine[Any, Any, Watch]") -> "Watch | None":
+    """Run it; SIGTERM and SIGINT cancel it once, so that nobody is left behind: None, when all have ended."""
     task = asyncio.ensure_future(running)
     loop = asyncio.get_running_loop()
 
@@ -175,5 +178,4 @@ async def _until_signal(running: "Coroutine[Any, Any, Watch]") -> "Watch":
     try:
         return await task
     except asyncio.CancelledError:
-        print("stopped", file=sys.stderr)
-        sys.exit(1)
+        return None

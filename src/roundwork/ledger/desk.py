@@ -1,7 +1,7 @@
 """What every RPC method is given: the ledger, and the parameters of one call, checked."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
@@ -15,7 +15,6 @@ from ..protocol.transaction import Transaction
 from ..wire import Json, base58_decode
 from .chain import Chain
 from .limits import LIMITS, Limits
-from .pool import Answer
 
 VERSION = "2.0.0"
 """The version of Solana's RPC whose shapes these are."""
@@ -54,13 +53,6 @@ class Engine(Protocol):
 
     async def submit(self, wire: bytes, parsed: Transaction) -> Receipt | None:
         """Have a transaction executed; its receipt if it is durable already. Raises Void, PoolFull."""
-
-
-class BatchEngine(Engine, Protocol):
-    """An engine that takes many transactions at once."""
-
-    async def submit_many(self, items: Sequence[tuple[bytes, Transaction]]) -> list[Answer]:
-        """For each a receipt when it is durable, or the error that refused it."""
 
 
 class Desk:

@@ -99,13 +99,6 @@ class Journal:
         rows = self._reader.execute(f"SELECT {_COLUMNS} FROM blocks WHERE slot = ? ORDER BY height", (slot,))
         return [self._decode(row) for row in rows.fetchall()]
 
-    def find_slots(self, first: int, last: int) -> list[int]:
-        """Which slots between two, both included, have blocks with transactions or without."""
-        rows = self._reader.execute(
-            "SELECT DISTINCT slot FROM blocks WHERE slot BETWEEN ? AND ? ORDER BY slot", (first, last)
-        )
-        return [slot for (slot,) in rows.fetchall()]
-
     def find_before(self, slot: int) -> Entry | None:
         """The last block before a slot."""
         row = self._reader.execute(

@@ -50,7 +50,7 @@ def decode_genesis(raw: bytes, source: str) -> Genesis:
     try:
         genesis = msgspec.json.decode(raw, type=Genesis)
     except msgspec.DecodeError as error:  # a ValidationError is one too, and names the field
-        raise BadGenesis(f"{source}: {error}") from None
+        raise BadGenesis(f"{source}: {error}; mend it, or found a ledger in another directory") from None
     _check(genesis, source)
     return genesis
 
