@@ -5,8 +5,8 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
-from .protocol.instructions import CODECS
 from .protocol.instructions import Instruction as Ask
+from .protocol.layouts import CODECS
 from .protocol.params import TASK_PROGRAM, Key
 
 

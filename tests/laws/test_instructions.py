@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roundwork.protocol import instructions as ins
-from roundwork.protocol.instructions import CODECS, TASKS, TOKEN_TASKS
+from roundwork.protocol.layouts import CODECS, FIXED, TASKS, TOKEN_TASKS
 from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, base58_of, key_of
 from roundwork.protocol.pots import compute_seed, find_authority
 from roundwork.protocol.transaction import decode_transaction, is_signed
@@ -169,7 +169,7 @@ def test_a_text_that_does_not_fit_is_not_cut():
 
 
 def test_the_known_addresses_are_those_of_the_ecosystem():
-    assert VECTORS["pda"]["native_manager"] == base58_of(ins.FIXED["MANAGER"])
-    assert VECTORS["pda"]["kpl_manager"] == base58_of(ins.FIXED["KPL_MANAGER"])
+    assert VECTORS["pda"]["native_manager"] == base58_of(FIXED["MANAGER"])
+    assert VECTORS["pda"]["kpl_manager"] == base58_of(FIXED["KPL_MANAGER"])
     assert VECTORS["kpl_builders"]["seeds"]["programId"] == base58_of(KPL_PROGRAM)
     assert key_of("Koiitask22222222222222222222222222222222222") == TASK_PROGRAM

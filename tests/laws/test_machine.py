@@ -16,6 +16,7 @@ from roundwork.protocol import instructions as ins
 from roundwork.protocol.books import compute_owed, compute_supply
 from roundwork.protocol.execute import PROGRAMS, Outcome, execute
 from roundwork.protocol.genesis import found
+from roundwork.protocol.layouts import CODECS
 from roundwork.protocol.params import SYSTEM_PROGRAM, base58_of
 from roundwork.protocol.state import ROUND_TABLES, State, TableChange
 from roundwork.protocol.views import view_round, view_task
@@ -367,7 +368,7 @@ def test_no_bytes_make_the_law_raise_anything_but_a_rejection(program, number, d
 @given(data=st.data(), fill=st.binary(min_size=520, max_size=520))
 def test_no_field_of_an_instruction_makes_the_law_raise_anything_but_a_rejection(kind, data, fill):
     world = kind().submitted()
-    number, length = data.draw(st.sampled_from(sorted(ins.CODECS[world.program].by_size)))
+    number, length = data.draw(st.sampled_from(sorted(CODECS[world.program].by_size)))
     known = (*NODES, "manager", "task", "pot", *world.keys)
     few = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=5))
     accounts = data.draw(st.lists(st.sampled_from(few), min_size=12, max_size=12))

@@ -21,6 +21,7 @@ from solders.system_program import (
 
 from roundwork.errors import Undecodable
 from roundwork.protocol import instructions as ins
+from roundwork.protocol.layouts import TASKS
 from roundwork.protocol.params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM
 from roundwork.protocol.rules import RULES
 from roundwork.protocol.transaction import decode_transaction
@@ -610,7 +611,7 @@ def upload(world: Stage, chunk: int = 0, size: int = 2, number: int = 0) -> ins.
 def _upload_phase():
     world = Stage().submitted().go(2, SW + 1)
     roundless = upload(world, number=ins.NO_ROUND)
-    accounts, data = ins.TASKS.encode(roundless)
+    accounts, data = TASKS.encode(roundless)
     metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
     asked = Instruction(Pubkey(TASK_PROGRAM), data[:513], metas)
     rejected(world, "WrongPhase", "n00", asked)

@@ -1,11 +1,13 @@
 """The life of a task, and of money in it."""
 
 import msgspec
+from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 
 from roundwork.protocol import instructions as ins
 from roundwork.protocol.execute import TEXT_MAX
-from roundwork.protocol.params import base58_of
+from roundwork.protocol.layouts import TASKS
+from roundwork.protocol.params import TASK_PROGRAM, base58_of
 from roundwork.protocol.views import view_round, view_task
 
 from .stage import AW, STAKE, SW, Stage
@@ -300,10 +302,7 @@ def test_a_list_without_a_round_is_taken_from_the_older_layout():
     world = Stage().submitted().go(2)
     node = world.key("n00")
     upload = ins.UploadDistributionList(world.task, node, 0, 2, b"{}", ins.NO_ROUND)
-    accounts, data = ins.TASKS.encode(upload)
-    from solders.instruction import AccountMeta, Instruction
-
-    from roundwork.protocol.params import TASK_PROGRAM
+    accounts, data = TASKS.encode(upload)
 
     metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
     older = Instruction(Pubkey(TASK_PROGRAM), data[:513], metas)

@@ -18,7 +18,7 @@ from roundwork.protocol import instructions
 from roundwork.protocol.books import compute_supply, find_token_faults
 from roundwork.protocol.execute import Block, Outcome, Receipt, execute, next_block
 from roundwork.protocol.genesis import found
-from roundwork.protocol.instructions import CODECS
+from roundwork.protocol.layouts import CODECS
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, Key
 from roundwork.protocol.state import State, u64
 from roundwork.protocol.ticks import get_newest_tick

@@ -31,8 +31,9 @@ from .params import Key, base58_of, key_of
 from .records import Audit, Chunk, DistributionList, Mark, Round, Stake, Task, Vote
 from .review import add_view, check_open_rules, compute_votes
 from .rules import rule
+from .stakes import get_stake
 from .state import State, Table, u64
-from .tasks import get_stake, get_task
+from .tasks import get_task
 
 I64 = 2**63
 

@@ -17,13 +17,14 @@ from . import (
     memo,
     payout,
     review,
+    stakes,
     system,
     tasks,
     token,
     token_tasks,
 )  # fmt: skip
 from .admission import admit, check_signatures, compute_fee
-from .instructions import CODECS
+from .layouts import CODECS
 from .money import credit, debit
 from .nonces import advance
 from .params import (
@@ -293,11 +294,11 @@ def _run_task(state: State, slot: int, program: Key, ask: instructions.Instructi
         case instructions.Payout():
             payout.ask_payout(state, ask)
         case instructions.Stake():
-            tasks.stake(state, ask)
+            stakes.stake(state, ask)
         case instructions.Withdraw():
-            tasks.withdraw(state, slot, ask)
+            stakes.withdraw(state, slot, ask)
         case instructions.Claim():
-            tasks.claim(state, ask)
+            stakes.claim(state, ask)
         case instructions.FundTask():
             tasks.fund(state, ask, payer)
         case instructions.CreateTask():

@@ -7,12 +7,15 @@ import msgspec
 from ..errors import NotDue, UnknownRound
 from .distribution import does_stand
 from .instructions import Payout
+from .money import credit
 from .params import Key
+from .pots import pay_out
 from .records import Payment, Round, Settlement, Status, Task
 from .review import schedule_attempt
 from .rules import rule
+from .stakes import add_to, get_stake
 from .state import ROUND_TABLES, State, u64
-from .tasks import add_to, get_stake, get_task, pass_on
+from .tasks import compute_reserved, get_task
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -137,6 +140,27 @@ def end_round(state: State, key: Key, task: Task, number: int, settled: int = 0)
     state.put(state.tasks, key, new)
     if new.migrated_to:
         pass_on(state, key)
+
+
+def pass_on(state: State, key: Key) -> None:
+    """Move what a migrated task has not reserved to its last successor; to the manager if that is closed.
+
+    A manager is given tokens to claim at the old task. A frozen pot does not hold up what is due.
+    """
+    old = state.tasks.rows[key]
+    moved = old.bounty - compute_reserved(old)
+    end, last = key, old
+    while last.migrated_to:
+        end, last = last.migrated_to, state.tasks.rows[last.migrated_to]
+    state.put(state.tasks, key, msgspec.structs.replace(old, bounty=old.bounty - moved))
+    if last.is_closed and old.mint:
+        add_to(state, key, last.manager, 0, moved)
+    elif last.is_closed:
+        credit(state, last.manager, moved)
+    else:
+        if old.mint:
+            pay_out(state, old.pot, last.pot, moved)
+        state.put(state.tasks, end, msgspec.structs.replace(last, bounty=last.bounty + moved))
 
 
 def next_place(state: State) -> bytes:

@@ -22,8 +22,9 @@ from .instructions import AuditSubmission, SubmitTask
 from .params import Key, base58_of
 from .records import Audit, Mark, Round, Stake, Submission, Task, Vote
 from .rules import rule
+from .stakes import get_stake
 from .state import State, Table, u64
-from .tasks import check_living, compute_reserved, get_rules, get_stake, get_task, is_active_at_start
+from .tasks import check_living, compute_reserved, get_rules, get_task, is_active_at_start
 
 VALUE_BYTES_MAX = 512
 

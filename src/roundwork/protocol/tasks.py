@@ -1,4 +1,4 @@
-"""The life of a task and of the stakes in it: create, fund, activate, close; stake, withdraw, claim."""
+"""The life of a task: create, fund, open and shut, update, close."""
 
 import msgspec
 
@@ -7,12 +7,8 @@ from ..errors import (
     BadTask,
     InsufficientFunds,
     NotAllowlister,
-    NothingToClaim,
     NotManager,
-    NotStaked,
     OpenRounds,
-    PayoutPending,
-    StakeLocked,
     TaskClosed,
     TaskExists,
     UnknownTask,
@@ -21,7 +17,6 @@ from ..errors import (
 )  # fmt: skip
 from .clock import Timetable
 from .instructions import (
-    Claim,
     CloseTask,
     CreateTask,
     CreateTokenTask,
@@ -30,13 +25,10 @@ from .instructions import (
     UpdateTask,
     UpdateTokenTask,
     Whitelist,
-    Withdraw,
 )  # fmt: skip
-from .instructions import Stake as StakeIn
 from .money import credit, debit, get_balance, get_owner
 from .params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM, Key, RuleSet, base58_of
-from .pots import pay_out
-from .records import Stake, Task
+from .records import Task
 from .rules import rule
 from .state import State
 
@@ -45,8 +37,6 @@ STAKE_MIN = 1000
 
 SLOTS_MAX = 2**32
 """The most slots a round may have, so that no slot number ever needs more than 64 bits."""
-
-NOBODY = Stake()
 
 Configuration = CreateTask | UpdateTask | CreateTokenTask | UpdateTokenTask
 """What founds a task says of it."""
@@ -61,11 +51,6 @@ def get_task(state: State, key: Key) -> Task:
 def get_rules(task: Task) -> RuleSet:
     """The rule set a task lives under."""
     return RULE_SETS[task.rules]
-
-
-def get_stake(state: State, task: Key, node: Key) -> Stake:
-    """A node's stake in a task; an empty one if it never had any."""
-    return state.get_stakes(task).rows.get(node, NOBODY)
 
 
 def is_active_at_start(task: Task, ledger_round: int) -> bool:
@@ -211,67 +196,11 @@ def check_amount(amount: int) -> None:
         raise BadAmount(f"the amount is {amount} roe; it must be at least 1")
 
 
-@rule("4.15")
-def check_has_stake(stake: Stake) -> None:
-    """Only a stake that is there is withdrawn."""
-    if not stake.amount:
-        raise NotStaked("No stake available on this task: the node's stake is 0 roe")
-
-
-@rule("4.16")
-def check_no_messages(state: State, key: Key, task: Task, node: Key) -> None:
-    """A stake is locked while an open round has any message of the node's."""
-    for number in task.open_rounds:
-        if has_message(state, key, number, node):
-            raise StakeLocked(
-                f"submission cannot withdraw: round {number} is open and the node took part in it"
-            )
-
-
-@rule("4.17")
-def check_not_recent(task: Task, stake: Stake, slot: int) -> None:
-    """Under some rule sets a stake is also locked for a few rounds after a submission."""
-    ledger_round = task.timetable.compute_round(slot)
-    free = stake.last_round + get_rules(task).locked_rounds + 1
-    if stake.last_round >= 0 and ledger_round < free:
-        raise StakeLocked(
-            f"submission cannot withdraw: the node submitted in round {stake.last_round}; "
-            f"its stake is free in ledger round {free}, this is {ledger_round}"
-        )
-
-
-@rule("4.18")
-def check_not_settling(task: Task) -> None:
-    """While a payout of the task is being worked off, nothing is withdrawn or claimed."""
-    if task.settling:
-        raise PayoutPending(
-            f"{task.settling} payouts of this task are being worked off; try again in a few blocks"
-        )
-
-
-@rule("4.19")
-def check_claimable(stake: Stake) -> None:
-    """Only a balance that is there is claimed."""
-    if not stake.available:
-        raise NothingToClaim(
-            "The provided claimer account doesn't have any balance on task state: 0 roe are available"
-        )
-
-
 @rule("4.20")
 def check_no_open_rounds(task: Task) -> None:
     """A task with open rounds is not closed."""
     if task.open_rounds:
         raise OpenRounds(f"rounds {', '.join(map(str, task.open_rounds))} are open")
-
-
-def has_message(state: State, key: Key, number: int, node: Key) -> bool:
-    """Whether a round holds a submission, a view or a list of the node's."""
-    return (
-        node in state.get_submissions(key, number).rows
-        or node in state.get_voices(key, number).rows
-        or any(one.submitter == node for one in state.get_lists(key, number).rows.values())
-    )
 
 
 @rule("4.21")
@@ -371,27 +300,6 @@ def allow(state: State, ask: Whitelist) -> None:
     state.put(state.tasks, ask.task, msgspec.structs.replace(task, is_allowlisted=bool(ask.flag)))
 
 
-def pass_on(state: State, key: Key) -> None:
-    """Move what a migrated task has not reserved to its last successor; to the manager if that is closed.
-
-    A manager is given tokens to claim at the old task. A frozen pot does not hold up what is due.
-    """
-    old = state.tasks.rows[key]
-    moved = old.bounty - compute_reserved(old)
-    end, last = key, old
-    while last.migrated_to:
-        end, last = last.migrated_to, state.tasks.rows[last.migrated_to]
-    state.put(state.tasks, key, msgspec.structs.replace(old, bounty=old.bounty - moved))
-    if last.is_closed and old.mint:
-        add_to(state, key, last.manager, 0, moved)
-    elif last.is_closed:
-        credit(state, last.manager, moved)
-    else:
-        if old.mint:
-            pay_out(state, old.pot, last.pot, moved)
-        state.put(state.tasks, end, msgspec.structs.replace(last, bounty=last.bounty + moved))
-
-
 def compute_rules_name(text: bytes) -> str:
     """The rule set that a task's `task_locals` asks for. Only texts that begin `rules:` speak of it."""
     first = text.decode(errors="replace").partition(" ")[0]
@@ -452,63 +360,3 @@ def close(state: State, ask: CloseTask) -> None:
         ask.task,
         msgspec.structs.replace(task, bounty=0, is_active=False, was_active=False, is_closed=True),
     )
-
-
-def stake(state: State, ask: StakeIn) -> None:
-    """Add to a node's stake.
-
-    Raises UnknownTask, TaskClosed, BadAmount, WrongOwner, InsufficientFunds.
-    """
-    task = get_task(state, ask.task)
-    check_living(task)
-    check_amount(ask.amount)
-    check_payer(state, ask.node)
-    check_funds(state, ask.node, ask.amount)
-
-    debit(state, ask.node, ask.amount)
-    add_stake(state, ask.task, ask.node, ask.amount, ask.endpoint)
-
-
-def withdraw(state: State, slot: int, ask: Withdraw) -> None:
-    """Move the whole stake to the available balance.
-
-    Raises UnknownTask, NotStaked, PayoutPending, StakeLocked.
-    """
-    task = get_task(state, ask.task)
-    old = get_stake(state, ask.task, ask.node)
-    check_has_stake(old)
-    check_not_settling(task)
-    check_no_messages(state, ask.task, task, ask.node)
-    check_not_recent(task, old, slot)
-
-    new = Stake(0, old.available + old.amount, old.endpoint, old.last_round)
-    state.put(state.get_stakes(ask.task), ask.node, new)
-
-
-def claim(state: State, ask: Claim) -> None:
-    """Pay the whole available balance to the beneficiary.
-
-    Raises UnknownTask, NothingToClaim, PayoutPending.
-    """
-    task = get_task(state, ask.task)
-    old = get_stake(state, ask.task, ask.node)
-    check_claimable(old)
-    check_not_settling(task)
-
-    credit(state, ask.beneficiary, old.available)
-    new = Stake(old.amount, 0, old.endpoint, old.last_round)
-    state.put(state.get_stakes(ask.task), ask.node, new)
-
-
-def add_stake(state: State, key: Key, node: Key, amount: int, endpoint: bytes) -> None:
-    """Add to a node's stake; an endpoint replaces the one that was there."""
-    old = get_stake(state, key, node)
-    new = Stake(old.amount + amount, old.available, endpoint or old.endpoint, old.last_round)
-    state.put(state.get_stakes(key), node, new)
-
-
-def add_to(state: State, key: Key, node: Key, amount: int, available: int) -> None:
-    """Move a node's stake and available balance by these amounts."""
-    old = get_stake(state, key, node)
-    new = Stake(old.amount + amount, old.available + available, old.endpoint, old.last_round)
-    state.put(state.get_stakes(key), node, new)

@@ -26,24 +26,20 @@ from .pots import (
     pay_out,
 )  # fmt: skip
 from .rules import rule
+from .stakes import add_stake, add_to, check_claimable, check_not_settling, get_stake
 from .state import State
 from .tasks import (
-    add_stake,
-    add_to,
     build_task,
     check_amount,
     check_bounty,
-    check_claimable,
     check_configuration,
     check_living,
     check_manager,
     check_no_open_rounds,
-    check_not_settling,
     check_owner,
     check_vacant,
     compute_reserved,
     found_successor,
-    get_stake,
     get_task,
 )  # fmt: skip
 from .token import move
