@@ -20,7 +20,7 @@ from roundwork.protocol.params import KOII
 from ..ledger.process import RunningLedger, running
 from ..test_supervisor import wait_until
 from .house import require_sandbox
-from .test_server import HELLO, make_rich, read_stakes, run_node
+from .test_server import HELLO, fail, make_rich, read_stakes, run_node
 
 NAMES = ("first", "second", "third")
 SLOTS = {"round_time": 100, "submission_window": 40, "audit_window": 40}
@@ -97,3 +97,14 @@ def test_a_task_that_is_updated_in_mid_round_takes_its_nodes_along(
     assert (0, successor) == (show(task)["bounty"], show(task)["migrated_to"])
     assert task == show(successor)["migrated_from"]
     assert supply == ledger.call("getSupply")["value"]["total"]
+
+
+def test_one_node_at_a_time_works_in_a_directory(ledger: RunningLedger, tmp_path: Path) -> None:
+    manager, package = Keypair(), load_package(HELLO)
+    do(ledger, lambda client: airdrop(client, str(manager.pubkey()), 5_000 * KOII))
+    task = do(ledger, lambda client: deploy(client, manager, package, pack(package)[0]))
+    with run_node(ledger, task, tmp_path / "node", "--package", HELLO):
+        told = fail(ledger, task, tmp_path / "node", "--package", HELLO)
+
+    assert told.startswith("StoreInUse: ")
+    assert "another node works there" in told

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from .keys import get_passphrase, passphrase_option, read_node_keys
-from .node_view import agree, compose_standing, say_once
+from .node_view import Agreement, compose_standing, say_once
 from .options import ADDRESS, ROE, ROE_OR_NONE, ask, json_option, read_pairs, secret_option, show, url_option
 
 directory_option = click.option(
@@ -104,7 +104,7 @@ def run(
         else:
             click.echo(f"node {address} at {where}")
 
-    asyncio.run(run_node(setting, ready, lambda package, hosts: agree(directory, package, hosts, yes)))
+    asyncio.run(run_node(setting, ready, Agreement(directory, task, yes)))
 
 
 @command.command()

@@ -13,29 +13,56 @@ from .options import format_money
 
 if TYPE_CHECKING:
     from ..package import Package
+    from ..protocol.views import TaskView
 
 AGREED = "agreed.json"
-"""What was agreed to, in the node's directory: it is asked again when a task asks for something else."""
+"""In the node's directory, what was agreed to by task: it is asked again when one asks for something else."""
 
 
-def agree(directory: Path, package: "Package", hosts: Sequence[str], is_agreed: bool) -> None:
-    """Show what a task asks for; go on if that is nothing special, agreed before, or agreed to now.
+class Agreement:
+    """Shows what a task asks for; goes on if that is nothing special, agreed before, or agreed to now.
 
-    Raises BadConfig if nobody agrees.
+    `--yes` is for the task that the operator named. Its successor may have what it had; to more than that
+    somebody agrees at the terminal, or by naming it.
     """
-    from ..permissions import describe_permissions, is_modest
 
-    lines = describe_permissions(package, hosts)
-    click.echo(f"task {package.name} by {package.author or 'somebody'} asks for", err=True)
-    for line in lines:
-        click.echo(f"  {line}", err=True)
-    if is_modest(package) or _read(directory) == lines:
-        return
-    if not is_agreed and not sys.stdin.isatty():
-        raise BadConfig(f"task {package.name} asks for more than every task has; agree to it with --yes")
-    if not is_agreed and not click.confirm("Run it?", err=True):
-        raise BadConfig(f"task {package.name} is not run: nobody agreed to what it asks for")
-    (directory / AGREED).write_text(json.dumps(lines))
+    def __init__(self, directory: Path, task: str, is_agreed: bool) -> None:
+        self._path = directory / AGREED
+        self._task = task
+        self._is_agreed = is_agreed
+
+    def __call__(self, package: "Package", hosts: Sequence[str], task: "TaskView") -> None:
+        """Raises BadConfig if nobody agrees."""
+        from ..permissions import describe_permissions, is_modest
+
+        lines = describe_permissions(package, hosts)
+        agreed = self._read()
+        before = agreed.get(task.address, agreed.get(task.migrated_from or ""))
+        if before != lines or task.address == self._task:
+            click.echo(f"task {package.name} by {package.author or 'somebody'} asks for", err=True)
+            for line in lines:
+                click.echo(f"  {line}", err=True)
+        if not is_modest(package) and before != lines:
+            self._ask(package.name, task.address)
+        self._path.write_text(json.dumps({**agreed, task.address: lines}))
+
+    def _ask(self, name: str, task: str) -> None:
+        is_named = task == self._task
+        if is_named and self._is_agreed:
+            return
+        if not sys.stdin.isatty():
+            more = "" if is_named else ", and other things than its predecessor"
+            how = "--yes" if is_named else f"`node run --task {task} --yes`"
+            raise BadConfig(f"task {name} asks for more than every task has{more}; agree to it with {how}")
+        if not click.confirm("Run it?", err=True):
+            raise BadConfig(f"task {name} is not run: nobody agreed to what it asks for")
+
+    def _read(self) -> dict[str, list[str]]:
+        try:
+            agreed = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return agreed if isinstance(agreed, dict) else {}
 
 
 def say_once() -> Callable[[Exception], None]:
@@ -72,10 +99,3 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
         taken = f", slashed {tell(paid['slash'])}" if paid["slash"] else ""
         facts[f"round {number}"] = f"paid {tell(paid['reward'])}{taken}"
     return facts
-
-
-def _read(directory: Path) -> object:
-    try:
-        return json.loads((directory / AGREED).read_text())
-    except (OSError, ValueError):
-        return None

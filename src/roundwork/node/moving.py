@@ -8,7 +8,15 @@ from typing import NamedTuple
 import msgspec
 
 from ..client import Client
-from ..errors import BadConfig, BadTaskFile, NothingToClaim, NotStaked, RemoteError, RoundworkError
+from ..errors import (
+    BadConfig,
+    BadTaskFile,
+    NothingToClaim,
+    NotStaked,
+    RemoteError,
+    RoundworkError,
+    StoreInUse,
+)
 from ..operations import claim, withdraw_when_free
 from .lookout import Me, Seen
 from .setting import NodeSetting
@@ -100,7 +108,7 @@ async def _settle_patiently(setting: NodeSetting, settle: Settle) -> Resident:
     while True:
         try:
             return await settle(setting)
-        except (BadConfig, BadTaskFile, RemoteError) as error:
+        except (BadConfig, BadTaskFile, RemoteError, StoreInUse) as error:
             if str(error) != told:
                 log.warning("cannot move to task %s yet: %s", setting.task, error)
             told = str(error)

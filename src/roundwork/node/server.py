@@ -1,6 +1,7 @@
 """A node put together: keys, package, task, gateway."""
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from ..client import Client
-from ..errors import BadConfig, PortInUse
+from ..errors import BadConfig, PortInUse, StoreInUse
 from ..operations import patiently, read_task
 from ..package import Package, resolve_hosts
 from ..protocol.views import TaskView
@@ -35,14 +36,16 @@ ENDPOINT_BYTES_MAX = 64
 log = logging.getLogger(__name__)
 
 
-Agree = Callable[[Package, Sequence[str]], None]
-"""Has the operator agree to what a package asks for, with the hosts that it may reach. Raises BadConfig."""
+Agree = Callable[[Package, Sequence[str], TaskView], None]
+"""Has the operator agree to what the package of a task asks for, with the hosts that it may reach. Raises
+BadConfig."""
 
 
 async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Agree) -> None:
     """Run a node until SIGTERM or SIGINT; `ready(address, endpoint)` is called when it works.
 
-    Raises BadKeypair, BadTaskFile, BadConfig, UnknownTask, PortInUse, StoreFull, StoreCorrupt.
+    Raises BadKeypair, BadTaskFile, BadConfig, UnknownTask, PortInUse, StoreInUse, StoreFull,
+    StoreCorrupt.
     """
     setting.directory.mkdir(parents=True, exist_ok=True)
     setting = find_room(setting)
@@ -65,10 +68,14 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
         shown_url = url or _compose_url(setting.host, port)
         registrations: dict[str, Registrations] = {}
         residents: list[Resident] = []
+        held: set[Path] = set()
 
         async def settle(setting: NodeSetting, task: TaskView | None = None) -> Resident:
             """Make a task ready to run: the first one, or one that the node has moved to."""
             setting.home.mkdir(parents=True, exist_ok=True)
+            if setting.home not in held:
+                stack.enter_context(_hold(setting.home))
+                held.add(setting.home)
             if task is None:
                 task = await patiently(lambda: read_task(client, setting.task))
             seen = Seen(task)
@@ -76,7 +83,7 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
             if not setting.is_any_machine:
                 check_machine(package.requirements)
             hosts = resolve_hosts(package, {**package.params, **setting.params})
-            await asyncio.to_thread(agree, package, hosts)  # it may ask, and the node works on meanwhile
+            await asyncio.to_thread(agree, package, hosts, task)  # may ask; the node works on
             staking_path = find_staking_path(setting.directory, setting.task, package.kind)
             staking = make_keypair(staking_path, setting.passphrase)
             me = Me(main, staking, secret, setting.stake, endpoint, setting.is_liar)
@@ -154,6 +161,21 @@ async def _serve(
 @contextmanager
 def _no_signals() -> Iterator[None]:
     yield
+
+
+@contextmanager
+def _hold(directory: Path) -> Iterator[None]:
+    """Be the only node that works in a directory. Raises StoreInUse."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreInUse(f"{directory}: another node works there; use another --directory") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _make_secret(path: Path) -> bytes:
