@@ -267,6 +267,20 @@ def _system_known():
     rejected(world, "BadInstruction", "n00", Instruction(program, whole.data, whole.accounts[:1]))
 
 
+@shows("3.47")
+def _seed_owner():
+    from hashlib import sha256
+
+    world = World()
+    owner = b"x" * 11 + b"ProgramDerivedAddress"
+    base = Pubkey(world.key("n00"))
+    address = Pubkey(sha256(bytes(base) + b"s" + owner).digest())
+    ask = CreateAccountWithSeedParams(
+        from_pubkey=base, to_pubkey=address, base=base, seed="s", lamports=5, space=0, owner=Pubkey(owner)
+    )
+    rejected(world, "WrongOwner", "n00", create_account_with_seed(ask))
+
+
 @shows("3.20")
 def _seed_base():
     world = World()

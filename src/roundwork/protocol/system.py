@@ -138,6 +138,13 @@ def check_derived(key: Key, base: Key, seed: bytes, owner: Key) -> None:
         raise SeedMismatch(f"{base58_of(key)} was named; base, seed and owner give {base58_of(derived)}")
 
 
+@rule("3.47")
+def check_seed_owner(owner: Key) -> None:
+    """The owner of an address made with a seed does not end as what a program's addresses are made from."""
+    if owner.endswith(b"ProgramDerivedAddress"):
+        raise WrongOwner(f"{base58_of(owner)} would make an address that programs derive")
+
+
 @rule("3.20")
 def check_base(call: Call, base: Key) -> None:
     """The base of an address made with a seed is among the accounts and signs."""
@@ -213,6 +220,7 @@ def _transfer_with_seed(state: State, call: Call, amount: int, seed: bytes, owne
     source, base, target = call.keys[:3]
     check_signed(call, 1)
     check_seed_size(seed)
+    check_seed_owner(owner)
     check_derived(source, base, seed, owner)
     _move(state, source, target, amount)
 
@@ -284,6 +292,7 @@ def _upgrade_nonce(state: State, call: Call) -> None:
 
 def _check_seed(call: Call, base: Key, seed: bytes, owner: Key, key: Key) -> None:
     check_seed_size(seed)
+    check_seed_owner(owner)
     check_derived(key, base, seed, owner)
     check_base(call, base)
 
