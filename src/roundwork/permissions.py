@@ -59,10 +59,11 @@ def is_modest(package: Package) -> bool:
 
 
 def _describe_hosts(hosts: Sequence[str], kind: str) -> str:
-    how = "HTTP through the node" if kind == "python" else "network"
     names = (f"that of the param {host[1:]}" if host.startswith("$") else host for host in hosts)
-    told = "any public host" if ANY_HOST in hosts else ", ".join(names) or "no host"
-    return f"{how}: {told}"
+    told = "any public host" if ANY_HOST in hosts else ", ".join(names)
+    if kind == "python":
+        return f"HTTP through the node: {told or 'no host'}"
+    return "network: the ledger and this node" + (f"; it asks for {told}, and gets no more" if told else "")
 
 
 def _describe_variable(name: str, description: str) -> str:
