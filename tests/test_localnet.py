@@ -17,6 +17,7 @@ from solders.keypair import Keypair
 
 from roundwork.client import Client
 from roundwork.errors import BadConfig, BadTaskFile
+from roundwork.ledger.inspect import read_info
 from roundwork.localnet import STATE_FILE, Network, Plan, prepare
 from roundwork.operations import airdrop
 from roundwork.protocol.params import KOII, base58_of, key_of
@@ -65,9 +66,7 @@ class Up:
         wait_until(is_now, seconds)
 
     def read_slot(self) -> int:
-        info = [*ROUNDWORK, "ledger", "info", "--json", "--directory", str(self.directory / "ledger")]
-        facts = json.loads(subprocess.run(info, capture_output=True, check=True).stdout)
-        return int(facts.get("slot", 0))
+        return int(read_info(self.directory / "ledger").get("slot", 0))
 
     def give(self, roe: int) -> str:
         """Have the faucet pay somebody new; the address, once that is acknowledged."""
