@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from io import BytesIO
@@ -129,6 +130,24 @@ def test_what_a_killed_worker_was_asked_is_verified_all_the_same(
             assert [expected] * 5 == await asyncio.gather(*asked)
             await get_ready(verifier)
             assert process is not verifier.workers[0].process
+
+    run(scene())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_goes_on_when_all_processes_are_asked_to_end(
+    run: Callable[[Awaitable[None]], None], number: signal.Signals
+) -> None:
+    transactions, expected = make_transactions(FRAME)
+
+    async def scene() -> None:
+        async with Verifier(1) as verifier:
+            await get_ready(verifier)
+            [worker] = verifier.workers
+            assert worker.process is not None
+            worker.process.send_signal(number)
+            assert expected == await verifier.verify(transactions)
+            assert worker.is_open
 
     run(scene())
 

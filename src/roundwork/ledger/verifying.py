@@ -44,5 +44,6 @@ def _say(verdicts: BinaryIO, answer: bytes) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # terminals and systemd tell all at once; the ledger ends us
     work(sys.stdin.buffer, sys.stdout.buffer)
