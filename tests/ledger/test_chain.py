@@ -1,5 +1,6 @@
 """What is acknowledged is on disk, and what is on disk comes back."""
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -12,8 +13,14 @@ from solders.keypair import Keypair
 from roundwork.errors import BadGenesis, StoreCorrupt, StoreFull, StoreInUse
 from roundwork.ledger import chain as chain_module
 from roundwork.ledger.chain import Chain
+from roundwork.ledger.desk import Desk
 from roundwork.ledger.inspect import read_info, verify
+from roundwork.ledger.limits import LIMITS
+from roundwork.ledger.producer import Producer
+from roundwork.ledger.rates import Rates
+from roundwork.ledger.rpc import METHODS, Request, Rpc
 from roundwork.ledger.server import FAUCET_FILE, found_development, lock, read_keypair
+from roundwork.ledger.signatures import Verifier
 from roundwork.protocol.execute import next_block
 from roundwork.protocol.params import key_of
 from roundwork.protocol.state import State
@@ -157,6 +164,30 @@ def test_a_checkpoint_waits_until_the_engine_allows_it_and_the_history_has_it(di
 
     assert 2 <= chain.checkpointed.height <= 4
     abandon(chain)
+
+
+def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory):
+    async def run(chain: Chain) -> tuple[int, int]:
+        desk = Desk(chain, Producer(chain, Verifier(workers=0)))
+        rpc = Rpc(desk, METHODS, Rates(LIMITS))
+        ask = Request("getBlockHeight")
+        make_block(chain)
+        before = await rpc.call(ask)
+        head = chain.state.head
+        block = next_block(chain.state, head.time_ms + 1000, [], key_of(chain.genesis.producer))
+        outcome = chain.execute(block, [])
+
+        reading = asyncio.create_task(rpc.call(ask))
+        _, pending = await asyncio.wait([reading], timeout=0)
+        assert {reading} == pending
+        chain.persist(block, outcome)
+        chain.publish(block, outcome)
+        return before, await reading
+
+    with closing(Chain(directory)) as chain:
+        before, after = asyncio.run(run(chain))
+
+    assert before < after
 
 
 def test_a_journal_whose_end_is_lost_is_said_so(directory):

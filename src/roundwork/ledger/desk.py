@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from solders.keypair import Keypair
 
-from ..protocol.execute import Receipt
+from ..protocol.execute import Block, Outcome, Receipt
 from ..protocol.params import Key, key_of
 from ..protocol.state import State
 from ..protocol.ticks import compute_closing_ticks
@@ -66,6 +66,8 @@ class Desk:
         self.faucet = faucet
         self.limits = limits
         self._readers = ThreadPoolExecutor(READERS, "reader")
+        self._settling: list[asyncio.Future[None]] = []
+        chain.listeners.append(self._let_read)
 
     @property
     def state(self) -> State:
@@ -76,6 +78,19 @@ class Desk:
     def slot(self) -> int:
         """The slot that answers speak of: that of the last block."""
         return self.chain.state.head.slot
+
+    async def settle(self) -> None:
+        """Wait until all of the state is on disk: a reader is shown nothing that a crash takes back."""
+        while self.chain.journal.height < self.state.head.height:
+            settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._settling.append(settled)
+            await settled
+
+    def _let_read(self, block: Block, outcome: Outcome) -> None:
+        for settled in self._settling:
+            if not settled.done():  # else the reader has gone
+                settled.set_result(None)
+        self._settling.clear()
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """What a function returns that reads journal or history and nothing of the state."""

@@ -64,6 +64,7 @@ class Producer:
             if self._chain.is_behind():
                 await asyncio.to_thread(self._chain.wait_for_history)
             await self._make_block(self._pool.take(BLOCK_TRANSACTIONS_MAX))
+            await asyncio.sleep(0)  # readers wait for a moment in which all of the state is on disk
 
     def stop(self) -> None:
         """Let `run` end when the pool is empty."""

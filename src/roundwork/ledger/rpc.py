@@ -132,6 +132,8 @@ class Rpc:
         method = self._methods.get(request.method)
         if method is None:
             raise RpcError(-32601, "Method not found")
+        if request.method not in rpc_sending.METHODS:
+            await self.desk.settle()
         try:
             result = method(self.desk, Params(self.desk, request.params))
             return await result if inspect.isawaitable(result) else result
