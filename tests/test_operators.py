@@ -55,7 +55,7 @@ def task(ledger: RunningLedger, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with run_node(ledger, address, directory, "--package", HELLO, "--stake", KOII) as other:
         main = read_keypair(directory / "main.json")
         ledger.fund(main, 100 * KOII)
-        wait_until(lambda: other.endpoint in str(ledger.call("getTask", address)["stakes"]), 40)
+        wait_until(lambda: other.endpoint in str(ledger.call("getTask", address)["stakes"]), 120)
         yield address
 
 
@@ -63,7 +63,7 @@ def read_commands() -> list[str]:
     return re.findall(r"^\.venv/bin/(roundwork .*)$", PAGE.read_text(), re.MULTILINE)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_every_command_of_the_page_does_what_it_says(
     ledger: RunningLedger, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,15 +88,15 @@ def test_every_command_of_the_page_does_what_it_says(
                 node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
                 assert node.stdout is not None
                 address = node.stdout.readline().split()[1]
-                wait_until(lambda address=address: address in submitters(), 40)
+                wait_until(lambda address=address: address in submitters(), 120)
                 continue
             if ["node", "claim"] == arguments[:2] and "--to" in arguments:
-                wait_until(lambda address=address: can_claim(ledger, task, address) > 0, 60)
+                wait_until(lambda address=address: can_claim(ledger, task, address) > 0, 120)
             if ["node", "withdraw"] == arguments[:2] and node is not None:
                 node.terminate()
                 assert 0 == node.wait(20)
             done = subprocess.run(
-                [*command, "--json"], input=words, capture_output=True, text=True, cwd=tmp_path, timeout=90
+                [*command, "--json"], input=words, capture_output=True, text=True, cwd=tmp_path, timeout=200
             )
             assert 0 == done.returncode, (line, done.stderr)
             words = json.loads(done.stdout).get("mnemonic", words)

@@ -238,10 +238,10 @@ def test_a_node_without_fee_money_says_so_and_goes_on_when_it_is_there(
             assert process.stdout is not None
             node = json.loads(process.stdout.readline())["node"]
             told = f"waits: send fee money to the main key {main.pubkey()} ("
-            wait_until(lambda: told in (tmp_path / "log").read_text(), 30)
+            wait_until(lambda: told in (tmp_path / "log").read_text(), 120)
             assert node not in submitters()
             ledger.fund(main, KOII)
-            wait_until(lambda: node in submitters(), 30)
+            wait_until(lambda: node in submitters(), 120)
         finally:
             process.terminate()
             process.communicate(timeout=20)
