@@ -3,11 +3,12 @@
 import asyncio
 import base64
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
 from . import errors
-from .errors import Rejected, RemoteError, RoundworkError, Void
+from .errors import BadConfig, Rejected, RemoteError, RoundworkError, Void
 from .protocol.params import TOKEN_PROGRAM, base58_of
 from .protocol.token_records import ACCOUNT_BYTES
 from .protocol.views import LedgerView, RoundView, TaskView
@@ -40,8 +41,10 @@ class Client:
     """
 
     def __init__(self, url: str, transport: "AsyncBaseTransport | None" = None) -> None:
+        """Raises BadConfig for what is no URL of HTTP."""
         import httpx2
 
+        check_url(url)
         self.url = url
         self._http = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT_SECONDS, trust_env=False)
 
@@ -208,3 +211,14 @@ def _walk(base: type[RoundworkError]) -> dict[str, type[RoundworkError]]:
 _DEEP = {"searchTransactionHistory": True}
 
 _CLASSES = _walk(Rejected) | _walk(Void)
+
+
+def check_url(url: str) -> None:
+    """Raises BadConfig for what is no URL of HTTP."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an address that is none
+        is_good = False
+    if not is_good or not url.isprintable() or " " in url:
+        raise BadConfig(f"--url {url!r}: it must be a URL, such as http://127.0.0.1:8899")

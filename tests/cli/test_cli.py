@@ -154,6 +154,26 @@ def test_what_cannot_be_done_is_one_line_and_exits_with_1(
     assert told.startswith(message)
 
 
+@pytest.mark.parametrize(
+    "url", ["nosuch", "ftp://host", "http://", "http://host:99999", "http://[::1", "http://a\x01"]
+)
+def test_what_is_no_url_is_said_at_once(run: Run, url: str) -> None:
+    code, out, told = run("balance", STRANGER, "--url", url)
+
+    assert (1, "") == (code, out)
+    assert f"BadConfig: --url {url!r}: it must be a URL, such as http://127.0.0.1:8899\n" == told
+
+
+@pytest.mark.parametrize(
+    "arguments", [("ledger", "run"), ("ledger", "info"), ("node", "run", "--task", STRANGER)]
+)
+def test_a_path_that_cannot_be_used_is_one_line(run: Run, arguments: tuple[str, ...]) -> None:
+    code, out, told = run(*arguments, "--directory", "/dev/null")
+
+    assert (1, "", 1) == (code, out, told.count("\n"))
+    assert told.startswith("/dev/null")
+
+
 def test_what_the_law_refuses_is_named(run: Run, ledger: RunningLedger, rich: Path) -> None:
     for asked in (
         ("show", STRANGER),

@@ -19,7 +19,7 @@ ASKS_FOR_HELP: tuple[list[str], ...] = ([], ["--help"], ["-h"])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; errors of ours become one line on stderr and exit code 1."""
+    """Run the command line; errors of ours, and of paths, are one line on stderr and exit code 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments in ASKS_FOR_HELP:  # without click, whose import takes as long as four interpreters
         print(compose_help())
@@ -31,6 +31,11 @@ def main(arguments: list[str] | None = None) -> None:
         root.main(arguments, prog_name="roundwork")
     except RoundworkError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{error.filename}: {error.strerror}; name another path", file=sys.stderr)
         sys.exit(1)
 
 
