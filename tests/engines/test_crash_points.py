@@ -1,4 +1,4 @@
-"""The real CometBFT dies at each of its own crash points, loses the end of its log, and we lose our files."""
+"""The real CometBFT dies at each of its own crash points, and we lose our files."""
 
 import os
 import random
@@ -76,12 +76,6 @@ def lived(cometbft: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     return directory, load.acknowledged
 
 
-def cut_log(directory: Path, count: int) -> None:
-    log = directory / "comet" / "data" / "cs.wal" / "wal"
-    with open(log, "r+b") as file:
-        file.truncate(max(0, log.stat().st_size - count))
-
-
 def lose(*names: str) -> Callable[[Path], None]:
     def remove(directory: Path) -> None:
         for name in names:
@@ -92,9 +86,6 @@ def lose(*names: str) -> Callable[[Path], None]:
 
 
 DAMAGE: dict[str, Callable[[Path], None]] = {
-    "one byte of the log": lambda directory: cut_log(directory, 1),
-    "the last records of the log": lambda directory: cut_log(directory, 300),
-    "the whole log": lambda directory: cut_log(directory, 2**40),
     "checkpoint": lose("checkpoint.db"),
     "history": lose("history.db"),
     "everything of the application": lose("checkpoint.db", "history.db", "journal.db"),
