@@ -19,7 +19,8 @@ from roundwork.client import Client
 from roundwork.errors import BadConfig, BadTaskFile
 from roundwork.ledger.inspect import read_info
 from roundwork.localnet import STATE_FILE, Network, Plan, prepare
-from roundwork.operations import airdrop
+from roundwork.operations import airdrop, read_task
+from roundwork.participant import compute_timetable
 from roundwork.protocol.params import KOII, base58_of, key_of
 from roundwork.token_operations import find_account
 
@@ -89,10 +90,20 @@ class Up:
         command = [*ROUNDWORK, "up", "--restart", name, "--directory", str(self.directory)]
         return subprocess.run(command, capture_output=True, text=True, timeout=90)
 
-    def finish(self, seconds: float = 100) -> tuple[dict[str, Any], str]:
+    def count_settled(self) -> int:
+        async def run() -> int:
+            async with Client(self.network.url) as client:
+                task = await read_task(client, self.network.task)
+                newest = compute_timetable(task).compute_round(task.slot)
+                views = await client.get_rounds(self.network.task, list(range(newest + 1)))
+                return sum(one.status == "PayoutSuccessful" for one in views.values())
+
+        return asyncio.run(run())
+
+    def finish(self, seconds: float = 100, code: int = 0) -> tuple[dict[str, Any], str]:
         """Its last line, and what it told on stderr."""
         out, told = self.process.communicate(timeout=seconds)
-        assert self.process.returncode == 0, told
+        assert self.process.returncode == code, told
         return json.loads(out.splitlines()[-1]), told
 
     def end(self) -> None:
@@ -115,7 +126,7 @@ def verify(directory: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_nodes_and_ledger_are_killed_and_rounds_go_on(directory: Path) -> None:
-    up = Up(directory, "--nodes", "5", "--rounds", "9")
+    up = Up(directory, "--nodes", "5", "--rounds", "1000")
     try:
         up.wait_for_nodes(5)
         pids = {member.name: member.pid for member in up.network.members}
@@ -128,7 +139,9 @@ def test_nodes_and_ledger_are_killed_and_rounds_go_on(directory: Path) -> None:
             assert f"{name} pid {up.find(name)}\n" == answer.stdout, answer.stderr
             assert [KOII] * len(paid) == up.read_balances(paid)
             up.wait_for(lambda slot=slot: up.read_slot() > slot + 10)
-        summary, told = up.finish()
+        up.wait_for(lambda: up.count_settled() >= 5)
+        up.process.send_signal(signal.SIGINT)
+        summary, told = up.finish(code=1)
     finally:
         up.end()
 
@@ -246,13 +259,15 @@ def test_an_up_that_is_asked_to_end_ends_everybody(directory: Path) -> None:
     try:
         up.wait_for_nodes(1)
         pids = [member.pid for member in up.network.members]
+        slot = up.read_slot()
+        up.wait_for(lambda: up.read_slot() > slot + 20)
         up.process.send_signal(signal.SIGINT)
-        _, told = up.process.communicate(timeout=40)
+        summary, told = up.finish(code=1)
     finally:
         up.end()
 
-    assert 1 == up.process.returncode
     assert told.endswith("stopped\n")
+    assert verify(directory)["state_hash"] == summary["state_hash"]
     assert not any(map(is_alive, pids))
     assert verify(directory)["blocks"] > 0
 

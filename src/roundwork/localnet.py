@@ -113,9 +113,12 @@ class Localnet:
         self._mint: str | None = None
         self._followers: dict[str, Follower] = {}
         self._warnings: list[tuple[str, str]] = []
+        self._is_watching = False
+        self._is_asked = False
 
     async def run(self, show: Show) -> Watch:
-        """Start everything, watch until enough rounds are settled, stop everything; how it stands then.
+        """Start everything, watch until enough rounds are settled or `finish` is called, stop everything; how
+        it stands then.
 
         Raises StoreInUse, BadConfig, RemoteError.
         """
@@ -131,6 +134,11 @@ class Localnet:
                 await self._supervisor.stop(self._name_all_but_ledger())
                 await self._supervisor.stop(["ledger"])
             return msgspec.structs.replace(watch, state_hash=str(self._read_state_hash()))
+
+    def finish(self) -> bool:
+        """Have `run` come to its end now. False while it still starts and has nothing to tell."""
+        self._is_asked = self._is_watching
+        return self._is_asked
 
     # Starting
 
@@ -230,7 +238,9 @@ class Localnet:
                 ended, warnings = self._supervisor.find_ended(), tuple(self._warnings)
                 watch = msgspec.structs.replace(watch, ended=ended, warnings=warnings)
                 show(watch)
-                if sum(one.status == "PayoutSuccessful" for one in watch.rounds.values()) >= self.plan.rounds:
+                self._is_watching = True
+                settled = sum(one.status == "PayoutSuccessful" for one in watch.rounds.values())
+                if self._is_asked or settled >= self.plan.rounds:
                     return watch
             if await self._supervisor.answer_restarts():
                 self._write()

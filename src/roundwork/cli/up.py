@@ -5,9 +5,8 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +15,7 @@ from .options import read_pairs, secret_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..localnet import Plan, Watch
+    from ..localnet import Localnet, Plan, Show, Watch
 
 DIRECTORY = Path(".roundwork/up")
 
@@ -30,7 +29,7 @@ DIRECTORY = Path(".roundwork/up")
     type=click.IntRange(1, 10_000),
     default=5,
     show_default=True,
-    help="Stop when so many rounds are settled.",
+    help="Stop when so many rounds are settled; Ctrl-C stops earlier, with the same summary.",
 )
 @click.option(
     "--rules", default="koii-1", show_default=True, type=click.Choice(["koii-1"]), help="The rule set."
@@ -104,8 +103,12 @@ def command(
         secrets=secrets,
     )
     watch = asyncio.run(_run(plan, as_json))
-    if as_json:
-        click.echo(json.dumps(summarise(watch)))
+    summary = None if watch is None else summarise(watch)
+    if as_json and summary is not None:
+        click.echo(json.dumps(summary))
+    if summary is None or summary["rounds_settled"] < rounds:
+        click.echo("stopped", err=True)
+        sys.exit(1)
 
 
 def _restart(directory: Path, name: str, as_json: bool) -> None:
@@ -115,7 +118,7 @@ def _restart(directory: Path, name: str, as_json: bool) -> None:
     click.echo(json.dumps({"name": name, "pid": pid}) if as_json else f"{name} pid {pid}")
 
 
-async def _run(plan: "Plan", as_json: bool) -> "Watch":
+async def _run(plan: "Plan", as_json: bool) -> "Watch | None":
     from ..localnet import prepare
     from .up_view import Lines, Picture, make_console, print_summary
 
@@ -129,11 +132,8 @@ async def _run(plan: "Plan", as_json: bool) -> "Watch":
     )
     show = Picture if console.is_terminal and not as_json else Lines
     with show(console, _compose_restart(plan.directory)) as view:
-        watch = await _until_signal(network.run(view.show))
-    if watch is None:
-        print("stopped", file=sys.stderr)
-        sys.exit(1)
-    if not as_json:
+        watch = await _until_signal(network, view.show)
+    if watch is not None and not as_json:
         print_summary(console, watch)
         _print_hints(console, plan)
     return watch
@@ -163,18 +163,20 @@ def _shorten(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-async def _until_signal(running: "Coroutine[Any, Any, Watch]") -> "Watch | None":
-    """Run it; SIGTERM and SIGINT cancel it once, so that nobody is left behind: None, when all have ended."""
-    task = asyncio.ensure_future(running)
+async def _until_signal(network: "Localnet", show: "Show") -> "Watch | None":
+    """Run it. SIGTERM and SIGINT end it, so that nobody is left behind: how it stood then, None if it was
+    still starting."""
+    task = asyncio.create_task(network.run(show))
     loop = asyncio.get_running_loop()
 
-    def cancel() -> None:
+    def end() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, lambda: None)
-        task.cancel()
+        if not network.finish():
+            task.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, cancel)
+        loop.add_signal_handler(number, end)
     try:
         return await task
     except asyncio.CancelledError:

@@ -214,4 +214,4 @@ def describe(duty: Duty) -> str:
     return f"{type(duty).__name__} {told}"
 
 
-_UNTOLD = frozenset(("seed", "until", "stake"))
+_UNTOLD = frozenset(("seed", "until", "stake", "value"))
