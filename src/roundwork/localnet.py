@@ -239,8 +239,7 @@ class Localnet:
                 watch = msgspec.structs.replace(watch, ended=ended, warnings=warnings)
                 show(watch)
                 self._is_watching = True
-                settled = sum(one.status == "PayoutSuccessful" for one in watch.rounds.values())
-                if self._is_asked or settled >= self.plan.rounds:
+                if self._is_asked or count_settled(watch) >= self.plan.rounds:
                     return watch
             if await self._supervisor.answer_restarts():
                 self._write()
@@ -328,6 +327,11 @@ def restart(directory: Path, name: str) -> int:
     return ask_restart(directory, name)
 
 
+def count_settled(watch: Watch) -> int:
+    """How many rounds are paid."""
+    return sum(view.status == "PayoutSuccessful" for view in watch.rounds.values())
+
+
 def summarise(watch: Watch) -> dict[str, object]:
     """What `up --json` ends with."""
     rounds = watch.rounds.values()
@@ -351,7 +355,7 @@ def summarise(watch: Watch) -> dict[str, object]:
             }
         )
     return {
-        "rounds_settled": sum(view.status == "PayoutSuccessful" for view in rounds),
+        "rounds_settled": count_settled(watch),
         "rounds_unpaid": sum(view.status == "ClosedUnpaid" for view in rounds),
         "supply_constant": watch.is_supply_constant,
         **({"token": watch.task.mint, "token_supply": watch.token_supply} if watch.task.mint else {}),

@@ -85,7 +85,7 @@ def command(
         return
     if task is None:
         raise click.UsageError("TASK is missing: a task's folder, such as examples/hello")
-    from ..localnet import Plan, summarise
+    from ..localnet import Plan, count_settled, summarise
 
     plan = Plan(
         task=task.absolute(),
@@ -103,10 +103,9 @@ def command(
         secrets=secrets,
     )
     watch = asyncio.run(_run(plan, as_json))
-    summary = None if watch is None else summarise(watch)
-    if as_json and summary is not None:
-        click.echo(json.dumps(summary))
-    if summary is None or summary["rounds_settled"] < rounds:
+    if as_json and watch is not None:
+        click.echo(json.dumps(summarise(watch)))
+    if watch is None or count_settled(watch) < rounds:
         click.echo("stopped", err=True)
         sys.exit(1)
 
