@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from solders.keypair import Keypair
 
 from ..ledger.process import RunningLedger, running
 
@@ -124,6 +125,19 @@ def test_what_is_wrong_is_said_in_one_line(arguments, said, tmp_path):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert 1 == len(done.stderr.strip().splitlines())
+
+
+def test_verify_says_in_one_line_which_blocks_of_the_journal_are_lost(tmp_path):
+    with running(tmp_path) as one:
+        one.fund(Keypair())
+    (tmp_path / "journal.db").unlink()
+
+    done = run("ledger", "verify", "--directory", tmp_path)
+
+    [line] = done.stderr.splitlines()
+    assert (1, "") == (done.returncode, done.stdout)
+    assert line.startswith(f"StoreCorrupt: {tmp_path}/journal.db ends at block 0, ")
+    assert "blocks 1 to " in line
 
 
 def test_a_rejection_of_the_law_is_said_with_its_numbers(ledger, tmp_path):

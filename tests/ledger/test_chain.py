@@ -190,15 +190,55 @@ def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory):
     assert before < after
 
 
-def test_a_journal_whose_end_is_lost_is_said_so(directory):
+@pytest.mark.parametrize("kept", [2, 0])
+@pytest.mark.parametrize("derived", ["checkpoint.db", "history.db"])
+def test_a_journal_whose_end_is_lost_is_said_so(directory, kept, derived):
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 3)
+        assert chain.history.wait_for(4, 10)
+    (directory / {"checkpoint.db": "history.db", "history.db": "checkpoint.db"}[derived]).unlink()
     with closing(sqlite3.connect(directory / "journal.db")) as journal:
-        journal.execute("DELETE FROM blocks WHERE height > 2")
+        journal.execute("DELETE FROM blocks WHERE height > ?", (kept,))
         journal.commit()
+    lost = rf"ends at block {kept}, .*/{derived} is of block 4: blocks {kept + 1} to 4 are lost"
 
-    with pytest.raises(StoreCorrupt, match="the end of the journal is lost"):
-        Chain(directory)
+    with pytest.raises(StoreCorrupt, match=lost):
+        verify(directory, lambda done, total: None)
+    if derived == "checkpoint.db":
+        with pytest.raises(StoreCorrupt, match=lost):
+            Chain(directory)
+
+
+def test_a_journal_that_is_gone_is_said_so(directory):
+    with closing(Chain(directory)) as chain:
+        run_blocks(chain, 3)
+    (directory / "journal.db").unlink()
+
+    with pytest.raises(StoreCorrupt, match="blocks 1 to 4 are lost"):
+        verify(directory, lambda done, total: None)
+
+
+def test_a_checkpoint_of_another_ledger_is_found(directory, tmp_path):
+    for place in (directory, tmp_path / "other"):
+        found_development(place)
+        with closing(Chain(place)) as chain:
+            run_blocks(chain, 3)
+    shutil.copy(tmp_path / "other" / "checkpoint.db", directory)
+
+    with pytest.raises(StoreCorrupt, match=r"checkpoint\.db: block 4 is not the journal's"):
+        verify(directory, lambda done, total: None)
+
+
+def test_a_derived_file_that_is_empty_is_one_that_is_built_again(directory):
+    with closing(Chain(directory)) as chain:
+        run_blocks(chain, 3)
+    for name in ("checkpoint.db", "history.db"):
+        (directory / name).write_bytes(b"")
+
+    assert 4 == verify(directory, lambda done, total: None)["blocks"]
+    assert 4 == read_info(directory)["history_lag_blocks"]
+    with closing(Chain(directory)) as chain:
+        assert chain.history.wait_for(4, 10)
 
 
 @pytest.mark.parametrize("column", ["block", "verified", "receipts", "events", "block_hash", "state_hash"])

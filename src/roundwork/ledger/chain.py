@@ -146,12 +146,7 @@ class Chain:
         if loaded is None:
             return state, Pending.of(state)
         head, tables = loaded
-        if head.height > self.journal.height:
-            raise StoreCorrupt(
-                f"{self.journal.path} ends at block {self.journal.height}, {self.checkpoint.path} is of "
-                f"block {head.height}: the end of the journal is lost. Put it back, or delete the "
-                f"checkpoint to go on from block {self.journal.height}"
-            )
+        self.journal.check_reaches(head.height, self.checkpoint.path)
         state = State(self.genesis, state.genesis_hash, head)
         state.load(tables)
         return state, Pending()

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -103,3 +104,15 @@ class Checkpoint:
                 yield TableChange(name, False, [(key, decode(record)) for _, key, record in rows])
         except (sqlite3.DatabaseError, msgspec.DecodeError, KeyError) as error:
             raise StoreCorrupt(f"{self.path}: {error}; delete it, and the journal is replayed") from error
+
+
+def read_head(path: Path) -> Head | None:
+    """The head that the checkpoint in a file has, beside a running ledger; None if there is none.
+
+    Raises StoreCorrupt, StoreFull.
+    """
+    if not path.exists():
+        return None
+    with closing(Checkpoint(path)) as checkpoint:
+        loaded = checkpoint.load()
+    return loaded[0] if loaded else None

@@ -226,10 +226,13 @@ class History:
 
 
 def read_progress(path: Path) -> int:
-    """The last block that the history in a file holds, beside a running ledger; 0 if there is none."""
+    """The last block that the history in a file holds, beside a running ledger; 0 if there is none.
+
+    Raises StoreCorrupt, StoreFull.
+    """
     if not path.exists():
         return 0
-    with closing(open_database(path, "", "NORMAL")) as database:
+    with closing(open_database(path, _SCHEMA, "NORMAL")) as database:
         [(height,)] = database.execute("SELECT height FROM progress")
         return int(height)
 

@@ -11,8 +11,10 @@ from ..protocol.books import compute_supply, find_token_faults
 from ..protocol.execute import Block, Outcome
 from ..protocol.genesis import found
 from ..protocol.params import base58_of
+from ..protocol.state import Head
 from ..protocol.transaction import decode_transaction, is_signed
 from .chain import read_genesis, replay_entry
+from .checkpoint import read_head
 from .history import read_progress
 from .journal import Entry, Journal
 
@@ -47,18 +49,25 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
     """Replay the journal from genesis with every signature; `progress` is told (done, total) blocks.
 
     Raises StoreCorrupt at the first signature, receipt, event, block hash or state hash that is not as it
-    was written.
+    was written, and if the checkpoint or the history has blocks that the journal has not.
     """
     state = found(read_genesis(directory))
     supply = compute_supply(state)
     transactions = 0
+    checkpoint, history = directory / "checkpoint.db", directory / "history.db"
+    saved = read_head(checkpoint)  # before the journal is opened: a running ledger writes it first
+    indexed = read_progress(history)
     with closing(Journal(directory / "journal.db")) as journal:
+        journal.check_reaches(saved.height if saved else 0, checkpoint)
+        journal.check_reaches(indexed, history)
         total = journal.height
         for entry in journal.read_from(1):
             if entry.block.height > total:
                 break
             check_signatures(entry.block, entry.verified, str(journal.path))
             check_told(entry, replay_entry(state, entry, str(journal.path)), str(journal.path))
+            if saved is not None and saved.height == entry.block.height:
+                check_saved(saved, state.head, str(checkpoint))
             transactions += len(entry.block.transactions)
             progress(entry.block.height, total)
     if compute_supply(state) != supply:
@@ -74,6 +83,12 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
         "state_hash": state.head.state_hash.hex(),
         "supply": supply,
     }
+
+
+def check_saved(saved: Head, replayed: Head, source: str) -> None:
+    """Raises StoreCorrupt if a checkpoint is not of the block that the journal has at its height."""
+    if saved != replayed:
+        raise StoreCorrupt(f"{source}: block {saved.height} is not the journal's; delete the file")
 
 
 def check_told(entry: Entry, outcome: Outcome, source: str) -> None:

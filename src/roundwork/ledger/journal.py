@@ -106,6 +106,15 @@ class Journal:
         ).fetchone()
         return self._decode(row) if row else None
 
+    def check_reaches(self, height: int, derived: Path) -> None:
+        """Raises StoreCorrupt if the journal ends before a block that a file derived from it has."""
+        if height > self.height:
+            raise StoreCorrupt(
+                f"{self.path} ends at block {self.height}, {derived} is of block {height}: blocks "
+                f"{self.height + 1} to {height} are lost. Put the journal back, or delete {derived.name} to "
+                "go on without them"
+            )
+
     def close(self) -> None:
         """Let go of the file."""
         self._reader.close()
