@@ -289,6 +289,14 @@ def test_an_outage_is_waited_out_and_the_transaction_runs_once(tmp_path: Path) -
     use(ledger.url, send_through_the_outage)
 
 
+def test_a_ledger_that_answers_nobody_now_is_one_to_ask_again_later(tmp_path: Path) -> None:
+    with (
+        running(tmp_path, None, "--limit", "connections=1") as ledger,  # the one that asks is too many
+        pytest.raises(Unreachable, match="does not answer: 503 Service Unavailable"),
+    ):
+        use(ledger.url, lambda client: client.get_slot())
+
+
 def test_nobody_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1 does not answer"):
         use("http://127.0.0.1:1", lambda client: client.get_slot())

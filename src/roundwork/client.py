@@ -84,6 +84,8 @@ class Client:
             )
         except httpx2.TransportError as error:
             raise Unreachable(f"{self.url} does not answer: {type(error).__name__} {error}") from error
+        if response.is_server_error:  # it stops, or has too many connections
+            raise Unreachable(f"{self.url} does not answer: {response.status_code} {response.text.strip()}")
         try:
             return msgspec.json.decode(response.content)
         except msgspec.DecodeError as error:

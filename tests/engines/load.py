@@ -1,5 +1,6 @@
 """Load on a ledger that is killed meanwhile, and what must be true of it afterwards."""
 
+import json
 import os
 import signal
 import threading
@@ -19,6 +20,9 @@ from ..ledger.process import LedgerClient, RpcFailure, RunningLedger, give
 
 DEADLINE_SECONDS = 60
 CONFIRM_SECONDS = 3
+
+DOWN = (httpx2.HTTPError, json.JSONDecodeError, RpcFailure)
+"""What a call raises while a ledger is down or about to be: no connection, no answer, or one that refuses."""
 
 
 class Load:
@@ -57,7 +61,7 @@ class Load:
         while not self._is_over:
             try:
                 self._confirm(self._ledger.sign(self._pair, give(self._pair, Keypair().pubkey(), 1)))
-            except (httpx2.TransportError, RpcFailure):
+            except DOWN:
                 time.sleep(0.05)  # it is down: what was not confirmed is not acknowledged
 
     def _confirm(self, wire: bytes) -> None:
@@ -101,7 +105,7 @@ def wait_until_it_goes_on(ledger: RunningLedger) -> None:
         assert ledger.process.poll() is None, ledger.process.communicate()[1].decode()
         try:
             height = ledger.call("getLedger")["height"]
-        except (httpx2.TransportError, RpcFailure):
+        except DOWN:
             before = None
         else:
             if before is not None and height > before + 1:

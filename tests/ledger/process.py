@@ -35,7 +35,10 @@ class LedgerClient:
 
     def post(self, body: Any) -> Any:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.http.post("", content=content, headers={"content-type": "application/json"}).json()
+        response = self.http.post("", content=content, headers={"content-type": "application/json"})
+        if response.is_server_error:
+            response.raise_for_status()
+        return response.json()
 
     def call(self, method: str, *params: Any) -> Any:
         answer = self.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})

@@ -1,6 +1,10 @@
 """A ledger process: killed under load, started again, asked to stop."""
 
+import base64
+import json
 import resource
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -10,8 +14,10 @@ from itertools import pairwise
 
 import httpx2
 import pytest
-from httpx2 import TransportError
+from httpx2 import HTTPError
 from solders.keypair import Keypair
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 from roundwork.ledger.inspect import verify
 from roundwork.ledger.journal import Journal
@@ -67,7 +73,7 @@ def test_a_full_disk_ends_the_ledger_with_its_reason_and_loses_nothing_acknowled
             wire = ledger.sign(pair, give(pair, Keypair().pubkey(), number + 1))
             acknowledged.append(ledger.send(wire))
 
-    with pytest.raises((RpcFailure, TransportError)):
+    with pytest.raises((RpcFailure, HTTPError)):
         send_on()
     _, said = ledger.process.communicate(timeout=20)
 
@@ -106,6 +112,49 @@ def test_a_polite_end_leaves_everything_in_order(tmp_path):
 
     with running(tmp_path / "ledger") as ledger:
         assert 10**10 == ledger.call("getBalance", str(pair.pubkey()))["value"]
+
+
+def test_who_still_waits_when_the_ledger_stops_is_told_so(tmp_path):
+    with running(tmp_path) as ledger:
+        pair = Keypair()
+        ledger.fund(pair)
+        wires = [ledger.sign(pair, give(pair, Keypair().pubkey(), 1)) for _ in range(2)]
+        by_http, by_websocket = (compose_sending(wire) for wire in wires)
+        with (
+            closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as other,
+            socket.create_connection(("127.0.0.1", ledger.port)) as http,
+            connect(f"ws://127.0.0.1:{ledger.port + 1}") as idle,
+            connect(f"ws://127.0.0.1:{ledger.port + 1}") as busy,
+        ):
+            other.execute("BEGIN IMMEDIATE")  # no block becomes durable meanwhile, so nothing is answered
+            http.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\n")
+            http.sendall(b"Content-Length: %d\r\n\r\n" % len(by_http))
+            assert http.recv(1024).startswith(b"HTTP/1.1 100")  # it is waited for
+            http.sendall(by_http)
+            busy.send(by_websocket)
+            busy.ping().wait()
+            ledger.process.terminate()
+            answer = b"".join(iter(lambda: http.recv(1024), b""))
+            codes = [find_close_code(one) for one in (idle, busy)]
+            other.execute("ROLLBACK")
+            _, said = ledger.process.communicate(timeout=30)
+
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert answer.endswith(b"\r\n\r\nthe ledger stops; what was sent may still have been taken\n")
+    assert [1012, 1012] == codes
+    assert (0, "") == (ledger.process.returncode, said.decode())
+
+
+def compose_sending(wire: bytes) -> bytes:
+    params = [base64.b64encode(wire).decode(), {"encoding": "base64"}]
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": params}).encode()
+
+
+def find_close_code(websocket: ClientConnection) -> int | None:
+    """The code that a websocket is closed with."""
+    with pytest.raises(ConnectionClosed) as caught:
+        websocket.recv(timeout=30)
+    return caught.value.rcvd.code if caught.value.rcvd else None
 
 
 def test_what_is_in_the_way_is_said_in_one_line(tmp_path):

@@ -1,5 +1,7 @@
 """JSON-RPC 2.0 over HTTP and websocket: the only place where errors become codes."""
 
+import asyncio
+import contextlib
 import inspect
 import time
 from collections.abc import Callable, MutableMapping
@@ -200,13 +202,11 @@ def build_app(
     subscriptions = Subscriptions(rpc)
 
     async def app(scope: Message, receive: Callable[[], Any], send: Callable[[Message], Any]) -> None:
-        if scope["type"] == "websocket":
-            await subscriptions.serve(scope, receive, send)
-        elif scope["type"] == "http":
-            status, headers, body = await _answer_http(rpc, scope, receive)
-            length = (b"content-length", str(len(body)).encode())
-            await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-            await send({"type": "http.response.body", "body": body})
+        with contextlib.suppress(asyncio.CancelledError):  # the ledger stops: websockets have been told
+            if scope["type"] == "websocket":
+                await subscriptions.serve(scope, receive, send)
+            elif scope["type"] == "http":
+                await _send_http(send, *await _answer_http(rpc, scope, receive))
 
     return app
 
@@ -217,6 +217,14 @@ def get_address(scope: Message) -> str:
     return str(client[0]) if client else ""
 
 
+async def _send_http(
+    send: Callable[[Message], Any], status: int, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
 async def _answer_http(rpc: Rpc, scope: Message, receive: Callable[[], Any]) -> Answer:
     if scope["method"] == "OPTIONS":
         return 200, _CORS, b""
@@ -224,6 +232,13 @@ async def _answer_http(rpc: Rpc, scope: Message, receive: Callable[[], Any]) -> 
         return (200, _TEXT, b"ok") if scope["path"] == "/health" else (404, _TEXT, b"JSON-RPC takes POST\n")
     if scope["method"] != "POST":
         return 405, _TEXT, b"JSON-RPC takes POST\n"
+    try:
+        return await _answer_post(rpc, scope, receive)
+    except asyncio.CancelledError:  # the ledger stops and waits no longer
+        return 503, _TEXT, b"the ledger stops; what was sent may still have been taken\n"
+
+
+async def _answer_post(rpc: Rpc, scope: Message, receive: Callable[[], Any]) -> Answer:
     parts, size, more = [], 0, True
     most = rpc.desk.limits.body_bytes
     while more:

@@ -39,6 +39,10 @@ GC_THRESHOLD = 50_000
 """Allocations between two runs of the garbage collector: a block makes thousands that are no garbage yet."""
 
 SHUTDOWN_SECONDS = 3
+"""How long after a signal what was asked before it may still be answered."""
+
+FAREWELL_SECONDS = 1
+"""How long those may take in that they get no answer. Supervisors kill what has not ended after 5 s."""
 
 
 def found_development(directory: Path, **settings: int) -> None:
@@ -161,7 +165,7 @@ async def serve(
         log_level="warning",
         lifespan="off",
         access_log=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS + FAREWELL_SECONDS,
         limit_concurrency=limits.connections,
         ws_max_size=limits.body_bytes,
     )
@@ -180,6 +184,9 @@ async def serve(
     stop()
     server.should_exit = True
     asked.cancel()
+    await asyncio.wait({serving}, timeout=SHUTDOWN_SECONDS)
+    for request in server.server_state.tasks:
+        request.cancel()  # it says so to whoever waits for its answer
     await serving
     await making
 
