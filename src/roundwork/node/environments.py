@@ -16,6 +16,7 @@ import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -29,12 +30,45 @@ SDK_FILES = (
     "splits.py",
     "task.py",
     "node/__init__.py",
+    "node/bundle.py",
     "node/routes.py",
     "node/worker.py",
 )
 """All of roundwork that a task's process can see."""
 
-BOOTSTRAP = "import sys; sys.path.insert(0, {sdk!r}); from roundwork.node.worker import main; main()"
+BOOTSTRAP = """\
+import sys
+from marshal import loads
+sys.path.insert(0, {sdk!r})
+try:
+    with open({bundle!r}, "rb") as file:
+        version, prefix, modules = loads(file.read())
+except (OSError, EOFError, ValueError, TypeError):
+    modules = None
+if modules and (version, prefix) == (sys.version, sys.base_prefix):
+    first = dict(__name__="bundle")
+    exec(loads(modules["roundwork.node.bundle"][1]), first)
+    first["install_bundle"](modules)
+from roundwork.node.worker import main
+main()
+"""
+"""A worker's first lines. A bundle that is missing, broken or another interpreter's is not used."""
+
+SURVEY = """\
+import sys
+sys.path.insert(0, {sdk!r})
+from roundwork.node.bundle import write_bundle
+from roundwork.node.worker import Channel, Worker
+start = dict(task="", node="", program="task.py", home=".", params={{}}, secrets={{}})
+call = dict(call="submission", seconds=1, round=0, seed="", random_seed="")
+assert Worker(Channel(0, 1), start).answer(call) == dict(answer=None)
+write_bundle("bundle", ({sdk!r}, {library!r}))
+"""
+"""What every worker does until its first answer, and then what it has loaded for it."""
+
+BARE: tuple[str, ...] = ("-s", "-P", "-S")
+"""Not even the interpreter's own site-packages."""
+
 INSTALL_SECONDS = 600
 
 
@@ -64,20 +98,21 @@ def compute_environment_id(lock: bytes, requires_python: str | None) -> str:
 def _prepare(directory: Path, lock: bytes | None, requires_python: str | None) -> Environment:
     _check_python(requires_python)
     directory.mkdir(parents=True, exist_ok=True)
-    sdk = _prepare_sdk(directory)
     python = os.path.realpath(sys.executable)
+    sdk = _prepare_sdk(directory.absolute())
+    _prepare_bundle(python, sdk)
     readable = [sdk, Path(python), *find_interpreter()]
     if lock is None:
-        # -S: not even the interpreter's own site-packages.
-        flags: tuple[str, ...] = ("-s", "-P", "-S")
+        flags = BARE
     else:
         folder = directory / compute_environment_id(lock, requires_python)
         with _locked(directory / "lock"):
             if not (folder / "complete").exists():
                 _install(folder, lock)
-        python, flags = str(folder / "bin" / "python"), ("-s", "-P")
+        python, flags = str(folder / "bin" / "python"), BARE[:-1]
         readable.append(folder)
-    return Environment((python, *flags, "-c", BOOTSTRAP.format(sdk=str(sdk))), tuple(readable))
+    bootstrap = BOOTSTRAP.format(sdk=str(sdk), bundle=str(sdk / "bundle"))
+    return Environment((python, *flags, "-c", bootstrap), tuple(readable))
 
 
 def _check_python(requires_python: str | None) -> None:
@@ -104,9 +139,14 @@ def find_interpreter() -> list[Path]:
 
 
 def _prepare_sdk(directory: Path) -> Path:
-    """A folder with the few files of roundwork that a worker imports, compiled, named by their hash."""
+    """A folder with the few files of roundwork that a worker imports, compiled, named by their hash.
+
+    And by the standard library's, as far as one look tells: the bundle beside them has code of it.
+    """
     contents = {name: (PACKAGE / name).read_bytes() for name in SDK_FILES}
-    digest = hashlib.sha256(repr(sorted(contents.items())).encode() + sys.version.encode()).hexdigest()[:16]
+    library = Path(sysconfig.get_path("stdlib"))
+    told = sorted(contents.items()), sys.version, str(library), library.stat().st_mtime_ns
+    digest = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
     sdk = directory / f"sdk-{digest}"
     if sdk.exists():
         return sdk
@@ -128,6 +168,23 @@ def _prepare_sdk(directory: Path) -> Path:
         # Another node was faster; what it built is the same.
         shutil.rmtree(building)
     return sdk
+
+
+def _prepare_bundle(python: str, sdk: Path) -> None:
+    """The modules that a worker loads, in one file of the SDK's folder: bundle.py says why.
+
+    Found by being a worker once, so it is right for each version of Python. Raises CalledProcessError.
+    """
+    if (sdk / "bundle").exists():
+        return
+    with TemporaryDirectory(dir=sdk.parent) as folder:
+        Path(folder, "task.py").write_text(
+            "from roundwork import Task\ntask = Task('survey')\ntask.submission(lambda ctx: None)\n"
+        )
+        survey = SURVEY.format(sdk=str(sdk), library=sysconfig.get_path("stdlib"))
+        command = [python, *BARE, "-c", survey]
+        subprocess.run(command, cwd=folder, env={}, check=True, stdin=subprocess.DEVNULL)
+        Path(folder, "bundle").rename(sdk / "bundle")
 
 
 def _install(folder: Path, lock: bytes) -> None:
