@@ -84,8 +84,7 @@ class Supervisor:
         except TimeoutError:
             is_ready = False
         if not is_ready:
-            if process.returncode is not None:
-                await _let_go(process)
+            await self.stop([member.name])  # it has ended, or is about to
             told = log.read_text(errors="replace").strip()[-LOG_CHARACTERS:]
             raise RemoteError(f"{member.name} did not start; its log {log} ends:\n{told}")
 
