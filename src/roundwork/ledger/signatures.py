@@ -91,7 +91,7 @@ class Verifier:
             asyncio.get_running_loop().call_soon(verify_here, frame)  # a frame a turn: others have theirs too
 
     def _start_worker(self) -> None:
-        self.workers = [worker for worker in self.workers if worker.stage is not Stage.ENDED]
+        self.workers = [worker for worker in self.workers if not worker.is_gone]
         is_starting = any(worker.stage is Stage.STARTING for worker in self.workers)
         if not is_starting and len(self.workers) < self._workers_max:
             self.workers.append(Worker(self._command))
@@ -121,6 +121,11 @@ class Worker:
         stdin = self.process.stdin if self.process is not None else None
         return self.stage is Stage.READY and stdin is not None and not stdin.is_closing()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was ready once, and its process has ended: another one may take its place."""
+        return self.stage is Stage.ENDED and self._running.done()
+
     def send(self, frame: Frame) -> None:
         """Have a frame verified, by a worker that is open."""
         assert self.process is not None
@@ -134,8 +139,9 @@ class Worker:
         self.frames.append(frame)
 
     async def close(self) -> None:
-        """Stop the process."""
-        self._running.cancel()
+        """Stop the process, and wait until it has ended."""
+        if self.stage in (Stage.STARTING, Stage.READY):  # else it is waited for already
+            self._running.cancel()
         await asyncio.wait([self._running])
 
     async def _run(self, command: Sequence[str]) -> None:
