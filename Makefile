@@ -45,7 +45,7 @@ picture: $(STAMP) ## Draw docs/rounds.svg from the clock
 	@$(BIN)/python -c "from roundwork.picture import *; print(draw_svg(Timetable(0, 60, 24, 24)), end='')" > docs/rounds.svg
 
 coverage: $(STAMP) ## Branch coverage of the law, which must be complete
-	@$(BIN)/python -m pytest tests/laws -n 2 --cov=roundwork.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
+	@$(BIN)/python -m pytest tests/protocol -n 2 --cov=roundwork.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
 
 bench: $(STAMP) ## Measure speed, each figure against REF in the same run
 	@cd bench && for one in law transfers process startup $(if $(wildcard $(COMETBFT)),comet); do \

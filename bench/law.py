@@ -27,11 +27,11 @@ from roundwork.ledger.chain import Chain
 from roundwork.ledger.server import rest_collector
 from roundwork.protocol.execute import Block, Outcome, execute, next_block
 from roundwork.protocol.genesis import found
-from roundwork.protocol.instructions import CreateTask, SetActive, Stake, SubmitTask
-from roundwork.protocol.instructions import Instruction as TaskInstruction
-from roundwork.protocol.layouts import TASKS
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, key_of
 from roundwork.protocol.state import State
+from roundwork.protocol.tasks.instructions import CreateTask, SetActive, Stake, SubmitTask
+from roundwork.protocol.tasks.instructions import Instruction as TaskInstruction
+from roundwork.protocol.tasks.layouts import TASKS
 from roundwork.protocol.ticks import get_newest_tick
 
 BLOCK = 1000

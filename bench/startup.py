@@ -17,9 +17,9 @@ from pathlib import Path
 from ref import measure_ref, print_machine
 from solders.keypair import Keypair
 
-from roundwork.node.environments import prepare_environment
-from roundwork.node.lane import Lane, TaskSetting
-from roundwork.node.sandbox import choose_sandbox
+from roundwork.node.confinement.sandbox import choose_sandbox
+from roundwork.node.python.environments import prepare_environment
+from roundwork.node.python.lane import Lane, TaskSetting
 
 TASK = """\
 from roundwork import Task

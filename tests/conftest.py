@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from roundwork.node.environments import Environment
+from roundwork.node.python.environments import Environment
 
 from .node.house import House, make_environment, require_sandbox
 

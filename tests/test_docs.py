@@ -11,8 +11,8 @@ import pytest
 
 from roundwork import errors
 from roundwork.cli.root import root
-from roundwork.config import FIELDS, OUR_FIELDS
-from roundwork.ledger.rpc import METHODS
+from roundwork.ledger.rpc.dispatch import METHODS
+from roundwork.package.config import FIELDS, OUR_FIELDS
 from roundwork.protocol.params import Genesis
 
 ROOT = Path(__file__).parents[1]

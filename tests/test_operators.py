@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.client import Client
+from roundwork.client.operations import airdrop, deploy, set_active
+from roundwork.client.rpc import Client
 from roundwork.node.keystore import read_keypair
-from roundwork.operations import airdrop, deploy, set_active
-from roundwork.package import load_package, pack
+from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 
 from .ledger.process import RunningLedger, running
+from .localnet.test_supervisor import wait_until
 from .node.house import require_sandbox
 from .node.test_server import run_node
-from .test_supervisor import wait_until
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "OPERATORS.md"

@@ -14,8 +14,8 @@ import pytest
 from roundwork.node.keystore import read_keypair
 
 from .ledger.process import RunningLedger, running
+from .localnet.test_supervisor import wait_until
 from .node.house import require_sandbox
-from .test_supervisor import wait_until
 
 PAGE = (Path(__file__).parents[1] / "docs" / "TUTORIAL.md").read_text()
 

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Sequence
 
-from roundwork import participant as duties
-from roundwork.operations import build_uploads
-from roundwork.participant import Duty, Memory, View, compute_rounds, step
-from roundwork.protocol import instructions
+from roundwork.client.operations import build_uploads
+from roundwork.participant import step as duties
+from roundwork.participant.step import Duty, Memory, View, compute_rounds, step
 from roundwork.protocol.params import base58_of, key_of
+from roundwork.protocol.tasks import instructions
 from roundwork.protocol.views import RoundView, TaskView, view_round, view_task
 
-from .laws.world import World, task_instruction
+from .protocol.world import World, task_instruction
 
 MINIMUM = 1_000
 TARGET = 10_000

@@ -1,7 +1,7 @@
 """Real work in timed rounds, audited by peers, paid by a ledger. These names are what a task needs."""
 
-from .splits import equal_split, proportional_split
-from .task import (
+from .sdk.splits import equal_split, proportional_split
+from .sdk.task import (
     Candidate,
     Context,
     InvalidSubmission,

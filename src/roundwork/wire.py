@@ -12,7 +12,7 @@ from .protocol.clock import Timetable
 from .protocol.params import Key, base58_of
 from .protocol.records import Audit, Round, Status, Submission, Vote
 from .protocol.state import State, u64
-from .protocol.tasks import get_task
+from .protocol.tasks.life import get_task
 
 RENT_EPOCH = 2**64 - 1
 

@@ -8,10 +8,10 @@ from solders.keypair import Keypair
 
 from roundwork.cli.node_view import Agreement
 from roundwork.errors import BadConfig
-from roundwork.package import Package, load_package
+from roundwork.package.folder import Package, load_package
 from roundwork.protocol.views import TaskView
 
-from ..test_package import write_task
+from ..package.test_folder import write_task
 
 FIRST, SECOND, THIRD = (str(Keypair().pubkey()) for _ in range(3))
 HOSTS = "roundwork: {hosts: [example.org]}"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from roundwork.content import compute_content_id
-from roundwork.package import load_package, pack
+from roundwork.package.content import compute_content_id
+from roundwork.package.folder import load_package, pack
 
 from ..ledger.process import RunningLedger, running
-from ..test_package import write_task
+from ..package.test_folder import write_task
 
 KOII = 10**9
 

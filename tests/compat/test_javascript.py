@@ -15,15 +15,15 @@ import httpx2
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.client import Client
+from roundwork.client.operations import airdrop, deploy, read_task, set_active
+from roundwork.client.rpc import Client
 from roundwork.node.keystore import read_keypair, write_keypair
-from roundwork.operations import airdrop, deploy, read_task, set_active
-from roundwork.package import load_package, pack
-from roundwork.participant import compute_timetable
+from roundwork.package.folder import load_package, pack
+from roundwork.participant.selection import Submissions, select_node
+from roundwork.participant.step import compute_timetable
 from roundwork.protocol.clock import DISTRIBUTION
 from roundwork.protocol.params import KOII
 from roundwork.protocol.views import RoundView
-from roundwork.selection import Submissions, select_node
 
 from ..ledger.process import running
 from ..node.house import require_sandbox

@@ -5,8 +5,8 @@ import random
 import subprocess
 from pathlib import Path
 
+from roundwork.participant.selection import select_node
 from roundwork.protocol.params import base58_of
-from roundwork.selection import select_node
 
 from ..node.mainjs import require_node
 

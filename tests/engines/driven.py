@@ -10,14 +10,14 @@ from solders.system_program import TransferParams, transfer
 from roundwork.errors import Undecodable
 from roundwork.ledger.chain import Chain, replay_entry
 from roundwork.ledger.comet.home import write_home
-from roundwork.ledger.journal import Journal
+from roundwork.ledger.store.journal import Journal
 from roundwork.protocol.execute import Outcome, execute, next_block
 from roundwork.protocol.genesis import found
 from roundwork.protocol.params import Genesis
 from roundwork.protocol.state import State
 from roundwork.protocol.transaction import decode_transaction, is_signed
 
-from ..laws.world import SLOT_MS, World, keypair_of
+from ..protocol.world import SLOT_MS, World, keypair_of
 from .standin import Disk, StandIn
 
 ROOT = Path(__file__).parents[2]

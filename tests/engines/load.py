@@ -14,7 +14,7 @@ from solders.keypair import Keypair
 from solders.transaction import Transaction
 
 from roundwork.ledger.inspect import verify
-from roundwork.ledger.journal import Journal
+from roundwork.ledger.store.journal import Journal
 
 from ..ledger.process import LedgerClient, RpcFailure, RunningLedger, give
 

@@ -14,11 +14,11 @@ from solders.transaction import VersionedTransaction
 
 from roundwork.ledger.comet.schema import TABLE, Request
 from roundwork.ledger.inspect import verify
-from roundwork.ledger.journal import Journal
+from roundwork.ledger.store.journal import Journal
 from roundwork.protocol.execute import Kind
 from roundwork.protocol.params import LAW_VERSION
 
-from ..laws.world import SLOT_MS, keypair_of
+from ..protocol.world import SLOT_MS, keypair_of
 from .driven import Ledger
 from .standin import Connection, Disk, Refused, StandIn, StoredBlock
 

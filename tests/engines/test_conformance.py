@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.client import Client
+from roundwork.client.messages import wrap
+from roundwork.client.operations import build_uploads, deploy, read_task, send, set_active, stake
+from roundwork.client.rpc import Client
 from roundwork.errors import Rejected
 from roundwork.ledger.chain import Chain, read_genesis
 from roundwork.ledger.inspect import verify
-from roundwork.ledger.journal import Entry, Journal
-from roundwork.messages import wrap
-from roundwork.operations import build_uploads, deploy, read_task, send, set_active, stake
-from roundwork.package import load_package, pack
-from roundwork.protocol import instructions as ins
+from roundwork.ledger.store.journal import Entry, Journal
+from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import Genesis, key_of
+from roundwork.protocol.tasks import instructions as ins
 
 from ..ledger.process import running
 from .driven import Ledger

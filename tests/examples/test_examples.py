@@ -12,8 +12,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from roundwork.node.environments import Environment
-from roundwork.package import load_package, pack, resolve_hosts
+from roundwork.node.python.environments import Environment
+from roundwork.package.folder import load_package, pack, resolve_hosts
 from roundwork.protocol.views import SubmissionView
 
 from ..node.house import SEED, require_sandbox

@@ -4,12 +4,12 @@ from contextlib import closing
 from pathlib import Path
 
 from roundwork.ledger.chain import Chain
-from roundwork.protocol import instructions as ins
 from roundwork.protocol.params import base58_of
+from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.views import view_round
 from roundwork.wire import describe_distributions, describe_submissions
 
-from ..laws.stage import SW, Stage
+from ..protocol.stage import SW, Stage
 from .process import running
 
 

@@ -13,12 +13,12 @@ from solders.keypair import Keypair
 from roundwork.errors import BadGenesis, StoreCorrupt, StoreFull, StoreInUse
 from roundwork.ledger import chain as chain_module
 from roundwork.ledger.chain import Chain
-from roundwork.ledger.desk import Desk
+from roundwork.ledger.embedded.producer import Producer
 from roundwork.ledger.inspect import read_info, verify
 from roundwork.ledger.limits import LIMITS
-from roundwork.ledger.producer import Producer
-from roundwork.ledger.rates import Rates
-from roundwork.ledger.rpc import METHODS, Request, Rpc
+from roundwork.ledger.rpc.call import Desk
+from roundwork.ledger.rpc.dispatch import METHODS, Request, Rpc
+from roundwork.ledger.rpc.rates import Rates
 from roundwork.ledger.server import FAUCET_FILE, found_development, lock, read_keypair
 from roundwork.ledger.signatures import Verifier
 from roundwork.protocol.execute import next_block

@@ -35,12 +35,10 @@ from solders.system_program import (
 )  # fmt: skip
 from solders.transaction import Transaction
 
-from roundwork.ledger.account_forms import Form, describe_account, describe_data, encode_data, read_form
-from roundwork.ledger.desk import RpcError
-from roundwork.ledger.instruction_forms import parse_instruction
+from roundwork.ledger.rpc.account_forms import Form, describe_account, describe_data, encode_data, read_form
+from roundwork.ledger.rpc.call import RpcError
+from roundwork.ledger.rpc.instruction_forms import parse_instruction
 from roundwork.protocol.genesis import found
-from roundwork.protocol.lookups import LookupTable, encode_table
-from roundwork.protocol.nonces import NONCE_BYTES
 from roundwork.protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
@@ -54,9 +52,9 @@ from roundwork.protocol.params import (
     base58_of,
     key_of,
 )  # fmt: skip
-from roundwork.protocol.records import Account
-from roundwork.protocol.state import State
-from roundwork.protocol.token_records import (
+from roundwork.protocol.programs.lookups import LookupTable, encode_table
+from roundwork.protocol.programs.nonces import NONCE_BYTES
+from roundwork.protocol.programs.token_records import (
     Mint,
     Multisig,
     TokenAccount,
@@ -64,6 +62,8 @@ from roundwork.protocol.token_records import (
     encode_mint,
     encode_multisig,
 )  # fmt: skip
+from roundwork.protocol.records import Account
+from roundwork.protocol.state import State
 from roundwork.protocol.transaction import Instruction as Raw
 from roundwork.protocol.transaction import decode_transaction
 

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 from roundwork.errors import BadConfig, PoolFull
 from roundwork.ledger.limits import LIMITS, Limits, read_limits
-from roundwork.ledger.rates import Rates
+from roundwork.ledger.rpc.rates import Rates
 
 from .process import RpcFailure, RunningLedger, give, running
 

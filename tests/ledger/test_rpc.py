@@ -20,14 +20,14 @@ from solders.system_program import CreateAccountParams, create_account
 from solders.transaction import Transaction, VersionedTransaction
 from websockets.asyncio.client import connect
 
-from roundwork.client import Client
+from roundwork.client.operations import deploy, send, stake
+from roundwork.client.rpc import Client
 from roundwork.errors import BadTask, InsufficientFundsForFee
-from roundwork.ledger.rpc import METHODS
-from roundwork.ledger.subscriptions import KINDS
-from roundwork.operations import deploy, send, stake
-from roundwork.package import load_package, pack
-from roundwork.protocol.associated import find_associated
+from roundwork.ledger.rpc.dispatch import METHODS
+from roundwork.ledger.rpc.subscriptions import KINDS
+from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import ASSOCIATED_TOKEN_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
+from roundwork.protocol.programs.associated import find_associated
 from roundwork.wire import base58_decode, base58_encode
 
 from .process import RpcFailure, RunningLedger, give, running

@@ -17,14 +17,14 @@ from solders.message import Message
 from solders.transaction import Transaction
 
 from roundwork.ledger.chain import Chain
-from roundwork.ledger.desk import Desk
+from roundwork.ledger.embedded.producer import Producer
 from roundwork.ledger.limits import LIMITS
-from roundwork.ledger.producer import Producer
-from roundwork.ledger.rates import Rates
-from roundwork.ledger.rpc import METHODS, Rpc
+from roundwork.ledger.rpc.call import Desk
+from roundwork.ledger.rpc.dispatch import METHODS, Rpc
+from roundwork.ledger.rpc.rates import Rates
+from roundwork.ledger.rpc.subscriptions import KINDS, Connection, Subscriptions
 from roundwork.ledger.server import FAUCET_FILE, found_development, read_keypair
 from roundwork.ledger.signatures import Verifier
-from roundwork.ledger.subscriptions import KINDS, Connection, Subscriptions
 
 from .process import give
 

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from roundwork.ledger.inspect import verify
-from roundwork.ledger.journal import Journal
+from roundwork.ledger.store.journal import Journal
 
 from .process import RpcFailure, RunningLedger, find_port, give, running
 

@@ -9,18 +9,18 @@ from textwrap import dedent
 import msgspec
 from solders.keypair import Keypair
 
-from roundwork.client import Client
-from roundwork.node.environments import Environment
-from roundwork.node.lane import TaskSetting
-from roundwork.node.lanes import Lanes
+from roundwork.client.operations import airdrop, deploy, read_task, set_active
+from roundwork.client.rpc import Client
+from roundwork.node.confinement.sandbox import choose_sandbox
 from roundwork.node.lookout import Me, Seen
 from roundwork.node.memory import MemoryFile
-from roundwork.node.runtime import Runtime
-from roundwork.node.sandbox import choose_sandbox
-from roundwork.node.storage import BlobStore
-from roundwork.operations import airdrop, deploy, read_task, set_active
-from roundwork.package import load_package
-from roundwork.participant import compute_timetable
+from roundwork.node.peers.storage import BlobStore
+from roundwork.node.python.environments import Environment
+from roundwork.node.python.lane import TaskSetting
+from roundwork.node.python.lanes import Lanes
+from roundwork.node.python.runtime import Runtime
+from roundwork.package.folder import load_package
+from roundwork.participant.step import compute_timetable
 from roundwork.protocol.params import KOII
 from roundwork.protocol.views import RoundView, StakeView
 

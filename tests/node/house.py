@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.node.channel import Services
-from roundwork.node.environments import Environment, prepare_environment
-from roundwork.node.lane import TaskSetting
-from roundwork.node.lanes import Lanes
-from roundwork.node.sandbox import Limits, choose_sandbox, has_bwrap, has_sandlock
+from roundwork.node.confinement.sandbox import Limits, choose_sandbox, has_bwrap, has_sandlock
+from roundwork.node.python.channel import Services
+from roundwork.node.python.environments import Environment, prepare_environment
+from roundwork.node.python.lane import TaskSetting
+from roundwork.node.python.lanes import Lanes
 
 SEED = "07" * 32
 SECRET = b"secret of the node".ljust(32)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from roundwork.node.javascript import JavascriptSetting, JavascriptTask, find_free_port
-from roundwork.node.sandbox import Limits
+from roundwork.node.confinement.sandbox import Limits
+from roundwork.node.javascript.process import JavascriptSetting, JavascriptTask, find_free_port
 
 TASK = "So11111111111111111111111111111111111111112"
 SECRET = "the secret of this task"

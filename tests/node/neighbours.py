@@ -10,14 +10,14 @@ from typing import Any
 import uvicorn
 from solders.keypair import Keypair
 
-from roundwork.node.environments import Environment
-from roundwork.node.gateway import build_gateway
-from roundwork.node.lane import TaskSetting
-from roundwork.node.lanes import Lanes
-from roundwork.node.outgoing import Fetcher
-from roundwork.node.sandbox import choose_sandbox
-from roundwork.node.services import build_services
-from roundwork.node.storage import BlobStore
+from roundwork.node.confinement.sandbox import choose_sandbox
+from roundwork.node.peers.gateway import build_gateway
+from roundwork.node.peers.outgoing import Fetcher
+from roundwork.node.peers.storage import BlobStore
+from roundwork.node.python.environments import Environment
+from roundwork.node.python.lane import TaskSetting
+from roundwork.node.python.lanes import Lanes
+from roundwork.node.python.services import build_services
 
 TASK = str(Keypair.from_seed(bytes([1]) * 32).pubkey())
 

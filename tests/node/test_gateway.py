@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from roundwork.node.environments import Environment
+from roundwork.node.python.environments import Environment
 
 from .house import HEADER
 from .neighbours import TASK, Neighbour, open_neighbours

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from roundwork.errors import BadConfig, TaskFailed
-from roundwork.node.confine import measure_resident
-from roundwork.node.javascript import (
+from roundwork.node.confinement.confine import measure_resident
+from roundwork.node.confinement.sandbox import Limits
+from roundwork.node.javascript.process import (
     PAUSE_SECONDS_MAX,
     JavascriptTask,
     compute_endpoints,
     compute_pause_seconds,
 )
-from roundwork.node.javascript_steps import Step
-from roundwork.node.sandbox import Limits
+from roundwork.node.javascript.steps import Step
 
 from .house import require_sandbox
 from .mainjs import SECRET, TASK, MainJs, require_node, run_main

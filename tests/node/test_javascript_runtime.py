@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.client import Client
-from roundwork.node.javascript_runtime import JavascriptRuntime
+from roundwork.client.operations import airdrop, deploy, read_task, set_active, stake, withdraw
+from roundwork.client.rpc import Client
+from roundwork.node.javascript.runtime import JavascriptRuntime
 from roundwork.node.lookout import Me, Seen
-from roundwork.operations import airdrop, deploy, read_task, set_active, stake, withdraw
-from roundwork.package import load_package
+from roundwork.package.folder import load_package
 from roundwork.protocol.params import KOII
 
 from ..ledger.process import running

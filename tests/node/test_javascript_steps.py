@@ -2,7 +2,7 @@
 
 import pytest
 
-from roundwork.node.javascript_steps import Step, compute_steps
+from roundwork.node.javascript.steps import Step, compute_steps
 from roundwork.protocol.clock import Timetable
 
 TABLE = Timetable(starting_slot=100, round_time=60, submission_window=24, audit_window=24)

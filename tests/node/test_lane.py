@@ -8,9 +8,9 @@ import pytest
 from blake3 import blake3
 
 from roundwork.errors import RemoteError, StoreFull, TaskFailed
-from roundwork.node.channel import Service, ServiceError
-from roundwork.node.lanes import Lanes, Verdict, compute_random_seed, compute_seed
-from roundwork.node.sandbox import Limits
+from roundwork.node.confinement.sandbox import Limits
+from roundwork.node.python.channel import Service, ServiceError
+from roundwork.node.python.lanes import Lanes, Verdict, compute_random_seed, compute_seed
 from roundwork.protocol.views import SubmissionView
 
 from .house import NODE, SECRET, SEED, TASK, House
@@ -325,7 +325,7 @@ def test_memory_is_bounded_by_name(house: House) -> None:
 def test_a_task_that_outgrows_its_disk_while_it_runs_is_stopped(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from roundwork.node import disk
+    from roundwork.node.confinement import disk
 
     monkeypatch.setattr(disk, "PAUSE_SECONDS", 0.1)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from roundwork.client.operations import Signed
 from roundwork.errors import StoreCorrupt, StoreFull
 from roundwork.node.memory import MemoryFile
-from roundwork.operations import Signed
-from roundwork.participant import Memory
+from roundwork.participant.step import Memory
 
 
 @pytest.fixture

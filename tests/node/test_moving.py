@@ -10,15 +10,15 @@ import msgspec
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.client import Client
+from roundwork.client.operations import airdrop, deploy, set_active, update
+from roundwork.client.rpc import Client
 from roundwork.node.moving import find_room
 from roundwork.node.setting import NodeSetting
-from roundwork.operations import airdrop, deploy, set_active, update
-from roundwork.package import load_package, pack
+from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 
 from ..ledger.process import RunningLedger, running
-from ..test_supervisor import wait_until
+from ..localnet.test_supervisor import wait_until
 from .house import require_sandbox
 from .test_server import HELLO, fail, make_rich, read_stakes, run_node
 

@@ -19,17 +19,7 @@ from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
-from roundwork.client import Client
-from roundwork.errors import WrongPhase
-from roundwork.node.gateway import build_gateway
-from roundwork.node.javascript import JavascriptSetting
-from roundwork.node.namespace import METHODS, Namespace
-from roundwork.node.namespace_route import build_namespace_route
-from roundwork.node.payload import decode_base58
-from roundwork.node.storage import BlobStore
-from roundwork.node.task_files import BadCall, TaskFiles
-from roundwork.node.task_wallet import TaskWallet
-from roundwork.operations import (
+from roundwork.client.operations import (
     airdrop,
     create_token,
     deploy,
@@ -39,10 +29,20 @@ from roundwork.operations import (
     stake,
     withdraw,
 )
-from roundwork.package import load_package
+from roundwork.client.rpc import Client
+from roundwork.client.token_operations import find_account
+from roundwork.errors import WrongPhase
+from roundwork.node.javascript.namespace import METHODS, Namespace
+from roundwork.node.javascript.namespace_route import build_namespace_route
+from roundwork.node.javascript.process import JavascriptSetting
+from roundwork.node.javascript.task_files import BadCall, TaskFiles
+from roundwork.node.javascript.task_wallet import TaskWallet
+from roundwork.node.peers.gateway import build_gateway
+from roundwork.node.peers.payload import decode_base58
+from roundwork.node.peers.storage import BlobStore
+from roundwork.package.folder import load_package
 from roundwork.protocol.clock import DISTRIBUTION
 from roundwork.protocol.params import KOII, KPL_PROGRAM, TASK_PROGRAM, Key, base58_of
-from roundwork.token_operations import find_account
 
 from ..ledger.process import RunningLedger, running
 from .neighbours import serve

@@ -10,14 +10,14 @@ import httpx2
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.client import Client
+from roundwork.client.operations import airdrop, deploy, set_active, stake
+from roundwork.client.rpc import Client
 from roundwork.node.keystore import make_keypair
-from roundwork.operations import airdrop, deploy, set_active, stake
-from roundwork.package import load_package, pack
+from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 
 from ..ledger.process import RunningLedger, running
-from ..test_supervisor import wait_until
+from ..localnet.test_supervisor import wait_until
 from .house import require_sandbox
 from .test_server import HELLO, make_rich, read_stakes, run_node
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from roundwork.content import compute_content_id
+from roundwork.package.content import compute_content_id
 
 from ..cli.terminal import type_into
 from ..cli.test_task import run

@@ -1,7 +1,7 @@
 """What failed is tried again, less and less often."""
 
 from roundwork.node.postponed import FIRST_SLOTS, Postponed
-from roundwork.participant import TopUp
+from roundwork.participant.step import TopUp
 
 DUTY, OTHER = TopUp(1), TopUp(2)
 

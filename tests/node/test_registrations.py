@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.node import registrations as module
-from roundwork.node.payload import sign_payload
-from roundwork.node.registrations import (
+from roundwork.node.peers import registrations as module
+from roundwork.node.peers.payload import sign_payload
+from roundwork.node.peers.registrations import (
     AHEAD_MS,
     LIFE_MS,
     REGISTRATION_BYTES_MAX,

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from roundwork.node.environments import Environment
-from roundwork.node.lanes import Lanes
-from roundwork.operations import build_stake, deliver, read_task, sign
+from roundwork.client.operations import build_stake, deliver, read_task, sign
+from roundwork.node.python.environments import Environment
+from roundwork.node.python.lanes import Lanes
 from roundwork.protocol.params import KOII
 from roundwork.protocol.views import RoundView
 

@@ -16,14 +16,14 @@ import msgspec
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.client import Client
+from roundwork.client.operations import airdrop, deploy, read_task, set_active
+from roundwork.client.rpc import Client
 from roundwork.node.keystore import read_keypair, write_keypair
-from roundwork.operations import airdrop, deploy, read_task, set_active
-from roundwork.package import load_package, pack
+from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 
 from ..ledger.process import RunningLedger, running
-from ..test_supervisor import wait_until
+from ..localnet.test_supervisor import wait_until
 from .house import require_sandbox
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"

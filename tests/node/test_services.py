@@ -11,8 +11,8 @@ from solders.message import Message
 from solders.transaction import VersionedTransaction
 
 from roundwork.errors import Void
-from roundwork.node.environments import Environment
-from roundwork.node.payload import BadPayload, decode_base58, encode_base58, open_payload, sign_payload
+from roundwork.node.peers.payload import BadPayload, decode_base58, encode_base58, open_payload, sign_payload
+from roundwork.node.python.environments import Environment
 from roundwork.protocol.transaction import decode_transaction
 
 from .house import HEADER, SEED
@@ -45,7 +45,7 @@ def ask(tmp_path: Path, environment: Environment, *bodies: str, **options: Any) 
 
 
 def test_what_one_node_puts_another_gets(tmp_path: Path, environment: Environment) -> None:
-    from roundwork.content import compute_content_id
+    from roundwork.package.content import compute_content_id
 
     content_id = compute_content_id(b"proof" * 500_000)
 

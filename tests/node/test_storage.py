@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from roundwork.content import compute_content_id
 from roundwork.errors import StoreFull
-from roundwork.node.outgoing import Fetcher
-from roundwork.node.storage import BLOB_BYTES_MAX, BlobStore, fetch_blob
+from roundwork.node.peers.outgoing import Fetcher
+from roundwork.node.peers.storage import BLOB_BYTES_MAX, BlobStore, fetch_blob
+from roundwork.package.content import compute_content_id
 
 from .neighbours import serve
 

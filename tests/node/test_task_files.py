@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from roundwork.node.task_files import BadCall, TaskFiles
+from roundwork.node.javascript.task_files import BadCall, TaskFiles
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from textwrap import indent
 import pytest
 
 from roundwork.errors import TaskFailed
-from roundwork.node.environments import Environment
-from roundwork.node.sandbox import Limits
+from roundwork.node.confinement.sandbox import Limits
+from roundwork.node.python.environments import Environment
 
 from ..node.house import SEED, House, require_sandbox
 

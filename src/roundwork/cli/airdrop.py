@@ -15,7 +15,7 @@ from .options import ADDRESS, ROE, ask, json_option, url_option
 @json_option
 def command(address: str, roe: int, url: str, as_json: bool) -> None:
     """Have the faucet give ROE (default 100 KOII) to ADDRESS."""
-    from ..operations import airdrop
+    from ..client.operations import airdrop
 
     signature = ask(url, lambda client: airdrop(client, address, roe))
     click.echo(json.dumps({"signature": signature}) if as_json else signature)

@@ -73,7 +73,7 @@ def run(
     """Run a node on a task until it is stopped."""
     import logging
 
-    from ..logs import LINE
+    from ..localnet.logs import LINE
     from ..node.server import run as run_node
     from ..node.setting import NodeSetting
 
@@ -125,7 +125,7 @@ def stake(
     as_json: bool,
 ) -> None:
     """Add to the node's stake in a task."""
-    from ..operations import stake as stake_more
+    from ..client.operations import stake as stake_more
 
     main, staking = read_node_keys(directory, task, passphrase_path)
     signature = ask(url, lambda client: stake_more(client, main, staking, task, amount, endpoint))
@@ -143,8 +143,8 @@ def withdraw(
     url: str, directory: Path, task: str, wait: bool, passphrase_path: Path | None, as_json: bool
 ) -> None:
     """Move the node's whole stake to what it can claim. Stop the node first."""
-    from ..operations import withdraw as withdraw_all
-    from ..operations import withdraw_when_free
+    from ..client.operations import withdraw as withdraw_all
+    from ..client.operations import withdraw_when_free
 
     main, staking = read_node_keys(directory, task, passphrase_path)
     if wait:
@@ -166,7 +166,7 @@ def claim(
     url: str, directory: Path, task: str, to: str | None, passphrase_path: Path | None, as_json: bool
 ) -> None:
     """Pay out everything the node can claim."""
-    from ..operations import claim as claim_all
+    from ..client.operations import claim as claim_all
 
     main, staking = read_node_keys(directory, task, passphrase_path)
     target = to or str(main.pubkey())
@@ -180,8 +180,8 @@ def claim(
 @json_option
 def status(url: str, directory: Path, task: str, as_json: bool) -> None:
     """Show the node's stake, what it can claim and what its rounds paid."""
+    from ..client.operations import read_standing
     from ..node.keystore import find_staking_path, read_address
-    from ..operations import read_standing
 
     main = read_address(directory / "main.json")
     staking = read_address(find_staking_path(directory, task))

@@ -12,7 +12,7 @@ from ..errors import BadConfig
 from .options import format_money
 
 if TYPE_CHECKING:
-    from ..package import Package
+    from ..package.folder import Package
     from ..protocol.views import TaskView
 
 AGREED = "agreed.json"
@@ -33,7 +33,7 @@ class Agreement:
 
     def __call__(self, package: "Package", hosts: Sequence[str], task: "TaskView") -> None:
         """Raises BadConfig if nobody agrees."""
-        from ..permissions import describe_permissions, is_modest
+        from ..package.permissions import describe_permissions, is_modest
 
         lines = describe_permissions(package, hosts)
         agreed = self._read()

@@ -12,7 +12,7 @@ import click
 from .client_config import find_client_config, tell
 
 if TYPE_CHECKING:
-    from ..client import Client
+    from ..client.rpc import Client
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def ask(url: str, question: "Callable[[Client], Awaitable[T]]") -> T:
     """The answer to one question to the ledger. Raises RemoteError where none of ours answers."""
-    from ..client import Client, Refused
+    from ..client.rpc import Client, Refused
     from ..errors import RemoteError
 
     async def run() -> T:

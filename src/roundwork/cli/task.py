@@ -27,8 +27,8 @@ def command() -> None:
 @json_option
 def check(folder: Path, as_json: bool) -> None:
     """Read FOLDER as `deploy` would, and say what the task costs and what it asks of its nodes."""
-    from ..package import load_package, pack
-    from ..permissions import describe_permissions
+    from ..package.folder import load_package, pack
+    from ..package.permissions import describe_permissions
 
     package = load_package(folder)
     content_id, blobs = pack(package)
@@ -63,9 +63,9 @@ def deploy(
     folder: Path, key_path: Path, passphrase_path: Path | None, url: str, inactive: bool, as_json: bool
 ) -> None:
     """Create the task of FOLDER, pay its bounty in and open it."""
-    from ..client import Client
-    from ..operations import deploy as deploy_package
-    from ..operations import set_active
+    from ..client.operations import deploy as deploy_package
+    from ..client.operations import set_active
+    from ..client.rpc import Client
 
     manager = read_key(key_path, passphrase_path)
     package, content_id, metadata = prepare(folder, as_json)
@@ -96,8 +96,8 @@ def update(
 
     The task is the one at ADDRESS, or else task_id of the folder's config-task.yml.
     """
-    from ..operations import update as update_task
-    from ..package import load_package
+    from ..client.operations import update as update_task
+    from ..package.folder import load_package
 
     if len(words) > 2:
         raise click.UsageError("it takes [ADDRESS] FOLDER and nothing else")
@@ -120,9 +120,9 @@ def show(address: str, url: str, as_json: bool) -> None:
     """Show a task: its configuration, its money, its nodes."""
     import msgspec
 
-    from ..client import Client
-    from ..node.metadata import fetch_metadata
-    from ..operations import read_task
+    from ..client.operations import read_task
+    from ..client.rpc import Client
+    from ..node.peers.metadata import fetch_metadata
     from ..protocol.views import TaskView
 
     async def run(client: Client) -> tuple[TaskView, dict[str, Any] | None]:
@@ -148,7 +148,7 @@ def fund(
     address: str, roe: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
     """Add ROE to a task's bounty."""
-    from ..operations import fund as fund_task
+    from ..client.operations import fund as fund_task
 
     payer = read_key(key_path, passphrase_path)
     _show(ask(url, lambda client: fund_task(client, payer, address, roe)), as_json)
@@ -165,7 +165,7 @@ def activate(
     address: str, off: bool, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
     """Open a task for submissions, from the next ledger round on."""
-    from ..operations import set_active
+    from ..client.operations import set_active
 
     manager = read_key(key_path, passphrase_path)
     _show(ask(url, lambda client: set_active(client, manager, address, not off)), as_json)
@@ -179,7 +179,7 @@ def activate(
 @json_option
 def close(address: str, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool) -> None:
     """End a task without open rounds; its bounty goes to the manager."""
-    from ..operations import close_task
+    from ..client.operations import close_task
 
     manager = read_key(key_path, passphrase_path)
     _show(ask(url, lambda client: close_task(client, manager, address)), as_json)

@@ -9,7 +9,7 @@ import click
 from .options import format_money
 
 if TYPE_CHECKING:
-    from ..package import Package
+    from ..package.folder import Package
     from ..protocol.views import TaskView
 
 ROUNDS_FEW = 10
@@ -33,8 +33,8 @@ def find_warnings(package: "Package") -> list[str]:
 
 def prepare(folder: Path, as_json: bool, is_new: bool = True) -> "tuple[Package, str, str]":
     """The package, its content id and that of its metadata.json, with everything said before it is paid."""
-    from ..metadata import write_metadata
-    from ..package import METADATA, load_package, pack
+    from ..package.folder import METADATA, load_package, pack
+    from ..package.metadata import write_metadata
 
     package = load_package(folder)
     content_id, _ = pack(package)
@@ -88,8 +88,8 @@ def compose_task(view: "TaskView", metadata: dict[str, Any] | None) -> list[str]
 
 
 def _compose_metadata(view: "TaskView", metadata: dict[str, Any] | None) -> list[str]:
-    from ..permissions import describe_requirements
-    from ..requirements import read_requirements
+    from ..package.permissions import describe_requirements
+    from ..package.requirements import read_requirements
 
     if not view.metadata:
         return []

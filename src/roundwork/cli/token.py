@@ -26,7 +26,7 @@ def command() -> None:
 @json_option
 def create(decimals: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool) -> None:
     """Make a new token; who signs may make more of it, nobody may freeze it."""
-    from ..operations import create_token
+    from ..client.operations import create_token
 
     payer = read_key(key_path, passphrase_path)
     mint = ask(url, lambda client: create_token(client, payer, decimals))
@@ -45,7 +45,7 @@ def mint(
     token: str, owner: str, amount: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
     """Make AMOUNT more of TOKEN for OWNER."""
-    from ..operations import mint_tokens
+    from ..client.operations import mint_tokens
 
     payer = read_key(key_path, passphrase_path)
     show({"signature": ask(url, lambda client: mint_tokens(client, payer, token, owner, amount))}, as_json)
@@ -63,7 +63,7 @@ def send(
     token: str, owner: str, amount: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
     """Send AMOUNT of TOKEN to OWNER."""
-    from ..operations import send_tokens
+    from ..client.operations import send_tokens
 
     payer = read_key(key_path, passphrase_path)
     show({"signature": ask(url, lambda client: send_tokens(client, payer, token, owner, amount))}, as_json)
@@ -76,7 +76,7 @@ def send(
 @json_option
 def balance(token: str, owner: str, url: str, as_json: bool) -> None:
     """Show what OWNER holds of TOKEN."""
-    from ..operations import read_tokens
+    from ..client.operations import read_tokens
 
     amount, decimals = ask(url, lambda client: read_tokens(client, token, owner))
     facts = {"mint": token, "owner": owner, "amount": amount, "decimals": decimals}

@@ -20,7 +20,7 @@ def command(
     address: str, roe: int, source: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
     """Send ROE, an integer or such as 2.5koii, to ADDRESS."""
-    from ..operations import transfer_money
+    from ..client.operations import transfer_money
 
     pair = read_key(source, passphrase_path)
     signature = ask(url, lambda client: transfer_money(client, pair, address, roe))

@@ -15,7 +15,7 @@ from .options import read_pairs, secret_option
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..localnet import Localnet, Plan, Show, Watch
+    from ..localnet.network import Localnet, Plan, Show, Watch
 
 DIRECTORY = Path(".roundwork/up")
 
@@ -85,7 +85,7 @@ def command(
         return
     if task is None:
         raise click.UsageError("TASK is missing: a task's folder, such as examples/hello")
-    from ..localnet import Plan, count_settled, summarise
+    from ..localnet.network import Plan, count_settled, summarise
 
     plan = Plan(
         task=task.absolute(),
@@ -111,14 +111,14 @@ def command(
 
 
 def _restart(directory: Path, name: str, as_json: bool) -> None:
-    from ..localnet import restart
+    from ..localnet.network import restart
 
     pid = restart(directory, name)
     click.echo(json.dumps({"name": name, "pid": pid}) if as_json else f"{name} pid {pid}")
 
 
 async def _run(plan: "Plan", as_json: bool) -> "Watch | None":
-    from ..localnet import prepare
+    from ..localnet.network import prepare
     from .up_view import Lines, Picture, make_console, print_summary
 
     console = make_console(as_json)

@@ -9,11 +9,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..localnet import OVER, Watch, summarise
-from ..participant import compute_timetable
+from ..localnet.network import OVER, Watch, summarise
+from ..localnet.supervisor import Member
+from ..participant.step import compute_timetable
 from ..picture import draw_bar, draw_heading, list_periods
 from ..protocol.views import ListView, RoundView, SubmissionView
-from ..supervisor import Member
 from .options import format_money
 
 PAST_ROUNDS = 6

@@ -14,10 +14,10 @@ from ..protocol.genesis import decode_genesis, encode_genesis, found
 from ..protocol.params import Genesis
 from ..protocol.state import Head, State
 from ..protocol.transaction import Transaction
-from .checkpoint import Checkpoint, Pending
-from .history import History
-from .journal import Entry, Journal
-from .recent import Recent
+from .store.checkpoint import Checkpoint, Pending
+from .store.history import History
+from .store.journal import Entry, Journal
+from .store.recent import Recent
 
 CHECKPOINT_BLOCKS = 100
 CHECKPOINT_SECONDS = 10.0

@@ -14,9 +14,9 @@ from ..protocol.params import base58_of
 from ..protocol.state import Head
 from ..protocol.transaction import decode_transaction, is_signed
 from .chain import read_genesis, replay_entry
-from .checkpoint import read_head
-from .history import read_progress
-from .journal import Entry, Journal
+from .store.checkpoint import read_head
+from .store.history import read_progress
+from .store.journal import Entry, Journal
 
 Facts = dict[str, str | int]
 

@@ -21,9 +21,9 @@ from uvicorn._types import ASGI3Application
 from ..errors import BadKeypair, PortInUse, StoreInUse
 from ..protocol.params import KOII, Genesis, Grant, base58_of
 from .chain import GENESIS_FILE, Chain
+from .embedded.producer import Producer
 from .limits import LIMITS, Limits
-from .producer import Producer
-from .rpc import build_app
+from .rpc.dispatch import build_app
 from .signatures import Verifier
 
 DEFAULT_PORT = 8899

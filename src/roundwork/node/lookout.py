@@ -5,10 +5,10 @@ import logging
 import msgspec
 from solders.keypair import Keypair
 
-from ..client import Client
+from ..client.operations import patiently, read_task
+from ..client.rpc import Client
 from ..errors import RemoteError
-from ..operations import patiently, read_task
-from ..participant import View, compute_rounds
+from ..participant.step import View, compute_rounds
 from ..protocol.views import RoundView, TaskView
 
 OVER = ("PayoutSuccessful", "ClosedUnpaid")

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from ..client.operations import Signed
 from ..errors import StoreCorrupt, StoreFull
-from ..operations import Signed
-from ..participant import Memory
+from ..participant.step import Memory
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS decisions (

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..client import Client
+from ..client.operations import claim, withdraw_when_free
+from ..client.rpc import Client
 from ..errors import (
     BadConfig,
     BadTaskFile,
@@ -17,7 +18,6 @@ from ..errors import (
     RoundworkError,
     StoreInUse,
 )
-from ..operations import claim, withdraw_when_free
 from .lookout import Me, Seen
 from .setting import NodeSetting
 from .tenants import Tenant

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from ..participant import Duty
+from ..participant.step import Duty
 
 FIRST_SLOTS = 4
 DOUBLINGS_MAX = 10

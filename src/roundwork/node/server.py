@@ -13,22 +13,22 @@ from typing import Any
 
 import uvicorn
 
-from ..client import Client
+from ..client.operations import patiently, read_task
+from ..client.rpc import Client
 from ..errors import BadConfig, PortInUse, StoreInUse
-from ..operations import patiently, read_task
-from ..package import Package, resolve_hosts
+from ..package.folder import Package, resolve_hosts
+from ..package.requirements import check_machine
 from ..protocol.views import TaskView
-from ..requirements import check_machine
-from .announce import Announcer
-from .gateway import build_gateway
 from .keystore import find_staking_path, make_keypair
 from .lookout import Me, Seen
 from .moving import Resident, find_room, live
-from .outgoing import Fetcher
-from .packages import get_package
-from .registrations import Registrations, find_fault
+from .peers.announce import Announcer
+from .peers.gateway import build_gateway
+from .peers.outgoing import Fetcher
+from .peers.packages import get_package
+from .peers.registrations import Registrations, find_fault
+from .peers.storage import BlobStore
 from .setting import NodeSetting
-from .storage import BlobStore
 from .tenants import House, open_tenant
 
 SHUTDOWN_SECONDS = 2

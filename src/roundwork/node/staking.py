@@ -1,8 +1,8 @@
 """Adding to a node's stake: money, so it is on disk before it is sent."""
 
-from ..client import Client
+from ..client.operations import build_stake, deliver, sign
+from ..client.rpc import Client
 from ..errors import Rejected, Void
-from ..operations import build_stake, deliver, sign
 from .lookout import Me
 from .memory import MemoryFile
 

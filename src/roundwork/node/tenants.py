@@ -10,28 +10,28 @@ from typing import NamedTuple
 
 from starlette.routing import Route
 
-from ..client import Client
+from ..client.rpc import Client
 from ..errors import BadTaskFile
-from ..package import Package, resolve_hosts
+from ..package.folder import Package, resolve_hosts
 from ..protocol.params import key_of
-from .environments import prepare_environment
-from .gateway import Served
-from .javascript import JavascriptSetting, JavascriptTask, find_free_port
-from .javascript_runtime import JavascriptRuntime
-from .lane import TaskSetting
-from .lanes import Lanes
+from .confinement.sandbox import Limits, choose_sandbox
+from .javascript.namespace import Namespace
+from .javascript.namespace_route import build_namespace_route
+from .javascript.process import JavascriptSetting, JavascriptTask, find_free_port
+from .javascript.runtime import JavascriptRuntime
+from .javascript.task_files import TaskFiles
+from .javascript.task_wallet import TaskWallet
 from .lookout import Me, Seen
-from .namespace import Namespace
-from .namespace_route import build_namespace_route
-from .outgoing import Fetcher
-from .registrations import Registrations
-from .runtime import Runtime
-from .sandbox import Limits, choose_sandbox
-from .services import build_services
+from .peers.gateway import Served
+from .peers.outgoing import Fetcher
+from .peers.registrations import Registrations
+from .peers.storage import BlobStore
+from .python.environments import prepare_environment
+from .python.lane import TaskSetting
+from .python.lanes import Lanes
+from .python.runtime import Runtime
+from .python.services import build_services
 from .setting import NodeSetting
-from .storage import BlobStore
-from .task_files import TaskFiles
-from .task_wallet import TaskWallet
 
 
 class House(NamedTuple):

@@ -8,10 +8,10 @@ from ..errors import (
     InvalidAccountForFee,
     SignatureFailure,
 )  # fmt: skip
-from .lookups import load_keys
 from .money import get_balance, get_owner
-from .nonces import check_named_nonce, find_nonce
 from .params import TICKS, TOKEN_PROGRAM, Genesis, Key, base58_of
+from .programs.lookups import load_keys
+from .programs.nonces import check_named_nonce, find_nonce
 from .records import Mark
 from .rules import rule
 from .state import State, Table

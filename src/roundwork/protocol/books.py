@@ -1,9 +1,9 @@
 """Whether all money is there: the supply of native money, and of each token."""
 
 from .params import WRAPPED_MINT, Key, base58_of
+from .programs.token_checks import get_data
+from .programs.token_records import decode_account, decode_mint
 from .state import State
-from .token_checks import get_data
-from .token_records import decode_account, decode_mint
 
 
 def compute_supply(state: State) -> int:

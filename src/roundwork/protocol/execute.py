@@ -9,24 +9,8 @@ import msgspec
 from blake3 import blake3
 
 from ..errors import Rejected, Undecodable, UnknownProgram, Void
-from . import (
-    associated,
-    distribution,
-    instructions,
-    lookups,
-    memo,
-    payout,
-    review,
-    stakes,
-    system,
-    tasks,
-    token,
-    token_tasks,
-)  # fmt: skip
 from .admission import admit, check_signatures, compute_fee
-from .layouts import CODECS
 from .money import credit, debit
-from .nonces import advance
 from .params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
@@ -41,10 +25,15 @@ from .params import (
     Key,
     base58_of,
 )  # fmt: skip
-from .payout import Event
+from .programs import associated, lookups, memo, system, token
+from .programs.nonces import advance
 from .records import Mark
 from .rules import rule
 from .state import Head, State, TableChange, compute_state_hash
+from .tasks import distribution, instructions, payout, review, stakes, token_tasks
+from .tasks import life as tasks
+from .tasks.layouts import CODECS
+from .tasks.payout import Event
 from .ticks import add_ticks, roll_ticks
 from .transaction import Instruction as RawInstruction
 from .transaction import Transaction, decode_transaction

@@ -6,9 +6,9 @@ from .books import compute_supply
 from .clock import REVIEW, Phase
 from .params import Key, base58_of
 from .records import Status, Task, Vote
-from .review import compute_verdict, compute_votes, get_beacon
 from .state import State, u64
-from .tasks import get_task
+from .tasks.life import get_task
+from .tasks.review import compute_verdict, compute_votes, get_beacon
 
 
 class LedgerView(msgspec.Struct, frozen=True):

@@ -7,8 +7,8 @@ from solders.keypair import Keypair
 
 from ...errors import BadConfig
 from ..chain import GENESIS_FILE, read_genesis
-from ..journal import Journal
 from ..server import found_development, read_keypair
+from ..store.journal import Journal
 from .home import Home, write_home
 
 JOURNAL_FILE = "journal.db"

@@ -9,7 +9,7 @@ import uvloop
 
 from ..chain import Chain
 from ..limits import LIMITS, Limits
-from ..rpc import build_app
+from ..rpc.dispatch import build_app
 from ..server import FAUCET_FILE, bind, lock, read_keypair, rest_collector, serve
 from .engine import CometEngine
 from .home import Home

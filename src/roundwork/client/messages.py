@@ -1,0 +1,29 @@
+"""Instructions as a message carries them: those of the task programs, and what makes an account for one."""
+
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.system_program import CreateAccountParams, create_account
+
+from ..protocol.params import TASK_PROGRAM, Key
+from ..protocol.tasks.instructions import Instruction as Ask
+from ..protocol.tasks.layouts import CODECS
+
+
+def wrap(ask: Ask, program: Key = TASK_PROGRAM) -> Instruction:
+    """An instruction of a task program; a task is spoken to through its own."""
+    accounts, data = CODECS[program].encode(ask)
+    metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
+    return Instruction(Pubkey(program), data, metas)
+
+
+def make_account(payer: Keypair, account: Keypair, money: int, space: int, program: Key) -> Instruction:
+    """What creates a program's account, with `money` roe from the payer."""
+    params = CreateAccountParams(
+        from_pubkey=payer.pubkey(),
+        to_pubkey=account.pubkey(),
+        lamports=money,
+        space=space,
+        owner=Pubkey(program),
+    )
+    return create_account(params)

@@ -1,0 +1,423 @@
+"""What people and nodes ask of a ledger, as transactions that existing clients would build."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from solders.compute_budget import set_compute_unit_price
+from solders.hash import Hash
+from solders.instruction import Instruction
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.system_program import TransferParams, transfer
+from solders.transaction import Transaction, VersionedTransaction
+
+from ..errors import (
+    AccountNotFound,
+    AlreadyProcessed,
+    BadConfig,
+    BlockhashNotFound,
+    InsufficientFundsForFee,
+    PayoutPending,
+    StakeLocked,
+    UnknownTask,
+)
+from ..protocol.clock import DISTRIBUTION
+from ..protocol.money import compute_rent
+from ..protocol.params import TASK_PROGRAM, base58_of, key_of
+from ..protocol.tasks import instructions
+from ..protocol.tasks.instructions import CHUNK_BYTES
+from ..protocol.views import TaskView
+from . import token_operations as tokens
+from .messages import make_account, wrap
+from .rpc import Client, Unreachable
+from .token_operations import STAKING_MONEY, STAKING_SPACE
+
+if TYPE_CHECKING:
+    from ..package.folder import Package
+
+RETRY_SECONDS = 0.2
+POT_PREFIX = "stakepotaccount"
+POT_GIFT = 10**6
+"""What existing clients send to a new pot, in roe."""
+
+T = TypeVar("T")
+Ask = instructions.Instruction
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """A signed transaction, and the last block height at which it can run."""
+
+    wire: bytes
+    last_valid: int
+
+    @property
+    def signature(self) -> str:
+        """Its name, base58."""
+        return str(VersionedTransaction.from_bytes(self.wire).signatures[0])
+
+
+async def sign(client: Client, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> Signed:
+    """A transaction with the newest tick; the first of `signers` pays.
+
+    Equal instructions signed twice are two transactions.
+    """
+    tick, last_valid = await patiently(client.get_latest_blockhash)
+    hash = Hash.from_string(tick)
+    marked = [*asked, set_compute_unit_price(time.time_ns())]
+    message = Message.new_with_blockhash(marked, signers[0].pubkey(), hash)
+    needed = message.account_keys[: message.header.num_required_signatures]
+    by_key = {pair.pubkey(): pair for pair in signers}
+    return Signed(bytes(Transaction([by_key[key] for key in needed], message, hash)), last_valid)
+
+
+async def deliver(client: Client, signed: Signed) -> str:
+    """Send a transaction until it is durable, through outages of the ledger; its signature.
+
+    However often it is sent, it runs once. Raises Rejected; Void, of which BlockhashNotFound means that it
+    never ran and never will.
+    """
+    while True:
+        try:
+            await client.send(signed.wire)
+            await client.confirm(signed.signature, signed.last_valid)
+        except (AlreadyProcessed, BlockhashNotFound):
+            # The answer to an earlier sending may have been lost: only its status says whether it ran.
+            await patiently(lambda: client.confirm(signed.signature, signed.last_valid))
+        except Unreachable:
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        return signed.signature
+
+
+async def send(client: Client, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> str:
+    """Sign instructions as one transaction and deliver it; its signature.
+
+    One that lapsed in an outage is signed anew; they run once. Raises Rejected, Void.
+    """
+    while True:
+        try:
+            return await deliver(client, await sign(client, asked, signers))
+        except BlockhashNotFound:
+            continue
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, however long the ledger does not answer."""
+    while True:
+        try:
+            return await ask()
+        except Unreachable:
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def airdrop(client: Client, address: str, amount: int) -> str:
+    """Have a development ledger's faucet give roe, and wait until they are there; the signature.
+
+    Raises Refused.
+    """
+    signature = await client.request_airdrop(address, amount)
+    _, last_valid = await patiently(client.get_latest_blockhash)
+    await patiently(lambda: client.confirm(signature, last_valid))
+    return signature
+
+
+async def transfer_money(client: Client, source: Keypair, target: str, amount: int) -> str:
+    """Send roe."""
+    ask = transfer(
+        TransferParams(from_pubkey=source.pubkey(), to_pubkey=Pubkey.from_string(target), lamports=amount)
+    )
+    return await send(client, [ask], [source])
+
+
+async def create_token(client: Client, payer: Keypair, decimals: int) -> str:
+    """A new token, of which the payer may make more; the address of its mint."""
+    mint = Keypair()
+    await send(client, tokens.build_mint(payer, mint, decimals), [payer, mint])
+    return str(mint.pubkey())
+
+
+async def mint_tokens(client: Client, payer: Keypair, mint: str, owner: str, amount: int) -> str:
+    """Make more of a token for an owner. Raises TokenOwnerMismatch, TokenFixedSupply."""
+    return await send(client, tokens.build_minting(payer, mint, owner, amount), [payer])
+
+
+async def send_tokens(client: Client, source: Keypair, mint: str, owner: str, amount: int) -> str:
+    """Move tokens to another owner's associated account, which is opened if it is missing."""
+    key = key_of(owner)
+    asked = [tokens.open_account(source, key, mint), tokens.build_transfer(source, key, mint, amount)]
+    return await send(client, asked, [source])
+
+
+async def read_tokens(client: Client, mint: str, owner: str) -> tuple[int, int]:
+    """What an owner has in its associated account, and the token's decimals. Raises Refused."""
+    account = base58_of(tokens.find_account(key_of(owner), mint))
+    _, decimals = await client.get_token_supply(mint)
+    is_there = await client.get_account_owner(account) is not None
+    return await client.get_token_balance(account) if is_there else 0, decimals
+
+
+async def deploy(
+    client: Client, manager: Keypair, package: "Package", audit_program: str, metadata: str = ""
+) -> str:
+    """Create a task from its package; its address. A bounty in a token is paid from the manager's account.
+
+    Raises BadConfig for a token that is none.
+    """
+    task = Keypair()
+    if package.task_type == "KPL":
+        package, key = await tokens.scale(client, package), Keypair()
+        fields = _configure(package, audit_program, metadata)
+        asked = tokens.build_create(manager, task, key, package.token_type, package.total_bounty, fields)
+        await send(client, asked, [manager, task, key])
+        return str(task.pubkey())
+    pot = make_pot()
+    create = instructions.CreateTask(
+        payer=bytes(manager.pubkey()),
+        task=bytes(task.pubkey()),
+        pot=bytes(pot),
+        total_bounty=package.total_bounty,
+        **_configure(package, audit_program, metadata),
+    )
+    asked = [
+        _make_task_account(manager, task, package),
+        wrap(create),
+        transfer(TransferParams(from_pubkey=manager.pubkey(), to_pubkey=pot, lamports=POT_GIFT)),
+    ]
+    await send(client, asked, [manager, task])
+    return str(task.pubkey())
+
+
+async def update(
+    client: Client, manager: Keypair, task: str, package: "Package", audit_program: str, metadata: str = ""
+) -> str:
+    """Found a task's successor from a package; its address. It takes over what is free of the bounty.
+
+    Raises UnknownTask, NotManager, BadConfig for a package that pays in something else.
+    """
+    old = await read_task(client, task)
+    token = package.token_type if package.task_type == "KPL" else None
+    if token != old.mint:
+        raise BadConfig(f"token_type: {token or 'KOII'} must be {old.mint or 'KOII'}, as in the old task")
+    successor = Keypair()
+    if old.mint is not None:
+        package, key = await tokens.scale(client, package), Keypair()
+        fields = _configure(package, audit_program, metadata)
+        asked = tokens.build_update(manager, successor, key, old, fields)
+        await send(client, asked, [manager, successor, key])
+        return str(successor.pubkey())
+    ask = instructions.UpdateTask(
+        payer=bytes(manager.pubkey()),
+        task=key_of(task),
+        pot=key_of(old.pot),
+        successor=bytes(successor.pubkey()),
+        successor_pot=bytes(make_pot()),
+        **_configure(package, audit_program, metadata),
+    )
+    asked = [_make_task_account(manager, successor, package), wrap(ask)]
+    await send(client, asked, [manager, successor])
+    return str(successor.pubkey())
+
+
+def _make_task_account(manager: Keypair, task: Keypair, package: "Package") -> Instruction:
+    money = compute_rent(package.space_bytes) + 1000
+    return make_account(manager, task, money, package.space_bytes, TASK_PROGRAM)
+
+
+async def read_task(client: Client, address: str) -> TaskView:
+    """A task as it stands. Raises UnknownTask."""
+    task = await client.get_task(address)
+    if task is None:
+        raise UnknownTask(f"there is no task at {address}")
+    return task
+
+
+async def set_active(client: Client, manager: Keypair, task: str, active: bool) -> str:
+    """Open or shut a task for new submissions."""
+    view = await read_task(client, task)
+    ask = instructions.SetActive(key_of(task), bytes(manager.pubkey()), int(active))
+    return await send(client, [wrap(ask, key_of(view.program))], [manager])
+
+
+async def close_task(client: Client, manager: Keypair, task: str) -> str:
+    """End a task; its bounty goes to the manager."""
+    view = await read_task(client, task)
+    if view.mint is not None:
+        return await send(client, await tokens.build_close(client, manager, view), [manager])
+    ask = instructions.CloseTask(key_of(task), bytes(manager.pubkey()), key_of(view.pot))
+    return await send(client, [wrap(ask)], [manager])
+
+
+async def fund(client: Client, payer: Keypair, task: str, amount: int) -> str:
+    """Add to a task's bounty: native money through a throw-away account, as existing clients do."""
+    view = await read_task(client, task)
+    if view.mint is not None:
+        return await send(client, tokens.build_fund(payer, view, amount), [payer])
+    funder = Keypair()
+    money = amount + compute_rent(STAKING_SPACE) + 1000
+    asked = [
+        make_account(payer, funder, money, STAKING_SPACE, TASK_PROGRAM),
+        wrap(instructions.FundTask(key_of(task), bytes(funder.pubkey()), key_of(view.pot), amount)),
+    ]
+    return await send(client, asked, [payer, funder])
+
+
+async def stake(
+    client: Client, payer: Keypair, staking: Keypair, task: str, amount: int, endpoint: str = ""
+) -> str:
+    """Add to a node's stake; the first time the staking account is created."""
+    asked = await build_stake(client, payer, staking, task, amount, endpoint)
+    return await send(client, asked, [payer, staking])
+
+
+async def build_stake(
+    client: Client, payer: Keypair, staking: Keypair, task: str, amount: int, endpoint: str
+) -> list[Instruction]:
+    """The instructions that add to a node's stake, signed by both keys. Raises UnknownTask."""
+    view = await read_task(client, task)
+    if view.mint is not None:
+        return await tokens.build_stake(client, payer, staking, view, amount, endpoint)
+    if await client.get_account_owner(str(staking.pubkey())) is None:
+        provide = make_account(payer, staking, amount + STAKING_MONEY, STAKING_SPACE, TASK_PROGRAM)
+    else:
+        provide = transfer(
+            TransferParams(from_pubkey=payer.pubkey(), to_pubkey=staking.pubkey(), lamports=amount)
+        )
+    ask = instructions.Stake(
+        key_of(task), bytes(staking.pubkey()), key_of(view.pot), amount, endpoint.encode()
+    )
+    return [provide, wrap(ask)]
+
+
+async def withdraw(client: Client, payer: Keypair, staking: Keypair, task: str) -> str:
+    """Move a node's whole stake to its available balance."""
+    program = key_of((await read_task(client, task)).program)
+    ask = instructions.Withdraw(key_of(task), bytes(staking.pubkey()))
+    return await send_as_node(client, [wrap(ask, program)], payer, staking)
+
+
+async def withdraw_when_free(
+    client: Client,
+    payer: Keypair,
+    staking: Keypair,
+    task: str,
+    wait_for: Callable[[StakeLocked | PayoutPending], None],
+) -> str:
+    """The same, however long an open round or a payout has to be waited for; `wait_for` is told which."""
+    slot_seconds = (await client.get_ledger()).slot_ms / 1000
+    while True:
+        try:
+            return await withdraw(client, payer, staking, task)
+        except (StakeLocked, PayoutPending) as error:
+            wait_for(error)
+        await asyncio.sleep(slot_seconds)
+
+
+async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, beneficiary: str) -> str:
+    """Pay a node's whole available balance to the beneficiary; tokens to its account of that token."""
+    view, node = await read_task(client, task), bytes(staking.pubkey())
+    if view.mint is not None:
+        asked = await tokens.build_claim(client, payer, node, view, beneficiary)
+        return await send_as_node(client, asked, payer, staking)
+    ask = instructions.Claim(key_of(task), node, key_of(view.pot), key_of(beneficiary))
+    return await send_as_node(client, [wrap(ask)], payer, staking)
+
+
+async def send_as_node(client: Client, asked: Sequence[Instruction], payer: Keypair, staking: Keypair) -> str:
+    """What gets a node's money out; its fee never stands in the way.
+
+    If the main key cannot pay it, the staking account does, from what it was created with: whoever has
+    earned something can have it. Raises Rejected, Void; InsufficientFundsForFee if neither can pay.
+    """
+    try:
+        return await send(client, asked, [payer, staking])
+    except (AccountNotFound, InsufficientFundsForFee) as error:
+        refusal = error
+    if any(one.is_signer and one.pubkey == payer.pubkey() for each in asked for one in each.accounts):
+        raise refusal  # it is to pay for an account, too, which nobody else can
+    try:
+        return await send(client, asked, [staking])
+    except (AccountNotFound, InsufficientFundsForFee) as error:
+        raise InsufficientFundsForFee(
+            f"neither the main key ({refusal}) nor the staking key ({error}); send one of them some money"
+        ) from error
+
+
+async def read_standing(client: Client, task: str, main: str, node: str) -> dict[str, object]:
+    """Where a node stands in a task: its money, and what each round that is not pruned paid or took."""
+    view = await read_task(client, task)
+    mine = next((one for one in view.stakes if one.node == node), None)
+    newest = (view.slot - view.starting_slot) // view.round_time
+    numbers = list(range(max(newest - 2 - DISTRIBUTION - view.allowed_failed_distributions, 0), newest))
+    rounds = await client.get_rounds(task, numbers)
+    payments = {
+        number: {"reward": paid.reward, "slash": paid.slash}
+        for number, one in sorted(rounds.items())
+        for paid in one.payments
+        if paid.node == node
+    }
+    return {
+        "node": node,
+        "main_key": main,
+        "stake": mine.amount if mine else 0,
+        "available": mine.available if mine else 0,
+        "endpoint": mine.endpoint if mine else "",
+        "balance_of_main_key": await client.get_balance(main),
+        **await _read_tokens_of(client, view, main),
+        "rounds": payments,
+    }
+
+
+async def _read_tokens_of(client: Client, view: TaskView, main: str) -> dict[str, object]:
+    """What somebody has of the token that a task pays in; nothing is said of native money."""
+    if view.mint is None:
+        return {}
+    amount, decimals = await read_tokens(client, view.mint, main)
+    return {"token": view.mint, "decimals": decimals, "tokens_of_main_key": amount}
+
+
+def build_uploads(task: bytes, node: bytes, number: int, text: bytes) -> list[Ask]:
+    """The instructions that upload a list, chunk by chunk; each fits into a transaction of its own."""
+    pieces = [text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)]
+    if not pieces or len(pieces[-1]) == CHUNK_BYTES:
+        pieces.append(b"")  # a short chunk says that the list ends
+    return [
+        instructions.UploadDistributionList(task, node, at, len(piece), piece, number)
+        for at, piece in enumerate(pieces)
+    ]
+
+
+def _configure(package: "Package", audit_program: str, metadata: str) -> dict[str, Any]:
+    """The fields that creating and updating a task have in common."""
+    return {
+        "name": package.name.encode(),
+        "description": _cut(package.description, 64),
+        "audit_program": audit_program.encode(),
+        "executable_network": package.executable_network.encode(),
+        "bounty_per_round": package.bounty_per_round,
+        "round_time": package.round_time,
+        "audit_window": package.audit_window,
+        "submission_window": package.submission_window,
+        "minimum_stake": package.minimum_stake,
+        "metadata": metadata.encode(),
+        "locals": b"" if package.rules == "koii-1" else f"rules:{package.rules}".encode(),
+        "allowed_failed_distributions": package.allowed_failed_distributions,
+    }
+
+
+def make_pot() -> Pubkey:
+    """An address for a task's pot that nobody holds a key for, in the form that existing clients make."""
+    while True:
+        text = POT_PREFIX + str(Keypair().pubkey())[len(POT_PREFIX) :]
+        try:
+            return Pubkey.from_string(text)
+        except ValueError:  # one in many does not decode to 32 bytes
+            continue
+
+
+def _cut(text: str, size: int) -> bytes:
+    """As much of a text as fits into so many bytes."""
+    return text.encode()[:size].decode(errors="ignore").encode()

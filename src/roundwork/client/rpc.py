@@ -1,0 +1,226 @@
+"""The ledger over RPC: one method per call, errors as the classes that the law raised them in."""
+
+import asyncio
+import base64
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from .. import errors
+from ..errors import BadConfig, Rejected, RemoteError, RoundworkError, Void
+from ..protocol.params import TOKEN_PROGRAM, base58_of
+from ..protocol.programs.token_records import ACCOUNT_BYTES
+from ..protocol.views import LedgerView, RoundView, TaskView
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncBaseTransport
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.1
+TIMEOUT_SECONDS = 30.0
+
+
+class Unreachable(RemoteError):
+    """Nobody answers there, now; trying again later may help."""
+
+
+class Refused(RemoteError):
+    """The ledger answered with an error that the law has no class for. `code` is JSON-RPC's."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+
+
+class Client:
+    """Talks to one ledger. Use it as an asynchronous context manager.
+
+    Every method raises Unreachable if nobody answers; Refused, Rejected or Void for what is refused.
+    """
+
+    def __init__(self, url: str, transport: "AsyncBaseTransport | None" = None) -> None:
+        """Raises BadConfig for what is no URL of HTTP."""
+        import httpx2
+
+        check_url(url)
+        self.url = url
+        self._http = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """The result of one RPC method."""
+        answer = await self._post({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        return _read_answer(answer)
+
+    async def call_many(self, *calls: tuple[str, *tuple[Any, ...]]) -> list[Any]:
+        """The results of several methods in one request, each given as (method, parameters …)."""
+        batch = [
+            {"jsonrpc": "2.0", "id": at, "method": method, "params": params}
+            for at, (method, *params) in enumerate(calls)
+        ]
+        answers = await self._post(batch) if batch else []
+        if not isinstance(answers, list) or len(answers) != len(batch):
+            raise RemoteError(f"{self.url} answered a batch of {len(batch)} with {answers!r:.200}")
+        return [_read_answer(answer) for answer in answers]
+
+    async def _post(self, request: Any) -> Any:
+        import httpx2
+
+        body = msgspec.json.encode(request)
+        try:
+            response = await self._http.post(
+                self.url, content=body, headers={"content-type": "application/json"}
+            )
+        except httpx2.TransportError as error:
+            raise Unreachable(f"{self.url} does not answer: {type(error).__name__} {error}") from error
+        if response.is_server_error:  # it stops, or has too many connections
+            raise Unreachable(f"{self.url} does not answer: {response.status_code} {response.text.strip()}")
+        try:
+            return msgspec.json.decode(response.content)
+        except msgspec.DecodeError as error:
+            raise RemoteError(f"{self.url} answered {response.status_code} and no JSON") from error
+
+    async def get_slot(self) -> int:
+        return int(await self.call("getSlot"))
+
+    async def get_balance(self, address: str) -> int:
+        """Roe at an address."""
+        return int((await self.call("getBalance", address))["value"])
+
+    async def get_account_owner(self, address: str) -> str | None:
+        """The program an account belongs to; None if there is no account."""
+        config = {"encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
+        value = (await self.call("getAccountInfo", address, config))["value"]
+        return str(value["owner"]) if value else None
+
+    async def get_token_supply(self, mint: str) -> tuple[int, int]:
+        """How much there is of a token, in its smallest unit, and its decimals. Raises Refused."""
+        value = (await self.call("getTokenSupply", mint))["value"]
+        return int(value["amount"]), int(value["decimals"])
+
+    async def get_tokens_held(self, mint: str) -> int:
+        """What all accounts of a token hold together, each read by itself."""
+        filters = [{"dataSize": ACCOUNT_BYTES}, {"memcmp": {"offset": 0, "bytes": mint}}]
+        config = {"encoding": "base64", "filters": filters, "dataSlice": {"offset": 64, "length": 8}}
+        found = await self.call("getProgramAccounts", base58_of(TOKEN_PROGRAM), config)
+        return sum(int.from_bytes(base64.b64decode(one["account"]["data"][0]), "little") for one in found)
+
+    async def get_token_balance(self, account: str) -> int:
+        """What a token account holds. Raises Refused."""
+        return int((await self.call("getTokenAccountBalance", account))["value"]["amount"])
+
+    async def get_latest_blockhash(self) -> tuple[str, int]:
+        """The tick to name, base58, and the last block height at which it can."""
+        value = (await self.call("getLatestBlockhash"))["value"]
+        return value["blockhash"], value["lastValidBlockHeight"]
+
+    async def get_task(self, task: str) -> TaskView | None:
+        """A task as it stands; None if there is none."""
+        view: TaskView | None = _convert(await self.call("getTask", task), TaskView | None)
+        return view
+
+    async def get_round(self, task: str, number: int) -> RoundView | None:
+        """A round as it stands; None if there is no such task."""
+        view: RoundView | None = _convert(await self.call("getRound", task, number), RoundView | None)
+        return view
+
+    async def get_rounds(self, task: str, numbers: list[int]) -> dict[int, RoundView]:
+        """Several rounds at once."""
+        views = await self.call_many(*[("getRound", task, number) for number in numbers])
+        return {view.round: view for view in _convert(views, list[RoundView])}
+
+    async def get_ledger(self) -> LedgerView:
+        """What the ledger was founded on."""
+        view: LedgerView = _convert(await self.call("getLedger"), LedgerView)
+        return view
+
+    async def request_airdrop(self, address: str, amount: int) -> str:
+        """Have a development ledger's faucet give; the signature."""
+        return str(await self.call("requestAirdrop", address, amount))
+
+    async def send(self, wire: bytes) -> str:
+        """Send a signed transaction; its signature. Raises what a simulation of it raises."""
+        text = base64.b64encode(wire).decode()
+        return str(await self.call("sendTransaction", text, {"encoding": "base64"}))
+
+    async def confirm(self, signature: str, last_valid: int) -> None:
+        """Wait until a transaction is durable.
+
+        Raises what it was rejected with, BlockhashNotFound if it lapsed at height `last_valid`.
+        """
+        while True:
+            [status] = (await self.call("getSignatureStatuses", [signature], _DEEP))["value"]
+            if status is not None:
+                if status["err"] is not None:
+                    raise await self._read_rejection(signature)
+                return
+            if await self.get_slot() > last_valid:
+                raise errors.BlockhashNotFound(f"{signature} was not executed until slot {last_valid}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _read_rejection(self, signature: str) -> RoundworkError:
+        config = {"maxSupportedTransactionVersion": 0}
+        meta = (await self.call("getTransaction", signature, config))["meta"]
+        for line in meta["logMessages"]:
+            name, found, text = line.removeprefix("Program log: ").partition(": ")
+            if found and name in _CLASSES:
+                return _CLASSES[name](text)
+        return RemoteError(f"{signature} failed: {meta['err']}")
+
+
+def read_error(error: dict[str, Any]) -> RoundworkError:
+    """An RPC error as the class it was raised in, where it says which."""
+    data = error.get("data")
+    named = data.get("roundwork") if isinstance(data, dict) else None
+    if named and named.get("name") in _CLASSES:
+        return _CLASSES[named["name"]](named.get("text") or error["message"])
+    return Refused(error["code"], error["message"])
+
+
+def _read_answer(answer: Any) -> Any:
+    if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
+        raise RemoteError(f"the ledger answered {answer!r:.200}, which is no JSON-RPC")
+    if "error" in answer:
+        raise read_error(answer["error"])
+    return answer["result"]
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise RemoteError(f"the ledger answered what is no {kind}: {error}") from error
+
+
+def _walk(base: type[RoundworkError]) -> dict[str, type[RoundworkError]]:
+    classes = {base.__name__: base}
+    for child in base.__subclasses__():
+        classes |= _walk(child)
+    return classes
+
+
+_DEEP = {"searchTransactionHistory": True}
+
+_CLASSES = _walk(Rejected) | _walk(Void)
+
+
+def check_url(url: str) -> None:
+    """Raises BadConfig for what is no URL of HTTP."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an address that is none
+        is_good = False
+    if not is_good or not url.isprintable() or " " in url:
+        raise BadConfig(f"--url {url!r}: it must be a URL, such as http://127.0.0.1:8899")

@@ -1,0 +1,224 @@
+"""What is asked in tokens: mints and accounts of them, and the money of tasks that pay in one.
+
+Each function gives the instructions that existing clients would build; `operations` signs and sends them.
+"""
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from solders.instruction import AccountMeta, Instruction
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from ..errors import BadConfig, TokenNotEnough
+from ..protocol.money import compute_rent
+from ..protocol.params import (
+    ASSOCIATED_TOKEN_PROGRAM,
+    KOII,
+    KPL_PROGRAM,
+    SYSTEM_PROGRAM,
+    TOKEN_PROGRAM,
+    Key,
+    base58_of,
+    key_of,
+)  # fmt: skip
+from ..protocol.programs.associated import find_associated
+from ..protocol.programs.token_records import MINT_BYTES
+from ..protocol.tasks import instructions
+from ..protocol.tasks.pots import compute_seed, find_authority
+from ..protocol.views import TaskView
+from .messages import make_account, wrap
+from .rpc import Client, Refused
+
+if TYPE_CHECKING:
+    from ..package.folder import Package
+
+STAKING_SPACE = 100
+"""Bytes of a staking account, as existing clients make it."""
+
+STAKING_MONEY = compute_rent(1000) + 10_000
+"""What existing clients leave on it, in roe; it pays a fee where the main key cannot."""
+
+# Tokens
+
+
+def build_mint(payer: Keypair, mint: Keypair, decimals: int) -> list[Instruction]:
+    """A new token, of which the payer may make more; signed by both."""
+    data = struct.pack("<BB32sB", 20, decimals, bytes(payer.pubkey()), 0)
+    return [
+        make_account(payer, mint, compute_rent(MINT_BYTES), MINT_BYTES, TOKEN_PROGRAM),
+        Instruction(Pubkey(TOKEN_PROGRAM), data, [AccountMeta(mint.pubkey(), False, True)]),
+    ]
+
+
+def build_minting(payer: Keypair, mint: str, owner: str, amount: int) -> list[Instruction]:
+    """More of a token for an owner, in its associated account, which is opened if it is missing."""
+    account = find_account(key_of(owner), mint)
+    metas = [
+        AccountMeta(Pubkey.from_string(mint), False, True),
+        AccountMeta(Pubkey(account), False, True),
+        AccountMeta(payer.pubkey(), True, False),
+    ]
+    data = struct.pack("<BQ", 7, amount)
+    return [open_account(payer, key_of(owner), mint), Instruction(Pubkey(TOKEN_PROGRAM), data, metas)]
+
+
+def find_account(owner: Key, mint: str) -> Key:
+    """Where an owner's tokens are."""
+    return find_associated(owner, key_of(mint))
+
+
+def open_account(payer: Keypair, owner: Key, mint: str) -> Instruction:
+    """Opens an owner's associated account, if it is missing."""
+    metas = [
+        AccountMeta(payer.pubkey(), True, True),
+        AccountMeta(Pubkey(find_account(owner, mint)), False, True),
+        AccountMeta(Pubkey(owner), False, False),
+        AccountMeta(Pubkey.from_string(mint), False, False),
+        AccountMeta(Pubkey(SYSTEM_PROGRAM), False, False),
+        AccountMeta(Pubkey(TOKEN_PROGRAM), False, False),
+    ]
+    return Instruction(Pubkey(ASSOCIATED_TOKEN_PROGRAM), b"\1", metas)
+
+
+def build_transfer(source: Keypair, owner: Key, mint: str, amount: int) -> Instruction:
+    """Moves tokens from one's associated account to another owner's."""
+    metas = [
+        AccountMeta(Pubkey(find_account(bytes(source.pubkey()), mint)), False, True),
+        AccountMeta(Pubkey(find_account(owner, mint)), False, True),
+        AccountMeta(source.pubkey(), True, False),
+    ]
+    return Instruction(Pubkey(TOKEN_PROGRAM), struct.pack("<BQ", 3, amount), metas)
+
+
+# Tasks
+
+
+async def scale(client: Client, package: "Package") -> "Package":
+    """A package whose amounts are in the smallest unit of its token, not in roe.
+
+    Raises BadConfig for a mint that is none, or an amount that the token's decimals cannot express.
+    """
+    try:
+        _, decimals = await client.get_token_supply(package.token_type)
+    except Refused as error:
+        raise BadConfig(f"token_type: {package.token_type} is no mint of a token here: {error}") from error
+
+    def convert(field: str, roe: int) -> int:
+        amount = roe * 10**decimals
+        if amount % KOII:
+            raise BadConfig(f"{field}: {roe / KOII:g} has more decimals than the token, which has {decimals}")
+        return int(amount // KOII)
+
+    return msgspec.structs.replace(
+        package,
+        total_bounty=convert("total_bounty_amount", package.total_bounty),
+        bounty_per_round=convert("bounty_amount_per_round", package.bounty_per_round),
+        minimum_stake=convert("minimum_stake_amount", package.minimum_stake),
+    )
+
+
+def build_create(
+    manager: Keypair, task: Keypair, pot: Keypair, mint: str, total_bounty: int, fields: dict[str, Any]
+) -> list[Instruction]:
+    """What founds a task; the manager pays from its associated account. Signed by all three."""
+    ask = instructions.CreateTokenTask(
+        payer=bytes(manager.pubkey()),
+        source=find_account(bytes(manager.pubkey()), mint),
+        task=bytes(task.pubkey()),
+        pot=bytes(pot.pubkey()),
+        authority=find_authority(bytes(pot.pubkey())),
+        mint=key_of(mint),
+        total_bounty=total_bounty,
+        seed=compute_seed(bytes(pot.pubkey())),
+        **fields,
+    )
+    return [make_account(manager, task, compute_rent(0), 0, KPL_PROGRAM), wrap(ask, KPL_PROGRAM)]
+
+
+def build_update(
+    manager: Keypair, successor: Keypair, pot: Keypair, old: TaskView, fields: dict[str, Any]
+) -> list[Instruction]:
+    """What founds a task's successor in the same token. Signed by all three."""
+    ask = instructions.UpdateTokenTask(
+        payer=bytes(manager.pubkey()),
+        task=key_of(old.address),
+        pot=key_of(old.pot),
+        authority=find_authority(key_of(old.pot)),
+        successor=bytes(successor.pubkey()),
+        successor_pot=bytes(pot.pubkey()),
+        successor_authority=find_authority(bytes(pot.pubkey())),
+        mint=key_of(_get_mint(old)),
+        seed=compute_seed(bytes(pot.pubkey())),
+        **fields,
+    )
+    return [make_account(manager, successor, compute_rent(0), 0, KPL_PROGRAM), wrap(ask, KPL_PROGRAM)]
+
+
+def build_fund(payer: Keypair, task: TaskView, amount: int) -> list[Instruction]:
+    """What adds to a task's bounty from the payer's associated account."""
+    source = find_account(bytes(payer.pubkey()), _get_mint(task))
+    ask = instructions.FundTokens(
+        key_of(task.address), bytes(payer.pubkey()), source, key_of(task.pot), amount
+    )
+    return [wrap(ask, KPL_PROGRAM)]
+
+
+async def build_stake(
+    client: Client, payer: Keypair, staking: Keypair, task: TaskView, amount: int, endpoint: str
+) -> list[Instruction]:
+    """What moves tokens from the main key's associated account to the staking key's, and stakes them.
+
+    Raises TokenNotEnough if the main key never had any: the ledger would speak of an account only.
+    """
+    mint, node = _get_mint(task), bytes(staking.pubkey())
+    if await client.get_account_owner(base58_of(find_account(bytes(payer.pubkey()), mint))) is None:
+        raise TokenNotEnough(f"{payer.pubkey()} has none of the token {mint}; {amount} are to be staked")
+    asked = []
+    if await client.get_account_owner(base58_of(node)) is None:
+        asked.append(make_account(payer, staking, STAKING_MONEY, STAKING_SPACE, KPL_PROGRAM))
+    source = find_account(node, mint)
+    ask = instructions.StakeTokens(
+        key_of(task.address), node, source, key_of(task.pot), amount, endpoint.encode()
+    )
+    return [
+        *asked,
+        open_account(payer, node, mint),
+        build_transfer(payer, node, mint, amount),
+        wrap(ask, KPL_PROGRAM),
+    ]
+
+
+async def build_claim(
+    client: Client, payer: Keypair, node: Key, task: TaskView, beneficiary: str
+) -> list[Instruction]:
+    """What pays a node's available balance to a token account, or to somebody's associated one."""
+    target, asked = key_of(beneficiary), []
+    if await client.get_account_owner(beneficiary) != base58_of(TOKEN_PROGRAM):
+        target = find_account(key_of(beneficiary), _get_mint(task))
+        if await client.get_account_owner(base58_of(target)) is None:
+            asked.append(open_account(payer, key_of(beneficiary), _get_mint(task)))
+    pot = key_of(task.pot)
+    ask = instructions.ClaimTokens(key_of(task.address), node, pot, target, find_authority(pot))
+    return [*asked, wrap(ask, KPL_PROGRAM)]
+
+
+async def build_close(client: Client, manager: Keypair, task: TaskView) -> list[Instruction]:
+    """What ends a task and pays the manager its bounty."""
+    address, pot = bytes(manager.pubkey()), key_of(task.pot)
+    ask = instructions.DeleteTask(
+        key_of(task.address), address, pot, find_authority(pot), key_of(_get_mint(task))
+    )
+    available = sum(one.available for one in task.stakes if one.node == base58_of(address))
+    if not task.bounty + available:
+        return [wrap(ask, KPL_PROGRAM)]
+    return [
+        wrap(ask, KPL_PROGRAM),
+        *await build_claim(client, manager, address, task, base58_of(address)),
+    ]
+
+
+def _get_mint(task: TaskView) -> str:
+    assert task.mint is not None, "the task pays in native money"
+    return task.mint

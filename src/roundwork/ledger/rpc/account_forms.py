@@ -1,0 +1,262 @@
+"""Accounts as clients read them: their bytes, encoded, and the parsed form of well-known kinds."""
+
+import base64
+import struct
+from typing import NamedTuple
+
+import zstandard
+
+from ...protocol.params import (
+    LOOKUP_PROGRAM,
+    RENT_PER_BYTE,
+    SYSTEM_PROGRAM,
+    SYSVAR_CLOCK,
+    SYSVAR_RECENT_BLOCKHASHES,
+    SYSVAR_RENT,
+    TOKEN_PROGRAM,
+    Key,
+    base58_of,
+)  # fmt: skip
+from ...protocol.programs.lookups import decode_table
+from ...protocol.programs.nonces import NONCE_BYTES
+from ...protocol.programs.token_records import (
+    Mint,
+    TokenAccount,
+    decode_account,
+    decode_mint,
+    decode_multisig,
+)
+from ...protocol.records import Account
+from ...protocol.state import Head, State
+from ...wire import RENT_EPOCH, Json, base58_encode, describe_amount, encode_task
+from .call import RpcError, field
+
+ENCODINGS = ("binary", "base58", "base64", "base64+zstd", "jsonParsed")
+BASE58_BYTES_MAX = 128
+
+
+class Form(NamedTuple):
+    """How a client wants an account's data: the encoding, and which part of it (`length` None: all)."""
+
+    encoding: str = "binary"
+    offset: int = 0
+    length: int | None = None
+
+    def cut(self, data: bytes) -> bytes:
+        """The part of the data that is asked for."""
+        return data if self.length is None else data[self.offset : self.offset + self.length]
+
+
+def read_form(config: Json, default: str = "binary") -> Form:
+    """The form that a configuration asks for. Raises RpcError."""
+    encoding = field(config, "encoding", str, default)
+    if encoding not in ENCODINGS:
+        raise RpcError(-32602, f"Invalid params: encoding {encoding!r}; one of {', '.join(ENCODINGS)}")
+    part = field(config, "dataSlice", dict, None)
+    if part is None:
+        return Form(encoding)
+    return Form(encoding, field(part, "offset", int, 0), field(part, "length", int, 0))
+
+
+def describe_account(state: State, key: Key, form: Form, is_lenient: bool = False) -> Json | None:
+    """An account as clients are shown it; None if there is none.
+
+    Raises RpcError for more data than base58 takes, unless that is to be shown as a text (`is_lenient`).
+    """
+    account = state.accounts.rows.get(key)
+    if account is None:
+        return None
+    return describe_data(state, key, account, get_account_data(state, key, account), form, is_lenient)
+
+
+def describe_data(
+    state: State, key: Key, account: Account, data: bytes, form: Form, is_lenient: bool = False
+) -> Json:
+    """An account's fields with its data in the form that was asked for. Raises RpcError as above."""
+    parsed = parse_account(state, key, account, data) if form.encoding == "jsonParsed" else None
+    return {
+        "data": parsed or encode_data(form.cut(data), form.encoding, is_lenient),
+        "executable": account.is_executable,
+        "lamports": account.balance,
+        "owner": base58_of(account.owner),
+        "rentEpoch": RENT_EPOCH,
+        "space": len(data),
+    }
+
+
+def encode_data(data: bytes, encoding: str, is_lenient: bool = False) -> str | list[str]:
+    """Bytes in an account encoding; "binary" is the oldest form, a bare base58 text. Raises RpcError."""
+    if encoding in ("binary", "base58"):
+        if len(data) <= BASE58_BYTES_MAX:
+            text = base58_encode(data)
+        elif is_lenient:
+            text = "error: data too large for bs58 encoding"
+        else:
+            raise RpcError(
+                -32600,
+                f"Encoded binary (base 58) data should be less than {BASE58_BYTES_MAX} bytes, "
+                "please use Base64 encoding.",
+            )
+        return text if encoding == "binary" else [text, "base58"]
+    if encoding == "base64+zstd":
+        data = zstandard.ZstdCompressor().compress(data)
+        return [base64.b64encode(data).decode(), "base64+zstd"]
+    return [base64.b64encode(data).decode(), "base64"]
+
+
+def get_account_data(state: State, key: Key, account: Account) -> bytes:
+    """An account's data as clients read it: a task as its JSON, a sysvar from the head, else the bytes."""
+    if key in state.tasks.rows:
+        return encode_task(state, key)
+    if key == SYSVAR_CLOCK:
+        return encode_clock(state.head)
+    if key == SYSVAR_RENT:
+        return struct.pack("<QdB", RENT_PER_BYTE // 2, 2.0, 50)
+    if key == SYSVAR_RECENT_BLOCKHASHES:
+        return encode_recent_blockhashes(state)
+    return account.data.ljust(account.space, b"\0")
+
+
+def encode_clock(head: Head) -> bytes:
+    """The clock sysvar: slot, epoch start, epoch, next epoch, unix time."""
+    seconds = head.time_ms // 1000
+    return struct.pack("<QqQQq", head.slot, seconds, 0, 1, seconds)
+
+
+def encode_recent_blockhashes(state: State) -> bytes:
+    """The sysvar of recent blockhashes, which clients list and few read: up to 150, newest first."""
+    fee = struct.pack("<Q", state.genesis.fee_per_signature)
+    newest = sorted(state.ticks.rows.items(), reverse=True)[:150]
+    return struct.pack("<Q", len(newest)) + b"".join(mark.digest + fee for _, mark in newest)
+
+
+# Parsed
+
+
+def parse_account(state: State, key: Key, account: Account, data: bytes) -> Json | None:
+    """The parsed form of an account of a well-known kind; None of any other."""
+    if account.owner == TOKEN_PROGRAM:
+        return _parse_token(state, data)
+    if account.owner == LOOKUP_PROGRAM:
+        return _parse_lookup_table(account, data)
+    if account.owner == SYSTEM_PROGRAM and len(data) == NONCE_BYTES:
+        return _parse_nonce(data)
+    if key == SYSVAR_CLOCK:
+        return _parse_clock(data)
+    if key == SYSVAR_RENT:
+        return _parse_rent(data)
+    if key == SYSVAR_RECENT_BLOCKHASHES:
+        return _parse_recent_blockhashes(data)
+    return None
+
+
+def get_decimals(state: State, mint: Key) -> int | None:
+    """The decimals of a mint; None if it is none."""
+    stored = state.accounts.rows.get(mint)
+    if stored is None or stored.owner != TOKEN_PROGRAM:
+        return None
+    decoded = decode_mint(stored.data.ljust(stored.space, b"\0"))
+    return decoded.decimals if decoded else None
+
+
+def _compose(program: str, data: bytes, kind: str, info: Json | list[Json]) -> Json:
+    return {"program": program, "space": len(data), "parsed": {"type": kind, "info": info}}
+
+
+def _parse_token(state: State, data: bytes) -> Json | None:
+    held, mint, multisig = decode_account(data), decode_mint(data), decode_multisig(data)
+    if held is not None:
+        decimals = get_decimals(state, held.mint)
+        return None if decimals is None else _compose("spl-token", data, "account", _show(held, decimals))
+    if mint is not None:
+        return _compose("spl-token", data, "mint", _show_mint(mint))
+    if multisig is not None:
+        info = {
+            "numRequiredSigners": multisig.needed,
+            "numValidSigners": len(multisig.signers),
+            "isInitialized": True,
+            "signers": [base58_of(signer) for signer in multisig.signers],
+        }
+        return _compose("spl-token", data, "multisig", info)
+    return None
+
+
+def _show(held: TokenAccount, decimals: int) -> Json:
+    info: Json = {
+        "mint": base58_of(held.mint),
+        "owner": base58_of(held.owner),
+        "state": "frozen" if held.is_frozen else "initialized",
+        "isNative": held.reserve is not None,
+        "tokenAmount": describe_amount(held.amount, decimals),
+    }
+    if held.reserve is not None:
+        info["rentExemptReserve"] = describe_amount(held.reserve, decimals)
+    if held.delegate is not None:
+        info["delegate"] = base58_of(held.delegate)
+        info["delegatedAmount"] = describe_amount(held.delegated, decimals)
+    if held.closer is not None:
+        info["closeAuthority"] = base58_of(held.closer)
+    return info
+
+
+def _show_mint(mint: Mint) -> Json:
+    return {
+        "mintAuthority": base58_of(mint.authority) if mint.authority else None,
+        "supply": str(mint.supply),
+        "decimals": mint.decimals,
+        "isInitialized": True,
+        "freezeAuthority": base58_of(mint.freezer) if mint.freezer else None,
+    }
+
+
+def _parse_nonce(data: bytes) -> Json | None:
+    _, state, authority, blockhash, fee = struct.unpack("<II32s32sQ", data)
+    if state != 1:
+        return None
+    info = {
+        "authority": base58_of(authority),
+        "blockhash": base58_of(blockhash),
+        "feeCalculator": {"lamportsPerSignature": str(fee)},
+    }
+    return _compose("nonce", data, "initialized", info)
+
+
+def _parse_lookup_table(account: Account, data: bytes) -> Json | None:
+    table = decode_table(account)
+    if table is None:
+        return None
+    info: Json = {
+        "deactivationSlot": str(table.deactivated),
+        "lastExtendedSlot": str(table.extended),
+        "lastExtendedSlotStartIndex": table.start,
+        "addresses": [base58_of(table.addresses[at : at + 32]) for at in range(0, 32 * table.count(), 32)],
+    }
+    if table.authority is not None:
+        info["authority"] = base58_of(table.authority)
+    return _compose("address-lookup-table", data, "lookupTable", info)
+
+
+def _parse_clock(data: bytes) -> Json:
+    slot, start, epoch, leader_epoch, seconds = struct.unpack("<QqQQq", data)
+    info = {
+        "slot": slot,
+        "epoch": epoch,
+        "epochStartTimestamp": start,
+        "leaderScheduleEpoch": leader_epoch,
+        "unixTimestamp": seconds,
+    }
+    return _compose("sysvar", data, "clock", info)
+
+
+def _parse_rent(data: bytes) -> Json:
+    per_byte, threshold, burnt = struct.unpack("<QdB", data)
+    info = {"lamportsPerByteYear": str(per_byte), "exemptionThreshold": threshold, "burnPercent": burnt}
+    return _compose("sysvar", data, "rent", info)
+
+
+def _parse_recent_blockhashes(data: bytes) -> Json:
+    info = [
+        {"blockhash": base58_of(blockhash), "feeCalculator": {"lamportsPerSignature": str(fee)}}
+        for blockhash, fee in struct.iter_unpack("<32sQ", data[8:])
+    ]
+    return _compose("sysvar", data, "recentBlockhashes", info)

@@ -1,0 +1,142 @@
+"""RPC methods that read accounts and money."""
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ...protocol.books import compute_supply
+from ...protocol.money import compute_rent, get_balance
+from ...protocol.params import Key, base58_of
+from ...protocol.records import Account
+from ...protocol.state import State
+from ...wire import Json, base58_decode
+from .account_forms import BASE58_BYTES_MAX, describe_account, describe_data, get_account_data, read_form
+from .call import Desk, Params, RpcError, field, read_key, show
+
+KEYS_MAX = 100
+FILTERS_MAX = 4
+LARGEST = 20
+FILTER_TEXT_MAX = 175
+"""Characters of a filter's bytes: 128 in base58."""
+
+Filter = Callable[[bytes], bool]
+
+
+def get_balance_of(desk: Desk, params: Params) -> Json:
+    params.config(1)
+    return desk.with_context(get_balance(desk.state, params.key(0)))
+
+
+def get_account_info(desk: Desk, params: Params) -> Json:
+    key, form = params.key(0), read_form(params.config(1))
+    return desk.with_context(describe_account(desk.state, key, form))
+
+
+def get_multiple_accounts(desk: Desk, params: Params) -> Json:
+    names = params.get(0, list, "the addresses")
+    if len(names) > KEYS_MAX:
+        raise RpcError(-32602, f"Too many inputs provided; max {KEYS_MAX}")
+    form = read_form(params.config(1), default="base64")
+    return desk.with_context(
+        [describe_account(desk.state, read_key(name, "the address"), form) for name in names]
+    )
+
+
+def get_program_accounts(desk: Desk, params: Params) -> Any:
+    program, config = params.key(0, "the program"), params.config(1)
+    form, filters = read_form(config), read_filters(config)
+    found = [
+        {"pubkey": base58_of(key), "account": describe_data(desk.state, key, account, data, form)}
+        for key, account in find_owned(desk.state, program)
+        if passes(filters, data := get_account_data(desk.state, key, account))
+    ]
+    return desk.with_context(found) if config.get("withContext") else found
+
+
+def get_rent(desk: Desk, params: Params) -> int:
+    params.config(1)
+    return compute_rent(params.get(0, int, "the size"))
+
+
+def get_supply(desk: Desk, params: Params) -> Json:
+    params.config(0)
+    total = compute_supply(desk.state)
+    value = {"total": total, "circulating": total, "nonCirculating": 0, "nonCirculatingAccounts": []}
+    return desk.with_context(value)
+
+
+def get_largest_accounts(desk: Desk, params: Params) -> Json:
+    which = field(params.config(0), "filter", str, "circulating")
+    if which not in ("circulating", "nonCirculating"):
+        raise RpcError(-32602, f"Invalid params: filter {show(which)}; circulating or nonCirculating")
+    rows = desk.state.accounts.rows.items() if which == "circulating" else ()
+    largest = sorted(rows, key=lambda item: (-item[1].balance, item[0]))[:LARGEST]
+    return desk.with_context([{"address": base58_of(key), "lamports": one.balance} for key, one in largest])
+
+
+def find_owned(state: State, program: Key) -> list[tuple[Key, Account]]:
+    """The accounts of a program, by address."""
+    owned = [(key, account) for key, account in state.accounts.rows.items() if account.owner == program]
+    return sorted(owned, key=lambda one: one[0])
+
+
+# Filters
+
+
+def read_filters(config: Json) -> list[Filter]:
+    """The filters of a configuration as predicates on an account's data. Raises RpcError."""
+    filters = [_compile(one) for one in field(config, "filters", list, [])]
+    if len(filters) > FILTERS_MAX:
+        raise RpcError(-32602, f"Too many filters provided; max {FILTERS_MAX}")
+    return filters
+
+
+def passes(filters: Iterable[Filter], data: bytes) -> bool:
+    """Whether data passes all filters."""
+    return all(matches(data) for matches in filters)
+
+
+def _compile(one: Any) -> Filter:
+    match one:
+        case {"dataSize": size}:
+            wanted_size = field({"dataSize": size}, "dataSize", int, 0)
+            return lambda data: len(data) == wanted_size
+        case {"memcmp": dict(compared)}:
+            offset = field(compared, "offset", int, 0)
+            wanted = _decode(compared.get("bytes"), field(compared, "encoding", str, "base58"))
+            return lambda data: data[offset : offset + len(wanted)] == wanted
+        case "tokenAccountState" | {"tokenAccountState": _}:
+            return lambda data: len(data) == 165 and data[108] != 0
+        case _:
+            raise RpcError(-32602, f"Invalid params: filter {show(one)}; memcmp or dataSize is expected")
+
+
+def _decode(raw: Any, encoding: str) -> bytes:
+    """The bytes that a memcmp looks for, from a text or a list of numbers. Raises RpcError."""
+    try:
+        if isinstance(raw, list):
+            wanted = bytes(raw)
+        elif len(raw) > FILTER_TEXT_MAX:
+            raise RpcError(-32602, "Invalid param: encoded binary data should be less than 129 bytes")
+        elif encoding == "base58":
+            wanted = base58_decode(raw)
+        elif encoding == "base64":
+            wanted = base64.b64decode(raw, validate=True)
+        else:
+            raise RpcError(-32602, f"Invalid params: memcmp encoding {show(encoding)}; base58 or base64")
+    except (ValueError, TypeError, AttributeError):
+        raise RpcError(-32602, f"Invalid params: the bytes of a memcmp are no {encoding}") from None
+    if len(wanted) > BASE58_BYTES_MAX:
+        raise RpcError(-32602, "Invalid param: decoded binary data should be less than 129 bytes")
+    return wanted
+
+
+METHODS: dict[str, Any] = {
+    "getBalance": get_balance_of,
+    "getAccountInfo": get_account_info,
+    "getMultipleAccounts": get_multiple_accounts,
+    "getProgramAccounts": get_program_accounts,
+    "getMinimumBalanceForRentExemption": get_rent,
+    "getSupply": get_supply,
+    "getLargestAccounts": get_largest_accounts,
+}

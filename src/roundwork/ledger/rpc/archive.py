@@ -1,0 +1,40 @@
+"""Rounds that the state has let go of, read back from the journal for readers."""
+
+import msgspec
+
+from ...protocol.params import Key
+from ...protocol.state import RECORDS, State, TableChange, u64
+from ..chain import Chain
+
+
+def may_be_pruned(state: State, task: Key, number: int) -> bool:
+    """Whether a round is so old that the archive may hold what the state does not."""
+    record = state.tasks.rows.get(task)
+    if record is None or u64(number) in state.get_rounds(task).rows:
+        return False
+    return (
+        record.timetable.compute_round(state.head.slot)
+        >= number + 3 + record.allowed_failed_distributions + 1
+    )
+
+
+def get_state_of(chain: Chain, task: Key, number: int) -> State:
+    """A state that holds a round: of nothing else if it is pruned, the present one if it is not."""
+    height = chain.history.find_pruned(task, number)
+    return chain.state if height is None else _recall(chain, height, task, number)
+
+
+def _recall(chain: Chain, height: int, task: Key, number: int) -> State:
+    entry = chain.journal.read(height)
+    assert entry is not None, "the history holds nothing that the journal does not"
+    [event] = [one for one in entry.events if (one.kind, one.task, one.round) == ("pruned", task, number)]
+    live = chain.state
+    recalled = State(live.genesis, live.genesis_hash, live.head)
+    tables = [TableChange(b"T", False, [(task, live.tasks.rows[task])])]
+    for name, rows in event.records.items():
+        kind = RECORDS[name[:1]]
+        tables.append(
+            TableChange(name, False, [(at, msgspec.convert(row, kind)) for at, row in rows.items()])
+        )
+    recalled.load(tables)
+    return recalled

@@ -1,0 +1,231 @@
+"""RPC methods that read slots, ticks and blocks. Clients see every slot as a block."""
+
+import asyncio
+from typing import Any
+
+from ...errors import BlockhashNotFound
+from ...protocol.admission import compute_fee
+from ...protocol.execute import Kind, decode_landed
+from ...protocol.params import TICKS, base58_of
+from ...protocol.programs.nonces import check_named_nonce, find_nonce
+from ...protocol.state import u64
+from ...protocol.ticks import compute_tick
+from ...protocol.transaction import Transaction
+from ...wire import Json
+from ..store.history import Place
+from .call import Desk, Params, RpcError, field, show
+from .constants import EPOCH_SLOTS
+from .sending import decode_message
+from .transaction_forms import name_signatures
+from .transactions import Landed, count_transactions, describe_landed
+
+BLOCKS_MAX = 500_000
+SAMPLES_MAX = 720
+DETAILS = ("full", "accounts", "signatures", "none")
+CLOSE_SECONDS = 5.0
+"""How long a block of the slot that is still open is waited for."""
+
+
+# Slots and ticks
+
+
+def get_slot(desk: Desk, params: Params) -> int:
+    params.config(0)
+    return desk.slot
+
+
+async def get_epoch_info(desk: Desk, params: Params) -> Json:
+    params.config(0)
+    count = await count_transactions(desk)
+    epoch, index = divmod(desk.slot, EPOCH_SLOTS)
+    return {
+        "absoluteSlot": desk.slot,
+        "blockHeight": desk.slot,
+        "epoch": epoch,
+        "slotIndex": index,
+        "slotsInEpoch": EPOCH_SLOTS,
+        "transactionCount": count,
+    }
+
+
+def get_latest_blockhash(desk: Desk, params: Params) -> Json:
+    params.config(0)
+    tick, slot = desk.engine.get_newest_tick()
+    return desk.with_context({"blockhash": base58_of(tick), "lastValidBlockHeight": slot + TICKS})
+
+
+def get_recent_blockhash(desk: Desk, params: Params) -> Json:
+    """What the original library still asks for before it sends."""
+    params.config(0)
+    tick, _ = desk.engine.get_newest_tick()
+    return desk.with_context({"blockhash": base58_of(tick), "feeCalculator": _fee_calculator(desk)})
+
+
+def get_fee_calculator(desk: Desk, params: Params) -> Json:
+    params.config(1)
+    is_valid = desk.is_tick_valid(params.key(0, "the blockhash"))
+    return desk.with_context({"feeCalculator": _fee_calculator(desk)} if is_valid else None)
+
+
+def is_blockhash_valid(desk: Desk, params: Params) -> Json:
+    params.config(1)
+    return desk.with_context(desk.is_tick_valid(params.key(0, "the blockhash")))
+
+
+def get_fee_for_message(desk: Desk, params: Params) -> Json:
+    params.config(1)
+    transaction = decode_message(params.get(0, str, "the message"))
+    is_valid = desk.is_tick_valid(transaction.tick) or _names_nonce(desk, transaction)
+    return desk.with_context(compute_fee(desk.chain.genesis, transaction) if is_valid else None)
+
+
+def _names_nonce(desk: Desk, transaction: Transaction) -> bool:
+    """Whether a transaction names the value of a nonce that it may use, in the next slot at the latest."""
+    nonce = find_nonce(transaction)
+    try:
+        if nonce is not None:
+            check_named_nonce(desk.state, desk.slot + 1, transaction, nonce)
+    except BlockhashNotFound:
+        return False
+    return nonce is not None
+
+
+def _fee_calculator(desk: Desk) -> Json:
+    return {"lamportsPerSignature": desk.chain.genesis.fee_per_signature}
+
+
+# Blocks
+
+
+async def get_block(desk: Desk, params: Params) -> Json:
+    """A slot as a block: its stored blocks joined, or an empty one if it has none."""
+    slot, config = params.get(0, int, "the slot"), params.config_or_encoding(1)
+    detail = field(config, "transactionDetails", str, "full")
+    if detail not in DETAILS:
+        raise RpcError(
+            -32602, f"Invalid params: transactionDetails {show(detail)}; one of {', '.join(DETAILS)}"
+        )
+    check_past(desk, slot)
+    await _wait_until_closed(desk, slot)
+    return await desk.read(_compose_block, desk, slot, detail, config)
+
+
+async def _wait_until_closed(desk: Desk, slot: int) -> None:
+    """Wait until nothing can be added to a slot: what a client has read as a block never changes.
+
+    Raises RpcError.
+    """
+    for _ in range(int(CLOSE_SECONDS * 100)):
+        is_written = desk.chain.journal.height >= desk.state.head.height
+        if is_written and desk.engine.get_newest_tick()[1] >= slot:
+            return
+        await asyncio.sleep(0.01)
+    raise RpcError(-32004, f"Block not available for slot {slot}")
+
+
+def _compose_block(desk: Desk, slot: int, detail: str, config: Json) -> Json:
+    entries = desk.chain.journal.find_slot(slot)
+    block: Json = {
+        "blockhash": base58_of(compute_slot_tick(desk, slot)),
+        "previousBlockhash": base58_of(
+            compute_slot_tick(desk, slot - 1) if slot else desk.state.genesis_hash
+        ),
+        "parentSlot": max(slot - 1, 0),
+        "blockHeight": slot,
+        "blockTime": compute_time(desk, slot),
+    }
+    landed = [
+        Landed(Place(entry.block.height, at), entry, decode_landed(wire, entry.receipts[at]))
+        for entry in entries
+        for at, wire in enumerate(entry.block.transactions)
+        if entry.receipts[at].kind != Kind.VOID
+    ]
+    if detail == "signatures":
+        block["signatures"] = [name_signatures(one.transaction)[0] for one in landed]
+    elif detail != "none":
+        block["transactions"] = [describe_landed(one, config, detail == "accounts") for one in landed]
+    if field(config, "rewards", bool, True):
+        block["rewards"] = []
+    return block
+
+
+def compute_slot_tick(desk: Desk, slot: int) -> bytes:
+    """The tick of any slot that is over, from the journal if the state has forgotten it."""
+    mark = desk.state.ticks.rows.get(u64(slot))
+    if mark is not None:
+        return mark.digest
+    entry = desk.chain.journal.find_before(slot + 1)
+    return compute_tick(entry.block_hash if entry else desk.state.genesis_hash, slot)
+
+
+def compute_time(desk: Desk, slot: int) -> int:
+    """When a slot was, in seconds since 1970: by the last block at or before it."""
+    genesis = desk.chain.genesis
+    entry = desk.chain.journal.find_before(slot + 1)
+    time_ms, at = (entry.block.time_ms, entry.block.slot) if entry else (genesis.time_ms, 0)
+    return (time_ms + (slot - at) * genesis.slot_ms) // 1000
+
+
+def check_past(desk: Desk, slot: int) -> None:
+    """Raises RpcError for a slot that has not begun."""
+    if slot > desk.slot:
+        raise RpcError(-32004, f"Block not available for slot {slot}")
+
+
+async def get_block_time(desk: Desk, params: Params) -> int:
+    slot = params.get(0, int, "the slot")
+    check_past(desk, slot)
+    return await desk.read(compute_time, desk, slot)
+
+
+def get_blocks(desk: Desk, params: Params) -> list[int]:
+    first = params.get(0, int, "the first slot")
+    has_last = len(params.values) > 1 and not isinstance(params.values[1], dict)
+    last = params.get(1, int, "the last slot", desk.slot) if has_last else desk.slot
+    params.config(2 if has_last else 1)
+    if last - first > BLOCKS_MAX:
+        raise RpcError(-32602, f"Slot range too large; max {BLOCKS_MAX}")
+    return list(range(first, min(last, desk.slot) + 1))
+
+
+def get_blocks_with_limit(desk: Desk, params: Params) -> list[int]:
+    first, limit = params.get(0, int, "the first slot"), params.get(1, int, "the limit")
+    params.config(2)
+    if limit > BLOCKS_MAX:
+        raise RpcError(-32602, f"Limit too large; max {BLOCKS_MAX}")
+    return list(range(first, min(first + limit - 1, desk.slot) + 1))
+
+
+def get_performance(desk: Desk, params: Params) -> list[Json]:
+    """One sample: of the slots whose statuses are in memory."""
+    limit = params.get(0, int, "the limit", SAMPLES_MAX)
+    if limit > SAMPLES_MAX:
+        raise RpcError(-32602, f"Invalid limit; max {SAMPLES_MAX}")
+    slots = min(desk.slot, desk.chain.recent.slots)
+    sample = {
+        "slot": desk.slot,
+        "numTransactions": desk.chain.recent.size,
+        "numNonVoteTransactions": desk.chain.recent.size,
+        "numSlots": slots,
+        "samplePeriodSecs": max(slots * desk.chain.genesis.slot_ms // 1000, 1),
+    }
+    return [sample][:limit]
+
+
+METHODS: dict[str, Any] = {
+    "getSlot": get_slot,
+    "getBlockHeight": get_slot,
+    "getEpochInfo": get_epoch_info,
+    "getLatestBlockhash": get_latest_blockhash,
+    "getRecentBlockhash": get_recent_blockhash,
+    "getFeeCalculatorForBlockhash": get_fee_calculator,
+    "isBlockhashValid": is_blockhash_valid,
+    "getFeeForMessage": get_fee_for_message,
+    "getBlock": get_block,
+    "getConfirmedBlock": get_block,
+    "getBlocks": get_blocks,
+    "getConfirmedBlocks": get_blocks,
+    "getBlocksWithLimit": get_blocks_with_limit,
+    "getBlockTime": get_block_time,
+    "getRecentPerformanceSamples": get_performance,
+}

@@ -1,0 +1,45 @@
+"""How many calls an address may make: one bucket each, filled as time passes, emptied by calls."""
+
+from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address
+
+from ..limits import Limits
+
+
+class Rates:
+    """The buckets of all addresses. Those on this machine have none: they can do worse than ask."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """By address: calls that are left, and at what time."""
+
+    def take(self, address: str, calls: int, seconds: float) -> bool:
+        """Whether an address may make so many calls now; `seconds` is a clock that only goes forward."""
+        if is_local(address):
+            return True
+        name = compute_name(address)
+        limits = self._limits
+        left, before = self._buckets.pop(name, (float(limits.calls_at_once), seconds))
+        left = min(left + (seconds - before) * limits.calls_per_second, limits.calls_at_once)
+        is_allowed = calls <= left
+        self._buckets[name] = (left - calls if is_allowed else left, seconds)
+        if len(self._buckets) > limits.addresses:
+            self._buckets.popitem(last=False)
+        return is_allowed
+
+
+def is_local(address: str) -> bool:
+    """Whether an address is on this machine; a local socket has none."""
+    return address in ("127.0.0.1", "::1", "")
+
+
+def compute_name(address: str) -> str:
+    """What is counted together: an IPv4 address, or the /64 of an IPv6 one, which is one customer's."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    return str(parsed.ipv4_mapped or parsed.exploded[:19])

@@ -1,0 +1,236 @@
+"""RPC methods that take transactions in: send, simulate, airdrop."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from solders.compute_budget import set_compute_unit_price
+from solders.hash import Hash
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.system_program import TransferParams, transfer
+from solders.transaction import Transaction as SignedTransaction
+
+from ...errors import RoundworkError, Undecodable, Void
+from ...protocol.execute import Kind, Receipt, simulate, simulated
+from ...protocol.params import TICKS, Key, base58_of
+from ...protocol.state import State
+from ...protocol.transaction import WIRE_BYTES_MAX, Transaction, decode_transaction, is_signed
+from ...wire import Json, base58_decode, base58_encode, base64_decode
+from .account_forms import Form, describe_account, read_form
+from .accounts import KEYS_MAX
+from .call import Desk, Params, RpcError, field, read_commitment, read_key, show
+from .transaction_forms import compose_logs, describe_error
+
+AIRDROP_MAX = 10**7 * 10**9
+"""The most roe that one airdrop gives."""
+
+TEXTS = {
+    "BlockhashNotFound": "Blockhash not found",
+    "AccountNotFound": "Attempt to debit an account but found no record of a prior credit.",
+    "AlreadyProcessed": "This transaction has already been processed",
+    "InsufficientFundsForFee": "Insufficient funds for fee",
+    "InvalidAccountForFee": "This account may not be used to pay transaction fees",
+    "SignatureFailure": "Transaction signature verification failure",
+    "AddressLookupTableNotFound": "Transaction loads an address table account that doesn't exist",
+    "InvalidAddressLookupTableOwner": "Transaction loads an address table account with an invalid owner",
+    "InvalidAddressLookupTableData": "Transaction loads an address table account with invalid data",
+    "InvalidAddressLookupTableIndex": "Transaction address table lookup uses an invalid index",
+    "AccountLoadedTwice": "Account loaded twice",
+    "SanitizeFailure": "Transaction failed to sanitize accounts offsets correctly",
+}
+"""The texts that stock clients match, by the names of transaction errors."""
+
+
+class Sending:
+    """One transaction that a call wants sent: decoded, and simulated unless that is to be skipped."""
+
+    def __init__(self, desk: Desk, params: Params) -> None:
+        """Raises RpcError if it is undecodable or its simulation fails."""
+        config = params.config(1)
+        read_commitment(config, "preflightCommitment")
+        text = params.get(0, str, "the transaction")
+        self.wire, self.transaction = decode_wire(text, field(config, "encoding", str, "base58"))
+        self.name = base58_encode(self.transaction.signatures[0])
+        if not field(config, "skipPreflight", bool, False):
+            receipt = simulate(desk.state, self.transaction, compute_slot(desk))
+            if receipt.kind != Kind.OK:
+                raise compose_refusal(self.transaction, receipt)
+
+    def compose_answer(self, answer: Receipt | RoundworkError | None) -> str:
+        """What the call answers: the signature. Raises RpcError for what never ran."""
+        if isinstance(answer, Void):
+            void = Receipt(Kind.VOID, name=type(answer).__name__, text=str(answer))
+            raise compose_refusal(self.transaction, void)
+        if isinstance(answer, RoundworkError):
+            raise RpcError(-32005, str(answer), {"roundwork": {"name": type(answer).__name__}})
+        if answer is not None and answer.kind == Kind.VOID:
+            raise compose_refusal(self.transaction, answer)
+        return self.name
+
+
+async def send(desk: Desk, sendings: Sequence[Sending]) -> list[Receipt | RoundworkError | None]:
+    """Give transactions to the engine together; what each was answered."""
+    items = [(sending.wire, sending.transaction) for sending in sendings]
+    submit_many = getattr(desk.engine, "submit_many", None)
+    if submit_many is not None:
+        answers: list[Receipt | RoundworkError | None] = await submit_many(items)
+        return answers
+    return [await _send_one(desk, wire, transaction) for wire, transaction in items]
+
+
+async def _send_one(desk: Desk, wire: bytes, transaction: Transaction) -> Receipt | RoundworkError | None:
+    try:
+        return await desk.engine.submit(wire, transaction)
+    except RoundworkError as error:
+        return error
+
+
+async def send_transaction(desk: Desk, params: Params) -> str:
+    sending = Sending(desk, params)
+    [answer] = await send(desk, [sending])
+    return sending.compose_answer(answer)
+
+
+def simulate_transaction(desk: Desk, params: Params) -> Json:
+    config = params.config(1)
+    _, transaction = decode_wire(
+        params.get(0, str, "the transaction"), field(config, "encoding", str, "base58")
+    )
+    checks = field(config, "sigVerify", bool, False)
+    replaces = field(config, "replaceRecentBlockhash", bool, False)
+    if checks and replaces:
+        raise RpcError(-32602, "sigVerify may not be used with replaceRecentBlockhash")
+    shown = _read_shown(config)
+    value: Json = {}
+    if replaces:
+        tick, slot = desk.engine.get_newest_tick()
+        transaction = _replace_tick(transaction, tick)
+        value["replacementBlockhash"] = {"blockhash": base58_of(tick), "lastValidBlockHeight": slot + TICKS}
+    is_verified = not checks or is_signed(transaction)
+    with simulated(desk.state, transaction, compute_slot(desk), is_verified) as receipt:
+        accounts = _show_accounts(desk.state, shown, receipt)
+    value |= {
+        "err": describe_error(receipt),
+        "logs": compose_logs(transaction, receipt) if receipt.kind != Kind.VOID else [],
+        "accounts": accounts,
+        "unitsConsumed": 0,
+        "returnData": None,
+        "innerInstructions": [] if config.get("innerInstructions") else None,
+    }
+    return desk.with_context(value)
+
+
+def _show_accounts(
+    state: State, shown: list[tuple[Key, Form]] | None, receipt: Receipt
+) -> list[Json | None] | None:
+    """The accounts as they would be; nulls if the transaction would fail."""
+    if shown is None:
+        return None
+    return [describe_account(state, *one) if receipt.kind == Kind.OK else None for one in shown]
+
+
+def _read_shown(config: Json) -> list[tuple[Key, Form]] | None:
+    """The accounts that a simulation is to show, and how; None if none is asked for. Raises RpcError."""
+    wanted = field(config, "accounts", dict, None)
+    if wanted is None:
+        return None
+    names, form = field(wanted, "addresses", list, []), read_form(wanted, default="base64")
+    if form.encoding in ("binary", "base58"):
+        raise RpcError(-32602, "base58 encoding not supported")
+    if len(names) > KEYS_MAX:
+        raise RpcError(-32602, f"Too many accounts provided; max {KEYS_MAX}")
+    return [(read_key(name, "the address"), form) for name in names]
+
+
+async def request_airdrop(desk: Desk, params: Params) -> str:
+    """A real transaction of the faucet; only development ledgers have one."""
+    target, amount = params.key(0), params.get(1, int, "the amount")
+    named = params.config(2).get("recentBlockhash")
+    tick = read_key(named, "recentBlockhash") if named is not None else desk.engine.get_newest_tick()[0]
+    if desk.faucet is None or desk.chain.genesis.faucet is None:
+        raise RpcError(-32601, "Method not found: this ledger has no faucet")
+    if not 0 < amount <= AIRDROP_MAX:
+        raise RpcError(-32602, f"Invalid params: the amount is {amount} roe; 1 to {AIRDROP_MAX} are given")
+    pair = desk.faucet
+    asked = [
+        transfer(TransferParams(from_pubkey=pair.pubkey(), to_pubkey=Pubkey(target), lamports=amount)),
+        set_compute_unit_price(time.time_ns()),  # so that two equal airdrops are two transactions
+    ]
+    message = Message.new_with_blockhash(asked, pair.pubkey(), Hash(tick))
+    wire = bytes(SignedTransaction([pair], message, Hash(tick)))
+    transaction = decode_transaction(wire)
+    answer = await _send_one(desk, wire, transaction)
+    if isinstance(answer, Void):
+        raise compose_refusal(transaction, Receipt(Kind.VOID, name=answer.name, text=str(answer)))
+    if isinstance(answer, RoundworkError):
+        raise RpcError(-32603, f"the airdrop failed: {answer}")
+    if answer is not None and answer.kind != Kind.OK:
+        raise compose_refusal(transaction, answer)
+    return base58_encode(transaction.signatures[0])
+
+
+def compute_slot(desk: Desk) -> int:
+    """The slot that a simulation runs in: the one a transaction sent now lands in."""
+    return max(desk.engine.get_slot(), desk.slot)
+
+
+def decode_wire(text: str, encoding: str) -> tuple[bytes, Transaction]:
+    """A transaction from a parameter. Raises RpcError."""
+    if encoding not in ("base58", "base64"):
+        raise RpcError(-32602, f"unsupported encoding: {show(encoding)}. Supported encodings: base58, base64")
+    if len(text) > WIRE_BYTES_MAX * 2:
+        raise RpcError(-32602, f"{encoding} encoded transaction too large: {len(text)} bytes")
+    try:
+        wire = base58_decode(text) if encoding == "base58" else base64_decode(text)
+    except ValueError as error:
+        raise RpcError(-32602, f"invalid {encoding} encoding: {error}") from None
+    try:
+        return wire, decode_transaction(wire)
+    except Undecodable as error:
+        raise RpcError(-32602, f"failed to deserialize the transaction: {error}") from None
+
+
+def decode_message(text: str) -> Transaction:
+    """A message in base64, as a transaction whose signatures are still missing. Raises RpcError."""
+    try:
+        message = base64_decode(text)
+        count = message[1] if message[:1] == b"\x80" else message[0]
+        return decode_transaction(bytes([count]) + bytes(64 * count) + message)
+    except (ValueError, IndexError, Undecodable) as error:
+        raise RpcError(-32602, f"failed to deserialize the message: {error}") from None
+
+
+def compose_refusal(transaction: Transaction, receipt: Receipt) -> RpcError:
+    """The error of a transaction whose simulation failed, or that never ran."""
+    error = describe_error(receipt)
+    if isinstance(error, str):
+        text, logs = TEXTS.get(error, receipt.text), []
+    else:
+        logs = compose_logs(transaction, receipt)
+        text = (
+            f"Error processing Instruction {receipt.instruction}: custom program error: {hex(receipt.code)}"
+        )
+    data = {
+        "err": error,
+        "logs": logs,
+        "accounts": None,
+        "unitsConsumed": 0,
+        "returnData": None,
+        "roundwork": {"name": receipt.name, "text": receipt.text, "instruction": receipt.instruction},
+    }
+    if error == "SignatureFailure":
+        return RpcError(-32003, TEXTS["SignatureFailure"], data)
+    return RpcError(-32002, f"Transaction simulation failed: {text}", data)
+
+
+def _replace_tick(transaction: Transaction, tick: bytes) -> Transaction:
+    return msgspec.structs.replace(transaction, tick=tick)
+
+
+METHODS: dict[str, Any] = {
+    "sendTransaction": send_transaction,
+    "simulateTransaction": simulate_transaction,
+    "requestAirdrop": request_airdrop,
+}

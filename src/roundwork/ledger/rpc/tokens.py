@@ -1,0 +1,111 @@
+"""RPC methods that read tokens."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ...protocol.params import TOKEN_PROGRAM, Key, base58_of
+from ...protocol.programs.token_records import ACCOUNT_BYTES, Mint, TokenAccount, decode_account, decode_mint
+from ...protocol.records import Account
+from ...protocol.state import State
+from ...wire import Json, describe_amount
+from .account_forms import describe_data, get_account_data, read_form
+from .call import Desk, Params, RpcError, read_key
+
+LARGEST = 20
+
+
+def get_token_account_balance(desk: Desk, params: Params) -> Json:
+    params.config(1)
+    account = _get_account(desk.state, params.key(0))
+    return desk.with_context(describe_amount(account.amount, _get_mint(desk.state, account.mint).decimals))
+
+
+def get_token_supply(desk: Desk, params: Params) -> Json:
+    params.config(1)
+    mint = _get_mint(desk.state, params.key(0, "the mint"))
+    return desk.with_context(describe_amount(mint.supply, mint.decimals))
+
+
+def get_token_accounts_by_owner(desk: Desk, params: Params) -> Json:
+    key = params.key(0, "the owner")
+    return _describe_found(desk, params, lambda account: account.owner == key)
+
+
+def get_token_accounts_by_delegate(desk: Desk, params: Params) -> Json:
+    key = params.key(0, "the delegate")
+    return _describe_found(desk, params, lambda account: account.delegate == key)
+
+
+def get_token_largest_accounts(desk: Desk, params: Params) -> Json:
+    params.config(1)
+    key = params.key(0, "the mint")
+    decimals = _get_mint(desk.state, key).decimals
+    held = [(-one.amount, at) for at, _, one in _find(desk.state, lambda one: one.mint == key)]
+    return desk.with_context(
+        [
+            {"address": base58_of(at), **describe_amount(-owed, decimals)}
+            for owed, at in sorted(held)[:LARGEST]
+        ]
+    )
+
+
+def _describe_found(desk: Desk, params: Params, wanted: Callable[[TokenAccount], bool]) -> Json:
+    chosen, form = params.get(1, dict, "mint or programId"), read_form(params.config(2))
+    mint = read_key(chosen["mint"], "mint") if chosen.get("mint") else None
+    if mint is not None:
+        _get_mint(desk.state, mint, missing="could not find mint")
+    elif read_key(chosen.get("programId"), "programId") != TOKEN_PROGRAM:
+        raise RpcError(-32602, "Invalid param: unrecognized Token program id")
+    found = _find(desk.state, lambda account: mint in (None, account.mint) and wanted(account))
+    shown = [
+        {
+            "pubkey": base58_of(key),
+            "account": describe_data(
+                desk.state, key, stored, get_account_data(desk.state, key, stored), form
+            ),
+        }
+        for key, stored, _ in found
+    ]
+    return desk.with_context(shown)
+
+
+def _find(state: State, wanted: Callable[[TokenAccount], bool]) -> list[tuple[Key, Account, TokenAccount]]:
+    """The token accounts that are wanted, by address."""
+    found = []
+    for key, stored in state.accounts.rows.items():
+        if stored.owner == TOKEN_PROGRAM and stored.space == ACCOUNT_BYTES:
+            account = decode_account(stored.data.ljust(ACCOUNT_BYTES, b"\0"))
+            if account is not None and wanted(account):
+                found.append((key, stored, account))
+    return sorted(found, key=lambda one: one[0])
+
+
+def _get_account(state: State, key: Key) -> TokenAccount:
+    stored = state.accounts.rows.get(key)
+    if stored is None:
+        raise RpcError(-32602, "Invalid param: could not find account")
+    is_token = stored.owner == TOKEN_PROGRAM
+    account = decode_account(stored.data.ljust(stored.space, b"\0")) if is_token else None
+    if account is None:
+        raise RpcError(-32602, "Invalid param: not a Token account")
+    return account
+
+
+def _get_mint(state: State, key: Key, missing: str = "not a Token mint") -> Mint:
+    stored = state.accounts.rows.get(key)
+    if stored is None:
+        raise RpcError(-32602, f"Invalid param: {missing}")
+    is_token = stored.owner == TOKEN_PROGRAM
+    mint = decode_mint(stored.data.ljust(stored.space, b"\0")) if is_token else None
+    if mint is None:
+        raise RpcError(-32602, "Invalid param: not a Token mint")
+    return mint
+
+
+METHODS: dict[str, Any] = {
+    "getTokenAccountBalance": get_token_account_balance,
+    "getTokenSupply": get_token_supply,
+    "getTokenAccountsByOwner": get_token_accounts_by_owner,
+    "getTokenAccountsByDelegate": get_token_accounts_by_delegate,
+    "getTokenLargestAccounts": get_token_largest_accounts,
+}

@@ -1,0 +1,162 @@
+"""Transactions as clients read them: errors, statuses, logs, meta, and the encodings of a message."""
+
+import base64
+import json
+from typing import Any
+
+from ...protocol.execute import Kind, Receipt
+from ...protocol.params import MEMO_PROGRAM, base58_of
+from ...protocol.transaction import Instruction, Transaction
+from ...wire import Json, base58_encode, read_text
+from .call import RpcError
+from .instruction_forms import parse_instruction
+
+ENCODINGS = ("json", "jsonParsed", "base58", "base64", "binary")
+
+
+def describe_error(receipt: Receipt) -> str | Json | None:
+    """A receipt's error by the names that stock clients know; None if there is none."""
+    if receipt.kind == Kind.OK:
+        return None
+    if receipt.kind == Kind.REJECTED:
+        return {"InstructionError": [receipt.instruction, {"Custom": receipt.code}]}
+    return "SanitizeFailure" if receipt.name == "Undecodable" else receipt.name
+
+
+def describe_status(receipt: Receipt) -> Json:
+    """The older form of a result."""
+    error = describe_error(receipt)
+    return {"Ok": None} if error is None else {"Err": error}
+
+
+def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
+    """The log lines of a transaction, derived from what it asked and what became of it."""
+    lines = []
+    for at, instruction in enumerate(transaction.instructions):
+        program = base58_of(transaction.keys[instruction.program])
+        if receipt.kind == Kind.REJECTED and at == receipt.instruction:
+            lines += [
+                f"Program {program} invoke [1]",
+                f"Program log: {receipt.name}: {receipt.text}",
+                f"Program {program} failed: custom program error: {hex(receipt.code)}",
+            ]
+            break
+        lines.append(f"Program {program} invoke [1]")
+        if transaction.keys[instruction.program] == MEMO_PROGRAM:
+            lines += [
+                f"Program log: Signed by {base58_of(transaction.accounts[n])}" for n in instruction.accounts
+            ]
+            text = json.dumps(read_text(instruction.data), ensure_ascii=False)
+            lines.append(f"Program log: Memo (len {len(instruction.data)}): {text}")
+        lines.append(f"Program {program} success")
+    return lines
+
+
+def describe_memo(transaction: Transaction) -> str | None:
+    """The memos of a transaction, as lists of signatures show them; None if it has none."""
+    memos = [one.data for one in transaction.instructions if transaction.keys[one.program] == MEMO_PROGRAM]
+    return "; ".join(f"[{len(memo)}] {read_text(memo)}" for memo in memos) or None
+
+
+def describe_meta(transaction: Transaction, receipt: Receipt, is_brief: bool = False) -> Json:
+    """The `meta` of a transaction that ran; brief where a block shows accounts only."""
+    meta: Json = {
+        "err": describe_error(receipt),
+        "status": describe_status(receipt),
+        "fee": receipt.fee,
+        "preBalances": list(receipt.pre),
+        "postBalances": list(receipt.post),
+        "preTokenBalances": [],
+        "postTokenBalances": [],
+    }
+    if not is_brief:
+        loaded = [base58_of(key) for key in transaction.loaded]
+        writable = transaction.count_loaded_writable()
+        meta |= {
+            "innerInstructions": [],
+            "logMessages": compose_logs(transaction, receipt),
+            "rewards": [],
+            "loadedAddresses": {"writable": loaded[:writable], "readonly": loaded[writable:]},
+            "computeUnitsConsumed": 0,
+        }
+    return meta
+
+
+def encode_transaction(wire: bytes, transaction: Transaction, encoding: str) -> Any:
+    """A transaction in an encoding; "binary" is the oldest one, a bare base58 text. Raises RpcError."""
+    match encoding:
+        case "base64":
+            return [base64.b64encode(wire).decode(), "base64"]
+        case "base58":
+            return [base58_encode(wire), "base58"]
+        case "binary":
+            return base58_encode(wire)
+        case "json":
+            message = _describe_message(transaction)
+        case "jsonParsed":
+            message = _parse_message(transaction)
+        case _:
+            raise RpcError(-32602, f"Invalid params: encoding {encoding!r}; one of {', '.join(ENCODINGS)}")
+    if transaction.version is not None:
+        message["addressTableLookups"] = [
+            {
+                "accountKey": base58_of(one.table),
+                "writableIndexes": list(one.writable),
+                "readonlyIndexes": list(one.readonly),
+            }
+            for one in transaction.lookups
+        ]
+    return {"signatures": name_signatures(transaction), "message": message}
+
+
+def describe_accounts(transaction: Transaction) -> Json:
+    """A transaction reduced to its signatures and its accounts."""
+    return {"accountKeys": _parse_keys(transaction), "signatures": name_signatures(transaction)}
+
+
+def name_signatures(transaction: Transaction) -> list[str]:
+    """The signatures in base58."""
+    return [base58_encode(one) for one in transaction.signatures]
+
+
+def _describe_message(transaction: Transaction) -> Json:
+    return {
+        "recentBlockhash": base58_of(transaction.tick),
+        "header": {
+            "numRequiredSignatures": transaction.signers,
+            "numReadonlySignedAccounts": transaction.readonly_signed,
+            "numReadonlyUnsignedAccounts": transaction.readonly_unsigned,
+        },
+        "accountKeys": [base58_of(key) for key in transaction.keys],
+        "instructions": [_describe_instruction(one) for one in transaction.instructions],
+    }
+
+
+def _describe_instruction(one: Instruction) -> Json:
+    return {
+        "programIdIndex": one.program,
+        "accounts": list(one.accounts),
+        "data": base58_encode(one.data),
+        "stackHeight": None,
+    }
+
+
+def _parse_message(transaction: Transaction) -> Json:
+    keys = transaction.accounts
+    return {
+        "recentBlockhash": base58_of(transaction.tick),
+        "accountKeys": _parse_keys(transaction),
+        "instructions": [parse_instruction(one, keys) for one in transaction.instructions],
+    }
+
+
+def _parse_keys(transaction: Transaction) -> list[Json]:
+    return [
+        {
+            "pubkey": base58_of(key),
+            "signer": at < transaction.signers,
+            "writable": transaction.is_writable(at),
+            "source": "transaction" if at < len(transaction.keys) else "lookupTable",
+        }
+        for at, key in enumerate(transaction.accounts)
+    ]

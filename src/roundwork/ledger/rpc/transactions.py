@@ -1,0 +1,227 @@
+"""RPC methods that read what became of transactions."""
+
+import asyncio
+from typing import Any, NamedTuple
+
+from ...errors import Undecodable
+from ...protocol.execute import Receipt, decode_landed
+from ...protocol.params import Key
+from ...protocol.transaction import Transaction
+from ...wire import Json
+from ..store.history import Place
+from ..store.journal import Entry
+from .call import Desk, Params, RpcError, field, read_signature
+from .transaction_forms import (
+    describe_accounts,
+    describe_error,
+    describe_memo,
+    describe_meta,
+    describe_status,
+    encode_transaction,
+    name_signatures,
+)  # fmt: skip
+
+STATUSES_MAX = 256
+SIGNATURES_MAX = 1_000
+HISTORY_SECONDS = 2.0
+"""How long a read of the past waits for the history to catch up."""
+
+
+class Landed(NamedTuple):
+    """A transaction that ran: where, in which block, and what it asked."""
+
+    place: Place
+    entry: Entry
+    transaction: Transaction
+
+    @property
+    def receipt(self) -> Receipt:
+        """What became of it."""
+        return self.entry.receipts[self.place.position]
+
+    @property
+    def seconds(self) -> int:
+        """The time of its block, in seconds since 1970."""
+        return self.entry.block.time_ms // 1000
+
+
+async def get_transaction(desk: Desk, params: Params) -> Json | None:
+    signature = read_signature(params.get(0, str, "the signature"))
+    config = params.config_or_encoding(1)
+    return await desk.read(_compose_transaction, desk, signature, config)
+
+
+def _compose_transaction(desk: Desk, signature: bytes, config: Json) -> Json | None:
+    landed = find_landed(desk, signature)
+    if landed is None:
+        return None
+    return {"slot": landed.entry.block.slot, "blockTime": landed.seconds, **describe_landed(landed, config)}
+
+
+async def get_signature_statuses(desk: Desk, params: Params) -> Json:
+    """Statuses from memory, else from the history, whether or not that is asked for."""
+    names = params.get(0, list, "the signatures")
+    field(params.config(1), "searchTransactionHistory", bool, False)
+    if len(names) > STATUSES_MAX:
+        raise RpcError(-32602, f"Too many inputs provided; max {STATUSES_MAX}")
+    signatures = [read_signature(name) for name in names]
+    statuses = {signature: find_recent_status(desk, signature) for signature in signatures}
+    missing = [signature for signature, status in statuses.items() if status is None]
+    if missing:
+        statuses |= await desk.read(_find_statuses, desk, missing)
+    return desk.with_context([statuses[signature] for signature in signatures])
+
+
+async def get_signatures_for_address(desk: Desk, params: Params) -> list[Json]:
+    address, config = params.key(0), params.config(1)
+    limit = field(config, "limit", int, SIGNATURES_MAX)
+    if not 1 <= limit <= SIGNATURES_MAX:
+        raise RpcError(-32602, f"Invalid limit; max {SIGNATURES_MAX}")
+    await wait_for_history(desk)
+    return await desk.read(_find_signatures, desk, address, limit, config)
+
+
+def _find_signatures(desk: Desk, address: Key, limit: int, config: Json) -> list[Json]:
+    before = _find_bound(desk, config, "before")
+    until = _find_bound(desk, config, "until")
+    found: list[Json] = []
+    landed = None
+    while len(found) < limit:
+        places = desk.chain.history.find_address(address, before, limit - len(found))
+        for place in places:
+            before = place
+            if until is not None and place <= until:
+                return found
+            landed = _read_place(desk, place, landed)
+            if landed is not None and address in landed.transaction.accounts:
+                found.append(_describe_signature(landed))
+        if not places:
+            break
+    return found
+
+
+async def get_transaction_count(desk: Desk, params: Params) -> int:
+    params.config(0)
+    return await count_transactions(desk)
+
+
+async def count_transactions(desk: Desk) -> int:
+    """Transactions that ran since genesis."""
+    await wait_for_history(desk)
+    return desk.chain.history.count
+
+
+# Finding
+
+
+async def wait_for_history(desk: Desk) -> None:
+    """Wait until the history holds every block that was durable when this began, but not for long."""
+    height = desk.chain.journal.height
+    for _ in range(int(HISTORY_SECONDS * 100)):
+        if desk.chain.history.height >= height or desk.chain.history.failure:
+            return
+        await asyncio.sleep(0.01)
+
+
+def find_landed(desk: Desk, signature: bytes) -> Landed | None:
+    """Where a transaction ran, from memory or from the history."""
+    recent = desk.chain.recent.find(signature)
+    places = [Place(recent.height, recent.position)] if recent else []
+    for place in places or desk.chain.history.find_transaction(signature):
+        landed = _read_place(desk, place)
+        if landed is not None and landed.transaction.signatures[0] == signature:
+            return landed
+    return None
+
+
+def find_recent_status(desk: Desk, signature: bytes) -> Json | None:
+    """The status of a transaction that ran not long ago."""
+    recent = desk.chain.recent.find(signature)
+    return compose_status(recent.slot, recent.receipt) if recent else None
+
+
+def _find_statuses(desk: Desk, signatures: list[bytes]) -> dict[bytes, Json | None]:
+    found = {signature: find_landed(desk, signature) for signature in signatures}
+    return {
+        signature: compose_status(landed.entry.block.slot, landed.receipt) if landed else None
+        for signature, landed in found.items()
+    }
+
+
+def _find_bound(desk: Desk, config: Json, name: str) -> Place | None:
+    if config.get(name) is None:
+        return None
+    landed = find_landed(desk, read_signature(config[name]))
+    if landed is None:
+        raise RpcError(-32602, f"Invalid params: {name} names a transaction that is not known")
+    return landed.place
+
+
+def _read_place(desk: Desk, place: Place, last: Landed | None = None) -> Landed | None:
+    """The transaction at a place; its block is at hand if it is that of the `last` one."""
+    if last is not None and last.place.height == place.height:
+        entry: Entry | None = last.entry
+    else:
+        entry = desk.chain.journal.read(place.height)
+    if entry is None:
+        return None
+    try:
+        wire, receipt = entry.block.transactions[place.position], entry.receipts[place.position]
+        return Landed(place, entry, decode_landed(wire, receipt))
+    except Undecodable:
+        return None
+
+
+# Shapes
+
+
+def describe_landed(landed: Landed, config: Json, is_brief: bool = False) -> Json:
+    """A transaction with its result; brief where a block shows accounts only. Raises RpcError."""
+    transaction = landed.transaction
+    newest = field(config, "maxSupportedTransactionVersion", int, None)
+    if transaction.version is not None and newest is None:
+        raise RpcError(
+            -32015,
+            f"Transaction version ({transaction.version}) is not supported by the requesting client. "
+            "Please try the request again with the following configuration parameter: "
+            f'"maxSupportedTransactionVersion": {transaction.version}',
+        )
+    wire = landed.entry.block.transactions[landed.place.position]
+    encoding = field(config, "encoding", str, "json")
+    shown = describe_accounts(transaction) if is_brief else encode_transaction(wire, transaction, encoding)
+    answer: Json = {"transaction": shown, "meta": describe_meta(transaction, landed.receipt, is_brief)}
+    if newest is not None:
+        answer["version"] = "legacy" if transaction.version is None else transaction.version
+    return answer
+
+
+def compose_status(slot: int, receipt: Receipt) -> Json:
+    """The status of a transaction that is durable."""
+    return {
+        "slot": slot,
+        "confirmations": None,
+        "err": describe_error(receipt),
+        "status": describe_status(receipt),
+        "confirmationStatus": "finalized",
+    }
+
+
+def _describe_signature(landed: Landed) -> Json:
+    return {
+        "signature": name_signatures(landed.transaction)[0],
+        "slot": landed.entry.block.slot,
+        "err": describe_error(landed.receipt),
+        "memo": describe_memo(landed.transaction),
+        "blockTime": landed.seconds,
+        "confirmationStatus": "finalized",
+    }
+
+
+METHODS: dict[str, Any] = {
+    "getTransaction": get_transaction,
+    "getConfirmedTransaction": get_transaction,
+    "getTransactionCount": get_transaction_count,
+    "getSignatureStatuses": get_signature_statuses,
+    "getSignaturesForAddress": get_signatures_for_address,
+    "getConfirmedSignaturesForAddress2": get_signatures_for_address,
+}

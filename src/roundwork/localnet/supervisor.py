@@ -1,0 +1,248 @@
+"""Processes of ours on this machine: started, waited for, started again when asked, stopped."""
+
+import asyncio
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ..errors import BadConfig, RemoteError, StoreInUse
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 10.0
+END_SECONDS = 2.0
+"""How long the end of a process that is to be started again is waited for."""
+
+PIPE_SECONDS = 1.0
+POLL_SECONDS = 0.1
+LOG_CHARACTERS = 2_000
+PORTS = range(20_000, 32_000)
+"""Below those that the kernel gives to connections, so that a process that was killed finds its port free."""
+
+ROUNDWORK = (sys.executable, "-m", "roundwork")
+
+Role = Literal["ledger", "honest", "liar", "program"]
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class Member(msgspec.Struct):
+    """One process, and how to start it again. It says on stdout, as a line of JSON, that it is ready.
+
+    `port`: it is ready when somebody listens there, instead.
+    """
+
+    name: str
+    role: Role
+    command: list[str]
+    port: int | None = None
+    pid: int = 0
+    address: str = ""
+    """What a node is known by on the ledger; where anything else answers."""
+
+
+class Supervisor:
+    """The processes of one directory. One that ends is left so until somebody asks for it."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: variables beyond those of this process."""
+        self._environment = {**os.environ, **(environment or {})}
+        self.members: list[Member] = []
+        self._directory = directory
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+
+    async def start(self, member: Member) -> None:
+        """Start a process and wait until it is ready. Raises RemoteError, which quotes its log."""
+        log = self._directory / f"{member.name}.log"
+        with log.open("ab") as file:  # opening a log does not wait for anything
+            process = await asyncio.create_subprocess_exec(
+                *member.command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=file,
+                env=self._environment,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+        self._processes[member.name] = process
+        member.pid = process.pid
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                is_ready = await self._wait(member, process)
+        except TimeoutError:
+            is_ready = False
+        if not is_ready:
+            await self.stop([member.name])  # it has ended, or is about to
+            told = log.read_text(errors="replace").strip()[-LOG_CHARACTERS:]
+            raise RemoteError(f"{member.name} did not start; its log {log} ends:\n{told}")
+
+    async def _wait(self, member: Member, process: asyncio.subprocess.Process) -> bool:
+        if member.port is not None:
+            member.address = f"127.0.0.1:{member.port}"
+            return await _wait_for_port(member.port, process)
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        if line:
+            ready = json.loads(line)
+            member.address = ready.get("node") or ready.get("url", "")
+        return bool(line)
+
+    def find_ended(self) -> dict[str, str]:
+        """The processes that have ended, and how."""
+        ended = ((name, process.returncode) for name, process in self._processes.items())
+        return {name: _describe_end(code) for name, code in ended if code is not None}
+
+    async def answer_restarts(self) -> list[str]:
+        """Start again what `ask_restart` has asked for since the last time; the names."""
+        asked = [member for member in self.members if _asked(self._directory, member.name).exists()]
+        for member in asked:
+            _asked(self._directory, member.name).unlink()
+            try:
+                await self._start_again(member)
+            except (BadConfig, RemoteError) as error:
+                answer: dict[str, Any] = {"error": str(error)}
+            else:
+                answer = {"pid": member.pid}
+            _write(_answered(self._directory, member.name), answer)
+        return [member.name for member in asked]
+
+    async def _start_again(self, member: Member) -> None:
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await self._processes[member.name].wait()
+        except TimeoutError:
+            raise BadConfig(f"{member.name} runs, as process {member.pid}; kill that first") from None
+        await _let_go(self._processes[member.name])
+        await self.start(member)
+
+    async def stop(self, names: list[str]) -> None:
+        """End processes: with SIGTERM, and those that do not follow with SIGKILL."""
+        known = [self._processes[name] for name in names if name in self._processes]
+        running = [process for process in known if process.returncode is None]
+        for process in running:
+            process.terminate()
+        if running:
+            waits = [asyncio.create_task(process.wait()) for process in running]
+            await asyncio.wait(waits, timeout=STOP_SECONDS)
+        for process in running:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        await asyncio.gather(*map(_let_go, known))
+
+
+def ask_restart(directory: Path, name: str) -> int:
+    """Have whoever supervises a directory start an ended process again; its new pid. Raises RemoteError."""
+    answered = _answered(directory, name)
+    answered.unlink(missing_ok=True)
+    _asked(directory, name).touch()
+    deadline = time.monotonic() + END_SECONDS + READY_SECONDS
+    while not answered.exists():
+        if time.monotonic() > deadline or not is_held(directory):
+            raise RemoteError(f"{name} was not started again: the network stopped, or is stuck")
+        time.sleep(POLL_SECONDS)
+    answer = json.loads(answered.read_text())
+    if "error" in answer:
+        raise RemoteError(answer["error"])
+    return int(answer["pid"])
+
+
+@contextlib.contextmanager
+def hold(directory: Path) -> Iterator[None]:
+    """Be the only one who supervises a directory, which is made if it is not there. Raises StoreInUse."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreInUse(f"{directory}: another `up` runs here; use another --directory") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(directory: Path) -> bool:
+    """Whether somebody supervises a directory."""
+    if not directory.is_dir():
+        return False
+    try:
+        with hold(directory):
+            return False
+    except StoreInUse:
+        return True
+
+
+def find_port(taken: set[int], span: int = 1) -> int:
+    """A port that is free, with `span` - 1 free ones behind it; all of them become `taken`."""
+    while True:
+        first = secrets.choice(PORTS)
+        ports = range(first, first + span)
+        if taken.isdisjoint(ports) and all(map(_is_free, ports)):
+            taken.update(ports)
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+async def _wait_for_port(port: int, process: asyncio.subprocess.Process) -> bool:
+    while process.returncode is None:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        writer.close()
+        return True
+    return False
+
+
+async def _let_go(process: asyncio.subprocess.Process) -> None:
+    """Close the pipes of a process that has ended; what it has started may still hold the other end."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PIPE_SECONDS):
+            await process.communicate()
+
+
+def _end_with_parent() -> None:
+    """Runs in the child before its program: who started it may be killed, and must leave nobody behind."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _asked(directory: Path, name: str) -> Path:
+    return directory / f"{name}.restart"
+
+
+def _answered(directory: Path, name: str) -> Path:
+    return directory / f"{name}.restarted"
+
+
+def _describe_end(code: int) -> str:
+    return f"exit {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+
+
+def _write(path: Path, value: Any) -> None:
+    part = path.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode(value))
+    part.rename(path)

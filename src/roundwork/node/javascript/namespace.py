@@ -1,0 +1,403 @@
+"""What a main.js may ask its node for: the published methods by name, and nothing else.
+
+The original lets a task call any method of the node's own object. Here a table names what there is; every
+entry is a method of `Namespace` that takes JSON values and answers one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from base64 import b64decode
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from ...participant.step import compute_timetable
+from ...protocol.clock import DISTRIBUTION, Timetable
+from ...protocol.params import KPL_PROGRAM, key_of
+from ...protocol.programs.associated import find_associated
+from ...protocol.tasks.instructions import (
+    CHUNK_BYTES,
+    AuditDistribution,
+    AuditSubmission,
+    Claim,
+    ClaimTokens,
+    Payout,
+    Stake,
+    StakeTokens,
+    SubmitDistributionList,
+    SubmitTask,
+    UploadDistributionList,
+)
+from ...protocol.tasks.pots import find_authority
+from ...protocol.views import RoundView, TaskView
+from ..peers.payload import BadPayload, decode_base58, encode_base58
+from .process import JavascriptSetting
+from .task_files import BadCall, TaskFiles
+from .task_wallet import TaskWallet, read_bytes, read_key, read_keypair
+
+UPLOADS_MAX = 8
+"""Chunks of a list that are on their way at a time."""
+
+TASK_NODE_VERSION = "1.11.19"
+"""The version of the published node whose contract this is; tasks compare it."""
+
+DATABASE = "KOIIDB"
+LEVELS = ("log", "warn", "error")
+
+ReadLedger = Callable[[str, list[Any]], Awaitable[Any]]
+
+
+class Namespace:
+    """The node as one JavaScript task sees it.
+
+    `read_ledger(method, params)` makes one RPC call that reads; `list_nodes()` are the task's nodes that
+    this one knows. A liar submits every value with its last character changed. Methods raise BadCall, or
+    what the ledger refuses with.
+    """
+
+    def __init__(
+        self,
+        *,
+        setting: JavascriptSetting,
+        wallet: TaskWallet,
+        files: TaskFiles,
+        read_ledger: ReadLedger,
+        list_nodes: Callable[[], list[dict[str, Any]]],
+        log: Callable[[str], None],
+        is_liar: bool = False,
+    ) -> None:
+        self.secret = setting.secret
+        self._setting = setting
+        self._wallet = wallet
+        self._files = files
+        self._read_ledger = read_ledger
+        self._list_nodes = list_nodes
+        self._log = log
+        self._is_liar = is_liar
+        self._task = key_of(setting.task)
+        self._node = bytes(wallet.node)
+
+    async def call(self, method: object, arguments: list[Any]) -> Any:
+        """One method by its published name. Raises BadCall, RoundworkError."""
+        name = METHODS.get(method) if isinstance(method, str) else None
+        if name is None:
+            raise BadCall(
+                f"{str(method)[:80]} is not served: a task may ask for the methods that docs/JAVASCRIPT.md "
+                "lists, and never for a key of the node's"
+            )
+        function = getattr(self, name)
+        try:
+            inspect.signature(function).bind(*arguments)
+        except TypeError as error:
+            raise BadCall(f"{method}: {error}") from error
+        return await function(*arguments)
+
+    # Reading
+
+    async def get_task_state(self, options: Any = None) -> Any:
+        return await self._get_state(self._setting.task, options)
+
+    async def get_task_state_by_id(self, task: Any, options: Any = None, kind: Any = None) -> Any:
+        return await self._get_state(str(read_key(task)), options)
+
+    async def get_task_submission_info(self, number: Any) -> Any:
+        return await self._get_info("getTaskSubmissionInfo", number)
+
+    async def get_task_distribution_info(self, number: Any) -> Any:
+        return await self._get_info("getTaskDistributionInfo", number)
+
+    async def get_distribution_list(self, node: Any, number: Any) -> str:
+        asked = str(read_key(node))
+        view = await self._read(RoundView, "getRound", [self._setting.task, read_round(number)])
+        for listed in sorted(view.lists, key=lambda each: each.attempt, reverse=True):
+            if listed.submitter == asked:
+                return msgspec.json.encode(listed.amounts).decode()
+        raise BadCall(f"{asked} has handed in no list for round {view.round}")
+
+    async def get_current_slot(self) -> int:
+        slot: int = await self._read_ledger("getSlot", [])
+        return slot
+
+    async def get_round(self) -> int:
+        table, slot = await self._get_timetable(), await self.get_current_slot()
+        return table.compute_round(slot)
+
+    async def get_average_slot_time(self) -> float:
+        samples = await self._read_ledger("getRecentPerformanceSamples", [1])
+        if not samples or not samples[0]["numSlots"]:
+            raise BadCall("the ledger has no sample of its slots yet")
+        milliseconds: float = samples[0]["samplePeriodSecs"] * 1000 / samples[0]["numSlots"]
+        return milliseconds
+
+    async def get_rpc_url(self) -> str:
+        return self._setting.ledger_url
+
+    async def get_nodes(self, url: Any = None) -> Any:
+        """Nodes hand on what they know of one another, so there is no need to fetch from `url`: a task that
+        could name it would reach any address there is."""
+        return self._list_nodes()
+
+    async def get_program_accounts(self) -> Any:
+        program = str(Pubkey(self._wallet.program))
+        found = await self._read_ledger("getProgramAccounts", [program, {"encoding": "base64"}])
+        for each in found:
+            data = b64decode(each["account"]["data"][0])
+            each["account"]["data"] = {"type": "Buffer", "data": list(data)}
+        return found
+
+    # The node and its keys
+
+    async def get_submitter_account(self) -> Any:
+        """The key that holds this task's stake and nothing else: it is the task's to use."""
+        pair = bytes(self._wallet.keypair)
+        return {
+            "_keypair": {
+                "publicKey": {str(at): byte for at, byte in enumerate(pair[32:])},
+                "secretKey": {str(at): byte for at, byte in enumerate(pair)},
+            }
+        }
+
+    async def get_main_account_pubkey(self) -> str:
+        return self._setting.main_key
+
+    async def get_task_node_version(self) -> str:
+        return TASK_NODE_VERSION
+
+    async def default_task_setup(self) -> None:
+        """The stake is there before the task starts: nothing is left to be set up."""
+
+    async def sign_data(self, body: Any) -> str:
+        """Any JSON begins with a byte that a transaction's message cannot have within its 1232 bytes."""
+        text = msgspec.json.encode(body)
+        return encode_base58(bytes(self._wallet.keypair.sign_message(text)) + text)
+
+    async def verify_signed_data(self, signed: Any, key: Any) -> Any:
+        try:
+            raw = decode_base58(signed) if isinstance(signed, str) else b""
+        except BadPayload as error:
+            return {"error": str(error)}
+        if len(raw) < 64 or not _verify(raw, read_key(key)):
+            return {"error": "Invalid signature"}
+        return {"data": raw[64:].decode("utf-8", "replace")}
+
+    async def log(self, level: Any, message: Any, action: Any = None) -> bool:
+        if level not in LEVELS:
+            return False
+        self._log(" ".join(str(part) for part in (f"{level}:", message, action) if part is not None))
+        return True
+
+    # Files
+
+    async def call_fs(self, method: Any, *arguments: Any) -> Any:
+        return await asyncio.to_thread(self._files.call, method, *arguments)
+
+    async def read_file(self, path: Any) -> Any:
+        return await asyncio.to_thread(self._files.call, "readFile", path)
+
+    async def open_file(self, path: Any) -> None:
+        """A stream cannot cross HTTP. What is left of the original is that the file is there, empty."""
+        await asyncio.to_thread(self._files.call, "writeFile", path, "")
+
+    async def get_base_path(self) -> str:
+        return str(self._files.root)
+
+    async def get_database_path(self) -> str:
+        return str(self._files.root / DATABASE)
+
+    # Transactions
+
+    async def submit(self, value: Any, number: Any) -> None:
+        """Submit once: a round that has this node's submission is left as it is."""
+        number = read_round(number)
+        if not isinstance(value, str):
+            raise BadCall(f"a submission is text; this is {type(value).__name__}")
+        info = await self.get_task_submission_info(number)
+        if str(self._wallet.node) not in info["submissions"].get(str(number), {}):
+            told = _lie(value) if self._is_liar else value
+            await self._wallet.send(SubmitTask(self._task, self._node, told.rstrip(" ").encode(), number))
+
+    async def audit_submission(self, candidate: Any, is_valid: Any, number: Any) -> None:
+        key = bytes(read_key(candidate))
+        ask = AuditSubmission(self._task, self._node, key, int(bool(is_valid)), read_round(number))
+        await self._wallet.send(ask)
+
+    async def upload_list(self, amounts: Any, number: Any) -> bool:
+        number, text = read_round(number), encode_list(amounts)
+        uploads = asyncio.Semaphore(UPLOADS_MAX)
+
+        async def upload(at: int, chunk: bytes) -> None:
+            async with uploads:
+                ask = UploadDistributionList(self._task, self._node, at, len(chunk), chunk, number)
+                await self._wallet.send(ask)
+
+        chunks = [text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)]
+        await asyncio.gather(*(upload(at, chunk) for at, chunk in enumerate(chunks)))
+        return True
+
+    async def submit_list(self, number: Any) -> None:
+        await self._wallet.send(
+            SubmitDistributionList(self._task, self._node, self._node, read_round(number))
+        )
+
+    async def audit_list(self, candidate: Any, is_valid: Any, number: Any) -> None:
+        key = bytes(read_key(candidate))
+        ask = AuditDistribution(self._task, self._node, key, int(bool(is_valid)), read_round(number))
+        await self._wallet.send(ask)
+
+    async def trigger_payout(self, number: Any) -> None:
+        """A payout happens by itself; asking for it is refused while the round is open."""
+        await self._wallet.send(Payout(self._task, read_round(number)))
+
+    async def claim_reward(self, pot: Any, beneficiary: Any, claimer: Any = None) -> str:
+        """Of a task that pays in a token, the beneficiary is an account of that token."""
+        pair = self._wallet.keypair if claimer is None else read_keypair(claimer)
+        node, key, target = (bytes(each) for each in (pair.pubkey(), read_key(pot), read_key(beneficiary)))
+        ask: Claim | ClaimTokens = Claim(self._task, node, key, target)
+        if self._wallet.program == KPL_PROGRAM:
+            ask = ClaimTokens(self._task, node, key, target, find_authority(key))
+        return await self._wallet.send(ask, pair)
+
+    async def stake_on_chain(self, task: Any, staker: Any, pot: Any, amount: Any) -> str:
+        """Adds to the stake what the staking key itself holds: the main key moves no money for a task.
+
+        Tokens are taken from its associated account.
+        """
+        pair = self._wallet.keypair if staker is None else read_keypair(staker)
+        if type(amount) is not int or amount <= 0:
+            raise BadCall(f"a stake is an integer of roe above 0; this is {amount!r}")
+        node, key, of = (bytes(each) for each in (pair.pubkey(), read_key(pot), read_key(task)))
+        view = await self._read(TaskView, "getTask", [str(Pubkey(of))])
+        ask: Stake | StakeTokens = Stake(of, node, key, amount)
+        if view.mint is not None:
+            ask = StakeTokens(of, node, find_associated(node, key_of(view.mint)), key, amount)
+        return await self._wallet.send(ask, pair)
+
+    async def send_transaction(self, source: Any, beneficiary: Any, amount: Any) -> str:
+        if type(amount) is not int or amount <= 0:
+            raise BadCall(f"an amount is an integer of roe above 0; this is {amount!r}")
+        return await self._wallet.transfer(source, read_key(beneficiary), amount)
+
+    async def send_own_transaction(self, transaction: Any, signers: Any = None) -> str:
+        pairs = [read_keypair(each) for each in signers or []]
+        return await self._wallet.pay_for(read_bytes(transaction), pairs)
+
+    # Helpers
+
+    async def _get_state(self, task: str, options: Any) -> Any:
+        flags = options if isinstance(options, dict) else dict.fromkeys(_PARTS.values(), True)
+        parts = {part: bool(flags.get(flag)) for part, flag in _PARTS.items()}
+        answer = await self._read_ledger("getTaskAccountInfo", [task, {"encoding": "base64", **parts}])
+        if answer["value"] is None:
+            raise BadCall(f"there is no task at {task}")
+        state = {"task_id": task, **msgspec.json.decode(b64decode(answer["value"]["data"][0]))}
+        if parts["stake"]:
+            state["stake_list"] |= await self._read_round_stakes(task)
+        return state
+
+    async def _read_round_stakes(self, task: str) -> dict[str, int]:
+        """What the nodes had at stake when they submitted for the rounds whose lists are due now.
+
+        A slash is a part of that, not of what is at stake by now, so that every node computes the same
+        list. Of a node in several such rounds, the newest counts.
+        """
+        view = await self._read(TaskView, "getTask", [task])
+        now = compute_timetable(view).compute_round(view.slot)
+        rounds = [await self._read(RoundView, "getRound", [task, number]) for number in view.open_rounds]
+        due = [one for one in rounds if one.round + DISTRIBUTION + one.attempt == now]
+        return {each.node: each.stake for one in due for each in one.submissions}
+
+    async def _get_info(self, method: str, number: Any) -> Any:
+        answer = await self._read_ledger(method, [self._setting.task, {"round": read_round(number)}])
+        if answer is None:
+            raise BadCall(f"there is no task at {self._setting.task}")
+        return answer
+
+    async def _get_timetable(self) -> Timetable:
+        return compute_timetable(await self._read(TaskView, "getTask", [self._setting.task]))
+
+    async def _read(self, kind: type[Any], method: str, params: list[Any]) -> Any:
+        answer = await self._read_ledger(method, params)
+        if answer is None:
+            raise BadCall(f"there is no task at {self._setting.task}")
+        return msgspec.convert(answer, kind)
+
+
+METHODS = {
+    "auditSubmission": "audit_submission",
+    "checkSubmissionAndUpdateRound": "submit",
+    "claimReward": "claim_reward",
+    "defaultTaskSetup": "default_task_setup",
+    "distributionListAuditSubmission": "audit_list",
+    "distributionListSubmissionOnChain": "submit_list",
+    "fs": "call_fs",
+    "fsReadStream": "read_file",
+    "fsStaking": "call_fs",
+    "fsWriteStream": "open_file",
+    "getAverageSlotTime": "get_average_slot_time",
+    "getBasePath": "get_base_path",
+    "getCurrentSlot": "get_current_slot",
+    "getDistributionList": "get_distribution_list",
+    "getMainAccountPubkey": "get_main_account_pubkey",
+    "getNodes": "get_nodes",
+    "getProgramAccounts": "get_program_accounts",
+    "getRound": "get_round",
+    "getRpcUrl": "get_rpc_url",
+    "getSubmitterAccount": "get_submitter_account",
+    "getTaskDistributionInfo": "get_task_distribution_info",
+    "getTaskLevelDBPath": "get_database_path",
+    "getTaskNodeVersion": "get_task_node_version",
+    "getTaskState": "get_task_state",
+    "getTaskStateById": "get_task_state_by_id",
+    "getTaskSubmissionInfo": "get_task_submission_info",
+    "logger": "log",
+    "payloadTrigger": "trigger_payout",
+    "sendAndConfirmTransactionWrapper": "send_own_transaction",
+    "sendTransaction": "send_transaction",
+    "signData": "sign_data",
+    "stakeOnChain": "stake_on_chain",
+    "uploadDistributionList": "upload_list",
+    "verifySignedData": "verify_signed_data",
+}
+"""All there is, by the name that tasks call it."""
+
+_PARTS = {
+    "submission": "is_submission_required",
+    "distribution": "is_distribution_required",
+    "balance": "is_available_balances_required",
+    "stake": "is_stake_list_required",
+}
+
+
+def read_round(value: Any) -> int:
+    """A round's number. Raises BadCall."""
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise BadCall(f"a round is an integer of at least 0; this is {value!r}")
+    return value
+
+
+def encode_list(amounts: Any) -> bytes:
+    """A distribution list as it is uploaded. Raises BadCall for anything but integers by address.
+
+    Nothing is rounded: peers compare what is on the ledger with `===`.
+    """
+    if not isinstance(amounts, dict):
+        raise BadCall(f"a distribution list is an object of integers by address, not {amounts!r:.80}")
+    for node, amount in amounts.items():
+        if type(amount) is not int:
+            raise BadCall(f"the amount of {node[:80]} is {amount!r:.80}; it must be an integer of roe")
+    text = msgspec.json.encode(amounts)
+    # A last chunk that is full would be read on with what an earlier upload has left behind it.
+    return text if len(text) % CHUNK_BYTES else text + b" "
+
+
+def _lie(value: str) -> str:
+    return value[:-1] + ("b" if value.endswith("a") else "a")
+
+
+def _verify(raw: bytes, key: Pubkey) -> bool:
+    return Signature.from_bytes(raw[:64]).verify(key, raw[64:])

@@ -1,0 +1,309 @@
+"""Tasks that are a main.js: started under Node.js in their sandbox, told what is due, restarted, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+
+from ...errors import BadConfig, TaskFailed
+from ..confinement.confine import Order
+from ..confinement.disk import DiskExceeded, check_disk, watch_disk
+from ..confinement.sandbox import Limits
+from ..python.channel import TaskLog
+from ..python.lanes import WEB_SECONDS, WebAnswer
+from .steps import Step
+
+STOPPED = 1
+"""The exit code by which a task says that it cannot go on; after any other it is started again."""
+
+PAUSE_SECONDS_MAX = 300
+RESET_SECONDS = 5 * 3600
+"""After running for so long a task has no failures to its name."""
+
+UNREAD_BYTES_MAX = 64 * 1024
+"""Messages that a task has not read; beyond that further ones are dropped."""
+
+PORTS = range(20_000, 32_000)
+"""Where tasks serve: below what kernels hand out for connections."""
+
+KILL_SECONDS = 5
+WEB_BODY_BYTES_MAX = 50 * 1024 * 1024
+ANSWER_BYTES_MAX = 50 * 1024 * 1024
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class JavascriptSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """One main.js on one node: what it is told when it starts, and what it may use."""
+
+    task: str
+    """Address of the task, base58."""
+    name: str
+    program: Path
+    """main.js; its folder is what the task can read."""
+    home: Path
+    """The only directory that it can write. Made if it is not there."""
+    main_key: str
+    """Public key that pays the node's fees."""
+    secret: str
+    """What the task shows when it asks the node for something."""
+    ledger_url: str
+    service_url: str
+    web_port: int
+    node_port: int
+    variables: dict[str, str] = {}
+    limits: Limits = Limits()
+
+
+class JavascriptTask:
+    """The process of one main.js, from `run` to `close`.
+
+    `log` gets the lines that the task prints, secrets blacked out. `starts` counts the processes so far.
+    """
+
+    web_body_bytes_max = WEB_BODY_BYTES_MAX
+
+    def __init__(self, setting: JavascriptSetting, sandbox: str, log: Callable[[str], None]) -> None:
+        """Raises BadConfig if this machine cannot run main.js under `sandbox`."""
+        if sandbox == "bwrap" and urlsplit(setting.ledger_url).hostname not in LOOPBACK:
+            raise BadConfig(
+                f"under bwrap a JavaScript task reaches a ledger on this machine only, not "
+                f"{setting.ledger_url}; sandlock needs a Linux kernel of 6.12 or newer"
+            )
+        self.setting = setting
+        self.starts = 0
+        self._node = find_node()
+        self._sandbox = sandbox
+        self._write_line = log
+        self._log = TaskLog(self._write_log)
+        self._channel: asyncio.StreamWriter | None = None
+        self._http = httpx2.AsyncClient(trust_env=False, timeout=WEB_SECONDS, follow_redirects=False)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process to talk to."""
+        return self._channel is not None
+
+    async def run(self, stake: int) -> None:
+        """Keep the task running until it says that it cannot go on (exit 1). Cancel to end it.
+
+        `stake` is what the node has at stake in it, in roe.
+        """
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            began = loop.time()
+            how, code = await self._run_once(stake)
+            if code == STOPPED:
+                self._write_log(f"{how}: it is not started again")
+                return
+            if loop.time() - began > RESET_SECONDS:
+                failures = 0
+            pause_seconds = compute_pause_seconds(failures)
+            self._write_log(f"{how}: started again in {pause_seconds} s")
+            failures += 1
+            await asyncio.sleep(pause_seconds)
+
+    def tell(self, step: Step) -> None:
+        """Tell the task what is due. It acknowledges nothing; what it cannot read is dropped."""
+        if self._channel is None:
+            return
+        message = {
+            "functionCall": step.function,
+            "roundNumber": step.round,
+            "isPreviousRoundFailed": step.is_retry,
+        }
+        if self._channel.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+            self._write_log(f"{step.function} of round {step.round} dropped: it does not read its messages")
+            return
+        self._log.begin()
+        self._channel.write(msgspec.json.encode(message) + b"\n")
+
+    async def serve(
+        self, method: str, path: str, query: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> WebAnswer:
+        """Hand one web request to the task's own server. Raises TaskFailed."""
+        target = httpx2.URL(
+            scheme="http",
+            host="127.0.0.1",
+            port=self.setting.web_port,
+            path=path,
+            query=query.encode() or None,
+        )
+        if self._channel is None:
+            raise TaskFailed(f"task {self.setting.task} does not run")
+        try:
+            async with self._http.stream(method, target, headers=list(headers), content=body) as answer:
+                whole = bytearray()
+                async for chunk in answer.aiter_raw():
+                    whole += chunk
+                    if len(whole) > ANSWER_BYTES_MAX:
+                        raise TaskFailed(f"{path} answers more than {ANSWER_BYTES_MAX} bytes")
+                return WebAnswer(answer.status_code, answer.headers.multi_items(), bytes(whole))
+        except httpx2.HTTPError as error:
+            raise TaskFailed(f"{method} {path}: {error!r}") from error
+
+    async def close(self) -> None:
+        """Close connections to the task's server; cancel `run` first."""
+        await self._http.aclose()
+
+    async def _run_once(self, stake: int) -> tuple[str, int]:
+        """One process, from start to end: how it ended in words, and its exit code (-1: it did not run)."""
+        setting = self.setting
+        setting.home.mkdir(parents=True, exist_ok=True)
+        try:
+            await check_disk(setting.home, setting.limits.disk_bytes)
+        except DiskExceeded as error:
+            return str(error), -1
+        async with self._start(stake) as process:
+            watch = asyncio.create_task(watch_disk(setting.home, setting.limits.disk_bytes))
+            ended = asyncio.create_task(process.wait())
+            try:
+                await asyncio.wait((watch, ended), return_when=asyncio.FIRST_COMPLETED)
+                if ended.done():
+                    return f"ended with exit code {ended.result()}", ended.result()
+                return str(watch.exception()), -1
+            finally:
+                watch.cancel()
+                ended.cancel()
+
+    @asynccontextmanager
+    async def _start(self, stake: int) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The confining program with main.js in it, and our end of its channel; both are gone afterwards."""
+        ours, theirs = socket.socketpair()
+        control_out, control_in = os.pipe()
+        with os.fdopen(control_in, "wb", buffering=0) as control:
+            with theirs, os.fdopen(control_out, "rb"):
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-I", "-m", "roundwork.node.confinement.confine", str(control_out)),
+                    stdin=theirs.fileno(),
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    pass_fds=(control_out,),
+                    start_new_session=True,
+                )
+            control.write(msgspec.json.encode(self._build_order(stake)) + b"\n")
+            self.starts += 1
+            reader, self._channel = await asyncio.open_unix_connection(sock=ours)
+            assert process.stdout is not None
+            assert process.stderr is not None
+            jobs = [
+                _spawn(self._log.follow(process.stdout)),
+                _spawn(self._log.follow(process.stderr)),
+                _spawn(_drain(reader)),
+            ]
+            try:
+                yield process
+            finally:
+                self._channel.transport.abort()
+                self._channel = None
+                control.close()
+                await _end(process)
+                await asyncio.wait(jobs, timeout=KILL_SECONDS)
+                for job in jobs:
+                    job.cancel()
+
+    def _build_order(self, stake: int) -> Order:
+        setting = self.setting
+        memory_mib = setting.limits.memory_bytes // (1024 * 1024)
+        command = (
+            self._node,
+            # V8 collects garbage in time if it knows how much there is; it is no argument of the program.
+            f"--max-old-space-size={memory_mib * 3 // 4}",
+            str(setting.program),
+            setting.name,
+            setting.task,
+            str(setting.web_port),
+            "service",
+            setting.main_key,
+            setting.secret,
+            setting.ledger_url,
+            setting.service_url,
+            str(stake),
+            str(setting.node_port),
+        )
+        environment = {
+            **setting.variables,
+            "PATH": os.path.dirname(self._node),
+            "NODE_CHANNEL_FD": "0",
+            "NODE_CHANNEL_SERIALIZATION_MODE": "json",
+        }
+        return Order(
+            sandbox=self._sandbox,
+            command=command,
+            environment=environment,
+            readable=(self._node, str(setting.program.parent)),
+            home=str(setting.home),
+            endpoints=compute_endpoints(setting.ledger_url, setting.node_port),
+            listen=setting.web_port,
+            limits=setting.limits,
+        )
+
+    def _write_log(self, line: str) -> None:
+        for name, secret in {**self.setting.variables, "secret": self.setting.secret}.items():
+            if secret:
+                line = line.replace(secret, f"[{name}]")
+        self._write_line(f"javascript: {line}")
+
+
+def find_node() -> str:
+    """The Node.js of this machine. Raises BadConfig."""
+    found = shutil.which("node")
+    if found is None:
+        raise BadConfig("JavaScript tasks need Node.js 18 or newer: `node` is not on the PATH")
+    return os.path.realpath(found)
+
+
+def find_free_port() -> int:
+    """A port that is free, and that no connection of this machine will happen to be given."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def compute_pause_seconds(failures: int) -> int:
+    """How long a task waits to be started again, after so many failures before this one."""
+    return min(2 ** (failures + 1), PAUSE_SECONDS_MAX) if failures < 10 else PAUSE_SECONDS_MAX
+
+
+def compute_endpoints(ledger_url: str, node_port: int) -> tuple[str, ...]:
+    """All that a task may connect to: the ledger's HTTP and websocket ports, and the node's."""
+    parts = urlsplit(ledger_url)
+    host = parts.hostname or "localhost"
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    hosts = ("127.0.0.1", "[::1]") if host == "localhost" else (f"[{host}]" if ":" in host else host,)
+    ledger = [f"{one}:{at}" for one in hosts for at in (port, port + 1)]
+    return (*ledger, f"127.0.0.1:{node_port}", f"[::1]:{node_port}")
+
+
+async def _drain(reader: asyncio.StreamReader) -> None:
+    """What a task sends on its channel means nothing here, but must not fill it."""
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(65536):
+            pass
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Its control pipe is closed: it kills the task and ends, by force if it must."""
+    try:
+        await asyncio.wait_for(process.wait(), KILL_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _spawn(work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    return asyncio.create_task(work)

@@ -1,0 +1,152 @@
+"""What a JavaScript task may have signed: its own staking key signs, the node's main key only pays fees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from solders.instruction import Instruction
+from solders.keypair import Keypair
+from solders.message import Message, MessageV0, to_bytes_versioned
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.system_program import TransferParams, transfer
+from solders.transaction import VersionedTransaction
+
+from ...client.messages import wrap
+from ...client.operations import Signed, deliver, send
+from ...client.rpc import Client
+from ...protocol.params import TASK_PROGRAM, Key
+from ...protocol.tasks import instructions
+from .task_files import BadCall
+
+SIGNATURES_MAX = 4
+"""Signatures that the node pays for in a transaction that a task made."""
+
+TRANSACTIONS_MAX = 1000
+"""Transactions that the node pays for in one window of time."""
+
+WINDOW_SLOTS = 600
+"""The window, in slots: four minutes of 400 ms."""
+
+
+class TaskWallet:
+    """The staking key of one task, the main key behind it, and the program that the task lives under.
+
+    What is sent is waited for; methods raise BadCall, or what the ledger refuses with.
+    """
+
+    def __init__(self, client: Client, payer: Keypair, keypair: Keypair, program: Key = TASK_PROGRAM) -> None:
+        self.keypair = keypair
+        self.program = program
+        self.node: Pubkey = keypair.pubkey()
+        self._client = client
+        self._payer = payer
+        self._window = 0
+        self._sent = 0
+
+    async def send(self, ask: instructions.Instruction, signer: Keypair | None = None) -> str:
+        """Send one instruction of the task program, signed by the staking key or by `signer`."""
+        return await self._send(wrap(ask, self.program), signer or self.keypair)
+
+    async def transfer(self, source: Any, target: Pubkey, amount: int) -> str:
+        """Move money of the staking key, or of a key that the task hands over whole."""
+        if isinstance(source, str):
+            if read_key(source) != self.node:
+                raise BadCall(f"{source} is not this task's staking key: the node moves nobody else's money")
+            pair = self.keypair
+        else:
+            pair = read_keypair(source)
+        return await self._send(
+            transfer(TransferParams(from_pubkey=pair.pubkey(), to_pubkey=target, lamports=amount)), pair
+        )
+
+    async def pay_for(self, wire: bytes, signers: Sequence[Keypair]) -> str:
+        """Sign as the fee payer, and as whoever of `signers` must, a transaction that the task made.
+
+        The main key does nothing in it but pay the fee.
+        """
+        try:
+            given = VersionedTransaction.from_bytes(wire)
+        except ValueError as error:
+            raise BadCall(f"this is no transaction: {error}") from error
+        message = given.message
+        if not isinstance(message, Message | MessageV0):
+            raise BadCall("transactions of versions beyond 0 are not sent")
+        self._check_only_pays(message)
+        keys = message.account_keys[: message.header.num_required_signatures]
+        pairs = {pair.pubkey(): pair for pair in (*signers, self.keypair, self._payer)}
+        text = to_bytes_versioned(message)
+        old = [*given.signatures, *[Signature.default()] * len(keys)]
+        signatures = [
+            pairs[key].sign_message(text) if key in pairs else old[at] for at, key in enumerate(keys)
+        ]
+        await self._take_turn()
+        _, last_valid = await self._client.get_latest_blockhash()
+        signed = VersionedTransaction.populate(message, signatures)
+        return await deliver(self._client, Signed(bytes(signed), last_valid))
+
+    def _check_only_pays(self, message: Message | MessageV0) -> None:
+        payer = self._payer.pubkey()
+        if not message.account_keys or message.account_keys[0] != payer:
+            raise BadCall(f"the fee payer must be {payer}")
+        if message.header.num_required_signatures > SIGNATURES_MAX:
+            raise BadCall(f"the node pays for at most {SIGNATURES_MAX} signatures")
+        if any(0 in one.accounts or one.program_id_index == 0 for one in message.instructions):
+            raise BadCall("the node's main key pays the fee; no instruction may name it")
+        if payer in message.account_keys[1:] or getattr(message, "address_table_lookups", None):
+            raise BadCall("the accounts must be listed once each, in the transaction itself")
+
+    async def _send(self, asked: Instruction, signer: Keypair) -> str:
+        if signer.pubkey() == self._payer.pubkey():
+            raise BadCall("the node's main key pays fees and nothing else")
+        await self._take_turn()
+        return await send(self._client, [asked], [self._payer, signer])
+
+    async def _take_turn(self) -> None:
+        """A task that sends without end spends the operator's fees for a while only. Raises BadCall."""
+        window = await self._client.get_slot() // WINDOW_SLOTS
+        if window != self._window:
+            self._window, self._sent = window, 0
+        if self._sent >= TRANSACTIONS_MAX:
+            raise BadCall(f"{TRANSACTIONS_MAX} transactions in {WINDOW_SLOTS} slots are all that is paid for")
+        self._sent += 1
+
+
+def read_key(value: Any) -> Pubkey:
+    """A public key as JSON has it: base58, or 32 bytes. Raises BadCall."""
+    try:
+        if isinstance(value, str):
+            return Pubkey.from_string(value)
+        return Pubkey(read_bytes(value))
+    except ValueError as error:
+        raise BadCall(f"{value!r:.80} is no public key: {error}") from error
+
+
+def read_keypair(value: Any) -> Keypair:
+    """A keypair that a task hands over: what JSON.stringify makes of one, or 64 bytes. Raises BadCall."""
+    match value:
+        case {"_keypair": {"secretKey": secret}} | {"secretKey": secret}:
+            raw = read_bytes(secret)
+        case _:
+            raw = read_bytes(value)
+    try:
+        return Keypair.from_bytes(raw)
+    except ValueError as error:
+        raise BadCall(f"this is no keypair of 64 bytes: {error}") from error
+
+
+def read_bytes(value: Any) -> bytes:
+    """What a Buffer, a typed array or an array of bytes has become in JSON, as bytes. Raises BadCall."""
+    try:
+        match value:
+            case {"type": "Buffer", "data": list(numbers)}:
+                return bytes(numbers)
+            case dict():
+                return bytes(value[str(at)] for at in range(len(value)))
+            case list():
+                return bytes(value)
+            case _:
+                raise ValueError("neither a Buffer nor an array")
+    except (TypeError, ValueError, KeyError) as error:
+        raise BadCall(f"{value!r:.80} are no bytes: {error}") from error

@@ -1,0 +1,103 @@
+"""Tell other nodes where this one is, and ask them where the others are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Sequence
+
+import msgspec
+from solders.keypair import Keypair
+
+from ..python.channel import ServiceError
+from .outgoing import Fetcher
+from .registrations import REGISTRATIONS_MAX, BadRegistration, Registrations
+
+ASKED_MAX = 3
+"""Peers that are asked at a time."""
+
+FIRST_PAUSE_SECONDS = 2.0
+LAST_PAUSE_SECONDS = 60.0
+ANSWER_SECONDS = 10.0
+NODES_BYTES_MAX = 4 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class Announcer:
+    """Keeps a node and its peers acquainted, from `run` to its cancellation.
+
+    `url` is where strangers reach this node, "" for nowhere; `peers` are asked beside those that are known.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        keypair: Keypair,
+        url: str,
+        registrations: Registrations,
+        fetcher: Fetcher,
+        peers: Sequence[str],
+    ) -> None:
+        self._task = task
+        self._keypair = keypair
+        self._url = url
+        self._registrations = registrations
+        self._fetcher = fetcher
+        self._peers = peers
+
+    async def run(self) -> None:
+        """Ask around, soon again while nobody has answered, then ever more rarely."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            is_known = await self.ask_around()
+            pause = min(pause * 2, LAST_PAUSE_SECONDS) if is_known else FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause)
+
+    async def ask_around(self) -> bool:
+        """Meet a few peers; whether any of them knows this node now."""
+        known = self._registrations.get_endpoints()
+        known.pop(str(self._keypair.pubkey()), None)
+        peers = sorted({*known.values(), *self._peers} - {self._url})
+        chosen = random.sample(peers, min(ASKED_MAX, len(peers)))
+        mine = self._registrations.sign(self._keypair, self._url) if self._url else None
+        if mine is not None:
+            self._add(mine)
+        return any(await asyncio.gather(*(self._meet(peer.rstrip("/"), mine) for peer in chosen)))
+
+    async def _meet(self, peer: str, mine: bytes | None) -> bool:
+        """Whether a peer knows us now. What it says of others counts as far as they have signed it."""
+        try:
+            is_known = mine is None or await self._register(peer, mine)
+            answer = await self._fetcher.fetch(
+                "GET",
+                f"{peer}/nodes/{self._task}",
+                hosts=None,
+                body_bytes_max=NODES_BYTES_MAX,
+                timeout_seconds=ANSWER_SECONDS,
+            )
+            nodes = msgspec.json.decode(answer.body)
+        except (ServiceError, msgspec.DecodeError, RecursionError) as error:
+            log.debug("%s: %s", peer, error)
+            return False
+        for one in nodes[:REGISTRATIONS_MAX] if isinstance(nodes, list) else ():
+            self._add(msgspec.json.encode(one))
+        return is_known
+
+    async def _register(self, peer: str, mine: bytes) -> bool:
+        answer = await self._fetcher.fetch(
+            "POST",
+            f"{peer}/register-node/{self._task}",
+            hosts=None,
+            headers=[("content-type", "application/json")],
+            body=mine,
+            timeout_seconds=ANSWER_SECONDS,
+        )
+        return answer.status == 200
+
+    def _add(self, registration: bytes) -> None:
+        """Believe it if it can be believed; what a peer has from the ledger only has no signature."""
+        with contextlib.suppress(BadRegistration):
+            self._registrations.add(registration)

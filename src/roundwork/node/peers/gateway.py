@@ -1,0 +1,168 @@
+"""What a node answers over HTTP: its blobs, its tasks' web routes, the nodes it knows, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ...errors import TaskFailed
+from ...package.content import is_content_id
+from ..python.lanes import WebAnswer
+from .registrations import REGISTRATION_BYTES_MAX, BadRegistration, Registrations
+from .storage import BlobStore
+
+log = logging.getLogger(__name__)
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+HOP_BY_HOP = frozenset(
+    ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length")
+)
+"""Headers that belong to one connection and are not passed on."""
+
+
+class Served(Protocol):
+    """A running task that has web routes."""
+
+    web_body_bytes_max: int
+
+    async def serve(
+        self, method: str, path: str, query: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> WebAnswer:
+        """Answer one request. Raises TaskFailed."""
+
+
+def build_gateway(
+    *,
+    store: BlobStore,
+    get_tasks: Callable[[], Mapping[str, Served]],
+    registrations: Mapping[str, Registrations],
+    get_metrics: Callable[[], Mapping[str, float]],
+    routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The node's app, for uvicorn.
+
+    `get_tasks()` are the running tasks by address; `registrations` where the nodes of each task are;
+    `get_metrics()` numbers by Prometheus name; `routes` come on top. A task's code is a stranger's: what it
+    answers is served as data, in a sandbox of its own, never with this node's name on it.
+    """
+
+    async def show_status(request: Request) -> Response:
+        return JSONResponse({"status": "OK", "message": "Node is running"})
+
+    async def show_health(request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def show_metrics(request: Request) -> Response:
+        lines = [f"{name} {value:g}\n" for name, value in sorted(get_metrics().items())]
+        return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")
+
+    async def show_nodes(request: Request) -> Response:
+        known = registrations.get(request.path_params["task"])
+        if known is None:
+            return _refuse(404, f"task {request.path_params['task']} does not run here")
+        return JSONResponse(known.list_nodes())
+
+    async def register_node(request: Request) -> Response:
+        known = registrations.get(request.path_params["task"])
+        if known is None:
+            return _refuse(404, f"task {request.path_params['task']} does not run here")
+        body = await read_body(request, REGISTRATION_BYTES_MAX)
+        if body is None:
+            return _refuse(413, f"a registration has at most {REGISTRATION_BYTES_MAX} bytes")
+        try:
+            known.add(body)
+        except BadRegistration as error:
+            return _refuse(409, f"Registration is duplicate, outdated, or invalid: {error}")
+        return JSONResponse({"status": "OK", "message": "registered"})
+
+    async def show_blob(request: Request) -> Response:
+        content_id = request.path_params["content_id"]
+        if not is_content_id(content_id):
+            return _refuse(400, f"{content_id[:100]!r} is no content id: CIDv1, raw, sha2-256, base32")
+        data = await asyncio.to_thread(store.get, content_id)
+        if data is None:
+            return _refuse(404, f"{content_id} is not here")
+        headers = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'"{content_id}"'}
+        return Response(data, media_type="application/octet-stream", headers={**headers, **_AS_DATA})
+
+    async def serve_task(request: Request) -> Response:
+        task = request.path_params["task"]
+        served = get_tasks().get(task)
+        if served is None:
+            return _refuse(422, f"task {task} is not running")
+        path = "/" + request.path_params.get("path", "")
+        if path == "/id":
+            return JSONResponse({"taskId": task})
+        body = await read_body(request, served.web_body_bytes_max)
+        if body is None:
+            return _refuse(413, f"a request to this task has at most {served.web_body_bytes_max} bytes")
+        headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
+        try:
+            answer = await served.serve(request.method, path, request.url.query, headers, body)
+        except TaskFailed as error:
+            # Strangers are not shown the traceback.
+            log.warning("%s %s: %s", request.method, request.url.path, error)
+            return _refuse(502, f"task {task} failed to answer")
+        return _pass_on(answer.status, answer.headers, answer.body)
+
+    return Starlette(
+        routes=[
+            Route("/", show_status),
+            Route("/health", show_health),
+            Route("/metrics", show_metrics),
+            Route("/nodes/{task}", show_nodes),
+            Route("/register-node/{task}", register_node, methods=["POST"]),
+            Route("/ipfs/{content_id}", show_blob),
+            Route("/task/{task}", serve_task, methods=METHODS),
+            Route("/task/{task}/{path:path}", serve_task, methods=METHODS),
+            *routes,
+        ]
+    )
+
+
+_AS_DATA = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox allow-scripts allow-forms",
+}
+"""So that a page of one task is a stranger to every other page of this node."""
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes | None:
+    """The body; None if it is too large, without reading more of it."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > bytes_max:
+            return None
+    return bytes(body)
+
+
+def _pass_on(status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
+    try:
+        raw = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]
+    except UnicodeEncodeError:
+        return _refuse(502, "the task answered headers that are none")
+    is_whole = all(_is_header(name, value) for name, value in raw) and 200 <= status <= 599
+    if not is_whole:
+        return _refuse(502, "the task answered headers or a status that are none")
+    response = Response(body, status_code=status)
+    kept = [(name, value) for name, value in raw if name.decode() not in HOP_BY_HOP]
+    length = [(name, value) for name, value in response.raw_headers if name == b"content-length"]
+    marks = [(name.lower().encode(), value.encode()) for name, value in _AS_DATA.items()]
+    response.raw_headers = kept + length + marks
+    return response
+
+
+def _is_header(name: bytes, value: bytes) -> bool:
+    return bool(name) and not set(name) & set(b" \t\r\n:\0") and not set(value) & set(b"\r\n\0")
+
+
+def _refuse(status: int, message: str) -> Response:
+    return JSONResponse({"message": message}, status_code=status)

@@ -1,0 +1,30 @@
+"""metadata.json of a task, from the nodes that serve it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ...package.content import is_content_id
+from ...protocol.views import LedgerView, TaskView
+from .outgoing import Fetcher
+from .storage import fetch_blob
+
+
+async def fetch_metadata(
+    task: TaskView, ledger: LedgerView, peers: Sequence[str] = ()
+) -> dict[str, Any] | None:
+    """What the task says of itself; None if no node has it, or it is no JSON object."""
+    if not is_content_id(task.metadata):
+        return None
+    fetcher = Fetcher(is_development=ledger.kind == "development")
+    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
+    try:
+        blob = await fetch_blob(task.metadata, fetcher, endpoints)
+        metadata = json.loads(blob) if blob else None
+    except (ValueError, RecursionError):
+        return None
+    finally:
+        await fetcher.close()
+    return metadata if isinstance(metadata, dict) else None

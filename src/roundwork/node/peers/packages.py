@@ -1,0 +1,86 @@
+"""A task's package on a node: from a folder that is at hand, or from the nodes that serve it."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ...errors import BadTaskFile
+from ...package.content import is_content_id
+from ...package.folder import PACKAGE_BYTES_MAX, Manifest, Package, choose_program, load_package, pack, unpack
+from ...package.metadata import find_metadata
+from ...protocol.views import TaskView
+from ..setting import NodeSetting
+from .outgoing import Fetcher
+from .storage import BlobStore, fetch_blob
+
+PACKAGE_ROUND = 2**62
+"""The round under which a package's blobs are kept: they are not dropped with a round's."""
+
+
+async def get_package(setting: NodeSetting, task: TaskView, store: BlobStore, fetcher: Fetcher) -> Package:
+    """The task's package, checked against the content id in the task, and served to others from here.
+
+    Raises BadTaskFile.
+    """
+    folder = setting.package
+    if folder is None:
+        folder = setting.home / "package"
+        if not folder.exists():
+            await _fetch_package(task, store, fetcher, folder, setting.peers)
+    package = load_package(folder)
+    content_id, blobs = pack(package)
+    if content_id != task.audit_program:
+        raise BadTaskFile(
+            f"{folder} is package {content_id}; task {task.address} runs {task.audit_program or 'none'}"
+        )
+    for blob in blobs.values():
+        store.put(blob, task.address, PACKAGE_ROUND)
+    await _keep_metadata(package, task, store, fetcher, setting.peers)
+    return package if setting.program is None else choose_program(package, setting.program)
+
+
+async def _keep_metadata(
+    package: Package, task: TaskView, store: BlobStore, fetcher: Fetcher, peers: Sequence[str]
+) -> None:
+    """Serve what clients show of the task, if it can be had."""
+    if not is_content_id(task.metadata) or store.get(task.metadata) is not None:
+        return
+    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
+    metadata = find_metadata(package, task.metadata) or await fetch_blob(task.metadata, fetcher, endpoints)
+    if metadata is not None:
+        store.put(metadata, task.address, PACKAGE_ROUND)
+
+
+async def _fetch_package(
+    task: TaskView, store: BlobStore, fetcher: Fetcher, folder: Path, peers: Sequence[str]
+) -> None:
+    """Write the task's package into a folder, from here or from nodes that serve it. Raises BadTaskFile."""
+    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
+    blobs: dict[str, bytes] = {}
+
+    async def fetch(content_id: str) -> bytes:
+        blob = store.get(content_id) if is_content_id(content_id) else None
+        if blob is None:
+            blob = await fetch_blob(content_id, fetcher, endpoints)
+        if blob is None:
+            raise BadTaskFile(
+                f"no node of task {task.address} serves {content_id or 'a package'}, which it runs; give its "
+                "folder with --package"
+            )
+        blobs[content_id] = blob
+        if sum(map(len, blobs.values())) > PACKAGE_BYTES_MAX:
+            raise BadTaskFile(f"package {task.audit_program} has more than {PACKAGE_BYTES_MAX} bytes")
+        return blob
+
+    try:
+        manifest = msgspec.json.decode(await fetch(task.audit_program), type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BadTaskFile(f"{task.audit_program}, which task {task.address} runs, is no package") from error
+    for content_id in manifest.files.values():
+        await fetch(content_id)
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    unpack(task.audit_program, blobs.get, part)
+    part.rename(folder)

@@ -1,0 +1,63 @@
+"""Signed payloads in the published format: base58 of a 64-byte Ed25519 signature and UTF-8 JSON.
+
+Only objects and arrays are signed. Their text starts with "{" or "[", which a transaction's message
+would read as 123 or 91 signatures: no message of a transaction's size has that many, so a task that gets
+a payload signed never gets a transfer signed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+
+from ...wire import base58_decode, base58_encode
+
+PAYLOAD_BYTES_MAX = 16 * 1024
+
+
+class BadPayload(ValueError):
+    """Not something that can be signed, or not signed by whom it should be."""
+
+
+def sign_payload(keypair: Keypair, value: dict[str, Any] | list[Any]) -> str:
+    """The value with a signature. Raises BadPayload for anything but an object or array, or a large one."""
+    if not isinstance(value, dict | list):
+        raise BadPayload(f"{type(value).__name__} cannot be signed: only objects and arrays are")
+    text = msgspec.json.encode(value)
+    if len(text) > PAYLOAD_BYTES_MAX:
+        raise BadPayload(f"{len(text)} bytes are too many to sign; {PAYLOAD_BYTES_MAX} are allowed")
+    return encode_base58(bytes(keypair.sign_message(text)) + text)
+
+
+def open_payload(signed: str, node: str) -> Any:
+    """The value that `node` signed. Raises BadPayload if it did not."""
+    if len(signed) > 2 * PAYLOAD_BYTES_MAX:
+        raise BadPayload(f"{len(signed)} characters are too many for a signed payload")
+    raw = decode_base58(signed)
+    signature, text = raw[:64], raw[64:]
+    try:
+        key = Pubkey.from_string(node)
+        is_signed = len(signature) == 64 and Signature.from_bytes(signature).verify(key, text)
+        value = msgspec.json.decode(text) if is_signed else None
+    except (ValueError, RecursionError) as error:
+        raise BadPayload(f"no signed payload of {node}: {error}") from error
+    if not isinstance(value, dict | list):
+        raise BadPayload(f"{node} did not sign this")
+    return value
+
+
+def encode_base58(data: bytes) -> str:
+    """Bytes as base58, leading zeros as ones."""
+    return base58_encode(data)
+
+
+def decode_base58(text: str) -> bytes:
+    """Base58 as bytes. Raises BadPayload for another character."""
+    try:
+        return base58_decode(text)
+    except ValueError as error:
+        raise BadPayload(f"no base58: {error}") from error

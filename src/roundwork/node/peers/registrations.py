@@ -1,0 +1,177 @@
+"""Where the nodes of a task are reached: what the ledger says, and what they have signed since.
+
+An endpoint on the ledger costs a transaction and has 64 bytes; a registration costs nothing, and nodes hand
+it on to one another. Only who has stake in the task is listened to, so the list is bounded by the stakers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from solders.keypair import Keypair
+
+from ...protocol.views import TaskView
+from .outgoing import is_public
+from .payload import BadPayload, open_payload, sign_payload
+
+REGISTRATION_BYTES_MAX = 4096
+URL_BYTES_MAX = 256
+REGISTRATIONS_MAX = 1024
+LIFE_MS = 60 * 60 * 1000
+"""A registration that is not renewed counts so long."""
+
+AHEAD_MS = 60 * 1000
+"""A clock may be so far ahead of ours."""
+
+PRIVATE_NAMES = (".localhost", ".local", ".internal", ".home.arpa")
+
+Text = Annotated[str, msgspec.Meta(max_length=REGISTRATION_BYTES_MAX)]
+
+
+class BadRegistration(Exception):
+    """A registration that is not believed; the text says why."""
+
+
+class Place(msgspec.Struct, frozen=True, rename={"task": "taskId"}):
+    """What a node signs: where it is, since when (ms). Ours name the task too, older ones do not."""
+
+    url: Text
+    timestamp: int
+    task: Text | None = None
+
+
+class Registration(msgspec.Struct, frozen=True, rename={"submitter": "submitterPubkey"}):
+    """A signed place, in the shape that existing nodes exchange; `data` is what was signed, to the letter."""
+
+    data: dict[str, Any]
+    signature: Text
+    owner: Text = ""
+    submitter: Text = ""
+
+    @property
+    def node(self) -> str:
+        """The key that holds the stake, and has signed."""
+        return self.submitter or self.owner
+
+
+class Registrations:
+    """The places of one task's nodes. `get_task` is the task as it was last read.
+
+    They are kept in memory: whoever is there renews its own, and the ledger has what must last.
+    """
+
+    def __init__(
+        self,
+        get_task: Callable[[], TaskView],
+        is_development: bool,
+        get_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._get_task = get_task
+        self._is_development = is_development
+        self._get_ms = get_ms
+        self._signed: dict[str, tuple[Place, Registration]] = {}
+
+    def sign(self, keypair: Keypair, url: str) -> bytes:
+        """A registration of a node's own, as of now."""
+        data = msgspec.to_builtins(Place(url, self._get_ms(), self._get_task().address))
+        node = str(keypair.pubkey())
+        return msgspec.json.encode(Registration(data, sign_payload(keypair, data), node, node))
+
+    def add(self, body: bytes) -> None:
+        """Believe a registration, as it was sent. Raises BadRegistration."""
+        if len(body) > REGISTRATION_BYTES_MAX:
+            raise BadRegistration(f"{len(body)} bytes; at most {REGISTRATION_BYTES_MAX} are allowed")
+        try:
+            asked = msgspec.json.decode(body, type=Registration)
+            place = msgspec.convert(asked.data, Place)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BadRegistration(f"it is none: {error}") from error
+        self._check_node(asked.node)
+        self._check_place(place)
+        self._check_newer(asked.node, place)
+        self._check_signature(asked)
+
+        self._prune()
+        if asked.node in self._signed or len(self._signed) < REGISTRATIONS_MAX:
+            self._signed[asked.node] = (place, asked)
+
+    def get_endpoints(self) -> dict[str, str]:
+        """URL by node, of every node that can be asked; the newest that it signed, else the ledger's."""
+        self._prune()
+        told = {one.node: one.endpoint for one in self._get_task().stakes if one.endpoint}
+        return told | {node: place.url for node, (place, _) in self._signed.items()}
+
+    def list_nodes(self) -> list[dict[str, Any]]:
+        """The same as existing clients read it. What is from the ledger only has no signature, and time 0."""
+        nodes = []
+        for node, url in sorted(self.get_endpoints().items()):
+            if node in self._signed:
+                _, signed = self._signed[node]
+            else:
+                data = msgspec.to_builtins(Place(url, 0, self._get_task().address))
+                signed = Registration(data, "", node, node)
+            nodes.append(msgspec.to_builtins(signed))
+        return nodes
+
+    def _check_node(self, node: str) -> None:
+        if not any(one.node == node and one.amount for one in self._get_task().stakes):
+            raise BadRegistration(f"{node[:64]!r} has no stake in task {self._get_task().address}")
+
+    def _check_place(self, place: Place) -> None:
+        now, task = self._get_ms(), self._get_task().address
+        if place.task not in (task, None):
+            raise BadRegistration(f"signed for task {place.task[:64]}; this is {task}")
+        if not now - LIFE_MS <= place.timestamp <= now + AHEAD_MS:
+            raise BadRegistration(f"stale: signed at {place.timestamp} ms; it is {now} here, sign a new one")
+        fault = find_fault(place.url, self._is_development)
+        if fault:
+            raise BadRegistration(f"url {place.url[:URL_BYTES_MAX]!r} {fault}")
+
+    def _check_newer(self, node: str, place: Place) -> None:
+        known, _ = self._signed.get(node, (None, None))
+        if known is not None and place.timestamp <= known.timestamp and place != known:
+            raise BadRegistration(f"stale: signed at {place.timestamp} ms; {known.timestamp} is known")
+
+    def _check_signature(self, asked: Registration) -> None:
+        try:
+            signed = open_payload(asked.signature, asked.node)
+        except BadPayload as error:
+            raise BadRegistration(f"forged: {error}") from error
+        if signed != asked.data:
+            raise BadRegistration("forged: something else was signed than is said")
+
+    def _prune(self) -> None:
+        """Forget who has no stake any more, and what was not renewed."""
+        staked = {one.node for one in self._get_task().stakes if one.amount}
+        oldest = self._get_ms() - LIFE_MS
+        self._signed = {
+            node: one for node, one in self._signed.items() if node in staked and one[0].timestamp >= oldest
+        }
+
+
+def find_fault(url: str, is_development: bool) -> str | None:
+    """Why others cannot be told a URL; None if they can.
+
+    Names that lead to a private address are refused when they are connected to (outgoing.py).
+    """
+    if len(url.encode()) > URL_BYTES_MAX:
+        return f"is too long: a URL has at most {URL_BYTES_MAX} bytes"
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"is no URL: {error}"
+    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
+        return "must be http:// or https://, a host, perhaps a port and a path"
+    if is_development:
+        return None
+    try:
+        is_private = not is_public(str(ip_address(host)))
+    except ValueError:
+        is_private = f".{host.lower()}".rstrip(".").endswith(PRIVATE_NAMES)
+    return "is a private address: strangers cannot reach it" if is_private else None

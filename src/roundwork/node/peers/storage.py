@@ -1,0 +1,138 @@
+"""Content-addressed blobs: kept on disk under their content id, found at peers, always checked against it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import StoreFull
+from ...package.content import compute_content_id, is_content_id
+from ..python.channel import ServiceError
+from .outgoing import Fetcher
+
+BLOB_BYTES_MAX = 32 * 1024 * 1024
+QUOTA_BYTES = 1024 * 1024 * 1024
+PEERS_MAX = 8
+"""Endpoints that are asked for one blob."""
+PEER_SECONDS = 10.0
+
+
+class BlobStore:
+    """Blobs of one node on disk, and for which task and round each was put. Safe to use from threads."""
+
+    def __init__(self, directory: Path, quota_bytes: int = QUOTA_BYTES) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._quota_bytes = quota_bytes
+        self._lock = threading.Lock()
+        self._index = sqlite3.connect(
+            directory / "index.sqlite", isolation_level=None, check_same_thread=False
+        )
+        self._index.execute("PRAGMA journal_mode = WAL")
+        self._index.execute(
+            "CREATE TABLE IF NOT EXISTS puts (content_id TEXT, task TEXT, round INTEGER, size INTEGER,"
+            " PRIMARY KEY (content_id, task, round)) WITHOUT ROWID"
+        )
+
+    def put(self, data: bytes, task: str, round: int) -> str:
+        """Keep a blob for a task's round; its content id. Durable when this returns.
+
+        Raises StoreFull when the blob is too large, or the task's quota or the disk is used up.
+        """
+        if len(data) > BLOB_BYTES_MAX:
+            raise StoreFull(f"a blob of {len(data)} bytes is too large; {BLOB_BYTES_MAX} are allowed")
+        content_id = compute_content_id(data)
+        with self._lock:
+            used = self._measure(task)
+            if used + len(data) > self._quota_bytes:
+                raise StoreFull(
+                    f"task {task} keeps {used} bytes of {self._quota_bytes}: no room for {len(data)}"
+                )
+            try:
+                self._write(content_id, data)
+                row = (content_id, task, round, len(data))
+                self._index.execute("INSERT OR IGNORE INTO puts VALUES (?, ?, ?, ?)", row)
+            except (OSError, sqlite3.OperationalError) as error:
+                raise StoreFull(f"blob {content_id} cannot be written: {error}") from error
+        return content_id
+
+    def get(self, content_id: str) -> bytes | None:
+        """A blob that is here and is what its id says; None otherwise."""
+        if not is_content_id(content_id):
+            return None
+        try:
+            data = self._path_of(content_id).read_bytes()
+        except FileNotFoundError:
+            return None
+        return data if compute_content_id(data) == content_id else None
+
+    def drop(self, task: str, before_round: int) -> None:
+        """Let go of what was put for rounds below `before_round`; delete what nobody else put."""
+        with self._lock:
+            gone = self._index.execute(
+                "SELECT DISTINCT content_id FROM puts WHERE task = ? AND round < ?", (task, before_round)
+            ).fetchall()
+            self._index.execute("DELETE FROM puts WHERE task = ? AND round < ?", (task, before_round))
+            for (content_id,) in gone:
+                row = self._index.execute("SELECT 1 FROM puts WHERE content_id = ?", (content_id,))
+                if row.fetchone() is None:
+                    self._path_of(content_id).unlink(missing_ok=True)
+
+    def measure(self, task: str) -> int:
+        """Bytes kept for a task."""
+        with self._lock:
+            return self._measure(task)
+
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
+
+    def _measure(self, task: str) -> int:
+        sizes = "SELECT sum(size) FROM (SELECT DISTINCT content_id, size FROM puts WHERE task = ?)"
+        return int(self._index.execute(sizes, (task,)).fetchone()[0] or 0)
+
+    def _write(self, content_id: str, data: bytes) -> None:
+        path = self._path_of(content_id)
+        if self.get(content_id) is not None:
+            return
+        path.parent.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, path)
+            except OSError:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(file.name)
+                raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+    def _path_of(self, content_id: str) -> Path:
+        return self._directory / content_id[-2:] / content_id
+
+
+async def fetch_blob(content_id: str, fetcher: Fetcher, endpoints: Sequence[str]) -> bytes | None:
+    """A blob from the first of the endpoints that serves the right bytes; None if none does."""
+    for endpoint in list(dict.fromkeys(endpoints))[:PEERS_MAX]:
+        try:
+            answer = await fetcher.fetch(
+                "GET",
+                f"{endpoint.rstrip('/')}/ipfs/{content_id}",
+                hosts=None,
+                body_bytes_max=BLOB_BYTES_MAX,
+                timeout_seconds=PEER_SECONDS,
+            )
+        except ServiceError:
+            # Endpoints are what strangers wrote into the ledger: anything may be wrong with them.
+            continue
+        if answer.status == 200 and compute_content_id(answer.body) == content_id:
+            return answer.body
+    return None

@@ -1,0 +1,278 @@
+"""A running worker and the channel to it: frames on pipes, calls to it, services for what it asks, its log.
+
+The other end is `worker.py`, whose docstring says what frames there are; here nothing it sends is
+believed: sizes are bounded, every frame is decoded against its shape, and a broken one ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.streams import FlowControlMixin
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import IO, Any, Literal
+
+import msgspec
+
+from ...errors import RemoteError, StoreFull, TaskFailed
+from ...sdk.worker import FRAME_BYTES_MAX
+from ..confinement.sandbox import Child
+from .spill import BadSpill, SpillFolder
+
+Service = Callable[[msgspec.Raw], Awaitable[Any]]
+"""Answers one method that a task may ask the node for: params as JSON bytes in, a JSON value out.
+
+Raises ServiceError for what the task is to be told, msgspec.ValidationError for params that are wrong,
+RemoteError or StoreFull where the world fails it.
+"""
+
+Services = Mapping[str, Service]
+
+ASKS_MAX = 16
+"""Services at work for one process at a time; while they are, its further frames wait in the pipe."""
+
+LOG_LINE_BYTES_MAX = 4096
+LOG_LINES_MAX = 1000
+"""Lines of one call that are logged; the rest are counted."""
+
+FAILURE_CHARACTERS_MAX = 16_384
+LAST_WORDS_SECONDS = 1.0
+"""For a process that closed its channel to end by itself, so that we learn how it did."""
+
+
+class ServiceError(Exception):
+    """What a service tells the task; `kind` is the SDK's exception that it becomes there."""
+
+    def __init__(self, kind: Literal["Unavailable", "Refused", "InvalidSubmission"], text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class _Frame(msgspec.Struct):
+    """Whatever a worker may send."""
+
+    id: int = 0
+    ready: list[str] | None = None
+    ask: str | None = None
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+    answer: msgspec.Raw = msgspec.Raw()
+    failed: str | None = None
+    spill: str | None = None
+
+
+class WorkerProcess:
+    """One worker, from its start to its end. Every way it can fail ends all waiting calls with TaskFailed."""
+
+    def __init__(
+        self, child: Child, spill: SpillFolder, services: Services, log: Callable[[str], None]
+    ) -> None:
+        self.is_over = False
+        self.answers = 0
+        self._child = child
+        self._writing: asyncio.WriteTransport | None = None
+        """None until `start` has come so far: its deadline may pass before."""
+        self._spill = spill
+        self._services = services
+        self._log = TaskLog(log)
+        self._calls: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._last_id = 0
+        self._asks = asyncio.Semaphore(ASKS_MAX)
+        self._sending = asyncio.Lock()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._waiting: asyncio.Task[str] | None = None
+        self._ready: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+
+    async def start(self, message: dict[str, Any]) -> list[str]:
+        """Send the first frame and wait until the author's file is imported; the steps it has.
+
+        Raises TaskFailed.
+        """
+        loop = asyncio.get_running_loop()
+        self._from_child = await open_reader(self._child.stdout)
+        errors = await open_reader(self._child.stderr)
+        transport, protocol = await loop.connect_write_pipe(FlowControlMixin, self._child.stdin)
+        self._writing = transport
+        self._to_child = asyncio.StreamWriter(transport, protocol, None, loop)
+        self._spawn(self._log.follow(errors))
+        self._spawn(self._read())
+        await self._send(message)
+        return await self._ready
+
+    async def call(self, message: dict[str, Any]) -> msgspec.Raw:
+        """Send a call and wait for its answer. Raises TaskFailed."""
+        self._last_id += 1
+        number = self._last_id
+        future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        self._calls[number] = future
+        self._log.begin()
+        try:
+            await self._send({**message, "id": number})
+            return await future
+        finally:
+            del self._calls[number]
+
+    def fail(self, reason: str) -> None:
+        """End all waiting calls with TaskFailed; the process is of no more use."""
+        waiting: list[asyncio.Future[Any]] = [self._ready, *self._calls.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(TaskFailed(reason[:FAILURE_CHARACTERS_MAX]))
+        if not self._ready.cancelled():
+            # Nobody may be waiting for it any more: then it has been said already.
+            self._ready.exception()
+
+    async def end(self) -> None:
+        """Kill the process and whatever it started, and wait until it is gone; idempotent."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self._child.kill()
+        for job in self._jobs:
+            job.cancel()
+        self.fail("its process was killed")
+        if self._writing is None:
+            self._child.stdin.close()
+        elif not self._writing.is_closing():
+            self._writing.abort()
+        await self._wait()
+        self._spill.close()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                size = int.from_bytes(await self._from_child.readexactly(4), "little")
+                if size > FRAME_BYTES_MAX:
+                    return self.fail(f"it sent a frame of {size} bytes; {FRAME_BYTES_MAX} are allowed")
+                await self._take(await self._from_child.readexactly(size))
+        except asyncio.IncompleteReadError:
+            await self._explain_end()
+        except (msgspec.DecodeError, BadSpill, RecursionError) as error:
+            self.fail(f"it sent a frame that is none: {error}")
+
+    async def _take(self, body: bytes) -> None:
+        """One frame. Raises msgspec.DecodeError, BadSpill."""
+        frame = _decode(body)
+        if frame.spill is not None:
+            frame = _decode(await asyncio.to_thread(self._spill.take, frame.spill))
+        if frame.ask is not None:
+            await self._asks.acquire()
+            self._spawn(self._serve(frame.id, frame.ask, frame.params))
+        elif frame.ready is not None:
+            if not self._ready.done():
+                self._ready.set_result(frame.ready)
+        elif frame.id == 0:
+            self.fail(frame.failed or "it sent an answer to nothing")
+        elif (future := self._calls.get(frame.id)) is not None and not future.done():
+            self.answers += 1
+            if frame.failed is not None:
+                future.set_exception(TaskFailed(frame.failed[:FAILURE_CHARACTERS_MAX]))
+            else:
+                future.set_result(frame.answer)
+
+    async def _serve(self, number: int, method: str, params: msgspec.Raw) -> None:
+        try:
+            reply = await self._ask_service(method, params)
+            await self._send({"id": number, **reply})
+        except BadSpill as error:
+            self.fail(str(error))
+        finally:
+            self._asks.release()
+
+    async def _ask_service(self, method: str, params: msgspec.Raw) -> dict[str, Any]:
+        service = self._services.get(method)
+        if service is None:
+            return _error("Refused", f"there is no service {method[:80]!r}")
+        try:
+            return {"answer": await service(params)}
+        except ServiceError as error:
+            return _error(error.kind, str(error))
+        except msgspec.DecodeError as error:
+            return _error("Refused", f"{method}: {error}")
+        except (RemoteError, TimeoutError) as error:
+            return _error("Unavailable", f"{method}: {error}")
+        except StoreFull as error:
+            return _error("Refused", str(error))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        body = msgspec.json.encode(message)
+        if len(body) > FRAME_BYTES_MAX:
+            name = await asyncio.to_thread(self._spill.put, body)
+            body = msgspec.json.encode({"spill": name})
+        async with self._sending:
+            self._to_child.write(len(body).to_bytes(4, "little") + body)
+            try:
+                await self._to_child.drain()
+            except ConnectionError:
+                # The reading side sees the end too, and knows how it came.
+                return
+
+    async def _explain_end(self) -> None:
+        """The channel is closed: learn how the process ended, by force if it has not."""
+        timer = asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._child.kill)
+        how = await self._wait()
+        timer.cancel()
+        self.fail(f"its process ended ({how})")
+
+    async def _wait(self) -> str:
+        """How the process ended, once it has; two may ask."""
+        if self._waiting is None:
+            self._waiting = asyncio.create_task(asyncio.to_thread(self._child.wait))
+        return await asyncio.shield(self._waiting)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        job = asyncio.create_task(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+
+
+class TaskLog:
+    """What the task prints, line by line, long ones cut and many of them counted only."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._write = log
+        self._lines = 0
+
+    def begin(self) -> None:
+        """A new call may print again."""
+        if self._lines > LOG_LINES_MAX:
+            self._write(f"({self._lines - LOG_LINES_MAX} more lines)")
+        self._lines = 0
+
+    async def follow(self, source: asyncio.StreamReader) -> None:
+        """Log lines until the process closes its end."""
+        rest = b""
+        while chunk := await source.read(65536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LOG_LINE_BYTES_MAX:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._take(line)
+        if rest:
+            self._take(rest)
+
+    def _take(self, line: bytes) -> None:
+        self._lines += 1
+        if self._lines <= LOG_LINES_MAX:
+            text = line[:LOG_LINE_BYTES_MAX].decode("utf-8", "replace")
+            # What it prints must not be able to move a terminal's cursor or forge other lines.
+            self._write(
+                "".join(
+                    char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}"
+                    for char in text
+                )
+            )
+
+
+def _decode(body: bytes) -> _Frame:
+    return msgspec.json.decode(body, type=_Frame)
+
+
+def _error(kind: str, text: str) -> dict[str, Any]:
+    return {"error": {"kind": kind, "text": text}}
+
+
+async def open_reader(pipe: IO[bytes]) -> asyncio.StreamReader:
+    """What a process writes into a pipe, to be read on this loop."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader

@@ -1,0 +1,200 @@
+"""One sandboxed process of a task, from outside: calls with deadlines, a new process after every failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ...errors import TaskFailed
+from ..confinement.disk import DiskExceeded, check_disk, watch_disk
+from ..confinement.sandbox import Child, Confinement, Limits, Sandbox
+from .channel import Services, WorkerProcess
+from .environments import Environment
+from .spill import BadSpill, SpillFolder
+
+Kind = Literal["work", "review", "web"]
+
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
+WEB_CALLS_MAX = 64
+
+
+class TaskSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """One task on one node: everything its processes are told when they start."""
+
+    task: str
+    """Address of the task, base58."""
+    node: str
+    """Public key that the node stakes with, base58."""
+    program: Path
+    """The author's task.py; its folder is what the task can read."""
+    home: Path
+    """The task's own directory: state, files; the only place it may write. Made if it is not there."""
+    environment: Environment
+    limits: Limits = Limits()
+    params: dict[str, Any] = {}
+    secrets: dict[str, str] = {}
+
+
+class Lane:
+    """One process of one task: started when first called, killed after any failure, then started anew.
+
+    Calls to one lane run one after another, except on the web lane. `log` gets the lines that the task
+    prints, secrets blacked out.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        setting: TaskSetting,
+        sandbox: Sandbox,
+        services: Services,
+        log: Callable[[str], None],
+    ) -> None:
+        self.starts = 0
+        """How often a process was started."""
+        self._kind = kind
+        self._setting = setting
+        self._sandbox = sandbox
+        self._services = services
+        self._log = log
+        self._busy = asyncio.Semaphore(WEB_CALLS_MAX if kind == "web" else 1)
+        self._starting = asyncio.Lock()
+        self._process: WorkerProcess | None = None
+        self._functions: list[str] = []
+
+    async def call(self, function: str, request: dict[str, Any], deadline_seconds: float, answer: Any) -> Any:
+        """Run one of the author's functions; its answer, decoded as the type `answer`.
+
+        Raises TaskFailed, with the traceback, if it raised, answered something else, broke the channel,
+        outgrew its disk or had not ended after `deadline_seconds`.
+        """
+        async with self._told_by_name(function, deadline_seconds) as timer:
+            raw = await self._call(function, request, timer)
+            if len(raw) > ANSWER_BYTES_MAX:
+                raise TaskFailed(f"its answer has {len(raw)} bytes; {ANSWER_BYTES_MAX} are allowed")
+            return msgspec.json.decode(raw, type=answer)
+
+    async def start(self, deadline_seconds: float) -> list[str]:
+        """Start the process, if there is none; the author's functions by name. Raises TaskFailed."""
+        async with self._told_by_name("the import of its file", deadline_seconds):
+            await self._get_process()
+        return self._functions
+
+    async def kill(self) -> None:
+        """Kill the process, if there is one, and wait until it is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            await process.end()
+
+    @asynccontextmanager
+    async def _told_by_name(self, what: str, deadline_seconds: float) -> AsyncIterator[asyncio.Timeout]:
+        """Whatever goes wrong within becomes TaskFailed and ends the process."""
+        try:
+            async with asyncio.timeout(deadline_seconds) as timer, self._busy, self._ended_by_failure():
+                yield timer
+                return
+        except TimeoutError:
+            failure = f"was still running after {deadline_seconds:g} s"
+        except (TaskFailed, DiskExceeded, BadSpill, OSError) as error:
+            failure = f"failed: {error}"
+        except (msgspec.DecodeError, RecursionError) as error:
+            failure = f"answered nonsense: {error}"
+        raise TaskFailed(self._redact(f"{what} {failure}"))
+
+    @asynccontextmanager
+    async def _ended_by_failure(self) -> AsyncIterator[None]:
+        """Whatever goes wrong, the next call meets a new process.
+
+        But one slow web request among others is no reason to end those.
+        """
+        answers = self._process.answers if self._process else 0
+        is_good = False
+        try:
+            yield
+            is_good = True
+        finally:
+            is_alive = self._process is not None and self._process.answers > answers
+            if not is_good and not (self._kind == "web" and is_alive):
+                await self.kill()
+
+    async def _call(self, function: str, request: dict[str, Any], timer: asyncio.Timeout) -> msgspec.Raw:
+        home, disk_bytes = self._setting.home, self._setting.limits.disk_bytes
+        process = await self._get_process()
+        await check_disk(home, disk_bytes)
+        seconds = (timer.when() or 0.0) - asyncio.get_running_loop().time()
+        call = asyncio.create_task(process.call({**request, "call": function, "seconds": seconds}))
+        watch = asyncio.create_task(watch_disk(home, disk_bytes))
+        try:
+            await asyncio.wait((call, watch), return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+            raw = call.result()
+        finally:
+            call.cancel()
+            watch.cancel()
+        await check_disk(home, disk_bytes)
+        return raw
+
+    async def _get_process(self) -> WorkerProcess:
+        async with self._starting:
+            if self._process is None or self._process.is_over:
+                child = await self._start_child()
+                spill = SpillFolder(self._setting.home / f"spill-{self._kind}")
+                self._process = WorkerProcess(child, spill, self._services, self._write_log)
+                self._functions = await self._process.start(self._introduce())
+            return self._process
+
+    async def _start_child(self) -> Child:
+        setting = self._setting
+        setting.home.mkdir(parents=True, exist_ok=True)
+        confinement = Confinement(
+            readable=(*setting.environment.readable, setting.program.parent),
+            writable=setting.home,
+            limits=setting.limits,
+        )
+        self.starts += 1
+        start = asyncio.to_thread(self._sandbox.start, setting.environment.command, confinement)
+        starting = asyncio.ensure_future(start)
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped; what it starts must not live on without anybody to end it.
+            starting.add_done_callback(_end_unwanted)
+            raise
+
+    def _introduce(self) -> dict[str, Any]:
+        setting = self._setting
+        return {
+            "lane": self._kind,
+            "task": setting.task,
+            "node": setting.node,
+            "program": str(setting.program),
+            "home": str(setting.home),
+            "spill_folder": str(setting.home / f"spill-{self._kind}"),
+            "params": setting.params,
+            "secrets": setting.secrets,
+        }
+
+    def _write_log(self, line: str) -> None:
+        self._log(self._redact(f"{self._kind}: {line}"))
+
+    def _redact(self, text: str) -> str:
+        for name, secret in self._setting.secrets.items():
+            if secret:
+                text = text.replace(secret, f"[{name}]")
+        return text
+
+
+def _end_unwanted(starting: asyncio.Future[Child]) -> None:
+    if starting.cancelled() or starting.exception() is not None:
+        return
+    child = starting.result()
+    child.kill()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        pipe.close()
+    child.wait()

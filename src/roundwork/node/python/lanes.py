@@ -1,0 +1,191 @@
+"""All processes of one task, and which of the author's functions runs in which."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from blake3 import blake3
+from solders.pubkey import Pubkey
+
+from ...errors import BadTaskFile, TaskFailed
+from ...protocol.views import SubmissionView
+from ..confinement.sandbox import Sandbox
+from .channel import Services
+from .lane import Kind, Lane, TaskSetting
+
+Roe = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+VALUE_BYTES_MAX = 512
+NEEDED = ("work", "submission", "audit")
+START_SECONDS = 30.0
+WEB_SECONDS = 30.0
+WEB_BODY_BYTES_MAX = 8 * 1024 * 1024
+FORGET_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What an audit function said: "valid", "invalid" or "unavailable" (no vote), and why."""
+
+    kind: Literal["valid", "invalid", "unavailable"]
+    reason: str = ""
+
+
+class WebAnswer(msgspec.Struct, frozen=True):
+    """What the task's routes answered."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Lanes:
+    """The processes of one task: work, review (submission, audit, distribution) and web.
+
+    Rounds are stacked, so these run side by side. `secret` is the node's own (32 bytes, never handed to a
+    task): it seeds `ctx.random`. `round` is always that of the work, `seed` the round's (RoundView.seed,
+    TaskView.seed, hex), from which each node's `ctx.seed` is derived here. All steps raise TaskFailed.
+    """
+
+    web_body_bytes_max = WEB_BODY_BYTES_MAX
+
+    def __init__(
+        self,
+        setting: TaskSetting,
+        sandbox: Sandbox,
+        services: Services,
+        secret: bytes,
+        log: Callable[[str], None],
+    ) -> None:
+        self.setting = setting
+        self._secret = secret
+        self._newest = {"round": 0, "seed": "", "random_seed": ""}
+        kinds: tuple[Kind, ...] = ("work", "review", "web")
+        self._lanes = {kind: Lane(kind, setting, sandbox, services, log) for kind in kinds}
+
+    async def check(self) -> None:
+        """Start the review lane, so that a file that cannot be run is said at once and not round by round.
+
+        Raises BadTaskFile.
+        """
+        program = self.setting.program
+        try:
+            functions = await self._lanes["review"].start(START_SECONDS)
+        except TaskFailed as error:
+            log.error("%s", error)
+            *_, last = str(error).splitlines()
+            raise BadTaskFile(
+                f"{program} cannot be run: {last}; mend it, its traceback is in the log"
+            ) from None
+        missing = [name for name in NEEDED if name not in functions]
+        if missing:
+            raise BadTaskFile(f"{program} has no @task.{missing[0]}; a task has {', '.join(NEEDED)}")
+
+    async def work(self, round: int, seed: str, deadline_seconds: float) -> None:
+        """Run `@task.work` for a round."""
+        step = self._newest = self._prepare("work", round, seed)
+        await self._lanes["work"].call("work", step, deadline_seconds, type(None))
+
+    async def submit(self, round: int, seed: str, deadline_seconds: float) -> str | None:
+        """Run `@task.submission`: the value to submit, trimmed, 1-512 bytes; None for nothing."""
+        return await self._submit("submission", round, seed, deadline_seconds)
+
+    async def lie(self, round: int, seed: str, deadline_seconds: float) -> str | None:
+        """Run `@task.lie` (default: the honest value with one character changed)."""
+        return await self._submit("lie", round, seed, deadline_seconds)
+
+    async def audit(
+        self, round: int, seed: str, node: str, value: str, stake: int, deadline_seconds: float
+    ) -> Verdict:
+        """Run `@task.audit` on the submission of `node`. TaskFailed is never a vote."""
+        step = self._prepare("audit", round, seed, node)
+        candidate_seed = compute_seed(seed, node).hex()
+        step["candidate"] = {"node": node, "value": value, "seed": candidate_seed, "stake": stake}
+        kind, reason = await self._lanes["review"].call(
+            "audit", step, deadline_seconds, tuple[Literal["valid", "invalid", "unavailable"], str]
+        )
+        return Verdict(kind, reason)
+
+    async def distribute(
+        self, round: int, bounty: int, submissions: Sequence[SubmissionView], deadline_seconds: float
+    ) -> dict[str, int]:
+        """Run `@task.distribution`; submitter to roe, positive rewards, negative slashes, 0 left out.
+
+        `submissions` are RoundView.submissions once AUDIT has ended, `bounty` is bounty_per_round.
+        """
+        submitters = [
+            {
+                "public_key": each.node,
+                "value": each.value,
+                "votes": each.votes,
+                "verdict": each.verdict,
+                "stake": each.stake,
+            }
+            for each in submissions
+        ]
+        step = {"round": round, "bounty": bounty, "submitters": submitters}
+        review = self._lanes["review"]
+        amounts: dict[str, int] = await review.call("distribution", step, deadline_seconds, dict[str, Roe])
+        strangers = amounts.keys() - {each.node for each in submissions}
+        if strangers:
+            raise TaskFailed(f"distribution pays {min(strangers)[:64]!r}, who submitted nothing")
+        return {node: amount for node, amount in sorted(amounts.items()) if amount}
+
+    async def serve(
+        self, method: str, path: str, query: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> WebAnswer:
+        """Hand one web request to `@task.routes`; what it answers."""
+        request = {
+            **self._newest,
+            "method": method,
+            "path": path,
+            "query": query,
+            "headers": list(headers),
+            "body": body,
+        }
+        answer: WebAnswer = await self._lanes["web"].call("routes", request, WEB_SECONDS, WebAnswer)
+        return answer
+
+    async def forget(self, before_round: int) -> None:
+        """Drop `ctx.state` of every round below `before_round`: those rounds are closed."""
+        step = {"before_round": before_round}
+        await self._lanes["review"].call("forget", step, FORGET_SECONDS, type(None))
+
+    async def close(self) -> None:
+        """Kill all processes of the task."""
+        for lane in self._lanes.values():
+            await lane.kill()
+
+    def count_starts(self) -> dict[str, int]:
+        """How often each lane was started, for the metrics: more than once is a failure survived."""
+        return {kind: lane.starts for kind, lane in self._lanes.items()}
+
+    async def _submit(self, step: str, round: int, seed: str, deadline_seconds: float) -> str | None:
+        request = self._prepare(step, round, seed)
+        review = self._lanes["review"]
+        value: str | None = await review.call(step, request, deadline_seconds, str | None)
+        size = 0 if value is None else len(value.encode("utf-8", "replace"))
+        if size > VALUE_BYTES_MAX:
+            raise TaskFailed(f"{step} returned {size} bytes; a submission has at most {VALUE_BYTES_MAX}")
+        return value or None
+
+    def _prepare(self, step: str, round: int, seed: str, candidate: str = "") -> dict[str, Any]:
+        random_seed = compute_random_seed(self._secret, self.setting.task, round, step, candidate)
+        own_seed = compute_seed(seed, self.setting.node)
+        return {"round": round, "seed": own_seed.hex(), "random_seed": random_seed.hex()}
+
+
+def compute_seed(seed: str, node: str) -> bytes:
+    """`ctx.seed` of a node: blake3(B ‖ node), B the round's seed in hex. Source: docs/PROTOCOL.md 6."""
+    return blake3(bytes.fromhex(seed) + bytes(Pubkey.from_string(node))).digest()
+
+
+def compute_random_seed(secret: bytes, task: str, round: int, step: str, candidate: str) -> bytes:
+    """What `ctx.random` is seeded with: the same after a crash, and nobody without the secret foresees it."""
+    message = "\0".join(("roundwork/random/1", task, str(round), step, candidate))
+    return hmac.digest(secret, message.encode(), hashlib.sha256)

@@ -1,0 +1,66 @@
+"""Messages too long for a frame, as files in a folder that the other side may tamper with at any moment."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+
+from ...sdk.worker import SPILL_BYTES_MAX
+
+_NAME = re.compile(r"up-[0-9]+-[0-9]+")
+_OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class BadSpill(Exception):
+    """What lies in the folder is not what a worker writes there."""
+
+
+class SpillFolder:
+    """The folder, held open: whatever the task puts in its place, this one stays the one that is used.
+
+    Links are never followed and only regular files are read, so the node reads nothing here but what the
+    task could have sent in frames.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            path.unlink()
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        self._folder = os.open(path, os.O_DIRECTORY | _OPEN)
+        self._numbers = itertools.count(1)
+
+    def put(self, data: bytes) -> str:
+        """Write a message for the worker; its name. Raises BadSpill if the task stands in the way."""
+        name = f"down-{next(self._numbers)}"
+        try:
+            file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _OPEN, 0o600, dir_fd=self._folder)
+        except (FileExistsError, FileNotFoundError) as error:
+            raise BadSpill(f"the spill folder was tampered with: {error}") from error
+        with os.fdopen(file, "wb") as out:
+            out.write(data)
+        return name
+
+    def take(self, name: str) -> bytes:
+        """Read a message of the worker and remove it. Raises BadSpill."""
+        if not _NAME.fullmatch(name):
+            raise BadSpill(f"{name[:80]!r} is no name of a message")
+        try:
+            file = os.open(name, os.O_RDONLY | _OPEN, dir_fd=self._folder)
+        except OSError as error:
+            raise BadSpill(f"message {name} cannot be read: {error}") from error
+        with os.fdopen(file, "rb") as source:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > SPILL_BYTES_MAX:
+                raise BadSpill(f"message {name} is no file of at most {SPILL_BYTES_MAX} bytes")
+            data = source.read(SPILL_BYTES_MAX)
+        os.unlink(name, dir_fd=self._folder)
+        return data
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._folder)

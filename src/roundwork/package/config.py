@@ -1,0 +1,253 @@
+"""config-task.yml: every published field, and ours under `roundwork:`, each with its rule in one table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from ..errors import BadConfig
+from ..protocol.params import KOII, RULE_SETS
+from .fields import (
+    Parse,
+    choice,
+    integer,
+    list_of,
+    money,
+    number,
+    parse_address,
+    parse_url,
+    show,
+    suggest,
+    text,
+    to_json,
+)
+from .requirements import ANY_HOST, HOST, find_doubts, parse_limits, parse_requirement
+
+CONFIG_BYTES_MAX = 256 * 1024
+NETWORKS = ("DEVELOPMENT", "ARWEAVE", "IPFS")
+TASK_TYPES = ("KOII", "KPL")
+ENVIRONMENTS = ("TEST", "PRODUCTION")
+TAGS = (
+    *("Data Gathering", "Hosting", "Storage", "Bandwidth", "Social Posting"),
+    *("Witness", "Web Crawling", "Database", "AI", "DeFi"),
+)
+OLDER_FIELDS = frozenset(
+    ("secret_web3_storage_key", "task_audit_program_id", "human_readable_name", "task_description")
+)
+"""Fields of older files that mean nothing any more."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PARAM_OR_NAME = re.compile(r"\$[A-Za-z_]\w*|[A-Za-z0-9-]+(:\d{1,5})?")
+"""Hosts that only our own field may name: "$start", "localhost"."""
+
+
+class Field(NamedTuple):
+    """One field: how it is read, and what it is if the file does not have it (... = it must)."""
+
+    parse: Parse
+    default: Any = ...
+
+
+def read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a config-task.yml, `roundwork` among them, and warnings about ones nobody knows.
+
+    Raises BadConfig that names the file, the field, the value and what is allowed.
+    """
+    raw = _load(path)
+    warnings = _warn_of_unknown(path, raw, [*FIELDS, "roundwork", *OLDER_FIELDS])
+    ours = raw.get("roundwork") or {}
+    if not isinstance(ours, dict):
+        raise BadConfig(f"{path}: roundwork: {ours!r} must be fields: {', '.join(OUR_FIELDS)}")
+    unknown = _warn_of_unknown(path, ours, list(OUR_FIELDS))
+    if unknown:
+        # A field of ours that is misspelt would silently permit, or forbid, something.
+        raise BadConfig(unknown[0])
+    config = _parse_fields(path, "", FIELDS, raw)
+    config["roundwork"] = _parse_fields(path, "roundwork.", OUR_FIELDS, ours)
+    _check_together(path, config)
+    return config, warnings + _doubt_values(path, config)
+
+
+def _load(path: Path) -> dict[Any, Any]:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BadConfig(f"{path} cannot be read: {error.strerror}") from error
+    if len(text) > CONFIG_BYTES_MAX:
+        raise BadConfig(f"{path} has {len(text)} bytes; a config-task.yml has at most {CONFIG_BYTES_MAX}")
+    try:
+        raw = yaml.load(text, _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise BadConfig(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise BadConfig(f"{path} must be fields, `task_name: …` and so on")
+    return raw
+
+
+class _Loader(yaml.SafeLoader):
+    """Numbers with a point stay exact, no field is given twice, and no part may stand for another (a few
+    lines would be gigabytes)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"{twice} is given twice, at last in line {node.end_mark.line}")
+        return super().construct_mapping(node, deep)
+
+
+def _construct_decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal | float:
+    text = loader.construct_scalar(node)
+    try:
+        return Decimal(text.replace("_", ""))
+    except ArithmeticError:
+        return loader.construct_yaml_float(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_decimal)
+
+
+def _warn_of_unknown(path: Path, raw: Mapping[Any, Any], known: list[str]) -> list[str]:
+    warnings = []
+    for name in raw:
+        if name not in known:
+            warnings.append(f"{path}: {name}: no such field{suggest(name, known)}")
+    return warnings
+
+
+def _doubt_values(path: Path, config: dict[str, Any]) -> list[str]:
+    """What existing files have although nothing published allows it, and what is made of it."""
+    strange = [tag for tag in config["tags"] if tag not in TAGS]
+    return [
+        *(f"{path}: tags: {tag!r} is none of {', '.join(TAGS)}{suggest(tag, TAGS)}" for tag in strange),
+        *(f"{path}: requirementsTags: {doubt}" for doubt in find_doubts(config["requirementsTags"])),
+    ]
+
+
+def _parse_fields(
+    path: Path, prefix: str, fields: Mapping[str, Field], raw: Mapping[str, Any]
+) -> dict[str, Any]:
+    parsed = {}
+    for name, field in fields.items():
+        value = raw.get(name)
+        # Templates leave fields that do not apply as empty text, some of them as a space.
+        if value is None or (isinstance(value, str) and not value.strip()):
+            if field.default is ...:
+                raise BadConfig(f"{path}: {prefix}{name} is missing: {_describe(field)}")
+            parsed[name] = field.default
+            continue
+        try:
+            parsed[name] = field.parse(value)
+        except ValueError as error:
+            raise BadConfig(f"{path}: {prefix}{name}: {show(value)} {error}") from error
+    return parsed
+
+
+def _describe(field: Field) -> str:
+    """What a field must be, in the words of its own refusal."""
+    try:
+        field.parse(object())
+    except ValueError as error:
+        return f"it {error}"
+    return "it must be given"
+
+
+def _check_together(path: Path, config: dict[str, Any]) -> None:
+    """What no field can be asked alone."""
+    windows = config["submission_window"] + config["audit_window"]
+    if config["round_time"] < windows:
+        raise BadConfig(
+            f"{path}: round_time: {config['round_time']} must be at least {windows} slots,"
+            " submission_window and audit_window together"
+        )
+    if config["bounty_amount_per_round"] > config["total_bounty_amount"]:
+        raise BadConfig(
+            f"{path}: bounty_amount_per_round: {config['bounty_amount_per_round'] / KOII:g} must be at most"
+            f" total_bounty_amount, {config['total_bounty_amount'] / KOII:g}"
+        )
+    if config["task_type"] == "KPL" and not config["token_type"]:
+        raise BadConfig(f"{path}: token_type is missing: it must be the token's mint for task_type KPL")
+    if not config["description"] and not config["markdownDescriptionPath"]:
+        raise BadConfig(f"{path}: description is missing: it must be given, or markdownDescriptionPath")
+
+
+def _host(value: Any) -> str:
+    is_host = isinstance(value, str) and (
+        value == ANY_HOST or HOST.fullmatch(value) or _PARAM_OR_NAME.fullmatch(value)
+    )
+    if not is_host:
+        raise ValueError("must have hosts: example.org, *.example.org, example.org:8080, $param, * for any")
+    return str(value)
+
+
+def _variable(value: Any) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError("must have names of letters, digits and _")
+    return value
+
+
+def _params(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ValueError("must be fields, `name: value`")
+    return {name: to_json(item) for name, item in value.items()}
+
+
+def _demo(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != {"command", "params"}:
+        raise ValueError("must have the fields command and params")
+    command = list_of(text(1000), "words")(value["command"])
+    params = _params(value["params"])
+    if not command or not all(isinstance(item, str) for item in params.values()):
+        raise ValueError("must have a command of one word or more, and params that are text")
+    return {"command": command, "params": params}
+
+
+_slots = integer(1, unit=" slots")
+_positive = money(Decimal("1e-9"), "more than 0")
+
+FIELDS: dict[str, Field] = {
+    "task_name": Field(text(24)),
+    "author": Field(text(200), ""),
+    "description": Field(text(100_000), ""),
+    "markdownDescriptionPath": Field(text(1000, "a path"), ""),
+    "repositoryUrl": Field(parse_url),
+    "imageUrl": Field(text(2000), ""),
+    "infoUrl": Field(text(2000), ""),
+    "task_executable_network": Field(choice(*NETWORKS), "DEVELOPMENT"),
+    "task_audit_program": Field(text(1000, "a path"), ""),
+    "round_time": Field(_slots),
+    "audit_window": Field(_slots),
+    "submission_window": Field(_slots),
+    "minimum_stake_amount": Field(_positive),
+    "task_type": Field(choice(*TASK_TYPES), "KOII"),
+    "token_type": Field(parse_address, ""),
+    "total_bounty_amount": Field(money(Decimal(10), "at least 10")),
+    "bounty_amount_per_round": Field(_positive),
+    "allowed_failed_distributions": Field(integer(0), 3),
+    "space": Field(number("0.1", "50", "MB"), Decimal("0.1")),
+    "requirementsTags": Field(list_of(parse_requirement, "requirements"), ()),
+    "tags": Field(list_of(text(50, "a list of texts, each"), "tags"), ()),
+    "environment": Field(choice(*ENVIRONMENTS), "TEST"),
+    "task_id": Field(parse_address, ""),
+    "migrationDescription": Field(text(2000), ""),
+}
+
+OUR_FIELDS: dict[str, Field] = {
+    "params": Field(_params, {}),
+    "hosts": Field(list_of(_host, "hosts"), ()),
+    "limits": Field(parse_limits, {}),
+    "secrets": Field(list_of(_variable, "names"), ()),
+    "rules": Field(choice(*RULE_SETS), "koii-1"),
+    "requires_python": Field(text(100), None),
+    "demo": Field(_demo, None),
+}

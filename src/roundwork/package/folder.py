@@ -1,0 +1,286 @@
+"""A task as a package: its folder, its configuration, its files and the content id of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ..errors import BadConfig, BadTaskFile
+from .config import read_config
+from .content import compute_content_id, is_content_id
+from .requirements import Requirement, compute_hosts, compute_limits
+
+CONFIG = "config-task.yml"
+LOCK = "requirements.lock"
+METADATA = "metadata.json"
+"""What clients show of a task. It says when it was made, so it is no part of the package."""
+PROGRAMS = ("task.py", "main.js", "dist/main.js")
+FORMAT: Final = "roundwork/package/1"
+PACKAGE_BYTES_MAX = 50 * 1000 * 1000
+FILES_MAX = 10_000
+LEFT_OUT = frozenset(("__pycache__", "node_modules"))
+
+
+class Demo(msgspec.Struct, frozen=True):
+    """A program that `roundwork up` starts beside the nodes unless `--param` gives what it is for.
+
+    `command`: the word "python" is this interpreter, "{port}" a free port; its stdin stays open (a pipe).
+    `params`: params that point at it, with "{port}" too.
+    """
+
+    command: tuple[str, ...]
+    params: dict[str, str]
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """A task folder that was read and found good. Money in roe, windows in slots."""
+
+    folder: Path
+    kind: Literal["python", "javascript"]
+    program: Path
+    """The executable, task.py or main.js; the task can read its folder."""
+    name: str
+    description: str
+    description_path: Path | None
+    """The file that the description is from."""
+    author: str
+    repository_url: str
+    image_url: str
+    info_url: str
+    executable_network: str
+    round_time: int
+    audit_window: int
+    submission_window: int
+    minimum_stake: int
+    task_type: str
+    token_type: str
+    total_bounty: int
+    bounty_per_round: int
+    allowed_failed_distributions: int
+    space_bytes: int
+    requirements: tuple[Requirement, ...]
+    tags: tuple[str, ...]
+    environment: str
+    task_id: str
+    migration_description: str
+    params: dict[str, Any]
+    hosts: tuple[str, ...]
+    """Permitted hosts of ctx.http: "example.org", "*.example.org", "127.0.0.1:8000", "*" for any, "$start"
+    for that of the URL in the param `start`, which `resolve_hosts` looks up."""
+    limits: dict[str, int]
+    """What the task asks for, fields of node.sandbox.Limits."""
+    secrets: tuple[str, ...]
+    """Names of what the operator must provide; TASK_VARIABLE and GLOBAL_VARIABLE tags are among them."""
+    rules: str
+    demo: Demo | None
+    lock: bytes | None
+    requires_python: str | None
+    warnings: tuple[str, ...]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The files of a package by path, as content ids. Its own content id names the package."""
+
+    format: Literal["roundwork/package/1"]
+    files: dict[str, str]
+
+
+def load_package(folder: Path) -> Package:
+    """Read a task folder.
+
+    Raises BadConfig (config-task.yml) or BadTaskFile (the folder), naming file, field, value and what is
+    allowed.
+    """
+    if not folder.is_dir():
+        raise BadTaskFile(f"{folder} is no folder; a task is a folder with task.py and {CONFIG}")
+    folder = folder.resolve()
+    config, warnings = read_config(folder / CONFIG)
+    ours = config["roundwork"]
+    program = _find_program(folder, config["task_audit_program"])
+    lock = program.parent / LOCK
+    description_path = _find_description(folder, config["markdownDescriptionPath"])
+    requirements: tuple[Requirement, ...] = config["requirementsTags"]
+    variables = (each.value for each in requirements if each.type.endswith("_VARIABLE"))
+    return Package(
+        folder=folder,
+        kind="python" if program.suffix == ".py" else "javascript",
+        program=program,
+        name=config["task_name"],
+        description=_read(description_path) if description_path else config["description"],
+        description_path=description_path,
+        author=config["author"],
+        repository_url=config["repositoryUrl"],
+        image_url=config["imageUrl"],
+        info_url=config["infoUrl"],
+        executable_network=config["task_executable_network"],
+        round_time=config["round_time"],
+        audit_window=config["audit_window"],
+        submission_window=config["submission_window"],
+        minimum_stake=config["minimum_stake_amount"],
+        task_type=config["task_type"],
+        token_type=config["token_type"],
+        total_bounty=config["total_bounty_amount"],
+        bounty_per_round=config["bounty_amount_per_round"],
+        allowed_failed_distributions=config["allowed_failed_distributions"],
+        space_bytes=int(config["space"] * 1_000_000),
+        requirements=requirements,
+        tags=config["tags"],
+        environment=config["environment"],
+        task_id=config["task_id"],
+        migration_description=config["migrationDescription"],
+        params=ours["params"],
+        hosts=tuple(dict.fromkeys((*compute_hosts(requirements), *ours["hosts"]))),
+        limits={**compute_limits(requirements), **ours["limits"]},
+        secrets=tuple(dict.fromkeys((*variables, *ours["secrets"]))),
+        rules=ours["rules"],
+        demo=Demo(**ours["demo"]) if ours["demo"] else None,
+        lock=lock.read_bytes() if lock.is_file() else None,
+        requires_python=ours["requires_python"],
+        warnings=tuple(warnings),
+    )
+
+
+def choose_program(package: Package, name: str) -> Package:
+    """The package with another program of its folder: one task in two languages is one package.
+
+    Raises BadTaskFile.
+    """
+    program = package.program.parent / name
+    if (
+        program.parent != package.program.parent
+        or program.suffix not in (".py", ".js")
+        or not program.is_file()
+    ):
+        raise BadTaskFile(f"{name} is no program beside {package.program}: it is a .py or .js file there")
+    kind: Literal["python", "javascript"] = "python" if program.suffix == ".py" else "javascript"
+    return msgspec.structs.replace(package, program=program, kind=kind)
+
+
+def resolve_hosts(package: Package, params: dict[str, Any]) -> tuple[str, ...]:
+    """The package's permitted hosts, "$name" replaced by the host of that param's URL.
+
+    Raises BadConfig.
+    """
+    return tuple(_resolve_host(host, params) for host in package.hosts)
+
+
+def pack(package: Package) -> tuple[str, dict[str, bytes]]:
+    """The content id of the whole package, and its blobs by content id: a manifest and one for each file.
+
+    The program's folder, config-task.yml and the description go in; hidden files, __pycache__, node_modules
+    and metadata.json beside the program do not.
+    Raises BadTaskFile for links, and for packages that are too large.
+    """
+    blobs: dict[str, bytes] = {}
+    files: dict[str, str] = {}
+    size = 0
+    paths = {package.folder / CONFIG, *_walk(package.program.parent)} - {package.program.parent / METADATA}
+    paths |= {package.description_path} if package.description_path else set()
+    for path in sorted(paths):
+        data = path.read_bytes()
+        name = path.relative_to(package.folder).as_posix()
+        files[name] = compute_content_id(data)
+        blobs[files[name]] = data
+        size += len(data)
+        if size > PACKAGE_BYTES_MAX or len(files) > FILES_MAX:
+            raise BadTaskFile(
+                f"{package.folder} is too large: a package has at most {PACKAGE_BYTES_MAX} bytes"
+                f" in {FILES_MAX} files"
+            )
+    manifest = msgspec.json.encode(Manifest(FORMAT, dict(sorted(files.items()))))
+    content_id = compute_content_id(manifest)
+    return content_id, {content_id: manifest, **blobs}
+
+
+def unpack(content_id: str, get_blob: Callable[[str], bytes | None], folder: Path) -> None:
+    """Write a package's files into `folder`, each checked against its id.
+
+    Raises BadTaskFile for a blob that is missing or wrong, and for a path that leads out of the folder.
+    """
+    try:
+        manifest = msgspec.json.decode(_get_checked(content_id, get_blob), type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BadTaskFile(f"{content_id} is no package: {error}") from error
+    for name, file_id in manifest.files.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+            raise BadTaskFile(f"package {content_id}: {name!r} leads out of the package")
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(_get_checked(file_id, get_blob))
+
+
+def _find_program(folder: Path, named: str) -> Path:
+    """The executable: what the file names (a file, or a folder with one in it), or one of PROGRAMS.
+
+    "main" is what existing files say in place of a path while they are in development.
+    """
+    start = (folder / named).resolve() if named not in ("", "main") else folder
+    if not start.is_relative_to(folder):
+        raise BadConfig(f"{folder / CONFIG}: task_audit_program: {named!r} must lie in the task's folder")
+    if start.is_file():
+        if start.suffix not in (".py", ".js"):
+            raise BadConfig(f"{folder / CONFIG}: task_audit_program: {named!r} must be a .py or .js file")
+        return start
+    if start.suffix and not start.exists():
+        raise BadConfig(
+            f"{folder / CONFIG}: task_audit_program: {named!r} must be a file; it is not there. Is it built?"
+        )
+    for name in PROGRAMS:
+        if (start / name).is_file():
+            return start / name
+    raise BadTaskFile(f"{start} has no program: a task has {' or '.join(PROGRAMS)}")
+
+
+def _find_description(folder: Path, named: str) -> Path | None:
+    """The description's file, which counts more than the field, if one is named."""
+    path = (folder / named).resolve()
+    if named and not (path.is_relative_to(folder) and path.is_file()):
+        raise BadConfig(
+            f"{folder / CONFIG}: markdownDescriptionPath: {named!r} must be a file in the task's folder"
+        )
+    return path if named else None
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8", "replace")
+
+
+def _resolve_host(host: str, params: dict[str, Any]) -> str:
+    if not host.startswith("$"):
+        return host
+    url = urlsplit(str(params.get(host[1:], "")))
+    try:
+        port = url.port
+    except ValueError as error:
+        raise BadConfig(f"param {host[1:]}: {error}") from error
+    if not url.hostname or url.scheme not in ("http", "https"):
+        raise BadConfig(
+            f"param {host[1:]}: {params.get(host[1:])!r} must be a URL: its host is to be permitted"
+        )
+    name = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return f"{name}:{port}" if port else name
+
+
+def _walk(folder: Path) -> list[Path]:
+    found = []
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") or part in LEFT_OUT for part in parts):
+            continue
+        if path.is_symlink():
+            raise BadTaskFile(f"{path} is a link: a package holds files only")
+        if path.is_file():
+            found.append(path)
+    return found
+
+
+def _get_checked(content_id: str, get_blob: Callable[[str], bytes | None]) -> bytes:
+    data = get_blob(content_id) if is_content_id(content_id) else None
+    if data is None or compute_content_id(data) != content_id:
+        raise BadTaskFile(f"{content_id} of the package cannot be had, or is not what its id says")
+    return data

@@ -1,0 +1,56 @@
+"""metadata.json: what clients show of a task, beside its executable and named by the task."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import msgspec
+
+from ..errors import BadTaskFile
+from .content import compute_content_id
+from .folder import METADATA, Package
+
+
+def write_metadata(package: Package, now_ms: int) -> str:
+    """Write metadata.json beside the executable, for the nodes to serve; its content id.
+
+    One that says the same already stays, with its date: tasks of one package share it.
+    Raises BadTaskFile.
+    """
+    path = package.program.parent / METADATA
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        old = path.read_bytes()
+        if build_metadata(package, json.loads(old)["createdAt"]) == old:
+            return compute_content_id(old)
+    metadata = build_metadata(package, now_ms)
+    try:
+        path.write_bytes(metadata)
+    except OSError as error:
+        raise BadTaskFile(f"{path} cannot be written: {error.strerror}") from error
+    return compute_content_id(metadata)
+
+
+def find_metadata(package: Package, content_id: str) -> bytes | None:
+    """metadata.json beside the executable, if it is the one that a task names."""
+    path = package.program.parent / METADATA
+    metadata = path.read_bytes() if path.is_file() else b""
+    return metadata if metadata and compute_content_id(metadata) == content_id else None
+
+
+def build_metadata(package: Package, created_at_ms: int) -> bytes:
+    """metadata.json of the package, as existing clients read it."""
+    return msgspec.json.encode(
+        {
+            "author": package.author,
+            "description": package.description,
+            "repositoryUrl": package.repository_url,
+            "createdAt": created_at_ms,
+            "imageUrl": package.image_url,
+            "infoUrl": package.info_url,
+            "requirementsTags": package.requirements,
+            "tags": package.tags,
+            "environment": package.environment,
+            "migrationDescription": package.migration_description,
+        }
+    )

@@ -1,0 +1,174 @@
+"""requirementsTags and limits: what a task asks of whoever runs it, read, and given its meaning here.
+
+Tags are free text in existing tasks ("4-core", "5 GB", "testnet", "OSX"). What can be checked is checked when
+the file is read; what depends on the machine is checked where the task is to run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import BadConfig
+from .fields import MIB, Parse, integer, parse_size, show, suggest
+
+REQUIREMENT_TYPES = (
+    *("GLOBAL_VARIABLE", "TASK_VARIABLE", "CPU", "RAM", "STORAGE"),
+    *("NETWORK", "ARCHITECTURE", "OS", "ADDON"),
+)
+INTERNET = "REQUIRE_INTERNET"
+"""The ADDON with which existing tasks say that they ask hosts of the internet."""
+
+ANY_HOST = "*"
+HOST = re.compile(r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+"""With points: existing tasks have WEB3.STORAGE_KEY."""
+
+_CORES = re.compile(r"(\d{1,3})\s*-?\s*(v?cpus?|cores?)?", re.IGNORECASE)
+_WORDS = re.compile(r"[\s,/|]+")
+
+ARCHITECTURES = {
+    "x86_64": ("x86_64", "x86-64", "amd64", "amd", "x64", "intel"),
+    "aarch64": ("aarch64", "arm64", "arm", "m1", "m2", "m3", "m4"),
+    "riscv64": ("riscv64",),
+}
+SYSTEMS = {
+    "Linux": ("linux", "ubuntu", "debian", "fedora"),
+    "Darwin": ("darwin", "macos", "mac", "osx"),
+    "Windows": ("windows", "win", "win10", "win11"),
+}
+"""What machines call themselves, and what people call them."""
+
+ANY = ("any", "all", "*")
+
+
+class Requirement(msgspec.Struct, frozen=True):
+    """One of the published requirementsTags."""
+
+    type: str
+    value: str
+    description: str = ""
+
+
+_count = integer(1)
+
+LIMITS: dict[str, tuple[str, Parse, int, int]] = {
+    "memory": ("memory_bytes", parse_size, 64 * MIB, 2**40),
+    "disk": ("disk_bytes", parse_size, MIB, 2**44),
+    "processes": ("processes", _count, 1, 256),
+    "open_files": ("open_files", _count, 16, 65_536),
+    "cpu_percent": ("cpu_percent", _count, 1, 100),
+}
+"""Fields of roundwork.limits: what each is called in node.sandbox.Limits, how it is read, its bounds."""
+
+TAG_LIMITS = {"RAM": "memory", "STORAGE": "disk", "CPU": "processes"}
+"""The tags that are limits: cores are processes that work side by side."""
+
+
+def parse_requirement(value: Any) -> Requirement:
+    """One entry of requirementsTags. Raises ValueError."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind not in REQUIREMENT_TYPES:
+        raise ValueError(
+            f"must have entries with a type among {', '.join(REQUIREMENT_TYPES)}"
+            f"{suggest(kind, REQUIREMENT_TYPES) if kind else ''}"
+        )
+    wanted, description = (str(value.get(name) or "").strip() for name in ("value", "description"))
+    if kind.endswith("_VARIABLE") and not _VARIABLE.fullmatch(wanted):
+        raise ValueError(
+            f"must have, for {kind}, a variable's name as value: letters, digits, _; not {wanted!r}"
+        )
+    return Requirement(kind, wanted, description)
+
+
+def read_requirements(value: Any) -> list[Requirement]:
+    """The requirements of somebody's metadata.json, those left out that nobody can read."""
+    found = []
+    for one in value if isinstance(value, list) else ():
+        with contextlib.suppress(ValueError):
+            found.append(parse_requirement(one))
+    return found
+
+
+def parse_limits(value: Any) -> dict[str, int]:
+    """The fields of roundwork.limits, as fields of node.sandbox.Limits. Raises ValueError."""
+    if not isinstance(value, dict) or not value.keys() <= LIMITS.keys():
+        raise ValueError(f"must have fields among {', '.join(LIMITS)}")
+    return {LIMITS[name][0]: _parse_limit(name, amount, name) for name, amount in value.items()}
+
+
+def compute_limits(requirements: Sequence[Requirement]) -> dict[str, int]:
+    """What the tags mean as fields of node.sandbox.Limits; a text that is no limit means none."""
+    limits = {}
+    for each in requirements:
+        if each.type in TAG_LIMITS:
+            with contextlib.suppress(ValueError):
+                limits[LIMITS[TAG_LIMITS[each.type]][0]] = _parse_tag_limit(each.type, each.value)
+    return limits
+
+
+def find_doubts(requirements: Sequence[Requirement]) -> list[str]:
+    """Why a tag that should be a limit is none: existing tasks say "test" there, so it is no error."""
+    doubts = []
+    for each in requirements:
+        if each.type in TAG_LIMITS and each.value:
+            try:
+                _parse_tag_limit(each.type, each.value)
+            except ValueError as error:
+                doubts.append(f"{error}; it is no limit now")
+    return doubts
+
+
+def compute_hosts(requirements: Sequence[Requirement]) -> tuple[str, ...]:
+    """The hosts that the tags name. A NETWORK without one, "testnet", is only shown."""
+    hosts: list[str] = []
+    for each in requirements:
+        if each.type == "NETWORK":
+            hosts += [word for word in _WORDS.split(each.value) if word == ANY_HOST or HOST.fullmatch(word)]
+        elif each.type == "ADDON" and each.value == INTERNET:
+            hosts.append(ANY_HOST)
+    return tuple(hosts)
+
+
+def check_machine(
+    requirements: Sequence[Requirement],
+    machine: str = platform.machine(),
+    system: str = platform.system(),
+) -> None:
+    """Whether a task wants a machine like this one. Raises BadConfig that names what it wants."""
+    for kind, names, ours in (("ARCHITECTURE", ARCHITECTURES, machine), ("OS", SYSTEMS, system)):
+        wanted = [each.value for each in requirements if each.type == kind and each.value]
+        words = {word for text in wanted for word in _WORDS.split(text.lower())}
+        if words and words.isdisjoint((*names.get(ours, ()), ours.lower(), *ANY)):
+            raise BadConfig(
+                f"the task asks for {kind} {', '.join(wanted)}; this machine is {ours}."
+                " Run it all the same with --any-machine"
+            )
+
+
+def _parse_tag_limit(kind: str, wanted: str) -> int:
+    amount: Any = wanted
+    if kind == "CPU":
+        match = _CORES.fullmatch(wanted)
+        if match is None:
+            raise ValueError(f'has CPU {wanted!r}, which must be a number of cores, "4-core"')
+        amount = int(match[1])
+    return _parse_limit(TAG_LIMITS[kind], amount, kind)
+
+
+def _parse_limit(limit: str, amount: Any, name: str) -> int:
+    """`name` is what the field is called where it stands."""
+    _, parse, least, most = LIMITS[limit]
+    try:
+        number = int(parse(amount))
+    except ValueError as error:
+        raise ValueError(f"has {name} {show(amount)}, which {error}") from error
+    if not least <= number <= most:
+        raise ValueError(f"has {name} {show(amount)}, which must lie between {least} and {most}")
+    return number

@@ -1,0 +1,68 @@
+"""Associated token accounts: an owner's account for a mint, at the address that follows from both."""
+
+from solders.pubkey import Pubkey
+
+from ...errors import AccountInUse, BadInstruction, WrongOwner
+from ..money import credit, debit, get_balance
+from ..params import ASSOCIATED_TOKEN_PROGRAM, SYSTEM_PROGRAM, TOKEN_PROGRAM, Key, base58_of
+from ..records import Account
+from ..rules import rule
+from ..state import State
+from .system import Call, check_balance, check_signed, check_spendable
+from .token import RESERVE, open_account
+from .token_checks import get_data, get_mint
+from .token_records import ACCOUNT_BYTES, decode_account
+
+
+def run(state: State, call: Call) -> None:
+    """Create an owner's token account for a mint, paid by the first account; instruction 1 if it is missing.
+
+    Raises BadInstruction, WrongOwner, AccountInUse, TokenNotMint, and what a payment raises.
+    """
+    check_associated_call(call)
+    payer, key, owner, mint = call.keys[:4]
+    check_associated(call, find_associated(owner, mint))
+    existing = decode_account(get_data(state, key))
+    if call.data == b"\1" and existing is not None and existing.owner == owner:
+        return
+    check_associated_vacant(state, key)
+    missing = max(RESERVE - get_balance(state, key), 0)
+    check_signed(call, 0)
+    check_spendable(state, payer)
+    check_balance(state, payer, missing)
+    get_mint(state, mint)
+
+    debit(state, payer, missing)
+    credit(state, key, missing)
+    state.put(state.accounts, key, Account(get_balance(state, key), TOKEN_PROGRAM, ACCOUNT_BYTES))
+    open_account(state, key, mint, owner)
+
+
+def find_associated(owner: Key, mint: Key) -> Key:
+    """The address of an owner's associated token account for a mint."""
+    seeds = [owner, TOKEN_PROGRAM, mint]
+    return bytes(Pubkey.find_program_address(seeds, Pubkey(ASSOCIATED_TOKEN_PROGRAM))[0])
+
+
+@rule("12.20")
+def check_associated(call: Call, derived: Key) -> None:
+    """An associated account lies at the address that follows from its owner and its mint."""
+    if call.keys[1] != derived:
+        raise WrongOwner(f"{base58_of(call.keys[1])} was named; owner and mint give {base58_of(derived)}")
+
+
+@rule("12.21")
+def check_associated_vacant(state: State, key: Key) -> None:
+    """An associated account is created where there is none."""
+    account = state.accounts.rows.get(key)
+    if account is not None and account.owner != SYSTEM_PROGRAM:
+        raise AccountInUse(f"{base58_of(key)} exists already")
+
+
+@rule("12.22")
+def check_associated_call(call: Call) -> None:
+    """The associated token program creates, and names its accounts."""
+    if call.data not in (b"", b"\0", b"\1") or len(call.keys) < 4:
+        raise BadInstruction(
+            "the associated token program has instructions 0 and 1, with at least 4 accounts"
+        )

@@ -1,0 +1,148 @@
+"""Durable nonces: a value on an account, which one transaction may name instead of a tick, however late.
+
+The bytes are Solana's: version u32, state u32, authority 32, value 32, fee per signature u64.
+"""
+
+import struct
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from ...errors import BlockhashNotFound, MissingSigner, NonceNotExpired, NotANonce
+from ..params import SYSTEM_PROGRAM, Key, base58_of
+from ..records import Account
+from ..rules import rule
+from ..state import State
+from ..ticks import get_newest_tick
+from ..transaction import Transaction
+
+NONCE_BYTES = 80
+
+ADVANCE = (4).to_bytes(4, "little")
+"""How the data of the system instruction begins that moves a nonce on."""
+
+_LAYOUT = struct.Struct("<II32s32sQ")
+_VERSION, _INITIALIZED = 1, 1
+
+
+class Nonce(NamedTuple):
+    """What a nonce account says: who may use it, and the value that stands for a tick."""
+
+    authority: Key
+    value: bytes
+
+
+def get_nonce(state: State, key: Key) -> Nonce | None:
+    """The nonce at an address; None if no nonce is initialised there."""
+    account = state.accounts.rows.get(key)
+    if account is None or account.owner != SYSTEM_PROGRAM or len(account.data) != NONCE_BYTES:
+        return None
+    _, _, authority, value, _ = _LAYOUT.unpack(account.data)
+    return Nonce(authority, value)
+
+
+def find_nonce(transaction: Transaction) -> Key | None:
+    """The nonce account whose value a transaction names, if its first instruction moves one on.
+
+    As in Solana the account must be among the message's own, and writable.
+    """
+    if not transaction.instructions:
+        return None
+    first = transaction.instructions[0]
+    if transaction.keys[first.program] != SYSTEM_PROGRAM or first.data[:4] != ADVANCE or not first.accounts:
+        return None
+    at = first.accounts[0]
+    return transaction.keys[at] if at < len(transaction.keys) and transaction.is_writable(at) else None
+
+
+def compute_value(state: State, slot: int) -> bytes:
+    """The value that a nonce takes on in a slot: another one in every slot, the same for all nonces."""
+    return sha256(b"DURABLE_NONCE" + get_newest_tick(state, slot)[0]).digest()
+
+
+def write_nonce(state: State, slot: int, key: Key, authority: Key) -> None:
+    """Put the value of this slot on an account, for an authority to use."""
+    old = state.accounts.rows[key]
+    fee = state.genesis.fee_per_signature
+    data = _LAYOUT.pack(_VERSION, _INITIALIZED, authority, compute_value(state, slot), fee)
+    state.put(state.accounts, key, Account(old.balance, old.owner, old.space, data))
+
+
+def advance(state: State, slot: int, key: Key) -> None:
+    """Move a nonce on to the value of this slot."""
+    nonce = get_nonce(state, key)
+    assert nonce is not None
+    write_nonce(state, slot, key, nonce.authority)
+
+
+def give_nonce(state: State, key: Key, authority: Key) -> None:
+    """Let another authority use a nonce; its value stays."""
+    old = state.accounts.rows[key]
+    data = old.data[:8] + authority + old.data[40:]
+    state.put(state.accounts, key, Account(old.balance, old.owner, old.space, data))
+
+
+# Checks
+
+
+@rule("3.22")
+def check_named_nonce(state: State, slot: int, transaction: Transaction, key: Key) -> None:
+    """Who names no tick names the value of a nonce, taken on in an earlier slot, whose authority signs."""
+    nonce = get_nonce(state, key)
+    signers = [
+        transaction.keys[at] for at in transaction.instructions[0].accounts if at < transaction.signers
+    ]
+    if nonce is None or nonce.value != transaction.tick:
+        raise BlockhashNotFound(
+            f"Blockhash not found: {base58_of(transaction.tick)} is neither the tick of a recent slot nor "
+            f"the value of the nonce {base58_of(key)}"
+        )
+    if nonce.value == compute_value(state, slot):
+        raise BlockhashNotFound(
+            f"Blockhash not found: the nonce {base58_of(key)} took on its value in slot {slot}; "
+            "it can be named from the next one on"
+        )
+    if nonce.authority not in signers:
+        raise BlockhashNotFound(
+            f"Blockhash not found: {base58_of(nonce.authority)}, who may use the nonce {base58_of(key)}, "
+            "does not sign the instruction that moves it on"
+        )
+
+
+@rule("3.23")
+def check_nonce(nonce: Nonce | None, key: Key) -> None:
+    """What is moved on or given to another authority is a nonce."""
+    if nonce is None:
+        raise NotANonce(f"no nonce is initialised at {base58_of(key)}")
+
+
+@rule("3.24")
+def check_blank_nonce(state: State, key: Key) -> None:
+    """What becomes a nonce, or is emptied without being one, is a blank system account of 80 bytes."""
+    account = state.accounts.rows.get(key)
+    if account is None or account.owner != SYSTEM_PROGRAM or account.space != NONCE_BYTES or account.data:
+        raise NotANonce(
+            f"{base58_of(key)} is no blank account of the system program with {NONCE_BYTES} bytes"
+        )
+
+
+@rule("3.25")
+def check_nonce_authority(keys: Sequence[Key], signed: Sequence[bool], authority: Key) -> None:
+    """Who may use a nonce is among the accounts and signs; before it is one, the account itself."""
+    if not any(key == authority and signs for key, signs in zip(keys, signed, strict=True)):
+        raise MissingSigner(f"{base58_of(authority)}, who may use the nonce, did not sign")
+
+
+@rule("3.26")
+def check_nonce_expired(state: State, slot: int, nonce: Nonce, key: Key) -> None:
+    """A nonce is moved on, or ended, once a slot."""
+    if nonce.value == compute_value(state, slot):
+        raise NonceNotExpired(
+            f"the nonce {base58_of(key)} took on its value in slot {slot}; it moves on from the next one on"
+        )
+
+
+@rule("3.27")
+def check_upgradable(key: Key) -> None:
+    """Only a nonce of the older version is upgraded; this ledger has none."""
+    raise NotANonce(f"{base58_of(key)} is no nonce of the older version: this ledger has none")

@@ -1,0 +1,27 @@
+"""What is drawn from a beacon, and the beacon itself."""
+
+from blake3 import blake3
+
+from ..params import Key
+
+
+def compute_first_beacon(genesis_hash: bytes, task: Key) -> bytes:
+    """What stands in for the beacon before a task has one."""
+    return blake3(b"roundwork/beacon/0" + genesis_hash + task).digest()
+
+
+def compute_beacon(
+    genesis_hash: bytes, task: Key, before: bytes, number: int, mix: bytes = bytes(32)
+) -> bytes:
+    """The beacon of a round; `mix` is the XOR over its revealed salts, zero where nothing is sealed.
+
+    Source: docs/PROTOCOL.md 6.
+    """
+    return blake3(
+        b"roundwork/beacon/1" + genesis_hash + task + before + number.to_bytes(8, "little") + mix
+    ).digest()
+
+
+def compute_seed(beacon: bytes, node: Key) -> bytes:
+    """What personalises a node's work in a round."""
+    return blake3(beacon + node).digest()

@@ -1,0 +1,375 @@
+"""The distribution list of a round: who may hand it in, what it may say, and its audit."""
+
+import json
+import re
+
+from ...errors import (
+    AlreadyAudited,
+    BadUpload,
+    ListBadNode,
+    ListBadSlash,
+    ListMalformed,
+    ListMissing,
+    ListOverBounty,
+    ListStands,
+    NoAuditRaised,
+    NotStaked,
+    OwnSubmission,
+    UnknownRound,
+    UnknownSubmission,
+    WrongPhase,
+)  # fmt: skip
+from ..clock import DISTRIBUTION, Phase
+from ..params import Key, base58_of, key_of
+from ..records import Audit, Chunk, DistributionList, Mark, Round, Stake, Task, Vote
+from ..rules import rule
+from ..state import State, Table, u64
+from .instructions import (
+    CHUNK_BYTES,
+    NO_ROUND,
+    AuditDistribution,
+    SubmitDistributionList,
+    UploadDistributionList,
+)
+from .life import get_task
+from .review import add_view, check_open_rules, compute_votes
+from .stakes import get_stake
+
+I64 = 2**63
+
+
+def upload(state: State, slot: int, ask: UploadDistributionList) -> None:
+    """Keep one chunk of a list until the list is submitted.
+
+    Raises UnknownTask, WrongPhase, NotStaked, BadUpload, ListStands.
+    """
+    task = get_task(state, ask.task)
+    check_upload_phase(task, slot)
+    check_chunk(state, ask)
+    if ask.round == NO_ROUND:
+        check_lister(task, get_stake(state, ask.task, ask.node), ask.node)
+    else:
+        check_may_list(state, slot, task, ask.task, ask.node, ask.round)
+
+    key = ask.node + ask.chunk.to_bytes(2, "big")
+    state.put(state.get_chunks(ask.task, ask.round), key, Chunk(ask.data[: ask.size]))
+
+
+def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
+    """Put the uploaded list into the round's record; the first accepted one of an attempt stands.
+
+    Raises UnknownTask, WrongRules, WrongPhase, UnknownRound, NotStaked, ListStands, BadUpload, ListMalformed,
+    ListBadNode, ListBadSlash, ListOverBounty. Source: docs/PROTOCOL.md 8.
+    """
+    task = get_task(state, ask.task)
+    check_open_rules(task)
+    check_may_list(state, slot, task, ask.task, ask.node, ask.round)
+    chunks, keys, text = get_upload(state, ask.task, ask.account, ask.round)
+    check_uploaded(keys, ask.account)
+    check_json(text)
+    amounts = decode_list(text)
+    check_listed(state, ask.task, ask.round, amounts)
+    check_slashes(state, ask.task, ask.round, amounts)
+    check_rewards(task, amounts)
+
+    for key in keys:
+        state.remove(chunks, key)
+    entries = tuple(sorted((key_of(name), amount) for name, amount in amounts.items()))
+    attempt = bytes([state.get_rounds(ask.task).rows[u64(ask.round)].attempt])
+    state.put(state.get_lists(ask.task, ask.round), attempt, DistributionList(ask.node, slot, entries))
+
+
+def audit_list(state: State, slot: int, ask: AuditDistribution) -> None:
+    """Take a node's view of the list that stands; the first `false` raises the audit.
+
+    Raises UnknownTask, WrongRules, WrongPhase, UnknownRound, ListMissing, NotStaked, OwnSubmission,
+    UnknownSubmission, AlreadyAudited, NoAuditRaised. Source: docs/PROTOCOL.md 9.
+    """
+    task = get_task(state, ask.task)
+    check_open_rules(task)
+    check_list_audit_clock(task, slot, ask.round)
+    one = get_attempt(state, ask.task, task, slot, ask.round)
+    attempt = bytes([one.attempt])
+    listed = state.get_lists(ask.task, ask.round).rows.get(attempt)
+    check_list_there(listed, ask.round, one.attempt)
+    assert listed is not None
+    check_list_auditor(task, get_stake(state, ask.task, ask.node), ask.node)
+    check_not_own_list(listed, ask.node)
+    check_list_candidate(listed, ask.candidate)
+    audits = state.get_list_audits(ask.task, ask.round)
+    votes = state.get_list_votes(ask.task, ask.round)
+    check_first_list_view(votes, attempt + ask.node)
+    check_list_raised(audits.rows.get(attempt), bool(ask.is_valid))
+
+    add_view(state, slot, audits, votes, attempt, ask.node, bool(ask.is_valid))
+    state.put(state.get_voices(ask.task, ask.round), ask.node, Mark(slot))
+
+
+def get_attempt(state: State, key: Key, task: Task, slot: int, number: int) -> Round:
+    """The round, if its current attempt is the one of this ledger round.
+
+    Raises UnknownRound, WrongPhase.
+    """
+    check_list_round(state, key, number)
+    one = state.get_rounds(key).rows[u64(number)]
+    check_attempt(task, slot, number, one)
+    return one
+
+
+def check_may_list(state: State, slot: int, task: Task, key: Key, node: Key, number: int) -> None:
+    """A node may hand in a list for a round now.
+
+    Raises WrongPhase, UnknownRound, NotStaked, ListStands.
+    """
+    check_list_clock(task, slot, number)
+    one = get_attempt(state, key, task, slot, number)
+    check_lister(task, get_stake(state, key, node), node)
+    check_no_list(state, key, number, one.attempt)
+
+
+def get_upload(state: State, task: Key, account: Key, number: int) -> tuple[Table[Chunk], list[bytes], bytes]:
+    """Where an upload is, its chunks' keys and text: one for the round, else one without a round."""
+    upload = _read_upload(state.get_chunks(task, number), account)
+    return upload if upload[1] else _read_upload(state.get_chunks(task, NO_ROUND), account)
+
+
+def _read_upload(chunks: Table[Chunk], account: Key) -> tuple[Table[Chunk], list[bytes], bytes]:
+    keys: list[bytes] = []
+    text = b""
+    while (chunk := chunks.rows.get(key := account + len(keys).to_bytes(2, "big"))) is not None:
+        keys.append(key)
+        text += chunk.data
+        if len(chunk.data) < CHUNK_BYTES:
+            break
+    return chunks, keys, text
+
+
+def decode_list(text: bytes) -> dict[str, int]:
+    """A list's amounts by base58 address. Raises ValueError if it is anything but integers by name.
+
+    What it says of a bad list is the same under every version of Python, because receipts must be.
+    """
+    bare = _STRINGS.sub(b"", text)
+    if bare.count(b"{") + bare.count(b"[") != 1:  # found here, so that no depth of the stack decides
+        raise ValueError("it is not one object without others in it")
+    try:
+        amounts = json.loads(
+            text.decode(), object_pairs_hook=_read_pairs, parse_float=str, parse_int=_read_int
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError("it is no JSON in UTF-8") from None
+    if not isinstance(amounts, dict):
+        raise ValueError("it is not an object")
+    return amounts
+
+
+def does_stand(state: State, key: Key, number: int, attempt: int) -> bool:
+    """Whether the list of an attempt, now that AUDIT has ended, stands."""
+    if bytes([attempt]) not in state.get_lists(key, number).rows:
+        return False
+    return compute_votes(state.get_list_audits(key, number).rows.get(bytes([attempt]))) > 0
+
+
+# Checks
+
+
+@rule("8.1")
+def check_upload_phase(task: Task, slot: int) -> None:
+    """Lists are uploaded in SUBMIT."""
+    table = task.timetable
+    if table.compute_phase(slot) is not Phase.SUBMIT:
+        first, last = table.compute_window(table.compute_round(slot), Phase.SUBMIT)
+        raise WrongPhase(
+            f"lists are uploaded in slots {first} to {last} of this ledger round; this is slot {slot}"
+        )
+
+
+@rule("8.2")
+def check_list_clock(task: Task, slot: int, number: int) -> None:
+    """A list is handed in while SUBMIT lasts in a ledger round that an attempt of the round can have."""
+    _check_attempt_clock(task, slot, number, Phase.SUBMIT)
+
+
+@rule("8.3")
+def check_list_round(state: State, key: Key, number: int) -> None:
+    """The round was opened by a submission, and is not pruned."""
+    if u64(number) not in state.get_rounds(key).rows:
+        raise UnknownRound(f"round {number} was never opened, or its records are pruned")
+
+
+@rule("8.4")
+def check_attempt(task: Task, slot: int, number: int, one: Round) -> None:
+    """The round is open, and its current attempt is that of this ledger round."""
+    ledger_round = task.timetable.compute_round(slot)
+    if not one.is_open:
+        raise WrongPhase(f"round {number} is closed since ledger round {number + DISTRIBUTION + one.attempt}")
+    due = number + DISTRIBUTION + one.attempt
+    if due != ledger_round:
+        raise WrongPhase(
+            f"attempt {one.attempt} of round {number} belongs to ledger round {due}; this is {ledger_round}"
+        )
+
+
+@rule("8.5")
+def check_lister(task: Task, stake: Stake, node: Key) -> None:
+    """Who uploads and hands in a list has at least the minimum stake."""
+    _check_minimum(task, stake, node)
+
+
+@rule("8.6")
+def check_chunk(state: State, ask: UploadDistributionList) -> None:
+    """A chunk's number and size are in bounds."""
+    most = state.genesis.list_chunks_max
+    if ask.chunk >= most or ask.size > CHUNK_BYTES:
+        raise BadUpload(
+            f"chunk {ask.chunk} of {ask.size} bytes; allowed are numbers below {most}, sizes to {CHUNK_BYTES}"
+        )
+
+
+@rule("8.7")
+def check_no_list(state: State, key: Key, number: int, attempt: int) -> None:
+    """The first accepted list of an attempt stands."""
+    listed = state.get_lists(key, number).rows.get(bytes([attempt]))
+    if listed is not None:
+        raise ListStands(
+            f"attempt {attempt} of round {number} has its list, from {base58_of(listed.submitter)} "
+            f"in slot {listed.slot}"
+        )
+
+
+@rule("8.8")
+def check_uploaded(keys: list[bytes], account: Key) -> None:
+    """A list is uploaded before it is handed in."""
+    if not keys:
+        raise BadUpload(f"{base58_of(account)} has uploaded no list, or not its chunk 0")
+
+
+@rule("8.9")
+def check_json(text: bytes) -> None:
+    """A list is one JSON object of integers by address, each address once."""
+    try:
+        decode_list(text)
+    except ValueError as error:
+        raise ListMalformed(f"the list is not an object of integers by address: {error}") from None
+
+
+@rule("8.10")
+def check_listed(state: State, key: Key, number: int, amounts: dict[str, int]) -> None:
+    """A list names submitters of the round only."""
+    submissions = state.get_submissions(key, number).rows
+    for name in amounts:
+        if decode_key(name) not in submissions:
+            raise ListBadNode(f"{name!a} submitted nothing in round {number}")
+
+
+@rule("8.11")
+def check_slashes(state: State, key: Key, number: int, amounts: dict[str, int]) -> None:
+    """A list slashes only whose votes are not above zero."""
+    audits = state.get_audits(key, number).rows
+    for name, amount in amounts.items():
+        votes = compute_votes(audits.get(decode_key(name)))
+        if amount < 0 and votes > 0:
+            raise ListBadSlash(f"the list takes {-amount} roe from {name!a}, whose votes are {votes}")
+
+
+@rule("8.12")
+def check_rewards(task: Task, amounts: dict[str, int]) -> None:
+    """A list's rewards are at most the round's bounty."""
+    total = sum(amount for amount in amounts.values() if amount > 0)
+    if total > task.bounty_per_round:
+        raise ListOverBounty(f"the list pays {total} roe; the round's bounty is {task.bounty_per_round}")
+
+
+@rule("9.1")
+def check_list_audit_clock(task: Task, slot: int, number: int) -> None:
+    """A list is audited while AUDIT lasts in a ledger round that an attempt of the round can have."""
+    _check_attempt_clock(task, slot, number, Phase.AUDIT)
+
+
+@rule("9.2")
+def check_list_there(listed: DistributionList | None, number: int, attempt: int) -> None:
+    """There is a list to audit."""
+    if listed is None:
+        raise ListMissing(f"attempt {attempt} of round {number} has no list")
+
+
+@rule("9.3")
+def check_list_auditor(task: Task, stake: Stake, node: Key) -> None:
+    """Who audits a list has at least the minimum stake."""
+    _check_minimum(task, stake, node)
+
+
+@rule("9.4")
+def check_not_own_list(listed: DistributionList, node: Key) -> None:
+    """Nobody audits its own list."""
+    if node == listed.submitter:
+        raise OwnSubmission(f"{base58_of(node)} cannot audit its own list")
+
+
+@rule("9.5")
+def check_list_candidate(listed: DistributionList, candidate: Key) -> None:
+    """The candidate that an audit names is who handed the list in."""
+    if candidate != listed.submitter:
+        raise UnknownSubmission(
+            f"the list came from {base58_of(listed.submitter)}, not from {base58_of(candidate)}"
+        )
+
+
+@rule("9.6")
+def check_first_list_view(votes: Table[Vote], key: bytes) -> None:
+    """A node gives one view of a list; raising the audit counts."""
+    if key in votes.rows:
+        raise AlreadyAudited(f"{base58_of(key[1:])} gave its view in slot {votes.rows[key].slot} already")
+
+
+@rule("9.7")
+def check_list_raised(raised: Audit | None, is_valid: bool) -> None:
+    """A view that all is well needs an audit that was raised; silence is consent."""
+    if is_valid and raised is None:
+        raise NoAuditRaised("no audit of the list is raised; only a view of invalid raises one")
+
+
+def decode_key(name: str) -> Key:
+    """The address of a base58 name; nothing if it is none."""
+    try:
+        return key_of(name)
+    except ValueError:
+        return b""
+
+
+def _check_attempt_clock(task: Task, slot: int, number: int, phase: Phase) -> None:
+    table = task.timetable
+    ledger_round = table.compute_round(slot)
+    first, last = number + DISTRIBUTION, number + DISTRIBUTION + task.allowed_failed_distributions
+    if not first <= ledger_round <= last or table.compute_phase(slot) is not phase:
+        begin, end = table.compute_window(first, phase)
+        retries = f", for retries also in the {last - first} ledger rounds after it" if last > first else ""
+        raise WrongPhase(
+            f"the list of round {number} has its {phase.name} in slots {begin} to {end}{retries}; "
+            f"this is slot {slot}"
+        )
+
+
+def _check_minimum(task: Task, stake: Stake, node: Key) -> None:
+    if stake.amount < task.minimum_stake:
+        raise NotStaked(
+            f"{base58_of(node)} has a stake of {stake.amount} roe; {task.minimum_stake} are needed"
+        )
+
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _read_int(text: str) -> int | str:
+    """The integer of a number in a list; longer texts than 64 bits ever need stay texts."""
+    return int(text) if len(text) <= 20 else text
+
+
+def _read_pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    for name, amount in pairs:
+        if type(amount) is not int or not -I64 <= amount < I64:
+            raise ValueError(f"the amount of {name!a} is {amount!a}, not an integer of 64 bits")
+    amounts = dict(pairs)
+    if len(amounts) != len(pairs):
+        raise ValueError("an address stands twice")
+    return amounts

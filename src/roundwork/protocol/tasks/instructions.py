@@ -1,0 +1,342 @@
+"""The instructions of the task programs, one struct each; how they lie in bytes is said in `layouts`.
+
+The native program and KPL, whose tasks pay in a token, share what does not touch money.
+Source: docs/PROTOCOL.md 4 and 13.
+"""
+
+import msgspec
+
+from ..params import Key
+
+CHUNK_BYTES = 508
+NO_ROUND = 2**64 - 1
+"""Stands for the round where an older layout carries none."""
+
+
+class _Base(msgspec.Struct, frozen=True, gc=False):
+    pass
+
+
+class CreateTask(_Base, frozen=True, gc=False):
+    """The payer pays `total_bounty` in and becomes the manager."""
+
+    payer: Key
+    task: Key
+    pot: Key
+    name: bytes
+    description: bytes
+    audit_program: bytes
+    executable_network: bytes
+    total_bounty: int
+    bounty_per_round: int
+    round_time: int
+    audit_window: int
+    submission_window: int
+    minimum_stake: int
+    metadata: bytes
+    locals: bytes
+    allowed_failed_distributions: int
+
+
+class SubmitTask(_Base, frozen=True, gc=False):
+    """The node's proof for a round."""
+
+    task: Key
+    node: Key
+    value: bytes
+    round: int
+
+
+class AuditSubmission(_Base, frozen=True, gc=False):
+    """A view of somebody's submission; the first invalid one raises the audit."""
+
+    task: Key
+    node: Key
+    candidate: Key
+    is_valid: int
+    round: int
+
+
+class AuditDistribution(_Base, frozen=True, gc=False):
+    """A view of the distribution list that stands for a round."""
+
+    task: Key
+    node: Key
+    candidate: Key
+    is_valid: int
+    round: int
+
+
+class Payout(_Base, frozen=True, gc=False):
+    """Asks for a payout, which happens by itself."""
+
+    task: Key
+    round: int
+
+
+class Whitelist(_Base, frozen=True, gc=False):
+    """Allow-lists a task; signed by the task program's own key."""
+
+    task: Key
+    program: Key
+    flag: int
+
+
+class SetActive(_Base, frozen=True, gc=False):
+    """Opens or closes a task for new submissions."""
+
+    task: Key
+    manager: Key
+    active: int
+
+
+class Claim(_Base, frozen=True, gc=False):
+    """Pays the node's whole available balance to the beneficiary."""
+
+    task: Key
+    node: Key
+    pot: Key
+    beneficiary: Key
+
+
+class FundTask(_Base, frozen=True, gc=False):
+    """Adds to a task's bounty."""
+
+    task: Key
+    funder: Key
+    pot: Key
+    amount: int
+
+
+class Stake(_Base, frozen=True, gc=False):
+    """Adds to a node's stake and says where peers reach it (all spaces: unchanged)."""
+
+    task: Key
+    node: Key
+    pot: Key
+    amount: int
+    endpoint: bytes = b""
+
+
+class Withdraw(_Base, frozen=True, gc=False):
+    """Moves the node's whole stake to its available balance."""
+
+    task: Key
+    node: Key
+
+
+class UploadDistributionList(_Base, frozen=True, gc=False):
+    """One numbered chunk of a distribution list."""
+
+    task: Key
+    node: Key
+    chunk: int
+    size: int
+    data: bytes
+    round: int = NO_ROUND
+
+
+class SubmitDistributionList(_Base, frozen=True, gc=False):
+    """Puts the list that `account` uploaded into the round's record; in practice that is the node itself."""
+
+    task: Key
+    node: Key
+    account: Key
+    round: int
+
+
+class UpdateTask(_Base, frozen=True, gc=False):
+    """Founds a successor, which takes over the unreserved bounty."""
+
+    payer: Key
+    task: Key
+    pot: Key
+    successor: Key
+    successor_pot: Key
+    name: bytes
+    description: bytes
+    audit_program: bytes
+    executable_network: bytes
+    bounty_per_round: int
+    round_time: int
+    audit_window: int
+    submission_window: int
+    minimum_stake: int
+    metadata: bytes
+    locals: bytes
+    allowed_failed_distributions: int
+
+
+class Commit(_Base, frozen=True, gc=False):
+    """A sealed message: its commitment. Kinds: 0 submission, 1 receipt, 2 votes."""
+
+    task: Key
+    node: Key
+    kind: int
+    round: int
+    commitment: bytes
+
+
+class Reveal(_Base, frozen=True, gc=False):
+    """A sealed message: what the commitment hides."""
+
+    task: Key
+    node: Key
+    kind: int
+    round: int
+    salt: bytes
+    payload: bytes
+
+
+class Accuse(_Base, frozen=True, gc=False):
+    """Sends a submission to a jury."""
+
+    task: Key
+    node: Key
+    candidate: Key
+    round: int
+
+
+class CloseTask(_Base, frozen=True, gc=False):
+    """Returns the bounty to the manager; stakes and balances stay."""
+
+    task: Key
+    manager: Key
+    pot: Key
+
+
+class RegisterCanary(_Base, frozen=True, gc=False):
+    """Hides the hash of a canary."""
+
+    task: Key
+    manager: Key
+    digest: bytes
+
+
+class OpenCanary(_Base, frozen=True, gc=False):
+    """Opens the hash of a canary after its round."""
+
+    task: Key
+    manager: Key
+    node: Key
+    round: int
+    salt: bytes
+
+
+class ReportUnavailable(_Base, frozen=True, gc=False):
+    """A checker could not get a proof."""
+
+    task: Key
+    node: Key
+    candidate: Key
+    round: int
+
+
+class CreateTokenTask(_Base, frozen=True, gc=False):
+    """The payer pays `total_bounty` in from its token account `source` and becomes the manager.
+
+    `seed` is the sha256 of the pot's base58 text; `authority` follows from it and owns the pot.
+    """
+
+    payer: Key
+    source: Key
+    task: Key
+    pot: Key
+    authority: Key
+    mint: Key
+    name: bytes
+    description: bytes
+    audit_program: bytes
+    executable_network: bytes
+    total_bounty: int
+    bounty_per_round: int
+    round_time: int
+    audit_window: int
+    submission_window: int
+    minimum_stake: int
+    metadata: bytes
+    locals: bytes
+    allowed_failed_distributions: int
+    seed: bytes
+
+
+class UpdateTokenTask(_Base, frozen=True, gc=False):
+    """Founds a successor in the same token, which takes over the unreserved bounty."""
+
+    payer: Key
+    task: Key
+    pot: Key
+    authority: Key
+    successor: Key
+    successor_pot: Key
+    successor_authority: Key
+    mint: Key
+    name: bytes
+    description: bytes
+    audit_program: bytes
+    executable_network: bytes
+    bounty_per_round: int
+    round_time: int
+    audit_window: int
+    submission_window: int
+    minimum_stake: int
+    metadata: bytes
+    locals: bytes
+    allowed_failed_distributions: int
+    seed: bytes
+
+
+class FundTokens(_Base, frozen=True, gc=False):
+    """Adds to a task's bounty from a token account of the funder's."""
+
+    task: Key
+    funder: Key
+    source: Key
+    pot: Key
+    amount: int
+
+
+class StakeTokens(_Base, frozen=True, gc=False):
+    """Adds to a node's stake from a token account of its own, and says where peers reach it."""
+
+    task: Key
+    node: Key
+    source: Key
+    pot: Key
+    amount: int
+    endpoint: bytes = b""
+
+
+class ClaimTokens(_Base, frozen=True, gc=False):
+    """Pays the node's whole available balance to the token account `beneficiary`."""
+
+    task: Key
+    node: Key
+    pot: Key
+    beneficiary: Key
+    authority: Key
+
+
+class DeleteTask(_Base, frozen=True, gc=False):
+    """Ends a task; its bounty becomes what the manager can claim."""
+
+    task: Key
+    manager: Key
+    pot: Key
+    authority: Key
+    mint: Key
+
+
+class HandleManagers(_Base, frozen=True, gc=False):
+    """Names who allow-lists tasks: init, insert or remove. Genesis does that here."""
+
+    signer: Key
+    operation: bytes
+
+
+Instruction = (
+    CreateTask | SubmitTask | AuditSubmission | AuditDistribution | Payout | Whitelist | SetActive | Claim
+    | FundTask | Stake | Withdraw | UploadDistributionList | SubmitDistributionList | UpdateTask | Commit
+    | Reveal | Accuse | CloseTask | RegisterCanary | OpenCanary | ReportUnavailable | CreateTokenTask
+    | UpdateTokenTask | FundTokens | StakeTokens | ClaimTokens | DeleteTask | HandleManagers
+)  # fmt: skip

@@ -1,0 +1,362 @@
+"""The life of a task: create, fund, open and shut, update, close."""
+
+import msgspec
+
+from ...errors import (
+    BadAmount,
+    BadTask,
+    InsufficientFunds,
+    NotAllowlister,
+    NotManager,
+    OpenRounds,
+    TaskClosed,
+    TaskExists,
+    UnknownTask,
+    WrongOwner,
+    WrongRules,
+)  # fmt: skip
+from ..clock import Timetable
+from ..money import credit, debit, get_balance, get_owner
+from ..params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM, Key, RuleSet, base58_of
+from ..records import Task
+from ..rules import rule
+from ..state import State
+from .instructions import (
+    CloseTask,
+    CreateTask,
+    CreateTokenTask,
+    FundTask,
+    SetActive,
+    UpdateTask,
+    UpdateTokenTask,
+    Whitelist,
+)  # fmt: skip
+
+STAKE_MIN = 1000
+"""The least minimum_stake a task may ask for, in roe."""
+
+SLOTS_MAX = 2**32
+"""The most slots a round may have, so that no slot number ever needs more than 64 bits."""
+
+Configuration = CreateTask | UpdateTask | CreateTokenTask | UpdateTokenTask
+"""What founds a task says of it."""
+
+
+def get_task(state: State, key: Key) -> Task:
+    """The task at an address. Raises UnknownTask."""
+    check_task(state, key)
+    return state.tasks.rows[key]
+
+
+def get_rules(task: Task) -> RuleSet:
+    """The rule set a task lives under."""
+    return RULE_SETS[task.rules]
+
+
+def is_active_at_start(task: Task, ledger_round: int) -> bool:
+    """Whether the task was active when a ledger round began, the present one or an earlier one."""
+    return task.was_active if task.switched_round >= ledger_round else task.is_active
+
+
+def compute_reserved(task: Task) -> int:
+    """What open rounds have reserved of the bounty."""
+    return len(task.open_rounds) * task.bounty_per_round
+
+
+# Checks
+
+
+@rule("4.1")
+def check_task(state: State, key: Key) -> None:
+    """An instruction names a task that exists."""
+    if key not in state.tasks.rows:
+        raise UnknownTask(f"there is no task at {base58_of(key)}")
+
+
+@rule("13.1")
+def check_own_program(state: State, key: Key, program: Key) -> None:
+    """A task is spoken to through its own program, so that tokens and native money are never confused."""
+    task = state.tasks.rows.get(key)
+    if task is not None and task.program != program:
+        raise WrongOwner(f"the task {base58_of(key)} lives under {base58_of(task.program)}")
+
+
+@rule("4.2")
+def check_vacant(state: State, key: Key) -> None:
+    """A task is created once."""
+    if key in state.tasks.rows:
+        raise TaskExists(f"{base58_of(key)} is a task already")
+
+
+@rule("4.3")
+def check_owner(state: State, key: Key, program: Key) -> None:
+    """A task's account belongs to its task program before it becomes a task."""
+    owner = get_owner(state, key)
+    if owner != program:
+        raise WrongOwner(
+            f"{base58_of(key)} belongs to {base58_of(owner)}; create it for {base58_of(program)} first"
+        )
+
+
+@rule("4.4")
+def check_windows(rules: RuleSet, ask: Configuration) -> None:
+    """Windows are long enough for the rule set, and fit into the round."""
+    needs = (
+        (ask.submission_window, rules.submission_window_min, "submission_window"),
+        (ask.audit_window, rules.audit_window_min, "audit_window"),
+        (
+            ask.round_time,
+            ask.submission_window + ask.audit_window + rules.settle_slots_min,
+            "round_time",
+        ),
+    )
+    for value, least, name in needs:
+        if not least <= value <= SLOTS_MAX:
+            raise BadTask(f"{name} is {value} slots; {least} to {SLOTS_MAX} are allowed under {rules.name}")
+
+
+@rule("4.5")
+def check_bounty(bounty: int, per_round: int) -> None:
+    """The bounty that a task starts with covers at least one round."""
+    if per_round > bounty:
+        raise BadTask(f"bounty_per_round is {per_round} roe; the task starts with a bounty of {bounty}")
+
+
+@rule("4.6")
+def check_minimum_stake(ask: Configuration) -> None:
+    """A task asks for a stake."""
+    if ask.minimum_stake < STAKE_MIN:
+        raise BadTask(f"minimum_stake is {ask.minimum_stake} roe; at least {STAKE_MIN} are needed")
+
+
+@rule("4.7")
+def check_retries(rules: RuleSet, ask: Configuration) -> None:
+    """Retries of failed lists are bounded, below and above."""
+    least, most = rules.allowed_failed_distributions_min, 100
+    if not least <= ask.allowed_failed_distributions <= most:
+        raise BadTask(
+            f"allowed_failed_distributions is {ask.allowed_failed_distributions}; "
+            f"{least} to {most} are allowed under {rules.name}"
+        )
+
+
+@rule("4.8")
+def check_rules_known(name: str) -> None:
+    """A task names a rule set that this ledger has."""
+    if name not in RULE_SETS:
+        raise WrongRules(f"rule set {name!a} is unknown; this ledger has {', '.join(RULE_SETS)}")
+
+
+@rule("4.9")
+def check_texts(ask: Configuration) -> None:
+    """A task's texts are UTF-8."""
+    for name in ("name", "description", "audit_program", "executable_network", "metadata", "locals"):
+        try:
+            getattr(ask, name).decode()
+        except UnicodeDecodeError as error:
+            raise BadTask(f"{name} is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+@rule("4.10")
+def check_funds(state: State, key: Key, amount: int) -> None:
+    """Nobody pays more than it has."""
+    balance = get_balance(state, key)
+    if balance < amount:
+        raise InsufficientFunds(f"{base58_of(key)} holds {balance} roe; {amount} are needed")
+
+
+@rule("4.11")
+def check_payer(state: State, key: Key) -> None:
+    """Whoever pays a bounty or a stake is a plain account, or one of the task program that is no task."""
+    owner = get_owner(state, key)
+    if owner not in (SYSTEM_PROGRAM, TASK_PROGRAM) or key in state.tasks.rows:
+        raise WrongOwner(f"{base58_of(key)} belongs to {base58_of(owner)}; it cannot pay here")
+
+
+@rule("4.12")
+def check_manager(task: Task, key: Key) -> None:
+    """Only the manager opens, shuts and closes a task."""
+    if key != task.manager:
+        raise NotManager(f"the manager is {base58_of(task.manager)}, not {base58_of(key)}")
+
+
+@rule("4.13")
+def check_living(task: Task) -> None:
+    """A task that was closed or has migrated takes no stakes, no funds and no switch."""
+    if task.migrated_to:
+        raise TaskClosed(f"the task has migrated to {base58_of(task.migrated_to)}")
+    if task.is_closed:
+        raise TaskClosed("the task is closed")
+
+
+@rule("4.14")
+def check_amount(amount: int) -> None:
+    """A stake or a contribution is more than nothing."""
+    if amount <= 0:
+        raise BadAmount(f"the amount is {amount} roe; it must be at least 1")
+
+
+@rule("4.20")
+def check_no_open_rounds(task: Task) -> None:
+    """A task with open rounds is not closed."""
+    if task.open_rounds:
+        raise OpenRounds(f"rounds {', '.join(map(str, task.open_rounds))} are open")
+
+
+@rule("4.21")
+def check_allowlister(state: State, key: Key) -> None:
+    """Only the key that genesis names allow-lists tasks."""
+    if base58_of(key) != state.genesis.allowlister:
+        raise NotAllowlister(
+            f"{base58_of(key)} cannot allow-list tasks; genesis names {state.genesis.allowlister or 'nobody'}"
+        )
+
+
+def check_configuration(ask: Configuration) -> None:
+    """Everything that can be said of a task's configuration by itself. Raises WrongRules, BadTask."""
+    name = compute_rules_name(ask.locals)
+    check_rules_known(name)
+    rules = RULE_SETS.get(name, KOII_1)
+    check_windows(rules, ask)
+    check_minimum_stake(ask)
+    check_retries(rules, ask)
+    check_texts(ask)
+
+
+# Changes
+
+
+def create(state: State, slot: int, ask: CreateTask) -> None:
+    """Found a task; its manager, the payer, pays the bounty in.
+
+    Raises TaskExists, WrongOwner, WrongRules, BadTask, InsufficientFunds.
+    """
+    check_vacant(state, ask.task)
+    check_owner(state, ask.task, TASK_PROGRAM)
+    check_configuration(ask)
+    check_bounty(ask.total_bounty, ask.bounty_per_round)
+    check_payer(state, ask.payer)
+    check_funds(state, ask.payer, ask.total_bounty)
+
+    debit(state, ask.payer, ask.total_bounty)
+    task = build_task(state, slot, ask, ask.pot, ask.total_bounty)
+    state.put(state.tasks, ask.task, task)
+
+
+def update(state: State, slot: int, ask: UpdateTask) -> None:
+    """Found a successor: it takes over what no open round has reserved of the bounty, and the activity.
+
+    Raises UnknownTask, NotManager, TaskClosed, TaskExists, WrongOwner, WrongRules, BadTask.
+    """
+    old = get_task(state, ask.task)
+    check_manager(old, ask.payer)
+    check_living(old)
+    check_vacant(state, ask.successor)
+    check_owner(state, ask.successor, TASK_PROGRAM)
+    check_configuration(ask)
+    moved = old.bounty - compute_reserved(old)
+    check_bounty(moved, ask.bounty_per_round)
+
+    found_successor(state, ask, old, build_task(state, slot, ask, ask.successor_pot, moved))
+
+
+def found_successor(state: State, ask: UpdateTask | UpdateTokenTask, old: Task, new: Task) -> None:
+    """Store a successor, which took over its bounty, and let the old task point at it."""
+    new = msgspec.structs.replace(
+        new, migrated_from=ask.task, is_active=old.is_active, is_allowlisted=old.is_allowlisted
+    )
+    state.put(state.tasks, ask.successor, new)
+    old = msgspec.structs.replace(old, bounty=old.bounty - new.bounty, migrated_to=ask.successor)
+    state.put(state.tasks, ask.task, old)
+
+
+def build_task(state: State, slot: int, ask: Configuration, pot: Key, bounty: int) -> Task:
+    """The record of a task that begins now."""
+    return Task(
+        program=TASK_PROGRAM,
+        manager=ask.payer,
+        pot=pot,
+        name=ask.name,
+        description=ask.description,
+        audit_program=ask.audit_program,
+        executable_network=ask.executable_network,
+        metadata=ask.metadata,
+        locals=ask.locals,
+        rules=compute_rules_name(ask.locals),
+        timetable=Timetable(slot, ask.round_time, ask.submission_window, ask.audit_window),
+        minimum_stake=ask.minimum_stake,
+        bounty_per_round=ask.bounty_per_round,
+        allowed_failed_distributions=ask.allowed_failed_distributions,
+        bounty=bounty,
+        is_allowlisted=state.genesis.kind == "development",
+    )
+
+
+def allow(state: State, ask: Whitelist) -> None:
+    """Allow-list a task, or take it off. Raises UnknownTask, NotAllowlister."""
+    task = get_task(state, ask.task)
+    check_allowlister(state, ask.program)
+
+    state.put(state.tasks, ask.task, msgspec.structs.replace(task, is_allowlisted=bool(ask.flag)))
+
+
+def compute_rules_name(text: bytes) -> str:
+    """The rule set that a task's `task_locals` asks for. Only texts that begin `rules:` speak of it."""
+    first = text.decode(errors="replace").partition(" ")[0]
+    return first.removeprefix("rules:") if first.startswith("rules:") else KOII_1.name
+
+
+def fund(state: State, ask: FundTask, payer: Key) -> None:
+    """Add to the bounty. What is left on a throw-away account goes back to the fee payer.
+
+    Raises UnknownTask, TaskClosed, BadAmount, WrongOwner, InsufficientFunds.
+    """
+    task = get_task(state, ask.task)
+    check_living(task)
+    check_amount(ask.amount)
+    check_payer(state, ask.funder)
+    check_funds(state, ask.funder, ask.amount)
+
+    debit(state, ask.funder, ask.amount)
+    state.put(state.tasks, ask.task, msgspec.structs.replace(task, bounty=task.bounty + ask.amount))
+    if get_owner(state, ask.funder) == TASK_PROGRAM and ask.funder not in state.get_stakes(ask.task).rows:
+        credit(state, payer, get_balance(state, ask.funder))
+        state.remove(state.accounts, ask.funder)
+
+
+def set_active(state: State, slot: int, ask: SetActive) -> None:
+    """Open or shut the task for new submissions, from the next ledger round on.
+
+    Raises UnknownTask, NotManager, TaskClosed.
+    """
+    task = get_task(state, ask.task)
+    check_manager(task, ask.manager)
+    check_living(task)
+
+    ledger_round = task.timetable.compute_round(slot)
+    was_active = is_active_at_start(task, ledger_round)
+    state.put(
+        state.tasks,
+        ask.task,
+        msgspec.structs.replace(
+            task, is_active=bool(ask.active), was_active=was_active, switched_round=ledger_round
+        ),
+    )
+
+
+def close(state: State, ask: CloseTask) -> None:
+    """End a task: the bounty goes to the manager. Stakes and balances stay.
+
+    Raises UnknownTask, NotManager, TaskClosed, OpenRounds.
+    """
+    task = get_task(state, ask.task)
+    check_manager(task, ask.manager)
+    check_living(task)
+    check_no_open_rounds(task)
+
+    credit(state, task.manager, task.bounty)
+    state.put(
+        state.tasks,
+        ask.task,
+        msgspec.structs.replace(task, bounty=0, is_active=False, was_active=False, is_closed=True),
+    )

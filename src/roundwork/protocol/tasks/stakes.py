@@ -1,0 +1,140 @@
+"""The stakes in a task: staked, withdrawn, claimed; locked while there is something they answer for."""
+
+from ...errors import NothingToClaim, NotStaked, PayoutPending, StakeLocked
+from ..money import credit, debit
+from ..params import Key
+from ..records import Stake, Task
+from ..rules import rule
+from ..state import State
+from .instructions import Claim, Withdraw
+from .instructions import Stake as StakeIn
+from .life import check_amount, check_funds, check_living, check_payer, get_rules, get_task
+
+NOBODY = Stake()
+
+
+def stake(state: State, ask: StakeIn) -> None:
+    """Add to a node's stake.
+
+    Raises UnknownTask, TaskClosed, BadAmount, WrongOwner, InsufficientFunds.
+    """
+    task = get_task(state, ask.task)
+    check_living(task)
+    check_amount(ask.amount)
+    check_payer(state, ask.node)
+    check_funds(state, ask.node, ask.amount)
+
+    debit(state, ask.node, ask.amount)
+    add_stake(state, ask.task, ask.node, ask.amount, ask.endpoint)
+
+
+def withdraw(state: State, slot: int, ask: Withdraw) -> None:
+    """Move the whole stake to the available balance.
+
+    Raises UnknownTask, NotStaked, PayoutPending, StakeLocked.
+    """
+    task = get_task(state, ask.task)
+    old = get_stake(state, ask.task, ask.node)
+    check_has_stake(old)
+    check_not_settling(task)
+    check_no_messages(state, ask.task, task, ask.node)
+    check_not_recent(task, old, slot)
+
+    new = Stake(0, old.available + old.amount, old.endpoint, old.last_round)
+    state.put(state.get_stakes(ask.task), ask.node, new)
+
+
+def claim(state: State, ask: Claim) -> None:
+    """Pay the whole available balance to the beneficiary.
+
+    Raises UnknownTask, NothingToClaim, PayoutPending.
+    """
+    task = get_task(state, ask.task)
+    old = get_stake(state, ask.task, ask.node)
+    check_claimable(old)
+    check_not_settling(task)
+
+    credit(state, ask.beneficiary, old.available)
+    new = Stake(old.amount, 0, old.endpoint, old.last_round)
+    state.put(state.get_stakes(ask.task), ask.node, new)
+
+
+# Records
+
+
+def get_stake(state: State, task: Key, node: Key) -> Stake:
+    """A node's stake in a task; an empty one if it never had any."""
+    return state.get_stakes(task).rows.get(node, NOBODY)
+
+
+def add_stake(state: State, key: Key, node: Key, amount: int, endpoint: bytes) -> None:
+    """Add to a node's stake; an endpoint replaces the one that was there."""
+    old = get_stake(state, key, node)
+    new = Stake(old.amount + amount, old.available, endpoint or old.endpoint, old.last_round)
+    state.put(state.get_stakes(key), node, new)
+
+
+def add_to(state: State, key: Key, node: Key, amount: int, available: int) -> None:
+    """Move a node's stake and available balance by these amounts."""
+    old = get_stake(state, key, node)
+    new = Stake(old.amount + amount, old.available + available, old.endpoint, old.last_round)
+    state.put(state.get_stakes(key), node, new)
+
+
+def has_message(state: State, key: Key, number: int, node: Key) -> bool:
+    """Whether a round holds a submission, a view or a list of the node's."""
+    return (
+        node in state.get_submissions(key, number).rows
+        or node in state.get_voices(key, number).rows
+        or any(one.submitter == node for one in state.get_lists(key, number).rows.values())
+    )
+
+
+# Checks
+
+
+@rule("4.15")
+def check_has_stake(stake: Stake) -> None:
+    """Only a stake that is there is withdrawn."""
+    if not stake.amount:
+        raise NotStaked("No stake available on this task: the node's stake is 0 roe")
+
+
+@rule("4.16")
+def check_no_messages(state: State, key: Key, task: Task, node: Key) -> None:
+    """A stake is locked while an open round has any message of the node's."""
+    for number in task.open_rounds:
+        if has_message(state, key, number, node):
+            raise StakeLocked(
+                f"submission cannot withdraw: round {number} is open and the node took part in it"
+            )
+
+
+@rule("4.17")
+def check_not_recent(task: Task, stake: Stake, slot: int) -> None:
+    """Under some rule sets a stake is also locked for a few rounds after a submission."""
+    ledger_round = task.timetable.compute_round(slot)
+    free = stake.last_round + get_rules(task).locked_rounds + 1
+    if stake.last_round >= 0 and ledger_round < free:
+        raise StakeLocked(
+            f"submission cannot withdraw: the node submitted in round {stake.last_round}; "
+            f"its stake is free in ledger round {free}, this is {ledger_round}"
+        )
+
+
+@rule("4.18")
+def check_not_settling(task: Task) -> None:
+    """While a payout of the task is being worked off, nothing is withdrawn or claimed."""
+    if task.settling:
+        raise PayoutPending(
+            f"{task.settling} payouts of this task are being worked off; try again in a few blocks"
+        )
+
+
+@rule("4.19")
+def check_claimable(stake: Stake) -> None:
+    """Only a balance that is there is claimed."""
+    if not stake.available:
+        raise NothingToClaim(
+            "The provided claimer account doesn't have any balance on task state: 0 roe are available"
+        )

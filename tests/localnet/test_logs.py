@@ -1,0 +1,32 @@
+"""What is followed in a log while it grows."""
+
+import logging
+from pathlib import Path
+
+from roundwork.localnet.logs import LINE, Follower
+
+
+def test_warnings_are_told_once_each_by_their_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "node.log"
+    follower = Follower(path)
+    assert [] == follower.read_warnings()
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter(LINE))
+
+    def write(level: int, message: str) -> None:
+        handler.emit(logging.LogRecord("node", level, "", 0, message, None, None))
+
+    write(logging.INFO, "work: WARNING of a task is none")
+    write(logging.WARNING, "audit failed\n  in line 3\n  here is why")
+    assert ["audit failed"] == follower.read_warnings()
+    assert [] == follower.read_warnings()
+
+    write(logging.ERROR, "worse")
+    with path.open("a") as file:
+        file.write("2026-01-01 00:00:00,000 WARNING node not yet writ")
+    assert ["worse"] == follower.read_warnings()
+
+    with path.open("a") as file:
+        file.write("ten\n")
+    assert ["not yet written"] == follower.read_warnings()
+    handler.close()

@@ -1,0 +1,269 @@
+"""config-task.yml: for each field what is missing, of another type, out of range or unknown; what is said."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from roundwork.errors import BadConfig
+from roundwork.package.config import FIELDS, OUR_FIELDS, read_config
+from roundwork.package.requirements import compute_limits
+
+ADDRESS = "FJG2aEPtertCXoedgteCCMmgngSZo1Zd715oNBzR7xpR"
+GOOD: dict[str, Any] = {
+    "task_name": "hello",
+    "description": "Says hello",
+    "repositoryUrl": "https://example.org/x",
+    "round_time": 30,
+    "audit_window": 12,
+    "submission_window": 12,
+    "minimum_stake_amount": 1.5,
+    "total_bounty_amount": 11,
+    "bounty_amount_per_round": 1,
+}
+
+TEXT = [(7, "must be text"), (["a"], "must be text"), (True, "must be text")]
+SLOTS = [
+    *((value, "must be an integer of at least 1 slots") for value in ("soon", 1.5, True, [1], 0, -5, 2**63)),
+]
+MONEY = [
+    *(("lots", "must be a number of KOII"), (True, "must be a number of KOII"), ([1], "must be a number")),
+    *((0, "more than 0"), (-1, "more than 0"), (10**10, "must be a number of KOII")),
+    (Decimal("0.0000000001"), "with at most 9 decimals"),
+]
+PATH = [(7, "must be a path"), ("x" * 1001, "must be a path of 1 to 1000 bytes")]
+FORM_OF_ADDRESS = [(value, "must be an address: 32 bytes in base58") for value in (7, "0OIl", ADDRESS[:-9])]
+
+WRONG: dict[str, list[tuple[Any, str]]] = {
+    "task_name": [*TEXT, ("x" * 25, "must be text of 1 to 24 bytes"), ("ä" * 13, "1 to 24 bytes")],
+    "author": [*TEXT, ("x" * 201, "1 to 200 bytes")],
+    "description": [*TEXT, ("x" * 100_001, "1 to 100000 bytes")],
+    "markdownDescriptionPath": PATH,
+    "repositoryUrl": [
+        (7, "must be a URL"),
+        ("example.org", "must be a URL"),
+        ("https://a b", "must be a URL"),
+    ],
+    "imageUrl": [*TEXT, ("x" * 2001, "1 to 2000 bytes")],
+    "infoUrl": [*TEXT, ("x" * 2001, "1 to 2000 bytes")],
+    "task_executable_network": [
+        (7, "must be one of DEVELOPMENT, ARWEAVE, IPFS"),
+        ("ipfs", "must be one of DEVELOPMENT, ARWEAVE, IPFS; did you mean IPFS?"),
+    ],
+    "task_audit_program": PATH,
+    "round_time": [*SLOTS, (23, "must be at least 24 slots, submission_window and audit_window together")],
+    "audit_window": SLOTS,
+    "submission_window": SLOTS,
+    "minimum_stake_amount": MONEY,
+    "task_type": [(7, "must be one of KOII, KPL"), ("SOL", "must be one of KOII, KPL")],
+    "token_type": FORM_OF_ADDRESS,
+    "total_bounty_amount": [
+        ("lots", "must be a number of KOII, at least 10"),
+        (True, "at least 10"),
+        (Decimal("9.999999999"), "at least 10"),
+        (Decimal("10.0000000001"), "with at most 9 decimals"),
+    ],
+    "bounty_amount_per_round": [*MONEY, (12, "must be at most total_bounty_amount, 11")],
+    "allowed_failed_distributions": [
+        ("x", "must be an integer of at least 0"),
+        (1.5, "must be an integer"),
+        (-1, "of at least 0"),
+    ],
+    "space": [
+        ("big", "must be a number from 0.1 to 50 MB"),
+        (Decimal("0.09"), "from 0.1 to 50 MB"),
+        (50.5, "from 0.1 to 50 MB"),
+        (True, "from 0.1 to 50 MB"),
+    ],
+    "requirementsTags": [
+        ("RAM", "must be a list of requirements"),
+        ([7], "must have entries with a type among GLOBAL_VARIABLE"),
+        ([{"type": "GPU"}], "must have entries with a type among GLOBAL_VARIABLE"),
+        ([{"type": "task_variable", "value": "X"}], "did you mean TASK_VARIABLE?"),
+        ([{"type": "TASK_VARIABLE"}], "must have, for TASK_VARIABLE, a variable's name as value"),
+        ([{"type": "GLOBAL_VARIABLE", "value": "A B"}], "letters, digits, _; not 'A B'"),
+    ],
+    "tags": [
+        ("AI", "must be a list of tags"),
+        ([7], "must be a list of texts, each of 1 to 50 bytes"),
+        (["x" * 51], "each of 1 to 50 bytes"),
+    ],
+    "environment": [(7, "must be one of TEST, PRODUCTION"), ("PRODUCTIVE", "did you mean PRODUCTION?")],
+    "task_id": FORM_OF_ADDRESS,
+    "migrationDescription": [*TEXT, ("x" * 2001, "1 to 2000 bytes")],
+}
+
+OURS_WRONG: dict[str, list[tuple[Any, str]]] = {
+    "params": [("x", "must be fields"), ({1: 2}, "must be fields")],
+    "hosts": [
+        ("example.org", "must be a list of hosts"),
+        (["http://example.org"], "must have hosts: example.org, *.example.org"),
+        ([7], "must have hosts"),
+        (["a b"], "must have hosts"),
+    ],
+    "limits": [
+        ("x", "must have fields among memory, disk, processes"),
+        ({"speed": 1}, "must have fields among"),
+        ({"memory": "1 MB"}, "has memory '1 MB', which must lie between"),
+        ({"cpu_percent": 101}, "has cpu_percent 101, which must lie between 1 and 100"),
+        ({"processes": 1.5}, "has processes 1.5, which must be an integer"),
+    ],
+    "secrets": [("TOKEN", "must be a list of names"), (["a b"], "must have names of letters, digits and _")],
+    "rules": [(7, "must be one of koii-1"), ("koii1", "did you mean koii-1?")],
+    "requires_python": [(7, "must be text")],
+    "demo": [("x", "must have the fields command and params"), ({"command": []}, "command and params")],
+}
+
+REQUIRED = {name for name, field in FIELDS.items() if field.default is ...}
+
+
+class Exact(yaml.SafeDumper):
+    """Writes decimals as they are."""
+
+
+Exact.add_representer(
+    Decimal, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", f"{value:f}")
+)
+
+
+def write(fields: dict[str, Any]) -> str:
+    return yaml.dump(fields, Dumper=Exact, allow_unicode=True)
+
+
+def read(folder: Path, fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    path = folder / "config-task.yml"
+    path.write_text(write(fields))
+    return read_config(path)
+
+
+def refuse(folder: Path, text: str) -> str:
+    path = folder / "config-task.yml"
+    path.write_text(text)
+    with pytest.raises(BadConfig) as refused:
+        read_config(path)
+    assert str(refused.value).startswith(f"{path}")
+    return str(refused.value).removeprefix(f"{path}").removeprefix(": ")
+
+
+def test_the_tables_have_every_field() -> None:
+    assert FIELDS.keys() == WRONG.keys()
+    assert OUR_FIELDS.keys() == OURS_WRONG.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"), [(name, *one) for name, rows in WRONG.items() for one in rows]
+)
+def test_a_wrong_value_is_named_with_its_field_and_what_is_allowed(
+    tmp_path: Path, name: str, value: Any, said: str
+) -> None:
+    told = refuse(tmp_path, write({**GOOD, name: value}))
+
+    assert told.startswith(f"{name}: ")
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"), [(name, *one) for name, rows in OURS_WRONG.items() for one in rows]
+)
+def test_a_wrong_value_of_our_own_is_named_too(tmp_path: Path, name: str, value: Any, said: str) -> None:
+    told = refuse(tmp_path, write({**GOOD, "roundwork": {name: value}}))
+
+    assert told.startswith(f"roundwork.{name}: ")
+    assert said in told
+
+
+@pytest.mark.parametrize("empty", [None, "", "  "])
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_empty_field_is_a_missing_one(tmp_path: Path, name: str, empty: str | None) -> None:
+    text = write({**GOOD, "markdownDescriptionPath": "x.md", name: empty})
+
+    if name in REQUIRED:
+        assert f"{name} is missing: it must be" in refuse(tmp_path, text)
+    else:
+        (tmp_path / "config-task.yml").write_text(text)
+        config, _ = read_config(tmp_path / "config-task.yml")
+        assert FIELDS[name].default == config[name]
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED))
+def test_a_field_that_is_not_there_is_said_to_be_missing(tmp_path: Path, name: str) -> None:
+    told = refuse(tmp_path, write({each: value for each, value in GOOD.items() if each != name}))
+
+    assert told.startswith(f"{name} is missing: it must be ")
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_misspelt_field_is_warned_of_with_the_right_one(tmp_path: Path, name: str) -> None:
+    _, warnings = read(tmp_path, {**GOOD, f"{name}x": 1})
+
+    assert [f"{tmp_path / 'config-task.yml'}: {name}x: no such field; did you mean {name}?"] == warnings
+
+
+@pytest.mark.parametrize("name", OUR_FIELDS)
+def test_a_misspelt_field_of_our_own_is_refused(tmp_path: Path, name: str) -> None:
+    told = refuse(tmp_path, write({**GOOD, "roundwork": {f"{name}x": 1}}))
+
+    assert f"{name}x: no such field; did you mean {name}?" == told
+
+
+def test_a_field_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    told = refuse(tmp_path, write(GOOD) + "round_time: 31\n")
+
+    assert "round_time is given twice" in told
+
+
+def test_a_token_task_needs_its_mint_and_another_kind_does_not(tmp_path: Path) -> None:
+    assert "token_type is missing" in refuse(tmp_path, write({**GOOD, "task_type": "KPL"}))
+    config, _ = read(tmp_path, {**GOOD, "task_type": "KPL", "token_type": ADDRESS})
+    assert ADDRESS == config["token_type"]
+
+
+def test_a_description_or_its_file_is_needed(tmp_path: Path) -> None:
+    fields = {name: value for name, value in GOOD.items() if name != "description"}
+
+    assert "description is missing: it must be given, or markdownDescriptionPath" in refuse(
+        tmp_path, write(fields)
+    )
+    assert (
+        "x.md" == read(tmp_path, {**fields, "markdownDescriptionPath": "x.md"})[0]["markdownDescriptionPath"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "warned"),
+    [
+        ({"tags": ["AI", "ML"]}, ["tags: 'ML' is none of Data Gathering, Hosting"]),
+        ({"tags": ["web crawling"]}, ["tags: 'web crawling' is none of", "did you mean Web Crawling?"]),
+        (
+            {"requirementsTags": [{"type": "STORAGE", "value": "test"}]},
+            ["requirementsTags: has STORAGE 'test', which must be a size", "it is no limit now"],
+        ),
+        (
+            {"requirementsTags": [{"type": "RAM", "value": "1 MB"}]},
+            ["has RAM '1 MB', which must lie between 67108864 and"],
+        ),
+        (
+            {"requirementsTags": [{"type": "CPU", "value": "fast"}]},
+            ["has CPU 'fast', which must be a number of cores, \"4-core\""],
+        ),
+        ({"requirementsTags": [{"type": "CPU", "value": "0"}]}, ["has CPU 0, which must be an integer"]),
+    ],
+)
+def test_what_existing_tasks_run_with_although_it_means_nothing_is_warned_of(
+    tmp_path: Path, field: dict[str, Any], warned: list[str]
+) -> None:
+    config, [warning] = read(tmp_path, {**GOOD, **field})
+
+    for text in warned:
+        assert text in warning
+    assert {} == compute_limits(config["requirementsTags"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["secret_web3_storage_key", "task_audit_program_id", "human_readable_name", "task_description"],
+)
+def test_fields_of_older_files_are_read_over(tmp_path: Path, name: str) -> None:
+    assert [] == read(tmp_path, {**GOOD, name: "main"})[1]
