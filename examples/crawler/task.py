@@ -11,8 +11,7 @@ from urllib.robotparser import RobotFileParser
 
 from page import is_page, is_same_page, read_page
 
-from roundwork import Task, Unavailable
-from roundwork.splits import parse_share
+from roundwork import Task, Unavailable, parse_share
 
 PRICE = 100_000_000  # roe for one page, less if the bounty does not reach
 PAGES_MAX = 1000

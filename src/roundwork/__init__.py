@@ -1,6 +1,6 @@
 """Real work in timed rounds, audited by peers, paid by a ledger. These names are what a task needs."""
 
-from .sdk.splits import equal_split, proportional_split
+from .sdk.splits import equal_split, parse_share, proportional_split
 from .sdk.task import (
     Candidate,
     Context,
@@ -26,5 +26,6 @@ __all__ = [
     "Task",
     "Unavailable",
     "equal_split",
+    "parse_share",
     "proportional_split",
 ]

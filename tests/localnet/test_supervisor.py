@@ -167,7 +167,7 @@ def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
     source = f"""
 import asyncio, sys, time
 from pathlib import Path
-from roundwork.supervisor import Member, Supervisor
+from roundwork.localnet.supervisor import Member, Supervisor
 member = Member("one", "honest", [sys.executable, "-c", {READY!r}])
 asyncio.run(Supervisor(Path({str(tmp_path)!r})).start(member))
 print(member.pid, flush=True)

@@ -361,7 +361,7 @@ def test_too_many_open_files_are_the_tasks_own_trouble(house: House) -> None:
 ORPHAN = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from roundwork.node.sandbox import Confinement, Limits, choose_sandbox
+from roundwork.node.confinement.sandbox import Confinement, Limits, choose_sandbox
 
 home = Path(sys.argv[2])
 confinement = Confinement(readable=[Path(p) for p in sys.argv[3].split(":")], writable=home, limits=Limits())
