@@ -4,36 +4,23 @@ from collections.abc import Iterator
 from html import escape
 from itertools import pairwise
 
-from .protocol.clock import DISTRIBUTION, REVIEW, Phase, Timetable
+from .protocol.clock import DISTRIBUTION, Phase, Timetable
+from .protocol.params import KOII_1
+from .protocol.tasks.round import WINDOWS, Period, find_window
 
-PERIODS = ("work", "review", "distribution")
-
-_DOING = {
-    "work": {Phase.SUBMIT: "nodes work", Phase.AUDIT: "nodes work", Phase.SETTLE: "nodes work"},
-    "review": {
-        Phase.SUBMIT: "proofs are submitted",
-        Phase.AUDIT: "proofs are audited",
-        Phase.SETTLE: "verdicts are final",
-    },
-    "distribution": {
-        Phase.SUBMIT: "the list is handed in",
-        Phase.AUDIT: "the list is audited",
-        Phase.SETTLE: "paid",
-    },
-}
+_WINDOWS = WINDOWS[KOII_1.name]
 
 
-def list_periods(table: Timetable, slot: int) -> list[tuple[str, int, str]]:
+def list_periods(table: Timetable, slot: int, rules: str = KOII_1.name) -> list[tuple[str, int, str]]:
     """What a slot is for each of the three rounds under way: the period, the round, what is done now.
 
-    Rounds that there are not yet are left out; before the task begins there is none.
+    Rounds that do not exist yet are left out. Before the task begins there are none.
     """
-    ledger_round, phase = table.compute_round(slot), table.compute_phase(slot)
-    rounds = (ledger_round, ledger_round - REVIEW, ledger_round - DISTRIBUTION)
+    ledger_round = table.compute_round(slot)
     return [
-        (period, number, _DOING[period][phase])
-        for period, number in zip(PERIODS, rounds, strict=True)
-        if number >= 0
+        (period.value, ledger_round - period.later, find_window(WINDOWS[rules], table, slot, period).doing)
+        for period in Period
+        if ledger_round >= period.later
     ]
 
 
@@ -65,14 +52,7 @@ def _place_ends(table: Timetable, width: int) -> tuple[int, ...]:
 
 ROW, BAR, LEFT, TOP, ROUND_WIDTH = 40, 26, 76, 34, 190
 _COLOURS = {"work": "#dfe6ee", "review": "#f6d9a8", "distribution": "#bfe3c4"}
-_SHADES = {Phase.SUBMIT: 1.0, Phase.AUDIT: 0.75, Phase.SETTLE: 0.4}
-_LABELS = {
-    ("review", Phase.SUBMIT): "submit",
-    ("review", Phase.AUDIT): "audit",
-    ("distribution", Phase.SUBMIT): "list",
-    ("distribution", Phase.AUDIT): "audit",
-    ("distribution", Phase.SETTLE): "pay",
-}
+_SHADES = {None: 1.0, Phase.SUBMIT: 1.0, Phase.AUDIT: 0.75, Phase.SETTLE: 0.4}
 
 
 def draw_svg(table: Timetable, rounds: int = 4) -> str:
@@ -93,18 +73,14 @@ def draw_svg(table: Timetable, rounds: int = 4) -> str:
 def _draw_round(table: Timetable, number: int) -> Iterator[str]:
     top = TOP + number * ROW
     yield _text(LEFT / 2, top + BAR / 2 + 4, f"round {number}")
-    yield _bar(table, number, table.compute_start(number), table.compute_start(number + 1), top, "work", 1.0)
-    middle = (table.compute_start(number) + table.compute_start(number + 1)) / 2
-    yield _text(_place(table, middle), top + BAR / 2 + 4, "work")
-    for period, later in (("review", REVIEW), ("distribution", DISTRIBUTION)):
-        for phase in Phase:
-            first, last = table.compute_window(number + later, phase)
-            if last < first:
-                continue
-            yield _bar(table, number, first, last + 1, top, period, _SHADES[phase])
-            label = _LABELS.get((period, phase))
-            if label:
-                yield _text(_place(table, (first + last + 1) / 2), top + BAR / 2 + 4, label)
+    for window in _WINDOWS.values():
+        first, last = window.compute_slots(table, number)
+        if last < first:
+            continue
+        period = window.period.value
+        yield _bar(table, number, first, last + 1, top, period, _SHADES[window.phase])
+        if window.label:
+            yield _text(_place(table, (first + last + 1) / 2), top + BAR / 2 + 4, window.label)
 
 
 def _bar(table: Timetable, number: int, first: float, end: float, top: int, period: str, shade: float) -> str:

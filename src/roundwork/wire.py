@@ -9,10 +9,12 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from .protocol.clock import Timetable
-from .protocol.params import Key, base58_of
-from .protocol.records import Audit, Round, Status, Submission, Vote
-from .protocol.state import State, u64
+from .protocol.params import Key, TaskKey, base58_of
+from .protocol.records import Audit, Round, Submission, Vote
+from .protocol.state import State
+from .protocol.tasks.cursor import RoundCursor
 from .protocol.tasks.life import get_task
+from .protocol.tasks.round import RoundState
 
 RENT_EPOCH = 2**64 - 1
 
@@ -36,7 +38,7 @@ def describe_amount(amount: int, decimals: int) -> Json:
 ALL_PARTS = frozenset(("submission", "distribution", "balance", "stake"))
 
 
-def encode_task(state: State, key: Key, parts: frozenset[str] = ALL_PARTS) -> bytes:
+def encode_task(state: State, key: TaskKey, parts: frozenset[str] = ALL_PARTS) -> bytes:
     """A task as the JSON that task clients parse; maps that are not among `parts` are empty.
 
     Raises UnknownTask. Source: docs/RPC.md, task state.
@@ -44,7 +46,7 @@ def encode_task(state: State, key: Key, parts: frozenset[str] = ALL_PARTS) -> by
     return json.dumps(describe_task(state, key, parts), separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def describe_task(state: State, key: Key, parts: frozenset[str] = ALL_PARTS) -> Json:
+def describe_task(state: State, key: TaskKey, parts: frozenset[str] = ALL_PARTS) -> Json:
     """A task in the fields and the order that task clients know."""
     task = get_task(state, key)
     table: Timetable = task.timetable
@@ -101,31 +103,31 @@ def empty_distributions() -> Json:
     }
 
 
-def describe_submissions(state: State, key: Key, only: int | None = None) -> Json:
+def describe_submissions(state: State, key: TaskKey, only: int | None = None) -> Json:
     """The submissions of a task's rounds and the audits raised on them. Raises UnknownTask."""
     get_task(state, key)
     submissions, triggers = {}, {}
     for number in _rounds(state, key, only):
-        rows = state.get_submissions(key, number).rows
+        rows = RoundCursor(state, key, number).submissions.rows
         submissions[str(number)] = _by_name({node: _submission(one, number) for node, one in rows.items()})
-        raised = state.get_audits(key, number).rows
+        raised = RoundCursor(state, key, number).audits.rows
         if raised:
-            votes = state.get_votes(key, number).rows
+            votes = RoundCursor(state, key, number).votes.rows
             triggers[str(number)] = _by_name(
                 {node: _trigger(one, node, votes) for node, one in raised.items()}
             )
     return {"submissions": submissions, "submissions_audit_trigger": triggers}
 
 
-def describe_distributions(state: State, key: Key, only: int | None = None) -> Json:
+def describe_distributions(state: State, key: TaskKey, only: int | None = None) -> Json:
     """The lists of a task's rounds, the audits raised on them, and how they ended. Raises UnknownTask."""
     get_task(state, key)
     lists, triggers, records = {}, {}, {}
     for number in _rounds(state, key, only):
         name = str(number)
-        one: Round = state.get_rounds(key).rows[u64(number)]
-        rows = state.get_lists(key, number).rows
-        raised = state.get_list_audits(key, number).rows
+        one: Round = RoundCursor(state, key, number).opened
+        rows = RoundCursor(state, key, number).lists.rows
+        raised = RoundCursor(state, key, number).list_audits.rows
         if rows:
             lists[name] = _by_name(
                 {
@@ -138,14 +140,14 @@ def describe_distributions(state: State, key: Key, only: int | None = None) -> J
                 }
             )
         if raised:
-            votes = state.get_list_votes(key, number).rows
+            votes = RoundCursor(state, key, number).list_votes.rows
             triggers[name] = _by_name(
                 {
                     rows[attempt].submitter: _trigger(audit, attempt, votes)
                     for attempt, audit in raised.items()
                 }
             )
-        records[name] = _RECORDS[one.status]
+        records[name] = _describe_outcome(one)
     return {
         "distribution_rewards_submission": lists,
         "distributions_audit_trigger": triggers,
@@ -153,15 +155,15 @@ def describe_distributions(state: State, key: Key, only: int | None = None) -> J
     }
 
 
-_RECORDS = {
-    Status.UNINITIALIZED: "Uninitialized",
-    Status.PAYOUT_SUCCESSFUL: "PayoutSuccessful",
-    Status.PAYOUT_FAILED: "PayoutFailed",
-}
+def _describe_outcome(record: Round) -> str:
+    """What clients are shown of a round's distribution; an open round shows how its last attempt ended."""
+    if record.state is RoundState.PAID:
+        return "PayoutSuccessful"
+    return "PayoutFailed" if record.state is RoundState.UNPAID or record.attempt else "Uninitialized"
 
 
-def _rounds(state: State, key: Key, only: int | None) -> list[int]:
-    numbers = sorted(int.from_bytes(number, "big") for number in state.get_rounds(key).rows)
+def _rounds(state: State, key: TaskKey, only: int | None) -> list[int]:
+    numbers = sorted(int.from_bytes(number, "big") for number in RoundCursor(state, key, 0).rounds.rows)
     return [number for number in numbers if only in (None, number)]
 
 

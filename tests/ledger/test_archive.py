@@ -6,6 +6,7 @@ from pathlib import Path
 from roundwork.ledger.chain import Chain
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.tasks import instructions as ins
+from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.views import view_round
 from roundwork.wire import describe_distributions, describe_submissions
 
@@ -44,7 +45,7 @@ def test_a_pruned_round_is_read_over_rpc_as_it_was_before(tmp_path):
     distributions = describe_distributions(world.state, world.task, 0)
     world.go(6)
     assert "Unopened" == view_round(world.state, world.task, 0).status
-    assert not world.state.get_chunks(world.task, 0).rows
+    assert not RoundCursor(world.state, world.task, 0).chunks.rows
     keep(world, tmp_path / "ledger")
 
     task = base58_of(world.task)

@@ -8,6 +8,7 @@ from solders.pubkey import Pubkey
 
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.tasks import instructions
+from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.views import RoundView, view_round
 
 from .token_world import TokenWorld
@@ -64,7 +65,7 @@ class Cycle:
                 amount = event.amount if event.kind == "paid" else -event.amount
                 books = self.net.setdefault(event.round, {})
                 books[names[event.node]] = books.get(names[event.node], 0) + amount
-        for key in self.world.state.get_rounds(self.world.task).rows:
+        for key in RoundCursor(self.world.state, self.world.task, 0).rounds.rows:
             number = int.from_bytes(key, "big")
             self.rounds[number] = view_round(self.world.state, self.world.task, number)
         return outcome.receipts

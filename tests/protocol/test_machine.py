@@ -18,6 +18,7 @@ from roundwork.protocol.genesis import found
 from roundwork.protocol.params import SYSTEM_PROGRAM, base58_of
 from roundwork.protocol.state import ROUND_TABLES, State, TableChange
 from roundwork.protocol.tasks import instructions as ins
+from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.layouts import CODECS
 from roundwork.protocol.views import view_round, view_task
 
@@ -245,7 +246,7 @@ class Ledger(RuleBasedStateMachine):
         state = self.world.state
         for name, table in state.tables.items():
             if name[:1] in (*ROUND_TABLES, b"C") and table.rows:
-                assert name[33:41] in state.get_rounds(name[1:33]).rows
+                assert name[33:41] in RoundCursor(state, name[1:33], 0).rounds.rows
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):

@@ -7,6 +7,7 @@ from solders.pubkey import Pubkey
 from roundwork.protocol.execute import TEXT_MAX
 from roundwork.protocol.params import TASK_PROGRAM, base58_of
 from roundwork.protocol.tasks import instructions as ins
+from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.layouts import TASKS
 from roundwork.protocol.views import view_round, view_task
 
@@ -166,7 +167,7 @@ def test_payouts_are_worked_off_in_bounded_slices():
     world = Stage(settle_records_max=2).listed({"n00": 10, "n01": 20, "n02": 30}).go(2, SW + AW + 1)
     world.block()
     assert world.state.tasks.rows[world.task].settling == 1
-    assert len(world.state.get_payments(world.task, 0).rows) == 2
+    assert len(RoundCursor(world.state, world.task, 0).payments.rows) == 2
 
     world.block()
 
@@ -309,7 +310,7 @@ def test_a_list_without_a_round_is_taken_from_the_older_layout():
     hand_in = task_instruction(ins.SubmitDistributionList(world.task, node, node, 0))
 
     assert world.run("n00", older, hand_in).kind == 0
-    assert world.state.get_chunks(world.task, ins.NO_ROUND).rows == {}
+    assert RoundCursor(world.state, world.task, ins.NO_ROUND).chunks.rows == {}
 
 
 def test_a_list_of_several_chunks_is_put_together():

@@ -45,17 +45,29 @@ class Timetable(msgspec.Struct, frozen=True, gc=False):
         """The first slot of a ledger round."""
         return self.starting_slot + ledger_round * self.round_time
 
+    def compute_offset_after(self, phase: Phase, part: int, parts: int) -> int:
+        """The offset at which the first `part` of `parts` equal parts of a phase have ended.
+
+        Part j of n of AUDIT ends with offset `sw + aw * j // n`, of SUBMIT with `sw * j // n`.
+        """
+        submit, audit = self.submission_window, self.audit_window
+        if phase is Phase.SUBMIT:
+            return submit * part // parts + 1 if part else 0
+        if phase is Phase.AUDIT:
+            after = submit + audit * part // parts + 1
+        else:
+            begun = submit + audit + 1
+            after = begun + (self.round_time - begun) * part // parts
+        return min(after, self.round_time)
+
     def compute_end(self, ledger_round: int, phase: Phase) -> int:
         """The slot at which a phase has ended: what its end brings about happens in it or later."""
-        submit_end = self.submission_window + 1
-        audit_end = min(submit_end + self.audit_window, self.round_time)
-        return self.compute_start(ledger_round) + (submit_end, audit_end, self.round_time)[phase]
+        return self.compute_start(ledger_round) + self.compute_offset_after(phase, 1, 1)
 
     def compute_window(self, ledger_round: int, phase: Phase) -> tuple[int, int]:
         """The first and the last slot of a phase; the last is before the first if it has none."""
         start = self.compute_start(ledger_round)
-        first = start if phase is Phase.SUBMIT else self.compute_end(ledger_round, Phase(phase - 1))
-        return first, self.compute_end(ledger_round, phase) - 1
+        return start + self.compute_offset_after(phase, 0, 1), self.compute_end(ledger_round, phase) - 1
 
 
 REVIEW = 1

@@ -32,8 +32,10 @@ from .rules import rule
 from .state import Head, State, TableChange, compute_state_hash
 from .tasks import distribution, instructions, payout, review, stakes, token_tasks
 from .tasks import life as tasks
+from .tasks.cursor import RoundCursor
+from .tasks.events import Event
 from .tasks.layouts import CODECS
-from .tasks.payout import Event
+from .tasks.round import StepKind, decode_step
 from .ticks import add_ticks, roll_ticks
 from .transaction import Instruction as RawInstruction
 from .transaction import Transaction, decode_transaction
@@ -369,13 +371,16 @@ def _check_follows(state: State, block: Block) -> tuple[int, int]:
 
 
 def _work_due(state: State, slot: int, events: list[Event]) -> None:
-    while (step := state.pop_due(slot)) is not None:
-        key, kind, number = step[8:40], step[40:41], int.from_bytes(step[41:], "big")
-        if kind == review.STEP_BEACON:
-            review.fix_beacon(state, key, number)
-        elif kind == review.STEP_ATTEMPT:
-            payout.judge_attempt(state, key, number, events)
-        else:
-            assert kind == review.STEP_PRUNE
-            payout.prune(state, slot, step, key, number, events)
+    while (key := state.pop_due(slot)) is not None:
+        step = decode_step(key)
+        cursor = RoundCursor(state, step.task, step.round_number)
+        match step.kind:
+            case StepKind.SUBMIT_END:
+                review.fix_beacon(cursor)
+            case StepKind.ATTEMPT_END:
+                payout.judge_attempt(cursor, events)
+            case StepKind.PRUNING:
+                payout.prune(cursor, slot, events)
+            case _:
+                assert_never(step.kind)
     payout.work_queue(state, events)

@@ -8,6 +8,12 @@ from solders.pubkey import Pubkey
 Key = bytes
 """A 32-byte Ed25519 public key, or an address nobody holds a key for."""
 
+TaskKey = Key
+"""The address of a task."""
+
+NodeKey = Key
+"""The address of a node: of who stakes, submits, audits and hands in lists."""
+
 KOII = 10**9
 """One coin, in roe."""
 

@@ -3,12 +3,11 @@
 They are stored and hashed as MessagePack arrays in field order, so fields are only ever appended.
 """
 
-from enum import IntEnum
-
 import msgspec
 
 from .clock import Timetable
-from .params import SYSTEM_PROGRAM, Key
+from .params import SYSTEM_PROGRAM, Key, NodeKey, TaskKey
+from .tasks.round import RoundState
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -46,8 +45,8 @@ class Task(Record, frozen=True, array_like=True, gc=False):
     is_active: bool = False
     is_allowlisted: bool = True
     is_closed: bool = False
-    migrated_to: Key = b""
-    migrated_from: Key = b""
+    migrated_to: TaskKey = TaskKey(b"")
+    migrated_from: TaskKey = TaskKey(b"")
     open_rounds: tuple[int, ...] = ()
     was_active: bool = False
     """Whether it was active when ledger round `switched_round` began."""
@@ -72,21 +71,13 @@ class Stake(Record, frozen=True, array_like=True, gc=False):
     """The last round it submitted in."""
 
 
-class Status(IntEnum):
-    """Where a round stands; the names are those that clients see of its distribution."""
-
-    UNINITIALIZED = 0
-    PAYOUT_SUCCESSFUL = 1
-    PAYOUT_FAILED = 2
-
-
 class Round(Record, frozen=True, array_like=True, gc=False):
-    """One round that somebody opened. It is open while `is_open`; `status` is what clients are shown."""
+    """One round that a submission opened."""
 
     opened_slot: int
-    is_open: bool = True
-    status: Status = Status.UNINITIALIZED
+    state: RoundState = RoundState.SUBMITTING
     attempt: int = 0
+    """The attempt to settle it that is under way, or was the last; 0 is the first."""
     beacon: bytes = b""
     """Empty until SUBMIT of its review ends."""
     seed: bytes = b""
@@ -104,7 +95,7 @@ class Submission(Record, frozen=True, array_like=True, gc=False):
 class Audit(Record, frozen=True, array_like=True, gc=False):
     """An audit that was raised: by whom, and how the votes stand."""
 
-    trigger_by: Key
+    trigger_by: NodeKey
     slot: int
     valid: int = 0
     invalid: int = 0
@@ -121,9 +112,9 @@ class Vote(Record, frozen=True, array_like=True, gc=False):
 class DistributionList(Record, frozen=True, array_like=True, gc=False):
     """The list of one attempt, amounts by submitter's address: positive rewards, negative slashes."""
 
-    submitter: Key
+    submitter: NodeKey
     slot: int
-    amounts: tuple[tuple[Key, int], ...]
+    amounts: tuple[tuple[NodeKey, int], ...]
 
 
 class Payment(Record, frozen=True, array_like=True, gc=False):
@@ -136,7 +127,7 @@ class Payment(Record, frozen=True, array_like=True, gc=False):
 class Settlement(Record, frozen=True, array_like=True, gc=False):
     """A payout in the queue, and the number of amounts of its list that are done."""
 
-    task: Key
+    task: TaskKey
     round: int
     done: int = 0
 

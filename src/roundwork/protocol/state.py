@@ -6,7 +6,8 @@ transaction is rolled back from it, and at the end of a block it says what has c
 
 import heapq
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from enum import Enum
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from blake3 import blake3
@@ -30,32 +31,59 @@ from .records import (
 
 R = TypeVar("R", bound=Record)
 
-RECORDS: dict[bytes, type[Record]] = {
-    b"A": Account,  # address
-    b"T": Task,  # task
-    b"K": Stake,  # of a task: node
-    b"R": Round,  # of a task: u64 round
-    b"S": Submission,  # of a round: node
-    b"U": Audit,  # of a round: candidate
-    b"V": Vote,  # of a round: candidate, voter
-    b"N": Mark,  # of a round: node that viewed a submission or a list
-    b"L": DistributionList,  # of a round: u8 attempt
-    b"M": Audit,  # of a round's lists: u8 attempt
-    b"W": Vote,  # of a round's lists: u8 attempt, voter
-    b"P": Payment,  # of a round: node
-    b"C": Chunk,  # of a round's lists, 2^64 - 1 where none is named: node, u16 number
-    b"D": Mark,  # u64 slot, task, u8 step, u64 round: what falls due
-    b"Q": Settlement,  # u64 number: payouts in their order
-    b"H": Mark,  # u64 slot: its tick
-    b"X": Mark,  # of a slot: spent signatures that name its tick
+
+class Scope(Enum):
+    """What a table belongs to. Its name is the letter of its kind and then what the scope says."""
+
+    LEDGER = "the ledger"
+    TASK = "a task: its address"
+    ROUND = "a round: the task's address, then the round number"
+    SLOT = "a slot: its number"
+
+
+class TableKind(NamedTuple):
+    """A kind of table: the first byte of its name, what it holds, under what keys, and whose it is."""
+
+    letter: bytes
+    record: type[Record]
+    keys: str
+    scope: Scope
+    is_kept_empty: bool = False
+    """Whether the table exists also while it holds nothing."""
+    is_pruned: bool = False
+    """Whether its records go to history when the round is pruned."""
+
+
+TABLE_KINDS = {
+    "accounts": TableKind(b"A", Account, "address", Scope.LEDGER, is_kept_empty=True),
+    "tasks": TableKind(b"T", Task, "task", Scope.LEDGER, is_kept_empty=True),
+    "stakes": TableKind(b"K", Stake, "node", Scope.TASK),
+    "rounds": TableKind(b"R", Round, "round number", Scope.TASK),
+    "submissions": TableKind(b"S", Submission, "node", Scope.ROUND, is_pruned=True),
+    "audits": TableKind(b"U", Audit, "candidate", Scope.ROUND, is_pruned=True),
+    "votes": TableKind(b"V", Vote, "candidate, voter", Scope.ROUND, is_pruned=True),
+    "voices": TableKind(
+        b"N", Mark, "node that gave a view of a submission or a list", Scope.ROUND, is_pruned=True
+    ),
+    "lists": TableKind(b"L", DistributionList, "attempt, a byte", Scope.ROUND, is_pruned=True),
+    "list_audits": TableKind(b"M", Audit, "attempt, a byte", Scope.ROUND, is_pruned=True),
+    "list_votes": TableKind(b"W", Vote, "attempt, a byte, then voter", Scope.ROUND, is_pruned=True),
+    "payments": TableKind(b"P", Payment, "node", Scope.ROUND, is_pruned=True),
+    "chunks": TableKind(b"C", Chunk, "node, then chunk number of two bytes", Scope.ROUND),
+    "due": TableKind(b"D", Mark, "step (tasks/round.py)", Scope.LEDGER, is_kept_empty=True),
+    "queue": TableKind(b"Q", Settlement, "place of a payout", Scope.LEDGER, is_kept_empty=True),
+    "ticks": TableKind(b"H", Mark, "slot", Scope.LEDGER, is_kept_empty=True),
+    "spent": TableKind(b"X", Mark, "signature that names the slot's tick", Scope.SLOT),
 }
-"""The kind of a table is the first byte of its name. Numbers in names and keys are big endian."""
+"""Every kind of table by its name. Numbers in names and keys are big endian."""
 
-ROUND_TABLES = (b"S", b"U", b"V", b"N", b"L", b"M", b"W", b"P")
-"""The kinds of tables that belong to one round."""
+RECORDS = {kind.letter: kind.record for kind in TABLE_KINDS.values()}
+"""The type of record by the first byte of a table's name."""
 
-_KEPT = b"ATDQH"
-"""Tables that exist even when they are empty."""
+ROUND_TABLES = tuple(kind.letter for kind in TABLE_KINDS.values() if kind.is_pruned)
+"""The letters of the tables whose records go to history when their round is pruned."""
+
+_KEPT = b"".join(kind.letter for kind in TABLE_KINDS.values() if kind.is_kept_empty)
 
 
 def u64(number: int) -> bytes:
@@ -138,46 +166,6 @@ class State:
 
     def get_stakes(self, task: Key) -> Table[Stake]:
         name = b"K" + task
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_rounds(self, task: Key) -> Table[Round]:
-        name = b"R" + task
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_chunks(self, task: Key, number: int) -> Table[Chunk]:
-        name = b"C" + task + number.to_bytes(8, "big")
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_submissions(self, task: Key, number: int) -> Table[Submission]:
-        name = b"S" + task + number.to_bytes(8, "big")
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_audits(self, task: Key, number: int) -> Table[Audit]:
-        name = b"U" + task + number.to_bytes(8, "big")
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_votes(self, task: Key, number: int) -> Table[Vote]:
-        name = b"V" + task + number.to_bytes(8, "big")
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_voices(self, task: Key, number: int) -> Table[Mark]:
-        name = b"N" + task + number.to_bytes(8, "big")
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_lists(self, task: Key, number: int) -> Table[DistributionList]:
-        name = b"L" + task + number.to_bytes(8, "big")
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_list_audits(self, task: Key, number: int) -> Table[Audit]:
-        name = b"M" + task + number.to_bytes(8, "big")
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_list_votes(self, task: Key, number: int) -> Table[Vote]:
-        name = b"W" + task + number.to_bytes(8, "big")
-        return self.tables.get(name) or self.get_table(name)
-
-    def get_payments(self, task: Key, number: int) -> Table[Payment]:
-        name = b"P" + task + number.to_bytes(8, "big")
         return self.tables.get(name) or self.get_table(name)
 
     def get_spent(self, slot: int) -> Table[Mark]:

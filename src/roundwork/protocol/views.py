@@ -3,12 +3,13 @@
 import msgspec
 
 from .books import compute_supply
-from .clock import REVIEW, Phase
-from .params import Key, base58_of
-from .records import Status, Task, Vote
-from .state import State, u64
+from .params import TaskKey, base58_of
+from .records import Task, Vote
+from .state import State
+from .tasks.cursor import RoundCursor
 from .tasks.life import get_task
 from .tasks.review import compute_verdict, compute_votes, get_beacon
+from .tasks.round import WINDOWS, Activity, RoundState
 
 
 class LedgerView(msgspec.Struct, frozen=True):
@@ -154,7 +155,7 @@ def view_ledger(state: State) -> LedgerView:
     )
 
 
-def view_task(state: State, key: Key) -> TaskView:
+def view_task(state: State, key: TaskKey) -> TaskView:
     """A task as it stands. Raises UnknownTask."""
     task = get_task(state, key)
     table = task.timetable
@@ -194,21 +195,15 @@ def view_task(state: State, key: Key) -> TaskView:
     )
 
 
-def view_round(state: State, key: Key, number: int) -> RoundView:
+def view_round(state: State, key: TaskKey, number: int) -> RoundView:
     """A round as it stands; one that nobody opened has no submissions. Raises UnknownTask."""
     task = get_task(state, key)
-    one = state.get_rounds(key).rows.get(u64(number))
-    if one is None:
-        status = "Unopened"
-    elif one.is_open:
-        status = "Open"
-    else:
-        status = "PayoutSuccessful" if one.status is Status.PAYOUT_SUCCESSFUL else "ClosedUnpaid"
+    one = RoundCursor(state, key, number).record
     return RoundView(
         task=base58_of(key),
         round=number,
         slot=state.head.slot,
-        status=status,
+        status=_STATUSES[one.state if one else None],
         attempt=one.attempt if one else 0,
         beacon=one.beacon.hex() if one else "",
         seed=(one.seed if one else get_beacon(state, key, task, number)).hex(),
@@ -216,22 +211,33 @@ def view_round(state: State, key: Key, number: int) -> RoundView:
         lists=_view_lists(state, key, number),
         payments=[
             PaymentView(base58_of(node), payment.reward, payment.slash)
-            for node, payment in sorted(state.get_payments(key, number).rows.items())
+            for node, payment in sorted(RoundCursor(state, key, number).payments.rows.items())
         ],
     )
 
 
+_STATUSES = {
+    None: "Unopened",
+    RoundState.SUBMITTING: "Open",
+    RoundState.REVIEWING: "Open",
+    RoundState.RETRYING: "Open",
+    RoundState.SETTLING: "Open",
+    RoundState.PAID: "PayoutSuccessful",
+    RoundState.UNPAID: "ClosedUnpaid",
+}
+
+
 def is_review_over(task: Task, slot: int, number: int) -> bool:
     """Whether the verdicts of a round are final in a slot."""
-    return slot >= task.timetable.compute_end(number + REVIEW, Phase.AUDIT)
+    return slot >= WINDOWS[task.rules][Activity.AUDIT].compute_end(task.timetable, number)
 
 
-def _view_submissions(state: State, key: Key, task: Task, number: int) -> list[SubmissionView]:
-    audits = state.get_audits(key, number).rows
+def _view_submissions(state: State, key: TaskKey, task: Task, number: int) -> list[SubmissionView]:
+    audits = RoundCursor(state, key, number).audits.rows
     is_over = is_review_over(task, state.head.slot, number)
-    auditors = _view_auditors(state.get_votes(key, number).rows)
+    auditors = _view_auditors(RoundCursor(state, key, number).votes.rows)
     views = []
-    for node, submission in sorted(state.get_submissions(key, number).rows.items()):
+    for node, submission in sorted(RoundCursor(state, key, number).submissions.rows.items()):
         raised = audits.get(node)
         views.append(
             SubmissionView(
@@ -248,11 +254,11 @@ def _view_submissions(state: State, key: Key, task: Task, number: int) -> list[S
     return views
 
 
-def _view_lists(state: State, key: Key, number: int) -> list[ListView]:
-    audits = state.get_list_audits(key, number).rows
-    auditors = _view_auditors(state.get_list_votes(key, number).rows)
+def _view_lists(state: State, key: TaskKey, number: int) -> list[ListView]:
+    audits = RoundCursor(state, key, number).list_audits.rows
+    auditors = _view_auditors(RoundCursor(state, key, number).list_votes.rows)
     views = []
-    for attempt, listed in sorted(state.get_lists(key, number).rows.items()):
+    for attempt, listed in sorted(RoundCursor(state, key, number).lists.rows.items()):
         raised = audits.get(attempt)
         views.append(
             ListView(

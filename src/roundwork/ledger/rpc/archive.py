@@ -3,19 +3,20 @@
 import msgspec
 
 from ...protocol.params import Key
-from ...protocol.state import RECORDS, State, TableChange, u64
+from ...protocol.state import RECORDS, State, TableChange
+from ...protocol.tasks.cursor import RoundCursor
+from ...protocol.tasks.events import Pruned
+from ...protocol.tasks.round import compute_pruning_slot
 from ..chain import Chain
 
 
 def may_be_pruned(state: State, task: Key, number: int) -> bool:
     """Whether a round is so old that the archive may hold what the state does not."""
     record = state.tasks.rows.get(task)
-    if record is None or u64(number) in state.get_rounds(task).rows:
+    if record is None or RoundCursor(state, task, number).record is not None:
         return False
-    return (
-        record.timetable.compute_round(state.head.slot)
-        >= number + 3 + record.allowed_failed_distributions + 1
-    )
+    pruned = compute_pruning_slot(record.timetable, number, record.allowed_failed_distributions)
+    return state.head.slot >= pruned
 
 
 def get_state_of(chain: Chain, task: Key, number: int) -> State:
@@ -27,7 +28,11 @@ def get_state_of(chain: Chain, task: Key, number: int) -> State:
 def _recall(chain: Chain, height: int, task: Key, number: int) -> State:
     entry = chain.journal.read(height)
     assert entry is not None, "the history holds nothing that the journal does not"
-    [event] = [one for one in entry.events if (one.kind, one.task, one.round) == ("pruned", task, number)]
+    [event] = [
+        event
+        for event in entry.events
+        if isinstance(event, Pruned) and (event.task, event.round) == (task, number)
+    ]
     live = chain.state
     recalled = State(live.genesis, live.genesis_hash, live.head)
     tables = [TableChange(b"T", False, [(task, live.tasks.rows[task])])]

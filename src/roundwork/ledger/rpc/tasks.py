@@ -7,6 +7,7 @@ from ...errors import UnknownTask
 from ...protocol.params import TASK_PROGRAM, Key
 from ...protocol.records import Account
 from ...protocol.state import State
+from ...protocol.tasks.cursor import RoundCursor
 from ...protocol.views import view_ledger, view_round, view_task
 from ...wire import ALL_PARTS, Json, describe_distributions, describe_submissions, encode_task
 from .account_forms import Form, describe_data
@@ -65,7 +66,7 @@ async def get_my_submission_round(desk: Desk, params: Params) -> Json:
     task, node, number = params.key(0, "the task"), params.key(1, "the node"), _read_round(params, 2)
     if number is not None:
         state = await _find_state(desk, task, number)
-        has = node in state.get_submissions(task, number).rows
+        has = node in RoundCursor(state, task, number).submissions.rows
         return desk.with_context({"data": number} if has else None)
     stake = desk.state.get_stakes(task).rows.get(node)
     return desk.with_context({"data": stake.last_round} if stake and stake.last_round >= 0 else None)

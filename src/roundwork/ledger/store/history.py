@@ -9,10 +9,11 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from ...errors import StoreCorrupt, StoreFull, Undecodable
 from ...protocol.execute import Kind, decode_landed
+from ...protocol.tasks.events import AttemptFailed, ClosedUnpaid, Event, Paid, Pruned, Settled, Slashed
 from .journal import Entry, Journal, open_database
 
 _SCHEMA = """
@@ -211,7 +212,7 @@ class History:
         write(
             "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (height, number, event.kind, event.task, event.round, event.node, event.amount)
+                (height, number, event.kind, event.task, event.round, *_get_details(event))
                 for number, event in enumerate(entry.events)
             ],
         )
@@ -240,3 +241,16 @@ def read_progress(path: Path) -> int:
 def _prefix(name: bytes) -> int:
     """The first eight bytes of a signature or address: who finds by it compares the rest."""
     return int.from_bytes(name[:8], "big", signed=True)
+
+
+def _get_details(event: Event) -> tuple[bytes, int]:
+    """The node and the amount of an event; of one without an amount, the attempt."""
+    match event:
+        case Paid() | Slashed():
+            return event.node, event.amount
+        case Settled() | AttemptFailed() | ClosedUnpaid():
+            return b"", event.attempt
+        case Pruned():
+            return b"", 0
+        case _:
+            assert_never(event)

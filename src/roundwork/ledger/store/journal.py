@@ -9,7 +9,7 @@ import msgspec
 
 from ...errors import StoreCorrupt, StoreFull
 from ...protocol.execute import Block, Outcome, Receipt, decode_block, encode_block
-from ...protocol.tasks.payout import Event
+from ...protocol.tasks.events import Event
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS blocks (

@@ -19,11 +19,11 @@ from ...errors import (
     UnknownSubmission,
     WrongPhase,
 )  # fmt: skip
-from ..clock import DISTRIBUTION, Phase
-from ..params import Key, base58_of, key_of
+from ..params import Key, NodeKey, base58_of, key_of
 from ..records import Audit, Chunk, DistributionList, Mark, Round, Stake, Task, Vote
 from ..rules import rule
-from ..state import State, Table, u64
+from ..state import State, Table
+from .cursor import RoundCursor
 from .instructions import (
     CHUNK_BYTES,
     NO_ROUND,
@@ -33,6 +33,7 @@ from .instructions import (
 )
 from .life import get_task
 from .review import add_view, check_open_rules, compute_votes
+from .round import WINDOWS, Activity
 from .stakes import get_stake
 
 I64 = 2**63
@@ -46,13 +47,14 @@ def upload(state: State, slot: int, ask: UploadDistributionList) -> None:
     task = get_task(state, ask.task)
     check_upload_phase(task, slot)
     check_chunk(state, ask)
+    cursor = RoundCursor(state, ask.task, ask.round)
     if ask.round == NO_ROUND:
         check_lister(task, get_stake(state, ask.task, ask.node), ask.node)
     else:
-        check_may_list(state, slot, task, ask.task, ask.node, ask.round)
+        check_may_list(cursor, slot, ask.node)
 
     key = ask.node + ask.chunk.to_bytes(2, "big")
-    state.put(state.get_chunks(ask.task, ask.round), key, Chunk(ask.data[: ask.size]))
+    state.put(cursor.chunks, key, Chunk(ask.data[: ask.size]))
 
 
 def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
@@ -63,20 +65,20 @@ def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
     """
     task = get_task(state, ask.task)
     check_open_rules(task)
-    check_may_list(state, slot, task, ask.task, ask.node, ask.round)
-    chunks, keys, text = get_upload(state, ask.task, ask.account, ask.round)
+    cursor = RoundCursor(state, ask.task, ask.round)
+    check_may_list(cursor, slot, ask.node)
+    chunks, keys, text = get_upload(cursor, ask.account)
     check_uploaded(keys, ask.account)
     check_json(text)
     amounts = decode_list(text)
-    check_listed(state, ask.task, ask.round, amounts)
-    check_slashes(state, ask.task, ask.round, amounts)
+    check_listed(cursor, amounts)
+    check_slashes(cursor, amounts)
     check_rewards(task, amounts)
 
     for key in keys:
         state.remove(chunks, key)
     entries = tuple(sorted((key_of(name), amount) for name, amount in amounts.items()))
-    attempt = bytes([state.get_rounds(ask.task).rows[u64(ask.round)].attempt])
-    state.put(state.get_lists(ask.task, ask.round), attempt, DistributionList(ask.node, slot, entries))
+    state.put(cursor.lists, bytes([cursor.opened.attempt]), DistributionList(ask.node, slot, entries))
 
 
 def audit_list(state: State, slot: int, ask: AuditDistribution) -> None:
@@ -87,53 +89,54 @@ def audit_list(state: State, slot: int, ask: AuditDistribution) -> None:
     """
     task = get_task(state, ask.task)
     check_open_rules(task)
-    check_list_audit_clock(task, slot, ask.round)
-    one = get_attempt(state, ask.task, task, slot, ask.round)
-    attempt = bytes([one.attempt])
-    listed = state.get_lists(ask.task, ask.round).rows.get(attempt)
-    check_list_there(listed, ask.round, one.attempt)
+    check_list_audit_window(task, slot, ask.round)
+    cursor = RoundCursor(state, ask.task, ask.round)
+    record = get_attempt(cursor, slot)
+    attempt = bytes([record.attempt])
+    listed = cursor.lists.rows.get(attempt)
+    check_list_there(listed, ask.round, record.attempt)
     assert listed is not None
     check_list_auditor(task, get_stake(state, ask.task, ask.node), ask.node)
     check_not_own_list(listed, ask.node)
     check_list_candidate(listed, ask.candidate)
-    audits = state.get_list_audits(ask.task, ask.round)
-    votes = state.get_list_votes(ask.task, ask.round)
+    audits, votes = cursor.list_audits, cursor.list_votes
     check_first_list_view(votes, attempt + ask.node)
     check_list_raised(audits.rows.get(attempt), bool(ask.is_valid))
 
     add_view(state, slot, audits, votes, attempt, ask.node, bool(ask.is_valid))
-    state.put(state.get_voices(ask.task, ask.round), ask.node, Mark(slot))
+    state.put(cursor.voices, ask.node, Mark(slot))
 
 
-def get_attempt(state: State, key: Key, task: Task, slot: int, number: int) -> Round:
+def get_attempt(cursor: RoundCursor, slot: int) -> Round:
     """The round, if its current attempt is the one of this ledger round.
 
     Raises UnknownRound, WrongPhase.
     """
-    check_list_round(state, key, number)
-    one = state.get_rounds(key).rows[u64(number)]
-    check_attempt(task, slot, number, one)
-    return one
+    check_list_round(cursor)
+    record = cursor.opened
+    check_attempt(cursor.task, slot, cursor.round_number, record)
+    return record
 
 
-def check_may_list(state: State, slot: int, task: Task, key: Key, node: Key, number: int) -> None:
+def check_may_list(cursor: RoundCursor, slot: int, node: NodeKey) -> None:
     """A node may hand in a list for a round now.
 
     Raises WrongPhase, UnknownRound, NotStaked, ListStands.
     """
-    check_list_clock(task, slot, number)
-    one = get_attempt(state, key, task, slot, number)
-    check_lister(task, get_stake(state, key, node), node)
-    check_no_list(state, key, number, one.attempt)
+    task = cursor.task
+    check_list_window(task, slot, cursor.round_number)
+    record = get_attempt(cursor, slot)
+    check_lister(task, get_stake(cursor.state, cursor.task_key, node), node)
+    check_no_list(cursor, record.attempt)
 
 
-def get_upload(state: State, task: Key, account: Key, number: int) -> tuple[Table[Chunk], list[bytes], bytes]:
+def get_upload(cursor: RoundCursor, account: NodeKey) -> tuple[Table[Chunk], list[bytes], bytes]:
     """Where an upload is, its chunks' keys and text: one for the round, else one without a round."""
-    upload = _read_upload(state.get_chunks(task, number), account)
-    return upload if upload[1] else _read_upload(state.get_chunks(task, NO_ROUND), account)
+    upload = _read_upload(cursor.chunks, account)
+    return upload if upload[1] else _read_upload(cursor.chunks_of_no_round, account)
 
 
-def _read_upload(chunks: Table[Chunk], account: Key) -> tuple[Table[Chunk], list[bytes], bytes]:
+def _read_upload(chunks: Table[Chunk], account: NodeKey) -> tuple[Table[Chunk], list[bytes], bytes]:
     keys: list[bytes] = []
     text = b""
     while (chunk := chunks.rows.get(key := account + len(keys).to_bytes(2, "big"))) is not None:
@@ -163,11 +166,11 @@ def decode_list(text: bytes) -> dict[str, int]:
     return amounts
 
 
-def does_stand(state: State, key: Key, number: int, attempt: int) -> bool:
+def does_stand(cursor: RoundCursor, attempt: int) -> bool:
     """Whether the list of an attempt, now that AUDIT has ended, stands."""
-    if bytes([attempt]) not in state.get_lists(key, number).rows:
+    if bytes([attempt]) not in cursor.lists.rows:
         return False
-    return compute_votes(state.get_list_audits(key, number).rows.get(bytes([attempt]))) > 0
+    return compute_votes(cursor.list_audits.rows.get(bytes([attempt]))) > 0
 
 
 # Checks
@@ -176,42 +179,43 @@ def does_stand(state: State, key: Key, number: int, attempt: int) -> bool:
 @rule("8.1")
 def check_upload_phase(task: Task, slot: int) -> None:
     """Lists are uploaded in SUBMIT."""
-    table = task.timetable
-    if table.compute_phase(slot) is not Phase.SUBMIT:
-        first, last = table.compute_window(table.compute_round(slot), Phase.SUBMIT)
+    window = WINDOWS[task.rules][Activity.LIST]
+    first, last = window.compute_slots_in(task.timetable, task.timetable.compute_round(slot))
+    if not first <= slot <= last:
         raise WrongPhase(
             f"lists are uploaded in slots {first} to {last} of this ledger round; this is slot {slot}"
         )
 
 
 @rule("8.2")
-def check_list_clock(task: Task, slot: int, number: int) -> None:
+def check_list_window(task: Task, slot: int, round_number: int) -> None:
     """A list is handed in while SUBMIT lasts in a ledger round that an attempt of the round can have."""
-    _check_attempt_clock(task, slot, number, Phase.SUBMIT)
+    _check_attempt_window(task, slot, round_number, Activity.LIST)
 
 
 @rule("8.3")
-def check_list_round(state: State, key: Key, number: int) -> None:
+def check_list_round(cursor: RoundCursor) -> None:
     """The round was opened by a submission, and is not pruned."""
-    if u64(number) not in state.get_rounds(key).rows:
-        raise UnknownRound(f"round {number} was never opened, or its records are pruned")
+    if cursor.record is None:
+        raise UnknownRound(f"round {cursor.round_number} was never opened, or its records are pruned")
 
 
 @rule("8.4")
-def check_attempt(task: Task, slot: int, number: int, one: Round) -> None:
+def check_attempt(task: Task, slot: int, round_number: int, record: Round) -> None:
     """The round is open, and its current attempt is that of this ledger round."""
     ledger_round = task.timetable.compute_round(slot)
-    if not one.is_open:
-        raise WrongPhase(f"round {number} is closed since ledger round {number + DISTRIBUTION + one.attempt}")
-    due = number + DISTRIBUTION + one.attempt
+    due = WINDOWS[task.rules][Activity.LIST].compute_ledger_round(round_number, record.attempt)
+    if not record.state.is_open:
+        raise WrongPhase(f"round {round_number} is closed since ledger round {due}")
     if due != ledger_round:
         raise WrongPhase(
-            f"attempt {one.attempt} of round {number} belongs to ledger round {due}; this is {ledger_round}"
+            f"attempt {record.attempt} of round {round_number} belongs to ledger round {due}; "
+            f"this is {ledger_round}"
         )
 
 
 @rule("8.5")
-def check_lister(task: Task, stake: Stake, node: Key) -> None:
+def check_lister(task: Task, stake: Stake, node: NodeKey) -> None:
     """Who uploads and hands in a list has at least the minimum stake."""
     _check_minimum(task, stake, node)
 
@@ -227,13 +231,13 @@ def check_chunk(state: State, ask: UploadDistributionList) -> None:
 
 
 @rule("8.7")
-def check_no_list(state: State, key: Key, number: int, attempt: int) -> None:
+def check_no_list(cursor: RoundCursor, attempt: int) -> None:
     """The first accepted list of an attempt stands."""
-    listed = state.get_lists(key, number).rows.get(bytes([attempt]))
+    listed = cursor.lists.rows.get(bytes([attempt]))
     if listed is not None:
         raise ListStands(
-            f"attempt {attempt} of round {number} has its list, from {base58_of(listed.submitter)} "
-            f"in slot {listed.slot}"
+            f"attempt {attempt} of round {cursor.round_number} has its list, "
+            f"from {base58_of(listed.submitter)} in slot {listed.slot}"
         )
 
 
@@ -254,18 +258,18 @@ def check_json(text: bytes) -> None:
 
 
 @rule("8.10")
-def check_listed(state: State, key: Key, number: int, amounts: dict[str, int]) -> None:
+def check_listed(cursor: RoundCursor, amounts: dict[str, int]) -> None:
     """A list names submitters of the round only."""
-    submissions = state.get_submissions(key, number).rows
+    submissions = cursor.submissions.rows
     for name in amounts:
         if decode_key(name) not in submissions:
-            raise ListBadNode(f"{name!a} submitted nothing in round {number}")
+            raise ListBadNode(f"{name!a} submitted nothing in round {cursor.round_number}")
 
 
 @rule("8.11")
-def check_slashes(state: State, key: Key, number: int, amounts: dict[str, int]) -> None:
+def check_slashes(cursor: RoundCursor, amounts: dict[str, int]) -> None:
     """A list slashes only whose votes are not above zero."""
-    audits = state.get_audits(key, number).rows
+    audits = cursor.audits.rows
     for name, amount in amounts.items():
         votes = compute_votes(audits.get(decode_key(name)))
         if amount < 0 and votes > 0:
@@ -281,9 +285,9 @@ def check_rewards(task: Task, amounts: dict[str, int]) -> None:
 
 
 @rule("9.1")
-def check_list_audit_clock(task: Task, slot: int, number: int) -> None:
+def check_list_audit_window(task: Task, slot: int, round_number: int) -> None:
     """A list is audited while AUDIT lasts in a ledger round that an attempt of the round can have."""
-    _check_attempt_clock(task, slot, number, Phase.AUDIT)
+    _check_attempt_window(task, slot, round_number, Activity.AUDIT_LIST)
 
 
 @rule("9.2")
@@ -294,20 +298,20 @@ def check_list_there(listed: DistributionList | None, number: int, attempt: int)
 
 
 @rule("9.3")
-def check_list_auditor(task: Task, stake: Stake, node: Key) -> None:
+def check_list_auditor(task: Task, stake: Stake, node: NodeKey) -> None:
     """Who audits a list has at least the minimum stake."""
     _check_minimum(task, stake, node)
 
 
 @rule("9.4")
-def check_not_own_list(listed: DistributionList, node: Key) -> None:
+def check_not_own_list(listed: DistributionList, node: NodeKey) -> None:
     """Nobody audits its own list."""
     if node == listed.submitter:
         raise OwnSubmission(f"{base58_of(node)} cannot audit its own list")
 
 
 @rule("9.5")
-def check_list_candidate(listed: DistributionList, candidate: Key) -> None:
+def check_list_candidate(listed: DistributionList, candidate: NodeKey) -> None:
     """The candidate that an audit names is who handed the list in."""
     if candidate != listed.submitter:
         raise UnknownSubmission(
@@ -337,20 +341,19 @@ def decode_key(name: str) -> Key:
         return b""
 
 
-def _check_attempt_clock(task: Task, slot: int, number: int, phase: Phase) -> None:
-    table = task.timetable
-    ledger_round = table.compute_round(slot)
-    first, last = number + DISTRIBUTION, number + DISTRIBUTION + task.allowed_failed_distributions
-    if not first <= ledger_round <= last or table.compute_phase(slot) is not phase:
-        begin, end = table.compute_window(first, phase)
-        retries = f", for retries also in the {last - first} ledger rounds after it" if last > first else ""
+def _check_attempt_window(task: Task, slot: int, round_number: int, activity: Activity) -> None:
+    window, table = WINDOWS[task.rules][activity], task.timetable
+    retries = task.allowed_failed_distributions
+    attempt = table.compute_round(slot) - window.compute_ledger_round(round_number)
+    if not (0 <= attempt <= retries and window.is_open(table, slot, round_number, attempt)):
+        first, last = window.compute_slots(table, round_number)
+        also = f", for retries also in the {retries} ledger rounds after it" if retries else ""
         raise WrongPhase(
-            f"the list of round {number} has its {phase.name} in slots {begin} to {end}{retries}; "
-            f"this is slot {slot}"
+            f"{window.doing} for round {round_number} in slots {first} to {last}{also}; this is slot {slot}"
         )
 
 
-def _check_minimum(task: Task, stake: Stake, node: Key) -> None:
+def _check_minimum(task: Task, stake: Stake, node: NodeKey) -> None:
     if stake.amount < task.minimum_stake:
         raise NotStaked(
             f"{base58_of(node)} has a stake of {stake.amount} roe; {task.minimum_stake} are needed"

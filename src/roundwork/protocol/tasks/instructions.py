@@ -6,7 +6,7 @@ Source: docs/PROTOCOL.md 4 and 13.
 
 import msgspec
 
-from ..params import Key
+from ..params import Key, NodeKey, TaskKey
 
 CHUNK_BYTES = 508
 NO_ROUND = 2**64 - 1
@@ -21,7 +21,7 @@ class CreateTask(_Base, frozen=True, gc=False):
     """The payer pays `total_bounty` in and becomes the manager."""
 
     payer: Key
-    task: Key
+    task: TaskKey
     pot: Key
     name: bytes
     description: bytes
@@ -41,8 +41,8 @@ class CreateTask(_Base, frozen=True, gc=False):
 class SubmitTask(_Base, frozen=True, gc=False):
     """The node's proof for a round."""
 
-    task: Key
-    node: Key
+    task: TaskKey
+    node: NodeKey
     value: bytes
     round: int
 
@@ -50,9 +50,9 @@ class SubmitTask(_Base, frozen=True, gc=False):
 class AuditSubmission(_Base, frozen=True, gc=False):
     """A view of somebody's submission; the first invalid one raises the audit."""
 
-    task: Key
-    node: Key
-    candidate: Key
+    task: TaskKey
+    node: NodeKey
+    candidate: NodeKey
     is_valid: int
     round: int
 
@@ -60,9 +60,9 @@ class AuditSubmission(_Base, frozen=True, gc=False):
 class AuditDistribution(_Base, frozen=True, gc=False):
     """A view of the distribution list that stands for a round."""
 
-    task: Key
-    node: Key
-    candidate: Key
+    task: TaskKey
+    node: NodeKey
+    candidate: NodeKey
     is_valid: int
     round: int
 
@@ -70,14 +70,14 @@ class AuditDistribution(_Base, frozen=True, gc=False):
 class Payout(_Base, frozen=True, gc=False):
     """Asks for a payout, which happens by itself."""
 
-    task: Key
+    task: TaskKey
     round: int
 
 
 class Whitelist(_Base, frozen=True, gc=False):
     """Allow-lists a task; signed by the task program's own key."""
 
-    task: Key
+    task: TaskKey
     program: Key
     flag: int
 
@@ -85,7 +85,7 @@ class Whitelist(_Base, frozen=True, gc=False):
 class SetActive(_Base, frozen=True, gc=False):
     """Opens or closes a task for new submissions."""
 
-    task: Key
+    task: TaskKey
     manager: Key
     active: int
 
@@ -93,8 +93,8 @@ class SetActive(_Base, frozen=True, gc=False):
 class Claim(_Base, frozen=True, gc=False):
     """Pays the node's whole available balance to the beneficiary."""
 
-    task: Key
-    node: Key
+    task: TaskKey
+    node: NodeKey
     pot: Key
     beneficiary: Key
 
@@ -102,7 +102,7 @@ class Claim(_Base, frozen=True, gc=False):
 class FundTask(_Base, frozen=True, gc=False):
     """Adds to a task's bounty."""
 
-    task: Key
+    task: TaskKey
     funder: Key
     pot: Key
     amount: int
@@ -111,8 +111,8 @@ class FundTask(_Base, frozen=True, gc=False):
 class Stake(_Base, frozen=True, gc=False):
     """Adds to a node's stake and says where peers reach it (all spaces: unchanged)."""
 
-    task: Key
-    node: Key
+    task: TaskKey
+    node: NodeKey
     pot: Key
     amount: int
     endpoint: bytes = b""
@@ -121,15 +121,15 @@ class Stake(_Base, frozen=True, gc=False):
 class Withdraw(_Base, frozen=True, gc=False):
     """Moves the node's whole stake to its available balance."""
 
-    task: Key
-    node: Key
+    task: TaskKey
+    node: NodeKey
 
 
 class UploadDistributionList(_Base, frozen=True, gc=False):
     """One numbered chunk of a distribution list."""
 
-    task: Key
-    node: Key
+    task: TaskKey
+    node: NodeKey
     chunk: int
     size: int
     data: bytes
@@ -139,9 +139,9 @@ class UploadDistributionList(_Base, frozen=True, gc=False):
 class SubmitDistributionList(_Base, frozen=True, gc=False):
     """Puts the list that `account` uploaded into the round's record; in practice that is the node itself."""
 
-    task: Key
-    node: Key
-    account: Key
+    task: TaskKey
+    node: NodeKey
+    account: NodeKey
     round: int
 
 
@@ -149,9 +149,9 @@ class UpdateTask(_Base, frozen=True, gc=False):
     """Founds a successor, which takes over the unreserved bounty."""
 
     payer: Key
-    task: Key
+    task: TaskKey
     pot: Key
-    successor: Key
+    successor: TaskKey
     successor_pot: Key
     name: bytes
     description: bytes
@@ -170,8 +170,8 @@ class UpdateTask(_Base, frozen=True, gc=False):
 class Commit(_Base, frozen=True, gc=False):
     """A sealed message: its commitment. Kinds: 0 submission, 1 receipt, 2 votes."""
 
-    task: Key
-    node: Key
+    task: TaskKey
+    node: NodeKey
     kind: int
     round: int
     commitment: bytes
@@ -180,8 +180,8 @@ class Commit(_Base, frozen=True, gc=False):
 class Reveal(_Base, frozen=True, gc=False):
     """A sealed message: what the commitment hides."""
 
-    task: Key
-    node: Key
+    task: TaskKey
+    node: NodeKey
     kind: int
     round: int
     salt: bytes
@@ -191,16 +191,16 @@ class Reveal(_Base, frozen=True, gc=False):
 class Accuse(_Base, frozen=True, gc=False):
     """Sends a submission to a jury."""
 
-    task: Key
-    node: Key
-    candidate: Key
+    task: TaskKey
+    node: NodeKey
+    candidate: NodeKey
     round: int
 
 
 class CloseTask(_Base, frozen=True, gc=False):
     """Returns the bounty to the manager; stakes and balances stay."""
 
-    task: Key
+    task: TaskKey
     manager: Key
     pot: Key
 
@@ -208,7 +208,7 @@ class CloseTask(_Base, frozen=True, gc=False):
 class RegisterCanary(_Base, frozen=True, gc=False):
     """Hides the hash of a canary."""
 
-    task: Key
+    task: TaskKey
     manager: Key
     digest: bytes
 
@@ -216,9 +216,9 @@ class RegisterCanary(_Base, frozen=True, gc=False):
 class OpenCanary(_Base, frozen=True, gc=False):
     """Opens the hash of a canary after its round."""
 
-    task: Key
+    task: TaskKey
     manager: Key
-    node: Key
+    node: NodeKey
     round: int
     salt: bytes
 
@@ -226,9 +226,9 @@ class OpenCanary(_Base, frozen=True, gc=False):
 class ReportUnavailable(_Base, frozen=True, gc=False):
     """A checker could not get a proof."""
 
-    task: Key
-    node: Key
-    candidate: Key
+    task: TaskKey
+    node: NodeKey
+    candidate: NodeKey
     round: int
 
 
@@ -240,7 +240,7 @@ class CreateTokenTask(_Base, frozen=True, gc=False):
 
     payer: Key
     source: Key
-    task: Key
+    task: TaskKey
     pot: Key
     authority: Key
     mint: Key
@@ -264,10 +264,10 @@ class UpdateTokenTask(_Base, frozen=True, gc=False):
     """Founds a successor in the same token, which takes over the unreserved bounty."""
 
     payer: Key
-    task: Key
+    task: TaskKey
     pot: Key
     authority: Key
-    successor: Key
+    successor: TaskKey
     successor_pot: Key
     successor_authority: Key
     mint: Key
@@ -289,7 +289,7 @@ class UpdateTokenTask(_Base, frozen=True, gc=False):
 class FundTokens(_Base, frozen=True, gc=False):
     """Adds to a task's bounty from a token account of the funder's."""
 
-    task: Key
+    task: TaskKey
     funder: Key
     source: Key
     pot: Key
@@ -299,8 +299,8 @@ class FundTokens(_Base, frozen=True, gc=False):
 class StakeTokens(_Base, frozen=True, gc=False):
     """Adds to a node's stake from a token account of its own, and says where peers reach it."""
 
-    task: Key
-    node: Key
+    task: TaskKey
+    node: NodeKey
     source: Key
     pot: Key
     amount: int
@@ -310,8 +310,8 @@ class StakeTokens(_Base, frozen=True, gc=False):
 class ClaimTokens(_Base, frozen=True, gc=False):
     """Pays the node's whole available balance to the token account `beneficiary`."""
 
-    task: Key
-    node: Key
+    task: TaskKey
+    node: NodeKey
     pot: Key
     beneficiary: Key
     authority: Key
@@ -320,7 +320,7 @@ class ClaimTokens(_Base, frozen=True, gc=False):
 class DeleteTask(_Base, frozen=True, gc=False):
     """Ends a task; its bounty becomes what the manager can claim."""
 
-    task: Key
+    task: TaskKey
     manager: Key
     pot: Key
     authority: Key

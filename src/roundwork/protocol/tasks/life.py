@@ -17,7 +17,7 @@ from ...errors import (
 )  # fmt: skip
 from ..clock import Timetable
 from ..money import credit, debit, get_balance, get_owner
-from ..params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM, Key, RuleSet, base58_of
+from ..params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM, Key, RuleSet, TaskKey, base58_of
 from ..records import Task
 from ..rules import rule
 from ..state import State
@@ -42,7 +42,7 @@ Configuration = CreateTask | UpdateTask | CreateTokenTask | UpdateTokenTask
 """What founds a task says of it."""
 
 
-def get_task(state: State, key: Key) -> Task:
+def get_task(state: State, key: TaskKey) -> Task:
     """The task at an address. Raises UnknownTask."""
     check_task(state, key)
     return state.tasks.rows[key]
@@ -67,14 +67,14 @@ def compute_reserved(task: Task) -> int:
 
 
 @rule("4.1")
-def check_task(state: State, key: Key) -> None:
+def check_task(state: State, key: TaskKey) -> None:
     """An instruction names a task that exists."""
     if key not in state.tasks.rows:
         raise UnknownTask(f"there is no task at {base58_of(key)}")
 
 
 @rule("13.1")
-def check_own_program(state: State, key: Key, program: Key) -> None:
+def check_own_program(state: State, key: TaskKey, program: Key) -> None:
     """A task is spoken to through its own program, so that tokens and native money are never confused."""
     task = state.tasks.rows.get(key)
     if task is not None and task.program != program:
@@ -82,14 +82,14 @@ def check_own_program(state: State, key: Key, program: Key) -> None:
 
 
 @rule("4.2")
-def check_vacant(state: State, key: Key) -> None:
+def check_vacant(state: State, key: TaskKey) -> None:
     """A task is created once."""
     if key in state.tasks.rows:
         raise TaskExists(f"{base58_of(key)} is a task already")
 
 
 @rule("4.3")
-def check_owner(state: State, key: Key, program: Key) -> None:
+def check_owner(state: State, key: TaskKey, program: Key) -> None:
     """A task's account belongs to its task program before it becomes a task."""
     owner = get_owner(state, key)
     if owner != program:

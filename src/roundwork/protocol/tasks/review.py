@@ -16,22 +16,19 @@ from ...errors import (
     WrongPhase,
     WrongRules,
 )  # fmt: skip
-from ..clock import DISTRIBUTION, REVIEW, Phase
-from ..params import Key, base58_of
+from ..clock import REVIEW
+from ..params import NodeKey, TaskKey, base58_of
 from ..records import Audit, Mark, Round, Stake, Submission, Task, Vote
 from ..rules import rule
-from ..state import State, Table, u64
+from ..state import State, Table
 from .beacon import compute_beacon, compute_first_beacon
+from .cursor import RoundCursor
 from .instructions import AuditSubmission, SubmitTask
 from .life import check_living, compute_reserved, get_rules, get_task, is_active_at_start
+from .round import WINDOWS, Activity, RoundEvent, StepKind, compute_pruning_slot
 from .stakes import get_stake
 
 VALUE_BYTES_MAX = 512
-
-STEP_BEACON = b"\x02"
-STEP_ATTEMPT = b"\x03"
-STEP_PRUNE = b"\x04"
-"""Steps that fall due; in one slot and task they come in this order, of one kind by round."""
 
 
 def submit(state: State, slot: int, ask: SubmitTask) -> None:
@@ -42,21 +39,20 @@ def submit(state: State, slot: int, ask: SubmitTask) -> None:
     """
     task = get_task(state, ask.task)
     check_open_rules(task)
-    check_phase(task, slot, ask.round, Phase.SUBMIT)
+    check_submit_window(task, slot, ask.round)
     check_living(task)
     stake = get_stake(state, ask.task, ask.node)
     check_takes_part(task, stake, ask.node)
-    submissions = state.get_submissions(ask.task, ask.round)
-    check_first_submission(submissions, ask.node, ask.round)
+    cursor = RoundCursor(state, ask.task, ask.round)
+    check_first_submission(cursor.submissions, ask.node, ask.round)
     check_value(ask.value)
-    rounds = state.get_rounds(ask.task)
-    key = u64(ask.round)
-    check_reservable(task, key in rounds.rows)
+    record = cursor.record
+    check_reservable(task, record is not None)
     check_active(task, ask.round)
 
-    if key not in rounds.rows:
-        open_round(state, slot, ask.task, task, ask.round)
-    state.put(submissions, ask.node, Submission(ask.value, slot, stake.amount))
+    if record is None:
+        open_round(cursor, slot)
+    state.put(cursor.submissions, ask.node, Submission(ask.value, slot, stake.amount))
     state.put(
         state.get_stakes(ask.task),
         ask.node,
@@ -72,22 +68,21 @@ def audit(state: State, slot: int, ask: AuditSubmission) -> None:
     """
     task = get_task(state, ask.task)
     check_open_rules(task)
-    check_phase(task, slot, ask.round, Phase.AUDIT)
-    check_round(state, ask.task, ask.round)
+    check_audit_window(task, slot, ask.round)
+    cursor = RoundCursor(state, ask.task, ask.round)
+    check_round(cursor)
     check_staker(task, get_stake(state, ask.task, ask.node), ask.node)
-    check_candidate(state, ask.task, ask.round, ask.candidate)
+    check_candidate(cursor, ask.candidate)
     check_not_own(ask.node, ask.candidate)
-    audits = state.get_audits(ask.task, ask.round)
-    votes = state.get_votes(ask.task, ask.round)
-    raised = audits.rows.get(ask.candidate)
+    audits, votes = cursor.audits, cursor.votes
     check_first_view(votes, ask.candidate + ask.node)
-    check_raised(raised, bool(ask.is_valid))
+    check_raised(audits.rows.get(ask.candidate), bool(ask.is_valid))
 
     add_view(state, slot, audits, votes, ask.candidate, ask.node, bool(ask.is_valid))
-    state.put(state.get_voices(ask.task, ask.round), ask.node, Mark(slot))
+    state.put(cursor.voices, ask.node, Mark(slot))
 
 
-def refuse_sealed(state: State, key: Key) -> None:
+def refuse_sealed(state: State, key: TaskKey) -> None:
     """Instructions of rule sets that seal, under one that does not. Raises UnknownTask, WrongRules."""
     check_sealed_rules(get_task(state, key))
 
@@ -109,18 +104,10 @@ def check_sealed_rules(task: Task) -> None:
     raise WrongRules(f"{task.rules} has no sealed messages, accusations, reports or canaries")
 
 
-def check_phase(task: Task, slot: int, number: int, phase: Phase) -> None:
-    """A round is submitted to and audited in the ledger round after its work."""
-    if phase is Phase.SUBMIT:
-        check_submit_phase(task, slot, number)
-    else:
-        check_audit_phase(task, slot, number)
-
-
 @rule("6.1")
-def check_submit_phase(task: Task, slot: int, number: int) -> None:
+def check_submit_window(task: Task, slot: int, round_number: int) -> None:
     """A round takes submissions in SUBMIT of its review."""
-    check_clock(task, slot, number, Phase.SUBMIT, "submissions")
+    _check_window(task, slot, round_number, Activity.SUBMIT, "submissions")
 
 
 @rule("6.2")
@@ -131,13 +118,13 @@ def check_active(task: Task, number: int) -> None:
 
 
 @rule("6.3")
-def check_takes_part(task: Task, stake: Stake, node: Key) -> None:
+def check_takes_part(task: Task, stake: Stake, node: NodeKey) -> None:
     """Who submits has at least the minimum stake."""
     _check_minimum(task, stake, node)
 
 
 @rule("6.4")
-def check_first_submission(submissions: Table[Submission], node: Key, number: int) -> None:
+def check_first_submission(submissions: Table[Submission], node: NodeKey, number: int) -> None:
     """A node submits once in a round."""
     if node in submissions.rows:
         raise AlreadySubmitted(f"{base58_of(node)} submitted in round {number} already")
@@ -163,36 +150,36 @@ def check_reservable(task: Task, is_open: bool) -> None:
 
 
 @rule("7.1")
-def check_audit_phase(task: Task, slot: int, number: int) -> None:
+def check_audit_window(task: Task, slot: int, round_number: int) -> None:
     """A round's submissions are audited in AUDIT of its review."""
-    check_clock(task, slot, number, Phase.AUDIT, "audits")
+    _check_window(task, slot, round_number, Activity.AUDIT, "audits")
 
 
 @rule("7.2")
-def check_round(state: State, task: Key, number: int) -> None:
+def check_round(cursor: RoundCursor) -> None:
     """The round was opened by a submission, and is not pruned."""
-    if u64(number) not in state.get_rounds(task).rows:
-        raise UnknownRound(f"round {number} was never opened, or its records are pruned")
+    if cursor.record is None:
+        raise UnknownRound(f"round {cursor.round_number} was never opened, or its records are pruned")
 
 
 @rule("7.3")
-def check_staker(task: Task, stake: Stake, node: Key) -> None:
+def check_staker(task: Task, stake: Stake, node: NodeKey) -> None:
     """Who audits has at least the minimum stake."""
     _check_minimum(task, stake, node)
 
 
 @rule("7.4")
-def check_not_own(node: Key, candidate: Key) -> None:
+def check_not_own(node: NodeKey, candidate: NodeKey) -> None:
     """Nobody audits its own submission."""
     if node == candidate:
         raise OwnSubmission(f"{base58_of(node)} cannot audit its own submission")
 
 
 @rule("7.5")
-def check_candidate(state: State, task: Key, number: int, candidate: Key) -> None:
+def check_candidate(cursor: RoundCursor, candidate: NodeKey) -> None:
     """The candidate submitted in the round."""
-    if candidate not in state.get_submissions(task, number).rows:
-        raise UnknownSubmission(f"{base58_of(candidate)} submitted nothing in round {number}")
+    if candidate not in cursor.submissions.rows:
+        raise UnknownSubmission(f"{base58_of(candidate)} submitted nothing in round {cursor.round_number}")
 
 
 @rule("7.6")
@@ -209,15 +196,14 @@ def check_raised(raised: Audit | None, is_valid: bool) -> None:
         raise NoAuditRaised("no audit is raised; only a view of invalid raises one")
 
 
-def check_clock(task: Task, slot: int, number: int, phase: Phase, what: str) -> None:
-    """The slot is in the phase of the round's review."""
-    table = task.timetable
-    if table.compute_round(slot) != number + REVIEW or table.compute_phase(slot) is not phase:
-        first, last = table.compute_window(number + REVIEW, phase)
-        raise WrongPhase(f"round {number} takes {what} in slots {first} to {last}; this is slot {slot}")
+def _check_window(task: Task, slot: int, round_number: int, activity: Activity, what: str) -> None:
+    window = WINDOWS[task.rules][activity]
+    if not window.is_open(task.timetable, slot, round_number):
+        first, last = window.compute_slots(task.timetable, round_number)
+        raise WrongPhase(f"round {round_number} takes {what} in slots {first} to {last}; this is slot {slot}")
 
 
-def _check_minimum(task: Task, stake: Stake, node: Key) -> None:
+def _check_minimum(task: Task, stake: Stake, node: NodeKey) -> None:
     if stake.amount < task.minimum_stake:
         raise NotStaked(
             f"{base58_of(node)} has a stake of {stake.amount} roe; {task.minimum_stake} are needed"
@@ -227,26 +213,27 @@ def _check_minimum(task: Task, stake: Stake, node: Key) -> None:
 # Changes
 
 
-def open_round(state: State, slot: int, key: Key, task: Task, number: int) -> None:
+def open_round(cursor: RoundCursor, slot: int) -> None:
     """Begin a round's record: its bounty is reserved and its steps are scheduled."""
-    table = task.timetable
-    rounds = tuple(sorted((*task.open_rounds, number)))
-    state.put(state.tasks, key, msgspec.structs.replace(task, open_rounds=rounds))
-    seed = get_beacon(state, key, task, number)
-    state.put(state.get_rounds(key), u64(number), Round(slot, seed=seed))
-    state.schedule(u64(table.compute_end(number + REVIEW, Phase.SUBMIT)) + key + STEP_BEACON + u64(number))
-    schedule_attempt(state, key, task, number, 0)
-    pruned = number + 3 + task.allowed_failed_distributions + 1
-    state.schedule(u64(table.compute_start(pruned)) + key + STEP_PRUNE + u64(number))
+    state, task, round_number = cursor.state, cursor.task, cursor.round_number
+    open_rounds = tuple(sorted((*task.open_rounds, round_number)))
+    state.put(state.tasks, cursor.task_key, msgspec.structs.replace(task, open_rounds=open_rounds))
+    cursor.open(Round(slot, seed=get_beacon(state, cursor.task_key, task, round_number)))
+    submit_end = WINDOWS[task.rules][Activity.SUBMIT].compute_end(task.timetable, round_number)
+    cursor.schedule(submit_end, StepKind.SUBMIT_END)
+    schedule_attempt(cursor, 0)
+    retries = task.allowed_failed_distributions
+    cursor.schedule(compute_pruning_slot(task.timetable, round_number, retries), StepKind.PRUNING)
 
 
-def schedule_attempt(state: State, key: Key, task: Task, number: int, attempt: int) -> None:
+def schedule_attempt(cursor: RoundCursor, attempt: int) -> None:
     """Have an attempt of a round judged when AUDIT of its ledger round ends."""
-    end = task.timetable.compute_end(number + DISTRIBUTION + attempt, Phase.AUDIT)
-    state.schedule(u64(end) + key + STEP_ATTEMPT + u64(number))
+    task = cursor.task
+    window = WINDOWS[task.rules][Activity.AUDIT_LIST]
+    cursor.schedule(window.compute_end(task.timetable, cursor.round_number, attempt), StepKind.ATTEMPT_END)
 
 
-def get_beacon(state: State, key: Key, task: Task, ledger_round: int) -> bytes:
+def get_beacon(state: State, key: TaskKey, task: Task, ledger_round: int) -> bytes:
     """The last beacon that was fixed when a ledger round began, the present one or the one before."""
     for fixed, beacon in reversed(task.beacons):
         if fixed < ledger_round:
@@ -254,15 +241,15 @@ def get_beacon(state: State, key: Key, task: Task, ledger_round: int) -> bytes:
     return compute_first_beacon(state.genesis_hash, key)
 
 
-def fix_beacon(state: State, key: Key, number: int) -> None:
+def fix_beacon(cursor: RoundCursor) -> None:
     """When SUBMIT of its review ends, a round's beacon is fixed."""
-    task = state.tasks.rows[key]
-    rounds = state.get_rounds(key)
-    before = get_beacon(state, key, task, number + REVIEW + 1)
-    beacon = compute_beacon(state.genesis_hash, key, before, number)
-    beacons = (*task.beacons[-1:], (number + REVIEW, beacon))
-    state.put(state.tasks, key, msgspec.structs.replace(task, beacons=beacons))
-    state.put(rounds, u64(number), msgspec.structs.replace(rounds.rows[u64(number)], beacon=beacon))
+    state, task, task_key = cursor.state, cursor.task, cursor.task_key
+    reviewed_in = WINDOWS[task.rules][Activity.SUBMIT].compute_ledger_round(cursor.round_number)
+    before = get_beacon(state, task_key, task, reviewed_in + 1)
+    beacon = compute_beacon(state.genesis_hash, task_key, before, cursor.round_number)
+    beacons = (*task.beacons[-1:], (reviewed_in, beacon))
+    state.put(state.tasks, task_key, msgspec.structs.replace(task, beacons=beacons))
+    cursor.move(RoundEvent.SUBMIT_ENDED, beacon=beacon)
 
 
 def add_view(
@@ -271,7 +258,7 @@ def add_view(
     audits: Table[Audit],
     votes: Table[Vote],
     candidate: bytes,
-    node: Key,
+    node: NodeKey,
     is_valid: bool,
 ) -> None:
     """Raise an audit with this view, or count the view in the one that is raised."""

@@ -2,10 +2,11 @@
 
 from ...errors import NothingToClaim, NotStaked, PayoutPending, StakeLocked
 from ..money import credit, debit
-from ..params import Key
+from ..params import NodeKey, TaskKey
 from ..records import Stake, Task
 from ..rules import rule
 from ..state import State
+from .cursor import RoundCursor
 from .instructions import Claim, Withdraw
 from .instructions import Stake as StakeIn
 from .life import check_amount, check_funds, check_living, check_payer, get_rules, get_task
@@ -62,31 +63,31 @@ def claim(state: State, ask: Claim) -> None:
 # Records
 
 
-def get_stake(state: State, task: Key, node: Key) -> Stake:
+def get_stake(state: State, task: TaskKey, node: NodeKey) -> Stake:
     """A node's stake in a task; an empty one if it never had any."""
     return state.get_stakes(task).rows.get(node, NOBODY)
 
 
-def add_stake(state: State, key: Key, node: Key, amount: int, endpoint: bytes) -> None:
+def add_stake(state: State, key: TaskKey, node: NodeKey, amount: int, endpoint: bytes) -> None:
     """Add to a node's stake; an endpoint replaces the one that was there."""
     old = get_stake(state, key, node)
     new = Stake(old.amount + amount, old.available, endpoint or old.endpoint, old.last_round)
     state.put(state.get_stakes(key), node, new)
 
 
-def add_to(state: State, key: Key, node: Key, amount: int, available: int) -> None:
+def add_to(state: State, key: TaskKey, node: NodeKey, amount: int, available: int) -> None:
     """Move a node's stake and available balance by these amounts."""
     old = get_stake(state, key, node)
     new = Stake(old.amount + amount, old.available + available, old.endpoint, old.last_round)
     state.put(state.get_stakes(key), node, new)
 
 
-def has_message(state: State, key: Key, number: int, node: Key) -> bool:
+def has_message(cursor: RoundCursor, node: NodeKey) -> bool:
     """Whether a round holds a submission, a view or a list of the node's."""
     return (
-        node in state.get_submissions(key, number).rows
-        or node in state.get_voices(key, number).rows
-        or any(one.submitter == node for one in state.get_lists(key, number).rows.values())
+        node in cursor.submissions.rows
+        or node in cursor.voices.rows
+        or any(listed.submitter == node for listed in cursor.lists.rows.values())
     )
 
 
@@ -101,10 +102,10 @@ def check_has_stake(stake: Stake) -> None:
 
 
 @rule("4.16")
-def check_no_messages(state: State, key: Key, task: Task, node: Key) -> None:
+def check_no_messages(state: State, key: TaskKey, task: Task, node: NodeKey) -> None:
     """A stake is locked while an open round has any message of the node's."""
     for number in task.open_rounds:
-        if has_message(state, key, number, node):
+        if has_message(RoundCursor(state, key, number), node):
             raise StakeLocked(
                 f"submission cannot withdraw: round {number} is open and the node took part in it"
             )

@@ -1,0 +1,132 @@
+"""One round of one task in a state: its record, its tables, and the one way to move it on."""
+
+import msgspec
+
+from ..params import TaskKey
+from ..records import Audit, Chunk, DistributionList, Mark, Payment, Record, Round, Submission, Task, Vote
+from ..state import ROUND_TABLES, TABLE_KINDS, State, Table, u64
+from .instructions import NO_ROUND
+from .round import RoundEvent, Step, StepKind, compute_next_state
+
+_ROUNDS = TABLE_KINDS["rounds"].letter
+_SUBMISSIONS = TABLE_KINDS["submissions"].letter
+_AUDITS = TABLE_KINDS["audits"].letter
+_VOTES = TABLE_KINDS["votes"].letter
+_VOICES = TABLE_KINDS["voices"].letter
+_LISTS = TABLE_KINDS["lists"].letter
+_LIST_AUDITS = TABLE_KINDS["list_audits"].letter
+_LIST_VOTES = TABLE_KINDS["list_votes"].letter
+_PAYMENTS = TABLE_KINDS["payments"].letter
+_CHUNKS = TABLE_KINDS["chunks"].letter
+
+
+class RoundCursor:
+    """Where the records of a round are. `round_number` may be a round that nobody has opened."""
+
+    __slots__ = ("_suffix", "round_number", "state", "task_key")
+
+    def __init__(self, state: State, task_key: TaskKey, round_number: int) -> None:
+        self.state = state
+        self.task_key = task_key
+        self.round_number = round_number
+        self._suffix = task_key + u64(round_number)
+
+    # Records
+
+    @property
+    def task(self) -> Task:
+        """The task's record; it exists."""
+        return self.state.tasks.rows[self.task_key]
+
+    @property
+    def record(self) -> Round | None:
+        """The round's record; None if nobody has opened it, or it is pruned."""
+        return self.rounds.rows.get(u64(self.round_number))
+
+    @property
+    def opened(self) -> Round:
+        """The record of a round that is known to be opened and not pruned."""
+        return self.rounds.rows[u64(self.round_number)]
+
+    @property
+    def rounds(self) -> Table[Round]:
+        """The records of all rounds of the task, by round number."""
+        return self.state.get_table(_ROUNDS + self.task_key)
+
+    # Tables
+
+    @property
+    def submissions(self) -> Table[Submission]:
+        """By node."""
+        return self.state.get_table(_SUBMISSIONS + self._suffix)
+
+    @property
+    def audits(self) -> Table[Audit]:
+        """By candidate."""
+        return self.state.get_table(_AUDITS + self._suffix)
+
+    @property
+    def votes(self) -> Table[Vote]:
+        """By candidate and voter."""
+        return self.state.get_table(_VOTES + self._suffix)
+
+    @property
+    def voices(self) -> Table[Mark]:
+        """By node: who gave a view of a submission or a list."""
+        return self.state.get_table(_VOICES + self._suffix)
+
+    @property
+    def lists(self) -> Table[DistributionList]:
+        """By attempt, a byte."""
+        return self.state.get_table(_LISTS + self._suffix)
+
+    @property
+    def list_audits(self) -> Table[Audit]:
+        """By attempt, a byte."""
+        return self.state.get_table(_LIST_AUDITS + self._suffix)
+
+    @property
+    def list_votes(self) -> Table[Vote]:
+        """By attempt, a byte, and voter."""
+        return self.state.get_table(_LIST_VOTES + self._suffix)
+
+    @property
+    def payments(self) -> Table[Payment]:
+        """By node."""
+        return self.state.get_table(_PAYMENTS + self._suffix)
+
+    @property
+    def chunks(self) -> Table[Chunk]:
+        """By node and chunk number: lists that were uploaded for the round and not handed in."""
+        return self.state.get_table(_CHUNKS + self._suffix)
+
+    @property
+    def chunks_of_no_round(self) -> Table[Chunk]:
+        """The same for uploads in the older layout, which names no round."""
+        return self.state.get_table(_CHUNKS + self.task_key + u64(NO_ROUND))
+
+    def list_tables(self) -> list[Table[Record]]:
+        """The tables that belong to this round alone and are pruned with it, in the order of their kinds."""
+        return [self.state.get_table(kind + self._suffix) for kind in ROUND_TABLES]
+
+    # Changes
+
+    def open(self, record: Round) -> None:
+        """Store the record of a round that its first submission opens."""
+        self.state.put(self.rounds, u64(self.round_number), record)
+
+    def move(self, event: RoundEvent, **changes: object) -> None:
+        """Move the round to the state that the event leads to, with changes of other fields."""
+        record = self.opened
+        after = compute_next_state(record.state, event)
+        assert after is not None, "a round that loses its record is removed"
+        self.open(msgspec.structs.replace(record, state=after, **changes))
+
+    def remove(self, event: RoundEvent) -> None:
+        """Take the record of a round away that the event ends."""
+        assert compute_next_state(self.opened.state, event) is None, f"{event} leaves a record"
+        self.state.remove(self.rounds, u64(self.round_number))
+
+    def schedule(self, slot: int, kind: StepKind) -> None:
+        """Have a step of the round fall due at a slot."""
+        self.state.schedule(Step(slot, self.task_key, kind, self.round_number).encode())
