@@ -1,6 +1,7 @@
 """The life of a round: one table of transitions, one encoding of steps, one table of windows."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -160,3 +161,16 @@ def test_a_round_is_pruned_when_its_last_retry_is_over() -> None:
 
 def test_every_rule_set_has_its_windows() -> None:
     assert set(RULE_SETS) == set(WINDOWS)
+
+
+def test_the_text_has_the_same_transitions() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "PROTOCOL.md").read_text()
+
+    def name(state: RoundState | None) -> str:
+        return "–" if state is None else state.name
+
+    rows = [
+        f"| {row.event.value} | {name(row.before)} | {name(row.after)} | {row.effect} |"
+        for row in TRANSITIONS
+    ]
+    assert "\n".join(rows) in text
