@@ -61,9 +61,7 @@ class World:
         self.nodes = [Pubkey.new_unique() for _ in range(size)]
         self.manager, self.task, self.pot = Pubkey.new_unique(), Pubkey.new_unique(), Pubkey.new_unique()
         grants = tuple(Grant(str(key), 10**12) for key in [self.manager, *self.nodes])
-        genesis = Genesis(
-            time_ms=0, producer=str(Keypair().pubkey()), treasury=str(Keypair().pubkey()), accounts=grants
-        )
+        genesis = Genesis(time_ms=0, producer=str(Keypair().pubkey()), accounts=grants)
         self.producer = key_of(genesis.producer)
         self.chain: Chain | None = None
         if directory is not None:

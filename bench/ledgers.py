@@ -35,7 +35,6 @@ def found_ledger(directory: Path, payers: list[Keypair], records: int) -> list[P
     genesis = Genesis(
         time_ms=time.time_ns() // 10**6 - 60_000,
         producer=str(Keypair().pubkey()),
-        treasury=str(Keypair().pubkey()),
         accounts=tuple(Grant(str(key), 10**12) for key in keys),
     )
     directory.mkdir(parents=True)

@@ -281,7 +281,6 @@ def state() -> State:
     genesis = Genesis(
         time_ms=1_700_000_000_000,
         producer=TEXTS["a"],
-        treasury=TEXTS["b"],
         accounts=(Grant(TEXTS["c"], 10),),
     )
     return found(genesis)

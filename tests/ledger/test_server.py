@@ -189,9 +189,7 @@ def test_a_production_ledger_has_no_faucet(tmp_path):
     from roundwork.protocol.params import Genesis, Grant
 
     key = str(Keypair().pubkey())
-    genesis = Genesis(
-        time_ms=1_700_000_000_000, kind="production", producer=key, treasury=key, accounts=(Grant(key, 5),)
-    )
+    genesis = Genesis(time_ms=1_700_000_000_000, kind="production", producer=key, accounts=(Grant(key, 5),))
     Chain.create(tmp_path / "ledger", genesis)
 
     with running(tmp_path / "ledger") as ledger, pytest.raises(RpcFailure) as caught:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from roundwork.protocol.params import base58_of
@@ -17,6 +18,10 @@ from .world import START, World, compact_submission, upload_list
 CASES = json.loads((Path(__file__).parent.parent / "vectors" / "cycles-koii-1.json").read_text())
 
 STATUS = {"PayoutSuccessful": "PayoutSuccessful", "ClosedUnpaid": "closed unpaid"}
+
+COMMIT = b"\x20"
+WORDS = {"WrongRules": "BadInstruction"}
+"""What the models call otherwise: to them Commit is an instruction, of another rule set."""
 
 
 class Cycle:
@@ -44,7 +49,7 @@ class Cycle:
         """Run every event; those whose result differs, with what came."""
         wrong = []
         for event in self.case["events"]:
-            slot, expected = event[0], event[4]
+            slot, expected = event[0], WORDS.get(event[4], event[4])
             self.wait(slot - 1 if slot else 0)
             receipt = self.step([self.build(event)], slots=self.start + slot - self.world.state.head.slot)
             actual = receipt[0].name or "ok"
@@ -102,8 +107,8 @@ class Cycle:
                 ask = instructions.AuditDistribution(task, me, self.find_lister(number), is_valid, number)
             case "Payout":
                 ask = instructions.Payout(task, number)
-            case "Commit":
-                ask = instructions.Commit(task, me, 0, number, bytes(32))
+            case "Commit":  # an instruction that the law does not have
+                return world.wire([signer], Instruction(Pubkey(world.program), COMMIT, []))
             case _:
                 raise AssertionError(name)
         return world.wire([signer], world.instruct(ask))

@@ -180,19 +180,6 @@ class Ledger(RuleBasedStateMachine):
             signer = self.task if task == self.key else "elsewhere"
             self.run((name, signer), task_instruction(ask))
 
-    @rule(name=names, of=names, before=back)
-    def seal(self, name: str, of: str, before: int) -> None:
-        """What belongs to rule sets that seal."""
-        key, number = self.world.key(name), self.round_of(before)
-        for ask in (
-            ins.Commit(self.key, key, 0, number, bytes(32)),
-            ins.Reveal(self.key, key, 0, number, bytes(32), b"good"),
-            ins.Accuse(self.key, key, self.world.key(of), number),
-            ins.ReportUnavailable(self.key, key, self.world.key(of), number),
-            ins.RegisterCanary(self.key, key, bytes(32)),
-        ):
-            self.run((name,), task_instruction(ask))
-
     @rule()
     def update(self) -> None:
         world = self.world

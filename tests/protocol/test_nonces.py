@@ -279,14 +279,6 @@ def _nonce_expired():
     rejected(world, "NonceNotExpired", "n01", world.advance(), world.withdraw(MONEY))
 
 
-@shows("3.27")
-def _upgradable():
-    world = Safe()
-    metas = [AccountMeta(Pubkey(world.key("nonce")), False, True)]
-    upgrade = Instruction(Pubkey(SYSTEM_PROGRAM), (12).to_bytes(4, "little"), metas)
-    rejected(world, "NotANonce", "n00", upgrade)
-
-
 @shows("3.28")
 def _sysvars():
     world = Safe()

@@ -174,3 +174,14 @@ def test_the_text_has_the_same_transitions() -> None:
         for row in TRANSITIONS
     ]
     assert "\n".join(rows) in text
+
+
+@given(timetables, st.integers(0, 5000))
+def test_a_slot_lies_in_the_phase_whose_window_holds_it(table: Timetable, later: int) -> None:
+    slot = table.starting_slot + later
+
+    phase, ledger_round = table.compute_phase(slot), table.compute_round(slot)
+    first, last = table.compute_window(ledger_round, phase)
+
+    assert first <= slot <= last
+    assert slot == table.compute_start(ledger_round) + table.compute_offset(slot)

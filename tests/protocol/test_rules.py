@@ -20,7 +20,7 @@ from solders.system_program import (
 )  # fmt: skip
 
 from roundwork.errors import Undecodable
-from roundwork.protocol.params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM
+from roundwork.protocol.params import SPACE_MAX, SYSTEM_PROGRAM, TASK_PROGRAM, TASK_SPACE_MAX
 from roundwork.protocol.rules import RULES
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.layouts import TASKS
@@ -209,7 +209,13 @@ def _system_vacant():
 @shows("3.15")
 def _system_space():
     world = World()
-    rejected(world, "BadSpace", ("n00", "new"), create(world, "new", 5, 50_000_001))
+    rejected(world, "BadSpace", ("n00", "new"), create(world, "new", 5, SPACE_MAX + 1))
+    rejected(world, "BadSpace", ("n00", "new"), world.create_account("n00", "new", 5, TASK_SPACE_MAX + 1))
+    sized = allocate(AllocateParams(pubkey=Pubkey(world.key("new")), space=SPACE_MAX + 1))
+    rejected(world, "BadSpace", ("n00", "new"), sized)
+    assert not world.run(("n00", "new"), create(world, "new", 5, SPACE_MAX)).kind
+    made = world.create_account("n00", "other", 5, TASK_SPACE_MAX)
+    assert not world.run(("n00", "other"), made).kind
 
 
 @shows("3.16")
@@ -218,8 +224,20 @@ def _system_blank():
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
     key = Pubkey(world.key("owned"))
     rejected(world, "AccountInUse", ("n00", "owned"), allocate(AllocateParams(pubkey=key, space=5)))
+    world.run(("n00", "sized"), create(world, "sized", 500, 10))
+    key = Pubkey(world.key("sized"))
+    rejected(world, "AccountInUse", ("n00", "sized"), allocate(AllocateParams(pubkey=key, space=5)))
+
+
+@shows("3.60")
+def _system_assignable():
+    world = World()
+    world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
+    assert not world.run(("n00", "nonce"), *test_nonces.create_nonce(world)).kind
     owner = Pubkey(world.key("n01"))
-    rejected(world, "AccountInUse", ("n00", "owned"), assign(AssignParams(pubkey=key, owner=owner)))
+    for name in ("owned", "nonce"):
+        given = assign(AssignParams(pubkey=Pubkey(world.key(name)), owner=owner))
+        rejected(world, "AccountInUse", ("n00", name), given)
 
 
 def create_seeded(world: World, seed: bytes, address: Pubkey, base: str = "n00") -> Instruction:
@@ -473,41 +491,6 @@ def _allowlister():
     ask = task_instruction(ins.Whitelist(world.task, world.key("lister"), 0))
     assert not world.run(("n00", "lister"), ask).kind
     assert not world.state.tasks.rows[world.task].is_allowlisted
-
-
-# 5 Rule sets
-
-
-@shows("5.1")
-def _open_rules():
-    sealed = type(KOII_1)(
-        **{name: getattr(KOII_1, name) for name in KOII_1.__struct_fields__}
-        | {"name": "sealed", "sealed": True}
-    )
-    RULE_SETS["sealed"] = sealed
-    try:
-        world = Stage({"locals": b"rules:sealed"}).go(1)
-        world.expect("WrongRules", "n00", world.submit("n00", 0))
-        world.expect("WrongRules", "n00", world.audit("n00", 0, "n01"))
-        world.expect("WrongRules", "n00", world.audit_list("n00", 0, "n01"))
-        world.expect(
-            "WrongRules", "n00", ins.SubmitDistributionList(world.task, world.key("n00"), world.key("n00"), 0)
-        )
-    finally:
-        del RULE_SETS["sealed"]
-
-
-@shows("5.2")
-def _sealed_rules():
-    world = Stage()
-    node, manager = world.key("n00"), world.key("manager")
-    world.expect("WrongRules", "n00", ins.Commit(world.task, node, 0, 0, bytes(32)))
-    world.expect("WrongRules", "n00", ins.Reveal(world.task, node, 0, 0, bytes(32), b"proof"))
-    world.expect("WrongRules", "n00", ins.Accuse(world.task, node, world.key("n01"), 0))
-    world.expect("WrongRules", "n00", ins.ReportUnavailable(world.task, node, world.key("n01"), 0))
-    world.expect("WrongRules", "manager", ins.RegisterCanary(world.task, manager, bytes(32)))
-    ask = task_instruction(ins.OpenCanary(world.task, manager, node, 0, bytes(32)))
-    rejected(world, "WrongRules", ("manager", "n00"), ask)
 
 
 # 6 Submitting

@@ -105,3 +105,59 @@ def test_moving_nothing_is_fine():
 
     assert world.run("n00", move(world, "n00", "nobody", 0)).kind == 0
     assert world.key("nobody") not in world.state.accounts.rows
+
+
+def unsigned(one: Instruction) -> Instruction:
+    metas = [AccountMeta(meta.pubkey, False, meta.is_writable) for meta in one.accounts]
+    return Instruction(one.program_id, one.data, metas)
+
+
+def test_an_account_is_assigned_to_its_present_owner_whoever_signs():
+    world = World()
+    world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
+    before = world.state.accounts.rows[world.key("owned")]
+    base = Pubkey(world.key("n01"))
+    seeded = Pubkey(sha256(bytes(base) + b"a" + SYSTEM_PROGRAM).digest())
+    asked = [
+        assign(AssignParams(pubkey=Pubkey(world.key("owned")), owner=OWNER)),
+        assign(AssignParams(pubkey=Pubkey(world.key("n02")), owner=Pubkey(SYSTEM_PROGRAM))),
+        assign_with_seed(
+            AssignWithSeedParams(address=seeded, base=base, seed="a", owner=Pubkey(SYSTEM_PROGRAM))
+        ),
+    ]
+
+    receipt = world.run("n00", *map(unsigned, asked))
+
+    assert receipt.kind == 0, receipt
+    assert before == world.state.accounts.rows[world.key("owned")]
+
+
+def test_an_account_that_was_allocated_is_assigned_and_keeps_its_size():
+    world = World()
+    world.run("n00", move(world, "n00", "new", 5))
+    sized = allocate(AllocateParams(pubkey=Pubkey(world.key("new")), space=12))
+    given = assign(AssignParams(pubkey=Pubkey(world.key("new")), owner=OWNER))
+
+    assert world.run(("n00", "new"), sized, given).kind == 0
+
+    assert Account(5, TASK_PROGRAM, 12) == world.state.accounts.rows[world.key("new")]
+
+
+def test_an_address_that_holds_nothing_is_assigned():
+    world = World()
+    given = assign(AssignParams(pubkey=Pubkey(world.key("new")), owner=OWNER))
+
+    assert world.run(("n00", "new"), given).kind == 0
+
+    assert Account(0, TASK_PROGRAM) == world.state.accounts.rows[world.key("new")]
+
+
+def test_of_two_faults_of_a_creation_solanas_first_is_told():
+    world = World()
+    taken = world.create_account("n00", "n01", 10**18, 0)  # n01 exists, and n00 has not so much
+    large = world.create_account("n00", "new", 10**18, 2**60)
+
+    assert "AccountInUse" == world.run(("n00", "n01"), taken).name
+    assert "AccountInUse" == world.run("n00", unsigned(taken)).name
+    assert "MissingSigner" == world.run("n00", unsigned(large)).name
+    assert "BadSpace" == world.run(("n00", "new"), large).name

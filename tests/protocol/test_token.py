@@ -496,3 +496,18 @@ def test_no_token_instruction_makes_the_law_raise_anything_but_a_rejection(numbe
     now = get_mint(world.state, world.key("mint")).supply
     assert total == now
     assert supply == now or number in (7, 8, 14, 15)
+
+
+def test_a_mint_of_the_older_instruction_names_the_rent_sysvar():
+    world = Tokens()
+    world.make("old", MINT_BYTES, world.token(0, "BKO", 6, "n00", None, on=["old", "rent"]))
+
+    assert 6 == get_mint(world.state, world.key("old")).decimals
+
+
+def test_tokens_are_burnt_by_their_owner():
+    world = Tokens()
+
+    world.ok("n00", world.token(8, "Q", 300, on=["a0", "mint", "n00"]))
+
+    assert (700, 700) == (world.amount("a0"), get_mint(world.state, world.key("mint")).supply)

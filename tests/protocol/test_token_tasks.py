@@ -15,9 +15,9 @@ from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.pots import compute_seed, find_authority
 
 from .registry import rejected, shows
-from .stage import STAKE, SW, Stage
+from .stage import AW, STAKE, SW, Stage
 from .token_world import TokenStage, TokenWorld
-from .world import START, World, task_instruction
+from .world import START, World, keypair_of, task_instruction
 
 BOUNTY, PER_ROUND = 1000, 100
 
@@ -131,12 +131,12 @@ def _stake_size():
     world.expect("ok", "n00", world.stake("n00", 2**63 - 1 - STAKE))
 
 
-@shows("13.7")
-def _managers():
-    world = TokenStage()
-    for operation in (b"init", b"insert", b"remove"):
-        ask = ins.HandleManagers(world.key("manager"), operation)
-        rejected(world, "NotAllowlister", "manager", world.instruct(ask))
+@shows("13.8")
+def _not_into_pot():
+    world = TokenStage().paid()
+    into_pot = msgspec.structs.replace(world.claim("n00"), beneficiary=world.key("pot"))
+    world.expect("WrongPot", "n00", into_pot)
+    world.expect("ok", "n00", world.claim("n00"))
 
 
 # What the token program refuses, of a task
@@ -378,3 +378,19 @@ def test_a_book_that_does_not_add_up_is_told():
     supply = get_mint(world.state, world.key("mint")).supply
     assert f"has a supply of {supply}, its accounts hold {supply - BOUNTY - 3 * STAKE + 5}" in mint
     assert f"holds 5, the task owes {BOUNTY + 3 * STAKE}" in pot
+
+
+def test_a_list_of_a_token_task_is_audited_and_its_payout_may_be_asked_for():
+    world = TokenStage().listed()
+    world.go(2, SW + 1).expect("ok", "n01", world.audit_list("n01", 0, "n00"))
+    world.expect("ok", "n02", world.audit_list("n02", 0, "n00", valid=1))
+    world.go(2, SW + AW + 2).expect("ok", "n01", ins.Payout(world.task, 0))
+
+
+def test_a_token_task_is_allow_listed_by_whom_genesis_names():
+    world = TokenStage(allowlister=str(keypair_of("lister").pubkey()))
+    ask = world.instruct(ins.Whitelist(world.task, world.key("lister"), 0))
+
+    assert not world.run(("n00", "lister", "task"), ask).kind
+
+    assert not world.state.tasks.rows[world.task].is_allowlisted

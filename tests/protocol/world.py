@@ -1,6 +1,6 @@
 """A ledger in memory for tests of the law: real keys, real wire bytes, real blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import ClassVar
 
@@ -37,7 +37,6 @@ def make_genesis(keys: Sequence[Keypair], **changes: object) -> Genesis:
         "time_ms": 1_700_000_000_000,
         "fee_per_signature": 0,
         "producer": str(keypair_of("producer").pubkey()),
-        "treasury": str(keypair_of("treasury").pubkey()),
         "accounts": tuple(Grant(str(key.pubkey()), START) for key in keys),
     }
     return Genesis(**{**fields, **changes})
@@ -47,6 +46,8 @@ class World:
     """A state and the keys of those who live in it, by name. Its tasks pay in native money."""
 
     program: Key = TASK_PROGRAM
+    watchers: ClassVar[list[Callable[["World", tuple[bytes, ...], int], None]]] = []
+    """Called with every block of every world before it runs: the transactions, and its slot."""
     known: ClassVar[dict[str, Keypair]] = {}
     """Keys that are given, by name; the others follow from the name."""
 
@@ -91,6 +92,8 @@ class World:
         head = self.state.head
         time_ms = head.began_ms + slots * SLOT_MS if time_ms is None else time_ms
         block = next_block(self.state, time_ms, wires, bytes(keypair_of("producer").pubkey()))
+        for watch in self.watchers:
+            watch(self, wires, block.slot)
         verified = []
         for wire in wires:
             try:
@@ -99,8 +102,7 @@ class World:
                 verified.append(False)
         outcome = execute(self.state, block, verified)
         self.blocks.append((block, verified, outcome))
-        assert self.supply == compute_supply(self.state)
-        assert find_token_faults(self.state) == []
+        check_invariants(self.state, self.supply)
         return outcome
 
     def wait(self, slot: int) -> None:
@@ -206,6 +208,18 @@ class World:
             for name, table in self.state.tables.items()
             if table.rows
         }
+
+
+def check_invariants(state: State, supply: int) -> None:
+    """What holds after every block: money is constant, nothing is negative, and a number fits 64 bits."""
+    assert supply == compute_supply(state)
+    assert find_token_faults(state) == []
+    assert all(0 <= account.balance < 2**63 for account in state.accounts.rows.values())
+    assert all(len(account.data) <= account.space for account in state.accounts.rows.values())
+    for key, task in state.tasks.rows.items():
+        assert len(task.open_rounds) * task.bounty_per_round <= task.bounty < 2**64
+        stakes = state.get_stakes(key).rows.values()
+        assert all(0 <= stake.amount < 2**63 and 0 <= stake.available < 2**64 for stake in stakes)
 
 
 COMPUTE_BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")

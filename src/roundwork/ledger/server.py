@@ -14,12 +14,11 @@ from pathlib import Path
 
 import uvicorn
 import uvloop
-from blake3 import blake3
 from solders.keypair import Keypair
 from uvicorn._types import ASGI3Application
 
 from ..errors import BadKeypair, PortInUse, StoreInUse
-from ..protocol.params import KOII, Genesis, Grant, base58_of
+from ..protocol.params import KOII, Genesis, Grant
 from .chain import GENESIS_FILE, Chain
 from .embedded.producer import Producer
 from .limits import LIMITS, Limits
@@ -58,7 +57,6 @@ def found_development(directory: Path, **settings: int) -> None:
     genesis = Genesis(
         time_ms=time.time_ns() // 1_000_000 - FIRST_SLOT_MS,
         producer=str(producer.pubkey()),
-        treasury=base58_of(blake3(b"roundwork/treasury").digest()),
         faucet=str(faucet.pubkey()),
         accounts=(Grant(str(faucet.pubkey()), FAUCET_BALANCE),),
         **settings,  # type: ignore[arg-type] # only numbers are settings

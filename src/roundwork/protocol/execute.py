@@ -269,8 +269,7 @@ def _run_instruction(
 
 
 def _run_task(state: State, slot: int, program: Key, ask: instructions.Instruction, payer: Key) -> None:
-    if not isinstance(ask, instructions.HandleManagers):
-        tasks.check_own_program(state, ask.task, program)
+    tasks.check_own_program(state, ask.task, program)
     match ask:
         case instructions.SubmitTask():
             review.submit(state, slot, ask)
@@ -314,17 +313,6 @@ def _run_task(state: State, slot: int, program: Key, ask: instructions.Instructi
             token_tasks.update(state, slot, ask)
         case instructions.DeleteTask():
             token_tasks.delete(state, ask)
-        case instructions.HandleManagers():
-            token_tasks.handle_managers(state)
-        case (
-            instructions.Commit()
-            | instructions.Reveal()
-            | instructions.Accuse()
-            | instructions.ReportUnavailable()
-            | instructions.RegisterCanary()
-            | instructions.OpenCanary()
-        ):
-            review.refuse_sealed(state, ask.task)
         case _:
             assert_never(ask)
 

@@ -90,7 +90,6 @@ def _check(genesis: Genesis, source: str) -> None:
         ("fee_per_signature", genesis.fee_per_signature, 0, 10**12),
         ("settle_records_max", genesis.settle_records_max, 1, 10**9),
         ("list_chunks_max", genesis.list_chunks_max, 1, 65_536),
-        ("lattice_blocks", genesis.lattice_blocks, 0, 0),
         ("the sum of balances", sum(grant.balance for grant in genesis.accounts), 0, MONEY_MAX),
     )
     for name, value, least, most in bounds:
@@ -111,7 +110,7 @@ def _check(genesis: Genesis, source: str) -> None:
 
 
 def _addresses(genesis: Genesis) -> list[tuple[str, str]]:
-    places = [("producer", genesis.producer), ("treasury", genesis.treasury)]
+    places = [("producer", genesis.producer)]
     if genesis.faucet is not None:
         places.append(("faucet", genesis.faucet))
     if genesis.allowlister is not None:

@@ -24,6 +24,12 @@ RENT_PER_BYTE = 6960
 RENT_OVERHEAD_BYTES = 128
 """Roe that clients put by for each byte of an account, and the bytes that every account counts more."""
 
+SPACE_MAX = 10 * 1024 * 1024
+"""Bytes that an account may have, as on Solana."""
+
+TASK_SPACE_MAX = 50_000_000
+"""Bytes that an account of a task program may have: what existing clients create for a task."""
+
 LAW_VERSION = 1
 
 
@@ -57,30 +63,13 @@ class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
     """What the one state machine reads where rule sets differ. Source: docs/PROTOCOL.md 5."""
 
     name: str
-    sealed: bool
-    """Submissions are committed, then revealed; else they are open."""
-    minimum_submitters: int
-    allowed_failed_distributions_min: int
-    holdback_rounds: int
-    """Ledger rounds a reward is held back after its payout."""
     locked_rounds: int
     """A stake is also locked while its node has a submission in one of the last so many ledger rounds."""
-    submission_window_min: int
-    audit_window_min: int
-    settle_slots_min: int
-    """Slots that must be left after both windows."""
 
 
 KOII_1 = RuleSet(
     name="koii-1",
-    sealed=False,
-    minimum_submitters=1,
-    allowed_failed_distributions_min=0,
-    holdback_rounds=0,
     locked_rounds=3,
-    submission_window_min=1,
-    audit_window_min=1,
-    settle_slots_min=0,
 )
 
 RULE_SETS = {rules.name: rules for rules in (KOII_1,)}
@@ -113,12 +102,8 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Records of due work done in one block."""
     list_chunks_max: int = 8192
     """Chunks of 508 bytes that one distribution list may have."""
-    lattice_blocks: int = 0
-    """Every so many blocks the state hash takes in the lattice sum; 0 is never."""
     producer: str
     """Earns the fees of the embedded engine."""
-    treasury: str
-    """Takes fines and unclaimed shares; nobody can spend from it."""
     faucet: str | None = None
     allowlister: str | None = None
     """Whose signature allow-lists a task; on a development ledger tasks are allow-listed when created."""

@@ -56,7 +56,6 @@ class Task(Record, frozen=True, array_like=True, gc=False):
     """The last two beacons, each with the ledger round it was fixed in."""
     mint: Key = b""
     """The token of bounty and stakes; empty for the native one."""
-    head: bytes = bytes(32)
     settling: int = 0
     """Settlements of this task that wait in the queue."""
 
@@ -74,7 +73,6 @@ class Stake(Record, frozen=True, array_like=True, gc=False):
 class Round(Record, frozen=True, array_like=True, gc=False):
     """One round that a submission opened."""
 
-    opened_slot: int
     state: RoundState = RoundState.SUBMITTING
     attempt: int = 0
     """The attempt to settle it that is under way, or was the last; 0 is the first."""

@@ -131,9 +131,9 @@ def encode_changes(changes: list[TableChange]) -> bytes:
     return _encoder.encode(changes)
 
 
-def compute_state_hash(before: bytes, changes: list[TableChange], lattice: bytes = b"") -> bytes:
+def compute_state_hash(before: bytes, changes: list[TableChange]) -> bytes:
     """The hash of the state after a block: a chain over change sets. Source: docs/PROTOCOL.md 3."""
-    return blake3(before + blake3(encode_changes(changes)).digest() + lattice).digest()
+    return blake3(before + blake3(encode_changes(changes)).digest()).digest()
 
 
 class State:

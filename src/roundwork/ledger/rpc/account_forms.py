@@ -17,8 +17,9 @@ from ...protocol.params import (
     Key,
     base58_of,
 )  # fmt: skip
-from ...protocol.programs.lookups import decode_table
+from ...protocol.programs.lookups import TABLE_BYTES_MAX, decode_table
 from ...protocol.programs.nonces import NONCE_BYTES
+from ...protocol.programs.token_checks import get_data
 from ...protocol.programs.token_records import (
     Mint,
     TokenAccount,
@@ -33,6 +34,8 @@ from .call import RpcError, field
 
 ENCODINGS = ("binary", "base58", "base64", "base64+zstd", "jsonParsed")
 BASE58_BYTES_MAX = 128
+PARSED_BYTES_MAX = max(TABLE_BYTES_MAX, 20_000)
+"""No kind of account that has a parsed form is larger: lookup tables, and the sysvar of slot hashes."""
 
 
 class Form(NamedTuple):
@@ -42,9 +45,29 @@ class Form(NamedTuple):
     offset: int = 0
     length: int | None = None
 
-    def cut(self, data: bytes) -> bytes:
-        """The part of the data that is asked for."""
-        return data if self.length is None else data[self.offset : self.offset + self.length]
+    def measure(self, data: "AccountData") -> int:
+        """How many bytes the wanted part has."""
+        return (
+            data.size
+            if self.length is None
+            else len(range(data.size)[self.offset : self.offset + self.length])
+        )
+
+    def cut(self, data: "AccountData") -> bytes:
+        """The wanted part of the data."""
+        return data.cut(self.offset, data.size if self.length is None else self.length)
+
+
+class AccountData(NamedTuple):
+    """An account's data: `raw` and zeros behind it up to `size` bytes, made only where they are read."""
+
+    raw: bytes
+    size: int
+
+    def cut(self, offset: int, length: int) -> bytes:
+        """The bytes from an offset on, at most `length` of them."""
+        end = min(offset + length, self.size)
+        return self.raw[offset:end].ljust(max(end - offset, 0), b"\0")
 
 
 def read_form(config: Json, default: str = "binary") -> Form:
@@ -70,25 +93,29 @@ def describe_account(state: State, key: Key, form: Form, is_lenient: bool = Fals
 
 
 def describe_data(
-    state: State, key: Key, account: Account, data: bytes, form: Form, is_lenient: bool = False
+    state: State, key: Key, account: Account, data: AccountData, form: Form, is_lenient: bool = False
 ) -> Json:
     """An account's fields with its data in the form that was asked for. Raises RpcError as above."""
     parsed = parse_account(state, key, account, data) if form.encoding == "jsonParsed" else None
     return {
-        "data": parsed or encode_data(form.cut(data), form.encoding, is_lenient),
+        "data": parsed or encode_data(data, form, is_lenient),
         "executable": account.is_executable,
         "lamports": account.balance,
         "owner": base58_of(account.owner),
         "rentEpoch": RENT_EPOCH,
-        "space": len(data),
+        "space": data.size,
     }
 
 
-def encode_data(data: bytes, encoding: str, is_lenient: bool = False) -> str | list[str]:
-    """Bytes in an account encoding; "binary" is the oldest form, a bare base58 text. Raises RpcError."""
+def encode_data(data: AccountData, form: Form, is_lenient: bool = False) -> str | list[str]:
+    """The wanted bytes in an account encoding; "binary" is the oldest form, a bare base58 text.
+
+    Raises RpcError.
+    """
+    encoding = form.encoding
     if encoding in ("binary", "base58"):
-        if len(data) <= BASE58_BYTES_MAX:
-            text = base58_encode(data)
+        if form.measure(data) <= BASE58_BYTES_MAX:
+            text = base58_encode(form.cut(data))
         elif is_lenient:
             text = "error: data too large for bs58 encoding"
         else:
@@ -99,13 +126,18 @@ def encode_data(data: bytes, encoding: str, is_lenient: bool = False) -> str | l
             )
         return text if encoding == "binary" else [text, "base58"]
     if encoding == "base64+zstd":
-        data = zstandard.ZstdCompressor().compress(data)
-        return [base64.b64encode(data).decode(), "base64+zstd"]
-    return [base64.b64encode(data).decode(), "base64"]
+        compressed = zstandard.ZstdCompressor().compress(form.cut(data))
+        return [base64.b64encode(compressed).decode(), "base64+zstd"]
+    return [base64.b64encode(form.cut(data)).decode(), "base64"]
 
 
-def get_account_data(state: State, key: Key, account: Account) -> bytes:
+def get_account_data(state: State, key: Key, account: Account) -> AccountData:
     """An account's data as clients read it: a task as its JSON, a sysvar from the head, else the bytes."""
+    made = _make_data(state, key)
+    return AccountData(account.data, account.space) if made is None else AccountData(made, len(made))
+
+
+def _make_data(state: State, key: Key) -> bytes | None:
     if key in state.tasks.rows:
         return encode_task(state, key)
     if key == SYSVAR_CLOCK:
@@ -114,7 +146,7 @@ def get_account_data(state: State, key: Key, account: Account) -> bytes:
         return struct.pack("<QdB", RENT_PER_BYTE // 2, 2.0, 50)
     if key == SYSVAR_RECENT_BLOCKHASHES:
         return encode_recent_blockhashes(state)
-    return account.data.ljust(account.space, b"\0")
+    return None
 
 
 def encode_clock(head: Head) -> bytes:
@@ -133,8 +165,11 @@ def encode_recent_blockhashes(state: State) -> bytes:
 # Parsed
 
 
-def parse_account(state: State, key: Key, account: Account, data: bytes) -> Json | None:
+def parse_account(state: State, key: Key, account: Account, stored: AccountData) -> Json | None:
     """The parsed form of an account of a well-known kind; None of any other."""
+    if stored.size > PARSED_BYTES_MAX:
+        return None
+    data = stored.cut(0, stored.size)
     if account.owner == TOKEN_PROGRAM:
         return _parse_token(state, data)
     if account.owner == LOOKUP_PROGRAM:
@@ -152,10 +187,7 @@ def parse_account(state: State, key: Key, account: Account, data: bytes) -> Json
 
 def get_decimals(state: State, mint: Key) -> int | None:
     """The decimals of a mint; None if it is none."""
-    stored = state.accounts.rows.get(mint)
-    if stored is None or stored.owner != TOKEN_PROGRAM:
-        return None
-    decoded = decode_mint(stored.data.ljust(stored.space, b"\0"))
+    decoded = decode_mint(get_data(state, mint))
     return decoded.decimals if decoded else None
 
 

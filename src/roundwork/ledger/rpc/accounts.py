@@ -7,10 +7,18 @@ from typing import Any
 from ...protocol.books import compute_supply
 from ...protocol.money import compute_rent, get_balance
 from ...protocol.params import Key, base58_of
+from ...protocol.programs.token_records import ACCOUNT_BYTES
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...wire import Json, base58_decode
-from .account_forms import BASE58_BYTES_MAX, describe_account, describe_data, get_account_data, read_form
+from .account_forms import (
+    BASE58_BYTES_MAX,
+    AccountData,
+    describe_account,
+    describe_data,
+    get_account_data,
+    read_form,
+)
 from .call import Desk, Params, RpcError, field, read_key, show
 
 KEYS_MAX = 100
@@ -19,7 +27,7 @@ LARGEST = 20
 FILTER_TEXT_MAX = 175
 """Characters of a filter's bytes: 128 in base58."""
 
-Filter = Callable[[bytes], bool]
+Filter = Callable[[AccountData], bool]
 
 
 def get_balance_of(desk: Desk, params: Params) -> Json:
@@ -91,7 +99,7 @@ def read_filters(config: Json) -> list[Filter]:
     return filters
 
 
-def passes(filters: Iterable[Filter], data: bytes) -> bool:
+def passes(filters: Iterable[Filter], data: AccountData) -> bool:
     """Whether data passes all filters."""
     return all(matches(data) for matches in filters)
 
@@ -100,13 +108,13 @@ def _compile(one: Any) -> Filter:
     match one:
         case {"dataSize": size}:
             wanted_size = field({"dataSize": size}, "dataSize", int, 0)
-            return lambda data: len(data) == wanted_size
+            return lambda data: data.size == wanted_size
         case {"memcmp": dict(compared)}:
             offset = field(compared, "offset", int, 0)
             wanted = _decode(compared.get("bytes"), field(compared, "encoding", str, "base58"))
-            return lambda data: data[offset : offset + len(wanted)] == wanted
+            return lambda data: data.cut(offset, len(wanted)) == wanted
         case "tokenAccountState" | {"tokenAccountState": _}:
-            return lambda data: len(data) == 165 and data[108] != 0
+            return lambda data: data.size == ACCOUNT_BYTES and data.cut(108, 1) != b"\0"
         case _:
             raise RpcError(-32602, f"Invalid params: filter {show(one)}; memcmp or dataSize is expected")
 

@@ -10,7 +10,7 @@ from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
 from ...protocol.views import view_ledger, view_round, view_task
 from ...wire import ALL_PARTS, Json, describe_distributions, describe_submissions, encode_task
-from .account_forms import Form, describe_data
+from .account_forms import AccountData, Form, describe_data
 from .archive import get_state_of, may_be_pruned
 from .call import Desk, Params, RpcError, show
 from .transactions import wait_for_history
@@ -39,7 +39,7 @@ def get_task_account_info(desk: Desk, params: Params) -> Json:
     except UnknownTask:
         return desk.with_context(None)
     account = desk.state.accounts.rows.get(key) or Account(0, TASK_PROGRAM)
-    value = describe_data(desk.state, key, account, b"", Form("base64"))
+    value = describe_data(desk.state, key, account, AccountData(b"", 0), Form("base64"))
     return desk.with_context(
         {**value, "data": [base64.b64encode(text).decode(), "base64"], "space": len(text)}
     )

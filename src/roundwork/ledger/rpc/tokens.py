@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...protocol.params import TOKEN_PROGRAM, Key, base58_of
+from ...protocol.programs.token_checks import get_data
 from ...protocol.programs.token_records import ACCOUNT_BYTES, Mint, TokenAccount, decode_account, decode_mint
 from ...protocol.records import Account
 from ...protocol.state import State
@@ -84,8 +85,7 @@ def _get_account(state: State, key: Key) -> TokenAccount:
     stored = state.accounts.rows.get(key)
     if stored is None:
         raise RpcError(-32602, "Invalid param: could not find account")
-    is_token = stored.owner == TOKEN_PROGRAM
-    account = decode_account(stored.data.ljust(stored.space, b"\0")) if is_token else None
+    account = decode_account(get_data(state, key))
     if account is None:
         raise RpcError(-32602, "Invalid param: not a Token account")
     return account
@@ -95,8 +95,7 @@ def _get_mint(state: State, key: Key, missing: str = "not a Token mint") -> Mint
     stored = state.accounts.rows.get(key)
     if stored is None:
         raise RpcError(-32602, f"Invalid param: {missing}")
-    is_token = stored.owner == TOKEN_PROGRAM
-    mint = decode_mint(stored.data.ljust(stored.space, b"\0")) if is_token else None
+    mint = decode_mint(get_data(state, key))
     if mint is None:
         raise RpcError(-32602, "Invalid param: not a Token mint")
     return mint

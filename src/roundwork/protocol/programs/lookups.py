@@ -41,6 +41,7 @@ from .system import Call, check_balance, check_spendable
 
 HEAD_BYTES = 56
 ADDRESSES_MAX = 256
+TABLE_BYTES_MAX = HEAD_BYTES + 32 * ADDRESSES_MAX
 COOLDOWN_SLOTS = 512
 """So long a deactivated table is still of use, and so old may be the slot that names a new one."""
 
@@ -75,9 +76,9 @@ class LookupTable(msgspec.Struct, frozen=True):
 
 def decode_table(account: Account) -> LookupTable | None:
     """The table that an account of the lookup program holds; None if there is none yet."""
-    data = account.data.ljust(account.space, b"\0")
-    if len(data) < HEAD_BYTES:
+    if not HEAD_BYTES <= account.space <= TABLE_BYTES_MAX:  # before a byte is read: a size costs nothing
         return None
+    data = account.data.ljust(account.space, b"\0")
     kind, deactivated, extended, start, has_authority, authority = _HEAD.unpack_from(data)
     if kind != _TABLE:
         return None

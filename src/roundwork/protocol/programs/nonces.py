@@ -140,9 +140,3 @@ def check_nonce_expired(state: State, slot: int, nonce: Nonce, key: Key) -> None
         raise NonceNotExpired(
             f"the nonce {base58_of(key)} took on its value in slot {slot}; it moves on from the next one on"
         )
-
-
-@rule("3.27")
-def check_upgradable(key: Key) -> None:
-    """Only a nonce of the older version is upgraded; this ledger has none."""
-    raise NotANonce(f"{base58_of(key)} is no nonce of the older version: this ledger has none")

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+import msgspec
+
 from ...errors import (
     AccountInUse,
     BadInstruction,
@@ -15,8 +17,18 @@ from ...errors import (
     SeedTooLong,
     WrongOwner,
 )  # fmt: skip
-from ..money import credit, debit, get_balance
-from ..params import SYSTEM_PROGRAM, SYSVAR_RECENT_BLOCKHASHES, SYSVAR_RENT, Key, base58_of
+from ..money import credit, debit, get_balance, get_owner
+from ..params import (
+    KPL_PROGRAM,
+    SPACE_MAX,
+    SYSTEM_PROGRAM,
+    SYSVAR_RECENT_BLOCKHASHES,
+    SYSVAR_RENT,
+    TASK_PROGRAM,
+    TASK_SPACE_MAX,
+    Key,
+    base58_of,
+)
 from ..records import Account
 from ..rules import rule
 from ..state import State
@@ -25,14 +37,10 @@ from .nonces import (
     check_nonce,
     check_nonce_authority,
     check_nonce_expired,
-    check_upgradable,
     get_nonce,
     give_nonce,
     write_nonce,
 )  # fmt: skip
-
-SPACE_MAX = 50_000_000
-"""Bytes an account may have; the published limit of a task's space."""
 
 
 class Call(NamedTuple):
@@ -109,18 +117,27 @@ def check_vacant(state: State, key: Key) -> None:
 
 
 @rule("3.15")
-def check_space(space: int) -> None:
-    """An account's data has a limit."""
-    if space > SPACE_MAX:
-        raise BadSpace(f"{space} bytes are asked for; {SPACE_MAX} are allowed")
+def check_space(space: int, owner: Key) -> None:
+    """An account's data has a limit, and the accounts of task programs have another one."""
+    most = TASK_SPACE_MAX if owner in (TASK_PROGRAM, KPL_PROGRAM) else SPACE_MAX
+    if space > most:
+        raise BadSpace(f"{space} bytes are asked for; an account of {base58_of(owner)} has at most {most}")
 
 
 @rule("3.16")
 def check_blank(state: State, key: Key) -> None:
-    """Only an account of the system program without data is assigned or sized."""
+    """Only an account of the system program without data is sized."""
     account = state.accounts.rows.get(key)
     if account is not None and (account.owner != SYSTEM_PROGRAM or account.space):
         raise AccountInUse(f"{base58_of(key)} has an owner or data already")
+
+
+@rule("3.60")
+def check_assignable(state: State, key: Key) -> None:
+    """Only an account of the system program whose data is zeros is assigned to another owner."""
+    account = state.accounts.rows.get(key)
+    if account is not None and (account.owner != SYSTEM_PROGRAM or account.data):
+        raise AccountInUse(f"{base58_of(key)} has an owner already, or data that is not zeros")
 
 
 @rule("3.17")
@@ -160,22 +177,24 @@ def check_sysvar(call: Call, at: int, sysvar: Key) -> None:
 
 
 def _create(state: State, call: Call, amount: int, space: int, owner: Key) -> None:
+    check_vacant(state, call.keys[1])
     check_signed(call, 1)
-    _found(state, call, 0, amount, space, owner)
+    _found(state, call, amount, space, owner)
 
 
 def _create_with_seed(
     state: State, call: Call, base: Key, seed: bytes, amount: int, space: int, owner: Key
 ) -> None:
-    _check_seed(call, base, seed, owner, call.keys[1])
-    _found(state, call, 0, amount, space, owner)
+    _check_seed(base, seed, owner, call.keys[1])
+    check_vacant(state, call.keys[1])
+    check_base(call, base)
+    _found(state, call, amount, space, owner)
 
 
-def _found(state: State, call: Call, payer: int, amount: int, space: int, owner: Key) -> None:
-    source, target = call.keys[payer], call.keys[1]
-    check_signed(call, payer)
-    check_vacant(state, target)
-    check_space(space)
+def _found(state: State, call: Call, amount: int, space: int, owner: Key) -> None:
+    source, target = call.keys[:2]
+    check_space(space, owner)
+    check_signed(call, 0)
     check_spendable(state, source)
     check_balance(state, source, amount)
 
@@ -184,28 +203,42 @@ def _found(state: State, call: Call, payer: int, amount: int, space: int, owner:
 
 
 def _assign(state: State, call: Call, owner: Key) -> None:
-    check_signed(call, 0)
-    _set(state, call.keys[0], 0, owner)
+    """To the present owner it does nothing, whoever signs, as on Solana."""
+    if owner != get_owner(state, call.keys[0]):
+        check_signed(call, 0)
+        check_assignable(state, call.keys[0])
+
+        _set_owner(state, call.keys[0], owner)
 
 
 def _assign_with_seed(state: State, call: Call, base: Key, seed: bytes, owner: Key) -> None:
-    _check_seed(call, base, seed, owner, call.keys[0])
-    _set(state, call.keys[0], 0, owner)
+    _check_seed(base, seed, owner, call.keys[0])
+    if owner != get_owner(state, call.keys[0]):
+        check_base(call, base)
+        check_assignable(state, call.keys[0])
+
+        _set_owner(state, call.keys[0], owner)
+
+
+def _set_owner(state: State, key: Key, owner: Key) -> None:
+    account = state.accounts.rows.get(key) or Account(0)
+    state.put(state.accounts, key, msgspec.structs.replace(account, owner=owner))
 
 
 def _allocate(state: State, call: Call, space: int) -> None:
     check_signed(call, 0)
-    _set(state, call.keys[0], space, SYSTEM_PROGRAM)
+    _set_space(state, call.keys[0], space, SYSTEM_PROGRAM)
 
 
 def _allocate_with_seed(state: State, call: Call, base: Key, seed: bytes, space: int, owner: Key) -> None:
-    _check_seed(call, base, seed, owner, call.keys[0])
-    _set(state, call.keys[0], space, owner)
+    _check_seed(base, seed, owner, call.keys[0])
+    check_base(call, base)
+    _set_space(state, call.keys[0], space, owner)
 
 
-def _set(state: State, key: Key, space: int, owner: Key) -> None:
+def _set_space(state: State, key: Key, space: int, owner: Key) -> None:
     check_blank(state, key)
-    check_space(space)
+    check_space(space, owner)
 
     if space or owner != SYSTEM_PROGRAM:
         state.put(state.accounts, key, Account(get_balance(state, key), owner, space))
@@ -219,9 +252,7 @@ def _transfer(state: State, call: Call, amount: int) -> None:
 def _transfer_with_seed(state: State, call: Call, amount: int, seed: bytes, owner: Key) -> None:
     source, base, target = call.keys[:3]
     check_signed(call, 1)
-    check_seed_size(seed)
-    check_seed_owner(owner)
-    check_derived(source, base, seed, owner)
+    _check_seed(base, seed, owner, source)
     _move(state, source, target, amount)
 
 
@@ -286,15 +317,10 @@ def _authorize_nonce(state: State, call: Call, authority: Key) -> None:
     give_nonce(state, key, authority)
 
 
-def _upgrade_nonce(state: State, call: Call) -> None:
-    check_upgradable(call.keys[0])
-
-
-def _check_seed(call: Call, base: Key, seed: bytes, owner: Key, key: Key) -> None:
+def _check_seed(base: Key, seed: bytes, owner: Key, key: Key) -> None:
     check_seed_size(seed)
     check_seed_owner(owner)
     check_derived(key, base, seed, owner)
-    check_base(call, base)
 
 
 def _measure(data: bytes, form: str) -> int:
@@ -339,7 +365,6 @@ _HANDLERS: dict[int, tuple[str, int, Callable[..., None]]] = {
     9: ("KSQK", 1, _allocate_with_seed),
     10: ("KSK", 1, _assign_with_seed),
     11: ("QSK", 3, _transfer_with_seed),
-    12: ("", 1, _upgrade_nonce),
 }
 
 _SIZES = {form: _measure(b"", form) for form, _, _ in _HANDLERS.values() if "S" not in form}

@@ -24,6 +24,7 @@ from ..state import State
 from .system import Call
 from .token_records import (
     SIGNERS_MAX,
+    SIZES,
     Mint,
     TokenAccount,
     decode_account,
@@ -35,9 +36,9 @@ U64 = 2**64
 
 
 def get_data(state: State, key: Key) -> bytes:
-    """The data of an account of the token program; nothing of any other."""
+    """The data of an account of the token program whose size is that of one of its records, else nothing."""
     account = state.accounts.rows.get(key)
-    if account is None or account.owner != TOKEN_PROGRAM:
+    if account is None or account.owner != TOKEN_PROGRAM or account.space not in SIZES:
         return b""
     return account.data.ljust(account.space, b"\0")
 

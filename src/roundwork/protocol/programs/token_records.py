@@ -9,6 +9,7 @@ from ..params import Key
 MINT_BYTES = 82
 ACCOUNT_BYTES = 165
 MULTISIG_BYTES = 355
+SIZES = frozenset((MINT_BYTES, ACCOUNT_BYTES, MULTISIG_BYTES))
 SIGNERS_MAX = 11
 
 _MINT = struct.Struct("<I32sQBBI32s")

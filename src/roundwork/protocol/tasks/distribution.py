@@ -32,7 +32,7 @@ from .instructions import (
     UploadDistributionList,
 )
 from .life import get_task
-from .review import add_view, check_open_rules, compute_votes
+from .review import add_view, compute_votes
 from .round import WINDOWS, Activity
 from .stakes import get_stake
 
@@ -60,11 +60,10 @@ def upload(state: State, slot: int, ask: UploadDistributionList) -> None:
 def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
     """Put the uploaded list into the round's record; the first accepted one of an attempt stands.
 
-    Raises UnknownTask, WrongRules, WrongPhase, UnknownRound, NotStaked, ListStands, BadUpload, ListMalformed,
+    Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, ListStands, BadUpload, ListMalformed,
     ListBadNode, ListBadSlash, ListOverBounty. Source: docs/PROTOCOL.md 8.
     """
     task = get_task(state, ask.task)
-    check_open_rules(task)
     cursor = RoundCursor(state, ask.task, ask.round)
     check_may_list(cursor, slot, ask.node)
     chunks, keys, text = get_upload(cursor, ask.account)
@@ -84,11 +83,10 @@ def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
 def audit_list(state: State, slot: int, ask: AuditDistribution) -> None:
     """Take a node's view of the list that stands; the first `false` raises the audit.
 
-    Raises UnknownTask, WrongRules, WrongPhase, UnknownRound, ListMissing, NotStaked, OwnSubmission,
+    Raises UnknownTask, WrongPhase, UnknownRound, ListMissing, NotStaked, OwnSubmission,
     UnknownSubmission, AlreadyAudited, NoAuditRaised. Source: docs/PROTOCOL.md 9.
     """
     task = get_task(state, ask.task)
-    check_open_rules(task)
     check_list_audit_window(task, slot, ask.round)
     cursor = RoundCursor(state, ask.task, ask.round)
     record = get_attempt(cursor, slot)

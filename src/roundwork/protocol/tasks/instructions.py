@@ -167,69 +167,12 @@ class UpdateTask(_Base, frozen=True, gc=False):
     allowed_failed_distributions: int
 
 
-class Commit(_Base, frozen=True, gc=False):
-    """A sealed message: its commitment. Kinds: 0 submission, 1 receipt, 2 votes."""
-
-    task: TaskKey
-    node: NodeKey
-    kind: int
-    round: int
-    commitment: bytes
-
-
-class Reveal(_Base, frozen=True, gc=False):
-    """A sealed message: what the commitment hides."""
-
-    task: TaskKey
-    node: NodeKey
-    kind: int
-    round: int
-    salt: bytes
-    payload: bytes
-
-
-class Accuse(_Base, frozen=True, gc=False):
-    """Sends a submission to a jury."""
-
-    task: TaskKey
-    node: NodeKey
-    candidate: NodeKey
-    round: int
-
-
 class CloseTask(_Base, frozen=True, gc=False):
     """Returns the bounty to the manager; stakes and balances stay."""
 
     task: TaskKey
     manager: Key
     pot: Key
-
-
-class RegisterCanary(_Base, frozen=True, gc=False):
-    """Hides the hash of a canary."""
-
-    task: TaskKey
-    manager: Key
-    digest: bytes
-
-
-class OpenCanary(_Base, frozen=True, gc=False):
-    """Opens the hash of a canary after its round."""
-
-    task: TaskKey
-    manager: Key
-    node: NodeKey
-    round: int
-    salt: bytes
-
-
-class ReportUnavailable(_Base, frozen=True, gc=False):
-    """A checker could not get a proof."""
-
-    task: TaskKey
-    node: NodeKey
-    candidate: NodeKey
-    round: int
 
 
 class CreateTokenTask(_Base, frozen=True, gc=False):
@@ -327,16 +270,8 @@ class DeleteTask(_Base, frozen=True, gc=False):
     mint: Key
 
 
-class HandleManagers(_Base, frozen=True, gc=False):
-    """Names who allow-lists tasks: init, insert or remove. Genesis does that here."""
-
-    signer: Key
-    operation: bytes
-
-
 Instruction = (
     CreateTask | SubmitTask | AuditSubmission | AuditDistribution | Payout | Whitelist | SetActive | Claim
-    | FundTask | Stake | Withdraw | UploadDistributionList | SubmitDistributionList | UpdateTask | Commit
-    | Reveal | Accuse | CloseTask | RegisterCanary | OpenCanary | ReportUnavailable | CreateTokenTask
-    | UpdateTokenTask | FundTokens | StakeTokens | ClaimTokens | DeleteTask | HandleManagers
+    | FundTask | Stake | Withdraw | UploadDistributionList | SubmitDistributionList | UpdateTask | CloseTask
+    | CreateTokenTask | UpdateTokenTask | FundTokens | StakeTokens | ClaimTokens | DeleteTask
 )  # fmt: skip

@@ -22,25 +22,18 @@ from ..params import (
 )  # fmt: skip
 from ..rules import rule
 from .instructions import (
-    Accuse,
     AuditDistribution,
     AuditSubmission,
     Claim,
     ClaimTokens,
     CloseTask,
-    Commit,
     CreateTask,
     CreateTokenTask,
     DeleteTask,
     FundTask,
     FundTokens,
-    HandleManagers,
     Instruction,
-    OpenCanary,
     Payout,
-    RegisterCanary,
-    ReportUnavailable,
-    Reveal,
     SetActive,
     Stake,
     StakeTokens,
@@ -67,7 +60,8 @@ class Layout(NamedTuple):
 
     `accounts` lists `field:flags` in order, `s` must sign, `w` writable; names in capitals are fixed
     addresses that carry no meaning. `data` lists `field:format`, formats of the struct module, and
-    `64t` for a text padded with spaces. `rest` names the field that takes what follows.
+    `64t` for a text padded with spaces. `rest` names the field that takes what follows, without the
+    spaces at its end if it `is_trimmed`.
     """
 
     number: int
@@ -75,6 +69,7 @@ class Layout(NamedTuple):
     accounts: str
     data: str
     rest: str = ""
+    is_trimmed: bool = False
 
 
 _TASK = (
@@ -83,18 +78,9 @@ _TASK = (
 )
 _CREATE = _TASK.format("total_bounty:Q ", "locals:64t ")
 _VOTE = "task:w node:sw candidate CLOCK"
-_MANAGER = "task:w manager:sw"
 
-_OURS = (
-    Layout(1, SubmitTask, "task:w node:sw CLOCK", "round:Q", rest="value"),
-    Layout(32, Commit, "task:w node:sw CLOCK", "kind:B round:Q commitment:32s"),
-    Layout(33, Reveal, "task:w node:sw CLOCK", "kind:B round:Q salt:32s", rest="payload"),
-    Layout(34, Accuse, "task:w node:sw candidate CLOCK", "round:Q"),
-    Layout(36, RegisterCanary, _MANAGER, "digest:32s"),
-    Layout(37, OpenCanary, "task:w manager:s node:s", "round:Q salt:32s"),
-    Layout(38, ReportUnavailable, "task:w node:sw candidate CLOCK", "round:Q"),
-)  # fmt: skip
-"""Of no existing client's, under either program."""
+_SUBMIT = Layout(1, SubmitTask, "task:w node:sw CLOCK", "round:Q", rest="value", is_trimmed=True)
+"""Of no existing client: a submission as long as its value, under either program."""
 
 NATIVE = (
     Layout(0, CreateTask, "payer:sw task:sw pot:w CLOCK", _CREATE),
@@ -119,7 +105,7 @@ NATIVE = (
     Layout(14, UpdateTask, "payer:sw task:w pot:w CLOCK successor:sw successor_pot:w",
            _TASK.format("", "locals:64t ")),
     Layout(35, CloseTask, "task:w manager:sw pot:w", ""),
-    *_OURS,
+    _SUBMIT,
 )  # fmt: skip
 
 _PROGRAMS = "CLOCK RENT SYSTEM TOKENS"
@@ -142,8 +128,7 @@ KPL = (
     Layout(13, UpdateTokenTask, "payer:sw task:w pot:w authority:w successor:sw successor_pot:sw "
            f"successor_authority:w mint {_PROGRAMS}", _TASK.format("", "locals:64t ") + " seed:32s"),
     Layout(14, DeleteTask, "task:w manager:sw pot:w authority KPL_MANAGER:w mint:w TOKENS", ""),
-    Layout(15, HandleManagers, "KPL_MANAGER:w signer:sw", "operation:24t"),
-    *_OURS,
+    _SUBMIT,
 )  # fmt: skip
 
 FIXED = {
@@ -164,6 +149,7 @@ class Codec:
         self.number = layout.number
         self.build = layout.build
         self.rest = layout.rest
+        self.is_trimmed = layout.is_trimmed
         self.rest_at = layout.build.__struct_fields__.index(layout.rest) if layout.rest else 0
         self.names = [name for name, _ in fields]
         self.widths = {name: int(form[:-1]) for name, form in fields if form[-1] == "t"}
@@ -191,7 +177,8 @@ class Codec:
         if self.order:
             values = [values[at] for at in self.order]
         if self.rest:
-            values.insert(self.rest_at, data[self.packer.size :].rstrip(b" "))
+            rest = data[self.packer.size :]
+            values.insert(self.rest_at, rest.rstrip(b" ") if self.is_trimmed else rest)
         return self.build(*values)
 
     def encode(self, instruction: Instruction) -> tuple[list[Account], bytes]:

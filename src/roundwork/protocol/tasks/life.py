@@ -35,6 +35,9 @@ from .instructions import (
 STAKE_MIN = 1000
 """The least minimum_stake a task may ask for, in roe."""
 
+RETRIES_MAX = 100
+"""The most retries of failed lists that a task may allow."""
+
 SLOTS_MAX = 2**32
 """The most slots a round may have, so that no slot number ever needs more than 64 bits."""
 
@@ -99,20 +102,16 @@ def check_owner(state: State, key: TaskKey, program: Key) -> None:
 
 
 @rule("4.4")
-def check_windows(rules: RuleSet, ask: Configuration) -> None:
-    """Windows are long enough for the rule set, and fit into the round."""
+def check_windows(ask: Configuration) -> None:
+    """Each window has a slot, and both fit into the round."""
     needs = (
-        (ask.submission_window, rules.submission_window_min, "submission_window"),
-        (ask.audit_window, rules.audit_window_min, "audit_window"),
-        (
-            ask.round_time,
-            ask.submission_window + ask.audit_window + rules.settle_slots_min,
-            "round_time",
-        ),
+        (ask.submission_window, 1, "submission_window"),
+        (ask.audit_window, 1, "audit_window"),
+        (ask.round_time, ask.submission_window + ask.audit_window, "round_time"),
     )
     for value, least, name in needs:
         if not least <= value <= SLOTS_MAX:
-            raise BadTask(f"{name} is {value} slots; {least} to {SLOTS_MAX} are allowed under {rules.name}")
+            raise BadTask(f"{name} is {value} slots; {least} to {SLOTS_MAX} are allowed")
 
 
 @rule("4.5")
@@ -130,13 +129,12 @@ def check_minimum_stake(ask: Configuration) -> None:
 
 
 @rule("4.7")
-def check_retries(rules: RuleSet, ask: Configuration) -> None:
-    """Retries of failed lists are bounded, below and above."""
-    least, most = rules.allowed_failed_distributions_min, 100
-    if not least <= ask.allowed_failed_distributions <= most:
+def check_retries(ask: Configuration) -> None:
+    """Retries of failed lists are bounded."""
+    if ask.allowed_failed_distributions > RETRIES_MAX:
         raise BadTask(
             f"allowed_failed_distributions is {ask.allowed_failed_distributions}; "
-            f"{least} to {most} are allowed under {rules.name}"
+            f"0 to {RETRIES_MAX} are allowed"
         )
 
 
@@ -216,10 +214,9 @@ def check_configuration(ask: Configuration) -> None:
     """Everything that can be said of a task's configuration by itself. Raises WrongRules, BadTask."""
     name = compute_rules_name(ask.locals)
     check_rules_known(name)
-    rules = RULE_SETS.get(name, KOII_1)
-    check_windows(rules, ask)
+    check_windows(ask)
     check_minimum_stake(ask)
-    check_retries(rules, ask)
+    check_retries(ask)
     check_texts(ask)
 
 
@@ -320,8 +317,9 @@ def fund(state: State, ask: FundTask, payer: Key) -> None:
     debit(state, ask.funder, ask.amount)
     state.put(state.tasks, ask.task, msgspec.structs.replace(task, bounty=task.bounty + ask.amount))
     if get_owner(state, ask.funder) == TASK_PROGRAM and ask.funder not in state.get_stakes(ask.task).rows:
-        credit(state, payer, get_balance(state, ask.funder))
-        state.remove(state.accounts, ask.funder)
+        left = get_balance(state, ask.funder)
+        state.remove(state.accounts, ask.funder)  # first: the fee payer may be the same account
+        credit(state, payer, left)
 
 
 def set_active(state: State, slot: int, ask: SetActive) -> None:

@@ -96,6 +96,7 @@ def check_payable(state: State, task: Task, target: Key) -> None:
 
     Raises TokenUninitialized, TokenMintMismatch, TokenFrozen.
     """
+    check_not_into_pot(task, target)
     check_not_frozen(get_account(state, task.pot), task.pot)
     taker = get_account(state, target)
     check_same_mint(taker.mint, task.mint)
@@ -105,6 +106,13 @@ def check_payable(state: State, task: Task, target: Key) -> None:
 def compute_cost(state: State, pot: Key) -> int:
     """What is missing for a pot's account, in roe."""
     return max(RESERVE - get_balance(state, pot), 0)
+
+
+@rule("13.8")
+def check_not_into_pot(task: Task, target: Key) -> None:
+    """What is claimed leaves the pot: in it the tokens would be nobody's."""
+    if target == task.pot:
+        raise WrongPot(f"{base58_of(target)} is the pot itself; name a token account of your own")
 
 
 # Changes

@@ -14,7 +14,6 @@ from ...errors import (
     UnknownRound,
     UnknownSubmission,
     WrongPhase,
-    WrongRules,
 )  # fmt: skip
 from ..clock import REVIEW
 from ..params import NodeKey, TaskKey, base58_of
@@ -24,7 +23,7 @@ from ..state import State, Table
 from .beacon import compute_beacon, compute_first_beacon
 from .cursor import RoundCursor
 from .instructions import AuditSubmission, SubmitTask
-from .life import check_living, compute_reserved, get_rules, get_task, is_active_at_start
+from .life import check_living, compute_reserved, get_task, is_active_at_start
 from .round import WINDOWS, Activity, RoundEvent, StepKind, compute_pruning_slot
 from .stakes import get_stake
 
@@ -34,11 +33,10 @@ VALUE_BYTES_MAX = 512
 def submit(state: State, slot: int, ask: SubmitTask) -> None:
     """Put a node's proof into its round; the first one opens the round.
 
-    Raises UnknownTask, WrongRules, WrongPhase, TaskClosed, NotStaked, AlreadySubmitted, BadValue,
+    Raises UnknownTask, WrongPhase, TaskClosed, NotStaked, AlreadySubmitted, BadValue,
     BountyExhausted, TaskInactive. Source: docs/PROTOCOL.md 6.
     """
     task = get_task(state, ask.task)
-    check_open_rules(task)
     check_submit_window(task, slot, ask.round)
     check_living(task)
     stake = get_stake(state, ask.task, ask.node)
@@ -51,7 +49,7 @@ def submit(state: State, slot: int, ask: SubmitTask) -> None:
     check_active(task, ask.round)
 
     if record is None:
-        open_round(cursor, slot)
+        open_round(cursor)
     state.put(cursor.submissions, ask.node, Submission(ask.value, slot, stake.amount))
     state.put(
         state.get_stakes(ask.task),
@@ -63,11 +61,10 @@ def submit(state: State, slot: int, ask: SubmitTask) -> None:
 def audit(state: State, slot: int, ask: AuditSubmission) -> None:
     """Take a node's view of a submission; the first `false` raises the audit.
 
-    Raises UnknownTask, WrongRules, WrongPhase, UnknownRound, NotStaked, OwnSubmission, UnknownSubmission,
+    Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, OwnSubmission, UnknownSubmission,
     AlreadyAudited, NoAuditRaised. Source: docs/PROTOCOL.md 7.
     """
     task = get_task(state, ask.task)
-    check_open_rules(task)
     check_audit_window(task, slot, ask.round)
     cursor = RoundCursor(state, ask.task, ask.round)
     check_round(cursor)
@@ -82,26 +79,7 @@ def audit(state: State, slot: int, ask: AuditSubmission) -> None:
     state.put(cursor.voices, ask.node, Mark(slot))
 
 
-def refuse_sealed(state: State, key: TaskKey) -> None:
-    """Instructions of rule sets that seal, under one that does not. Raises UnknownTask, WrongRules."""
-    check_sealed_rules(get_task(state, key))
-
-
 # Checks
-
-
-@rule("5.1")
-def check_open_rules(task: Task) -> None:
-    """Open submissions, views and lists of any keys belong to rule sets that do not seal."""
-    rules = get_rules(task)
-    if rules.sealed:
-        raise WrongRules(f"{rules.name} seals submissions: commit, then reveal")
-
-
-@rule("5.2")
-def check_sealed_rules(task: Task) -> None:
-    """Sealed messages, accusations, reports and canaries belong to rule sets that seal; none is built yet."""
-    raise WrongRules(f"{task.rules} has no sealed messages, accusations, reports or canaries")
 
 
 @rule("6.1")
@@ -213,12 +191,12 @@ def _check_minimum(task: Task, stake: Stake, node: NodeKey) -> None:
 # Changes
 
 
-def open_round(cursor: RoundCursor, slot: int) -> None:
+def open_round(cursor: RoundCursor) -> None:
     """Begin a round's record: its bounty is reserved and its steps are scheduled."""
     state, task, round_number = cursor.state, cursor.task, cursor.round_number
     open_rounds = tuple(sorted((*task.open_rounds, round_number)))
     state.put(state.tasks, cursor.task_key, msgspec.structs.replace(task, open_rounds=open_rounds))
-    cursor.open(Round(slot, seed=get_beacon(state, cursor.task_key, task, round_number)))
+    cursor.open(Round(seed=get_beacon(state, cursor.task_key, task, round_number)))
     submit_end = WINDOWS[task.rules][Activity.SUBMIT].compute_end(task.timetable, round_number)
     cursor.schedule(submit_end, StepKind.SUBMIT_END)
     schedule_attempt(cursor, 0)

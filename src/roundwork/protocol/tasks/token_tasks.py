@@ -5,7 +5,7 @@ Everything else is the one state machine; rent and fees stay native. Source: doc
 
 import msgspec
 
-from ...errors import BadAmount, NotAllowlister
+from ...errors import BadAmount
 from ..params import KPL_PROGRAM
 from ..programs.token import move
 from ..programs.token_checks import check_not_frozen, check_same_mint, get_account, get_mint
@@ -165,11 +165,6 @@ def delete(state: State, ask: DeleteTask) -> None:
     state.put(state.tasks, ask.task, ended)
 
 
-def handle_managers(state: State) -> None:
-    """Refuse to change who allow-lists tasks. Raises NotAllowlister."""
-    check_managers(state)
-
-
 # Checks
 
 
@@ -178,10 +173,3 @@ def check_stake_size(amount: int) -> None:
     """A stake is a signed number of 64 bits, like the amounts of a list."""
     if amount > STAKE_MAX:
         raise BadAmount(f"the stake would be {amount}; at most {STAKE_MAX} is possible")
-
-
-@rule("13.7")
-def check_managers(state: State) -> None:
-    """Who allow-lists tasks is said by genesis, and not changed by anybody."""
-    named = state.genesis.allowlister or "nobody"
-    raise NotAllowlister(f"genesis names who allow-lists tasks, {named}; no instruction changes that")
