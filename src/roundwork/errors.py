@@ -186,6 +186,18 @@ class ListBadSlash(Rejected):
     code = 1024
 
 
+class ListTooLong(Rejected):
+    """The list has more bytes than the submissions of its round need."""
+
+    code = 1037
+
+
+class ListReadAlready(Rejected):
+    """The account's list for the round was read in this block already."""
+
+    code = 1038
+
+
 class ListOverBounty(Rejected):
     """The list's rewards exceed the round's bounty."""
 

@@ -35,7 +35,14 @@ from solders.system_program import (
 )  # fmt: skip
 from solders.transaction import Transaction
 
-from roundwork.ledger.rpc.account_forms import Form, describe_account, describe_data, encode_data, read_form
+from roundwork.ledger.rpc.account_forms import (
+    AccountData,
+    Form,
+    describe_account,
+    describe_data,
+    encode_data,
+    read_form,
+)
 from roundwork.ledger.rpc.call import RpcError
 from roundwork.ledger.rpc.instruction_forms import parse_instruction
 from roundwork.protocol.genesis import found
@@ -448,7 +455,7 @@ def test_sysvars_are_parsed(state):
 def test_accounts_without_a_parsed_form_are_shown_in_base64(state, owner, data):
     shown = show(state, KEYS["f"], owner, data)
 
-    assert encode_data(data, "base64") == shown
+    assert encode_data(AccountData(data, len(data)), Form("base64")) == shown
 
 
 def test_a_slice_is_cut_from_every_encoding_but_the_parsed_one(state):
@@ -456,15 +463,17 @@ def test_a_slice_is_cut_from_every_encoding_but_the_parsed_one(state):
 
     def cut(encoding: str) -> object:
         form = read_form({"encoding": encoding, "dataSlice": {"offset": 1, "length": 3}})
-        return describe_data(state, KEYS["f"], account, b"hello", form)["data"]
+        return describe_data(state, KEYS["f"], account, AccountData(b"hello", 5), form)["data"]
 
-    assert encode_data(b"ell", "base64") == cut("base64") == cut("jsonParsed")
-    assert encode_data(b"ell", "base58") == cut("base58")
-    assert encode_data(b"ell", "binary") == cut("binary")
+    assert encode_data(AccountData(b"ell", 3), Form("base64")) == cut("base64") == cut("jsonParsed")
+    assert encode_data(AccountData(b"ell", 3), Form("base58")) == cut("base58")
+    assert encode_data(AccountData(b"ell", 3), Form("binary")) == cut("binary")
 
 
 def test_more_than_128_bytes_are_not_shown_in_base58_except_as_a_text_to_subscribers():
-    assert encode_data(bytes(128), "base58")
+    assert encode_data(AccountData(b"", 128), Form("base58"))
     with pytest.raises(RpcError, match="should be less than 128 bytes, please use Base64 encoding"):
-        encode_data(bytes(129), "base58")
-    assert "error: data too large for bs58 encoding" == encode_data(bytes(129), "binary", is_lenient=True)
+        encode_data(AccountData(b"", 129), Form("base58"))
+    assert "error: data too large for bs58 encoding" == encode_data(
+        AccountData(b"", 129), Form("binary"), is_lenient=True
+    )

@@ -1,9 +1,7 @@
 """One key in two roles: no instruction makes or destroys money, whichever of its roles are one account."""
 
-import inspect
 import itertools
 from collections import Counter
-from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -22,8 +20,7 @@ from roundwork.protocol.params import (
 from roundwork.protocol.programs import lookups, system, token
 from roundwork.protocol.transaction import Instruction, Transaction, decode_transaction
 
-from . import test_lookups, test_nonces, test_rules, test_system, test_tasks, test_token, test_token_tasks  # noqa: F401 # test_rules has cases
-from .registry import CASES
+from .scenes import list_scenes
 from .world import World, check_invariants
 
 CONTEXTS = 8
@@ -117,18 +114,6 @@ def aliasing() -> Aliasing:
     finally:
         World.watchers.remove(aliasing.watch)
     return aliasing
-
-
-def list_scenes() -> list[Callable[[], None]]:
-    """Every rule's case, and every test of the law that needs nothing from pytest."""
-    modules = (test_lookups, test_nonces, test_system, test_tasks, test_token, test_token_tasks)
-    tests = [
-        each
-        for module in modules
-        for name, each in vars(module).items()
-        if name.startswith("test_") and not inspect.signature(each).parameters
-    ]
-    return [*CASES.values(), *tests]
 
 
 def test_no_two_roles_in_one_key_make_or_destroy_money(aliasing: Aliasing) -> None:

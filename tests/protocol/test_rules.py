@@ -23,6 +23,7 @@ from roundwork.errors import Undecodable
 from roundwork.protocol.params import SPACE_MAX, SYSTEM_PROGRAM, TASK_PROGRAM, TASK_SPACE_MAX
 from roundwork.protocol.rules import RULES
 from roundwork.protocol.tasks import instructions as ins
+from roundwork.protocol.tasks.distribution import compute_bytes_max
 from roundwork.protocol.tasks.layouts import TASKS
 from roundwork.protocol.transaction import decode_transaction
 
@@ -34,7 +35,7 @@ from . import (  # noqa: F401 # their rules belong to the registry
 )
 from .registry import CASES, rejected, shows
 from .stage import AW, SW, Stage, T
-from .world import World, compact_submission, keypair_of, task_instruction
+from .world import World, compact_submission, keypair_of, task_instruction, upload_list
 
 
 @pytest.mark.parametrize("number", sorted(RULES, key=lambda n: [int(part) for part in n.split(".")]))
@@ -660,6 +661,28 @@ def _uploaded():
     world = Stage().submitted().go(2)
     node = world.key("n00")
     world.expect("BadUpload", "n00", ins.SubmitDistributionList(world.task, node, node, 0))
+
+
+@shows("8.13")
+def _list_size():
+    world = Stage().submitted().go(2)
+    world.block()
+    most = compute_bytes_max(3)
+    assert "ListTooLong" == world.hand_in("n00", 0, b"{}".ljust(most + 1), slots=0).name
+    assert not world.hand_in("n01", 0, b"{}".ljust(most), slots=0).kind
+
+
+@shows("8.14")
+def _list_read_once():
+    world = Stage().submitted().go(2)
+    node = world.key("n00")
+    upload, hand_in = upload_list(world, "n00", 0, b"nonsense")
+    assert not world.run("n00", upload).kind
+    wires = [world.wire(["n00"], hand_in) for _ in range(2)]
+    assert ["ListMalformed", "ListReadAlready"] == [
+        receipt.name for receipt in world.block(*wires, slots=0).receipts
+    ]
+    world.expect("ListMalformed", "n00", ins.SubmitDistributionList(world.task, node, node, 0), slots=0)
 
 
 @shows("8.9")

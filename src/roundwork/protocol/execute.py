@@ -164,6 +164,7 @@ def execute(
     block_hash = hash_block(block)
     events: list[Event] = []
 
+    state.lists_read.clear()
     roll_ticks(state, slot)
     _work_due(state, slot, events)
     receipts = []
@@ -189,7 +190,8 @@ def simulated(
     state: State, transaction: Transaction, slot: int, is_verified: bool = True
 ) -> Iterator[Receipt]:
     """The same, and while it lasts the state is what the transaction would leave."""
-    mark = state.mark()
+    mark, lists_read = state.mark(), state.lists_read
+    state.lists_read = set()
     ticks = add_ticks(state, slot)
     try:
         yield _run(state, slot, transaction, is_verified)
@@ -197,6 +199,7 @@ def simulated(
         for tick in ticks:
             del state.tick_slots[tick]
         state.rollback(mark)
+        state.lists_read = lists_read
 
 
 # Transactions

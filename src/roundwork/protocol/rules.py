@@ -3,17 +3,18 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
-from typing import ParamSpec, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Rule:
-    """One numbered rule. `check` raises, or returns nothing."""
+    """One numbered rule. `check` raises, or returns what it has proved to be there."""
 
     __slots__ = ("check", "number")
 
-    def __init__(self, number: str, check: Callable[..., None]) -> None:
+    def __init__(self, number: str, check: Callable[..., Any]) -> None:
         self.number = number
         self.check = check
 
@@ -40,10 +41,10 @@ def _do_nothing(*_: object, **__: object) -> None:
 RULES: dict[str, Rule] = {}
 
 
-def rule(number: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+def rule(number: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Register a check under the number of its rule."""
 
-    def register(check: Callable[P, None]) -> Callable[P, None]:
+    def register(check: Callable[P, T]) -> Callable[P, T]:
         assert number not in RULES, f"rule {number} has two checks"
         RULES[number] = Rule(number, check)
         return check

@@ -151,6 +151,8 @@ class State:
         self.queue: Table[Settlement] = self.get_table(b"Q")
         self.ticks: Table[Mark] = self.get_table(b"H")
         self.tick_slots: dict[bytes, int] = {}
+        self.lists_read: set[bytes] = set()
+        """Task, round and account of the lists that were read in this block, accepted or not."""
         self._heap: list[bytes] = []
         self._log: list[_Undo] = []
 

@@ -110,12 +110,8 @@ def load_keys(state: State, slot: int, transaction: Transaction) -> tuple[Key, .
     writable: list[Key] = []
     readonly: list[Key] = []
     for lookup in transaction.lookups:
-        account = state.accounts.rows.get(lookup.table)
-        check_table_account(account, lookup.table)
-        assert account is not None
-        table = decode_table(account)
-        check_table_data(table, lookup.table)
-        assert table is not None
+        account = check_table_account(state.accounts.rows.get(lookup.table), lookup.table)
+        table = check_table_data(decode_table(account), lookup.table)
         check_table_usable(table, slot, lookup.table)
         check_indexes(table, slot, lookup.table, lookup.writable + lookup.readonly)
         addresses = table.addresses
@@ -127,7 +123,7 @@ def load_keys(state: State, slot: int, transaction: Transaction) -> tuple[Key, .
 
 
 @rule("3.21")
-def check_table_account(account: Account | None, key: Key) -> None:
+def check_table_account(account: Account | None, key: Key) -> Account:
     """A message takes accounts from what belongs to the lookup program."""
     if account is None:
         raise AddressLookupTableNotFound(f"there is no address lookup table at {base58_of(key)}")
@@ -135,13 +131,15 @@ def check_table_account(account: Account | None, key: Key) -> None:
         raise InvalidAddressLookupTableOwner(
             f"{base58_of(key)} belongs to {base58_of(account.owner)}: it is no address lookup table"
         )
+    return account
 
 
 @rule("3.29")
-def check_table_data(table: LookupTable | None, key: Key) -> None:
+def check_table_data(table: LookupTable | None, key: Key) -> LookupTable:
     """A message takes accounts from what is a table."""
     if table is None:
         raise InvalidAddressLookupTableData(f"{base58_of(key)} holds no address lookup table yet")
+    return table
 
 
 @rule("3.30")
@@ -257,9 +255,8 @@ def _get_own(state: State, call: Call) -> tuple[Key, LookupTable]:
     """The table that the signer is the authority of. Raises NotATable, TableFrozen, NotTableAuthority …"""
     key, authority = call.keys[:2]
     account = state.accounts.rows.get(key)
-    table = decode_table(account) if account is not None and account.owner == LOOKUP_PROGRAM else None
-    check_table(table, key)
-    assert table is not None
+    is_ours = account is not None and account.owner == LOOKUP_PROGRAM
+    table = check_table(decode_table(account) if account and is_ours else None, key)
     check_not_frozen(table, key)
     check_table_authority(table, authority)
     check_lookup_signed(call, 1)
@@ -348,10 +345,11 @@ def check_table_vacant(state: State, key: Key) -> None:
 
 
 @rule("3.38")
-def check_table(table: LookupTable | None, key: Key) -> None:
+def check_table(table: LookupTable | None, key: Key) -> LookupTable:
     """What is changed is a table."""
     if table is None:
         raise NotATable(f"there is no address lookup table at {base58_of(key)}")
+    return table
 
 
 @rule("3.39")

@@ -110,10 +110,11 @@ def check_named_nonce(state: State, slot: int, transaction: Transaction, key: Ke
 
 
 @rule("3.23")
-def check_nonce(nonce: Nonce | None, key: Key) -> None:
+def check_nonce(nonce: Nonce | None, key: Key) -> Nonce:
     """What is moved on or given to another authority is a nonce."""
     if nonce is None:
         raise NotANonce(f"no nonce is initialised at {base58_of(key)}")
+    return nonce
 
 
 @rule("3.24")

@@ -267,9 +267,7 @@ def _move(state: State, source: Key, target: Key, amount: int) -> None:
 def _advance_nonce(state: State, call: Call) -> None:
     key = call.keys[0]
     check_sysvar(call, 1, SYSVAR_RECENT_BLOCKHASHES)
-    nonce = get_nonce(state, key)
-    check_nonce(nonce, key)
-    assert nonce is not None
+    nonce = check_nonce(get_nonce(state, key), key)
     check_nonce_authority(call.keys, call.signed, nonce.authority)
     check_nonce_expired(state, call.slot, nonce, key)
 
@@ -309,9 +307,7 @@ def _initialize_nonce(state: State, call: Call, authority: Key) -> None:
 
 def _authorize_nonce(state: State, call: Call, authority: Key) -> None:
     key = call.keys[0]
-    nonce = get_nonce(state, key)
-    check_nonce(nonce, key)
-    assert nonce is not None
+    nonce = check_nonce(get_nonce(state, key), key)
     check_nonce_authority(call.keys, call.signed, nonce.authority)
 
     give_nonce(state, key, authority)

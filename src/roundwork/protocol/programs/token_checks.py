@@ -45,32 +45,28 @@ def get_data(state: State, key: Key) -> bytes:
 
 def get_mint(state: State, key: Key) -> Mint:
     """The mint at an address. Raises TokenNotMint."""
-    mint = decode_mint(get_data(state, key))
-    check_mint(mint, key)
-    assert mint is not None
-    return mint
+    return check_mint(decode_mint(get_data(state, key)), key)
 
 
 def get_account(state: State, key: Key) -> TokenAccount:
     """The token account at an address. Raises TokenUninitialized."""
-    account = decode_account(get_data(state, key))
-    check_account(account, key)
-    assert account is not None
-    return account
+    return check_account(decode_account(get_data(state, key)), key)
 
 
 @rule("12.2")
-def check_mint(mint: Mint | None, key: Key) -> None:
+def check_mint(mint: Mint | None, key: Key) -> Mint:
     """Where a mint is named there is one."""
     if mint is None:
         raise TokenNotMint(f"{base58_of(key)} is no mint")
+    return mint
 
 
 @rule("12.3")
-def check_account(account: TokenAccount | None, key: Key) -> None:
+def check_account(account: TokenAccount | None, key: Key) -> TokenAccount:
     """Where a token account is named there is one."""
     if account is None:
         raise TokenUninitialized(f"{base58_of(key)} is no token account")
+    return account
 
 
 @rule("12.4")

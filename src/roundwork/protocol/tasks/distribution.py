@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import NamedTuple
 
 from ...errors import (
     AlreadyAudited,
@@ -11,7 +12,9 @@ from ...errors import (
     ListMalformed,
     ListMissing,
     ListOverBounty,
+    ListReadAlready,
     ListStands,
+    ListTooLong,
     NoAuditRaised,
     NotStaked,
     OwnSubmission,
@@ -22,7 +25,7 @@ from ...errors import (
 from ..params import Key, NodeKey, base58_of, key_of
 from ..records import Audit, Chunk, DistributionList, Mark, Round, Stake, Task, Vote
 from ..rules import rule
-from ..state import State, Table
+from ..state import State, Table, u64
 from .cursor import RoundCursor
 from .instructions import (
     CHUNK_BYTES,
@@ -37,6 +40,10 @@ from .round import WINDOWS, Activity
 from .stakes import get_stake
 
 I64 = 2**63
+
+LIST_BYTES = 2048
+ENTRY_BYTES = 128
+"""A list may have LIST_BYTES, and ENTRY_BYTES more for each submission of its round."""
 
 
 def upload(state: State, slot: int, ask: UploadDistributionList) -> None:
@@ -60,23 +67,25 @@ def upload(state: State, slot: int, ask: UploadDistributionList) -> None:
 def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
     """Put the uploaded list into the round's record; the first accepted one of an attempt stands.
 
-    Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, ListStands, BadUpload, ListMalformed,
-    ListBadNode, ListBadSlash, ListOverBounty. Source: docs/PROTOCOL.md 8.
+    Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, ListStands, BadUpload, ListTooLong,
+    ListReadAlready, ListMalformed, ListBadNode, ListBadSlash, ListOverBounty. Source: docs/PROTOCOL.md 8.
     """
     task = get_task(state, ask.task)
     cursor = RoundCursor(state, ask.task, ask.round)
     check_may_list(cursor, slot, ask.node)
-    chunks, keys, text = get_upload(cursor, ask.account)
-    check_uploaded(keys, ask.account)
-    check_json(text)
-    amounts = decode_list(text)
-    check_listed(cursor, amounts)
+    most = compute_bytes_max(len(cursor.submissions.rows))
+    upload = get_upload(cursor, ask.account, most)
+    check_uploaded(upload, ask.account)
+    check_size(upload, most)
+    check_unread(cursor, ask.account)
+    state.lists_read.add(name_reading(cursor, ask.account))  # also of a list that is refused below
+    amounts = check_listed(cursor, check_json(upload.text))
     check_slashes(cursor, amounts)
     check_rewards(task, amounts)
 
-    for key in keys:
-        state.remove(chunks, key)
-    entries = tuple(sorted((key_of(name), amount) for name, amount in amounts.items()))
+    for key in upload.keys:
+        state.remove(upload.chunks, key)
+    entries = tuple(sorted(amounts.items()))
     state.put(cursor.lists, bytes([cursor.opened.attempt]), DistributionList(ask.node, slot, entries))
 
 
@@ -91,9 +100,7 @@ def audit_list(state: State, slot: int, ask: AuditDistribution) -> None:
     cursor = RoundCursor(state, ask.task, ask.round)
     record = get_attempt(cursor, slot)
     attempt = bytes([record.attempt])
-    listed = cursor.lists.rows.get(attempt)
-    check_list_there(listed, ask.round, record.attempt)
-    assert listed is not None
+    listed = check_list_there(cursor, record.attempt)
     check_list_auditor(task, get_stake(state, ask.task, ask.node), ask.node)
     check_not_own_list(listed, ask.node)
     check_list_candidate(listed, ask.candidate)
@@ -110,8 +117,7 @@ def get_attempt(cursor: RoundCursor, slot: int) -> Round:
 
     Raises UnknownRound, WrongPhase.
     """
-    check_list_round(cursor)
-    record = cursor.opened
+    record = check_list_round(cursor)
     check_attempt(cursor.task, slot, cursor.round_number, record)
     return record
 
@@ -128,21 +134,49 @@ def check_may_list(cursor: RoundCursor, slot: int, node: NodeKey) -> None:
     check_no_list(cursor, record.attempt)
 
 
-def get_upload(cursor: RoundCursor, account: NodeKey) -> tuple[Table[Chunk], list[bytes], bytes]:
-    """Where an upload is, its chunks' keys and text: one for the round, else one without a round."""
-    upload = _read_upload(cursor.chunks, account)
-    return upload if upload[1] else _read_upload(cursor.chunks_of_no_round, account)
+class Upload(NamedTuple):
+    """The chunks of a list from number 0 to the first short or missing one, and their table."""
+
+    chunks: Table[Chunk]
+    keys: list[bytes]
+    size: int
+
+    @property
+    def text(self) -> bytes:
+        """The list."""
+        return b"".join([self.chunks.rows[key].data for key in self.keys])
 
 
-def _read_upload(chunks: Table[Chunk], account: NodeKey) -> tuple[Table[Chunk], list[bytes], bytes]:
+def get_upload(cursor: RoundCursor, account: NodeKey, most: int) -> Upload:
+    """An account's upload for the round; if it has none, its upload that names no round.
+
+    Counting ends behind `most` bytes, so that a list that is too long costs no more than one that is not.
+    """
+    upload = _find_upload(cursor.chunks, account, most)
+    return upload if upload.keys else _find_upload(cursor.chunks_of_no_round, account, most)
+
+
+def _find_upload(chunks: Table[Chunk], account: NodeKey, most: int) -> Upload:
     keys: list[bytes] = []
-    text = b""
-    while (chunk := chunks.rows.get(key := account + len(keys).to_bytes(2, "big"))) is not None:
+    size = 0
+    while (
+        size <= most and (chunk := chunks.rows.get(key := account + len(keys).to_bytes(2, "big"))) is not None
+    ):
         keys.append(key)
-        text += chunk.data
+        size += len(chunk.data)
         if len(chunk.data) < CHUNK_BYTES:
             break
-    return chunks, keys, text
+    return Upload(chunks, keys, size)
+
+
+def name_reading(cursor: RoundCursor, account: NodeKey) -> bytes:
+    """What `State.lists_read` knows the reading of an account's list for a round by."""
+    return cursor.task_key + u64(cursor.round_number) + account
+
+
+def compute_bytes_max(submissions: int) -> int:
+    """The most bytes of a list in a round with so many submissions."""
+    return LIST_BYTES + ENTRY_BYTES * submissions
 
 
 def decode_list(text: bytes) -> dict[str, int]:
@@ -192,10 +226,11 @@ def check_list_window(task: Task, slot: int, round_number: int) -> None:
 
 
 @rule("8.3")
-def check_list_round(cursor: RoundCursor) -> None:
+def check_list_round(cursor: RoundCursor) -> Round:
     """The round was opened by a submission, and is not pruned."""
-    if cursor.record is None:
+    if (record := cursor.record) is None:
         raise UnknownRound(f"round {cursor.round_number} was never opened, or its records are pruned")
+    return record
 
 
 @rule("8.4")
@@ -240,42 +275,57 @@ def check_no_list(cursor: RoundCursor, attempt: int) -> None:
 
 
 @rule("8.8")
-def check_uploaded(keys: list[bytes], account: Key) -> None:
+def check_uploaded(upload: Upload, account: Key) -> None:
     """A list is uploaded before it is handed in."""
-    if not keys:
+    if not upload.keys:
         raise BadUpload(f"{base58_of(account)} has uploaded no list, or not its chunk 0")
 
 
+@rule("8.13")
+def check_size(upload: Upload, most: int) -> None:
+    """A list is no longer than its round's submissions need, so that they have paid for reading it."""
+    if upload.size > most:
+        raise ListTooLong(f"the list has more than {most} bytes, the most for the submissions of its round")
+
+
+@rule("8.14")
+def check_unread(cursor: RoundCursor, account: Key) -> None:
+    """A list is read once a block: a refused one costs its reading and pays one fee."""
+    if name_reading(cursor, account) in cursor.state.lists_read:
+        raise ListReadAlready(f"the list of {base58_of(account)} was read in this block; try the next one")
+
+
 @rule("8.9")
-def check_json(text: bytes) -> None:
+def check_json(text: bytes) -> dict[str, int]:
     """A list is one JSON object of integers by address, each address once."""
     try:
-        decode_list(text)
+        return decode_list(text)
     except ValueError as error:
         raise ListMalformed(f"the list is not an object of integers by address: {error}") from None
 
 
 @rule("8.10")
-def check_listed(cursor: RoundCursor, amounts: dict[str, int]) -> None:
+def check_listed(cursor: RoundCursor, amounts: dict[str, int]) -> dict[NodeKey, int]:
     """A list names submitters of the round only."""
     submissions = cursor.submissions.rows
-    for name in amounts:
-        if decode_key(name) not in submissions:
-            raise ListBadNode(f"{name!a} submitted nothing in round {cursor.round_number}")
+    by_node = {decode_key(name): amount for name, amount in amounts.items()}
+    if not by_node.keys() <= submissions.keys():
+        name = next(name for name in amounts if decode_key(name) not in submissions)
+        raise ListBadNode(f"{name!a} submitted nothing in round {cursor.round_number}")
+    return by_node
 
 
 @rule("8.11")
-def check_slashes(cursor: RoundCursor, amounts: dict[str, int]) -> None:
+def check_slashes(cursor: RoundCursor, amounts: dict[NodeKey, int]) -> None:
     """A list slashes only whose votes are not above zero."""
     audits = cursor.audits.rows
-    for name, amount in amounts.items():
-        votes = compute_votes(audits.get(decode_key(name)))
-        if amount < 0 and votes > 0:
-            raise ListBadSlash(f"the list takes {-amount} roe from {name!a}, whose votes are {votes}")
+    for node, amount in amounts.items():
+        if amount < 0 and (votes := compute_votes(audits.get(node))) > 0:
+            raise ListBadSlash(f"the list takes {-amount} from {base58_of(node)}, whose votes are {votes}")
 
 
 @rule("8.12")
-def check_rewards(task: Task, amounts: dict[str, int]) -> None:
+def check_rewards(task: Task, amounts: dict[NodeKey, int]) -> None:
     """A list's rewards are at most the round's bounty."""
     total = sum(amount for amount in amounts.values() if amount > 0)
     if total > task.bounty_per_round:
@@ -289,10 +339,11 @@ def check_list_audit_window(task: Task, slot: int, round_number: int) -> None:
 
 
 @rule("9.2")
-def check_list_there(listed: DistributionList | None, number: int, attempt: int) -> None:
+def check_list_there(cursor: RoundCursor, attempt: int) -> DistributionList:
     """There is a list to audit."""
-    if listed is None:
-        raise ListMissing(f"attempt {attempt} of round {number} has no list")
+    if (listed := cursor.lists.rows.get(bytes([attempt]))) is None:
+        raise ListMissing(f"attempt {attempt} of round {cursor.round_number} has no list")
+    return listed
 
 
 @rule("9.3")

@@ -213,9 +213,7 @@ class Codecs:
 
         Raises BadInstruction if no layout has its number and length, or accounts are missing; MissingSigner.
         """
-        codec = self.find(data)
-        check_layout(self, codec, data)
-        assert codec is not None
+        codec = check_layout(self, self.find(data), data)
         return codec.decode(keys, signers, indices, data)
 
     def find(self, data: bytes) -> Codec | None:
@@ -229,13 +227,14 @@ class Codecs:
 
 
 @rule("3.7")
-def check_layout(codecs: Codecs, codec: Codec | None, data: bytes) -> None:
+def check_layout(codecs: Codecs, codec: Codec | None, data: bytes) -> Codec:
     """An instruction of a task program has a number and a length that a layout has."""
     if codec is None:
         number = data[0] if data else None
         sizes = sorted(size for known, size in codecs.by_size if known == number)
         expected = f"it has {' or '.join(map(str, sizes))}" if sizes else "no layout has that number"
         raise BadInstruction(f"instruction {number} came with {len(data)} bytes; {expected}")
+    return codec
 
 
 @rule("3.8")

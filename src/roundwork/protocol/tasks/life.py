@@ -47,8 +47,7 @@ Configuration = CreateTask | UpdateTask | CreateTokenTask | UpdateTokenTask
 
 def get_task(state: State, key: TaskKey) -> Task:
     """The task at an address. Raises UnknownTask."""
-    check_task(state, key)
-    return state.tasks.rows[key]
+    return check_task(state, key)
 
 
 def get_rules(task: Task) -> RuleSet:
@@ -70,10 +69,12 @@ def compute_reserved(task: Task) -> int:
 
 
 @rule("4.1")
-def check_task(state: State, key: TaskKey) -> None:
+def check_task(state: State, key: TaskKey) -> Task:
     """An instruction names a task that exists."""
-    if key not in state.tasks.rows:
+    task = state.tasks.rows.get(key)
+    if task is None:
         raise UnknownTask(f"there is no task at {base58_of(key)}")
+    return task
 
 
 @rule("13.1")
