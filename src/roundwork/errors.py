@@ -4,7 +4,8 @@
     ├── Rejected                 the law refuses an instruction; nothing but the fee has changed
     │   ├── WrongPhase, UnknownTask, NotStaked, AlreadySubmitted, …   one class per reason
     │   ├── SystemRejected       the system program's reasons, with Solana's own numbers
-    │   └── TokenRejected        the token program's, likewise
+    │   ├── TokenRejected        the token program's, likewise
+    │   └── Ed25519Rejected      the ed25519 program's, likewise
     ├── Void                     the ledger refuses a transaction: no fee, no effect
     │   └── Undecodable, SignatureFailure, AlreadyProcessed, BlockhashNotFound,
     │       AccountNotFound, InsufficientFundsForFee, AccountLoadedTwice, and those of lookup tables
@@ -370,6 +371,34 @@ class BadMemo(Rejected):
     code = 1036
 
 
+class Ed25519Rejected(Rejected):
+    """The ed25519 program refuses; the numbers are those of Solana's precompiled programs."""
+
+
+class Ed25519BadKey(Ed25519Rejected):
+    """A public key is not a point of the curve."""
+
+    code = 0
+
+
+class Ed25519BadSignature(Ed25519Rejected):
+    """A signature does not verify, strictly."""
+
+    code = 2
+
+
+class Ed25519BadOffsets(Ed25519Rejected):
+    """A signature, key or message lies outside of the instruction that holds it."""
+
+    code = 3
+
+
+class Ed25519BadSize(Ed25519Rejected):
+    """The instruction is shorter than its count of signatures says."""
+
+    code = 4
+
+
 class TokenRejected(Rejected):
     """The token program refuses; the numbers are those of the ecosystem's token program."""
 
@@ -467,82 +496,119 @@ class TokenDecimalsMismatch(TokenRejected):
 class Void(RoundworkError):
     """A transaction that is kept in its block without effect and without a fee.
 
-    `name` is the transaction error that stock clients know.
+    `name` is the transaction error that stock clients know, `code` its number in Solana's list of them;
+    numbers are never reused. `instruction` is the index of the one at fault, -1 if it is the transaction.
     """
 
     name: ClassVar[str] = "SanitizeFailure"
+    code: ClassVar[int] = 14
+    instruction = -1
 
 
 class Undecodable(Void):
     """The bytes are no transaction."""
 
     name = "SanitizeFailure"
+    code = 14
 
 
 class SignatureFailure(Void):
     """A signature does not verify."""
 
     name = "SignatureFailure"
+    code = 12
 
 
 class AlreadyProcessed(Void):
     """This transaction ran before."""
 
     name = "AlreadyProcessed"
+    code = 6
 
 
 class BlockhashNotFound(Void):
     """The blockhash is unknown, or older than 300 slots."""
 
     name = "BlockhashNotFound"
+    code = 7
 
 
 class AccountNotFound(Void):
     """The fee payer does not exist."""
 
     name = "AccountNotFound"
+    code = 2
 
 
 class InsufficientFundsForFee(Void):
     """The fee payer cannot pay the fee."""
 
     name = "InsufficientFundsForFee"
+    code = 4
 
 
 class InvalidAccountForFee(Void):
     """The fee payer is an account that pays no fees."""
 
     name = "InvalidAccountForFee"
+    code = 5
 
 
 class AddressLookupTableNotFound(Void):
     """There is no such lookup table, or it is deactivated."""
 
     name = "AddressLookupTableNotFound"
+    code = 23
 
 
 class InvalidAddressLookupTableOwner(Void):
     """What is named as a lookup table belongs to another program."""
 
     name = "InvalidAddressLookupTableOwner"
+    code = 24
 
 
 class InvalidAddressLookupTableData(Void):
     """What is named as a lookup table is none yet."""
 
     name = "InvalidAddressLookupTableData"
+    code = 25
 
 
 class InvalidAddressLookupTableIndex(Void):
     """A lookup table has no such address, or not before the next slot."""
 
     name = "InvalidAddressLookupTableIndex"
+    code = 26
 
 
 class AccountLoadedTwice(Void):
     """An account is named by the message and its lookup tables, or by two of them."""
 
     name = "AccountLoadedTwice"
+    code = 1
+
+
+class BadComputeBudget(Void):
+    """A compute budget instruction has no form that there is, or asks for a heap that is out of bounds."""
+
+    name = "InstructionError"
+    code = 8
+
+    def __init__(self, text: str, instruction: int = -1) -> None:
+        super().__init__(text)
+        self.instruction = instruction
+
+
+class DuplicateInstruction(Void):
+    """A compute budget instruction stands twice."""
+
+    name = "DuplicateInstruction"
+    code = 30
+
+    def __init__(self, text: str, instruction: int = -1) -> None:
+        super().__init__(text)
+        self.instruction = instruction
 
 
 class BadInput(RoundworkError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from solders.compute_budget import set_compute_unit_price
+from solders.compute_budget import set_compute_unit_limit
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -53,7 +53,7 @@ class LedgerClient:
         """A signed transaction that no other equals."""
         self.nonce += 1
         tick = Hash.from_string(self.call("getLatestBlockhash")["value"]["blockhash"])
-        marked = [*asked, set_compute_unit_price(self.nonce)]
+        marked = [*asked, set_compute_unit_limit(self.nonce)]
         return bytes(Transaction([pair], Message.new_with_blockhash(marked, pair.pubkey(), tick), tick))
 
     def send(self, wire: bytes, **config: Any) -> str:

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable
 
 from . import (
+    test_compute_budget,
+    test_ed25519,
     test_lookups,
     test_nonces,
     test_rules,  # noqa: F401 # its cases belong to the registry
@@ -17,7 +19,16 @@ from .registry import CASES
 
 def list_scenes() -> list[Callable[[], None]]:
     """Every rule's case, and every test of the law that needs nothing from pytest."""
-    modules = (test_lookups, test_nonces, test_system, test_tasks, test_token, test_token_tasks)
+    modules = (
+        test_compute_budget,
+        test_ed25519,
+        test_lookups,
+        test_nonces,
+        test_system,
+        test_tasks,
+        test_token,
+        test_token_tasks,
+    )
     tests = [
         each
         for module in modules

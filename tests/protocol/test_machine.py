@@ -15,7 +15,7 @@ from solders.system_program import TransferParams, transfer
 from roundwork.protocol.books import compute_owed, compute_supply
 from roundwork.protocol.execute import PROGRAMS, Outcome, execute
 from roundwork.protocol.genesis import found
-from roundwork.protocol.params import SYSTEM_PROGRAM, base58_of
+from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM, base58_of
 from roundwork.protocol.state import ROUND_TABLES, State, TableChange
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
@@ -348,7 +348,7 @@ def test_no_bytes_make_the_law_raise_anything_but_a_rejection(program, number, d
 
     receipt = world.run(signers, Instruction(Pubkey(program), head + data, metas))
 
-    assert receipt.kind in (0, 1)
+    assert receipt.kind in (0, 1) or (program == COMPUTE_BUDGET_PROGRAM and receipt.fee == 0)
 
 
 @pytest.mark.parametrize("kind", [Stage, TokenStage])

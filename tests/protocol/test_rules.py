@@ -28,6 +28,8 @@ from roundwork.protocol.tasks.layouts import TASKS
 from roundwork.protocol.transaction import decode_transaction
 
 from . import (  # noqa: F401 # their rules belong to the registry
+    test_compute_budget,
+    test_ed25519,
     test_lookups,
     test_nonces,
     test_token,

@@ -2,6 +2,7 @@
 
 import struct
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +10,12 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
+from roundwork.protocol.execute import encode_receipt
 from roundwork.protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
+    MEMO_1_PROGRAM,
     MEMO_PROGRAM,
+    MEMO_PROGRAMS,
     TOKEN_PROGRAM,
     WRAPPED_MINT,
     Key,
@@ -318,16 +322,47 @@ def _associated_call():
     rejected(world, "BadInstruction", "n00", Instruction(whole.program_id, b"", whole.accounts[:3]))
 
 
-def memo(world: World, text: bytes, *signers: str, signs: bool = True) -> Instruction:
+def memo(
+    world: World, text: bytes, *signers: str, signs: bool = True, program: Key = MEMO_PROGRAM
+) -> Instruction:
     metas = [AccountMeta(Pubkey(world.key(name)), signs, False) for name in signers]
-    return Instruction(Pubkey(MEMO_PROGRAM), text, metas)
+    return Instruction(Pubkey(program), text, metas)
 
 
 @shows("12.23")
 def _memo():
     world = World()
-    rejected(world, "BadMemo", "n00", memo(world, b"\xff"))
-    rejected(world, "MissingSigner", "n00", memo(world, b"hello", "n01", signs=False))
+    for program in MEMO_PROGRAMS:
+        rejected(world, "BadMemo", "n00", memo(world, b"\xff", program=program))
+
+
+@shows("12.30")
+def _memo_signed():
+    world = World()
+    for program in MEMO_PROGRAMS - {MEMO_1_PROGRAM}:
+        asked = memo(world, b"hello", "n01", signs=False, program=program)
+        rejected(world, "MissingSigner", "n00", asked)
+    first = memo(world, b"hello", "n01", signs=False, program=MEMO_1_PROGRAM)
+    assert not world.run("n00", first).kind
+
+
+@shows("12.31")
+def _amount_text():
+    world = Tokens()
+    for text in (
+        b"",
+        b".",
+        b"1.234",
+        b"1.2.3",
+        b"-1",
+        b"1e3",
+        b" 1",
+        b"184467440737095516.16",
+        b"\xff",
+        b"+",
+    ):
+        asked = Instruction(Pubkey(TOKEN_PROGRAM), b"\x18" + text, world.token(21, "", on=["mint"]).accounts)
+        rejected(world, "BadAmount", "n00", asked)
 
 
 # What the program does when nothing is refused
@@ -511,3 +546,69 @@ def test_tokens_are_burnt_by_their_owner():
     world.ok("n00", world.token(8, "Q", 300, on=["a0", "mint", "n00"]))
 
     assert (700, 700) == (world.amount("a0"), get_mint(world.state, world.key("mint")).supply)
+
+
+@pytest.mark.parametrize(
+    ("number", "form", "fields", "expected"),
+    [
+        (21, "", (), (165).to_bytes(8, "little")),
+        (23, "Q", (12345,), b"123.45"),
+        (23, "Q", (12300,), b"123"),
+        (23, "Q", (7,), b"0.07"),
+        (23, "Q", (0,), b"0"),
+        (23, "Q", (2**64 - 1,), b"184467440737095516.15"),
+    ],
+)
+def test_a_token_instruction_hands_back_what_it_is_asked_for(number, form, fields, expected):
+    world = Tokens()
+
+    receipt = world.run("n00", world.token(number, form, *fields, on=["mint"]))
+
+    assert (0, (TOKEN_PROGRAM, expected)) == (receipt.kind, receipt.returned)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"123.45", 12345), (b"123", 12300), (b".5", 50), (b"5.", 500), (b"0.070000", 7), (b"+1", 100),
+        (b"184467440737095516.15", 2**64 - 1),
+    ],
+)  # fmt: skip
+def test_an_amount_for_people_is_read(text, expected):
+    world = Tokens()
+    accounts = world.token(21, "", on=["mint"]).accounts
+
+    receipt = world.run("n00", Instruction(Pubkey(TOKEN_PROGRAM), b"\x18" + text, accounts))
+
+    assert expected.to_bytes(8, "little") == receipt.returned[1]
+
+
+def test_amounts_of_a_mint_without_decimals_are_whole():
+    world = Tokens()
+    world.make("whole", MINT_BYTES, world.token(20, "BKO", 0, "n00", None, on=["whole"]))
+
+    receipt = world.run("n00", world.token(23, "Q", 120, on=["whole"]))
+
+    assert b"120" == receipt.returned[1]
+
+
+def test_what_an_instruction_hands_back_is_not_law():
+    world = Tokens()
+
+    receipt = world.run("n00", world.token(23, "Q", 120, on=["mint"]))
+
+    assert encode_receipt(receipt) == encode_receipt(msgspec.structs.replace(receipt, returned=None))
+
+
+def test_the_last_data_that_was_handed_back_is_kept():
+    world = Tokens()
+    accounts = world.token(21, "", on=["mint"]).accounts
+    asked = [
+        world.token(21, "", on=["mint"]),
+        world.token(23, "Q", 5, on=["mint"]),
+        Instruction(Pubkey(TOKEN_PROGRAM), b"\x185", accounts),
+    ]
+
+    receipt = world.run("n00", *asked)
+
+    assert (TOKEN_PROGRAM, (500).to_bytes(8, "little")) == receipt.returned

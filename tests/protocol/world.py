@@ -18,7 +18,7 @@ from roundwork.protocol.books import compute_supply, find_token_faults
 from roundwork.protocol.execute import Block, Outcome, Receipt, execute, next_block
 from roundwork.protocol.genesis import found
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, Key
-from roundwork.protocol.state import State, u64
+from roundwork.protocol.state import State
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.layouts import CODECS
 from roundwork.protocol.ticks import get_newest_tick
@@ -81,7 +81,7 @@ class World:
     def wire(self, signers: Sequence[str], *asked: Instruction, tick: bytes | None = None) -> bytes:
         keypairs = [self.keys.setdefault(name, keypair_of(name)) for name in signers]
         self.nonce += 1  # in a field that changes nothing, so that equal asks are different transactions
-        marked = [*asked, Instruction(COMPUTE_BUDGET, b"\x03" + u64(self.nonce), [])]
+        marked = [*asked, Instruction(COMPUTE_BUDGET, b"\x04" + self.nonce.to_bytes(4, "little"), [])]
         message = Message.new_with_blockhash(marked, keypairs[0].pubkey(), Hash(tick or self.tick()))
         needed = message.account_keys[: message.header.num_required_signatures]
         by_key = {pair.pubkey(): pair for pair in keypairs}

@@ -1,12 +1,12 @@
 """What people and nodes ask of a ledger, as transactions that existing clients would build."""
 
 import asyncio
-import time
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from solders.compute_budget import set_compute_unit_price
+from solders.compute_budget import set_compute_unit_limit
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
@@ -67,7 +67,7 @@ async def sign(client: Client, asked: Sequence[Instruction], signers: Sequence[K
     """
     tick, last_valid = await patiently(client.get_latest_blockhash)
     hash = Hash.from_string(tick)
-    marked = [*asked, set_compute_unit_price(time.time_ns())]
+    marked = [*asked, set_compute_unit_limit(secrets.randbits(32))]
     message = Message.new_with_blockhash(marked, signers[0].pubkey(), hash)
     needed = message.account_keys[: message.header.num_required_signatures]
     by_key = {pair.pubkey(): pair for pair in signers}

@@ -8,7 +8,7 @@ import msgspec
 
 from ..errors import StoreCorrupt, Undecodable
 from ..protocol.books import compute_supply, find_token_faults
-from ..protocol.execute import Block, Outcome
+from ..protocol.execute import Block, Outcome, encode_receipt
 from ..protocol.genesis import found
 from ..protocol.params import base58_of
 from ..protocol.state import Head
@@ -94,10 +94,11 @@ def check_saved(saved: Head, replayed: Head, source: str) -> None:
 def check_told(entry: Entry, outcome: Outcome, source: str) -> None:
     """Raises StoreCorrupt if a receipt or an event, which no hash covers, is not as it was written."""
     for name, was, now in (
-        ("receipts", entry.receipts, outcome.receipts),
-        ("events", entry.events, outcome.events),
+        ("receipts", *[list(map(encode_receipt, one.receipts)) for one in (entry, outcome)]),
+        # As bytes, because records in events were read back without types.
+        ("events", *[_encode(one.events) for one in (entry, outcome)]),
     ):
-        if _encode(was) != _encode(now):  # as bytes, because records in events were read back without types
+        if was != now:
             raise StoreCorrupt(
                 f"{source}: the {name} of block {entry.block.height} are not what replay gives"
             )

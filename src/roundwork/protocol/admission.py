@@ -1,5 +1,7 @@
 """What a transaction must be to run at all: whoever fails here is void, pays nothing and changes nothing."""
 
+from typing import NamedTuple
+
 from ..errors import (
     AccountNotFound,
     AlreadyProcessed,
@@ -10,6 +12,8 @@ from ..errors import (
 )  # fmt: skip
 from .money import get_balance, get_owner
 from .params import TICKS, TOKEN_PROGRAM, Genesis, Key, base58_of
+from .programs.compute_budget import read_budget
+from .programs.ed25519 import count_signatures
 from .programs.lookups import load_keys
 from .programs.nonces import check_named_nonce, find_nonce
 from .records import Mark
@@ -17,27 +21,39 @@ from .rules import rule
 from .state import State, Table
 from .transaction import Transaction
 
-Admitted = tuple[tuple[Key, ...], Table[Mark] | None, Key | None]
-"""A transaction's accounts, and what keeps it from running again: where its signature goes, or its nonce."""
+
+class Admitted(NamedTuple):
+    """A transaction that may run."""
+
+    keys: tuple[Key, ...]
+    """Its accounts, those from lookup tables among them."""
+    fee: int
+    """In roe."""
+    spent: Table[Mark] | None
+    """Where its signature is kept, so that it never runs again; None if it names a nonce."""
+    nonce: Key | None
+    """The nonce that it names, if it names no tick."""
 
 
 def admit(state: State, slot: int, transaction: Transaction) -> Admitted:
     """Check everything but the signatures. `slot` is that of the block that is to hold the transaction.
 
-    Raises BlockhashNotFound, AlreadyProcessed, and what admit_keys raises. Source: docs/PROTOCOL.md 3.
+    Raises BlockhashNotFound, AlreadyProcessed, and what compute_fee and admit_keys raise.
+    Source: docs/PROTOCOL.md 3.
     """
+    fee = compute_fee(state.genesis, transaction)
     named = state.tick_slots.get(transaction.tick)
     nonce = find_nonce(transaction) if named is None else None
     if nonce is not None:
         check_named_nonce(state, slot, transaction, nonce)
-        return admit_keys(state, slot, transaction), None, nonce
+        return Admitted(admit_keys(state, slot, transaction, fee), fee, None, nonce)
     check_tick(state, transaction.tick, slot)
     spent = state.get_spent(state.tick_slots[transaction.tick])
     check_unspent(spent, transaction.signatures[0])
-    return admit_keys(state, slot, transaction), spent, None
+    return Admitted(admit_keys(state, slot, transaction, fee), fee, spent, None)
 
 
-def admit_keys(state: State, slot: int, transaction: Transaction) -> tuple[Key, ...]:
+def admit_keys(state: State, slot: int, transaction: Transaction, fee: int) -> tuple[Key, ...]:
     """The accounts of a transaction whose fee payer can pay, those from lookup tables among them.
 
     Raises AccountNotFound, InvalidAccountForFee, InsufficientFundsForFee, and what load_keys raises.
@@ -45,13 +61,17 @@ def admit_keys(state: State, slot: int, transaction: Transaction) -> tuple[Key, 
     payer = transaction.keys[0]
     check_payer(state, payer)
     check_may_pay(state, payer)
-    check_fee(state, payer, compute_fee(state.genesis, transaction))
+    check_fee(state, payer, fee)
     return load_keys(state, slot, transaction) if transaction.lookups else transaction.keys
 
 
 def compute_fee(genesis: Genesis, transaction: Transaction) -> int:
-    """What a transaction costs, executed or rejected, in roe."""
-    return genesis.fee_per_signature * transaction.signers
+    """What a transaction costs, executed or rejected, in roe: its signatures and the price that it offers.
+
+    Signatures that its ed25519 instructions verify count too. Raises BadComputeBudget, DuplicateInstruction.
+    """
+    signatures = transaction.signers + count_signatures(transaction)
+    return genesis.fee_per_signature * signatures + read_budget(transaction).compute_price()
 
 
 @rule("3.1")

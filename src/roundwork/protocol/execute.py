@@ -9,23 +9,23 @@ import msgspec
 from blake3 import blake3
 
 from ..errors import Rejected, Undecodable, UnknownProgram, Void
-from .admission import admit, check_signatures, compute_fee
+from .admission import admit, check_signatures
 from .money import credit, debit
 from .params import (
     ASSOCIATED_TOKEN_PROGRAM,
-    COMPUTE_BUDGET_PROGRAM,
-    KPL_PROGRAM,
+    ED25519_PROGRAM,
     LAW_VERSION,
     LOOKUP_PROGRAM,
-    MEMO_PROGRAM,
+    MEMO_1_PROGRAM,
+    MEMO_PROGRAMS,
+    PROGRAMS,
     SYSTEM_PROGRAM,
-    TASK_PROGRAM,
     TOKEN_PROGRAM,
     Genesis,
     Key,
     base58_of,
 )  # fmt: skip
-from .programs import associated, lookups, memo, system, token
+from .programs import associated, ed25519, lookups, memo, system, token
 from .programs.nonces import advance
 from .records import Mark
 from .rules import rule
@@ -69,23 +69,51 @@ class Kind(IntEnum):
     VOID = 2
 
 
+Returned = tuple[Key, bytes]
+"""What an instruction hands back: its program, and the data."""
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The result of one transaction.
 
-    `instruction` is the index of the one that was rejected, else -1; `code`, `name` and `text` are those of
-    the error. `pre` and `post` are the balances of the message's accounts before and after, in roe; empty
-    for a Void one. `loaded` are the accounts that it took from lookup tables, behind its own in both.
+    `encode_receipt` gives what is law of it. `name`, `text` and `returned` are for readers: they follow from
+    the code and the run, and may be said better without changing the ledger.
     """
 
     kind: int
     fee: int = 0
+    """In roe."""
     instruction: int = -1
+    """The index of the instruction that was rejected; -1 if none was."""
     code: int = 0
-    name: str = ""
-    text: str = ""
+    """The number of the error."""
     pre: tuple[int, ...] = ()
+    """The balances of the message's accounts before it ran, in roe; empty for a Void one."""
     post: tuple[int, ...] = ()
+    """The same after it ran."""
     loaded: tuple[Key, ...] = ()
+    """The accounts that it took from lookup tables, behind its own in `pre` and `post`."""
+    name: str = ""
+    """The class of the error."""
+    text: str = ""
+    """What was wrong, and what would have been right."""
+    returned: Returned | None = None
+    """The last data that an instruction handed back."""
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """The bytes of a receipt that validators agree on: without words. Source: docs/PROTOCOL.md 3."""
+    return _encoder.encode(
+        (
+            receipt.kind,
+            receipt.fee,
+            receipt.instruction,
+            receipt.code,
+            receipt.pre,
+            receipt.post,
+            receipt.loaded,
+        )
+    )
 
 
 def decode_landed(wire: bytes, receipt: Receipt) -> Transaction:
@@ -210,28 +238,35 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
         if isinstance(transaction, Undecodable):
             raise transaction
         check_signatures(is_verified)
-        keys, spent, nonce = admit(state, slot, transaction)
+        keys, fee, spent, nonce = admit(state, slot, transaction)
     except Void as void:
-        return Receipt(Kind.VOID, name=type(void).__name__, text=str(void))
+        return compose_void(void)
 
     loaded = keys[len(transaction.keys) :] if transaction.lookups else ()
-    fee = compute_fee(state.genesis, transaction)
     pre = _get_balances(state, keys)
     debit(state, keys[0], fee)
     if spent is not None:
         state.put(spent, transaction.signatures[0], Mark(slot))
     mark = state.mark()
+    returned: Returned | None = None
     for at, instruction in enumerate(transaction.instructions):
         try:
-            _run_instruction(state, slot, keys, transaction.signers, instruction)
+            given = _run_instruction(state, slot, keys, transaction, instruction)
+            returned = given or returned
         except Rejected as error:
             state.rollback(mark)
             if nonce is not None:
                 advance(state, slot, nonce)
             post = _get_balances(state, keys)
             name, text = type(error).__name__, str(error)[:TEXT_MAX]
-            return Receipt(Kind.REJECTED, fee, at, error.code, name, text, pre, post, loaded)
-    return Receipt(Kind.OK, fee, -1, 0, "", "", pre, _get_balances(state, keys), loaded)
+            return Receipt(Kind.REJECTED, fee, at, error.code, pre, post, loaded, name, text)
+    return Receipt(Kind.OK, fee, -1, 0, pre, _get_balances(state, keys), loaded, "", "", returned)
+
+
+def compose_void(error: Void) -> Receipt:
+    """The receipt of a transaction that is void for this reason."""
+    name, text = type(error).__name__, str(error)[:TEXT_MAX]
+    return Receipt(Kind.VOID, instruction=error.instruction, code=error.code, name=name, text=text)
 
 
 def _get_balances(state: State, keys: Sequence[Key]) -> tuple[int, ...]:
@@ -247,28 +282,33 @@ def _parse(wire: bytes) -> Transaction | Undecodable:
 
 
 def _run_instruction(
-    state: State, slot: int, keys: tuple[Key, ...], signers: int, instruction: RawInstruction
-) -> None:
-    program = keys[instruction.program]
+    state: State, slot: int, keys: tuple[Key, ...], transaction: Transaction, instruction: RawInstruction
+) -> Returned | None:
+    program, signers = keys[instruction.program], transaction.signers
     check_program(program)
     codecs = CODECS.get(program)
     if codecs is not None:
         asked = codecs.decode(keys, signers, instruction.accounts, instruction.data)
         _run_task(state, slot, program, asked, keys[0])
-        return
+        return None
     named = [keys[at] for at in instruction.accounts]
     signed = [at < signers for at in instruction.accounts]
-    call = system.Call(named, signed, instruction.data, slot)
+    datas = [each.data for each in transaction.instructions] if program == ED25519_PROGRAM else ()
+    call = system.Call(named, signed, instruction.data, slot, datas)
     if program == SYSTEM_PROGRAM:
         system.run(state, call)
     elif program == TOKEN_PROGRAM:
-        token.run(state, call)
+        data = token.run(state, call)
+        return None if data is None else (program, data)
     elif program == ASSOCIATED_TOKEN_PROGRAM:
         associated.run(state, call)
-    elif program == MEMO_PROGRAM:
-        memo.run(call)
+    elif program in MEMO_PROGRAMS:
+        memo.run(call, is_signed=program != MEMO_1_PROGRAM)
     elif program == LOOKUP_PROGRAM:
         lookups.run(state, call)
+    elif program == ED25519_PROGRAM:
+        ed25519.run(call)
+    return None
 
 
 def _run_task(state: State, slot: int, program: Key, ask: instructions.Instruction, payer: Key) -> None:
@@ -328,14 +368,6 @@ def check_program(program: Key) -> None:
     """An instruction names a program that this ledger has."""
     if program not in PROGRAMS:
         raise UnknownProgram(f"{base58_of(program)} is no program of this ledger")
-
-
-PROGRAMS = frozenset(
-    (
-        SYSTEM_PROGRAM, TASK_PROGRAM, KPL_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, MEMO_PROGRAM,
-        COMPUTE_BUDGET_PROGRAM, LOOKUP_PROGRAM,
-    )
-)  # fmt: skip
 
 
 # Blocks

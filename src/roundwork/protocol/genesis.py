@@ -5,18 +5,14 @@ from blake3 import blake3
 
 from ..errors import BadGenesis
 from .params import (
-    ASSOCIATED_TOKEN_PROGRAM,
-    COMPUTE_BUDGET_PROGRAM,
-    KPL_PROGRAM,
-    LOOKUP_PROGRAM,
-    MEMO_PROGRAM,
     NATIVE_LOADER,
-    SYSTEM_PROGRAM,
+    PROGRAMS,
     SYSVAR_CLOCK,
+    SYSVAR_EPOCH_SCHEDULE,
     SYSVAR_OWNER,
     SYSVAR_RECENT_BLOCKHASHES,
     SYSVAR_RENT,
-    TASK_PROGRAM,
+    SYSVAR_SLOT_HASHES,
     TOKEN_PROGRAM,
     WRAPPED_MINT,
     Genesis,
@@ -29,20 +25,19 @@ from .state import Head, State, compute_state_hash
 MONEY_MAX = 2**63 - 1
 """All money together stays a signed 64-bit number, so that every sum of it does."""
 
+SLOT_HASHES = 512
+"""Slots that the sysvar of slot hashes has room for."""
+
 _FIXED: dict[Key, Account] = {
-    **{
-        program: Account(0, NATIVE_LOADER, is_executable=True)
-        for program in (
-            SYSTEM_PROGRAM, TASK_PROGRAM, KPL_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, MEMO_PROGRAM,
-            COMPUTE_BUDGET_PROGRAM, LOOKUP_PROGRAM,
-        )
-    },
+    **{program: Account(0, NATIVE_LOADER, is_executable=True) for program in sorted(PROGRAMS)},
     SYSVAR_CLOCK: Account(0, SYSVAR_OWNER, space=40),
     SYSVAR_RECENT_BLOCKHASHES: Account(0, SYSVAR_OWNER, space=8 + 150 * 40),
     SYSVAR_RENT: Account(0, SYSVAR_OWNER, space=17),
+    SYSVAR_SLOT_HASHES: Account(0, SYSVAR_OWNER, space=8 + SLOT_HASHES * 40),
+    SYSVAR_EPOCH_SCHEDULE: Account(0, SYSVAR_OWNER, space=33),
     WRAPPED_MINT: Account(0, TOKEN_PROGRAM, space=82, data=bytes(44) + b"\x09\x01"),
-}  # fmt: skip
-"""What clients expect on every ledger: programs, three sysvars (read from the head), the wrapped mint."""
+}
+"""What clients expect on every ledger: programs, sysvars (read from the head), the wrapped mint."""
 
 
 def decode_genesis(raw: bytes, source: str) -> Genesis:

@@ -30,7 +30,8 @@ SPACE_MAX = 10 * 1024 * 1024
 TASK_SPACE_MAX = 50_000_000
 """Bytes that an account of a task program may have: what existing clients create for a task."""
 
-LAW_VERSION = 1
+LAW_VERSION = 2
+"""What a block says first. Another number is another law: docs/decisions/0063."""
 
 
 def key_of(text: str) -> Key:
@@ -48,15 +49,31 @@ TASK_PROGRAM = key_of("Koiitask22222222222222222222222222222222222")
 KPL_PROGRAM = key_of("KPLTRVs6jA7QTthuJH2cEmyCEskFbSV2xpZw46cganN")
 TOKEN_PROGRAM = key_of("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
 ASSOCIATED_TOKEN_PROGRAM = key_of("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
+MEMO_1_PROGRAM = key_of("Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo")
 MEMO_PROGRAM = key_of("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
+MEMO_4_PROGRAM = key_of("Memo4c2pN8afCj432Lb7RMVKi9PbQnnW7ewFFaV3oAH")
+MEMO_PROGRAMS = frozenset((MEMO_1_PROGRAM, MEMO_PROGRAM, MEMO_4_PROGRAM))
+"""Version 1, versions 2 and 3, and version 4, which clients name today."""
+
 LOOKUP_PROGRAM = key_of("AddressLookupTab1e1111111111111111111111111")
 COMPUTE_BUDGET_PROGRAM = key_of("ComputeBudget111111111111111111111111111111")
+ED25519_PROGRAM = key_of("Ed25519SigVerify111111111111111111111111111")
 NATIVE_LOADER = key_of("NativeLoader1111111111111111111111111111111")
 SYSVAR_OWNER = key_of("Sysvar1111111111111111111111111111111111111")
 SYSVAR_CLOCK = key_of("SysvarC1ock11111111111111111111111111111111")
 SYSVAR_RECENT_BLOCKHASHES = key_of("SysvarRecentB1ockHashes11111111111111111111")
+SYSVAR_SLOT_HASHES = key_of("SysvarS1otHashes111111111111111111111111111")
+SYSVAR_EPOCH_SCHEDULE = key_of("SysvarEpochSchedu1e111111111111111111111111")
 SYSVAR_RENT = key_of("SysvarRent111111111111111111111111111111111")
 WRAPPED_MINT = key_of("So11111111111111111111111111111111111111112")
+
+PROGRAMS = frozenset(
+    (
+        SYSTEM_PROGRAM, TASK_PROGRAM, KPL_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, *MEMO_PROGRAMS,
+        COMPUTE_BUDGET_PROGRAM, LOOKUP_PROGRAM, ED25519_PROGRAM,
+    )
+)  # fmt: skip
+"""Every program of the ledger."""
 
 
 class RuleSet(msgspec.Struct, frozen=True, kw_only=True):

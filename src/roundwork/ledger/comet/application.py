@@ -15,7 +15,7 @@ import msgspec
 
 from ...errors import EngineFailed, StoreCorrupt, Undecodable, Void
 from ...protocol.admission import admit, check_signatures
-from ...protocol.execute import Block, Kind, Outcome, Receipt, compute_slot, next_block
+from ...protocol.execute import Block, Kind, Outcome, Receipt, compute_slot, encode_receipt, next_block
 from ...protocol.genesis import hash_genesis
 from ...protocol.params import LAW_VERSION, Key
 from ..chain import Chain
@@ -235,8 +235,8 @@ def encode_evidence(misbehavior: Sequence[Any]) -> bytes:
 
 
 def compose_results(receipts: Sequence[Receipt]) -> list[Any]:
-    """One result a transaction. CometBFT's headers commit to `code` and `data`, so to every receipt."""
+    """One result a transaction. CometBFT's headers commit to `code` and `data`; the words are in `log`."""
     return [
-        ExecTxResult(code=receipt.kind, data=msgspec.msgpack.encode(receipt), log=receipt.text)
+        ExecTxResult(code=receipt.kind, data=encode_receipt(receipt), log=receipt.text)
         for receipt in receipts
     ]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from ...errors import EngineFailed, Undecodable, Void
-from ...protocol.admission import admit, compute_fee
+from ...protocol.admission import admit
 from ...protocol.money import get_balance
 from ...protocol.params import Key
 from ...protocol.state import State
@@ -88,13 +88,13 @@ def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: 
         if transaction is None or not is_verified or transaction.signatures[0] in spent:
             continue
         try:
-            _, _, nonce = admit(state, slot, transaction)
+            admitted = admit(state, slot, transaction)
         except Void:
             continue
-        if nonce is not None and transaction.tick in spent:
+        if admitted.nonce is not None and transaction.tick in spent:
             continue
         payer = transaction.keys[0]
-        owed = fees.get(payer, 0) + compute_fee(state.genesis, transaction)
+        owed = fees.get(payer, 0) + admitted.fee
         if owed > get_balance(state, payer):
             continue
         bytes_max -= compute_room(wire)
@@ -102,7 +102,7 @@ def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: 
             break
         fees[payer] = owed
         spent.add(transaction.signatures[0])
-        if nonce is not None:
+        if admitted.nonce is not None:
             spent.add(transaction.tick)
         chosen.append(wire)
     return chosen

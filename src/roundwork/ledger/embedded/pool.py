@@ -14,7 +14,7 @@ from ...errors import (
     SignatureFailure,
     Void,
 )  # fmt: skip
-from ...protocol.admission import admit, admit_keys
+from ...protocol.admission import admit, admit_keys, compute_fee
 from ...protocol.execute import Receipt
 from ...protocol.money import get_balance
 from ...protocol.params import Key, base58_of
@@ -51,6 +51,8 @@ class Waiting(NamedTuple):
     transaction: Transaction
     ticket: Ticket
     position: int
+    fee: int
+    """In roe."""
 
 
 class Pool:
@@ -65,8 +67,8 @@ class Pool:
         self._waiting: deque[Waiting] = deque()
         self._named: set[bytes] = set()
         """Signatures, and values of nonces, of what waits."""
-        self._signed: Counter[Key] = Counter()
-        """Signatures that payers pay for, of what waits."""
+        self._owed: Counter[Key] = Counter()
+        """Fees of what waits, by payer, in roe."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -84,27 +86,28 @@ class Pool:
         for position, ((wire, transaction), is_verified) in enumerate(zip(items, verified, strict=True)):
             try:
                 self._check(transaction, is_verified)
-                nonce = self._admit(state, slot, closing, transaction)
+                fee = compute_fee(state.genesis, transaction)
+                nonce = self._admit(state, slot, closing, transaction, fee)
             except (Void, PoolFull) as error:
                 ticket.answer(position, error)
             else:
-                self._keep(Waiting(wire, transaction, ticket, position), nonce is not None)
+                self._keep(Waiting(wire, transaction, ticket, position, fee), nonce is not None)
 
     def take(self, most: int) -> list[Waiting]:
         """The next transactions, for a block."""
         taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
-        for _, transaction, _, _ in taken:
+        for _, transaction, _, _, fee in taken:
             self._named.discard(transaction.signatures[0])
             self._named.discard(transaction.tick)
             payer = transaction.keys[0]
-            left = self._signed.pop(payer) - transaction.signers
+            left = self._owed.pop(payer) - fee
             if left:
-                self._signed[payer] = left
+                self._owed[payer] = left
         return taken
 
     def _keep(self, one: Waiting, names_nonce: bool) -> None:
         transaction = one.transaction
-        self._signed[transaction.keys[0]] += transaction.signers
+        self._owed[transaction.keys[0]] += one.fee
         self._named.add(transaction.signatures[0])
         if names_nonce:
             self._named.add(transaction.tick)
@@ -118,19 +121,21 @@ class Pool:
         if transaction.signatures[0] in self._named:
             raise AlreadyProcessed("This transaction has already been processed: it waits for the next block")
 
-    def _admit(self, state: State, slot: int, closing: list[bytes], transaction: Transaction) -> Key | None:
+    def _admit(
+        self, state: State, slot: int, closing: list[bytes], transaction: Transaction, fee: int
+    ) -> Key | None:
         """The nonce that an admissible transaction names, if any. Raises Void."""
         nonce = None
         if transaction.tick in closing:
-            admit_keys(state, slot, transaction)
+            admit_keys(state, slot, transaction, fee)
         else:
-            _, _, nonce = admit(state, slot, transaction)
+            nonce = admit(state, slot, transaction).nonce
         if nonce is not None and transaction.tick in self._named:
             raise BlockhashNotFound(
                 f"Blockhash not found: a transaction that names the nonce {base58_of(nonce)} waits already"
             )
         payer = transaction.keys[0]
-        owed = (self._signed[payer] + transaction.signers) * state.genesis.fee_per_signature
+        owed = self._owed[payer] + fee
         if owed > get_balance(state, payer):
             raise InsufficientFundsForFee(
                 f"{base58_of(payer)} holds {get_balance(state, payer)} roe; with what waits it owes {owed}"

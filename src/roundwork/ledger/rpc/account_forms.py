@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 import zstandard
 
+from ...protocol.genesis import SLOT_HASHES
 from ...protocol.params import (
     LOOKUP_PROGRAM,
     RENT_PER_BYTE,
     SYSTEM_PROGRAM,
     SYSVAR_CLOCK,
+    SYSVAR_EPOCH_SCHEDULE,
     SYSVAR_RECENT_BLOCKHASHES,
     SYSVAR_RENT,
+    SYSVAR_SLOT_HASHES,
     TOKEN_PROGRAM,
     Key,
     base58_of,
@@ -31,6 +34,7 @@ from ...protocol.records import Account
 from ...protocol.state import Head, State
 from ...wire import RENT_EPOCH, Json, base58_encode, describe_amount, encode_task
 from .call import RpcError, field
+from .constants import EPOCH_SLOTS
 
 ENCODINGS = ("binary", "base58", "base64", "base64+zstd", "jsonParsed")
 BASE58_BYTES_MAX = 128
@@ -146,6 +150,10 @@ def _make_data(state: State, key: Key) -> bytes | None:
         return struct.pack("<QdB", RENT_PER_BYTE // 2, 2.0, 50)
     if key == SYSVAR_RECENT_BLOCKHASHES:
         return encode_recent_blockhashes(state)
+    if key == SYSVAR_SLOT_HASHES:
+        return encode_slot_hashes(state)
+    if key == SYSVAR_EPOCH_SCHEDULE:
+        return EPOCH_SCHEDULE
     return None
 
 
@@ -160,6 +168,17 @@ def encode_recent_blockhashes(state: State) -> bytes:
     fee = struct.pack("<Q", state.genesis.fee_per_signature)
     newest = sorted(state.ticks.rows.items(), reverse=True)[:150]
     return struct.pack("<Q", len(newest)) + b"".join(mark.digest + fee for _, mark in newest)
+
+
+def encode_slot_hashes(state: State) -> bytes:
+    """The sysvar of slot hashes: the slots whose ticks are known and those ticks, newest first."""
+    newest = sorted(state.ticks.rows.items(), reverse=True)[:SLOT_HASHES]
+    slots = b"".join(slot[::-1] + mark.digest for slot, mark in newest)
+    return struct.pack("<Q", len(newest)) + slots
+
+
+EPOCH_SCHEDULE = struct.pack("<QQ?QQ", EPOCH_SLOTS, EPOCH_SLOTS, False, 0, 0)
+"""The sysvar of the epoch schedule, as getEpochSchedule answers it."""
 
 
 # Parsed
@@ -182,6 +201,10 @@ def parse_account(state: State, key: Key, account: Account, stored: AccountData)
         return _parse_rent(data)
     if key == SYSVAR_RECENT_BLOCKHASHES:
         return _parse_recent_blockhashes(data)
+    if key == SYSVAR_SLOT_HASHES:
+        return _parse_slot_hashes(data)
+    if key == SYSVAR_EPOCH_SCHEDULE:
+        return _parse_epoch_schedule(data)
     return None
 
 
@@ -292,3 +315,20 @@ def _parse_recent_blockhashes(data: bytes) -> Json:
         for blockhash, fee in struct.iter_unpack("<32sQ", data[8:])
     ]
     return _compose("sysvar", data, "recentBlockhashes", info)
+
+
+def _parse_slot_hashes(data: bytes) -> Json:
+    info = [{"slot": slot, "hash": base58_of(tick)} for slot, tick in struct.iter_unpack("<Q32s", data[8:])]
+    return _compose("sysvar", data, "slotHashes", info)
+
+
+def _parse_epoch_schedule(data: bytes) -> Json:
+    slots, offset, warms_up, first_epoch, first_slot = struct.unpack("<QQ?QQ", data)
+    info = {
+        "slotsPerEpoch": slots,
+        "leaderScheduleSlotOffset": offset,
+        "warmup": warms_up,
+        "firstNormalEpoch": first_epoch,
+        "firstNormalSlot": first_slot,
+    }
+    return _compose("sysvar", data, "epochSchedule", info)

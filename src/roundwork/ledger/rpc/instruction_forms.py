@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ...protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     LOOKUP_PROGRAM,
-    MEMO_PROGRAM,
+    MEMO_PROGRAMS,
     SYSTEM_PROGRAM,
     TOKEN_PROGRAM,
     Key,
@@ -22,9 +22,9 @@ class Shape(NamedTuple):
 
     `accounts` names the accounts in their order ("?" may be missing). `fields` are the names
     and kinds of what lies in the data: B a byte, Q a number, T a number shown as text, A an amount of tokens
-    with the decimals behind it, K a key, O a key that may be missing, N the same shown as null, S a text, L a
-    list of keys, R an authority's kind. `authority` names the account behind the named ones that disposes;
-    if more follow, it is a multisig and they are its signers.
+    with the decimals behind it, K a key, O a key that may be missing, N the same shown as null, S a text,
+    U a text to the end, L a list of keys, R an authority's kind. `authority` names the account behind the
+    named ones that disposes; if more follow, it is a multisig and they are its signers.
     """
 
     kind: str
@@ -88,7 +88,10 @@ _TOKEN = {
     18: Shape("initializeAccount3", ("account", "mint"), (("owner", "K"),)),
     19: Shape("initializeMultisig2", ("multisig",), (("m", "B"),), "signers"),
     20: Shape("initializeMint2", ("mint",), _MINT),
+    21: Shape("getAccountDataSize", ("mint",)),
     22: Shape("initializeImmutableOwner", ("account",)),
+    23: Shape("amountToUiAmount", ("mint",), (("amount", "T"),)),
+    24: Shape("uiAmountToAmount", ("mint",), (("uiAmount", "U"),)),
 }
 _AUTHORITIES = (
     ("mint", "mintTokens"),
@@ -142,7 +145,7 @@ def parse_instruction(instruction: Instruction, keys: Sequence[Key]) -> Json:
 
 def _parse(program: Key, data: bytes, accounts: list[str]) -> tuple[str, str | Json]:
     """The program's name and the parsed form. Raises LookupError, ValueError, struct.error if it has none."""
-    if program == MEMO_PROGRAM:
+    if program in MEMO_PROGRAMS:
         return "spl-memo", data.decode()
     name, size, shapes = _PROGRAMS[program]
     if program == ASSOCIATED_TOKEN_PROGRAM:
@@ -222,6 +225,10 @@ def _read_text(data: bytes, at: int) -> tuple[str, int]:
     return data[at : at + size].decode(), at + size
 
 
+def _read_rest(data: bytes, at: int) -> tuple[str, int]:
+    return data[at:].decode(), len(data)
+
+
 def _read_keys(data: bytes, at: int) -> tuple[list[str], int]:
     count, at = _read_number(data, at)
     if at + 32 * count > len(data):
@@ -242,6 +249,7 @@ _READERS: dict[str, Callable[[bytes, int], tuple[object, int]]] = {
     "O": _read_optional_key,
     "N": _read_optional_key,
     "S": _read_text,
+    "U": _read_rest,
     "L": _read_keys,
     "R": _read_authority_kind,
 }

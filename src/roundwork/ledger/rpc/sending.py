@@ -1,11 +1,11 @@
 """RPC methods that take transactions in: send, simulate, airdrop."""
 
-import time
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from solders.compute_budget import set_compute_unit_price
+from solders.compute_budget import set_compute_unit_limit
 from solders.hash import Hash
 from solders.message import Message
 from solders.pubkey import Pubkey
@@ -13,7 +13,7 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction as SignedTransaction
 
 from ...errors import RoundworkError, Undecodable, Void
-from ...protocol.execute import Kind, Receipt, simulate, simulated
+from ...protocol.execute import Kind, Receipt, compose_void, simulate, simulated
 from ...protocol.params import TICKS, Key, base58_of
 from ...protocol.state import State
 from ...protocol.transaction import WIRE_BYTES_MAX, Transaction, decode_transaction, is_signed
@@ -21,7 +21,7 @@ from ...wire import Json, base58_decode, base58_encode, base64_decode
 from .account_forms import Form, describe_account, read_form
 from .accounts import KEYS_MAX
 from .call import Desk, Params, RpcError, field, read_commitment, read_key, show
-from .transaction_forms import compose_logs, describe_error
+from .transaction_forms import compose_logs, describe_error, describe_returned
 
 AIRDROP_MAX = 10**7 * 10**9
 """The most roe that one airdrop gives."""
@@ -61,8 +61,7 @@ class Sending:
     def compose_answer(self, answer: Receipt | RoundworkError | None) -> str:
         """What the call answers: the signature. Raises RpcError for what never ran."""
         if isinstance(answer, Void):
-            void = Receipt(Kind.VOID, name=type(answer).__name__, text=str(answer))
-            raise compose_refusal(self.transaction, void)
+            raise compose_refusal(self.transaction, compose_void(answer))
         if isinstance(answer, RoundworkError):
             raise RpcError(-32005, str(answer), {"roundwork": {"name": type(answer).__name__}})
         if answer is not None and answer.kind == Kind.VOID:
@@ -116,7 +115,7 @@ def simulate_transaction(desk: Desk, params: Params) -> Json:
         "logs": compose_logs(transaction, receipt) if receipt.kind != Kind.VOID else [],
         "accounts": accounts,
         "unitsConsumed": 0,
-        "returnData": None,
+        "returnData": describe_returned(receipt),
         "innerInstructions": [] if config.get("innerInstructions") else None,
     }
     return desk.with_context(value)
@@ -156,14 +155,14 @@ async def request_airdrop(desk: Desk, params: Params) -> str:
     pair = desk.faucet
     asked = [
         transfer(TransferParams(from_pubkey=pair.pubkey(), to_pubkey=Pubkey(target), lamports=amount)),
-        set_compute_unit_price(time.time_ns()),  # so that two equal airdrops are two transactions
+        set_compute_unit_limit(secrets.randbits(32)),  # so that two equal airdrops are two transactions
     ]
     message = Message.new_with_blockhash(asked, pair.pubkey(), Hash(tick))
     wire = bytes(SignedTransaction([pair], message, Hash(tick)))
     transaction = decode_transaction(wire)
     answer = await _send_one(desk, wire, transaction)
     if isinstance(answer, Void):
-        raise compose_refusal(transaction, Receipt(Kind.VOID, name=answer.name, text=str(answer)))
+        raise compose_refusal(transaction, compose_void(answer))
     if isinstance(answer, RoundworkError):
         raise RpcError(-32603, f"the airdrop failed: {answer}")
     if answer is not None and answer.kind != Kind.OK:

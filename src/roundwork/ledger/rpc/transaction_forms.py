@@ -4,8 +4,9 @@ import base64
 import json
 from typing import Any
 
+from ...errors import BadComputeBudget, DuplicateInstruction, Void
 from ...protocol.execute import Kind, Receipt
-from ...protocol.params import MEMO_PROGRAM, base58_of
+from ...protocol.params import MEMO_PROGRAMS, base58_of
 from ...protocol.transaction import Instruction, Transaction
 from ...wire import Json, base58_encode, read_text
 from .call import RpcError
@@ -20,7 +21,22 @@ def describe_error(receipt: Receipt) -> str | Json | None:
         return None
     if receipt.kind == Kind.REJECTED:
         return {"InstructionError": [receipt.instruction, {"Custom": receipt.code}]}
-    return "SanitizeFailure" if receipt.name == "Undecodable" else receipt.name
+    name = VOID_NAMES[receipt.code]
+    if name == BadComputeBudget.name:
+        return {name: [receipt.instruction, "InvalidInstructionData"]}
+    return {name: receipt.instruction} if name == DuplicateInstruction.name else name
+
+
+VOID_NAMES = {kind.code: kind.name for kind in Void.__subclasses__()}
+"""Solana's transaction errors by number."""
+
+
+def describe_returned(receipt: Receipt) -> Json | None:
+    """What a transaction's instructions handed back; None if it is nothing."""
+    if receipt.returned is None:
+        return None
+    program, data = receipt.returned
+    return {"programId": base58_of(program), "data": [base64.b64encode(data).decode(), "base64"]}
 
 
 def describe_status(receipt: Receipt) -> Json:
@@ -32,6 +48,7 @@ def describe_status(receipt: Receipt) -> Json:
 def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
     """The log lines of a transaction, derived from what it asked and what became of it."""
     lines = []
+    last_returned = find_returning(transaction, receipt)
     for at, instruction in enumerate(transaction.instructions):
         program = base58_of(transaction.keys[instruction.program])
         if receipt.kind == Kind.REJECTED and at == receipt.instruction:
@@ -42,19 +59,31 @@ def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
             ]
             break
         lines.append(f"Program {program} invoke [1]")
-        if transaction.keys[instruction.program] == MEMO_PROGRAM:
+        if transaction.keys[instruction.program] in MEMO_PROGRAMS:
             lines += [
                 f"Program log: Signed by {base58_of(transaction.accounts[n])}" for n in instruction.accounts
             ]
             text = json.dumps(read_text(instruction.data), ensure_ascii=False)
             lines.append(f"Program log: Memo (len {len(instruction.data)}): {text}")
+        if at == last_returned and receipt.returned is not None:
+            data = base64.b64encode(receipt.returned[1]).decode()
+            lines.append(f"Program return: {program} {data}")
         lines.append(f"Program {program} success")
     return lines
 
 
+def find_returning(transaction: Transaction, receipt: Receipt) -> int | None:
+    """The index of the last instruction of the program that handed data back; None if none did."""
+    if receipt.returned is None:
+        return None
+    program = receipt.returned[0]
+    at = range(len(transaction.instructions))
+    return max(n for n in at if transaction.keys[transaction.instructions[n].program] == program)
+
+
 def describe_memo(transaction: Transaction) -> str | None:
     """The memos of a transaction, as lists of signatures show them; None if it has none."""
-    memos = [one.data for one in transaction.instructions if transaction.keys[one.program] == MEMO_PROGRAM]
+    memos = [one.data for one in transaction.instructions if transaction.keys[one.program] in MEMO_PROGRAMS]
     return "; ".join(f"[{len(memo)}] {read_text(memo)}" for memo in memos) or None
 
 
@@ -79,6 +108,8 @@ def describe_meta(transaction: Transaction, receipt: Receipt, is_brief: bool = F
             "loadedAddresses": {"writable": loaded[:writable], "readonly": loaded[writable:]},
             "computeUnitsConsumed": 0,
         }
+        if receipt.returned is not None:
+            meta["returnData"] = describe_returned(receipt)
     return meta
 
 

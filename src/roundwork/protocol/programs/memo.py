@@ -1,21 +1,28 @@
-"""The memo program: a text that its signers stand for, and nothing else."""
+"""The memo programs: a text that its signers stand for, and nothing else."""
 
 from ...errors import BadMemo, MissingSigner
 from ..rules import rule
 from .system import Call
 
 
-def run(call: Call) -> None:
-    """A memo changes nothing. Raises BadMemo, MissingSigner."""
-    check_memo(call)
+def run(call: Call, is_signed: bool) -> None:
+    """A memo changes nothing. Version 1 does not look at signers. Raises BadMemo, MissingSigner."""
+    check_text(call)
+    if is_signed:
+        check_signed_by_all(call)
 
 
 @rule("12.23")
-def check_memo(call: Call) -> None:
-    """A memo is UTF-8, and every account that it names signs."""
+def check_text(call: Call) -> None:
+    """A memo is UTF-8."""
     try:
         call.data.decode()
     except UnicodeDecodeError as error:
         raise BadMemo(f"the memo is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+@rule("12.30")
+def check_signed_by_all(call: Call) -> None:
+    """Every account that a memo names signs."""
     if not all(call.signed):
         raise MissingSigner("every account that a memo names signs it")

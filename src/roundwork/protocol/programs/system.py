@@ -50,6 +50,8 @@ class Call(NamedTuple):
     signed: Sequence[bool]
     data: bytes
     slot: int
+    datas: Sequence[bytes] = ()
+    """The data of every instruction of the transaction, for a program that points into them."""
 
 
 def run(state: State, call: Call) -> None:

@@ -1,11 +1,12 @@
 """The token program: mints, accounts, transfers, approvals. Formats and numbers are the ecosystem's."""
 
+import re
 import struct
 from collections.abc import Callable
 
 import msgspec
 
-from ...errors import BadInstruction
+from ...errors import BadAmount, BadInstruction
 from ..money import compute_rent, credit, get_balance
 from ..params import WRAPPED_MINT, Key
 from ..records import Account
@@ -13,6 +14,7 @@ from ..rules import rule
 from ..state import State
 from .system import Call
 from .token_checks import (
+    U64,
     check_apart,
     check_authority,
     check_authority_kind,
@@ -50,11 +52,14 @@ RESERVE = compute_rent(ACCOUNT_BYTES)
 """What an account of wrapped native money keeps back, if it has it."""
 
 
-def run(state: State, call: Call) -> None:
-    """Carry out one token instruction. Raises Token… and BadInstruction. Source: docs/PROTOCOL.md 12."""
+def run(state: State, call: Call) -> bytes | None:
+    """Carry out one token instruction, and hand back what it is asked for.
+
+    Raises Token…, BadInstruction, BadAmount. Source: docs/PROTOCOL.md 12.
+    """
     check_known(call)
     _, form, act = _HANDLERS[call.data[0]]
-    act(state, call, *_read(call.data, form))
+    return act(state, call, *_read(call.data, form))
 
 
 def put_data(state: State, key: Key, data: bytes, balance: int | None = None) -> None:
@@ -306,8 +311,38 @@ def _stay_as_is(state: State, call: Call) -> None:
     """The owner of an account may be said to be immutable; nothing here depends on it."""
 
 
+def _get_size(state: State, call: Call) -> bytes:
+    get_mint(state, call.keys[0])
+    return ACCOUNT_BYTES.to_bytes(8, "little")
+
+
+def _describe_amount(state: State, call: Call, amount: int) -> bytes:
+    decimals = get_mint(state, call.keys[0]).decimals
+    digits = str(amount).rjust(decimals + 1, "0")
+    whole, part = digits[: len(digits) - decimals], digits[len(digits) - decimals :].rstrip("0")
+    return f"{whole}.{part}".encode() if part else whole.encode()
+
+
+def _read_amount(state: State, call: Call, text: bytes) -> bytes:
+    return check_amount_text(text, get_mint(state, call.keys[0]).decimals).to_bytes(8, "little")
+
+
+@rule("12.31")
+def check_amount_text(text: bytes, decimals: int) -> int:
+    """An amount for people is digits with at most one point, no finer than the mint, and fits 64 bits."""
+    found = _AMOUNT.fullmatch(text)
+    whole, part = (found[1], (found[2] or b"").rstrip(b"0")) if found else (b"", b"")
+    amount = int(whole + part.ljust(decimals, b"0") or b"0")
+    if not (whole or part) or len(part) > decimals or amount >= U64:
+        raise BadAmount(f"{text[:80]!a} is not an amount of a mint with {decimals} decimals")
+    return amount
+
+
+_AMOUNT = re.compile(rb"\+?([0-9]{0,39})(?:\.([0-9]*))?")
+
+
 def _read(data: bytes, form: str) -> list[int | bytes | None]:
-    """The fields behind the number: B a byte, Q a u64, K a key, O a key that may be missing.
+    """The fields behind the number: B a byte, Q a u64, K a key, O a key that may be missing, R the rest.
 
     Raises struct.error, IndexError.
     """
@@ -319,13 +354,15 @@ def _read(data: bytes, form: str) -> list[int | bytes | None]:
             at += 1
             fields += struct.unpack_from("<32s", data, at) if is_there else [None]
             at += 32 * bool(is_there)
+        elif letter == "R":
+            fields.append(data[at:])
         else:
             fields += struct.unpack_from({"B": "<B", "Q": "<Q", "K": "<32s"}[letter], data, at)
             at += {"B": 1, "Q": 8, "K": 32}[letter]
     return fields
 
 
-_HANDLERS: dict[int, tuple[int, str, Callable[..., None]]] = {
+_HANDLERS: dict[int, tuple[int, str, Callable[..., bytes | None]]] = {
     0: (1, "BKO", _init_mint),
     1: (3, "", _init_account),
     2: (2, "B", _init_multisig),
@@ -347,6 +384,9 @@ _HANDLERS: dict[int, tuple[int, str, Callable[..., None]]] = {
     18: (2, "K", _init_account_of),
     19: (1, "B", _init_multisig),
     20: (1, "BKO", _init_mint),
+    21: (1, "", _get_size),
     22: (1, "", _stay_as_is),
+    23: (1, "Q", _describe_amount),
+    24: (1, "R", _read_amount),
 }
 """Accounts that each names at least, its fields, and what it does."""

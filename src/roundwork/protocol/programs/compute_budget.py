@@ -1,0 +1,87 @@
+"""The compute budget: what a transaction says of itself, read before it is admitted. It only sets the fee.
+
+Nothing here is metered. The four instructions are accepted because clients send them, and a price for
+compute units is a price that the sender offers, so it is paid. Formats and bounds are Solana's.
+"""
+
+from typing import NamedTuple
+
+from ...errors import BadComputeBudget, DuplicateInstruction
+from ..params import COMPUTE_BUDGET_PROGRAM
+from ..rules import rule
+from ..transaction import Transaction
+
+UNITS_DEFAULT = 200_000
+"""Compute units of an instruction, where none are asked for."""
+
+UNITS_MAX = 1_400_000
+"""Compute units of a transaction, at most."""
+
+HEAP_STEP, HEAP_MIN, HEAP_MAX = 1024, 32 * 1024, 256 * 1024
+"""Bytes of a heap: a multiple of the first, between the others."""
+
+_HEAP, _LIMIT, _PRICE, _LOADED = 1, 2, 3, 4
+_SIZES = {_HEAP: 5, _LIMIT: 5, _PRICE: 9, _LOADED: 5}
+"""Bytes of each instruction: its number, then a u32, of the price a u64."""
+
+
+class Budget(NamedTuple):
+    """What a transaction asks for: a price in millionths of a roe a unit, and how many units."""
+
+    price: int
+    units: int
+
+    def compute_price(self) -> int:
+        """What the price adds to the fee, in roe."""
+        return -(-self.price * self.units // 1_000_000)
+
+
+NO_BUDGET = Budget(0, 0)
+
+
+def read_budget(transaction: Transaction) -> Budget:
+    """What the compute budget instructions of a transaction say.
+
+    Raises BadComputeBudget, DuplicateInstruction. Source: docs/PROTOCOL.md 3.
+    """
+    keys = transaction.keys
+    if COMPUTE_BUDGET_PROGRAM not in keys:
+        return NO_BUDGET
+    values: dict[int, int] = {}
+    others = 0
+    for at, instruction in enumerate(transaction.instructions):
+        if keys[instruction.program] != COMPUTE_BUDGET_PROGRAM:
+            others += 1
+            continue
+        kind, value = check_budget_instruction(at, instruction.data)
+        check_budget_once(at, kind, values)
+        values[kind] = value
+    units = values.get(_LIMIT, UNITS_DEFAULT * others)
+    return Budget(values.get(_PRICE, 0), min(units, UNITS_MAX))
+
+
+@rule("3.70")
+def check_budget_instruction(at: int, data: bytes) -> tuple[int, int]:
+    """A compute budget instruction has a form that there is, and asks for a heap within bounds."""
+    kind = data[0] if data else 0
+    if kind not in _SIZES or len(data) < _SIZES[kind]:
+        raise BadComputeBudget(
+            f"instruction {at}: the compute budget has instructions 1 to 4 of 5 or 9 bytes, "
+            f"not {kind} of {len(data)}",
+            at,
+        )
+    value = int.from_bytes(data[1 : _SIZES[kind]], "little")
+    if kind == _HEAP and not (HEAP_MIN <= value <= HEAP_MAX and value % HEAP_STEP == 0):
+        raise BadComputeBudget(
+            f"instruction {at}: a heap has {HEAP_MIN} to {HEAP_MAX} bytes in steps of {HEAP_STEP}, "
+            f"not {value}",
+            at,
+        )
+    return kind, value
+
+
+@rule("3.71")
+def check_budget_once(at: int, kind: int, values: dict[int, int]) -> None:
+    """A transaction has one compute budget instruction of a kind."""
+    if kind in values:
+        raise DuplicateInstruction(f"instruction {at} is the second compute budget instruction {kind}", at)
