@@ -500,8 +500,8 @@ class Void(RoundworkError):
     numbers are never reused. `instruction` is the index of the one at fault, -1 if it is the transaction.
     """
 
-    name: ClassVar[str] = "SanitizeFailure"
-    code: ClassVar[int] = 14
+    name: ClassVar[str]
+    code: ClassVar[int]
     instruction = -1
 
 
