@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 export COMETBFT ?= $(CURDIR)/.tools/bin/cometbft
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test kills check bench format picture compat cometbft programs coverage clean
+.PHONY: help demo test kills check bench format picture compat cometbft programs coverage fuzz clean
 
 help: ## Show what make can do
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: $(STAMP) ## Format the code
 
 picture: $(STAMP) ## Draw docs/rounds.svg from the clock
 	@$(BIN)/python -c "from roundwork.picture import *; print(draw_svg(Timetable(0, 60, 24, 24)), end='')" > docs/rounds.svg
+
+fuzz: $(STAMP) ## A million signed transactions against the law (COUNT=… SEED=…)
+	@$(BIN)/python -m tests.protocol.fuzz --count $(or $(COUNT),1000000) --seed $(or $(SEED),1)
 
 coverage: $(STAMP) ## Branch coverage of the law, which must be complete
 	@$(BIN)/python -m pytest tests/protocol -n 2 --cov=roundwork.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100

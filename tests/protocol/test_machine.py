@@ -20,6 +20,7 @@ from roundwork.protocol.state import ROUND_TABLES, State, TableChange
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.layouts import CODECS
+from roundwork.protocol.tasks.life import compute_reserved
 from roundwork.protocol.views import view_round, view_task
 
 from .stage import NODES, Stage
@@ -210,7 +211,7 @@ class Ledger(RuleBasedStateMachine):
         state = self.world.state
         assert all(account.balance >= 0 for account in state.accounts.rows.values())
         for key, task in state.tasks.rows.items():
-            assert task.bounty >= len(task.open_rounds) * task.bounty_per_round
+            assert task.bounty >= compute_reserved(task)
             assert all(one.amount >= 0 and one.available >= 0 for one in state.get_stakes(key).rows.values())
 
     @invariant()

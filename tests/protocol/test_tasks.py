@@ -9,6 +9,7 @@ from roundwork.protocol.params import TASK_PROGRAM, base58_of
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.layouts import TASKS
+from roundwork.protocol.tasks.life import compute_reserved
 from roundwork.protocol.views import view_round, view_task
 
 from .stage import AW, STAKE, SW, Stage
@@ -355,3 +356,17 @@ def test_an_unknown_task_has_no_view():
 
     with pytest.raises(UnknownTask):
         view_task(World().state, bytes(32))
+
+
+def test_what_a_payout_has_paid_is_not_reserved_any_more():
+    world = Stage({"total_bounty": 250}, settle_records_max=1).submitted()
+    world.go(2).expect_list("ok", "n00", 0, {"n00": 30, "n01": 30, "n02": 40})
+    world.go(2, SW + AW + 1).block()
+
+    task = world.state.tasks.rows[world.task]
+    assert (220, 30, 70) == (task.bounty, task.paid, compute_reserved(task))
+    assert update(world, "next") == "ok"
+    assert 150 == world.state.tasks.rows[world.key("next")].bounty
+    world.block()
+    world.block()
+    assert (0, 0) == (world.state.tasks.rows[world.task].bounty, world.state.tasks.rows[world.task].paid)

@@ -21,6 +21,7 @@ from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, Key
 from roundwork.protocol.state import State
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.layouts import CODECS
+from roundwork.protocol.tasks.life import compute_reserved
 from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction, is_signed
 
@@ -217,7 +218,7 @@ def check_invariants(state: State, supply: int) -> None:
     assert all(0 <= account.balance < 2**63 for account in state.accounts.rows.values())
     assert all(len(account.data) <= account.space for account in state.accounts.rows.values())
     for key, task in state.tasks.rows.items():
-        assert len(task.open_rounds) * task.bounty_per_round <= task.bounty < 2**64
+        assert 0 <= compute_reserved(task) <= task.bounty < 2**64
         stakes = state.get_stakes(key).rows.values()
         assert all(0 <= stake.amount < 2**63 and 0 <= stake.available < 2**64 for stake in stakes)
 

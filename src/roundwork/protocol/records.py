@@ -58,6 +58,8 @@ class Task(Record, frozen=True, array_like=True, gc=False):
     """The token of bounty and stakes; empty for the native one."""
     settling: int = 0
     """Settlements of this task that wait in the queue."""
+    paid: int = 0
+    """What the settlement under way has paid of what its round reserved."""
 
 
 class Stake(Record, frozen=True, array_like=True, gc=False):

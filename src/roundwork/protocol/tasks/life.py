@@ -61,8 +61,8 @@ def is_active_at_start(task: Task, ledger_round: int) -> bool:
 
 
 def compute_reserved(task: Task) -> int:
-    """What open rounds have reserved of the bounty."""
-    return len(task.open_rounds) * task.bounty_per_round
+    """What open rounds have reserved of the bounty and not paid yet."""
+    return len(task.open_rounds) * task.bounty_per_round - task.paid
 
 
 # Checks

@@ -78,11 +78,14 @@ def settle_slice(state: State, place: bytes, most: int, events: list[Event]) -> 
     cursor = RoundCursor(state, settlement.task, settlement.round)
     amounts = cursor.lists.rows[bytes([cursor.opened.attempt])].amounts
     end = min(settlement.done + most, len(amounts))
-    bounty = cursor.task.bounty
+    bounty, paid = cursor.task.bounty, cursor.task.paid
     for node, amount in amounts[settlement.done : end]:
-        bounty -= settle_amount(cursor, node, amount, events)
+        taken = settle_amount(cursor, node, amount, events)
+        bounty -= taken
+        paid += max(taken, 0)
 
-    state.put(state.tasks, cursor.task_key, msgspec.structs.replace(cursor.task, bounty=bounty))
+    task = msgspec.structs.replace(cursor.task, bounty=bounty, paid=paid)
+    state.put(state.tasks, cursor.task_key, task)
     if end < len(amounts):
         state.put(state.queue, place, msgspec.structs.replace(settlement, done=end))
     else:
@@ -109,16 +112,17 @@ def settle_amount(cursor: RoundCursor, node: NodeKey, amount: int, events: list[
 
 def finish(cursor: RoundCursor, events: list[Event]) -> None:
     """The last slice is paid: the round closes."""
-    end_round(cursor, settled=1)
+    end_round(cursor, settled=True)
     cursor.move(RoundEvent.PAYOUT_DONE)
     events.append(Settled(cursor.task_key, cursor.round_number, cursor.opened.attempt))
 
 
-def end_round(cursor: RoundCursor, settled: int = 0) -> None:
+def end_round(cursor: RoundCursor, settled: bool = False) -> None:
     """Take a round off the open ones; what it reserved and did not pay is free again."""
     task = cursor.task
     open_rounds = tuple(each for each in task.open_rounds if each != cursor.round_number)
-    new = msgspec.structs.replace(task, open_rounds=open_rounds, settling=task.settling - settled)
+    paid = 0 if settled else task.paid
+    new = msgspec.structs.replace(task, open_rounds=open_rounds, settling=task.settling - settled, paid=paid)
     cursor.state.put(cursor.state.tasks, cursor.task_key, new)
     if new.migrated_to:
         pass_on(cursor.state, cursor.task_key)
