@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 export COMETBFT ?= $(CURDIR)/.tools/bin/cometbft
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test kills check bench format picture compat cometbft programs coverage fuzz clean
+.PHONY: help demo test kills check bench format picture compat cometbft programs coverage fuzz mutants clean
 
 help: ## Show what make can do
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ picture: $(STAMP) ## Draw docs/rounds.svg from the clock
 
 fuzz: $(STAMP) ## A million signed transactions against the law (COUNT=… SEED=…)
 	@$(BIN)/python -m tests.protocol.fuzz --count $(or $(COUNT),1000000) --seed $(or $(SEED),1)
+
+mutants: $(STAMP) ## Plant 300 small faults in the law, one at a time: do its tests notice? (an hour)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group mutants
+	@$(BIN)/python tests/mutants.py
 
 coverage: $(STAMP) ## Branch coverage of the law, which must be complete
 	@$(BIN)/python -m pytest tests/protocol -n 2 --cov=roundwork.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100

@@ -53,10 +53,18 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ("ipfs", "must be one of DEVELOPMENT, ARWEAVE, IPFS; did you mean IPFS?"),
     ],
     "task_audit_program": PATH,
-    "round_time": [*SLOTS, (23, "must be at least 24 slots, submission_window and audit_window together")],
+    "round_time": [
+        *SLOTS,
+        (23, "round_time is 23 slots; 24 to 4294967296 are allowed"),
+        (2**40, "4294967296 are allowed"),
+    ],
     "audit_window": SLOTS,
     "submission_window": SLOTS,
-    "minimum_stake_amount": MONEY,
+    "minimum_stake_amount": [
+        *[(value, "0 or more" if said == "more than 0" else said) for value, said in MONEY if value != 0],
+        (0, "minimum_stake is 0 roe; at least 1000 are needed"),
+        (Decimal("0.0000001"), "minimum_stake is 100 roe; at least 1000 are needed"),
+    ],
     "task_type": [(7, "must be one of KOII, KPL"), ("SOL", "must be one of KOII, KPL")],
     "token_type": FORM_OF_ADDRESS,
     "total_bounty_amount": [
@@ -65,8 +73,12 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (Decimal("9.999999999"), "at least 10"),
         (Decimal("10.0000000001"), "with at most 9 decimals"),
     ],
-    "bounty_amount_per_round": [*MONEY, (12, "must be at most total_bounty_amount, 11")],
+    "bounty_amount_per_round": [
+        *MONEY,
+        (12, "bounty_per_round is 12000000000 roe; the task starts with a bounty of 11000000000"),
+    ],
     "allowed_failed_distributions": [
+        (101, "allowed_failed_distributions is 101; 0 to 100 are allowed"),
         ("x", "must be an integer of at least 0"),
         (1.5, "must be an integer"),
         (-1, "of at least 0"),

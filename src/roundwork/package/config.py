@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ..errors import BadConfig
-from ..protocol.params import KOII, RULE_SETS
+from ..errors import BadConfig, Rejected
+from ..protocol.params import RULE_SETS, TASK_SPACE_MAX
+from ..protocol.tasks.instructions import CreateTask
+from ..protocol.tasks.life import SLOTS_MIN, STAKE_MIN, check_bounty, check_configuration
 from .fields import (
     Parse,
     choice,
@@ -163,22 +165,50 @@ def _describe(field: Field) -> str:
 
 
 def _check_together(path: Path, config: dict[str, Any]) -> None:
-    """What no field can be asked alone."""
-    windows = config["submission_window"] + config["audit_window"]
-    if config["round_time"] < windows:
-        raise BadConfig(
-            f"{path}: round_time: {config['round_time']} must be at least {windows} slots,"
-            " submission_window and audit_window together"
-        )
-    if config["bounty_amount_per_round"] > config["total_bounty_amount"]:
-        raise BadConfig(
-            f"{path}: bounty_amount_per_round: {config['bounty_amount_per_round'] / KOII:g} must be at most"
-            f" total_bounty_amount, {config['total_bounty_amount'] / KOII:g}"
-        )
+    """What the law says of the task, and what no field can be asked alone."""
+    _check_law(path, config)
     if config["task_type"] == "KPL" and not config["token_type"]:
         raise BadConfig(f"{path}: token_type is missing: it must be the token's mint for task_type KPL")
     if not config["description"] and not config["markdownDescriptionPath"]:
         raise BadConfig(f"{path}: description is missing: it must be given, or markdownDescriptionPath")
+
+
+def _check_law(path: Path, config: dict[str, Any]) -> None:
+    """The law's own checks of the task that a deployment would create, in the law's words.
+
+    A task that pays in a token is checked with its amounts when it is deployed: only then is it known how
+    many decimals the token has.
+    """
+    is_native = config["task_type"] == "KOII"
+    ask = CreateTask(
+        payer=bytes(32),
+        task=bytes(32),
+        pot=bytes(32),
+        name=config["task_name"].encode(),
+        description=b"",
+        audit_program=b"",
+        executable_network=config["task_executable_network"].encode(),
+        total_bounty=config["total_bounty_amount"],
+        bounty_per_round=config["bounty_amount_per_round"],
+        round_time=config["round_time"],
+        audit_window=config["audit_window"],
+        submission_window=config["submission_window"],
+        minimum_stake=config["minimum_stake_amount"] if is_native else STAKE_MIN,
+        metadata=b"",
+        locals=f"rules:{config['roundwork']['rules']}".encode(),
+        allowed_failed_distributions=config["allowed_failed_distributions"],
+    )
+    try:
+        check_configuration(ask)
+        check_bounty(ask.total_bounty, ask.bounty_per_round)
+    except Rejected as error:
+        told = str(error)
+        name = told.partition(" ")[0]
+        raise BadConfig(f"{path}: {LAW_NAMES.get(name, name)}: {told}") from None
+
+
+LAW_NAMES = {"minimum_stake": "minimum_stake_amount", "bounty_per_round": "bounty_amount_per_round"}
+"""Fields that the law calls otherwise."""
 
 
 def _host(value: Any) -> str:
@@ -212,7 +242,7 @@ def _demo(value: Any) -> dict[str, Any]:
     return {"command": command, "params": params}
 
 
-_slots = integer(1, unit=" slots")
+_slots = integer(SLOTS_MIN, unit=" slots")
 _positive = money(Decimal("1e-9"), "more than 0")
 
 FIELDS: dict[str, Field] = {
@@ -228,13 +258,13 @@ FIELDS: dict[str, Field] = {
     "round_time": Field(_slots),
     "audit_window": Field(_slots),
     "submission_window": Field(_slots),
-    "minimum_stake_amount": Field(_positive),
+    "minimum_stake_amount": Field(money(Decimal(0), "0 or more")),
     "task_type": Field(choice(*TASK_TYPES), "KOII"),
     "token_type": Field(parse_address, ""),
     "total_bounty_amount": Field(money(Decimal(10), "at least 10")),
     "bounty_amount_per_round": Field(_positive),
     "allowed_failed_distributions": Field(integer(0), 3),
-    "space": Field(number("0.1", "50", "MB"), Decimal("0.1")),
+    "space": Field(number("0.1", str(TASK_SPACE_MAX // 1_000_000), "MB"), Decimal("0.1")),
     "requirementsTags": Field(list_of(parse_requirement, "requirements"), ()),
     "tags": Field(list_of(text(50, "a list of texts, each"), "tags"), ()),
     "environment": Field(choice(*ENVIRONMENTS), "TEST"),

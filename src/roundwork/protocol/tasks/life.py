@@ -38,6 +38,9 @@ STAKE_MIN = 1000
 RETRIES_MAX = 100
 """The most retries of failed lists that a task may allow."""
 
+SLOTS_MIN = 1
+"""The least slots of a window."""
+
 SLOTS_MAX = 2**32
 """The most slots a round may have, so that no slot number ever needs more than 64 bits."""
 
@@ -106,8 +109,8 @@ def check_owner(state: State, key: TaskKey, program: Key) -> None:
 def check_windows(ask: Configuration) -> None:
     """Each window has a slot, and both fit into the round."""
     needs = (
-        (ask.submission_window, 1, "submission_window"),
-        (ask.audit_window, 1, "audit_window"),
+        (ask.submission_window, SLOTS_MIN, "submission_window"),
+        (ask.audit_window, SLOTS_MIN, "audit_window"),
         (ask.round_time, ask.submission_window + ask.audit_window, "round_time"),
     )
     for value, least, name in needs:
