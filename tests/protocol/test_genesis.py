@@ -2,12 +2,13 @@
 
 import json
 
+import msgspec
 import pytest
 
 from roundwork.errors import BadGenesis
 from roundwork.protocol.books import compute_supply
 from roundwork.protocol.genesis import decode_genesis, encode_genesis, found, hash_genesis
-from roundwork.protocol.params import SYSTEM_PROGRAM, base58_of
+from roundwork.protocol.params import SYSTEM_PROGRAM, Genesis, base58_of
 from roundwork.protocol.views import view_ledger
 
 from .world import keypair_of, make_genesis
@@ -79,3 +80,25 @@ def test_a_genesis_with_every_optional_field_is_good():
 def test_what_is_not_json_is_refused():
     with pytest.raises(BadGenesis, match="truncated"):
         decode_genesis(b"{", "genesis.json")
+
+
+def test_what_genesis_does_not_say_is_as_the_reference_has_it():
+    defaults = {
+        field.name: field.default
+        for field in msgspec.structs.fields(Genesis)
+        if field.default is not msgspec.NODEFAULT
+    }
+
+    assert defaults == {
+        "chain": "roundwork-dev",
+        "kind": "development",
+        "symbol": "KOII",
+        "decimals": 9,
+        "slot_ms": 400,
+        "gap_slots_max": 2,
+        "fee_per_signature": 5000,
+        "settle_records_max": 20_000,
+        "list_chunks_max": 8192,
+        "faucet": None,
+        "allowlister": None,
+    }

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+import pytest
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import (
@@ -19,6 +20,7 @@ from solders.system_program import (
     transfer_with_seed,
 )  # fmt: skip
 
+from roundwork.protocol.money import debit
 from roundwork.protocol.params import SYSTEM_PROGRAM, TASK_PROGRAM
 from roundwork.protocol.records import Account
 
@@ -161,3 +163,28 @@ def test_of_two_faults_of_a_creation_solanas_first_is_told():
     assert "AccountInUse" == world.run("n00", unsigned(taken)).name
     assert "MissingSigner" == world.run("n00", unsigned(large)).name
     assert "BadSpace" == world.run(("n00", "new"), large).name
+
+
+def test_what_is_assigned_is_the_first_account():
+    world = World()
+    world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
+    given = assign(AssignParams(pubkey=Pubkey(world.key("owned")), owner=Pubkey(world.key("n01"))))
+    more = Instruction(
+        given.program_id, given.data, [*given.accounts, AccountMeta(Pubkey(world.key("n02")), False, True)]
+    )
+
+    assert "AccountInUse" == world.run(("n00", "owned"), more).name
+
+
+def test_money_that_is_not_there_is_never_taken():
+    world = World()
+    balance = world.wallet("n00")
+
+    with pytest.raises(AssertionError, match="below zero"):
+        debit(world.state, world.key("n00"), balance + 1)
+
+
+def test_an_instruction_without_a_number_is_told_so():
+    world = World()
+
+    assert "no instruction -1" in world.run("n00", Instruction(Pubkey(SYSTEM_PROGRAM), b"\2\0\0", [])).text

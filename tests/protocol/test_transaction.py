@@ -11,7 +11,7 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import SanitizeError, VersionedTransaction
 
 from roundwork.errors import Undecodable
-from roundwork.protocol.transaction import _read_length, decode_transaction, is_signed
+from roundwork.protocol.transaction import Lookup, Transaction, _read_length, decode_transaction, is_signed
 
 from .world import World
 
@@ -141,3 +141,22 @@ def test_a_message_of_an_unknown_version_is_refused():
 
     with pytest.raises(Undecodable, match="version 1"):
         decode_transaction(bytes(wire))
+
+
+def test_the_header_says_which_accounts_may_be_changed():
+    transaction = Transaction(
+        signatures=(bytes(64),) * 3,
+        signers=3,
+        readonly_signed=1,
+        readonly_unsigned=2,
+        keys=tuple(bytes([at]) * 32 for at in range(7)),
+        tick=bytes(32),
+        instructions=(),
+        message=b"",
+        version=0,
+        lookups=(Lookup(bytes(32), b"\0\1", b"\2"), Lookup(bytes(32), b"\0", b"")),
+    )
+
+    writable = [transaction.is_writable(at) for at in range(11)]
+
+    assert [True, True, False, True, True, False, False, True, True, True, False] == writable

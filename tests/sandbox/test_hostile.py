@@ -1,6 +1,7 @@
 """Task code is hostile until shown otherwise: what it tries here must fail, and cost nobody but itself."""
 
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from textwrap import indent
 import pytest
 
 from roundwork.errors import TaskFailed
+from roundwork.node.confinement.pids import THREADS_MAX, is_enforced
 from roundwork.node.confinement.sandbox import Limits
 from roundwork.node.python.environments import Environment
 
@@ -67,6 +69,11 @@ ATTEMPTS = {
     "connect to the world": "socket.create_connection(('192.0.2.1', 80), 2)",
     "listen": "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); s.accept()",
     "send datagrams": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', port))",
+    "open an MPTCP socket": "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)",
+    "open an SCTP socket": "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)",
+    "open a netlink socket": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)",
+    "listen without binding": "socket.socket().listen()",
+    "listen on one of a pair": "socket.socketpair()[0].listen()",
     "connect to a unix socket": "socket.socket(socket.AF_UNIX).connect(node + '/node.sock')",
     "connect to an abstract socket": "socket.socket(socket.AF_UNIX).connect(chr(0) + f'roundwork-{parent}')",
     "bound the node's files": "resource.prlimit(parent, resource.RLIMIT_CORE, (0, 0))",
@@ -97,6 +104,15 @@ ATTEMPTS = {
     "open by handle": "call(304, -100, 0, 0)",
     "take the node's descriptor": "fd = call(434, parent, 0); call(438, fd, 1, 0)",
     "hide memory in a file": "os.memfd_create('x')",
+    "hide memory from the kernel": "call(447, 0)",
+    "hide memory in a shared segment": "call(29, 0, 4096, 0o1777)",
+    "leave a semaphore behind": "call(64, 0, 1, 0o1777)",
+    "leave a message queue behind": "call(68, 0, 0o1777)",
+    "outlive the node": "call(157, 1, 0, 0, 0, 0)",
+    "clone itself": "call(56, 17, 0, 0, 0, 0) or os._exit(0)",
+    "clone itself in a new namespace": "call(56, 0x20000011, 0, 0, 0, 0) or os._exit(0)",
+    "compare the node's descriptors": "call(312, parent, parent, 0, 0, 0)",
+    "catch page faults": "call(323, 0)",
     "raise its memory limit": "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
     "raise its file limit": "resource.setrlimit(resource.RLIMIT_NOFILE, (9999, 9999))",
 }
@@ -235,6 +251,48 @@ def test_misbehaviour_costs_one_step_and_the_next_one_is_well(house: House, misb
     assert starts["review"] == 2
     assert str(failure)
     assert "the node's key" not in str(failure)
+
+
+BOMB = """
+import ctypes, mmap
+
+@task.submission
+def submission(ctx):
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(bytes.fromhex("b8220000000f05ebf7"))  # pause, for ever
+    start = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    stacks = mmap.mmap(-1, 1 << 20)
+    top = ctypes.addressof(ctypes.c_char.from_buffer(stacks))
+    clone = ctypes.CDLL(None, use_errno=True).clone
+    clone.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p
+    made = 0
+    while made < 2000 and clone(start, top + 512 * (made + 1), 0x50F00, None) > 0:
+        made += 1
+    return str(made)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the bomb is written for x86_64")
+def test_threads_that_need_no_memory_are_bounded(house: House) -> None:
+    if not is_enforced():
+        pytest.skip("this kernel, or this user, has no pids control group")
+
+    made = house.submit(BOMB, seconds=20)
+
+    assert made is not None
+    assert int(made) < THREADS_MAX
+
+
+def test_the_filter_stands_before_the_authors_file_is_read(house: House) -> None:
+    with pytest.raises(TaskFailed, match="PermissionError"):
+        house.submit("""
+            import socket
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+
+            @task.submission
+            def submission(ctx):
+                return "x"
+        """)
 
 
 def test_a_fork_bomb_is_refused_and_leaves_nothing_behind(house: House) -> None:

@@ -27,6 +27,7 @@ import msgspec
 
 from ..python.environments import find_interpreter
 from . import relay
+from .pids import PidsGroup
 from .sandbox import DENIED, DEVICES, MIB, SYSTEM_READABLE, Limits, compose_bwrap
 from .seccomp import build_filter, open_filter
 
@@ -35,6 +36,9 @@ NODE_READABLE = ("/etc/ssl/openssl.cnf",)
 
 DATA_BYTES_SPARE = 128 * MIB
 """Above the memory limit: stacks of threads and other memory that is writable and never touched."""
+
+RELAYS = 1
+"""Processes beside the task's own in its sandbox under bubblewrap: the relay."""
 
 MEMORY_PAUSE_SECONDS = 0.25
 PR_SET_PDEATHSIG = 1
@@ -92,7 +96,11 @@ class Confined:
         import sandlock
 
         limits = order.limits
-        paths = [*SYSTEM_READABLE, *DEVICES, *NODE_READABLE, *order.readable]
+        python = os.path.realpath(sys.executable)
+        launcher = (python, "-I", "-S", relay.__file__, "become")
+        rules = base64.b64encode(build_filter(order.limits.processes > 1, allow_sockets=True)).decode()
+        paths = [*SYSTEM_READABLE, *DEVICES, *NODE_READABLE, *order.readable, python, relay.__file__]
+        paths += map(str, find_interpreter())
         box = sandlock.Sandbox(
             fs_readable=[path for path in dict.fromkeys(paths) if os.path.exists(path)],
             fs_writable=[order.home],
@@ -107,8 +115,10 @@ class Confined:
             no_coredump=True,
         )
         ours = sandlock.StdioMode.INHERIT
-        self._process: Any = box.popen(list(order.command), ours, ours, ours)
+        self._process: Any = box.popen([*launcher, rules, *order.command], ours, ours, ours)
         self.pid: int = self._process.pid
+        self._group = PidsGroup(limits.processes)
+        self._group.add(self.pid)
 
     def kill(self) -> None:
         """End it and everything it started."""
@@ -117,6 +127,7 @@ class Confined:
     def wait(self) -> int:
         """Its exit code, once it has ended."""
         code: int = self._process.wait().exit_code
+        self._group.close()
         return code if code >= 0 else KILLED
 
 
@@ -153,8 +164,9 @@ class Boxed:
             arguments = compose_bwrap(paths, order.home, {"/etc/hosts": hosts.fileno()})
             arguments += ["--seccomp", str(rules.fileno()), "--", python, "-I", "-S", str(program)]
             arguments += [str(theirs.fileno()), str(way_in.fileno())]
+            self._group = PidsGroup(order.limits.processes + RELAYS)
             self._process = subprocess.Popen(
-                arguments,
+                self._group.wrap(arguments),
                 env={"PATH": os.defpath},
                 pass_fds=(rules.fileno(), hosts.fileno(), theirs.fileno(), way_in.fileno()),
             )
@@ -171,6 +183,7 @@ class Boxed:
     def wait(self) -> int:
         """Its exit code, once it has ended."""
         code = self._process.wait()
+        self._group.close()
         return code if code >= 0 else KILLED
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from ...errors import BadConfig
 from . import seccomp
+from .pids import PidsGroup
 
 MIB = 1024 * 1024
 SYSTEM_READABLE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
@@ -83,6 +84,9 @@ class Sandbox(Protocol):
 
         Raises OSError.
         """
+
+    def build_filter(self, limits: Limits) -> bytes:
+        """The system calls that the program itself must give up before it does anything else, as BPF."""
 
 
 def choose_sandbox(name: str | None = None) -> Sandbox:
@@ -167,12 +171,19 @@ class Sandlock:
         except RuntimeError as error:
             raise OSError(f"sandlock could not start {command[0]}: {error}") from error
         _limit(process.pid, limits)
-        return _Locked(process)
+        group = PidsGroup(limits.processes)
+        group.add(process.pid)
+        return _Locked(process, group)
+
+    def build_filter(self, limits: Limits) -> bytes:
+        """What sandlock lets through; it knows neither MPTCP nor memory that is secret."""
+        return seccomp.build_filter(allow_processes=limits.processes > 1)
 
 
 class _Locked:
-    def __init__(self, process: Any) -> None:
+    def __init__(self, process: Any, group: PidsGroup) -> None:
         self._process = process
+        self._group = group
         self.pid: int = process.pid
         self.stdin: IO[bytes] = process.stdin
         self.stdout: IO[bytes] = process.stdout
@@ -183,6 +194,7 @@ class _Locked:
 
     def wait(self) -> str:
         result = self._process.wait()
+        self._group.close()
         if result.exit_code >= 0:
             return f"exit {result.exit_code}"
         return f"killed ({result.reason.name.lower()})"
@@ -208,7 +220,13 @@ class Bubblewrap:
         ):
             descriptors = (filter.fileno(), held_file.fileno())
             arguments += ["--seccomp", str(descriptors[0]), "--sync-fd", str(descriptors[1])]
-            return _Spawned([*arguments, "--", *command], {"PATH": os.defpath}, descriptors, life=life)
+            group = PidsGroup(confinement.limits.processes)
+            whole = group.wrap([*arguments, "--", *command])
+            return _Spawned(whole, {"PATH": os.defpath}, descriptors, life=life, group=group)
+
+    def build_filter(self, limits: Limits) -> bytes:
+        """Nothing: bubblewrap has put the filter in place."""
+        return b""
 
 
 def compose_bwrap(readable: Sequence[Path], home: str, files: Mapping[str, int] | None = None) -> list[str]:
@@ -236,6 +254,10 @@ class Unconfined:
         _limit(child.pid, confinement.limits)
         return child
 
+    def build_filter(self, limits: Limits) -> bytes:
+        """Nothing: the task is trusted."""
+        return b""
+
 
 class _Spawned:
     def __init__(
@@ -245,9 +267,11 @@ class _Spawned:
         descriptors: tuple[int, ...] = (),
         cwd: Path | None = None,
         life: int | None = None,
+        group: PidsGroup | None = None,
     ) -> None:
         """`life`: the end of a pipe whose other end closes when the last process of the sandbox is gone."""
         self._life = life
+        self._group = group
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -276,6 +300,8 @@ class _Spawned:
             os.read(self._life, 1)
             os.close(self._life)
             self._life = None
+        if self._group is not None:
+            self._group.close()
         return f"exit {code}" if code >= 0 else f"signal {-code}"
 
 

@@ -59,7 +59,7 @@ import sys
 sys.path.insert(0, {sdk!r})
 from roundwork.sdk.bundle import write_bundle
 from roundwork.sdk.worker import Channel, Worker
-start = dict(task="", node="", program="task.py", home=".", params={{}}, secrets={{}})
+start = dict(filter="", task="", node="", program="task.py", home=".", params={{}}, secrets={{}})
 call = dict(call="submission", seconds=1, round=0, seed="", random_seed="")
 assert Worker(Channel(0, 1), start).answer(call) == dict(answer=None)
 write_bundle("bundle", ({sdk!r}, {library!r}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -171,6 +172,7 @@ class Lane:
         setting = self._setting
         return {
             "lane": self._kind,
+            "filter": base64.b64encode(self._sandbox.build_filter(setting.limits)).decode(),
             "task": setting.task,
             "node": setting.node,
             "program": str(setting.program),
