@@ -21,7 +21,9 @@ from roundwork import (
     equal_split,
     proportional_split,
 )
+from roundwork.protocol.tasks import instructions
 from roundwork.sdk.saved import SavedFile
+from roundwork.sdk.task import VALUE_BYTES_MAX
 
 SOURCE = Path(roundwork.__file__).parent.parent
 
@@ -78,6 +80,10 @@ def test_the_sdk_imports_the_standard_library_only_and_little_of_it() -> None:
     loaded = {name for name in done.stdout.split() if not name.startswith("roundwork")}
 
     assert loaded <= {"__future__", "binascii"}
+
+
+def test_a_submission_may_be_as_long_as_the_law_says() -> None:
+    assert instructions.VALUE_BYTES_MAX == VALUE_BYTES_MAX
 
 
 def test_the_worker_imports_nothing_of_the_node() -> None:

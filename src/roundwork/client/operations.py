@@ -27,9 +27,10 @@ from ..errors import (
 )
 from ..protocol.clock import DISTRIBUTION
 from ..protocol.money import compute_rent
-from ..protocol.params import TASK_PROGRAM, base58_of, key_of
+from ..protocol.params import KOII_1, TASK_PROGRAM, base58_of, key_of
 from ..protocol.tasks import instructions
 from ..protocol.tasks.instructions import CHUNK_BYTES
+from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..protocol.views import TaskView
 from . import token_operations as tokens
 from .messages import make_account, wrap
@@ -394,7 +395,7 @@ def _configure(package: "Package", audit_program: str, metadata: str) -> dict[st
     """The fields that creating and updating a task have in common."""
     return {
         "name": package.name.encode(),
-        "description": _cut(package.description, 64),
+        "description": _cut(package.description, TEXT_BYTES_MAX["description"]),
         "audit_program": audit_program.encode(),
         "executable_network": package.executable_network.encode(),
         "bounty_per_round": package.bounty_per_round,
@@ -403,7 +404,7 @@ def _configure(package: "Package", audit_program: str, metadata: str) -> dict[st
         "submission_window": package.submission_window,
         "minimum_stake": package.minimum_stake,
         "metadata": metadata.encode(),
-        "locals": b"" if package.rules == "koii-1" else f"rules:{package.rules}".encode(),
+        "locals": b"" if package.rules == KOII_1.name else f"rules:{package.rules}".encode(),
         "allowed_failed_distributions": package.allowed_failed_distributions,
     }
 

@@ -18,6 +18,7 @@ from ..client.rpc import Client
 from ..errors import BadConfig, PortInUse, StoreInUse
 from ..package.folder import Package, resolve_hosts
 from ..package.requirements import check_machine
+from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..protocol.views import TaskView
 from .keystore import find_staking_path, make_keypair
 from .lookout import Me, Seen
@@ -32,7 +33,6 @@ from .setting import NodeSetting
 from .tenants import House, open_tenant
 
 SHUTDOWN_SECONDS = 2
-ENDPOINT_BYTES_MAX = 64
 log = logging.getLogger(__name__)
 
 
@@ -64,7 +64,9 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
         stack.callback(listening.close)
         port = listening.getsockname()[1]
         url = _choose_url(setting, port, is_development)
-        endpoint = url if len(url.encode()) <= ENDPOINT_BYTES_MAX else ""  # a longer one is registered only
+        endpoint = (
+            url if len(url.encode()) <= TEXT_BYTES_MAX["endpoint"] else ""
+        )  # a longer one is registered only
         shown_url = url or _compose_url(setting.host, port)
         registrations: dict[str, Registrations] = {}
         residents: list[Resident] = []

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from ..errors import BadConfig, Rejected
-from ..protocol.params import RULE_SETS, TASK_SPACE_MAX
+from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX
 from ..protocol.tasks.instructions import CreateTask
+from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..protocol.tasks.life import SLOTS_MIN, STAKE_MIN, check_bounty, check_configuration
 from .fields import (
     Parse,
@@ -246,7 +247,7 @@ _slots = integer(SLOTS_MIN, unit=" slots")
 _positive = money(Decimal("1e-9"), "more than 0")
 
 FIELDS: dict[str, Field] = {
-    "task_name": Field(text(24)),
+    "task_name": Field(text(TEXT_BYTES_MAX["name"])),
     "author": Field(text(200), ""),
     "description": Field(text(100_000), ""),
     "markdownDescriptionPath": Field(text(1000, "a path"), ""),
@@ -277,7 +278,7 @@ OUR_FIELDS: dict[str, Field] = {
     "hosts": Field(list_of(_host, "hosts"), ()),
     "limits": Field(parse_limits, {}),
     "secrets": Field(list_of(_variable, "names"), ()),
-    "rules": Field(choice(*RULE_SETS), "koii-1"),
+    "rules": Field(choice(*RULE_SETS), KOII_1.name),
     "requires_python": Field(text(100), None),
     "demo": Field(_demo, None),
 }

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..protocol.params import KOII, key_of
+from ..protocol.params import KOII, MONEY_MAX, key_of
 
 Parse = Callable[[Any], Any]
 """A value as it is used. Raises ValueError: "must be …"."""
@@ -65,7 +65,7 @@ def money(least: Decimal, allowed: str) -> Parse:
     def parse(value: Any) -> int:
         is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
         roe = Decimal(value) * KOII if is_number else None
-        if roe is None or roe != roe.to_integral_value() or value < least or roe >= 2**63:
+        if roe is None or roe != roe.to_integral_value() or value < least or roe > MONEY_MAX:
             raise ValueError(f"must be a number of KOII, {allowed}, with at most 9 decimals")
         return int(roe)
 

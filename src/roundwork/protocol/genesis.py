@@ -5,6 +5,7 @@ from blake3 import blake3
 
 from ..errors import BadGenesis
 from .params import (
+    MONEY_MAX,
     NATIVE_LOADER,
     PROGRAMS,
     SYSVAR_CLOCK,
@@ -21,9 +22,6 @@ from .params import (
 )  # fmt: skip
 from .records import Account
 from .state import Head, State, compute_state_hash
-
-MONEY_MAX = 2**63 - 1
-"""All money together stays a signed 64-bit number, so that every sum of it does."""
 
 SLOT_HASHES = 512
 """Slots that the sysvar of slot hashes has room for."""

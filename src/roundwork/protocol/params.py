@@ -17,6 +17,9 @@ NodeKey = Key
 KOII = 10**9
 """One coin, in roe."""
 
+MONEY_MAX = 2**63 - 1
+"""All money together, in roe, stays a signed 64-bit number, so that every sum of it does."""
+
 TICKS = 300
 """A transaction names the tick of one of the last TICKS slots."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Ask = Callable[[str, dict[str, Any]], Any]
 
 VALUE_BYTES_MAX = 512
+"""As in the law, which a task's process does not import; a test holds them equal."""
 
 
 class Unavailable(Exception):

@@ -21,6 +21,7 @@ from solders.keypair import Keypair
 from ...errors import BadConfig, BadGenesis
 from ...protocol.genesis import hash_genesis
 from ...protocol.params import Genesis, Key, key_of
+from ...protocol.transaction import WIRE_BYTES_MAX
 
 APP_SOCKET = "app.sock"
 RPC_SOCKET = "rpc.sock"
@@ -204,7 +205,7 @@ flush_throttle_timeout = "10ms"
 [mempool]
 size = {POOL_TRANSACTIONS_MAX}
 cache_size = {2 * POOL_TRANSACTIONS_MAX}
-max_tx_bytes = 1232
+max_tx_bytes = {WIRE_BYTES_MAX}
 
 [consensus]
 # A slot is {genesis.slot_ms} ms: a block takes this, the two rounds of votes and its execution.

@@ -14,7 +14,7 @@ from solders.transaction import Transaction as SignedTransaction
 
 from ...errors import RoundworkError, Undecodable, Void
 from ...protocol.execute import Kind, Receipt, compose_void, simulate, simulated
-from ...protocol.params import TICKS, Key, base58_of
+from ...protocol.params import KOII, TICKS, Key, base58_of
 from ...protocol.state import State
 from ...protocol.transaction import WIRE_BYTES_MAX, Transaction, decode_transaction, is_signed
 from ...wire import Json, base58_decode, base58_encode, base64_decode
@@ -23,7 +23,7 @@ from .accounts import KEYS_MAX
 from .call import Desk, Params, RpcError, field, read_commitment, read_key, show
 from .transaction_forms import compose_logs, describe_error, describe_returned
 
-AIRDROP_MAX = 10**7 * 10**9
+AIRDROP_MAX = 10**7 * KOII
 """The most roe that one airdrop gives."""
 
 TEXTS = {

@@ -13,13 +13,14 @@ from blake3 import blake3
 from solders.pubkey import Pubkey
 
 from ...errors import BadTaskFile, TaskFailed
+from ...protocol.params import MONEY_MAX
+from ...protocol.tasks.instructions import VALUE_BYTES_MAX
 from ...protocol.views import SubmissionView
 from ..confinement.sandbox import Sandbox
 from .channel import Services
 from .lane import Kind, Lane, TaskSetting
 
-Roe = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-VALUE_BYTES_MAX = 512
+Roe = Annotated[int, msgspec.Meta(ge=-MONEY_MAX - 1, le=MONEY_MAX)]
 NEEDED = ("work", "submission", "audit")
 START_SECONDS = 30.0
 WEB_SECONDS = 30.0

@@ -8,7 +8,12 @@ import msgspec
 
 from ..params import Key, NodeKey, TaskKey
 
+VALUE_BYTES_MAX = 512
+"""Bytes of a submission, at most."""
+
 CHUNK_BYTES = 508
+"""Bytes of a whole chunk of a distribution list."""
+
 NO_ROUND = 2**64 - 1
 """Stands for the round where an older layout carries none."""
 

@@ -22,6 +22,8 @@ from ..params import (
 )  # fmt: skip
 from ..rules import rule
 from .instructions import (
+    CHUNK_BYTES,
+    VALUE_BYTES_MAX,
     AuditDistribution,
     AuditSubmission,
     Claim,
@@ -77,6 +79,7 @@ _TASK = (
     "audit_window:Q submission_window:Q minimum_stake:Q metadata:64t {}allowed_failed_distributions:Q"
 )
 _CREATE = _TASK.format("total_bounty:Q ", "locals:64t ")
+_CHUNK = f"chunk:H size:H data:{CHUNK_BYTES}s"
 _VOTE = "task:w node:sw candidate CLOCK"
 
 _SUBMIT = Layout(1, SubmitTask, "task:w node:sw CLOCK", "round:Q", rest="value", is_trimmed=True)
@@ -84,7 +87,7 @@ _SUBMIT = Layout(1, SubmitTask, "task:w node:sw CLOCK", "round:Q", rest="value",
 
 NATIVE = (
     Layout(0, CreateTask, "payer:sw task:sw pot:w CLOCK", _CREATE),
-    Layout(1, SubmitTask, "task:w node:sw CLOCK", "value:512t round:Q"),
+    Layout(1, SubmitTask, "task:w node:sw CLOCK", f"value:{VALUE_BYTES_MAX}t round:Q"),
     Layout(2, AuditSubmission, _VOTE, "is_valid:Q round:Q"),
     Layout(2, AuditSubmission, _VOTE, "is_valid:B round:Q"),
     Layout(3, AuditDistribution, _VOTE, "is_valid:Q round:Q"),
@@ -99,8 +102,8 @@ NATIVE = (
     Layout(9, Stake, "task:w node:sw pot:w CLOCK", "amount:Q endpoint:64t"),
     Layout(9, Stake, "task:w node:sw pot:w CLOCK", "amount:Q"),
     Layout(10, Withdraw, "task:w node:sw CLOCK", ""),
-    Layout(11, UploadDistributionList, "task:w node:sw", "chunk:H size:H data:508s round:Q"),
-    Layout(11, UploadDistributionList, "task:w node:sw", "chunk:H size:H data:508s"),
+    Layout(11, UploadDistributionList, "task:w node:sw", f"{_CHUNK} round:Q"),
+    Layout(11, UploadDistributionList, "task:w node:sw", _CHUNK),
     Layout(12, SubmitDistributionList, "task:w node:sw account:sw CLOCK", "round:Q"),
     Layout(14, UpdateTask, "payer:sw task:w pot:w CLOCK successor:sw successor_pot:w",
            _TASK.format("", "locals:64t ")),
@@ -113,7 +116,7 @@ _PROGRAMS = "CLOCK RENT SYSTEM TOKENS"
 KPL = (
     Layout(0, CreateTokenTask, f"payer:sw source:w task:sw pot:sw authority:w mint {_PROGRAMS}",
            _CREATE + " seed:32s"),
-    Layout(1, SubmitTask, "task:w node:sw CLOCK", "value:512t round:Q"),
+    Layout(1, SubmitTask, "task:w node:sw CLOCK", f"value:{VALUE_BYTES_MAX}t round:Q"),
     Layout(2, AuditSubmission, _VOTE, "is_valid:B round:Q"),
     Layout(3, AuditDistribution, "task:w node:sw candidate:w CLOCK", "is_valid:B round:Q"),
     Layout(4, Payout, "task:w CLOCK", "round:Q"),
@@ -123,7 +126,7 @@ KPL = (
     Layout(8, FundTokens, "task:w funder:sw source:w pot:w TOKENS", "amount:Q"),
     Layout(9, StakeTokens, "task:w node:sw source:w pot:w TOKENS", "amount:Q endpoint:64t"),
     Layout(10, Withdraw, "task:w node:sw CLOCK", ""),
-    Layout(11, UploadDistributionList, "task:w node:sw", "chunk:H size:H data:508s round:Q"),
+    Layout(11, UploadDistributionList, "task:w node:sw", f"{_CHUNK} round:Q"),
     Layout(12, SubmitDistributionList, "task:w node:sw account:sw CLOCK", "round:Q"),
     Layout(13, UpdateTokenTask, "payer:sw task:w pot:w authority:w successor:sw successor_pot:sw "
            f"successor_authority:w mint {_PROGRAMS}", _TASK.format("", "locals:64t ") + " seed:32s"),
@@ -260,3 +263,6 @@ TOKEN_TASKS = Codecs(KPL)
 
 CODECS = {TASK_PROGRAM: TASKS, KPL_PROGRAM: TOKEN_TASKS}
 """The codecs of each task program."""
+
+TEXT_BYTES_MAX = TASKS.by_class[CreateTask].widths | TASKS.by_class[Stake].widths
+"""Bytes that each text of a task or a stake has room for, by its name."""

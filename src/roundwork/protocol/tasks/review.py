@@ -22,12 +22,10 @@ from ..rules import rule
 from ..state import State, Table
 from .beacon import compute_beacon, compute_first_beacon
 from .cursor import RoundCursor
-from .instructions import AuditSubmission, SubmitTask
+from .instructions import VALUE_BYTES_MAX, AuditSubmission, SubmitTask
 from .life import check_living, compute_reserved, get_task, is_active_at_start
 from .round import WINDOWS, Activity, RoundEvent, StepKind, compute_pruning_slot
 from .stakes import get_stake
-
-VALUE_BYTES_MAX = 512
 
 
 def submit(state: State, slot: int, ask: SubmitTask) -> None:

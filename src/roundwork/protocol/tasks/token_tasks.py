@@ -6,7 +6,7 @@ Everything else is the one state machine; rent and fees stay native. Source: doc
 import msgspec
 
 from ...errors import BadAmount
-from ..params import KPL_PROGRAM
+from ..params import KPL_PROGRAM, MONEY_MAX
 from ..programs.token import move
 from ..programs.token_checks import check_not_frozen, check_same_mint, get_account, get_mint
 from ..rules import rule
@@ -44,9 +44,6 @@ from .pots import (
     pay_out,
 )  # fmt: skip
 from .stakes import add_stake, add_to, check_claimable, check_not_settling, get_stake
-
-STAKE_MAX = 2**63 - 1
-"""A stake stays a signed 64-bit number, as native money does by itself."""
 
 
 def create(state: State, slot: int, ask: CreateTokenTask) -> None:
@@ -171,5 +168,5 @@ def delete(state: State, ask: DeleteTask) -> None:
 @rule("13.6")
 def check_stake_size(amount: int) -> None:
     """A stake is a signed number of 64 bits, like the amounts of a list."""
-    if amount > STAKE_MAX:
-        raise BadAmount(f"the stake would be {amount}; at most {STAKE_MAX} is possible")
+    if amount > MONEY_MAX:
+        raise BadAmount(f"the stake would be {amount}; at most {MONEY_MAX} is possible")
