@@ -64,9 +64,8 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
         stack.callback(listening.close)
         port = listening.getsockname()[1]
         url = _choose_url(setting, port, is_development)
-        endpoint = (
-            url if len(url.encode()) <= TEXT_BYTES_MAX["endpoint"] else ""
-        )  # a longer one is registered only
+        # A URL that does not fit into a stake is registered only.
+        endpoint = url if len(url.encode()) <= TEXT_BYTES_MAX["endpoint"] else ""
         shown_url = url or _compose_url(setting.host, port)
         registrations: dict[str, Registrations] = {}
         residents: list[Resident] = []
