@@ -29,7 +29,7 @@ test: $(STAMP) ## Run all tests
 
 kills: $(STAMP) cometbft ## Kill CometBFT and its application 100 times, and let it die at its crash points
 	@ROUNDWORK_KILLS=100 ROUNDWORK_CRASH_POINTS=33 \
-		$(BIN)/python -m pytest tests/engines -n 2 -k "loses_or_doubles_an_acknowledged_transaction"
+		$(BIN)/python -m pytest tests/ledger/comet -n 2 -k "loses_or_doubles_an_acknowledged_transaction"
 
 check: $(STAMP) ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
@@ -62,7 +62,7 @@ compat: $(STAMP) ## Install the stock clients that tests/compat drives, each in 
 	@bash tests/compat/install.sh
 
 cometbft: ## Install CometBFT v0.39.4 into .tools/bin (needs Go)
-	@bash tests/engines/install-cometbft.sh
+	@bash tests/ledger/comet/install-cometbft.sh
 
 programs: compat cometbft ## Install every other program that tests need (Debian: bubblewrap)
 	@command -v bwrap >/dev/null || { apt-get update -qq && apt-get install -y -qq bubblewrap; } >/dev/null

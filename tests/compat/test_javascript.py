@@ -27,7 +27,7 @@ from roundwork.protocol.views import RoundView
 
 from ..ledger.process import running
 from ..node.house import require_sandbox
-from ..node.mainjs import require_node
+from ..node.javascript.mainjs import require_node
 from .test_clients import require
 
 SOURCE = Path(__file__).parent / "javascript"

@@ -8,7 +8,7 @@ from pathlib import Path
 from roundwork.participant.selection import select_node
 from roundwork.protocol.params import base58_of
 
-from ..node.mainjs import require_node
+from ..node.javascript.mainjs import require_node
 
 ROOT = Path(__file__).parents[2]
 ANSWER = """

@@ -17,8 +17,8 @@ from roundwork.package.folder import load_package, pack, resolve_hosts
 from roundwork.protocol.views import SubmissionView
 
 from ..node.house import SEED, require_sandbox
-from ..node.mainjs import require_node
-from ..node.neighbours import Neighbour, open_neighbours
+from ..node.javascript.mainjs import require_node
+from ..node.peers.neighbours import Neighbour, open_neighbours
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 STAKE = 1_000_000_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from roundwork.participant.selection import Submissions, rank_nodes, select_node
 
-from ..node.mainjs import require_node
+from ..node.javascript.mainjs import require_node
 
 VALUES = {"Ann": "bafyone", "Bob": "bafytwo", "Cid": 'grüße "☃"\n', "Dan": "bafyfour"}
 EARLIER = {"Ann": "a", "Bob": "b", "Cid": "c"}

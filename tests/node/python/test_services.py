@@ -15,8 +15,8 @@ from roundwork.node.peers.payload import BadPayload, decode_base58, encode_base5
 from roundwork.node.python.environments import Environment
 from roundwork.protocol.transaction import decode_transaction
 
-from .house import HEADER, SEED
-from .neighbours import open_neighbours
+from ..house import HEADER, SEED
+from ..peers.neighbours import open_neighbours
 
 KEYPAIR = Keypair.from_seed(bytes([3]) * 32)
 NODE = str(KEYPAIR.pubkey())

@@ -22,9 +22,9 @@ from roundwork.node.javascript.process import (
 )
 from roundwork.node.javascript.steps import Step
 
-from .house import require_sandbox
+from ..house import require_sandbox
+from ..peers.neighbours import serve
 from .mainjs import SECRET, TASK, MainJs, require_node, run_main
-from .neighbours import serve
 
 TELL = "const tell = (name, value) => console.log(name, JSON.stringify(value));\n"
 STAY = "setInterval(() => {}, 1000);\n"
@@ -280,7 +280,7 @@ def test_nothing_is_left_behind_when_a_process_above_it_is_killed(
     script = f"""
 import asyncio
 from pathlib import Path
-from tests.node.mainjs import run_main
+from tests.node.javascript.mainjs import run_main
 async def run():
     source = "console.log('pid', process.pid); " + {STAY!r}
     async with run_main(Path({str(tmp_path)!r}), source, {confined!r}) as main:
@@ -289,7 +289,7 @@ async def run():
 asyncio.run(run())
 """
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline()

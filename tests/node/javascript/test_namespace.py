@@ -44,10 +44,10 @@ from roundwork.package.folder import load_package
 from roundwork.protocol.clock import DISTRIBUTION
 from roundwork.protocol.params import KOII, KPL_PROGRAM, TASK_PROGRAM, Key, base58_of
 
-from ..ledger.process import RunningLedger, running
-from .neighbours import serve
+from ...ledger.process import RunningLedger, running
+from ..peers.neighbours import serve
 
-HELLO = Path(__file__).parents[2] / "examples" / "hello"
+HELLO = Path(__file__).parents[3] / "examples" / "hello"
 SECRET, OTHER_SECRET = "of this task", "of another task"
 NODES = [{"data": {"url": "http://a"}}]
 
@@ -401,7 +401,7 @@ def write_key(pair: Keypair) -> Any:
 
 
 def test_every_method_that_is_listed_is_documented_and_the_other_way_round() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "JAVASCRIPT.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "JAVASCRIPT.md").read_text()
     rows = {line.split("`")[1].partition("(")[0] for line in text.splitlines() if line.startswith("| `")}
 
     assert set(METHODS) == rows

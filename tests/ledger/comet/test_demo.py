@@ -8,7 +8,7 @@ import pytest
 
 from roundwork.protocol.params import KOII
 
-from ..localnet.test_network import Up, verify
+from ...localnet.test_network import Up, verify
 from .load import Load, check_books, find_pair, kill
 
 ROUNDS = 8

@@ -13,7 +13,7 @@ from roundwork.node.python.channel import Service, ServiceError
 from roundwork.node.python.lanes import Lanes, Verdict, compute_random_seed, compute_seed
 from roundwork.protocol.views import SubmissionView
 
-from .house import NODE, SECRET, SEED, TASK, House
+from ..house import NODE, SECRET, SEED, TASK, House
 
 ME = str(NODE.pubkey())
 OTHER = "11111111111111111111111111111112"

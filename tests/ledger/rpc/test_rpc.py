@@ -30,9 +30,9 @@ from roundwork.protocol.params import ASSOCIATED_TOKEN_PROGRAM, TASK_PROGRAM, TO
 from roundwork.protocol.programs.associated import find_associated
 from roundwork.wire import base58_decode, base58_encode
 
-from .process import RpcFailure, RunningLedger, give, running
+from ..process import RpcFailure, RunningLedger, give, running
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCUMENTED = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)\n```", (ROOT / "docs/RPC.md").read_text())
 ]

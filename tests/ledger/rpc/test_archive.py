@@ -10,8 +10,8 @@ from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.views import view_round
 from roundwork.wire import describe_distributions, describe_submissions
 
-from ..protocol.stage import SW, Stage
-from .process import running
+from ...protocol.stage import SW, Stage
+from ..process import running
 
 
 def pay_and_slash(world: Stage) -> Stage:

@@ -7,7 +7,7 @@ they get in the way as much as they can.
 
 import pytest
 
-from ..protocol.world import SLOT_MS
+from ...protocol.world import SLOT_MS
 from .driven import Ledger
 from .standin import HANDSHAKE_MOMENTS, MOMENTS, Crashed, Disk, Refused
 

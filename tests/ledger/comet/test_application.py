@@ -18,7 +18,7 @@ from roundwork.ledger.store.journal import Journal
 from roundwork.protocol.execute import Kind
 from roundwork.protocol.params import LAW_VERSION
 
-from ..protocol.world import SLOT_MS, keypair_of
+from ...protocol.world import SLOT_MS, keypair_of
 from .driven import Ledger
 from .standin import Connection, Disk, Refused, StandIn, StoredBlock
 

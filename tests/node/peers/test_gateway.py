@@ -10,7 +10,7 @@ import pytest
 
 from roundwork.node.python.environments import Environment
 
-from .house import HEADER
+from ..house import HEADER
 from .neighbours import TASK, Neighbour, open_neighbours
 
 ROUTES = """

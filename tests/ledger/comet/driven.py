@@ -17,10 +17,10 @@ from roundwork.protocol.params import Genesis
 from roundwork.protocol.state import State
 from roundwork.protocol.transaction import decode_transaction, is_signed
 
-from ..protocol.world import SLOT_MS, World, keypair_of
+from ...protocol.world import SLOT_MS, World, keypair_of
 from .standin import Disk, StandIn
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FROM = "manager"
 
 
@@ -47,7 +47,7 @@ class Ledger:
             listening.bind(str(path))
             listening.listen()
             fd = listening.fileno()
-            command = [sys.executable, "-m", "tests.engines.application"]
+            command = [sys.executable, "-m", "tests.ledger.comet.application"]
             command += [self.mode, str(self.directory), str(fd)]
             self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[fd])
         self.engine = StandIn(self.disk, path)

@@ -2,7 +2,7 @@
 # Installs CometBFT into .tools/bin, from source, at the one version that the tests are run against.
 # Under two minutes from nothing; at once if it is there already. Needs Go 1.25 or newer.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 
 version=0.39.4
 binary=.tools/bin/cometbft

@@ -14,7 +14,7 @@ from roundwork.ledger.comet import supervise
 from roundwork.ledger.comet.founding import found_home
 from roundwork.ledger.comet.home import Home
 
-from ..ledger.process import find_port, running
+from ..process import find_port, running
 from .load import DEADLINE_SECONDS, Load, check_app_hashes, check_books, wait_until_it_goes_on
 
 POINTS = range(33)

@@ -24,8 +24,8 @@ from roundwork.participant.step import compute_timetable
 from roundwork.protocol.params import KOII
 from roundwork.protocol.views import RoundView, StakeView
 
-from ..ledger.process import running
-from .house import HEADER
+from ...ledger.process import running
+from ..house import HEADER
 
 STAKE = 5 * KOII
 MONEY = 1000 * KOII

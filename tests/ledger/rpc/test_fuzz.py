@@ -26,7 +26,7 @@ from roundwork.ledger.rpc.subscriptions import KINDS, Connection, Subscriptions
 from roundwork.ledger.server import FAUCET_FILE, found_development, read_keypair
 from roundwork.ledger.signatures import Verifier
 
-from .process import give
+from ..process import give
 
 CODES = {-32700, -32600, -32601, -32602, -32603, -32002, -32003, -32004, -32005, -32015, -32016}
 

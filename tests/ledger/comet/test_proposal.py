@@ -12,8 +12,8 @@ from roundwork.ledger.comet import proposal
 from roundwork.ledger.comet.proposal import Candidate, Known, check_proposal, choose, compute_room
 from roundwork.protocol.transaction import Transaction, is_signed
 
-from ..protocol.test_nonces import Safe
-from ..protocol.world import World, keypair_of
+from ...protocol.test_nonces import Safe
+from ...protocol.world import World, keypair_of
 
 
 async def verify(transactions: list[Transaction]) -> list[bool]:

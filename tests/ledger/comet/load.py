@@ -16,7 +16,7 @@ from solders.transaction import Transaction
 from roundwork.ledger.inspect import verify
 from roundwork.ledger.store.journal import Journal
 
-from ..ledger.process import LedgerClient, RpcFailure, RunningLedger, give
+from ..process import LedgerClient, RpcFailure, RunningLedger, give
 
 DEADLINE_SECONDS = 60
 CONFIRM_SECONDS = 3

@@ -14,7 +14,7 @@ import pytest
 from solders.keypair import Keypair
 from websockets.asyncio.client import connect
 
-from ..ledger.process import RpcFailure, RunningLedger, give, running
+from ..process import RpcFailure, RunningLedger, give, running
 from .load import (
     DEADLINE_SECONDS,
     Load,

@@ -17,8 +17,8 @@ from roundwork.errors import BadConfig
 from roundwork.ledger.comet.home import write_home
 from roundwork.ledger.comet.supervise import FATAL, find_cometbft
 
-from ..localnet.test_supervisor import is_alive, wait_until
-from ..protocol.world import make_genesis
+from ...localnet.test_supervisor import is_alive, wait_until
+from ...protocol.world import make_genesis
 
 RUN = """
 import sys

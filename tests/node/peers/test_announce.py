@@ -16,10 +16,10 @@ from roundwork.node.keystore import make_keypair
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 
-from ..ledger.process import RunningLedger, running
-from ..localnet.test_supervisor import wait_until
-from .house import require_sandbox
-from .test_server import HELLO, make_rich, read_stakes, run_node
+from ...ledger.process import RunningLedger, running
+from ...localnet.test_supervisor import wait_until
+from ..house import require_sandbox
+from ..test_server import HELLO, make_rich, read_stakes, run_node
 
 FUNCTIONS = """
 

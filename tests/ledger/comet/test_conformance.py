@@ -18,10 +18,10 @@ from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import Genesis, key_of
 from roundwork.protocol.tasks import instructions as ins
 
-from ..ledger.process import running
+from ..process import running
 from .driven import Ledger
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(params=["", "comet"], ids=["embedded", "cometbft"])

@@ -13,8 +13,8 @@ from roundwork.node.python.lanes import Lanes
 from roundwork.protocol.params import KOII
 from roundwork.protocol.views import RoundView
 
+from ..house import SEED, House, require_sandbox
 from .crew import HONEST, MONEY, STAKE, open_crew
-from .house import SEED, House, require_sandbox
 
 
 @pytest.fixture(autouse=True)

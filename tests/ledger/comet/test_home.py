@@ -20,7 +20,7 @@ from roundwork.ledger.server import found_development
 from roundwork.protocol.execute import next_block
 from roundwork.protocol.genesis import hash_genesis
 
-from ..protocol.world import keypair_of, make_genesis
+from ...protocol.world import keypair_of, make_genesis
 from .conftest import require_cometbft
 
 P2P = "tcp://127.0.0.1:0"

@@ -16,11 +16,11 @@ from roundwork.node.lookout import Me, Seen
 from roundwork.package.folder import load_package
 from roundwork.protocol.params import KOII
 
-from ..ledger.process import running
-from .house import require_sandbox
+from ...ledger.process import running
+from ..house import require_sandbox
 from .mainjs import MainJs, open_program, require_node
 
-HELLO = Path(__file__).parents[2] / "examples" / "hello"
+HELLO = Path(__file__).parents[3] / "examples" / "hello"
 STAKE = 5 * KOII
 TELL = "process.on('message', (message) => console.log('told', message.functionCall, process.argv[10]));"
 
