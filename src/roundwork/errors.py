@@ -10,7 +10,7 @@
     │   └── Undecodable, SignatureFailure, AlreadyProcessed, BlockhashNotFound,
     │       AccountNotFound, InsufficientFundsForFee, AccountLoadedTwice, and those of lookup tables
     ├── BadInput                 a file, option or request is wrong: names it, the field and the remedy
-    │   └── BadGenesis, BadConfig, BadKeypair, BadTaskFile
+    │   └── BadGenesis, OldLaw, BadConfig, BadKeypair, BadTaskFile
     ├── TaskFailed               a task's own code raised, hung or returned nonsense
     ├── RemoteError              another process answered with an error, or not at all
     ├── StoreCorrupt             what is on disk cannot be what we wrote
@@ -617,6 +617,10 @@ class BadInput(RoundworkError):
 
 class BadGenesis(BadInput):
     """A genesis file that describes no ledger."""
+
+
+class OldLaw(BadInput):
+    """A ledger of an older version of the law; the text says how its money is carried over."""
 
 
 class BadConfig(BadInput):

@@ -85,3 +85,33 @@ def verify(directory: Path, as_json: bool) -> None:
             f"{facts['blocks']} blocks, {facts['transactions']} transactions: every signature and every hash "
             f"is right. State hash {facts['state_hash']}, supply {facts['supply']} roe"
         )
+
+
+@command.command()
+@directory_option
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the genesis here.")
+@click.option("--chain", help="The name of the new chain; else the old one's with -2.")
+@json_option
+def export(directory: Path, output: Path | None, chain: str | None, as_json: bool) -> None:
+    """Write the money of a stopped ledger as the genesis of a new one."""
+    from ..ledger.export import export
+    from ..protocol.genesis import encode_genesis
+
+    exported = export(directory, chain)
+    genesis = encode_genesis(exported.genesis)
+    if output is not None:
+        with output.open("xb") as file:
+            file.write(genesis)
+    total = sum(exported.sums.values())
+    if as_json:
+        shown = {"chain": exported.genesis.chain, "accounts": len(exported.genesis.accounts), "total": total}
+        click.echo(json.dumps({**shown, "sums": exported.sums, "left_behind": exported.left_behind}))
+        return
+    if output is None:
+        click.echo(genesis.decode(), nl=False)
+    width = len(f"{total:,}")
+    for kind, amount in exported.sums.items():
+        click.echo(f"{amount:>{width},} roe  {kind}", err=output is None)
+    click.echo(f"{total:>{width},} roe  in {len(exported.genesis.accounts)} accounts", err=output is None)
+    for line in exported.left_behind:
+        click.echo(f"left behind: {line}", err=True)

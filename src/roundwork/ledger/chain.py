@@ -58,6 +58,7 @@ class Chain:
         self.directory = directory
         self.genesis = read_genesis(directory)
         self.journal = Journal(directory / "journal.db")
+        self.journal.check_law()
         self.checkpoint = Checkpoint(directory / "checkpoint.db")
         self.state, self._pending = self._load()
         self.checkpointed = self.state.head

@@ -33,6 +33,7 @@ def read_info(directory: Path) -> Facts:
         "slot_ms": genesis.slot_ms,
     }
     with closing(Journal(directory / "journal.db")) as journal:
+        journal.check_law()
         entry = journal.read(journal.height)
         facts["height"] = journal.height
         if entry is not None:
@@ -58,6 +59,7 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
     saved = read_head(checkpoint)  # before the journal is opened: a running ledger writes it first
     indexed = read_progress(history)
     with closing(Journal(directory / "journal.db")) as journal:
+        journal.check_law()
         journal.check_reaches(saved.height if saved else 0, checkpoint)
         journal.check_reaches(indexed, history)
         total = journal.height

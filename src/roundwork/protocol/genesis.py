@@ -1,10 +1,13 @@
 """The first state, from a genesis file."""
 
+from typing import Any
+
 import msgspec
 from blake3 import blake3
 
-from ..errors import BadGenesis
+from ..errors import BadGenesis, OldLaw
 from .params import (
+    LAW_VERSION,
     MONEY_MAX,
     NATIVE_LOADER,
     PROGRAMS,
@@ -23,10 +26,13 @@ from .params import (
 from .records import Account
 from .state import Head, State, compute_state_hash
 
+OLD_FIELDS = frozenset(("treasury", "lattice_blocks"))
+"""By these a genesis of law version 1 is told."""
+
 SLOT_HASHES = 512
 """Slots that the sysvar of slot hashes has room for."""
 
-_FIXED: dict[Key, Account] = {
+FIXED: dict[Key, Account] = {
     **{program: Account(0, NATIVE_LOADER, is_executable=True) for program in sorted(PROGRAMS)},
     SYSVAR_CLOCK: Account(0, SYSVAR_OWNER, space=40),
     SYSVAR_RECENT_BLOCKHASHES: Account(0, SYSVAR_OWNER, space=8 + 150 * 40),
@@ -39,13 +45,41 @@ _FIXED: dict[Key, Account] = {
 
 
 def decode_genesis(raw: bytes, source: str) -> Genesis:
-    """A genesis from its JSON. Raises BadGenesis, which names `source`, the field and the remedy."""
+    """A genesis from its JSON. Raises OldLaw, and BadGenesis, which names `source`, field and remedy."""
+    _check_version(raw, source)
     try:
         genesis = msgspec.json.decode(raw, type=Genesis)
     except msgspec.DecodeError as error:  # a ValidationError is one too, and names the field
         raise BadGenesis(f"{source}: {error}; mend it, or found a ledger in another directory") from None
     _check(genesis, source)
     return genesis
+
+
+def read_old_genesis(raw: bytes, source: str) -> Genesis:
+    """What a genesis of law version 1 has in common with ours. Raises BadGenesis."""
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, Any])
+        return msgspec.convert({k: v for k, v in fields.items() if k not in OLD_FIELDS}, type=Genesis)
+    except msgspec.DecodeError as error:
+        raise BadGenesis(f"{source}: {error}") from None
+
+
+def _check_version(raw: bytes, source: str) -> None:
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return  # told by whoever reads all of it
+    if OLD_FIELDS & fields.keys():
+        raise OldLaw(describe_old_law(source))
+
+
+def describe_old_law(source: str) -> str:
+    """What a ledger of an older law is told, and what its owner can do."""
+    return (
+        f"{source} is of a ledger of law version 1; this roundwork runs version {LAW_VERSION}. Carry its "
+        "money over: `roundwork ledger export --output genesis.json`, put that file into a new directory, "
+        "and run the ledger there"
+    )
 
 
 def encode_genesis(genesis: Genesis) -> bytes:
@@ -65,7 +99,7 @@ def found(genesis: Genesis) -> State:
     state = State(
         genesis, genesis_hash, Head(0, 0, genesis.time_ms, genesis.time_ms, genesis_hash, genesis_hash)
     )
-    for key, account in _FIXED.items():
+    for key, account in FIXED.items():
         state.put(state.accounts, key, account)
     for grant in genesis.accounts:
         state.put(state.accounts, key_of(grant.address), Account(grant.balance))
@@ -92,7 +126,7 @@ def _check(genesis: Genesis, source: str) -> None:
     for place, text in _addresses(genesis):
         key = _read_address(text, place, source)
         if place.startswith("accounts"):
-            if key in seen or key in _FIXED:
+            if key in seen or key in FIXED:
                 raise BadGenesis(f"{source}: {place} {text} is taken; every account stands once")
             seen.add(key)
     for number, grant in enumerate(genesis.accounts):

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from ...errors import StoreCorrupt, StoreFull
+from ...errors import OldLaw, StoreCorrupt, StoreFull
 from ...protocol.execute import Block, Outcome, Receipt, decode_block, encode_block
+from ...protocol.genesis import describe_old_law
+from ...protocol.params import LAW_VERSION
 from ...protocol.tasks.events import Event
 
 _SCHEMA = """
@@ -114,6 +116,13 @@ class Journal:
                 f"{self.height + 1} to {height} are lost. Put the journal back, or delete {derived.name} to "
                 "go on without them"
             )
+
+    def check_law(self) -> None:
+        """Raises OldLaw if the blocks are of another version of the law than this one."""
+        row = self._reader.execute("SELECT block FROM blocks ORDER BY height LIMIT 1").fetchone()
+        version = msgspec.msgpack.decode(row[0])[0] if row else LAW_VERSION
+        if version != LAW_VERSION:
+            raise OldLaw(describe_old_law(str(self.path)))
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,0 +1,223 @@
+"""A ledger's money as the accounts of a new genesis: what each owner had, wherever it lay.
+
+Between two versions of the law nothing but money is carried over. Of a ledger of law version 1 the checkpoint
+is read, by the position of fields, because its blocks cannot be replayed here. Of a ledger of this version
+the journal is replayed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..errors import BadGenesis, BadInput, OldLaw, StoreCorrupt
+from ..protocol.genesis import FIXED, decode_genesis, found, read_old_genesis
+from ..protocol.params import (
+    LOOKUP_PROGRAM,
+    TOKEN_PROGRAM,
+    WRAPPED_MINT,
+    Genesis,
+    Grant,
+    Key,
+    base58_of,
+    key_of,
+)
+from ..protocol.programs.lookups import decode_table
+from ..protocol.programs.token_records import SIZES, decode_account, decode_mint, decode_multisig
+from ..protocol.records import Account
+from .chain import GENESIS_FILE, replay_entry
+from .store.journal import Journal
+
+
+class Money(NamedTuple):
+    """All that holds money in a ledger, whatever the version of its law."""
+
+    accounts: dict[Key, Account]
+    tasks: dict[Key, TaskMoney]
+    stakes: dict[Key, dict[Key, tuple[int, int]]]
+    """By task and node: the stake, and what may be claimed; in roe or in the task's token."""
+    time_ms: int
+    """When the last block was made."""
+
+
+class TaskMoney(NamedTuple):
+    """Whose a task is, and what it holds."""
+
+    manager: Key
+    pot: Key
+    bounty: int
+    mint: Key
+
+
+class Export(NamedTuple):
+    """A new genesis, what went into it by kind in roe, and what could not be carried over."""
+
+    genesis: Genesis
+    sums: dict[str, int]
+    left_behind: list[str]
+
+
+def export(directory: Path, chain: str | None = None) -> Export:
+    """The genesis that carries on with the money of the ledger in a directory. Writes nothing.
+
+    Raises BadGenesis, StoreCorrupt, StoreFull, and BadInput if a ledger of law version 1 did not end well.
+    """
+    path = directory / GENESIS_FILE
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise BadGenesis(f"{path} is missing; name the --directory of a ledger") from None
+    try:
+        genesis = decode_genesis(raw, str(path))
+    except OldLaw:
+        genesis = read_old_genesis(raw, str(path))
+        money = _read_old(directory)
+    else:
+        money = _replay(directory, genesis)
+    grants, sums = _share_out(money, key_of(genesis.producer))
+    total = sum(grants.values())
+    held = sum(account.balance for account in money.accounts.values())
+    held += sum(
+        task.bounty + sum(map(sum, money.stakes.get(key, {}).values()))
+        for key, task in money.tasks.items()
+        if not task.mint
+    )
+    assert total == held, "what is shared out is not what was there"
+    left_behind = [
+        f"{supply} of the token {base58_of(mint)}: tokens are not carried over"
+        for mint, supply in _find_tokens(money)
+    ]
+    accounts = tuple(Grant(base58_of(key), amount) for key, amount in sorted(grants.items()) if amount)
+    new = msgspec.structs.replace(
+        genesis, chain=chain or f"{genesis.chain}-2", time_ms=money.time_ms, accounts=accounts
+    )
+    return Export(new, sums, left_behind)
+
+
+# Reading
+
+
+def _replay(directory: Path, genesis: Genesis) -> Money:
+    state = found(genesis)
+    with closing(Journal(directory / "journal.db")) as journal:
+        for entry in journal.read_from(1):
+            replay_entry(state, entry, str(journal.path))
+    tasks = {
+        key: TaskMoney(task.manager, task.pot, task.bounty, task.mint)
+        for key, task in state.tasks.rows.items()
+    }
+    stakes = {
+        key: {node: (stake.amount, stake.available) for node, stake in state.get_stakes(key).rows.items()}
+        for key in tasks
+    }
+    return Money(state.accounts.rows, tasks, stakes, state.head.time_ms)
+
+
+def _read_old(directory: Path) -> Money:
+    """The money of a ledger of law version 1, from its checkpoint. Raises BadInput, StoreCorrupt."""
+    path = directory / "checkpoint.db"
+    with closing(Journal(directory / "journal.db")) as journal:
+        height = journal.height
+    accounts: dict[Key, Account] = {}
+    tasks: dict[Key, TaskMoney] = {}
+    stakes: dict[Key, dict[Key, tuple[int, int]]] = {}
+    decode = msgspec.msgpack.decode
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            row = database.execute("SELECT head FROM head").fetchone()
+            head: list[Any] = decode(row[0]) if row else [0]
+            if head[0] != height:
+                raise BadInput(
+                    f"{path} is of block {head[0]}, the journal ends at block {height}: start and stop the "
+                    "ledger once with the version of roundwork that made it, then export again"
+                )
+            for name, key, record in database.execute("SELECT name, key, record FROM records"):
+                fields: list[Any] = decode(record)
+                if name == b"A":
+                    accounts[key] = Account(*fields)
+                elif name == b"T":
+                    tasks[key] = TaskMoney(fields[1], fields[2], fields[14], fields[24])
+                elif name[:1] == b"K":
+                    stakes.setdefault(name[1:], {})[key] = fields[0], fields[1]
+    except (sqlite3.DatabaseError, msgspec.DecodeError, IndexError, TypeError) as error:
+        raise StoreCorrupt(f"{path} cannot be read as a checkpoint of law version 1: {error}") from error
+    return Money(accounts, tasks, stakes, head[3])
+
+
+# Sharing out
+
+
+def _share_out(money: Money, producer: Key) -> tuple[dict[Key, int], dict[str, int]]:
+    """What each address gets, and the sums by kind, both in roe."""
+    grants: Counter[Key] = Counter()
+    sums: Counter[str] = Counter()
+
+    def give(kind: str, key: Key, amount: int) -> None:
+        if key in FIXED:
+            kind, key = "sent to programs, to the producer", producer
+        grants[key] += amount
+        sums[kind] += amount
+
+    pots = {task.pot: key for key, task in money.tasks.items()}
+    for key, account in money.accounts.items():
+        if key in pots:
+            _give_pot(money, pots[key], account, give)
+        elif account.owner == TOKEN_PROGRAM:
+            give("of token accounts, to their owners", _find_owner(account) or producer, account.balance)
+        elif account.owner == LOOKUP_PROGRAM:
+            table = decode_table(account)
+            owner = (table.authority if table else None) or producer
+            give("of lookup tables, to their authorities", owner, account.balance)
+        elif account.balance:
+            give("of accounts", key, account.balance)
+    for key, task in money.tasks.items():
+        if task.mint:
+            continue
+        give("bounties, to the managers", task.manager, task.bounty)
+        for node, (stake, available) in money.stakes.get(key, {}).items():
+            give("stakes, to the nodes", node, stake)
+            give("to be claimed, to the nodes", node, available)
+    return dict(grants), {kind: amount for kind, amount in sums.items() if amount}
+
+
+def _give_pot(money: Money, key: Key, account: Account, give: Any) -> None:
+    """Share out a task's pot: of a task that pays in wrapped money what it owes, the rest to the manager."""
+    task = money.tasks[key]
+    left = account.balance
+    if task.mint == WRAPPED_MINT:
+        for node, (stake, available) in money.stakes.get(key, {}).items():
+            give("stakes, to the nodes", node, stake)
+            give("to be claimed, to the nodes", node, available)
+            left -= stake + available
+        give("bounties, to the managers", task.manager, task.bounty)
+        left -= task.bounty
+    give("left in pots, to the managers", task.manager, left)
+
+
+def _find_owner(account: Account) -> Key | None:
+    """Who may dispose of an account of the token program, if anybody."""
+    if account.space not in SIZES:
+        return None
+    data = account.data.ljust(account.space, b"\0")
+    held, mint, multisig = decode_account(data), decode_mint(data), decode_multisig(data)
+    if held is not None:
+        return held.owner
+    if mint is not None:
+        return mint.authority or mint.freezer
+    return multisig.signers[0] if multisig is not None else None
+
+
+def _find_tokens(money: Money) -> list[tuple[Key, int]]:
+    """Mints with a supply, but for wrapped native money."""
+    found_mints = []
+    for key, account in sorted(money.accounts.items()):
+        is_mint = account.owner == TOKEN_PROGRAM and account.space == 82 and key != WRAPPED_MINT
+        mint = decode_mint(account.data.ljust(82, b"\0")) if is_mint else None
+        if mint is not None and mint.supply:
+            found_mints.append((key, mint.supply))
+    return found_mints

@@ -1,0 +1,150 @@
+"""What a ledger of one law holds becomes the genesis of the next; a ledger of an older law is not run."""
+
+import json
+import sqlite3
+import tarfile
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+
+import msgspec
+import pytest
+import zstandard
+
+from roundwork.errors import BadGenesis, BadInput, OldLaw, StoreCorrupt
+from roundwork.ledger.chain import Chain
+from roundwork.ledger.export import export
+from roundwork.ledger.inspect import read_info, verify
+from roundwork.protocol.books import compute_supply
+from roundwork.protocol.genesis import encode_genesis, found
+from roundwork.protocol.params import Genesis, base58_of
+
+from ..cli.test_task import run
+from ..protocol.token_world import TokenStage
+from ..protocol.world import START, keypair_of
+
+VECTOR = Path(__file__).parents[1] / "vectors" / "law-1-ledger.tar.zst"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A ledger of law version 1, as its own code left it when it was stopped."""
+    raw = zstandard.ZstdDecompressor().stream_reader(BytesIO(VECTOR.read_bytes())).read()
+    with tarfile.open(fileobj=BytesIO(raw)) as archive:
+        archive.extractall(tmp_path / "old", filter="data")
+    return tmp_path / "old"
+
+
+def balances(genesis: Genesis) -> dict[str, int]:
+    return {grant.address: grant.balance for grant in genesis.accounts}
+
+
+def name(who: str) -> str:
+    return str(keypair_of(who).pubkey())
+
+
+def test_a_ledger_of_the_older_law_is_told_what_to_do_and_left_as_it_is(old: Path) -> None:
+    before = {path.name: path.read_bytes() for path in old.iterdir()}
+
+    for use in (Chain, read_info, lambda path: verify(path, lambda done, total: None)):
+        with pytest.raises(OldLaw, match=r"law version 1; this roundwork runs version 2\. .*ledger export"):
+            use(old)
+
+    assert before == {path.name: path.read_bytes() for path in old.iterdir()}
+
+
+def test_blocks_of_the_older_law_are_told_too_when_the_genesis_was_edited(old: Path) -> None:
+    fields = json.loads((old / "genesis.json").read_text())
+    for field in ("treasury", "lattice_blocks"):
+        del fields[field]
+    (old / "genesis.json").write_text(json.dumps(fields))
+
+    for use in (Chain, read_info, lambda path: verify(path, lambda done, total: None)):
+        with pytest.raises(OldLaw, match=r"journal\.db is of a ledger of law version 1"):
+            use(old)
+
+
+def test_the_money_of_the_older_ledger_is_all_in_the_new_genesis(old: Path) -> None:
+    exported = export(old)
+
+    supply = compute_supply(found(exported.genesis))
+    assert 4 * START == supply == sum(exported.sums.values())
+    assert ("roundwork-dev-2", 5000) == (exported.genesis.chain, exported.genesis.fee_per_signature)
+    assert 7000 == exported.sums["stakes, to the nodes"]
+    assert 3000 == exported.sums["to be claimed, to the nodes"]
+    assert 50_000 == exported.sums["bounties, to the managers"]
+    assert 1234 == balances(exported.genesis)[name("native")]
+    assert 10**6 == balances(exported.genesis)[name("nonce")]
+
+
+def test_every_owner_has_what_it_had(old: Path) -> None:
+    nodes = [keypair_of(who).pubkey() for who in ("n00", "n01", "n02")]
+    with closing(sqlite3.connect(old / "checkpoint.db")) as database:
+        rows = database.execute("SELECT key, record FROM records WHERE name = ?", (b"A",)).fetchall()
+    plain = {key: msgspec.msgpack.decode(record)[0] for key, record in rows}
+
+    held = balances(export(old).genesis)
+
+    # Its stake or what it withdrew, and what the money of its token account itself was.
+    gained = sorted(held[str(node)] - plain[bytes(node)] for node in nodes)
+    assert [5, 3005, 7005] == gained
+
+
+def test_tokens_are_said_to_stay_behind(old: Path) -> None:
+    [line] = export(old).left_behind
+
+    assert f"{4 * START} of the token {name('mint')}: tokens are not carried over" == line
+
+
+def test_a_ledger_that_did_not_end_well_is_not_exported(old: Path) -> None:
+    with closing(sqlite3.connect(old / "checkpoint.db")) as database, database:
+        head = msgspec.msgpack.decode(database.execute("SELECT head FROM head").fetchone()[0])
+        head[0] -= 1
+        database.execute("UPDATE head SET head = ?", (msgspec.msgpack.encode(head),))
+
+    with pytest.raises(BadInput, match="start and stop the ledger once with the version"):
+        export(old)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named(old: Path) -> None:
+    (old / "checkpoint.db").write_bytes(b"nonsense" * 1000)
+
+    with pytest.raises(StoreCorrupt, match="cannot be read as a checkpoint of law version 1"):
+        export(old)
+
+
+def test_a_folder_without_a_ledger_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadGenesis, match=r"genesis.json is missing; name the --directory"):
+        export(tmp_path)
+
+
+def test_a_ledger_of_this_law_is_exported_as_well(tmp_path: Path) -> None:
+    world = TokenStage(fee_per_signature=5000).paid()
+    Chain.create(tmp_path, world.state.genesis)
+    with closing(Chain(tmp_path)) as chain:
+        for block, verified, _ in world.blocks:
+            outcome = chain.execute(block, verified)
+            chain.persist(block, outcome)
+            chain.publish(block, outcome)
+
+    exported = export(tmp_path, "another")
+
+    assert world.supply == compute_supply(found(exported.genesis))
+    assert "another" == exported.genesis.chain
+    assert base58_of(world.key("mint")) in exported.left_behind[0]
+
+
+def test_the_command_writes_a_genesis_that_a_ledger_runs_on(old: Path, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "genesis.json"
+    target.parent.mkdir()
+
+    shown = run("ledger", "export", "--directory", old, "--output", target, "--json")
+
+    facts = json.loads(shown.stdout)
+    assert 4 * START == facts["total"] == sum(facts["sums"].values())
+    with closing(Chain(target.parent)) as chain:
+        assert encode_genesis(chain.genesis) == target.read_bytes()
+    again = run("ledger", "export", "--directory", old, "--output", target)
+    assert again.returncode != 0
+    assert "genesis.json" in again.stderr
+    assert "Traceback" not in again.stderr
