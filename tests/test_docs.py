@@ -20,13 +20,13 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_leads_somewhere(path):
+def test_every_link_leads_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
 
     assert [] == [one for one in targets if not (path.parent / one).exists()]
 
 
-def test_every_command_that_is_shown_exists():
+def test_every_command_that_is_shown_exists() -> None:
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     shown = {
         tuple(one.split()) for one in re.findall(r"^\.venv/bin/roundwork ([a-z]+(?: [a-z]+)?)\b", text, re.M)
@@ -39,7 +39,7 @@ def test_every_command_that_is_shown_exists():
         assert done.returncode == 0, known
 
 
-def test_the_code_of_the_task_documentation_runs(tmp_path):
+def test_the_code_of_the_task_documentation_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "TASKS.md").read_text(), re.DOTALL)
     assert blocks
     for block in blocks:
@@ -65,7 +65,7 @@ def list_commands(command: click.Command, words: tuple[str, ...] = ("roundwork",
 @pytest.mark.parametrize(
     ("words", "command"), list_commands(root), ids=lambda one: one if isinstance(one, str) else ""
 )
-def test_every_command_and_every_option_is_in_the_reference(words, command):
+def test_every_command_and_every_option_is_in_the_reference(words: str, command: click.Command) -> None:
     section = re.search(rf"^### {words}(?: [^a-z\n][^\n]*)?\n(.*?)(?=^##)", REFERENCE, re.M | re.S)
     assert section, words
 
@@ -75,7 +75,7 @@ def test_every_command_and_every_option_is_in_the_reference(words, command):
     assert options - common == set(re.findall(r"^\| `(--[a-z0-9-]+)`", section[1], re.M))
 
 
-def test_every_setting_is_documented():
+def test_every_setting_is_documented() -> None:
     tasks = (ROOT / "docs" / "TASKS.md").read_text()
     sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
 
@@ -86,13 +86,13 @@ def test_every_setting_is_documented():
     ]
 
 
-def test_every_rpc_method_is_documented():
+def test_every_rpc_method_is_documented() -> None:
     text = (ROOT / "docs" / "RPC.md").read_text()
 
     assert [] == [name for name in METHODS if f"### {name}\n" not in text]
 
 
-def test_every_error_is_in_the_reference_with_its_number():
+def test_every_error_is_in_the_reference_with_its_number() -> None:
     def walk(base: type) -> list[type]:
         return [base, *(one for child in base.__subclasses__() for one in walk(child))]
 
@@ -103,7 +103,7 @@ def test_every_error_is_in_the_reference_with_its_number():
     assert [] == [one.__name__ for one in numbered if f"| `{one.__name__}` | {one.code} |" not in REFERENCE]
 
 
-def test_the_rejections_that_the_protocol_names_are_classes():
+def test_the_rejections_that_the_protocol_names_are_classes() -> None:
     text = (ROOT / "docs" / "PROTOCOL.md").read_text()
 
     named = {
@@ -116,7 +116,7 @@ def test_the_rejections_that_the_protocol_names_are_classes():
     assert [] == [name for name in sorted(named) if not hasattr(errors, name)]
 
 
-def test_every_rejection_has_a_number_of_its_own():
+def test_every_rejection_has_a_number_of_its_own() -> None:
     def walk(base: type) -> list[type]:
         return [base, *(one for child in base.__subclasses__() for one in walk(child))]
 
@@ -125,7 +125,7 @@ def test_every_rejection_has_a_number_of_its_own():
     assert len({one.code for one in ours}) == len(ours)
 
 
-def test_every_module_has_its_place_in_the_map_of_the_house():
+def test_every_module_has_its_place_in_the_map_of_the_house() -> None:
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     package = ROOT / "src" / "roundwork"
     left_out = {package / "cli", package / "ledger" / "comet"}

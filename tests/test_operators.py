@@ -116,7 +116,8 @@ def test_every_command_of_the_page_does_what_it_says(
 
 def can_claim(ledger: RunningLedger, task: str, node: str) -> int:
     stakes = ledger.call("getTask", task)["stakes"]
-    return next(one["available"] for one in stakes if one["node"] == node)
+    answer: int = next(one["available"] for one in stakes if one["node"] == node)
+    return answer
 
 
 def test_the_page_names_errors_that_exist() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from roundwork.client.operations import build_uploads
 from roundwork.participant import step as duties
@@ -37,10 +38,10 @@ class Node:
 class Town:
     """`live(slots)` lets everybody do what is owed, one block a slot."""
 
-    def __init__(self, count: int = 4, retries: int = 2, **task: object) -> None:
+    def __init__(self, count: int = 4, retries: int = 2, **task: Any) -> None:
         names = [f"n{at:02}" for at in range(count)]
         self.world = World(("manager", *names))
-        windows = {"round_time": 20, "submission_window": 8, "audit_window": 8}
+        windows: dict[str, Any] = {"round_time": 20, "submission_window": 8, "audit_window": 8}
         money = {"total_bounty": 100 * BOUNTY, "bounty_per_round": BOUNTY, "minimum_stake": MINIMUM}
         self.world.create_task(**{**windows, **money, "allowed_failed_distributions": retries, **task})
         self.over: dict[int, RoundView] = {}

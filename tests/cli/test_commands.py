@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from solders.keypair import Keypair
@@ -28,14 +29,15 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def ask(*arguments: object) -> dict:
+def ask(*arguments: object) -> dict[str, Any]:
     """What a command prints with --json."""
     done = run(*arguments, "--json")
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
-def test_money_comes_from_the_faucet_and_goes_where_it_is_sent(ledger, tmp_path):
+def test_money_comes_from_the_faucet_and_goes_where_it_is_sent(ledger: RunningLedger, tmp_path: Path) -> None:
     mine = ask("keygen", tmp_path / "mine.json")["address"]
     theirs = ask("keygen", tmp_path / "theirs.json")["address"]
 
@@ -46,7 +48,7 @@ def test_money_comes_from_the_faucet_and_goes_where_it_is_sent(ledger, tmp_path)
     assert "1" in run("balance", theirs, "--url", ledger.url).stdout
 
 
-def test_a_task_is_deployed_shown_funded_shut_and_closed(ledger, tmp_path):
+def test_a_task_is_deployed_shown_funded_shut_and_closed(ledger: RunningLedger, tmp_path: Path) -> None:
     key = tmp_path / "manager.json"
     address = ask("keygen", key)["address"]
     ask("airdrop", address, 5000 * KOII, "--url", ledger.url)
@@ -65,7 +67,9 @@ def test_a_task_is_deployed_shown_funded_shut_and_closed(ledger, tmp_path):
     assert "hello" in run("task", "show", task, "--url", ledger.url).stdout
 
 
-def test_a_task_is_updated_its_successor_has_the_bounty_and_says_where_it_came_from(ledger, tmp_path):
+def test_a_task_is_updated_its_successor_has_the_bounty_and_says_where_it_came_from(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
     key = tmp_path / "manager.json"
     address = ask("keygen", key)["address"]
     ask("airdrop", address, 5000 * KOII, "--url", ledger.url)
@@ -84,7 +88,7 @@ def test_a_task_is_updated_its_successor_has_the_bounty_and_says_where_it_came_f
     assert "TaskClosed" in refused.stderr
 
 
-def test_info_and_verify_read_what_is_on_disk(ledger):
+def test_info_and_verify_read_what_is_on_disk(ledger: RunningLedger) -> None:
     info = ask("ledger", "info", "--directory", ledger.directory)
     facts = ask("ledger", "verify", "--directory", ledger.directory)
 
@@ -93,7 +97,7 @@ def test_info_and_verify_read_what_is_on_disk(ledger):
     assert "every signature and every hash" in run("ledger", "verify", "--directory", ledger.directory).stdout
 
 
-def test_help_names_every_command():
+def test_help_names_every_command() -> None:
     text = run("--help").stdout
 
     for name in ("up", "ledger", "node", "task", "keygen", "balance", "airdrop", "transfer"):
@@ -112,7 +116,7 @@ def test_help_names_every_command():
         (["transfer", NOBODY, "5", "--from", "none.json"], "none.json"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(arguments, said, tmp_path):
+def test_what_is_wrong_is_said_in_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "roundwork", *arguments],
         capture_output=True,
@@ -127,7 +131,7 @@ def test_what_is_wrong_is_said_in_one_line(arguments, said, tmp_path):
     assert 1 == len(done.stderr.strip().splitlines())
 
 
-def test_verify_says_in_one_line_which_blocks_of_the_journal_are_lost(tmp_path):
+def test_verify_says_in_one_line_which_blocks_of_the_journal_are_lost(tmp_path: Path) -> None:
     with running(tmp_path) as one:
         one.fund(Keypair())
     (tmp_path / "journal.db").unlink()
@@ -140,7 +144,7 @@ def test_verify_says_in_one_line_which_blocks_of_the_journal_are_lost(tmp_path):
     assert "blocks 1 to " in line
 
 
-def test_a_rejection_of_the_law_is_said_with_its_numbers(ledger, tmp_path):
+def test_a_rejection_of_the_law_is_said_with_its_numbers(ledger: RunningLedger, tmp_path: Path) -> None:
     ask("keygen", tmp_path / "mine.json")
     mine = json.loads(run("keygen", tmp_path / "other.json", "--json").stdout)["address"]
     ask("airdrop", mine, KOII, "--url", ledger.url)
@@ -152,7 +156,9 @@ def test_a_rejection_of_the_law_is_said_with_its_numbers(ledger, tmp_path):
     assert "1000000000000000" in done.stderr
 
 
-def test_a_token_is_made_sent_and_pays_a_task_that_is_funded_staked_in_and_closed(ledger, tmp_path):
+def test_a_token_is_made_sent_and_pays_a_task_that_is_funded_staked_in_and_closed(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
     key, url = tmp_path / "manager.json", ["--url", ledger.url]
     mine = ask("keygen", key)["address"]
     ask("airdrop", mine, 500 * KOII, *url)

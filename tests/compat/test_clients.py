@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,10 +27,11 @@ def require(folder: str, program: str | None = None) -> Path:
     return path
 
 
-def drive(*command: object) -> dict:
+def drive(*command: object) -> dict[str, Any]:
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -43,30 +45,30 @@ def websocket_of(ledger: RunningLedger) -> str:
 
 
 @pytest.fixture(scope="module")
-def by_sync(ledger: RunningLedger) -> dict:
+def by_sync(ledger: RunningLedger) -> dict[str, Any]:
     """What the synchronous Python client saw, and an account that it made; likewise the others."""
     return drive(require("solana-sync") / "bin" / "python", DRIVERS / "solana_sync.py", ledger.url, PROGRAM)
 
 
 @pytest.fixture(scope="module")
-def by_async(ledger: RunningLedger) -> dict:
+def by_async(ledger: RunningLedger) -> dict[str, Any]:
     python = require("solana-async") / "bin" / "python"
     return drive(python, DRIVERS / "solana_async.py", ledger.url, websocket_of(ledger), PROGRAM)
 
 
 @pytest.fixture(scope="module")
-def by_web3js(ledger: RunningLedger) -> dict:
+def by_web3js(ledger: RunningLedger) -> dict[str, Any]:
     return drive("node", DRIVERS / "web3js.cjs", require("web3js", "node"), ledger.url, PROGRAM)
 
 
 @pytest.fixture(scope="module")
-def by_kit(ledger: RunningLedger) -> dict:
+def by_kit(ledger: RunningLedger) -> dict[str, Any]:
     folder = require("kit", "node")
     return drive("node", DRIVERS / "kit.mjs", folder, ledger.url, websocket_of(ledger), PROGRAM)
 
 
 @pytest.mark.xdist_group("compat")
-def test_the_synchronous_python_client_transfers_confirms_and_reads(by_sync):
+def test_the_synchronous_python_client_transfers_confirms_and_reads(by_sync: dict[str, Any]) -> None:
     seen = by_sync
 
     assert 5_000_000_000 == seen["airdropped"]
@@ -86,7 +88,7 @@ def test_the_synchronous_python_client_transfers_confirms_and_reads(by_sync):
 
 
 @pytest.mark.xdist_group("compat")
-def test_the_asynchronous_python_client_subscribes_on_its_websocket(by_async):
+def test_the_asynchronous_python_client_subscribes_on_its_websocket(by_async: dict[str, Any]) -> None:
     seen = by_async
 
     assert (5_000_000_000, 1234, 1241) == (seen["airdropped"], seen["account"], seen["transferred"])
@@ -102,7 +104,7 @@ def test_the_asynchronous_python_client_subscribes_on_its_websocket(by_async):
 
 
 @pytest.mark.xdist_group("compat")
-def test_web3js_works_as_wallets_use_it(by_web3js):
+def test_web3js_works_as_wallets_use_it(by_web3js: dict[str, Any]) -> None:
     seen = by_web3js
 
     assert 5_000_000_000 == seen["airdropped"]
@@ -122,7 +124,7 @@ def test_web3js_works_as_wallets_use_it(by_web3js):
 
 
 @pytest.mark.xdist_group("compat")
-def test_kit_works_with_its_factories(by_kit):
+def test_kit_works_with_its_factories(by_kit: dict[str, Any]) -> None:
     seen = by_kit
 
     assert 5_000_000_000 == seen["airdropped"]
@@ -146,8 +148,15 @@ def test_kit_works_with_its_factories(by_kit):
     ],
 )
 def test_what_one_client_made_every_other_sees(
-    ledger, by_sync, by_async, by_web3js, by_kit, folder, program, driver
-):
+    ledger: RunningLedger,
+    by_sync: dict[str, Any],
+    by_async: dict[str, Any],
+    by_web3js: dict[str, Any],
+    by_kit: dict[str, Any],
+    folder: Any,
+    program: bytes,
+    driver: Any,
+) -> None:
     made = {
         by_sync["made"]: [2_000_000, PROGRAM, 40],
         by_async["made"]: [2_500_000, PROGRAM, 48],
@@ -161,7 +170,7 @@ def test_what_one_client_made_every_other_sees(
 
 
 @pytest.mark.xdist_group("compat")
-def test_the_python_token_client_mints_moves_freezes_and_wraps(ledger):
+def test_the_python_token_client_mints_moves_freezes_and_wraps(ledger: RunningLedger) -> None:
     python = require("solana-sync") / "bin" / "python"
 
     seen = drive(python, DRIVERS / "spl_token.py", ledger.url)

@@ -1,5 +1,7 @@
 """Durable nonces and lookup tables, as stock clients make and use them."""
 
+from typing import Any
+
 import pytest
 
 from ..ledger.process import RunningLedger
@@ -9,14 +11,14 @@ __all__ = ["ledger"]
 
 
 @pytest.fixture(scope="module")
-def seen(ledger: RunningLedger) -> dict:
+def seen(ledger: RunningLedger) -> dict[str, Any]:
     """What web3.js saw, and the table that it left."""
     folder = require("web3js", "node")
     return drive("node", DRIVERS / "durable_web3js.cjs", folder, ledger.url)
 
 
 @pytest.mark.xdist_group("compat")
-def test_web3js_sends_what_a_nonce_lets_run_once(seen):
+def test_web3js_sends_what_a_nonce_lets_run_once(seen: dict[str, Any]) -> None:
     assert seen["authority"]
     assert (5000, 5000) == (seen["nonceFee"], seen["feeForNonce"])
     assert seen["nonceError"] is None
@@ -26,7 +28,7 @@ def test_web3js_sends_what_a_nonce_lets_run_once(seen):
 
 
 @pytest.mark.xdist_group("compat")
-def test_web3js_sends_through_a_lookup_table_that_it_made(seen):
+def test_web3js_sends_through_a_lookup_table_that_it_made(seen: dict[str, Any]) -> None:
     assert [True, 2, True] == seen["table"]
     assert (False, 222) == (seen["named"], seen["inside"])
     assert [True] == seen["loaded"]
@@ -37,7 +39,7 @@ def test_web3js_sends_through_a_lookup_table_that_it_made(seen):
 
 
 @pytest.mark.xdist_group("compat")
-def test_kit_sends_a_durable_transaction_and_one_through_the_table(ledger, seen):
+def test_kit_sends_a_durable_transaction_and_one_through_the_table(ledger: Any, seen: dict[str, Any]) -> None:
     folder = require("kit", "node")
     websocket = f"ws://127.0.0.1:{ledger.port + 1}"
     inside = seen["insideKey"]

@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from roundwork.participant.selection import select_node
 from roundwork.protocol.params import base58_of
@@ -30,7 +31,7 @@ let current;
 """The task's own selectNode, with what a node would answer it."""
 
 
-def make_case(chance: random.Random) -> dict:
+def make_case(chance: random.Random) -> dict[str, Any]:
     nodes = sorted(base58_of(chance.randbytes(32)) for _ in range(chance.randint(1, 9)))
     number = chance.randint(0, 4)
     rounds = {}
@@ -46,7 +47,7 @@ def make_case(chance: random.Random) -> dict:
     return {"round": number, "rounds": rounds, "isRetry": is_retry, "failed": failed}
 
 
-def select(case: dict) -> str | None:
+def select(case: dict[str, Any]) -> str | None:
     rounds, number = case["rounds"], case["round"]
     before = [rounds[each] for each in (number - 1, number - 2) if each >= 0]
     return select_node(rounds[number], before, case["failed"], case["isRetry"])

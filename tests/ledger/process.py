@@ -58,7 +58,8 @@ class LedgerClient:
 
     def send(self, wire: bytes, **config: Any) -> str:
         text = base64.b64encode(wire).decode()
-        return self.call("sendTransaction", text, {"encoding": "base64", **config})
+        answer: str = self.call("sendTransaction", text, {"encoding": "base64", **config})
+        return answer
 
 
 class RunningLedger(LedgerClient):
@@ -135,7 +136,8 @@ def find_port() -> int:
                 second.bind(("127.0.0.1", port + 1))
             except OSError:
                 continue
-            return port
+            answer: int = port
+            return answer
 
 
 def give(pair: Keypair, to: Pubkey, amount: int) -> Instruction:

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from solders.keypair import Keypair
@@ -69,7 +70,7 @@ def run_blocks(chain: Chain, count: int) -> list[bytes]:
     return signatures
 
 
-def dump(state: State) -> dict:
+def dump(state: State) -> dict[str, Any]:
     return {name: dict(table.rows) for name, table in state.tables.items() if table.rows}
 
 
@@ -82,7 +83,9 @@ def abandon(chain: Chain) -> None:
 
 
 @pytest.mark.parametrize("lost", [[], ["checkpoint.db"], ["history.db"], ["checkpoint.db", "history.db"]])
-def test_a_ledger_comes_back_whole_whatever_derived_file_is_lost(directory, lost, monkeypatch):
+def test_a_ledger_comes_back_whole_whatever_derived_file_is_lost(
+    directory: Path, lost: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chain_module, "CHECKPOINT_BLOCKS", 4)
     with closing(Chain(directory)) as chain:
         signatures = run_blocks(chain, 10)
@@ -102,7 +105,7 @@ def test_a_ledger_comes_back_whole_whatever_derived_file_is_lost(directory, lost
         make_block(chain)
 
 
-def test_a_crash_between_checkpoints_loses_nothing(directory, monkeypatch):
+def test_a_crash_between_checkpoints_loses_nothing(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain_module, "CHECKPOINT_BLOCKS", 4)
     chain = Chain(directory)
     run_blocks(chain, 10)
@@ -115,7 +118,7 @@ def test_a_crash_between_checkpoints_loses_nothing(directory, monkeypatch):
         assert chain.recent.size
 
 
-def test_a_block_that_was_not_persisted_is_not_there_after_a_crash(directory):
+def test_a_block_that_was_not_persisted_is_not_there_after_a_crash(directory: Path) -> None:
     chain = Chain(directory)
     run_blocks(chain, 3)
     expected = chain.state.head
@@ -128,7 +131,7 @@ def test_a_block_that_was_not_persisted_is_not_there_after_a_crash(directory):
         assert expected == chain.state.head
 
 
-def test_the_same_block_is_journalled_once_and_another_one_of_its_height_never(directory):
+def test_the_same_block_is_journalled_once_and_another_one_of_its_height_never(directory: Path) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 2)
         entry = chain.journal.read(2)
@@ -141,7 +144,7 @@ def test_the_same_block_is_journalled_once_and_another_one_of_its_height_never(d
             chain.journal.append(entry.block, [], Outcome(bytes(32), entry.state_hash, [], [], []))
 
 
-def test_an_engine_that_delivers_again_starts_at_the_checkpoint(directory):
+def test_an_engine_that_delivers_again_starts_at_the_checkpoint(directory: Path) -> None:
     chain = Chain(directory, replay=False)
     run_blocks(chain, 3)
     assert 0 == chain.checkpointed.height  # nothing was allowed
@@ -152,7 +155,9 @@ def test_an_engine_that_delivers_again_starts_at_the_checkpoint(directory):
     abandon(chain)
 
 
-def test_a_checkpoint_waits_until_the_engine_allows_it_and_the_history_has_it(directory, monkeypatch):
+def test_a_checkpoint_waits_until_the_engine_allows_it_and_the_history_has_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chain_module, "CHECKPOINT_BLOCKS", 2)
     chain = Chain(directory, replay=False)
     run_blocks(chain, 3)
@@ -166,7 +171,7 @@ def test_a_checkpoint_waits_until_the_engine_allows_it_and_the_history_has_it(di
     abandon(chain)
 
 
-def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory):
+def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory: Path) -> None:
     async def run(chain: Chain) -> tuple[int, int]:
         desk = Desk(chain, Producer(chain, Verifier(workers=0)))
         rpc = Rpc(desk, METHODS, Rates(LIMITS))
@@ -192,7 +197,7 @@ def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory):
 
 @pytest.mark.parametrize("kept", [2, 0])
 @pytest.mark.parametrize("derived", ["checkpoint.db", "history.db"])
-def test_a_journal_whose_end_is_lost_is_said_so(directory, kept, derived):
+def test_a_journal_whose_end_is_lost_is_said_so(directory: Path, kept: int, derived: bool) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 3)
         assert chain.history.wait_for(4, 10)
@@ -209,7 +214,7 @@ def test_a_journal_whose_end_is_lost_is_said_so(directory, kept, derived):
             Chain(directory)
 
 
-def test_a_journal_that_is_gone_is_said_so(directory):
+def test_a_journal_that_is_gone_is_said_so(directory: Path) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 3)
     (directory / "journal.db").unlink()
@@ -218,7 +223,7 @@ def test_a_journal_that_is_gone_is_said_so(directory):
         verify(directory, lambda done, total: None)
 
 
-def test_a_checkpoint_of_another_ledger_is_found(directory, tmp_path):
+def test_a_checkpoint_of_another_ledger_is_found(directory: Path, tmp_path: Path) -> None:
     for place in (directory, tmp_path / "other"):
         found_development(place)
         with closing(Chain(place)) as chain:
@@ -229,7 +234,7 @@ def test_a_checkpoint_of_another_ledger_is_found(directory, tmp_path):
         verify(directory, lambda done, total: None)
 
 
-def test_a_derived_file_that_is_empty_is_one_that_is_built_again(directory):
+def test_a_derived_file_that_is_empty_is_one_that_is_built_again(directory: Path) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 3)
     for name in ("checkpoint.db", "history.db"):
@@ -242,7 +247,7 @@ def test_a_derived_file_that_is_empty_is_one_that_is_built_again(directory):
 
 
 @pytest.mark.parametrize("column", ["block", "verified", "receipts", "events", "block_hash", "state_hash"])
-def test_verify_finds_one_changed_bit(directory, column):
+def test_verify_finds_one_changed_bit(directory: Path, column: str) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 3)
     assert 4 == verify(directory, lambda done, total: None)["blocks"]
@@ -256,7 +261,7 @@ def test_verify_finds_one_changed_bit(directory, column):
         verify(directory, lambda done, total: None)
 
 
-def test_a_missing_block_is_found(directory):
+def test_a_missing_block_is_found(directory: Path) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 3)
     with closing(sqlite3.connect(directory / "journal.db")) as journal:
@@ -267,7 +272,7 @@ def test_a_missing_block_is_found(directory):
         verify(directory, lambda done, total: None)
 
 
-def test_a_file_that_is_no_database_is_said_so(directory):
+def test_a_file_that_is_no_database_is_said_so(directory: Path) -> None:
     (directory / "journal.db").write_bytes(b"not a database at all, but long enough to look at" * 100)
 
     with pytest.raises(StoreCorrupt, match=r"journal\.db"):
@@ -275,7 +280,9 @@ def test_a_file_that_is_no_database_is_said_so(directory):
 
 
 @pytest.mark.parametrize("cut", [1, 3_000, 9_000])
-def test_a_torn_tail_of_the_journal_costs_what_was_being_written_and_nothing_before(directory, tmp_path, cut):
+def test_a_torn_tail_of_the_journal_costs_what_was_being_written_and_nothing_before(
+    directory: Path, tmp_path: Path, cut: int
+) -> None:
     """As a power cut leaves it: the last pages of the write-ahead log did not reach the disk."""
     torn = tmp_path / "torn"
     with closing(Chain(directory)) as chain:
@@ -295,7 +302,9 @@ def test_a_torn_tail_of_the_journal_costs_what_was_being_written_and_nothing_bef
     assert height + 1 == verify(torn, lambda done, total: None)["blocks"]
 
 
-def test_blocks_wait_for_a_history_that_is_too_far_behind(directory, monkeypatch):
+def test_blocks_wait_for_a_history_that_is_too_far_behind(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chain_module, "HISTORY_LAG_BLOCKS_MAX", 3)
     with closing(Chain(directory)) as chain, closing(sqlite3.connect(directory / "history.db")) as other:
         other.execute("BEGIN IMMEDIATE")  # nobody else writes meanwhile
@@ -308,7 +317,9 @@ def test_blocks_wait_for_a_history_that_is_too_far_behind(directory, monkeypatch
         assert not chain.is_behind()
 
 
-def test_a_history_that_cannot_be_written_says_so_and_stops_no_block(directory, monkeypatch):
+def test_a_history_that_cannot_be_written_says_so_and_stops_no_block(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chain_module, "HISTORY_LAG_BLOCKS_MAX", 3)
     with closing(Chain(directory)) as chain:
         [signature, *_] = run_blocks(chain, 3)
@@ -326,7 +337,7 @@ def test_a_history_that_cannot_be_written_says_so_and_stops_no_block(directory, 
         assert [2] == [place.height for place in chain.history.find_transaction(signature)]
 
 
-def test_a_full_disk_acknowledges_nothing_and_loses_nothing(directory):
+def test_a_full_disk_acknowledges_nothing_and_loses_nothing(directory: Path) -> None:
     chain = Chain(directory)
     run_blocks(chain, 2)
     expected = chain.journal.height
@@ -341,7 +352,9 @@ def test_a_full_disk_acknowledges_nothing_and_loses_nothing(directory):
         assert expected <= reached == chain.state.head.height
 
 
-def test_a_checkpoint_that_cannot_be_written_stops_no_block(directory, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_stops_no_block(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chain_module, "CHECKPOINT_BLOCKS", 2)
     chain = Chain(directory)
     chain.checkpoint._database.execute("PRAGMA query_only = 1")  # as a disk that refuses to write
@@ -355,7 +368,9 @@ def test_a_checkpoint_that_cannot_be_written_stops_no_block(directory, monkeypat
         assert expected == chain.state.head
 
 
-def test_a_checkpoint_that_is_damaged_stops_no_block_and_a_restart_says_what_to_do(directory, monkeypatch):
+def test_a_checkpoint_that_is_damaged_stops_no_block_and_a_restart_says_what_to_do(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(chain_module, "CHECKPOINT_BLOCKS", 2)
     path = directory / "checkpoint.db"
     with closing(Chain(directory)) as chain:
@@ -379,22 +394,22 @@ def test_a_checkpoint_that_is_damaged_stops_no_block_and_a_restart_says_what_to_
         assert expected == (dump(chain.state), chain.state.head)
 
 
-def test_a_directory_has_one_owner(directory):
+def test_a_directory_has_one_owner(directory: Path) -> None:
     with lock(directory), pytest.raises(StoreInUse, match="another process"), lock(directory):
         pass
 
 
-def test_a_ledger_is_founded_once(directory):
+def test_a_ledger_is_founded_once(directory: Path) -> None:
     with pytest.raises(BadGenesis, match="already"):
         Chain.create(directory, chain_module.read_genesis(directory))
 
 
-def test_a_directory_without_genesis_is_no_ledger(tmp_path):
+def test_a_directory_without_genesis_is_no_ledger(tmp_path: Path) -> None:
     with pytest.raises(BadGenesis, match=r"genesis\.json is missing"):
         Chain(tmp_path)
 
 
-def test_info_reads_beside_a_running_ledger(directory):
+def test_info_reads_beside_a_running_ledger(directory: Path) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 2)
 
@@ -404,11 +419,11 @@ def test_info_reads_beside_a_running_ledger(directory):
         assert 0 <= int(facts["history_lag_blocks"]) <= 3
 
 
-def test_info_of_a_ledger_without_blocks(directory):
+def test_info_of_a_ledger_without_blocks(directory: Path) -> None:
     assert 0 == read_info(directory)["height"]
 
 
-def test_addresses_and_events_are_found_in_the_past(directory):
+def test_addresses_and_events_are_found_in_the_past(directory: Path) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 5)
         faucet = bytes(read_keypair(directory / FAUCET_FILE).pubkey())

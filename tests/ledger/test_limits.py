@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from solders.hash import Hash
@@ -48,23 +49,25 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
         yield one
 
 
-def ask(method: str, *params: object, id: int = 1) -> dict:
+def ask(method: str, *params: object, id: int = 1) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id, "method": method, "params": list(params)}
 
 
-async def call(websocket: ClientConnection, method: str, *params: object) -> dict:
+async def call(websocket: ClientConnection, method: str, *params: object) -> dict[str, Any]:
     """The answer of a call, notifications in between left out."""
     await websocket.send(json.dumps(ask(method, *params)))
     async with asyncio.timeout(10):
         while "id" not in (answer := json.loads(await websocket.recv())):
             pass
+    answer: dict[str, Any] = answer
     return answer
 
 
 async def is_answered(websocket: ClientConnection) -> bool:
     """Whether a websocket was let in."""
     try:
-        return (await call(websocket, "getHealth"))["result"] == "ok"
+        answer: bool = (await call(websocket, "getHealth"))["result"] == "ok"
+        return answer
     except ConnectionClosed:
         return False
 
@@ -80,7 +83,7 @@ async def read_until_closed(websocket: ClientConnection) -> tuple[int, str, int]
         count += 1
 
 
-def test_every_limit_is_documented_with_its_default():
+def test_every_limit_is_documented_with_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "RPC.md").read_text()
 
     documented = {name: int(number) for name, number in re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.M)}
@@ -88,7 +91,7 @@ def test_every_limit_is_documented_with_its_default():
     assert {name: getattr(LIMITS, name) for name in Limits.__struct_fields__} == documented
 
 
-def test_a_limit_that_is_none_is_refused_by_name():
+def test_a_limit_that_is_none_is_refused_by_name() -> None:
     assert Limits(subscriptions=7) == read_limits(("subscriptions=7",))
     with pytest.raises(BadConfig, match="there is no subscribers; one of"):
         read_limits(("subscribers=7",))
@@ -97,20 +100,20 @@ def test_a_limit_that_is_none_is_refused_by_name():
             read_limits((setting,))
 
 
-def test_a_body_that_is_too_large_is_not_read(ledger):
+def test_a_body_that_is_too_large_is_not_read(ledger: RunningLedger) -> None:
     answer = ledger.http.post("", content=b" " * 20_001)
 
     assert (413, "a body has at most 20000 bytes\n") == (answer.status_code, answer.text)
 
 
-def test_a_batch_that_is_too_large_is_refused_whole(ledger):
+def test_a_batch_that_is_too_large_is_refused_whole(ledger: RunningLedger) -> None:
     answer = ledger.post([ask("getHealth")] * 11)
 
     assert -32600 == answer["error"]["code"]
     assert 10 == len(ledger.post([ask("getHealth")] * 10))
 
 
-def test_a_connection_too_many_is_told_so(ledger):
+def test_a_connection_too_many_is_told_so(ledger: RunningLedger) -> None:
     held = [HTTPConnection("127.0.0.1", ledger.port) for _ in range(9)]
 
     statuses = []
@@ -125,7 +128,7 @@ def test_a_connection_too_many_is_told_so(ledger):
     assert (200, 503) == (statuses[0], statuses[-1])
 
 
-def test_websockets_have_limits_in_all_and_by_address(ledger):
+def test_websockets_have_limits_in_all_and_by_address(ledger: RunningLedger) -> None:
     async def open_some(count: int, **headers: str) -> list[str]:
         """The reasons that those are closed with that are too many."""
         url = f"ws://127.0.0.1:{ledger.port + 1}"
@@ -141,8 +144,8 @@ def test_websockets_have_limits_in_all_and_by_address(ledger):
     )
 
 
-def test_subscriptions_have_limits_by_websocket_and_in_all_and_come_free_again(ledger):
-    async def run() -> tuple[list, list, dict]:
+def test_subscriptions_have_limits_by_websocket_and_in_all_and_come_free_again(ledger: RunningLedger) -> None:
+    async def run() -> tuple[list, list[Any], dict[str, Any]]:
         url = f"ws://127.0.0.1:{ledger.port}"
         async with connect(url) as first, connect(url) as second:
             mine = [await call(first, "slotSubscribe") for _ in range(4)]
@@ -158,7 +161,7 @@ def test_subscriptions_have_limits_by_websocket_and_in_all_and_come_free_again(l
     assert isinstance(again["result"], int)
 
 
-def test_an_address_that_calls_too_often_is_told_to_wait(ledger):
+def test_an_address_that_calls_too_often_is_told_to_wait(ledger: RunningLedger) -> None:
     content = json.dumps([ask("getHealth")] * 10).encode()
 
     first = ledger.http.post("", content=content, headers=ELSEWHERE)
@@ -171,15 +174,16 @@ def test_an_address_that_calls_too_often_is_told_to_wait(ledger):
     assert [200] * 5 == [one.status_code for one in local]
 
 
-def test_a_websocket_that_calls_too_often_stays_open(ledger):
-    async def run() -> list[dict]:
+def test_a_websocket_that_calls_too_often_stays_open(ledger: RunningLedger) -> None:
+    async def run() -> list[dict[str, Any]]:
         url = f"ws://127.0.0.1:{ledger.port}"
         async with connect(url, additional_headers={"x-forwarded-for": "2001:db8::1"}) as websocket:
             return [await call_any(websocket) for _ in range(30)]
 
-    async def call_any(websocket: ClientConnection) -> dict:
+    async def call_any(websocket: ClientConnection) -> dict[str, Any]:
         await websocket.send(json.dumps(ask("getHealth")))
-        return json.loads(await websocket.recv())
+        answer: dict[str, Any] = json.loads(await websocket.recv())
+        return answer
 
     answers = asyncio.run(run())
 
@@ -187,7 +191,7 @@ def test_a_websocket_that_calls_too_often_stays_open(ledger):
     assert {-32005} == {one["error"]["code"] for one in answers if "error" in one}
 
 
-def test_calls_are_counted_by_address_and_come_back_with_time():
+def test_calls_are_counted_by_address_and_come_back_with_time() -> None:
     rates = Rates(Limits(calls_per_second=10, calls_at_once=20, addresses=2))
 
     assert rates.take("203.0.113.1", 20, 0.0)
@@ -200,7 +204,7 @@ def test_calls_are_counted_by_address_and_come_back_with_time():
     assert all(rates.take(local, 10**9, 60.0) for local in ("127.0.0.1", "::1", ""))
 
 
-def test_a_network_of_one_customer_counts_as_one_address():
+def test_a_network_of_one_customer_counts_as_one_address() -> None:
     rates = Rates(Limits(calls_at_once=1, calls_per_second=1))
 
     assert rates.take("2001:db8:0:1::1", 1, 0.0)
@@ -210,7 +214,7 @@ def test_a_network_of_one_customer_counts_as_one_address():
     assert not rates.take("203.0.113.1", 1, 0.0)
 
 
-def test_the_addresses_that_are_counted_are_bounded_and_the_longest_silent_is_forgotten():
+def test_the_addresses_that_are_counted_are_bounded_and_the_longest_silent_is_forgotten() -> None:
     rates = Rates(Limits(calls_at_once=1, calls_per_second=1, addresses=2))
     for address in ("203.0.113.1", "203.0.113.2", "203.0.113.3"):
         assert rates.take(address, 1, 0.0)
@@ -268,7 +272,7 @@ async def pay_until_dropped(ledger: RunningLedger, payer: Keypair, account: Pubk
     raise AssertionError("a reader that reads nothing was not dropped")
 
 
-def test_a_slow_reader_is_dropped_with_a_reason_and_others_go_on(tmp_path):
+def test_a_slow_reader_is_dropped_with_a_reason_and_others_go_on(tmp_path: Path) -> None:
     async def run(ledger: RunningLedger) -> tuple[int, str, int]:
         payer, account = make_large_account(ledger)
         slow = await subscribe_without_reading(ledger.port, account)
@@ -284,7 +288,7 @@ def test_a_slow_reader_is_dropped_with_a_reason_and_others_go_on(tmp_path):
     assert 1 <= count < 60
 
 
-def test_a_reader_that_takes_in_nothing_is_cut(tmp_path):
+def test_a_reader_that_takes_in_nothing_is_cut(tmp_path: Path) -> None:
     elsewhere = {"x-forwarded-for": "203.0.113.5"}
 
     async def run(ledger: RunningLedger) -> None:
@@ -306,7 +310,7 @@ def test_a_reader_that_takes_in_nothing_is_cut(tmp_path):
         asyncio.run(run(ledger))
 
 
-def test_who_does_not_read_its_answers_gets_no_more_of_them_but_loses_none(tmp_path):
+def test_who_does_not_read_its_answers_gets_no_more_of_them_but_loses_none(tmp_path: Path) -> None:
     async def run(port: int) -> list[int]:
         url = f"ws://127.0.0.1:{port}"
         async with connect(url, max_queue=1, max_size=None, compression=None) as websocket:
@@ -318,7 +322,7 @@ def test_who_does_not_read_its_answers_gets_no_more_of_them_but_loses_none(tmp_p
         assert list(range(8)) == asyncio.run(run(ledger.port))
 
 
-def test_a_pool_that_is_full_takes_nothing(tmp_path):
+def test_a_pool_that_is_full_takes_nothing(tmp_path: Path) -> None:
     with running(tmp_path / "ledger", None, "--limit", "pool_transactions=3") as ledger:
         pair = Keypair()
         ledger.fund(pair)

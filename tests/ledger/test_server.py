@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -25,7 +26,7 @@ from roundwork.ledger.store.journal import Journal
 from .process import RpcFailure, RunningLedger, find_port, give, running
 
 
-def test_no_acknowledged_transaction_is_lost_to_a_kill(tmp_path):
+def test_no_acknowledged_transaction_is_lost_to_a_kill(tmp_path: Path) -> None:
     directory = tmp_path / "ledger"
     acknowledged: list[str] = []
     for life in range(3):
@@ -60,7 +61,7 @@ def test_no_acknowledged_transaction_is_lost_to_a_kill(tmp_path):
     assert verify(directory, lambda done, total: None)["transactions"] >= len(acknowledged)
 
 
-def test_a_full_disk_ends_the_ledger_with_its_reason_and_loses_nothing_acknowledged(tmp_path):
+def test_a_full_disk_ends_the_ledger_with_its_reason_and_loses_nothing_acknowledged(tmp_path: Path) -> None:
     ledger = RunningLedger(tmp_path / "ledger")
     pair = Keypair()
     ledger.fund(pair)
@@ -89,7 +90,7 @@ def test_a_full_disk_ends_the_ledger_with_its_reason_and_loses_nothing_acknowled
         assert 10**18 == ledger.call("getLedger")["supply"]
 
 
-def test_slots_go_on_where_they_were_after_an_outage(tmp_path):
+def test_slots_go_on_where_they_were_after_an_outage(tmp_path: Path) -> None:
     with running(tmp_path / "ledger") as ledger:
         before = ledger.call("getSlot")
     time.sleep(0.5)  # ten slots
@@ -103,7 +104,7 @@ def test_slots_go_on_where_they_were_after_an_outage(tmp_path):
     assert max(after - before for before, after in pairwise(slots)) <= 2  # gap_slots_max
 
 
-def test_a_polite_end_leaves_everything_in_order(tmp_path):
+def test_a_polite_end_leaves_everything_in_order(tmp_path: Path) -> None:
     ledger = RunningLedger(tmp_path / "ledger")
     pair = Keypair()
     ledger.fund(pair)
@@ -114,7 +115,7 @@ def test_a_polite_end_leaves_everything_in_order(tmp_path):
         assert 10**10 == ledger.call("getBalance", str(pair.pubkey()))["value"]
 
 
-def test_who_still_waits_when_the_ledger_stops_is_told_so(tmp_path):
+def test_who_still_waits_when_the_ledger_stops_is_told_so(tmp_path: Path) -> None:
     with running(tmp_path) as ledger:
         pair = Keypair()
         ledger.fund(pair)
@@ -157,7 +158,7 @@ def find_close_code(websocket: ClientConnection) -> int | None:
     return caught.value.rcvd.code if caught.value.rcvd else None
 
 
-def test_what_is_in_the_way_is_said_in_one_line(tmp_path):
+def test_what_is_in_the_way_is_said_in_one_line(tmp_path: Path) -> None:
     with running(tmp_path / "ledger") as ledger:
         command = [sys.executable, "-m", "roundwork", "ledger", "run", "--host", "127.0.0.1", "--directory"]
         taken = subprocess.run(
@@ -173,7 +174,7 @@ def test_what_is_in_the_way_is_said_in_one_line(tmp_path):
     assert 1 == len(taken.stderr.splitlines()) == len(twice.stderr.splitlines())
 
 
-def test_localhost_is_both_of_its_addresses_on_both_ports(tmp_path):
+def test_localhost_is_both_of_its_addresses_on_both_ports(tmp_path: Path) -> None:
     with running(tmp_path / "ledger", None, "--host", "localhost") as ledger:
         answers = [
             httpx2.get(f"http://{host}:{port}/health", trust_env=False).text
@@ -184,7 +185,7 @@ def test_localhost_is_both_of_its_addresses_on_both_ports(tmp_path):
     assert ["ok"] * 4 == answers
 
 
-def test_a_production_ledger_has_no_faucet(tmp_path):
+def test_a_production_ledger_has_no_faucet(tmp_path: Path) -> None:
     from roundwork.ledger.chain import Chain
     from roundwork.protocol.params import Genesis, Grant
 

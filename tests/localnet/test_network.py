@@ -121,7 +121,8 @@ def directory(tmp_path: Path) -> Path:
 def verify(directory: Path) -> dict[str, Any]:
     command = [*ROUNDWORK, "ledger", "verify", "--json", "--directory", str(directory / "ledger")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """What a node owes: on its own, and in a town whose ledger is the law."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,8 +20,8 @@ ME, OTHER, THIRD = "Me", "Other", "Third"
 SEED, SECRET = "5e", b"secret"
 
 
-def view_of(*rounds: RoundView, stake: int = TARGET, endpoint: str = "", **changes: object) -> View:
-    fields = {
+def view_of(*rounds: RoundView, stake: int = TARGET, endpoint: str = "", **changes: Any) -> View:
+    fields: dict[str, Any] = {
         "address": "Task", "program": "", "name": "", "description": "", "manager": "", "pot": "",
         "audit_program": "", "executable_network": "", "metadata": "", "rules": "koii-1",
         "starting_slot": 100, "round_time": 20, "submission_window": 8, "audit_window": 8,
@@ -35,7 +36,9 @@ def view_of(*rounds: RoundView, stake: int = TARGET, endpoint: str = "", **chang
     return View(ME, task, {one.round: one for one in rounds}, SECRET, TARGET, endpoint)
 
 
-def round_of(number: int, *submissions: SubmissionView, lists: Sequence[ListView] = (), attempt: int = 0):
+def round_of(
+    number: int, *submissions: SubmissionView, lists: Sequence[ListView] = (), attempt: int = 0
+) -> RoundView:
     status = "Open" if submissions else "Unopened"
     return RoundView(
         task="Task", round=number, slot=0, status=status, attempt=attempt, beacon="", seed=f"{number:02}",
@@ -84,7 +87,7 @@ def test_work_that_is_done_is_not_owed() -> None:
 @pytest.mark.parametrize(
     "changes", [{"is_active": False}, {"migrated_to": "elsewhere"}, {"is_active": False, "is_closed": True}]
 )
-def test_no_work_is_begun_for_a_task_that_takes_no_submissions(changes: dict[str, object]) -> None:
+def test_no_work_is_begun_for_a_task_that_takes_no_submissions(changes: dict[str, Any]) -> None:
     assert [] == owed(Memory(), view_of(stake=0, **changes), slot_in(5, Phase.SUBMIT))
 
 

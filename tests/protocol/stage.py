@@ -1,6 +1,7 @@
 """A world with a task under way: who staked, who submitted, up to which step."""
 
 import json
+from typing import Any, Self
 
 from roundwork.protocol.execute import Receipt
 from roundwork.protocol.params import base58_of
@@ -16,7 +17,7 @@ NODES = ("n00", "n01", "n02")
 class Stage(World):
     """A task of windows T, SW, AW with three staked nodes, at the end of its ledger round 0."""
 
-    def __init__(self, changes: dict | None = None, **genesis: object) -> None:
+    def __init__(self, changes: dict[str, Any] | None = None, **genesis: Any) -> None:
         super().__init__(("manager", *NODES), **genesis)
         receipt = self.create_task(**(changes or {}))
         assert receipt.kind == 0, receipt
@@ -33,7 +34,7 @@ class Stage(World):
         if receipt.kind:
             assert _without_housekeeping(before) == _without_housekeeping(self.dump())
 
-    def go(self, ledger_round: int, offset: int = 0) -> "Stage":
+    def go(self, ledger_round: int, offset: int = 0) -> Self:
         """Stand one slot before an offset of a ledger round, so that the next instruction runs in it."""
         self.wait(self.start + ledger_round * T + offset - 1)
         return self
@@ -60,10 +61,9 @@ class Stage(World):
 
     def hand_in(self, name: str, number: int, amounts: dict[str, int] | bytes, slots: int = 1) -> Receipt:
         """Upload a list and hand it in, in one transaction."""
-        text = amounts
         if isinstance(amounts, dict):
-            text = json.dumps({base58_of(self.key(k)): v for k, v in amounts.items()}).encode()
-        *uploads, hand_in = upload_list(self, name, number, text)
+            amounts = json.dumps({base58_of(self.key(k)): v for k, v in amounts.items()}).encode()
+        *uploads, hand_in = upload_list(self, name, number, amounts)
         while len(uploads) > 1:  # no two fit into a transaction
             self.run(name, uploads.pop(0), slots=slots)
             slots = 0
@@ -79,20 +79,20 @@ class Stage(World):
 
     # Being further on
 
-    def submitted(self, number: int = 0) -> "Stage":
+    def submitted(self, number: int = 0) -> Self:
         """Everybody has submitted in a round; the next instruction runs in SUBMIT still."""
         self.go(number + 1)
         for name in NODES:
             self.expect("ok", name, self.submit(name, number), slots=1 if name == "n00" else 0)
         return self
 
-    def listed(self, amounts: dict[str, int] | None = None) -> "Stage":
+    def listed(self, amounts: dict[str, int] | None = None) -> Self:
         """The list of round 0 stands, handed in by n00."""
         self.submitted().go(2)
         self.expect_list("ok", "n00", 0, {"n00": 40, "n01": 30} if amounts is None else amounts)
         return self
 
-    def paid(self) -> "Stage":
+    def paid(self) -> Self:
         """Round 0 is paid."""
         self.listed().go(2, SW + AW + 2)
         return self

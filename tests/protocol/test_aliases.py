@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from roundwork.errors import Undecodable
-from roundwork.protocol.execute import CODECS, Kind, simulated
+from roundwork.protocol.execute import Kind, simulated
 from roundwork.protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     KPL_PROGRAM,
@@ -18,6 +18,7 @@ from roundwork.protocol.params import (
     Key,
 )  # fmt: skip
 from roundwork.protocol.programs import lookups, system, token
+from roundwork.protocol.tasks.layouts import CODECS
 from roundwork.protocol.transaction import Instruction, Transaction, decode_transaction
 
 from .scenes import list_scenes

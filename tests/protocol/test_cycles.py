@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from solders.instruction import Instruction
@@ -27,7 +28,7 @@ WORDS = {"WrongRules": "BadInstruction"}
 class Cycle:
     """One case, played through the law."""
 
-    def __init__(self, case: dict, kind: type[World]) -> None:
+    def __init__(self, case: dict[str, Any], kind: type[World]) -> None:
         self.case = case
         self.world = kind([*case["nodes"], "manager"])
         receipt = self.world.create_task(
@@ -75,7 +76,7 @@ class Cycle:
             self.rounds[number] = view_round(self.world.state, self.world.task, number)
         return outcome.receipts
 
-    def build(self, event: list) -> bytes:
+    def build(self, event: list[Any]) -> bytes:
         _, name, signer, arguments, _ = event
         world, me = self.world, self.world.key(event[2])
         number = arguments.get("round")
@@ -118,7 +119,7 @@ class Cycle:
         listed = [one for one in view.lists if one.attempt == view.attempt]
         return bytes(Pubkey.from_string(listed[0].submitter)) if listed else bytes(32)
 
-    def books(self) -> dict:
+    def books(self) -> dict[str, Any]:
         """The final books in the shape of the case."""
         state, world = self.world.state, self.world
         stakes = state.get_stakes(world.task).rows
@@ -150,7 +151,9 @@ class Cycle:
 
 @pytest.mark.parametrize("kind", [World, TokenWorld])
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_every_event_of_a_cycle_has_the_agreed_result_and_the_books_agree_at_the_end(case, kind):
+def test_every_event_of_a_cycle_has_the_agreed_result_and_the_books_agree_at_the_end(
+    case: dict[str, Any], kind: str
+) -> None:
     cycle = Cycle(case, kind)
 
     wrong = cycle.play()

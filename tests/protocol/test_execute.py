@@ -1,5 +1,7 @@
 """Blocks, slots, ticks, fees, simulation: the frame that every instruction runs in."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from solders.instruction import AccountMeta, Instruction
@@ -43,7 +45,9 @@ def move(world: World, source: str, to: str, amount: int) -> Instruction:
         (10**7, 2, 10**7),
     ],
 )
-def test_a_slot_follows_from_the_time_and_an_outage_pauses_the_slots(passed_ms, slots, began_ms):
+def test_a_slot_follows_from_the_time_and_an_outage_pauses_the_slots(
+    passed_ms: int, slots: int, began_ms: int
+) -> None:
     world = World()
     head = world.state.head
 
@@ -52,7 +56,7 @@ def test_a_slot_follows_from_the_time_and_an_outage_pauses_the_slots(passed_ms, 
     assert (head.slot + slots, head.began_ms + began_ms) == (slot, began)
 
 
-def test_time_never_runs_backwards():
+def test_time_never_runs_backwards() -> None:
     world = World()
     world.block(slots=2)
 
@@ -68,7 +72,7 @@ def test_time_never_runs_backwards():
         {"time_ms": 1},
     ],
 )  # fmt: skip
-def test_a_block_that_does_not_follow_is_never_executed(change):
+def test_a_block_that_does_not_follow_is_never_executed(change: dict[str, Any]) -> None:
     world = World()
     world.block()
     block = msgspec.structs.replace(next_block(world.state, world.state.head.time_ms, [], PRODUCER), **change)
@@ -80,7 +84,7 @@ def test_a_block_that_does_not_follow_is_never_executed(change):
     assert before == world.dump()
 
 
-def test_a_block_is_never_dated_before_its_parent():
+def test_a_block_is_never_dated_before_its_parent() -> None:
     world = World()
     world.block(time_ms=world.state.head.began_ms + SLOT_MS + 50)
     block = next_block(world.state, world.state.head.time_ms, [], PRODUCER)
@@ -89,7 +93,7 @@ def test_a_block_is_never_dated_before_its_parent():
         execute(world.state, msgspec.structs.replace(block, time_ms=block.time_ms - 1), [])
 
 
-def test_a_round_that_a_rejected_transaction_opened_was_never_opened():
+def test_a_round_that_a_rejected_transaction_opened_was_never_opened() -> None:
     world = Stage().go(1)
     opening = task_instruction(world.submit("n00", 0))
 
@@ -101,18 +105,18 @@ def test_a_round_that_a_rejected_transaction_opened_was_never_opened():
     assert () == world.state.tasks.rows[world.task].open_rounds
 
 
-def test_the_seed_of_a_node_is_its_own():
+def test_the_seed_of_a_node_is_its_own() -> None:
     assert compute_seed(bytes(32), bytes(32)) != compute_seed(bytes(32), bytes([1]) * 32)
 
 
-def test_a_block_survives_its_bytes():
+def test_a_block_survives_its_bytes() -> None:
     world = World()
     block = next_block(world.state, world.state.head.time_ms, [b"x"], PRODUCER, b"evidence")
 
     assert block == decode_block(encode_block(block))
 
 
-def test_a_tick_is_good_for_300_slots_and_then_it_and_its_signatures_are_forgotten():
+def test_a_tick_is_good_for_300_slots_and_then_it_and_its_signatures_are_forgotten() -> None:
     world = World()
     world.wait(1)
     first, slot = get_newest_tick(world.state, 1)
@@ -130,7 +134,7 @@ def test_a_tick_is_good_for_300_slots_and_then_it_and_its_signatures_are_forgott
     assert len(world.state.ticks.rows) == TICKS
 
 
-def test_ticks_change_in_every_slot_of_an_idle_ledger():
+def test_ticks_change_in_every_slot_of_an_idle_ledger() -> None:
     world = World()
     world.block(slots=2)
     head = world.state.head
@@ -141,7 +145,7 @@ def test_ticks_change_in_every_slot_of_an_idle_ledger():
     assert compute_tick(head.block_hash, head.slot) in ticks
 
 
-def test_the_tick_that_is_handed_out_can_be_named_in_the_block_that_comes():
+def test_the_tick_that_is_handed_out_can_be_named_in_the_block_that_comes() -> None:
     world = World()
     world.block(slots=2)
     slot = world.state.head.slot + 2
@@ -152,7 +156,7 @@ def test_the_tick_that_is_handed_out_can_be_named_in_the_block_that_comes():
     assert receipt.kind == 0
 
 
-def test_the_ticks_that_a_block_will_close_are_known_before_it():
+def test_the_ticks_that_a_block_will_close_are_known_before_it() -> None:
     world = World()
     world.block(slots=2)
     slot = world.state.head.slot + 2
@@ -163,7 +167,7 @@ def test_the_ticks_that_a_block_will_close_are_known_before_it():
     assert [slot - 2, slot - 1] == [world.state.tick_slots[tick] for tick in closing]
 
 
-def test_fees_go_to_the_producer_also_for_what_is_rejected():
+def test_fees_go_to_the_producer_also_for_what_is_rejected() -> None:
     world = World(fee_per_signature=7)
     poor = move(world, "n00", "n01", 10**16)
 
@@ -173,7 +177,7 @@ def test_fees_go_to_the_producer_also_for_what_is_rejected():
     assert world.state.accounts.rows[PRODUCER].balance == 14
 
 
-def test_a_transaction_takes_effect_as_a_whole_or_not_at_all():
+def test_a_transaction_takes_effect_as_a_whole_or_not_at_all() -> None:
     world = World(fee_per_signature=7)
     before = world.dump()
 
@@ -185,7 +189,7 @@ def test_a_transaction_takes_effect_as_a_whole_or_not_at_all():
     assert {world.key("n00"), PRODUCER} == changed
 
 
-def test_balances_before_and_after_are_on_the_receipt():
+def test_balances_before_and_after_are_on_the_receipt() -> None:
     world = World(fee_per_signature=7)
 
     receipt = world.run("n00", move(world, "n00", "new", 5))
@@ -195,7 +199,7 @@ def test_balances_before_and_after_are_on_the_receipt():
     assert sum(receipt.pre) - 7 == sum(receipt.post)
 
 
-def test_a_simulation_says_what_would_happen_and_changes_nothing():
+def test_a_simulation_says_what_would_happen_and_changes_nothing() -> None:
     world = World(fee_per_signature=7)
     world.block(slots=2)
     slot = world.state.head.slot + 1
@@ -211,7 +215,7 @@ def test_a_simulation_says_what_would_happen_and_changes_nothing():
     assert (before, ticks) == (world.dump(), world.state.tick_slots)
 
 
-def test_while_a_simulation_lasts_the_state_is_what_it_would_leave():
+def test_while_a_simulation_lasts_the_state_is_what_it_would_leave() -> None:
     world = World(fee_per_signature=7)
     slot = world.state.head.slot + 1
     good = decode_transaction(world.wire(["n00"], move(world, "n00", "new", 5)))
@@ -224,7 +228,7 @@ def test_while_a_simulation_lasts_the_state_is_what_it_would_leave():
     assert before == world.dump()
 
 
-def test_an_account_without_money_and_data_ceases_to_exist():
+def test_an_account_without_money_and_data_ceases_to_exist() -> None:
     world = World()
     world.run("n00", move(world, "n00", "brief", 5))
     assert world.key("brief") in world.state.accounts.rows
@@ -235,7 +239,7 @@ def test_an_account_without_money_and_data_ceases_to_exist():
     assert world.key("brief") not in world.state.accounts.rows
 
 
-def test_a_block_may_share_its_slot_with_others():
+def test_a_block_may_share_its_slot_with_others() -> None:
     world = World()
     world.block(slots=1)
     slot = world.state.head.slot
@@ -246,7 +250,7 @@ def test_a_block_may_share_its_slot_with_others():
     assert slot == world.state.head.slot
 
 
-def test_a_payer_that_is_only_marked_read_only_elsewhere_still_pays():
+def test_a_payer_that_is_only_marked_read_only_elsewhere_still_pays() -> None:
     world = World(fee_per_signature=7)
     metas = [AccountMeta(Pubkey(world.key("n00")), True, False)]
     program = Pubkey.from_string("ComputeBudget111111111111111111111111111111")

@@ -1,6 +1,7 @@
 """What a ledger is founded on."""
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,11 +17,11 @@ from .world import keypair_of, make_genesis
 GOOD = make_genesis([keypair_of("n00"), keypair_of("n01")])
 
 
-def test_a_genesis_survives_its_json():
+def test_a_genesis_survives_its_json() -> None:
     assert decode_genesis(encode_genesis(GOOD), "genesis.json") == GOOD
 
 
-def test_the_first_state_holds_what_genesis_grants():
+def test_the_first_state_holds_what_genesis_grants() -> None:
     state = found(GOOD)
 
     assert sum(grant.balance for grant in GOOD.accounts) == compute_supply(state)
@@ -29,7 +30,7 @@ def test_the_first_state_holds_what_genesis_grants():
     assert view_ledger(state).chain == "roundwork-dev"
 
 
-def test_another_genesis_is_another_chain():
+def test_another_genesis_is_another_chain() -> None:
     other = make_genesis([keypair_of("n00")])
 
     assert hash_genesis(GOOD) != hash_genesis(other)
@@ -61,7 +62,7 @@ def test_another_genesis_is_another_chain():
         ({"accounts": [{"address": base58_of(SYSTEM_PROGRAM), "balance": 1}]}, "accounts[0].address"),
     ],
 )
-def test_a_bad_genesis_is_refused_with_file_and_field(change, named):
+def test_a_bad_genesis_is_refused_with_file_and_field(change: dict[str, Any], named: str) -> None:
     raw = json.dumps({**json.loads(encode_genesis(GOOD)), **change}).encode()
 
     with pytest.raises(BadGenesis) as caught:
@@ -71,18 +72,18 @@ def test_a_bad_genesis_is_refused_with_file_and_field(change, named):
     assert named in str(caught.value)
 
 
-def test_a_genesis_with_every_optional_field_is_good():
+def test_a_genesis_with_every_optional_field_is_good() -> None:
     key = str(keypair_of("n00").pubkey())
 
     assert found(make_genesis([keypair_of("n00")], faucet=key, allowlister=key)).genesis.faucet == key
 
 
-def test_what_is_not_json_is_refused():
+def test_what_is_not_json_is_refused() -> None:
     with pytest.raises(BadGenesis, match="truncated"):
         decode_genesis(b"{", "genesis.json")
 
 
-def test_what_genesis_does_not_say_is_as_the_reference_has_it():
+def test_what_genesis_does_not_say_is_as_the_reference_has_it() -> None:
     defaults = {
         field.name: field.default
         for field in msgspec.structs.fields(Genesis)

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, base58_of, key_of
 from roundwork.protocol.tasks import instructions as ins
-from roundwork.protocol.tasks.layouts import CODECS, FIXED, TASKS, TOKEN_TASKS, Codec, Layout
+from roundwork.protocol.tasks.layouts import CODECS, FIXED, TASKS, TOKEN_TASKS, Codec, Codecs, Layout
 from roundwork.protocol.tasks.pots import compute_seed, find_authority
 from roundwork.protocol.transaction import decode_transaction, is_signed
 
@@ -34,7 +35,7 @@ def decode(data: bytes) -> ins.Instruction:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_recorded_bytes_decode_to_the_instruction_they_are(name):
+def test_recorded_bytes_decode_to_the_instruction_they_are(name: str) -> None:
     vector = LAYOUTS[name]
 
     decoded = decode(bytes.fromhex(vector["data_hex"]))
@@ -55,7 +56,7 @@ def test_recorded_bytes_decode_to_the_instruction_they_are(name):
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=[flow["name"] for flow in FLOWS])
-def test_recorded_transactions_decode_verify_and_hold_what_was_asked(flow):
+def test_recorded_transactions_decode_verify_and_hold_what_was_asked(flow: dict[str, Any]) -> None:
     for recorded in flow["transactions"]:
         transaction = decode_transaction(bytes.fromhex(recorded["wire_hex"]))
 
@@ -101,7 +102,7 @@ EXPECTED_KPL = {
 
 
 @pytest.mark.parametrize("name", KPL)
-def test_recorded_instructions_for_tokens_decode_to_what_they_are_and_encode_to_the_same(name):
+def test_recorded_instructions_for_tokens_decode_to_what_they_are_and_encode_to_the_same(name: str) -> None:
     recorded, (kind, fields) = KPL[name], EXPECTED_KPL[name]
     keys = [key_of(one["pubkey"]) for one in recorded["accounts"]]
     # Signers come first in a message, so that the codec can tell by a position whether it signed.
@@ -125,7 +126,7 @@ def test_recorded_instructions_for_tokens_decode_to_what_they_are_and_encode_to_
     assert len(given) == len(named) or name == "payout"  # which names the list account, too
 
 
-def test_a_pots_seed_and_authority_are_those_that_clients_compute():
+def test_a_pots_seed_and_authority_are_those_that_clients_compute() -> None:
     for name, pot, authority, seed_at in (("create", 3, 4, 401), ("update", 5, 6, 393)):
         accounts = [key_of(one["pubkey"]) for one in KPL[name]["accounts"]]
         data = bytes.fromhex(KPL[name]["data_hex"])
@@ -135,7 +136,7 @@ def test_a_pots_seed_and_authority_are_those_that_clients_compute():
 
 
 @pytest.mark.parametrize("codecs", CODECS.values(), ids=["native", "tokens"])
-def test_every_layout_encodes_what_it_decodes(codecs):
+def test_every_layout_encodes_what_it_decodes(codecs: Codecs) -> None:
     for (number, size), codec in codecs.by_size.items():
         data = bytes([number]) + bytes((7 * at) % 255 + 1 for at in range(size - 1))
         keys = [bytes([n]) * 32 for n in range(12)]
@@ -148,7 +149,7 @@ def test_every_layout_encodes_what_it_decodes(codecs):
             )
 
 
-def test_only_the_open_ended_field_that_says_so_loses_its_spaces():
+def test_only_the_open_ended_field_that_says_so_loses_its_spaces() -> None:
     kept = Codec(Layout(1, ins.SubmitTask, "task:w node:sw", "round:Q", rest="value"))
     trimmed = Codec(Layout(1, ins.SubmitTask, "task:w node:sw", "round:Q", rest="value", is_trimmed=True))
     data = b"\1" + bytes(8) + b" proof  "
@@ -158,12 +159,12 @@ def test_only_the_open_ended_field_that_says_so_loses_its_spaces():
     assert b" proof" == trimmed.decode(keys, 2, b"\0\1", data).value
 
 
-def test_a_text_that_does_not_fit_is_not_cut():
+def test_a_text_that_does_not_fit_is_not_cut() -> None:
     with pytest.raises(ValueError, match="513 bytes; 512 fit"):
         TASKS.encode(ins.SubmitTask(bytes(32), bytes(32), b"x" * 513, 0))
 
 
-def test_the_known_addresses_are_those_of_the_ecosystem():
+def test_the_known_addresses_are_those_of_the_ecosystem() -> None:
     assert VECTORS["pda"]["native_manager"] == base58_of(FIXED["MANAGER"])
     assert VECTORS["pda"]["kpl_manager"] == base58_of(FIXED["KPL_MANAGER"])
     assert VECTORS["kpl_builders"]["seeds"]["programId"] == base58_of(KPL_PROGRAM)

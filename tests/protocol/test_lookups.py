@@ -120,7 +120,7 @@ def key(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def test_the_bytes_of_a_table_are_those_that_clients_decode():
+def test_the_bytes_of_a_table_are_those_that_clients_decode() -> None:
     world = Library()
     world.done(world.extend(key(7), key(8)))
     extended = world.state.head.slot
@@ -139,7 +139,7 @@ def test_the_bytes_of_a_table_are_those_that_clients_decode():
     assert AddressLookupTable.deserialize(world.state.accounts.rows[world.table].data).meta.authority is None
 
 
-def test_a_message_moves_money_to_an_account_that_it_takes_from_a_table():
+def test_a_message_moves_money_to_an_account_that_it_takes_from_a_table() -> None:
     world = Library()
     new = key(7)
     world.done(world.extend(key(6), new))
@@ -160,7 +160,7 @@ def test_a_message_moves_money_to_an_account_that_it_takes_from_a_table():
     assert landed.is_writable(len(landed.keys))
 
 
-def test_writable_accounts_of_all_tables_come_before_the_others():
+def test_writable_accounts_of_all_tables_come_before_the_others() -> None:
     world = Library()
     world.done(world.extend(key(1), key(2), key(3)))
     first = world.table
@@ -179,7 +179,7 @@ def test_writable_accounts_of_all_tables_come_before_the_others():
     assert len(receipt.pre) == len(receipt.post) == 3 + 5
 
 
-def test_new_addresses_can_be_used_from_the_next_slot_on_and_older_ones_at_once():
+def test_new_addresses_can_be_used_from_the_next_slot_on_and_older_ones_at_once() -> None:
     world = Library()
     world.done(world.extend(key(1)))
     world.done(world.extend(key(2)))
@@ -190,7 +190,7 @@ def test_new_addresses_can_be_used_from_the_next_slot_on_and_older_ones_at_once(
     assert decode_table(world.state.accounts.rows[world.table]).count_usable(slot + 1) == 3
 
 
-def test_a_deactivated_table_is_good_for_512_slots_and_then_closed():
+def test_a_deactivated_table_is_good_for_512_slots_and_then_closed() -> None:
     world = Library()
     world.done(world.extend(key(1)))
     world.done(world.deactivate())
@@ -209,7 +209,7 @@ def test_a_deactivated_table_is_good_for_512_slots_and_then_closed():
     assert world.run("n00", world.made).name == "NotRecentSlot"
 
 
-def test_a_table_may_lie_where_somebody_sent_money():
+def test_a_table_may_lie_where_somebody_sent_money() -> None:
     world = Library()
     made, table = create_lookup_table(
         CreateLookupTableParams(
@@ -225,7 +225,7 @@ def test_a_table_may_lie_where_somebody_sent_money():
     assert compute_rent(56) == world.state.accounts.rows[bytes(table)].balance
 
 
-def test_a_table_that_has_the_money_needs_no_payer():
+def test_a_table_that_has_the_money_needs_no_payer() -> None:
     world = Library()
     pay = move(world, "n00", "n02", 10**7)
     there = AccountMeta(Pubkey(world.table), False, True)
@@ -236,7 +236,7 @@ def test_a_table_that_has_the_money_needs_no_payer():
     assert decode_table(world.state.accounts.rows[world.table]).count() == 1
 
 
-def test_a_rejected_transaction_shows_what_it_took():
+def test_a_rejected_transaction_shows_what_it_took() -> None:
     world = Library()
     world.done(world.extend(key(7)))
     pay = move(world, "n00", "n01", 10**16)
@@ -247,7 +247,7 @@ def test_a_rejected_transaction_shows_what_it_took():
     assert ("BalanceTooLow", (key(7),)) == (receipt.name, receipt.loaded)
 
 
-def test_a_message_that_takes_nothing_from_a_table_that_it_names_is_no_transaction():
+def test_a_message_that_takes_nothing_from_a_table_that_it_names_is_no_transaction() -> None:
     world = Library()
 
     assert "Undecodable" == world.take((world.table, [], [])).name
@@ -263,14 +263,14 @@ def voided(receipt: Receipt, expected: str) -> None:
 
 
 @shows("3.21")
-def _table_account():
+def _table_account() -> None:
     world = Library()
     voided(world.take((key(9), [0], [])), "AddressLookupTableNotFound")
     voided(world.take((world.key("n01"), [0], [])), "InvalidAddressLookupTableOwner")
 
 
 @shows("3.29")
-def _table_data():
+def _table_data() -> None:
     world = Library()
     for name, space in (("blank", 56), ("short", 55)):
         made = world.create_account("n00", name, 5, space)
@@ -280,7 +280,7 @@ def _table_data():
 
 
 @shows("3.30")
-def _table_usable():
+def _table_usable() -> None:
     world = Library()
     world.done(world.extend(key(1)))
     world.done(world.deactivate())
@@ -289,7 +289,7 @@ def _table_usable():
 
 
 @shows("3.31")
-def _indexes():
+def _indexes() -> None:
     world = Library()
     voided(world.take((world.table, [0], [])), "InvalidAddressLookupTableIndex")
     world.done(world.extend(key(1)))
@@ -303,7 +303,7 @@ def _indexes():
 
 
 @shows("3.32")
-def _loaded_once():
+def _loaded_once() -> None:
     world = Library()
     world.done(world.extend(key(1), world.key("n01")))
     world.block(slots=1)
@@ -316,7 +316,7 @@ def _loaded_once():
 
 
 @shows("3.33")
-def _known():
+def _known() -> None:
     world = Library()
     program = Pubkey(LOOKUP_PROGRAM)
     whole = world.extend(key(1))
@@ -333,7 +333,7 @@ def _known():
 
 
 @shows("3.34")
-def _signed():
+def _signed() -> None:
     world = Library()
     for whole in (world.made, world.extend(key(1)), world.freeze(), world.close(key(1))):
         unsigned = [AccountMeta(one.pubkey, False, one.is_writable) for one in whole.accounts]
@@ -361,7 +361,7 @@ def elsewhere(world: Library, made: Instruction) -> tuple[bytes, list[AccountMet
 
 
 @shows("3.35")
-def _recent():
+def _recent() -> None:
     world = Library()
     for recent in (world.state.head.slot + 2, 10**6):
         made, _ = create_lookup_table(
@@ -380,7 +380,7 @@ def _recent():
 
 
 @shows("3.36")
-def _address():
+def _address() -> None:
     world = Library()
     data = world.made.data[:-1]
     for bump in range(256):
@@ -395,13 +395,13 @@ def _address():
 
 
 @shows("3.37")
-def _vacant():
+def _vacant() -> None:
     world = Library()
     rejected(world, "AccountInUse", "n00", world.made)
 
 
 @shows("3.38")
-def _is_table():
+def _is_table() -> None:
     world = Library()
     for name in ("n01", "nobody"):
         world.table = world.key(name)
@@ -409,7 +409,7 @@ def _is_table():
 
 
 @shows("3.39")
-def _frozen():
+def _frozen() -> None:
     world = Library()
     world.done(world.extend(key(1)), world.freeze())
     for ask in (world.extend(key(2)), world.freeze(), world.deactivate(), world.close(key(1))):
@@ -417,14 +417,14 @@ def _frozen():
 
 
 @shows("3.40")
-def _authority():
+def _authority() -> None:
     world = Library()
     for ask in (world.extend(key(2), authority="n01"), world.deactivate("n01"), world.close(key(1), "n01")):
         rejected(world, "NotTableAuthority", ("n00", "n01"), ask)
 
 
 @shows("3.41")
-def _active():
+def _active() -> None:
     world = Library()
     world.done(world.extend(key(1)), world.deactivate())
     for ask in (world.extend(key(2)), world.freeze(), world.deactivate()):
@@ -432,7 +432,7 @@ def _active():
 
 
 @shows("3.42")
-def _room():
+def _room() -> None:
     world = Library()
     for at in range(0, 240, 20):
         world.done(world.extend(*[key(at + one) for one in range(20)]))
@@ -442,13 +442,13 @@ def _room():
 
 
 @shows("3.43")
-def _filled():
+def _filled() -> None:
     world = Library()
     rejected(world, "TableEmpty", "n00", world.freeze())
 
 
 @shows("3.44")
-def _over():
+def _over() -> None:
     world = Library()
     rejected(world, "TableActive", "n00", world.close(key(1)))
     world.done(world.deactivate())
@@ -457,7 +457,7 @@ def _over():
 
 
 @shows("3.45")
-def _heir():
+def _heir() -> None:
     world = Library()
     world.done(world.deactivate())
     world.skip(COOLDOWN_SLOTS)
@@ -465,6 +465,6 @@ def _heir():
 
 
 @shows("3.46")
-def _payer_named():
+def _payer_named() -> None:
     world = Library()
     rejected(world, "BadInstruction", "n00", world.extend(key(1), payer=None))

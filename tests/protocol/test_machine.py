@@ -1,7 +1,7 @@
 """Whatever is asked, in whatever order: the laws that always hold."""
 
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -13,9 +13,9 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
 from roundwork.protocol.books import compute_owed, compute_supply
-from roundwork.protocol.execute import PROGRAMS, Outcome, execute
+from roundwork.protocol.execute import Outcome, execute
 from roundwork.protocol.genesis import found
-from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM, base58_of
+from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM, PROGRAMS, SYSTEM_PROGRAM, base58_of
 from roundwork.protocol.state import ROUND_TABLES, State, TableChange
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
@@ -38,7 +38,7 @@ class Ledger(RuleBasedStateMachine):
     """Three nodes, a manager and a stranger do to a task, and to its successor, whatever they like."""
 
     kind: ClassVar[type[World]] = World
-    windows: ClassVar[dict] = {"round_time": 6, "submission_window": 2, "audit_window": 2}
+    windows: ClassVar[dict[str, Any]] = {"round_time": 6, "submission_window": 2, "audit_window": 2}
 
     @initialize(
         slices=st.sampled_from((1, 2, 20_000)), retries=st.integers(0, 2), bounty=st.integers(0, 1000)
@@ -341,7 +341,9 @@ TestTokenLedger = pytest.mark.timeout(300)(TokenLedger.TestCase)
     data=st.binary(max_size=600),
     accounts=st.lists(st.tuples(everybody, st.booleans()), max_size=6),
 )
-def test_no_bytes_make_the_law_raise_anything_but_a_rejection(program, number, data, accounts):
+def test_no_bytes_make_the_law_raise_anything_but_a_rejection(
+    program: bytes, number: int, data: bytes, accounts: int
+) -> None:
     world = Stage()
     head = number.to_bytes(4, "little") if program == SYSTEM_PROGRAM else bytes([number])
     metas = [AccountMeta(Pubkey(world.key(name)), signs and name in NODES, True) for name, signs in accounts]
@@ -355,7 +357,9 @@ def test_no_bytes_make_the_law_raise_anything_but_a_rejection(program, number, d
 @pytest.mark.parametrize("kind", [Stage, TokenStage])
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(data=st.data(), fill=st.binary(min_size=520, max_size=520))
-def test_no_field_of_an_instruction_makes_the_law_raise_anything_but_a_rejection(kind, data, fill):
+def test_no_field_of_an_instruction_makes_the_law_raise_anything_but_a_rejection(
+    kind: Any, data: bytes, fill: Any
+) -> None:
     world = kind().submitted()
     number, length = data.draw(st.sampled_from(sorted(CODECS[world.program].by_size)))
     known = (*NODES, "manager", "task", "pot", *world.keys)

@@ -102,7 +102,7 @@ def voided(world: World, wire: bytes, expected: str = "BlockhashNotFound") -> No
     assert (2, expected) == (receipt.kind, receipt.name), receipt
 
 
-def test_the_bytes_of_a_nonce_are_those_that_clients_decode():
+def test_the_bytes_of_a_nonce_are_those_that_clients_decode() -> None:
     world = Safe(fee_per_signature=5000)
 
     account = world.state.accounts.rows[world.key("nonce")]
@@ -112,7 +112,7 @@ def test_the_bytes_of_a_nonce_are_those_that_clients_decode():
     assert (1, 1, world.key("n01"), world.value, 5000) == (version, state, authority, value, fee)
 
 
-def test_a_transaction_that_names_a_nonce_runs_long_after_every_tick_is_forgotten_and_once():
+def test_a_transaction_that_names_a_nonce_runs_long_after_every_tick_is_forgotten_and_once() -> None:
     world = Safe(gap_slots_max=50)
     wire = world.later(move(world, "n01", "n02", 5))
     for _ in range(TICKS // 50 + 2):
@@ -126,7 +126,7 @@ def test_a_transaction_that_names_a_nonce_runs_long_after_every_tick_is_forgotte
         assert "BlockhashNotFound" == world.block(wire, slots=slots).receipts[0].name
 
 
-def test_a_rejected_transaction_moves_its_nonce_on_and_pays_its_fee():
+def test_a_rejected_transaction_moves_its_nonce_on_and_pays_its_fee() -> None:
     world = Safe(fee_per_signature=7)
     wire = world.later(move(world, "n01", "n02", 10**16))
     before, paid = world.value, world.state.accounts.rows[world.key("n01")].balance
@@ -139,7 +139,7 @@ def test_a_rejected_transaction_moves_its_nonce_on_and_pays_its_fee():
     voided(world, wire)
 
 
-def test_a_nonce_that_pays_the_fee_of_its_own_transaction_keeps_its_bytes():
+def test_a_nonce_that_pays_the_fee_of_its_own_transaction_keeps_its_bytes() -> None:
     world = Safe(fee_per_signature=7)
     world.run("n01", world.authorize("nonce"))
     bad = move(world, "nonce", "n02", 5)
@@ -152,7 +152,7 @@ def test_a_nonce_that_pays_the_fee_of_its_own_transaction_keeps_its_bytes():
     assert compute_value(world.state, world.state.head.slot) == world.value
 
 
-def test_of_two_transactions_that_name_one_value_one_runs():
+def test_of_two_transactions_that_name_one_value_one_runs() -> None:
     world = Safe()
     wires = [world.later(move(world, "n01", "n02", amount)) for amount in (5, 6)]
 
@@ -161,7 +161,7 @@ def test_of_two_transactions_that_name_one_value_one_runs():
     assert ["", "BlockhashNotFound"] == [one.name for one in receipts]
 
 
-def test_a_nonce_is_moved_on_by_a_transaction_with_a_tick_too():
+def test_a_nonce_is_moved_on_by_a_transaction_with_a_tick_too() -> None:
     world = Safe()
     before = world.value
 
@@ -169,7 +169,7 @@ def test_a_nonce_is_moved_on_by_a_transaction_with_a_tick_too():
     assert before != world.value
 
 
-def test_a_void_transaction_leaves_its_nonce_as_it_is():
+def test_a_void_transaction_leaves_its_nonce_as_it_is() -> None:
     world = Safe(fee_per_signature=7)
     world.run("n01", world.authorize("poor"))
     before = world.value
@@ -179,7 +179,7 @@ def test_a_void_transaction_leaves_its_nonce_as_it_is():
     assert before == world.value
 
 
-def test_a_simulation_of_a_nonce_moves_nothing():
+def test_a_simulation_of_a_nonce_moves_nothing() -> None:
     world = Safe()
     before = world.dump()
     wire = world.later(move(world, "n01", "n02", 5))
@@ -190,7 +190,7 @@ def test_a_simulation_of_a_nonce_moves_nothing():
     assert before == world.dump()
 
 
-def test_money_is_taken_off_a_nonce_and_all_of_it_ends_the_nonce():
+def test_money_is_taken_off_a_nonce_and_all_of_it_ends_the_nonce() -> None:
     world = Safe()
 
     assert not world.run("n01", world.withdraw(400)).kind
@@ -205,7 +205,7 @@ def test_money_is_taken_off_a_nonce_and_all_of_it_ends_the_nonce():
         assert "BlockhashNotFound" == world.block(old, slots=slots).receipts[0].name
 
 
-def test_a_nonce_is_given_to_another_authority_and_keeps_its_value():
+def test_a_nonce_is_given_to_another_authority_and_keeps_its_value() -> None:
     world = Safe()
     before = world.value
 
@@ -215,7 +215,7 @@ def test_a_nonce_is_given_to_another_authority_and_keeps_its_value():
     assert not world.run("n02", world.advance("n02")).kind
 
 
-def test_what_is_no_nonce_yet_gives_its_money_back_to_its_own_key():
+def test_what_is_no_nonce_yet_gives_its_money_back_to_its_own_key() -> None:
     world = Safe()
     made, _ = create_nonce(world, "blank")
     world.run(("n00", "blank"), made)
@@ -225,7 +225,7 @@ def test_what_is_no_nonce_yet_gives_its_money_back_to_its_own_key():
 
 
 @shows("3.22")
-def _named_nonce():
+def _named_nonce() -> None:
     world = Safe()
     pay = move(world, "n00", "n02", 5)
     voided(world, world.wire(["n00"], pay, tick=world.value))  # moves no nonce on
@@ -245,7 +245,7 @@ def _named_nonce():
 
 
 @shows("3.23")
-def _is_nonce():
+def _is_nonce() -> None:
     world = Safe()
     for key in ("n00", "nobody"):
         rejected(world, "NotANonce", "n01", world.advance(name=key))
@@ -253,7 +253,7 @@ def _is_nonce():
 
 
 @shows("3.24")
-def _is_blank():
+def _is_blank() -> None:
     world = Safe()
     rejected(world, "NotANonce", "n01", initialize(world, "nonce"))
     rejected(world, "NotANonce", "n01", initialize(world, "n00"))
@@ -262,7 +262,7 @@ def _is_blank():
 
 
 @shows("3.25")
-def _nonce_authority():
+def _nonce_authority() -> None:
     world = Safe()
     rejected(world, "MissingSigner", "n00", world.advance("n00"))
     rejected(world, "MissingSigner", "n00", world.authorize("n00", "n00"))
@@ -273,14 +273,14 @@ def _nonce_authority():
 
 
 @shows("3.26")
-def _nonce_expired():
+def _nonce_expired() -> None:
     world = Safe()
     rejected(world, "NonceNotExpired", "n01", world.advance(), world.advance())
     rejected(world, "NonceNotExpired", "n01", world.advance(), world.withdraw(MONEY))
 
 
 @shows("3.28")
-def _sysvars():
+def _sysvars() -> None:
     world = Safe()
     made, begin = create_nonce(world, "blank")
     world.run(("n00", "blank"), made)
@@ -293,7 +293,7 @@ def _sysvars():
                 rejected(world, "BadInstruction", "n01", short)
 
 
-def test_a_nonce_takes_on_another_value_in_every_slot():
+def test_a_nonce_takes_on_another_value_in_every_slot() -> None:
     world = Safe()
     values = []
     for _ in range(3):

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from solders.instruction import AccountMeta, Instruction
@@ -40,13 +41,13 @@ from .stage import AW, SW, Stage, T
 from .world import World, compact_submission, keypair_of, task_instruction, upload_list
 
 
-@pytest.mark.parametrize("number", sorted(RULES, key=lambda n: [int(part) for part in n.split(".")]))
-def test_a_rule_refuses_what_it_is_there_for(number):
+@pytest.mark.parametrize("number", sorted(RULES, key=lambda n: [int(part) for part in str(n).split(".")]))
+def test_a_rule_refuses_what_it_is_there_for(number: str) -> None:
     CASES[number]()
 
 
-@pytest.mark.parametrize("number", sorted(RULES, key=lambda n: [int(part) for part in n.split(".")]))
-def test_without_the_rule_its_test_fails(number):
+@pytest.mark.parametrize("number", sorted(RULES, key=lambda n: [int(part) for part in str(n).split(".")]))
+def test_without_the_rule_its_test_fails(number: str) -> None:
     def case() -> bool:
         try:
             CASES[number]()
@@ -58,7 +59,7 @@ def test_without_the_rule_its_test_fails(number):
         assert not case()
 
 
-def test_rules_are_numbered_alike_in_the_law_the_text_and_the_tests():
+def test_rules_are_numbered_alike_in_the_law_the_text_and_the_tests() -> None:
     text = (Path(__file__).parents[2] / "docs" / "PROTOCOL.md").read_text()
 
     written = re.findall(r"^- (\d+\.\d+) ", text, re.MULTILINE)
@@ -91,7 +92,7 @@ def unsigned(one: Instruction) -> Instruction:
 
 
 @shows("3.1")
-def _signature():
+def _signature() -> None:
     world = World()
     wire = bytearray(world.wire(["n00"], move(world, "n00", "n01", 5)))
     wire[10] ^= 1
@@ -99,14 +100,14 @@ def _signature():
 
 
 @shows("3.2")
-def _tick():
+def _tick() -> None:
     world = World()
     old = world.wire(["n00"], move(world, "n00", "n01", 5), tick=bytes(32))
     voided(world, "BlockhashNotFound", old)
 
 
 @shows("3.3")
-def _replay():
+def _replay() -> None:
     world = World()
     wire = world.wire(["n00"], move(world, "n00", "n01", 5))
     assert not world.block(wire).receipts[0].kind
@@ -114,46 +115,46 @@ def _replay():
 
 
 @shows("3.4")
-def _payer():
+def _payer() -> None:
     world = World()
     voided(world, "AccountNotFound", world.wire(["nobody"], move(world, "nobody", "n01", 0)))
 
 
 @shows("3.5")
-def _fee():
+def _fee() -> None:
     world = World(fee_per_signature=10)
     world.run("n00", move(world, "n00", "poor", 9))
     voided(world, "InsufficientFundsForFee", world.wire(["poor"], move(world, "poor", "n01", 0)))
 
 
 @shows("3.6")
-def _program():
+def _program() -> None:
     world = World()
     rejected(world, "UnknownProgram", "n00", Instruction(Pubkey(world.key("n01")), b"", []))
 
 
 @shows("3.7")
-def _layout():
+def _layout() -> None:
     world = World()
     for data in (b"", b"\x63", b"\x09\x01", b"\x21"):
         rejected(world, "BadInstruction", "n00", Instruction(Pubkey(TASK_PROGRAM), data, []))
 
 
 @shows("3.8")
-def _accounts():
+def _accounts() -> None:
     world = Stage()
     whole = task_instruction(world.withdraw("n00"))
     rejected(world, "BadInstruction", "n00", Instruction(whole.program_id, whole.data, whole.accounts[:1]))
 
 
 @shows("3.9")
-def _signers():
+def _signers() -> None:
     world = Stage()
     rejected(world, "MissingSigner", "n01", unsigned(task_instruction(world.withdraw("n00"))))
 
 
 @shows("3.10")
-def _well_formed():
+def _well_formed() -> None:
     world = World()
     wire = world.wire(["n00"], move(world, "n00", "n01", 5))
     keys = 1 + 64 + 4
@@ -172,20 +173,20 @@ def _well_formed():
 
 
 @shows("3.11")
-def _system_signed():
+def _system_signed() -> None:
     world = World()
     rejected(world, "MissingSigner", "n00", unsigned(move(world, "n01", "n00", 5)))
 
 
 @shows("3.12")
-def _system_spendable():
+def _system_spendable() -> None:
     world = World()
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
     rejected(world, "WrongOwner", ("n00", "owned"), move(world, "owned", "n01", 5))
 
 
 @shows("3.13")
-def _system_balance():
+def _system_balance() -> None:
     world = World()
     world.run("n00", move(world, "n00", "poor", 9))
     rejected(world, "BalanceTooLow", "poor", move(world, "poor", "n01", 10))
@@ -204,13 +205,13 @@ def create(world: World, name: str, balance: int, space: int) -> Instruction:
 
 
 @shows("3.14")
-def _system_vacant():
+def _system_vacant() -> None:
     world = World()
     rejected(world, "AccountInUse", ("n00", "n01"), create(world, "n01", 5, 0))
 
 
 @shows("3.15")
-def _system_space():
+def _system_space() -> None:
     world = World()
     rejected(world, "BadSpace", ("n00", "new"), create(world, "new", 5, SPACE_MAX + 1))
     rejected(world, "BadSpace", ("n00", "new"), world.create_account("n00", "new", 5, TASK_SPACE_MAX + 1))
@@ -222,7 +223,7 @@ def _system_space():
 
 
 @shows("3.16")
-def _system_blank():
+def _system_blank() -> None:
     world = World()
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
     key = Pubkey(world.key("owned"))
@@ -233,7 +234,7 @@ def _system_blank():
 
 
 @shows("3.60")
-def _system_assignable():
+def _system_assignable() -> None:
     world = World()
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
     assert not world.run(("n00", "nonce"), *test_nonces.create_nonce(world)).kind
@@ -265,20 +266,20 @@ def derive(world: World, seed: bytes, base: str = "n00") -> Pubkey:
 
 
 @shows("3.17")
-def _seed_size():
+def _seed_size() -> None:
     world = World()
     seed = b"s" * 33
     rejected(world, "SeedTooLong", "n00", create_seeded(world, seed, derive(world, seed)))
 
 
 @shows("3.18")
-def _seed_derived():
+def _seed_derived() -> None:
     world = World()
     rejected(world, "SeedMismatch", "n00", create_seeded(world, b"s", derive(world, b"ss")))
 
 
 @shows("3.19")
-def _system_known():
+def _system_known() -> None:
     world = World()
     program = Pubkey(SYSTEM_PROGRAM)
     whole = move(world, "n00", "n01", 5)
@@ -289,7 +290,7 @@ def _system_known():
 
 
 @shows("3.47")
-def _seed_owner():
+def _seed_owner() -> None:
     from hashlib import sha256
 
     world = World()
@@ -303,7 +304,7 @@ def _seed_owner():
 
 
 @shows("3.20")
-def _seed_base():
+def _seed_base() -> None:
     world = World()
     one = create_seeded(world, b"s", derive(world, b"s", "n01"), base="n01")
     rejected(world, "MissingSigner", "n00", Instruction(one.program_id, one.data, one.accounts[:2]))
@@ -313,14 +314,14 @@ def _seed_base():
 
 
 @shows("4.1")
-def _task():
+def _task() -> None:
     world = World()
     world.run("n00", move(world, "n00", "task", 1))
     assert world.do("n00", ins.Withdraw(world.task, world.key("n00"))) == "UnknownTask"
 
 
 @shows("4.2")
-def _created_once():
+def _created_once() -> None:
     world = Stage()
     again = ins.CreateTask(
         world.key("manager"),
@@ -344,7 +345,7 @@ def _created_once():
 
 
 @shows("4.3")
-def _task_owner():
+def _task_owner() -> None:
     world = World()
     ask = ins.CreateTask(
         world.key("manager"),
@@ -367,13 +368,13 @@ def _task_owner():
     rejected(world, "WrongOwner", ("manager", "task"), task_instruction(ask))
 
 
-def refuses_task(expected: str, **changes: object) -> None:
+def refuses_task(expected: str, **changes: Any) -> None:
     world = World()
     assert expected == world.create_task(**changes).name
 
 
 @shows("4.4")
-def _windows():
+def _windows() -> None:
     refuses_task("BadTask", submission_window=0)
     refuses_task("BadTask", audit_window=0)
     refuses_task("BadTask", round_time=7)
@@ -381,37 +382,37 @@ def _windows():
 
 
 @shows("4.5")
-def _bounty():
+def _bounty() -> None:
     refuses_task("BadTask", total_bounty=99, bounty_per_round=100)
 
 
 @shows("4.6")
-def _minimum_stake():
+def _minimum_stake() -> None:
     refuses_task("BadTask", minimum_stake=999)
 
 
 @shows("4.7")
-def _retries():
+def _retries() -> None:
     refuses_task("BadTask", allowed_failed_distributions=101)
 
 
 @shows("4.8")
-def _rules_known():
+def _rules_known() -> None:
     refuses_task("WrongRules", locals=b"rules:roundwork-9")
 
 
 @shows("4.9")
-def _texts():
+def _texts() -> None:
     refuses_task("BadTask", description=b"\xff")
 
 
 @shows("4.10")
-def _funds():
+def _funds() -> None:
     refuses_task("InsufficientFunds", total_bounty=10**15 + 1)
 
 
 @shows("4.11")
-def _payer_kind():
+def _payer_kind() -> None:
     world = Stage()
     world.run("manager", move(world, "manager", "task", 500))
     ask = ins.FundTask(world.task, world.task, world.key("pot"), 5)
@@ -419,14 +420,14 @@ def _payer_kind():
 
 
 @shows("4.12")
-def _manager():
+def _manager() -> None:
     world = Stage()
     world.expect("NotManager", "n00", ins.SetActive(world.task, world.key("n00"), 0))
     world.expect("NotManager", "n00", ins.CloseTask(world.task, world.key("n00"), world.key("pot")))
 
 
 @shows("4.13")
-def _living():
+def _living() -> None:
     world = Stage()
     pot = world.key("pot")
     world.expect("ok", "manager", ins.CloseTask(world.task, world.key("manager"), pot))
@@ -438,20 +439,20 @@ def _living():
 
 
 @shows("4.14")
-def _amount():
+def _amount() -> None:
     world = Stage()
     world.expect("BadAmount", "n00", world.stake("n00", 0))
     world.expect("BadAmount", "n00", ins.FundTask(world.task, world.key("n00"), world.key("pot"), 0))
 
 
 @shows("4.15")
-def _has_stake():
+def _has_stake() -> None:
     world = Stage()
     world.expect("NotStaked", "manager", world.withdraw("manager"))
 
 
 @shows("4.16")
-def _locked_by_messages():
+def _locked_by_messages() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("ok", "n01", world.audit("n01", 0, "n00"))
     world.expect("StakeLocked", "n00", world.withdraw("n00"))
@@ -460,7 +461,7 @@ def _locked_by_messages():
 
 
 @shows("4.17")
-def _locked_after_submission():
+def _locked_after_submission() -> None:
     world = Stage().paid()
     world.expect("StakeLocked", "n00", world.withdraw("n00"))
     world.go(3, T - 1).expect("StakeLocked", "n00", world.withdraw("n00"))
@@ -468,7 +469,7 @@ def _locked_after_submission():
 
 
 @shows("4.18")
-def _settling():
+def _settling() -> None:
     world = Stage(settle_records_max=1).listed({"n00": 20, "n01": 20, "n02": 20}).go(2, SW + AW + 1)
     assert world.do("n00", world.claim("n00")) == "PayoutPending"  # the first of three entries is paid
     assert world.do("n00", world.withdraw("n00")) == "PayoutPending"
@@ -476,19 +477,19 @@ def _settling():
 
 
 @shows("4.19")
-def _claimable():
+def _claimable() -> None:
     world = Stage()
     world.expect("NothingToClaim", "n00", world.claim("n00"))
 
 
 @shows("4.20")
-def _open_rounds():
+def _open_rounds() -> None:
     world = Stage().submitted()
     world.expect("OpenRounds", "manager", ins.CloseTask(world.task, world.key("manager"), world.key("pot")))
 
 
 @shows("4.21")
-def _allowlister():
+def _allowlister() -> None:
     world = Stage(allowlister=str(keypair_of("lister").pubkey()))
     world.expect("NotAllowlister", "n00", ins.Whitelist(world.task, world.key("n00"), 0))
     ask = task_instruction(ins.Whitelist(world.task, world.key("lister"), 0))
@@ -500,7 +501,7 @@ def _allowlister():
 
 
 @shows("6.1")
-def _submit_phase():
+def _submit_phase() -> None:
     world = Stage()
     world.expect("WrongPhase", "n00", world.submit("n00", 0))  # ledger round 0: nothing is reviewed
     world.go(1).expect("WrongPhase", "n00", world.submit("n00", 1))  # round 1 is worked on
@@ -510,7 +511,7 @@ def _submit_phase():
 
 
 @shows("6.2")
-def _active():
+def _active() -> None:
     world = Stage()
     world.expect("ok", "manager", ins.SetActive(world.task, world.key("manager"), 0))
     world.go(1).expect("TaskInactive", "n00", world.submit("n00", 0))
@@ -520,13 +521,13 @@ def _active():
 
 
 @shows("6.3")
-def _takes_part():
+def _takes_part() -> None:
     world = Stage()
     world.go(1).expect("NotStaked", "manager", world.submit("manager", 0))
 
 
 @shows("6.4")
-def _first_submission():
+def _first_submission() -> None:
     world = Stage().go(1)
     world.expect("ok", "n00", world.submit("n00", 0))
     world.expect("AlreadySubmitted", "n00", world.submit("n00", 0))
@@ -534,7 +535,7 @@ def _first_submission():
 
 
 @shows("6.5")
-def _value():
+def _value() -> None:
     world = Stage().go(1)
     world.expect("BadValue", "n00", world.submit("n00", 0, b"   "), slots=1)
     world.expect("BadValue", "n00", world.submit("n00", 0, b"\xff"), slots=0)
@@ -544,7 +545,7 @@ def _value():
 
 
 @shows("6.6")
-def _reservable():
+def _reservable() -> None:
     world = Stage({"total_bounty": 150}).submitted(0)
     world.go(2).expect("BountyExhausted", "n00", world.submit("n00", 1))
 
@@ -553,7 +554,7 @@ def _reservable():
 
 
 @shows("7.1")
-def _audit_phase():
+def _audit_phase() -> None:
     world = Stage().submitted()
     world.expect("WrongPhase", "n00", world.audit("n00", 0, "n01"))
     world.go(1, SW + AW).expect("ok", "n00", world.audit("n00", 0, "n01"))
@@ -561,39 +562,39 @@ def _audit_phase():
 
 
 @shows("7.2")
-def _round():
+def _round() -> None:
     world = Stage().go(1, SW + 1)
     world.expect("UnknownRound", "n00", world.audit("n00", 0, "n01"))
 
 
 @shows("7.3")
-def _staker():
+def _staker() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("NotStaked", "manager", world.audit("manager", 0, "n01"))
 
 
 @shows("7.4")
-def _not_own():
+def _not_own() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("OwnSubmission", "n00", world.audit("n00", 0, "n00"))
 
 
 @shows("7.5")
-def _candidate():
+def _candidate() -> None:
     world = Stage().go(1)
     world.expect("ok", "n00", world.submit("n00", 0))
     world.go(1, SW + 1).expect("UnknownSubmission", "n00", world.audit("n00", 0, "n01"))
 
 
 @shows("7.6")
-def _first_view():
+def _first_view() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("ok", "n00", world.audit("n00", 0, "n01"))
     world.expect("AlreadyAudited", "n00", world.audit("n00", 0, "n01", 1))
 
 
 @shows("7.7")
-def _raised():
+def _raised() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("NoAuditRaised", "n00", world.audit("n00", 0, "n01", 1))
     world.expect("ok", "n00", world.audit("n00", 0, "n01", 0))
@@ -608,7 +609,7 @@ def upload(world: Stage, chunk: int = 0, size: int = 2, number: int = 0) -> ins.
 
 
 @shows("8.1")
-def _upload_phase():
+def _upload_phase() -> None:
     world = Stage().submitted().go(2, SW + 1)
     roundless = upload(world, number=ins.NO_ROUND)
     accounts, data = TASKS.encode(roundless)
@@ -618,7 +619,7 @@ def _upload_phase():
 
 
 @shows("8.2")
-def _list_clock():
+def _list_clock() -> None:
     world = Stage().submitted()
     world.go(1, SW).expect("WrongPhase", "n00", upload(world))
     world.go(6).expect("WrongPhase", "n00", upload(world))
@@ -626,13 +627,13 @@ def _list_clock():
 
 
 @shows("8.3")
-def _list_round():
+def _list_round() -> None:
     world = Stage().go(2)
     world.expect_list("UnknownRound", "n00", 0, {})
 
 
 @shows("8.4")
-def _attempt():
+def _attempt() -> None:
     world = Stage().submitted()
     world.go(3).expect_list("ok", "n00", 0, {"n00": 5})  # attempt 0 failed without a list: this is attempt 1
     world = Stage().paid().go(3)
@@ -640,33 +641,33 @@ def _attempt():
 
 
 @shows("8.5")
-def _lister():
+def _lister() -> None:
     world = Stage().submitted().go(2)
     world.expect_list("NotStaked", "manager", 0, {})
 
 
 @shows("8.6")
-def _chunk():
+def _chunk() -> None:
     world = Stage(list_chunks_max=2).submitted().go(2)
     world.expect("BadUpload", "n00", upload(world, chunk=2), slots=1)
     world.expect("BadUpload", "n00", upload(world, size=509), slots=0)
 
 
 @shows("8.7")
-def _no_list():
+def _no_list() -> None:
     world = Stage().listed()
     world.expect_list("ListStands", "n01", 0, {"n01": 5})
 
 
 @shows("8.8")
-def _uploaded():
+def _uploaded() -> None:
     world = Stage().submitted().go(2)
     node = world.key("n00")
     world.expect("BadUpload", "n00", ins.SubmitDistributionList(world.task, node, node, 0))
 
 
 @shows("8.13")
-def _list_size():
+def _list_size() -> None:
     world = Stage().submitted().go(2)
     world.block()
     most = compute_bytes_max(3)
@@ -675,7 +676,7 @@ def _list_size():
 
 
 @shows("8.14")
-def _list_read_once():
+def _list_read_once() -> None:
     world = Stage().submitted().go(2)
     node = world.key("n00")
     upload, hand_in = upload_list(world, "n00", 0, b"nonsense")
@@ -688,7 +689,7 @@ def _list_read_once():
 
 
 @shows("8.9")
-def _json():
+def _json() -> None:
     world = Stage().submitted()
     name = str(Pubkey(world.key("n00")))
     bad = (
@@ -704,20 +705,20 @@ def _json():
 
 
 @shows("8.10")
-def _listed():
+def _listed() -> None:
     world = Stage().submitted().go(2)
     world.expect_list("ListBadNode", "n00", 0, {"manager": 5})
     world.expect_list("ListBadNode", "n00", 0, b'{"nobody": 5}')
 
 
 @shows("8.11")
-def _slashes():
+def _slashes() -> None:
     world = Stage().submitted().go(2)
     world.expect_list("ListBadSlash", "n00", 0, {"n01": -5})
 
 
 @shows("8.12")
-def _rewards():
+def _rewards() -> None:
     world = Stage().submitted().go(2)
     world.expect_list("ListOverBounty", "n00", 0, {"n00": 51, "n01": 50})
     world.expect_list("ok", "n00", 0, {"n00": 50, "n01": 50})
@@ -727,57 +728,57 @@ def _rewards():
 
 
 @shows("9.1")
-def _list_audit_clock():
+def _list_audit_clock() -> None:
     world = Stage().listed()
     world.expect("WrongPhase", "n01", world.audit_list("n01", 0, "n00"))
     world.go(6, SW + 1).expect("WrongPhase", "n01", world.audit_list("n01", 0, "n00"))
 
 
 @shows("9.2")
-def _list_there():
+def _list_there() -> None:
     world = Stage().submitted().go(2, SW + 1)
     world.expect("ListMissing", "n01", world.audit_list("n01", 0, "n00"))
 
 
 @shows("9.3")
-def _list_auditor():
+def _list_auditor() -> None:
     world = Stage().listed().go(2, SW + 1)
     world.expect("NotStaked", "manager", world.audit_list("manager", 0, "n00"))
 
 
 @shows("9.4")
-def _not_own_list():
+def _not_own_list() -> None:
     world = Stage().listed().go(2, SW + 1)
     world.expect("OwnSubmission", "n00", world.audit_list("n00", 0, "n00"))
 
 
 @shows("9.5")
-def _list_candidate():
+def _list_candidate() -> None:
     world = Stage().listed().go(2, SW + 1)
     world.expect("UnknownSubmission", "n01", world.audit_list("n01", 0, "n02"))
 
 
 @shows("9.6")
-def _first_list_view():
+def _first_list_view() -> None:
     world = Stage().listed().go(2, SW + 1)
     world.expect("ok", "n01", world.audit_list("n01", 0, "n00"))
     world.expect("AlreadyAudited", "n01", world.audit_list("n01", 0, "n00"))
 
 
 @shows("9.7")
-def _list_raised():
+def _list_raised() -> None:
     world = Stage().listed().go(2, SW + 1)
     world.expect("NoAuditRaised", "n01", world.audit_list("n01", 0, "n00", 1))
 
 
 @shows("9.8")
-def _payout_round():
+def _payout_round() -> None:
     world = Stage()
     world.expect("UnknownRound", "n00", ins.Payout(world.task, 0))
 
 
 @shows("9.9")
-def _paid():
+def _paid() -> None:
     world = Stage().listed()
     world.expect("NotDue", "n00", ins.Payout(world.task, 0))
     world.go(3).expect("ok", "n00", ins.Payout(world.task, 0))

@@ -30,7 +30,7 @@ from .world import World
 OWNER = Pubkey(TASK_PROGRAM)
 
 
-def test_an_account_is_created_with_money_size_and_owner():
+def test_an_account_is_created_with_money_size_and_owner() -> None:
     world = World()
 
     assert world.run(("n00", "new"), world.create_account("n00", "new", 500, 10)).kind == 0
@@ -38,7 +38,7 @@ def test_an_account_is_created_with_money_size_and_owner():
     assert Account(500, TASK_PROGRAM, 10) == world.state.accounts.rows[world.key("new")]
 
 
-def test_an_account_with_a_seed_needs_no_key_of_its_own():
+def test_an_account_with_a_seed_needs_no_key_of_its_own() -> None:
     world = World()
     base = Pubkey(world.key("n00"))
     address = Pubkey(sha256(bytes(base) + b"seed" + SYSTEM_PROGRAM).digest())
@@ -59,7 +59,7 @@ def test_an_account_with_a_seed_needs_no_key_of_its_own():
     assert world.state.accounts.rows[bytes(address)].balance == 30
 
 
-def test_accounts_are_sized_and_assigned_once():
+def test_accounts_are_sized_and_assigned_once() -> None:
     world = World()
     world.run("n00", move(world, "n00", "one", 5))
     world.run("n00", move(world, "n00", "two", 5))
@@ -75,7 +75,7 @@ def test_accounts_are_sized_and_assigned_once():
     assert rows[world.key("n01")].owner == SYSTEM_PROGRAM
 
 
-def test_accounts_with_a_seed_are_sized_and_assigned():
+def test_accounts_with_a_seed_are_sized_and_assigned() -> None:
     world = World()
     base = Pubkey(world.key("n00"))
     address = Pubkey(sha256(bytes(base) + b"a" + TASK_PROGRAM).digest())
@@ -92,7 +92,7 @@ def test_accounts_with_a_seed_are_sized_and_assigned():
     assert rows[bytes(other)].owner == TASK_PROGRAM
 
 
-def test_a_seed_that_claims_to_be_longer_than_the_data_is_refused():
+def test_a_seed_that_claims_to_be_longer_than_the_data_is_refused() -> None:
     world = World()
     data = b"\x0b\0\0\0" + bytes(8) + (2**64 - 1).to_bytes(8, "little")
     metas = [AccountMeta(Pubkey(world.key(name)), False, True) for name in ("n00", "n01", "n02")]
@@ -102,7 +102,7 @@ def test_a_seed_that_claims_to_be_longer_than_the_data_is_refused():
     assert receipt.name == "BadInstruction"
 
 
-def test_moving_nothing_is_fine():
+def test_moving_nothing_is_fine() -> None:
     world = World()
 
     assert world.run("n00", move(world, "n00", "nobody", 0)).kind == 0
@@ -114,7 +114,7 @@ def unsigned(one: Instruction) -> Instruction:
     return Instruction(one.program_id, one.data, metas)
 
 
-def test_an_account_is_assigned_to_its_present_owner_whoever_signs():
+def test_an_account_is_assigned_to_its_present_owner_whoever_signs() -> None:
     world = World()
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
     before = world.state.accounts.rows[world.key("owned")]
@@ -134,7 +134,7 @@ def test_an_account_is_assigned_to_its_present_owner_whoever_signs():
     assert before == world.state.accounts.rows[world.key("owned")]
 
 
-def test_an_account_that_was_allocated_is_assigned_and_keeps_its_size():
+def test_an_account_that_was_allocated_is_assigned_and_keeps_its_size() -> None:
     world = World()
     world.run("n00", move(world, "n00", "new", 5))
     sized = allocate(AllocateParams(pubkey=Pubkey(world.key("new")), space=12))
@@ -145,7 +145,7 @@ def test_an_account_that_was_allocated_is_assigned_and_keeps_its_size():
     assert Account(5, TASK_PROGRAM, 12) == world.state.accounts.rows[world.key("new")]
 
 
-def test_an_address_that_holds_nothing_is_assigned():
+def test_an_address_that_holds_nothing_is_assigned() -> None:
     world = World()
     given = assign(AssignParams(pubkey=Pubkey(world.key("new")), owner=OWNER))
 
@@ -154,7 +154,7 @@ def test_an_address_that_holds_nothing_is_assigned():
     assert Account(0, TASK_PROGRAM) == world.state.accounts.rows[world.key("new")]
 
 
-def test_of_two_faults_of_a_creation_solanas_first_is_told():
+def test_of_two_faults_of_a_creation_solanas_first_is_told() -> None:
     world = World()
     taken = world.create_account("n00", "n01", 10**18, 0)  # n01 exists, and n00 has not so much
     large = world.create_account("n00", "new", 10**18, 2**60)
@@ -165,7 +165,7 @@ def test_of_two_faults_of_a_creation_solanas_first_is_told():
     assert "BadSpace" == world.run(("n00", "new"), large).name
 
 
-def test_what_is_assigned_is_the_first_account():
+def test_what_is_assigned_is_the_first_account() -> None:
     world = World()
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
     given = assign(AssignParams(pubkey=Pubkey(world.key("owned")), owner=Pubkey(world.key("n01"))))
@@ -176,7 +176,7 @@ def test_what_is_assigned_is_the_first_account():
     assert "AccountInUse" == world.run(("n00", "owned"), more).name
 
 
-def test_money_that_is_not_there_is_never_taken():
+def test_money_that_is_not_there_is_never_taken() -> None:
     world = World()
     balance = world.wallet("n00")
 
@@ -184,7 +184,7 @@ def test_money_that_is_not_there_is_never_taken():
         debit(world.state, world.key("n00"), balance + 1)
 
 
-def test_an_instruction_without_a_number_is_told_so():
+def test_an_instruction_without_a_number_is_told_so() -> None:
     world = World()
 
     assert "no instruction -1" in world.run("n00", Instruction(Pubkey(SYSTEM_PROGRAM), b"\2\0\0", [])).text

@@ -26,7 +26,7 @@ def update(world: Stage, successor: str, per_round: int = 100) -> str:
     return world.run(("manager", successor), made, task_instruction(ask)).name or "ok"
 
 
-def test_a_task_shows_what_it_was_created_with():
+def test_a_task_shows_what_it_was_created_with() -> None:
     world = Stage()
 
     view = view_task(world.state, world.task)
@@ -39,7 +39,7 @@ def test_a_task_shows_what_it_was_created_with():
     assert view.is_allowlisted
 
 
-def test_a_task_on_a_production_ledger_waits_to_be_allow_listed():
+def test_a_task_on_a_production_ledger_waits_to_be_allow_listed() -> None:
     lister = str(keypair_of("lister").pubkey())
     world = World(kind="production", allowlister=lister)
     world.create_task()
@@ -47,14 +47,14 @@ def test_a_task_on_a_production_ledger_waits_to_be_allow_listed():
     assert not view_task(world.state, world.task).is_allowlisted
 
 
-def test_the_locals_name_the_rule_set_or_are_the_tasks_own():
+def test_the_locals_name_the_rule_set_or_are_the_tasks_own() -> None:
     for text in (b"", b"anything", b"rules:koii-1 and more"):
         world = World()
         assert world.create_task(locals=text).kind == 0
         assert world.state.tasks.rows[world.task].rules == "koii-1"
 
 
-def test_funding_adds_to_the_bounty():
+def test_funding_adds_to_the_bounty() -> None:
     world = Stage()
 
     world.expect("ok", "n00", ins.FundTask(world.task, world.key("n00"), world.key("pot"), 25))
@@ -62,7 +62,7 @@ def test_funding_adds_to_the_bounty():
     assert world.state.tasks.rows[world.task].bounty == 1025
 
 
-def test_a_throw_away_funder_is_emptied_to_the_fee_payer():
+def test_a_throw_away_funder_is_emptied_to_the_fee_payer() -> None:
     world = Stage()
     fund = ins.FundTask(world.task, world.key("throwaway"), world.key("pot"), 25)
     before = world.state.accounts.rows[world.key("n00")].balance
@@ -75,7 +75,7 @@ def test_a_throw_away_funder_is_emptied_to_the_fee_payer():
     assert world.key("throwaway") not in world.state.accounts.rows
 
 
-def test_a_throw_away_funder_that_gives_all_it_has_is_gone():
+def test_a_throw_away_funder_that_gives_all_it_has_is_gone() -> None:
     world = Stage()
     fund = ins.FundTask(world.task, world.key("throwaway"), world.key("pot"), 25)
 
@@ -86,7 +86,7 @@ def test_a_throw_away_funder_that_gives_all_it_has_is_gone():
     assert world.key("throwaway") not in world.state.accounts.rows
 
 
-def test_a_staking_account_that_funds_its_task_keeps_what_is_left():
+def test_a_staking_account_that_funds_its_task_keeps_what_is_left() -> None:
     world = Stage()
     stake = ins.Stake(world.task, world.key("staking"), world.key("pot"), 1000, b"http://here")
     created = world.create_account("n00", "staking", 5000, 100)
@@ -98,7 +98,7 @@ def test_a_staking_account_that_funds_its_task_keeps_what_is_left():
     assert world.state.accounts.rows[world.key("staking")].balance == 3975
 
 
-def test_an_endpoint_stays_until_another_is_given():
+def test_an_endpoint_stays_until_another_is_given() -> None:
     world = Stage()
     pot = world.key("pot")
     for endpoint in (b"http://one", b"", b"http://two"):
@@ -107,7 +107,7 @@ def test_an_endpoint_stays_until_another_is_given():
         assert (endpoint or b"http://one") == kept
 
 
-def test_a_round_is_paid_and_slashed_as_its_list_says():
+def test_a_round_is_paid_and_slashed_as_its_list_says() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("ok", "n00", world.audit("n00", 0, "n02"))
     world.expect("ok", "n01", world.audit("n01", 0, "n02"), slots=0)
@@ -127,7 +127,7 @@ def test_a_round_is_paid_and_slashed_as_its_list_says():
     assert world.state.get_stakes(world.task).rows[world.key("n02")].amount == STAKE - 700
 
 
-def test_a_slash_takes_at_most_what_is_there():
+def test_a_slash_takes_at_most_what_is_there() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("ok", "n00", world.audit("n00", 0, "n02"))
     world.expect("ok", "n01", world.audit("n01", 0, "n02"), slots=0)
@@ -137,7 +137,7 @@ def test_a_slash_takes_at_most_what_is_there():
     assert world.state.get_stakes(world.task).rows[world.key("n02")].amount == 0
 
 
-def test_a_slash_of_nothing_leaves_no_trace():
+def test_a_slash_of_nothing_leaves_no_trace() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("ok", "n00", world.audit("n00", 0, "n02"))
     world.expect("ok", "n01", world.audit("n01", 0, "n02"), slots=0)
@@ -151,7 +151,7 @@ def test_a_slash_of_nothing_leaves_no_trace():
     assert view_round(world.state, world.task, 1).payments == []
 
 
-def test_a_list_that_is_voted_down_is_tried_again_and_after_the_last_retry_the_round_closes_unpaid():
+def test_a_list_that_is_voted_down_is_tried_again_and_after_the_last_retry_the_round_closes_unpaid() -> None:
     world = Stage().submitted()
     for attempt in range(3):
         world.go(2 + attempt).expect_list("ok", "n00", 0, {"n00": 100})
@@ -164,7 +164,7 @@ def test_a_list_that_is_voted_down_is_tried_again_and_after_the_last_retry_the_r
     assert world.state.tasks.rows[world.task].open_rounds == ()
 
 
-def test_payouts_are_worked_off_in_bounded_slices():
+def test_payouts_are_worked_off_in_bounded_slices() -> None:
     world = Stage(settle_records_max=2).listed({"n00": 10, "n01": 20, "n02": 30}).go(2, SW + AW + 1)
     world.block()
     assert world.state.tasks.rows[world.task].settling == 1
@@ -176,7 +176,7 @@ def test_payouts_are_worked_off_in_bounded_slices():
     assert view_round(world.state, world.task, 0).status == "PayoutSuccessful"
 
 
-def test_a_round_is_pruned_when_nobody_can_need_it_and_not_while_it_is_paid():
+def test_a_round_is_pruned_when_nobody_can_need_it_and_not_while_it_is_paid() -> None:
     world = Stage({"allowed_failed_distributions": 0}).paid()
     world.go(4)
     assert view_round(world.state, world.task, 0).status == "PayoutSuccessful"
@@ -186,7 +186,7 @@ def test_a_round_is_pruned_when_nobody_can_need_it_and_not_while_it_is_paid():
     assert not any(name[:1] in b"SUVNLMWP" for name in world.dump())
 
 
-def test_a_block_is_the_same_in_whatever_order_the_records_came_into_the_state():
+def test_a_block_is_the_same_in_whatever_order_the_records_came_into_the_state() -> None:
     """A state from a checkpoint has its records in the order of their keys, not of their making."""
     worlds = [Stage({"allowed_failed_distributions": 0}).paid() for _ in range(2)]
     for table in worlds[1].state.tables.values():
@@ -198,7 +198,7 @@ def test_a_block_is_the_same_in_whatever_order_the_records_came_into_the_state()
     assert msgspec.msgpack.encode(done[0]) == msgspec.msgpack.encode(done[1])
 
 
-def test_a_round_whose_payout_still_waits_is_pruned_later():
+def test_a_round_whose_payout_still_waits_is_pruned_later() -> None:
     world = Stage({"allowed_failed_distributions": 0}, settle_records_max=1, gap_slots_max=50)
     world.listed({"n00": 10, "n01": 20, "n02": 30}).go(2, SW + AW + 1)
     world.block()  # one of three
@@ -211,7 +211,9 @@ def test_a_round_whose_payout_still_waits_is_pruned_later():
     assert "Unopened" == view_round(world.state, world.task, 0).status
 
 
-def test_an_update_founds_a_successor_with_the_free_bounty_and_open_rounds_settle_at_the_old_address():
+def test_an_update_founds_a_successor_with_the_free_bounty_and_open_rounds_settle_at_the_old_address() -> (
+    None
+):
     world = Stage().submitted()
     assert update(world, "next") == "ok"
 
@@ -232,7 +234,7 @@ def test_an_update_founds_a_successor_with_the_free_bounty_and_open_rounds_settl
     world.expect("ok", "n00", world.claim("n00"))
 
 
-def test_what_returns_follows_the_chain_of_successors_to_its_end():
+def test_what_returns_follows_the_chain_of_successors_to_its_end() -> None:
     world = Stage().submitted()
     assert update(world, "next") == "ok"
     world.keys["task"], first = world.keys["next"], world.keys["task"]
@@ -245,7 +247,7 @@ def test_what_returns_follows_the_chain_of_successors_to_its_end():
     assert world.state.tasks.rows[world.key("next")].bounty == 0
 
 
-def test_what_returns_to_a_closed_end_goes_to_the_manager():
+def test_what_returns_to_a_closed_end_goes_to_the_manager() -> None:
     world = Stage().submitted()
     assert update(world, "next") == "ok"
     world.expect("ok", "manager", ins.CloseTask(world.key("next"), world.key("manager"), world.key("pot")))
@@ -255,7 +257,7 @@ def test_what_returns_to_a_closed_end_goes_to_the_manager():
     assert world.state.accounts.rows[world.key("manager")].balance == START - 1000 + 900 + 30
 
 
-def test_an_update_needs_a_free_bounty_for_a_round_and_the_manager():
+def test_an_update_needs_a_free_bounty_for_a_round_and_the_manager() -> None:
     world = Stage()
 
     assert update(world, "next", per_round=1001) == "BadTask"
@@ -283,7 +285,7 @@ def test_an_update_needs_a_free_bounty_for_a_round_and_the_manager():
     assert world.run(("n00", "mine"), made, task_instruction(ask)).name == "NotManager"
 
 
-def test_the_beacon_is_fixed_when_submit_ends_and_seeds_the_work_that_begins_after_it():
+def test_the_beacon_is_fixed_when_submit_ends_and_seeds_the_work_that_begins_after_it() -> None:
     world = Stage().submitted()
     assert view_round(world.state, world.task, 0).beacon == ""
     seed = view_task(world.state, world.task).seed
@@ -300,7 +302,7 @@ def test_the_beacon_is_fixed_when_submit_ends_and_seeds_the_work_that_begins_aft
     assert beacon == view_round(world.state, world.task, 2).seed
 
 
-def test_a_list_without_a_round_is_taken_from_the_older_layout():
+def test_a_list_without_a_round_is_taken_from_the_older_layout() -> None:
     world = Stage().submitted().go(2)
     node = world.key("n00")
     upload = ins.UploadDistributionList(world.task, node, 0, 2, b"{}", ins.NO_ROUND)
@@ -314,7 +316,7 @@ def test_a_list_without_a_round_is_taken_from_the_older_layout():
     assert RoundCursor(world.state, world.task, ins.NO_ROUND).chunks.rows == {}
 
 
-def test_a_list_of_several_chunks_is_put_together():
+def test_a_list_of_several_chunks_is_put_together() -> None:
     world = Stage().submitted().go(2)
     node = world.key("n00")
 
@@ -326,7 +328,7 @@ def test_a_list_of_several_chunks_is_put_together():
     assert {} == view_round(world.state, world.task, 0).lists[0].amounts
 
 
-def test_whatever_a_list_names_its_receipt_can_be_written_and_stays_short():
+def test_whatever_a_list_names_its_receipt_can_be_written_and_stays_short() -> None:
     world = Stage().submitted().go(2)
     names = (rb'"\ud800"', b'"' + b"x" * 500 + b'"', '"\u202e"'.encode())
 
@@ -338,7 +340,7 @@ def test_whatever_a_list_names_its_receipt_can_be_written_and_stays_short():
         assert receipt == msgspec.msgpack.decode(msgspec.msgpack.encode(receipt), type=type(receipt))
 
 
-def test_views_of_a_list_are_shown_in_their_order():
+def test_views_of_a_list_are_shown_in_their_order() -> None:
     world = Stage().listed().go(2, SW + 1)
     world.expect("ok", "n02", world.audit_list("n02", 0, "n00"))
     world.expect("ok", "n01", world.audit_list("n01", 0, "n00", 1), slots=0)
@@ -349,7 +351,7 @@ def test_views_of_a_list_are_shown_in_their_order():
     assert (1, base58_of(world.key("n02"))) == (listed.votes, listed.trigger_by)
 
 
-def test_an_unknown_task_has_no_view():
+def test_an_unknown_task_has_no_view() -> None:
     import pytest
 
     from roundwork.errors import UnknownTask
@@ -358,7 +360,7 @@ def test_an_unknown_task_has_no_view():
         view_task(World().state, bytes(32))
 
 
-def test_what_a_payout_has_paid_is_not_reserved_any_more():
+def test_what_a_payout_has_paid_is_not_reserved_any_more() -> None:
     world = Stage({"total_bounty": 250}, settle_records_max=1).submitted()
     world.go(2).expect_list("ok", "n00", 0, {"n00": 30, "n01": 30, "n02": 40})
     world.go(2, SW + AW + 1).block()

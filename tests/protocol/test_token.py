@@ -1,6 +1,7 @@
 """The rules of the token program, of associated accounts and of memos, and the tests that would miss them."""
 
 import struct
+from typing import Any
 
 import msgspec
 import pytest
@@ -38,7 +39,7 @@ from .world import World
 class Tokens(World):
     """A mint of 2 decimals by n00, who also freezes; n00 and n01 hold 1000 and 0 of it."""
 
-    def __init__(self, **genesis: object) -> None:
+    def __init__(self, **genesis: Any) -> None:
         super().__init__(**genesis)
         self.make("mint", MINT_BYTES, self.token(20, "BKO", 2, "n00", "n00", on=["mint"]))
         for name, owner in (("a0", "n00"), ("a1", "n01")):
@@ -102,7 +103,7 @@ class Tokens(World):
 
 
 @shows("12.1")
-def _known():
+def _known() -> None:
     world = Tokens()
     program = Pubkey(TOKEN_PROGRAM)
     rejected(world, "BadInstruction", "n00", Instruction(program, b"", []))
@@ -113,12 +114,12 @@ def _known():
 
 
 @shows("12.2")
-def _mint():
+def _mint() -> None:
     world = Tokens()
     rejected(world, "TokenNotMint", "n00", world.token(7, "Q", 5, on=["a0", "a0", "n00"]))
 
 
-def test_a_blank_account_of_the_size_of_a_mint_is_none():
+def test_a_blank_account_of_the_size_of_a_mint_is_none() -> None:
     world = Tokens()
     world.make("blank", MINT_BYTES)
 
@@ -126,7 +127,7 @@ def test_a_blank_account_of_the_size_of_a_mint_is_none():
 
 
 @shows("12.3")
-def _account():
+def _account() -> None:
     world = Tokens()
     rejected(world, "TokenUninitialized", "n00", world.token(3, "Q", 5, on=["a0", "mint", "n00"]))
     rejected(world, "TokenUninitialized", "n00", world.token(3, "Q", 5, on=["n02", "a1", "n00"]))
@@ -135,7 +136,7 @@ def _account():
 
 
 @shows("12.4")
-def _fresh():
+def _fresh() -> None:
     world = Tokens()
     rejected(world, "TokenInUse", "n00", world.token(20, "BKO", 2, "n00", None, on=["mint"]))
     rejected(
@@ -146,7 +147,7 @@ def _fresh():
 
 
 @shows("12.5")
-def _authority():
+def _authority() -> None:
     world = Tokens()
     rejected(world, "TokenOwnerMismatch", "n01", world.give(5, by="n01"))
     unsigned = world.give(5)
@@ -155,7 +156,7 @@ def _authority():
 
 
 @shows("12.6")
-def _same_mint():
+def _same_mint() -> None:
     world = Tokens()
     world.make("other", MINT_BYTES, world.token(20, "BKO", 2, "n00", None, on=["other"]))
     world.make("b0", ACCOUNT_BYTES, world.token(18, "K", "n00", on=["b0", "other"]))
@@ -165,7 +166,7 @@ def _same_mint():
 
 
 @shows("12.7")
-def _not_frozen():
+def _not_frozen() -> None:
     world = Tokens()
     world.ok("n00", world.token(10, "", on=["a1", "mint", "n00"]))
     rejected(world, "TokenFrozen", "n00", world.give(5))
@@ -174,7 +175,7 @@ def _not_frozen():
 
 
 @shows("12.8")
-def _enough():
+def _enough() -> None:
     world = Tokens()
     rejected(world, "TokenNotEnough", "n00", world.give(1001))
     world.ok("n00", world.token(4, "Q", 10, on=["a0", "n02", "n00"]))
@@ -183,7 +184,7 @@ def _enough():
 
 
 @shows("12.9")
-def _decimals():
+def _decimals() -> None:
     world = Tokens()
     rejected(
         world, "TokenDecimalsMismatch", "n00", world.token(12, "QB", 5, 3, on=["a0", "mint", "a1", "n00"])
@@ -196,7 +197,7 @@ def _decimals():
 
 
 @shows("12.10")
-def _mintable():
+def _mintable() -> None:
     world = Tokens()
     world.ok("n00", world.token(6, "BO", 0, None, on=["mint", "n00"]))
     rejected(world, "TokenFixedSupply", "n00", world.token(7, "Q", 5, on=["mint", "a0", "n00"]))
@@ -204,7 +205,7 @@ def _mintable():
 
 
 @shows("12.11")
-def _supply():
+def _supply() -> None:
     world = Tokens()
     rejected(world, "TokenOverflow", "n00", world.token(7, "Q", 2**64 - 1000, on=["mint", "a0", "n00"]))
 
@@ -214,7 +215,7 @@ def wrap(world: Tokens, name: str = "w0", owner: str = "n00", balance: int = RES
 
 
 @shows("12.12")
-def _not_native():
+def _not_native() -> None:
     world = Tokens()
     wrap(world)
     rejected(world, "TokenNativeUnsupported", "n00", world.token(8, "Q", 5, on=["w0", "wrapped", "n00"]))
@@ -223,7 +224,7 @@ def _not_native():
 
 
 @shows("3.50")
-def _fee_payer():
+def _fee_payer() -> None:
     world = Tokens(fee_per_signature=10)
     wrap(world)
     receipt = world.run("w0", world.token(17, "", on=["w0"]))
@@ -231,13 +232,13 @@ def _fee_payer():
 
 
 @shows("12.13")
-def _native():
+def _native() -> None:
     world = Tokens()
     rejected(world, "TokenNativeUnsupported", "n00", world.token(17, "", on=["a0"]))
 
 
 @shows("12.14")
-def _empty():
+def _empty() -> None:
     world = Tokens()
     rejected(world, "TokenHasBalance", "n00", world.token(9, "", on=["a0", "n00", "n00"]))
     world.ok("n01", world.token(9, "", on=["a1", "n02", "n01"]))
@@ -245,7 +246,7 @@ def _empty():
 
 
 @shows("12.15")
-def _freezable():
+def _freezable() -> None:
     world = Tokens()
     world.ok("n00", world.token(6, "BO", 1, None, on=["mint", "n00"]))
     rejected(world, "TokenUnfreezable", "n00", world.token(10, "", on=["a1", "mint", "n00"]))
@@ -253,7 +254,7 @@ def _freezable():
 
 
 @shows("12.16")
-def _frozen_state():
+def _frozen_state() -> None:
     world = Tokens()
     rejected(world, "TokenFrozen", "n00", world.token(11, "", on=["a1", "mint", "n00"]))
     world.ok("n00", world.token(10, "", on=["a1", "mint", "n00"]))
@@ -261,7 +262,7 @@ def _frozen_state():
 
 
 @shows("12.17")
-def _signers():
+def _signers() -> None:
     world = Tokens()
     world.make("multi", MULTISIG_BYTES)
     for needed, signers in ((0, ["n00"]), (2, ["n00"]), (1, [])):
@@ -274,7 +275,7 @@ def _signers():
 
 
 @shows("12.18")
-def _authority_kind():
+def _authority_kind() -> None:
     world = Tokens()
     rejected(world, "TokenAuthorityUnsupported", "n00", world.token(6, "BO", 2, "n01", on=["mint", "n00"]))
     rejected(world, "TokenAuthorityUnsupported", "n00", world.token(6, "BO", 0, "n01", on=["a0", "n00"]))
@@ -282,7 +283,7 @@ def _authority_kind():
 
 
 @shows("12.19")
-def _apart():
+def _apart() -> None:
     world = Tokens()
     rejected(world, "TokenInUse", "n01", world.token(9, "", on=["a1", "a1", "n01"]))
 
@@ -301,13 +302,13 @@ def associate(
 
 
 @shows("12.20")
-def _associated():
+def _associated() -> None:
     world = Tokens()
     rejected(world, "WrongOwner", "n00", associate(world, "n02", at=bytes([5]) * 32))
 
 
 @shows("12.21")
-def _associated_vacant():
+def _associated_vacant() -> None:
     world = Tokens()
     world.ok("n00", associate(world, "n02"))
     rejected(world, "AccountInUse", "n00", associate(world, "n02", data=b"\0"))
@@ -315,7 +316,7 @@ def _associated_vacant():
 
 
 @shows("12.22")
-def _associated_call():
+def _associated_call() -> None:
     world = Tokens()
     rejected(world, "BadInstruction", "n00", associate(world, "n02", data=b"\2"))
     whole = associate(world, "n02")
@@ -330,14 +331,14 @@ def memo(
 
 
 @shows("12.23")
-def _memo():
+def _memo() -> None:
     world = World()
     for program in MEMO_PROGRAMS:
         rejected(world, "BadMemo", "n00", memo(world, b"\xff", program=program))
 
 
 @shows("12.30")
-def _memo_signed():
+def _memo_signed() -> None:
     world = World()
     for program in MEMO_PROGRAMS - {MEMO_1_PROGRAM}:
         asked = memo(world, b"hello", "n01", signs=False, program=program)
@@ -347,7 +348,7 @@ def _memo_signed():
 
 
 @shows("12.31")
-def _amount_text():
+def _amount_text() -> None:
     world = Tokens()
     for text in (
         b"",
@@ -368,7 +369,7 @@ def _amount_text():
 # What the program does when nothing is refused
 
 
-def test_tokens_move_and_their_supply_is_what_was_minted_less_what_was_burnt():
+def test_tokens_move_and_their_supply_is_what_was_minted_less_what_was_burnt() -> None:
     world = Tokens()
     world.ok("n00", world.give(300))
     world.ok("n01", world.token(12, "QB", 100, 2, on=["a1", "mint", "a0", "n01"]))
@@ -379,14 +380,14 @@ def test_tokens_move_and_their_supply_is_what_was_minted_less_what_was_burnt():
     assert 957 == get_mint(world.state, world.key("mint")).supply
 
 
-def test_a_transfer_to_the_same_account_changes_nothing():
+def test_a_transfer_to_the_same_account_changes_nothing() -> None:
     world = Tokens()
     world.ok("n00", world.token(3, "Q", 300, on=["a0", "a0", "n00"]))
 
     assert 1000 == world.amount("a0")
 
 
-def test_a_delegate_spends_what_was_approved_and_then_is_none():
+def test_a_delegate_spends_what_was_approved_and_then_is_none() -> None:
     world = Tokens()
     world.ok("n00", world.token(13, "QB", 10, 2, on=["a0", "mint", "n02", "n00"]))
     world.ok("n02", world.give(4, by="n02"))
@@ -399,7 +400,7 @@ def test_a_delegate_spends_what_was_approved_and_then_is_none():
     assert get_account(world.state, world.key("a0")).delegate is None
 
 
-def test_authorities_change_hands():
+def test_authorities_change_hands() -> None:
     world = Tokens()
     world.ok("n00", world.token(6, "BO", 0, "n01", on=["mint", "n00"]))
     world.ok("n01", world.token(7, "Q", 5, on=["mint", "a1", "n01"]))
@@ -410,7 +411,7 @@ def test_authorities_change_hands():
     world.ok("n02", world.token(9, "", on=["a0", "n02", "n02"]))
 
 
-def test_a_multisig_needs_so_many_of_its_signers():
+def test_a_multisig_needs_so_many_of_its_signers() -> None:
     world = Tokens()
     world.make(
         "multi", MULTISIG_BYTES, world.token(19, "B", 2, on=["multi", "n00", "n01", "n02"], signs=False)
@@ -428,7 +429,7 @@ def test_a_multisig_needs_so_many_of_its_signers():
     assert 6 == world.amount("shared")
 
 
-def test_a_multisig_of_the_older_instruction_names_the_rent_sysvar_first():
+def test_a_multisig_of_the_older_instruction_names_the_rent_sysvar_first() -> None:
     world = Tokens()
     world.make("multi", MULTISIG_BYTES, world.token(2, "B", 1, on=["multi", "pot", "n00"], signs=False))
 
@@ -438,7 +439,7 @@ def test_a_multisig_of_the_older_instruction_names_the_rent_sysvar_first():
     assert (world.key("n00"),) == multisig.signers
 
 
-def test_accounts_of_the_older_instruction_name_their_owner_as_an_account():
+def test_accounts_of_the_older_instruction_name_their_owner_as_an_account() -> None:
     world = Tokens()
     world.make(
         "old",
@@ -450,7 +451,7 @@ def test_accounts_of_the_older_instruction_name_their_owner_as_an_account():
     assert world.key("n02") == get_account(world.state, world.key("old")).owner
 
 
-def test_wrapped_native_money_moves_with_its_tokens():
+def test_wrapped_native_money_moves_with_its_tokens() -> None:
     world = Tokens()
     wrap(world, "w0", "n00")
     wrap(world, "w1", "n01", balance=RESERVE)
@@ -465,7 +466,7 @@ def test_wrapped_native_money_moves_with_its_tokens():
     assert before + RESERVE + 200 == world.state.accounts.rows[world.key("n02")].balance
 
 
-def test_who_may_close_an_account_of_wrapped_money_is_forgotten_with_its_owner():
+def test_who_may_close_an_account_of_wrapped_money_is_forgotten_with_its_owner() -> None:
     world = Tokens()
     wrap(world, "w0", "n00")
     for name, left in (("w0", None), ("a0", world.key("n02"))):
@@ -475,7 +476,7 @@ def test_who_may_close_an_account_of_wrapped_money_is_forgotten_with_its_owner()
         assert left == get_account(world.state, world.key(name)).closer
 
 
-def test_wrapped_money_follows_its_balance_when_asked():
+def test_wrapped_money_follows_its_balance_when_asked() -> None:
     from .test_execute import move
 
     world = Tokens()
@@ -485,7 +486,7 @@ def test_wrapped_money_follows_its_balance_when_asked():
     assert 540 == world.amount("w0")
 
 
-def test_an_associated_account_is_made_where_owner_and_mint_say():
+def test_an_associated_account_is_made_where_owner_and_mint_say() -> None:
     world = Tokens()
     world.ok("n00", associate(world, "n02"))
     address = find_associated(world.key("n02"), world.key("mint"))
@@ -496,14 +497,14 @@ def test_an_associated_account_is_made_where_owner_and_mint_say():
     assert RESERVE == world.state.accounts.rows[address].balance
 
 
-def test_a_memo_that_all_signed_is_accepted():
+def test_a_memo_that_all_signed_is_accepted() -> None:
     world = World()
 
     assert 0 == world.run(("n00", "n01"), memo(world, b"hello", "n01")).kind
 
 
 @pytest.mark.parametrize("size", [MINT_BYTES, ACCOUNT_BYTES, MULTISIG_BYTES])
-def test_blank_accounts_are_none_of_the_kinds(size):
+def test_blank_accounts_are_none_of_the_kinds(size: int) -> None:
     world = Tokens()
     world.make("blank", size)
 
@@ -516,7 +517,9 @@ def test_blank_accounts_are_none_of_the_kinds(size):
     data=st.binary(max_size=80),
     names=st.lists(st.sampled_from(("a0", "a1", "mint", "n00", "n01", "wrapped", "w0", "multi")), max_size=6),
 )
-def test_no_token_instruction_makes_the_law_raise_anything_but_a_rejection(number, data, names):
+def test_no_token_instruction_makes_the_law_raise_anything_but_a_rejection(
+    number: int, data: bytes, names: Any
+) -> None:
     world = Tokens()
     wrap(world)
     world.make("multi", MULTISIG_BYTES, world.token(19, "B", 1, on=["multi", "n00"], signs=False))
@@ -533,14 +536,14 @@ def test_no_token_instruction_makes_the_law_raise_anything_but_a_rejection(numbe
     assert supply == now or number in (7, 8, 14, 15)
 
 
-def test_a_mint_of_the_older_instruction_names_the_rent_sysvar():
+def test_a_mint_of_the_older_instruction_names_the_rent_sysvar() -> None:
     world = Tokens()
     world.make("old", MINT_BYTES, world.token(0, "BKO", 6, "n00", None, on=["old", "rent"]))
 
     assert 6 == get_mint(world.state, world.key("old")).decimals
 
 
-def test_tokens_are_burnt_by_their_owner():
+def test_tokens_are_burnt_by_their_owner() -> None:
     world = Tokens()
 
     world.ok("n00", world.token(8, "Q", 300, on=["a0", "mint", "n00"]))
@@ -559,7 +562,9 @@ def test_tokens_are_burnt_by_their_owner():
         (23, "Q", (2**64 - 1,), b"184467440737095516.15"),
     ],
 )
-def test_a_token_instruction_hands_back_what_it_is_asked_for(number, form, fields, expected):
+def test_a_token_instruction_hands_back_what_it_is_asked_for(
+    number: int, form: Any, fields: Any, expected: Any
+) -> None:
     world = Tokens()
 
     receipt = world.run("n00", world.token(number, form, *fields, on=["mint"]))
@@ -574,7 +579,7 @@ def test_a_token_instruction_hands_back_what_it_is_asked_for(number, form, field
         (b"184467440737095516.15", 2**64 - 1),
     ],
 )  # fmt: skip
-def test_an_amount_for_people_is_read(text, expected):
+def test_an_amount_for_people_is_read(text: str, expected: Any) -> None:
     world = Tokens()
     accounts = world.token(21, "", on=["mint"]).accounts
 
@@ -583,7 +588,7 @@ def test_an_amount_for_people_is_read(text, expected):
     assert expected.to_bytes(8, "little") == receipt.returned[1]
 
 
-def test_amounts_of_a_mint_without_decimals_are_whole():
+def test_amounts_of_a_mint_without_decimals_are_whole() -> None:
     world = Tokens()
     world.make("whole", MINT_BYTES, world.token(20, "BKO", 0, "n00", None, on=["whole"]))
 
@@ -592,7 +597,7 @@ def test_amounts_of_a_mint_without_decimals_are_whole():
     assert b"120" == receipt.returned[1]
 
 
-def test_what_an_instruction_hands_back_is_not_law():
+def test_what_an_instruction_hands_back_is_not_law() -> None:
     world = Tokens()
 
     receipt = world.run("n00", world.token(23, "Q", 120, on=["mint"]))
@@ -600,7 +605,7 @@ def test_what_an_instruction_hands_back_is_not_law():
     assert encode_receipt(receipt) == encode_receipt(msgspec.structs.replace(receipt, returned=None))
 
 
-def test_the_last_data_that_was_handed_back_is_kept():
+def test_the_last_data_that_was_handed_back_is_kept() -> None:
     world = Tokens()
     accounts = world.token(21, "", on=["mint"]).accounts
     asked = [

@@ -1,5 +1,7 @@
 """Tasks that pay in a token: their rules, and what happens to the tokens."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from solders.pubkey import Pubkey
@@ -22,11 +24,11 @@ from .world import START, World, keypair_of, task_instruction
 BOUNTY, PER_ROUND = 1000, 100
 
 
-def change(ask: ins.Instruction, **changes: object) -> ins.Instruction:
+def change(ask: ins.Instruction, **changes: Any) -> ins.Instruction:
     return msgspec.structs.replace(ask, **changes)
 
 
-def creation(world: TokenWorld, **changes: object) -> ins.Instruction:
+def creation(world: TokenWorld, **changes: Any) -> ins.Instruction:
     """What founds a task at `other`, with a pot at `pot2`."""
     fields = {
         "payer": world.key("manager"), "task": world.key("other"), "pot": world.key("pot2"), "name": b"other",
@@ -42,14 +44,14 @@ def refuse_creation(world: TokenWorld, expected: str, ask: ins.Instruction, pot:
     rejected(world, expected, ("manager", "other", pot), made, world.instruct(ask))
 
 
-def successor(world: TokenWorld, **changes: object) -> ins.Instruction:
-    windows = {"round_time": 10, "audit_window": 4, "submission_window": 4}
+def successor(world: TokenWorld, **changes: Any) -> ins.Instruction:
+    windows: dict[str, Any] = {"round_time": 10, "audit_window": 4, "submission_window": 4}
     return world.ask_update(
         world.task, "other", bounty_per_round=PER_ROUND, minimum_stake=1000, **{**windows, **changes}
     )
 
 
-def migrate(world: TokenStage, expected: str = "ok", **changes: object) -> None:
+def migrate(world: TokenStage, expected: str = "ok", **changes: Any) -> None:
     made = world.create_account("manager", "other", 0, 0)
     receipt = world.run(("manager", "other", "pot2"), made, world.instruct(successor(world, **changes)))
     assert expected == (receipt.name or "ok"), receipt
@@ -63,17 +65,17 @@ def freeze(world: TokenWorld, name: str) -> None:
 
 
 @shows("13.1")
-def _own_program():
+def _own_program() -> None:
     world = TokenStage()
     pot = world.key("pot")
     native = ins.Stake(world.task, world.key("n00"), pot, 5000)
     rejected(world, "WrongOwner", "n00", task_instruction(native))
-    world = Stage()
-    tokens = ins.Withdraw(world.task, world.key("n00"))
-    rejected(world, "WrongOwner", "n00", task_instruction(tokens, KPL_PROGRAM))
+    native_world = Stage()
+    tokens = ins.Withdraw(native_world.task, native_world.key("n00"))
+    rejected(native_world, "WrongOwner", "n00", task_instruction(tokens, KPL_PROGRAM))
 
 
-def test_tokens_are_never_claimed_as_native_money():
+def test_tokens_are_never_claimed_as_native_money() -> None:
     world = TokenStage()
     world.run("n00", world.instruct(world.withdraw("n00")))
     native = ins.Claim(world.task, world.key("n00"), world.key("pot"), world.key("n00"))
@@ -84,14 +86,14 @@ def test_tokens_are_never_claimed_as_native_money():
 
 
 @shows("13.2")
-def _derived_pot():
+def _derived_pot() -> None:
     world = TokenStage()
     refuse_creation(world, "SeedMismatch", creation(world, seed=compute_seed(world.key("pot"))))
     refuse_creation(world, "SeedMismatch", creation(world, authority=find_authority(world.key("pot"))))
 
 
 @shows("13.3")
-def _vacant_pot():
+def _vacant_pot() -> None:
     world = TokenStage()
     pot = world.key("mint")
     taken = creation(world, pot=pot, seed=compute_seed(pot), authority=find_authority(pot))
@@ -99,7 +101,7 @@ def _vacant_pot():
 
 
 @shows("13.4")
-def _pot():
+def _pot() -> None:
     world = TokenStage()
     world.open_account("fake", "manager", "mint")
     fake = world.key("fake")
@@ -112,7 +114,7 @@ def _pot():
 
 
 @shows("13.5")
-def _authority_named():
+def _authority_named() -> None:
     world = TokenStage()
     other = world.key("n01")
     rejected(
@@ -124,7 +126,7 @@ def _authority_named():
 
 
 @shows("13.6")
-def _stake_size():
+def _stake_size() -> None:
     world = TokenStage()
     world.mint_to("n00.tokens", 2**63)
     rejected(world, "BadAmount", "n00", world.instruct(world.stake("n00", 2**63 - STAKE)))
@@ -132,7 +134,7 @@ def _stake_size():
 
 
 @shows("13.8")
-def _not_into_pot():
+def _not_into_pot() -> None:
     world = TokenStage().paid()
     into_pot = msgspec.structs.replace(world.claim("n00"), beneficiary=world.key("pot"))
     world.expect("WrongPot", "n00", into_pot)
@@ -154,7 +156,7 @@ def _not_into_pot():
         ("BadTask", {"minimum_stake": 999}),
     ],
 )
-def test_a_task_is_not_founded_without_its_tokens(expected, changes):
+def test_a_task_is_not_founded_without_its_tokens(expected: Any, changes: dict[str, Any]) -> None:
     world = TokenStage()
     world.make("other mint", 82, b"\x14\x06" + world.key("manager") + b"\0")
     world.open_account("b0", "manager", "other mint")
@@ -163,7 +165,7 @@ def test_a_task_is_not_founded_without_its_tokens(expected, changes):
     refuse_creation(world, expected, creation(world, **named))
 
 
-def test_a_task_is_not_founded_without_what_its_pot_costs():
+def test_a_task_is_not_founded_without_what_its_pot_costs() -> None:
     world = TokenStage()
     world.run("manager", transfer(TransferParams(
         from_pubkey=Pubkey(world.key("manager")), to_pubkey=Pubkey(world.key("n00")),
@@ -173,7 +175,7 @@ def test_a_task_is_not_founded_without_what_its_pot_costs():
     refuse_creation(world, "BalanceTooLow", creation(world))
 
 
-def test_frozen_accounts_neither_pay_nor_are_paid():
+def test_frozen_accounts_neither_pay_nor_are_paid() -> None:
     world = TokenStage()
     world.run("n00", world.instruct(world.withdraw("n00")))
     freeze(world, "n00.tokens")
@@ -185,7 +187,7 @@ def test_frozen_accounts_neither_pay_nor_are_paid():
     migrate(world, "TokenFrozen")
 
 
-def test_a_claim_is_paid_into_an_account_of_the_tasks_token():
+def test_a_claim_is_paid_into_an_account_of_the_tasks_token() -> None:
     world = TokenStage()
     world.make("other mint", 82, b"\x14\x06" + world.key("manager") + b"\0")
     world.open_account("b0", "n00", "other mint")
@@ -196,7 +198,7 @@ def test_a_claim_is_paid_into_an_account_of_the_tasks_token():
         rejected(world, expected, "n00", world.instruct(ask))
 
 
-def test_an_update_keeps_the_token():
+def test_an_update_keeps_the_token() -> None:
     world = TokenStage()
 
     migrate(world, "TokenMintMismatch", mint=WRAPPED_MINT)
@@ -205,7 +207,7 @@ def test_an_update_keeps_the_token():
 # Where the tokens are
 
 
-def test_a_task_keeps_its_tokens_in_a_pot_that_nobody_signs_for():
+def test_a_task_keeps_its_tokens_in_a_pot_that_nobody_signs_for() -> None:
     world = TokenStage()
 
     held = get_account(world.state, world.key("pot"))
@@ -217,7 +219,7 @@ def test_a_task_keeps_its_tokens_in_a_pot_that_nobody_signs_for():
     assert RESERVE == world.state.accounts.rows[world.key("pot")].balance
 
 
-def test_a_delegate_stakes_the_tokens_that_were_approved():
+def test_a_delegate_stakes_the_tokens_that_were_approved() -> None:
     world = TokenStage()
     world.run(
         "n01", world.token(b"\x04" + (70).to_bytes(8, "little"), "n01.tokens", "n00", "n01", signer="n01")
@@ -230,7 +232,7 @@ def test_a_delegate_stakes_the_tokens_that_were_approved():
     assert START - STAKE - 70 == world.wallet("n01")
 
 
-def test_a_round_is_paid_and_slashed_in_tokens_and_claimed():
+def test_a_round_is_paid_and_slashed_in_tokens_and_claimed() -> None:
     world = TokenStage()
     world.submitted().go(1, SW + 1)
     world.expect("ok", "n00", world.audit("n00", 0, "n01"))
@@ -251,7 +253,7 @@ def test_a_round_is_paid_and_slashed_in_tokens_and_claimed():
     assert native == {name: World.wallet(world, name) for name in native}  # fees are 0 here
 
 
-def test_funding_adds_tokens_to_the_bounty():
+def test_funding_adds_tokens_to_the_bounty() -> None:
     world = TokenStage()
 
     world.expect("ok", "n00", world.ask_fund(world.task, "n00", 70))
@@ -260,7 +262,7 @@ def test_funding_adds_tokens_to_the_bounty():
     assert BOUNTY + 70 + 3 * STAKE == world.in_pot(world.task)
 
 
-def test_a_deleted_task_leaves_its_bounty_to_its_manager_and_stakes_to_their_nodes():
+def test_a_deleted_task_leaves_its_bounty_to_its_manager_and_stakes_to_their_nodes() -> None:
     world = TokenStage()
     world.expect("ok", "manager", world.ask_close(world.task))
     world.expect("ok", "manager", world.claim("manager"))
@@ -273,7 +275,7 @@ def test_a_deleted_task_leaves_its_bounty_to_its_manager_and_stakes_to_their_nod
     assert 2 * STAKE == world.in_pot(world.task)
 
 
-def test_a_task_is_deleted_by_its_manager_without_open_rounds_and_in_its_token():
+def test_a_task_is_deleted_by_its_manager_without_open_rounds_and_in_its_token() -> None:
     world = TokenStage()
     ask = world.ask_close(world.task)
     rejected(world, "NotManager", "n00", world.instruct(change(ask, manager=world.key("n00"))))
@@ -282,7 +284,7 @@ def test_a_task_is_deleted_by_its_manager_without_open_rounds_and_in_its_token()
     rejected(world, "OpenRounds", "manager", world.instruct(ask))
 
 
-def test_a_successor_takes_over_tokens_in_a_pot_of_its_own_and_what_comes_back_follows():
+def test_a_successor_takes_over_tokens_in_a_pot_of_its_own_and_what_comes_back_follows() -> None:
     world = TokenStage().submitted()
     migrate(world)
     other = world.key("other")
@@ -300,7 +302,7 @@ def test_a_successor_takes_over_tokens_in_a_pot_of_its_own_and_what_comes_back_f
 
 
 @pytest.mark.parametrize("is_frozen", [False, True])
-def test_what_comes_back_when_the_successor_is_deleted_is_the_managers(is_frozen):
+def test_what_comes_back_when_the_successor_is_deleted_is_the_managers(is_frozen: bool) -> None:
     world = TokenStage().submitted()
     migrate(world)
     world.expect("ok", "manager", world.ask_close(world.key("other")))
@@ -316,7 +318,7 @@ def test_what_comes_back_when_the_successor_is_deleted_is_the_managers(is_frozen
     assert world.in_pot(world.task) == compute_owed(world.state, world.task)
 
 
-def test_a_frozen_pot_does_not_hold_up_what_is_due():
+def test_a_frozen_pot_does_not_hold_up_what_is_due() -> None:
     world = TokenStage().submitted()
     migrate(world)
     freeze(world, "pot")
@@ -328,7 +330,7 @@ def test_a_frozen_pot_does_not_hold_up_what_is_due():
     assert BOUNTY - 40 == world.in_pot(world.key("other"))
 
 
-def test_tokens_sent_straight_to_a_pot_are_nobodys():
+def test_tokens_sent_straight_to_a_pot_are_nobodys() -> None:
     world = TokenStage()
     gift = world.token(b"\x03" + (70).to_bytes(8, "little"), "n00.tokens", "pot", "n00", signer="n00")
 
@@ -337,12 +339,12 @@ def test_tokens_sent_straight_to_a_pot_are_nobodys():
     assert compute_owed(world.state, world.task) + 70 == world.in_pot(world.task)
 
 
-def test_a_task_pays_in_wrapped_native_money_too():
+def test_a_task_pays_in_wrapped_native_money_too() -> None:
     world = TokenWorld()
     for name in ("manager", "n00"):
         data = b"\x12" + world.key(name)
         world.make(f"{name}.wrapped", ACCOUNT_BYTES, data, "wrapped", balance=RESERVE + 10_000)
-    wrapped = {"mint": WRAPPED_MINT, "source": world.key("manager.wrapped")}
+    wrapped: dict[str, Any] = {"mint": WRAPPED_MINT, "source": world.key("manager.wrapped")}
     receipt = world.create_task(**wrapped)
     assert receipt.kind == 0, receipt
     stake = ins.StakeTokens(world.task, world.key("n00"), world.key("n00.wrapped"), world.key("pot"), STAKE)
@@ -364,7 +366,7 @@ def test_a_task_pays_in_wrapped_native_money_too():
 # The books
 
 
-def test_a_book_that_does_not_add_up_is_told():
+def test_a_book_that_does_not_add_up_is_told() -> None:
     world = TokenStage()
     rows = world.state.accounts.rows
     short = msgspec.structs.replace(get_account(world.state, world.key("pot")), amount=5)
@@ -380,14 +382,14 @@ def test_a_book_that_does_not_add_up_is_told():
     assert f"holds 5, the task owes {BOUNTY + 3 * STAKE}" in pot
 
 
-def test_a_list_of_a_token_task_is_audited_and_its_payout_may_be_asked_for():
+def test_a_list_of_a_token_task_is_audited_and_its_payout_may_be_asked_for() -> None:
     world = TokenStage().listed()
     world.go(2, SW + 1).expect("ok", "n01", world.audit_list("n01", 0, "n00"))
     world.expect("ok", "n02", world.audit_list("n02", 0, "n00", valid=1))
     world.go(2, SW + AW + 2).expect("ok", "n01", ins.Payout(world.task, 0))
 
 
-def test_a_token_task_is_allow_listed_by_whom_genesis_names():
+def test_a_token_task_is_allow_listed_by_whom_genesis_names() -> None:
     world = TokenStage(allowlister=str(keypair_of("lister").pubkey()))
     ask = world.instruct(ins.Whitelist(world.task, world.key("lister"), 0))
 

@@ -1,5 +1,7 @@
 """Wire bytes: what we accept is what the ecosystem's own parser accepts."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,7 +48,9 @@ def is_sane(wire: bytes) -> bool:
     cut=st.one_of(st.none(), st.integers(0, 300)),
     tail=st.binary(max_size=2),
 )
-def test_we_decode_what_solders_finds_sane_and_nothing_else(is_versioned, count, edits, cut, tail):
+def test_we_decode_what_solders_finds_sane_and_nothing_else(
+    is_versioned: bool, count: int, edits: Any, cut: int, tail: bytes
+) -> None:
     wire = bytearray(build(is_versioned, count))
     for at, value in edits:
         wire[at % len(wire)] = value
@@ -71,7 +75,7 @@ def count_keys(raw: bytes) -> int:
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(at=st.integers(0, 1000), bit=st.integers(0, 7))
-def test_a_changed_bit_is_seen_as_solders_sees_it(at, bit):
+def test_a_changed_bit_is_seen_as_solders_sees_it(at: int, bit: int) -> None:
     wire = bytearray(build(is_versioned=False))
     wire[at % len(wire)] ^= 1 << bit
     try:
@@ -84,7 +88,7 @@ def test_a_changed_bit_is_seen_as_solders_sees_it(at, bit):
     assert theirs == is_signed(decoded)
 
 
-def test_a_transaction_has_at_most_1232_bytes():
+def test_a_transaction_has_at_most_1232_bytes() -> None:
     wire = build(is_versioned=False, count=90)
 
     assert len(wire) > 1232
@@ -92,7 +96,7 @@ def test_a_transaction_has_at_most_1232_bytes():
         decode_transaction(wire)
 
 
-def test_a_message_names_at_most_256_accounts():
+def test_a_message_names_at_most_256_accounts() -> None:
     wire = bytearray(build(is_versioned=True))
     assert wire.pop() == 0  # the number of lookup tables
     lookups = bytes([1]) + bytes(32) + bytes([0xFF, 0x01]) + bytes(255) + b"\0"
@@ -101,7 +105,7 @@ def test_a_message_names_at_most_256_accounts():
         decode_transaction(bytes(wire) + lookups)
 
 
-def test_lookup_tables_are_read():
+def test_lookup_tables_are_read() -> None:
     from solders.address_lookup_table_account import AddressLookupTableAccount
     from solders.instruction import AccountMeta, Instruction
 
@@ -120,7 +124,7 @@ def test_lookup_tables_are_read():
     )
 
 
-def test_lengths_have_one_form_only():
+def test_lengths_have_one_form_only() -> None:
     wire = build(is_versioned=False)
     long_form = bytes([0x81, 0x00]) + wire[1:]
     longer_form = bytes([0x81, 0x80, 0x00]) + wire[1:]
@@ -131,11 +135,11 @@ def test_lengths_have_one_form_only():
             decode_transaction(raw)
 
 
-def test_a_length_may_take_three_bytes():
+def test_a_length_may_take_three_bytes() -> None:
     assert (0x4000, 3) == _read_length(b"\x80\x80\x01", 0)
 
 
-def test_a_message_of_an_unknown_version_is_refused():
+def test_a_message_of_an_unknown_version_is_refused() -> None:
     wire = bytearray(build(is_versioned=True))
     wire[65] = 0x81
 
@@ -143,7 +147,7 @@ def test_a_message_of_an_unknown_version_is_refused():
         decode_transaction(bytes(wire))
 
 
-def test_the_header_says_which_accounts_may_be_changed():
+def test_the_header_says_which_accounts_may_be_changed() -> None:
     transaction = Transaction(
         signatures=(bytes(64),) * 3,
         signers=3,

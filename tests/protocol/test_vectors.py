@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from solders.instruction import AccountMeta, Instruction
@@ -43,7 +43,7 @@ T, SW, AW = 2000, 600, 600
 class Recorded(World):
     """The keys of the recordings, and a task of theirs: rounds of T slots, ROUND the one they speak of."""
 
-    known: ClassVar[dict] = KEYS
+    known: ClassVar[dict[str, Any]] = KEYS
     ROUND = 7
 
     def __init__(self) -> None:
@@ -183,14 +183,14 @@ class RecordedTokens(Recorded, TokenWorld):
             self.ok(name, self.instruct(self.ask_stake(self.task, name, 4_000_000)))
 
 
-def read_accounts(accounts: list[dict]) -> list[AccountMeta]:
+def read_accounts(accounts: list[dict[str, Any]]) -> list[AccountMeta]:
     return [
         AccountMeta(Pubkey.from_string(one["pubkey"]), one["is_signer"], one["is_writable"])
         for one in accounts
     ]
 
 
-def test_recorded_native_instructions_run_through_a_round():
+def test_recorded_native_instructions_run_through_a_round() -> None:
     world = Recorded()
     world.found()
 
@@ -198,7 +198,7 @@ def test_recorded_native_instructions_run_through_a_round():
 
 
 @pytest.mark.parametrize("ending", ["update", "delete"])
-def test_recorded_instructions_for_tokens_run_through_the_life_of_a_task(ending):
+def test_recorded_instructions_for_tokens_run_through_the_life_of_a_task(ending: str) -> None:
     world = RecordedTokens()
     world.found()
     world.ok(("allowlister", "task"), world.recorded("allow"))
@@ -225,7 +225,7 @@ def test_recorded_instructions_for_tokens_run_through_the_life_of_a_task(ending)
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_recorded_transactions_run_as_they_were_signed(name):
+def test_recorded_transactions_run_as_they_were_signed(name: str) -> None:
     world = Recorded()
     if name != "create-task":
         world.found()

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
@@ -22,7 +23,7 @@ class TokenWorld(World):
 
     program = KPL_PROGRAM
 
-    def __init__(self, names: Sequence[str] = ("manager", "n00", "n01", "n02"), **changes: object) -> None:
+    def __init__(self, names: Sequence[str] = ("manager", "n00", "n01", "n02"), **changes: Any) -> None:
         super().__init__(names, **changes)
         self.block()  # no transaction runs in slot 0
         self.make("mint", MINT_BYTES, b"\x14\x06" + self.key("manager") + b"\1" + self.key("manager"))
@@ -60,18 +61,18 @@ class TokenWorld(World):
     def get_founders(self, name: str, pot: str = "pot") -> tuple[str, ...]:
         return "manager", name, pot
 
-    def ask_create(self, **fields: object) -> instructions.Instruction:
+    def ask_create(self, **fields: Any) -> instructions.Instruction:
         pot = fields["pot"]
         assert isinstance(pot, bytes)
-        own = {"source": self.key("manager.tokens"), "authority": find_authority(pot),
+        own: dict[str, Any] = {"source": self.key("manager.tokens"), "authority": find_authority(pot),
                "mint": self.key("mint"), "seed": compute_seed(pot)}  # fmt: skip
         return instructions.CreateTokenTask(**{**own, **fields})
 
     def ask_update(
-        self, task: Key, successor: str, pots: tuple[str, str] = ("pot", "pot2"), **fields: object
+        self, task: Key, successor: str, pots: tuple[str, str] = ("pot", "pot2"), **fields: Any
     ) -> instructions.Instruction:
         pot, successor_pot = map(self.key, pots)
-        own = {"pot": pot, "name": b"next", "description": b"", "audit_program": b"",
+        own: dict[str, Any] = {"pot": pot, "name": b"next", "description": b"", "audit_program": b"",
                "executable_network": b"", "metadata": b"", "locals": b"", "allowed_failed_distributions": 1,
                "authority": find_authority(pot), "successor_authority": find_authority(successor_pot),
                "mint": self.key("mint"), "seed": compute_seed(successor_pot)}  # fmt: skip

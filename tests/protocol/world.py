@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 from solders.hash import Hash
@@ -33,8 +33,8 @@ def keypair_of(name: str) -> Keypair:
     return Keypair.from_seed(sha256(name.encode()).digest())
 
 
-def make_genesis(keys: Sequence[Keypair], **changes: object) -> Genesis:
-    fields = {
+def make_genesis(keys: Sequence[Keypair], **changes: Any) -> Genesis:
+    fields: dict[str, Any] = {
         "time_ms": 1_700_000_000_000,
         "fee_per_signature": 0,
         "producer": str(keypair_of("producer").pubkey()),
@@ -52,7 +52,7 @@ class World:
     known: ClassVar[dict[str, Keypair]] = {}
     """Keys that are given, by name; the others follow from the name."""
 
-    def __init__(self, names: Sequence[str] = ("manager", "n00", "n01", "n02"), **changes: object) -> None:
+    def __init__(self, names: Sequence[str] = ("manager", "n00", "n01", "n02"), **changes: Any) -> None:
         keypairs = sorted(
             (keypair_of(name) for name in names if name != "manager"), key=lambda k: bytes(k.pubkey())
         )
@@ -120,9 +120,7 @@ class World:
         receipt = self.run(signer, self.instruct(ask), slots=slots)
         return receipt.name or "ok"
 
-    def create_task(
-        self, name: str = "task", slots: int = 1, active: bool = True, **changes: object
-    ) -> Receipt:
+    def create_task(self, name: str = "task", slots: int = 1, active: bool = True, **changes: Any) -> Receipt:
         """Create a task as clients do, in the next slot, and activate it."""
         fields = {
             "payer": self.key("manager"),
@@ -171,14 +169,16 @@ class World:
         """The instruction of the program that the world's tasks live under."""
         return task_instruction(ask, self.program)
 
-    def ask_create(self, **fields: object) -> instructions.Instruction:
+    def ask_create(self, **fields: Any) -> instructions.Instruction:
         return instructions.CreateTask(**fields)
 
     def ask_update(
-        self, task: Key, successor: str, pots: tuple[str, str] = ("pot", "pot"), **fields: object
+        self, task: Key, successor: str, pots: tuple[str, str] = ("pot", "pot"), **fields: Any
     ) -> instructions.Instruction:
-        own = {"name": b"next", "description": b"", "audit_program": b"", "executable_network": b"",
-               "metadata": b"", "locals": b"", "allowed_failed_distributions": 1}  # fmt: skip
+        own: dict[str, Any] = {
+            "name": b"next", "description": b"", "audit_program": b"", "executable_network": b"",
+            "metadata": b"", "locals": b"", "allowed_failed_distributions": 1,
+        }  # fmt: skip
         return instructions.UpdateTask(
             payer=self.key("manager"), task=task, pot=self.key(pots[0]), successor=self.key(successor),
             successor_pot=self.key(pots[1]), **{**own, **fields},

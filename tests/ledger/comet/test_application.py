@@ -15,7 +15,7 @@ from solders.transaction import VersionedTransaction
 from roundwork.ledger.comet.schema import TABLE, Request
 from roundwork.ledger.inspect import verify
 from roundwork.ledger.store.journal import Journal
-from roundwork.protocol.execute import Kind
+from roundwork.protocol.execute import Kind, encode_receipt
 from roundwork.protocol.params import LAW_VERSION
 
 from ...protocol.world import SLOT_MS, keypair_of
@@ -173,9 +173,7 @@ def test_a_result_holds_the_receipt_and_its_kind(ledger: Ledger, engine: StandIn
 
     receipts = ledger.outcomes[block.height].receipts
     assert [Kind.VOID, Kind.OK] == [result.code for result in answer.tx_results]
-    assert [msgspec.msgpack.encode(receipt) for receipt in receipts] == [
-        result.data for result in answer.tx_results
-    ]
+    assert [encode_receipt(receipt) for receipt in receipts] == [result.data for result in answer.tx_results]
     assert ledger.outcomes[block.height].state_hash == answer.app_hash
 
 

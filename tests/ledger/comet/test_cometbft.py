@@ -103,7 +103,8 @@ def tell(*words: str) -> dict[str, object]:
     """What a command prints."""
     command = [sys.executable, "-m", "roundwork", *words, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def test_clients_commands_and_websockets_work_as_on_any_ledger(directory: Path) -> None:

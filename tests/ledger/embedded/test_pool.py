@@ -28,7 +28,7 @@ def pay(world: World, name: str = "n00", tick: bytes | None = None) -> bytes:
     return world.wire([name], move(world, name, "n02", 1), tick=tick)
 
 
-def test_a_transaction_waits_once():
+def test_a_transaction_waits_once() -> None:
     world, pool = World(), Pool()
     world.block()
     wire = pay(world)
@@ -38,7 +38,7 @@ def test_a_transaction_waits_once():
     assert [""] == add(pool, world, [wire])
 
 
-def test_a_nonce_is_named_by_one_that_waits():
+def test_a_nonce_is_named_by_one_that_waits() -> None:
     world, pool = Safe(), Pool()
     wires = [world.later(move(world, "n01", "n02", amount)) for amount in (5, 6)]
 
@@ -47,7 +47,7 @@ def test_a_nonce_is_named_by_one_that_waits():
     assert [""] == add(pool, world, wires[1:])
 
 
-def test_a_payer_owes_no_more_fees_than_it_holds():
+def test_a_payer_owes_no_more_fees_than_it_holds() -> None:
     world, pool = World(fee_per_signature=10), Pool()
     world.run("n00", move(world, "n00", "poor", 25))
 
@@ -58,7 +58,7 @@ def test_a_payer_owes_no_more_fees_than_it_holds():
     assert [""] == add(pool, world, [pay(world, "poor")])
 
 
-def test_what_names_the_tick_of_a_slot_that_is_closing_waits_and_what_names_none_does_not():
+def test_what_names_the_tick_of_a_slot_that_is_closing_waits_and_what_names_none_does_not() -> None:
     world, pool = World(), Pool()
     world.block(slots=2)
     closing = world.tick()
@@ -68,7 +68,7 @@ def test_what_names_the_tick_of_a_slot_that_is_closing_waits_and_what_names_none
     assert [""] == add(pool, world, [pay(world, tick=closing)])
 
 
-def test_a_full_pool_says_so():
+def test_a_full_pool_says_so() -> None:
     world, pool = World(), Pool(1)
     world.block()
 

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from roundwork.ledger.chain import Chain
 from roundwork.protocol.params import base58_of
@@ -38,7 +39,7 @@ def keep(world: Stage, directory: Path) -> None:
             chain.publish(block, outcome)
 
 
-def test_a_pruned_round_is_read_over_rpc_as_it_was_before(tmp_path):
+def test_a_pruned_round_is_read_over_rpc_as_it_was_before(tmp_path: Path) -> None:
     world = pay_and_slash(Stage({"allowed_failed_distributions": 0})).go(4)
     before = view_round(world.state, world.task, 0)
     submissions = describe_submissions(world.state, world.task, 0)
@@ -72,6 +73,6 @@ def test_a_pruned_round_is_read_over_rpc_as_it_was_before(tmp_path):
     assert paid is None
 
 
-def sorted_by_name(world: Stage, rows: list[dict]) -> list[dict]:
+def sorted_by_name(world: Stage, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     names = {base58_of(world.key(name)): name for name in ("n00", "n01", "n02")}
     return sorted(rows, key=lambda row: names[row["node"]])

@@ -1,6 +1,7 @@
 """Parsed instructions and accounts have the names and the shapes that Solana documents."""
 
 import struct
+from typing import Any
 
 import pytest
 from solders.instruction import Instruction
@@ -93,13 +94,13 @@ def u32(number: int) -> bytes:
     return struct.pack("<I", number)
 
 
-def parse(program: bytes, accounts: str, data: bytes) -> dict:
+def parse(program: bytes, accounts: str, data: bytes) -> dict[str, Any]:
     """An instruction of a program with the accounts of these letters, parsed."""
     keys = [KEYS[name] for name in accounts] + [program]
     return parse_instruction(Raw(len(accounts), bytes(range(len(accounts))), data), keys)
 
 
-def expect(program: bytes, name: str, kind: str, **info: object) -> dict:
+def expect(program: bytes, name: str, kind: str, **info: object) -> dict[str, Any]:
     """The parsed form; a letter stands for its address."""
     shown = {key: TEXTS.get(value, value) if isinstance(value, str) else value for key, value in info.items()}
     return {
@@ -161,7 +162,7 @@ def compile_one(instruction: Instruction) -> tuple[Raw, tuple[bytes, ...]]:
 
 
 @pytest.mark.parametrize(("instruction", "kind", "info"), SYSTEM, ids=[one[1] for one in SYSTEM])
-def test_system_instructions_are_parsed(instruction, kind, info):
+def test_system_instructions_are_parsed(instruction: Any, kind: str, info: dict[str, Any]) -> None:
     assert expect(SYSTEM_PROGRAM, "system", kind, **info) == parse_instruction(*compile_one(instruction))
 
 
@@ -211,7 +212,7 @@ TOKEN = [
 @pytest.mark.parametrize(
     ("accounts", "data", "kind", "info"), TOKEN, ids=[f"{one[2]}-{one[0]}" for one in TOKEN]
 )
-def test_token_instructions_are_parsed(accounts, data, kind, info):
+def test_token_instructions_are_parsed(accounts: int, data: bytes, kind: str, info: dict[str, Any]) -> None:
     assert expect(TOKEN_PROGRAM, "spl-token", kind, **info) == parse(TOKEN_PROGRAM, accounts, data)
 
 
@@ -219,7 +220,7 @@ def test_token_instructions_are_parsed(accounts, data, kind, info):
     ("accounts", "data", "kind"),
     [("abcdef", b"", "create"), ("abcdefg", b"\0", "create"), ("abcdef", b"\1", "createIdempotent")],
 )
-def test_instructions_for_associated_accounts_are_parsed(accounts, data, kind):
+def test_instructions_for_associated_accounts_are_parsed(accounts: int, data: bytes, kind: str) -> None:
     info = {
         "source": "a", "account": "b", "wallet": "c", "mint": "d", "systemProgram": "e", "tokenProgram": "f",
     } | ({"rentSysvar": "g"} if "g" in accounts else {})  # fmt: skip
@@ -243,13 +244,15 @@ LOOKUP = [
 
 
 @pytest.mark.parametrize(("accounts", "data", "kind", "info"), LOOKUP, ids=[one[2] for one in LOOKUP])
-def test_instructions_for_lookup_tables_are_parsed(accounts, data, kind, info):
+def test_instructions_for_lookup_tables_are_parsed(
+    accounts: int, data: bytes, kind: str, info: dict[str, Any]
+) -> None:
     assert expect(LOOKUP_PROGRAM, "address-lookup-table", kind, **info) == parse(
         LOOKUP_PROGRAM, accounts, data
     )
 
 
-def test_a_memo_is_parsed_as_its_bare_text():
+def test_a_memo_is_parsed_as_its_bare_text() -> None:
     parsed = parse(MEMO_PROGRAM, "a", "grüße".encode())
 
     assert ("spl-memo", "grüße") == (parsed["program"], parsed["parsed"])
@@ -273,7 +276,7 @@ def test_a_memo_is_parsed_as_its_bare_text():
         (MEMO_PROGRAM, "", b"\xff"),
     ],
 )
-def test_what_has_no_parsed_form_is_shown_with_its_bytes(program, accounts, data):
+def test_what_has_no_parsed_form_is_shown_with_its_bytes(program: bytes, accounts: int, data: bytes) -> None:
     shown = parse(program, accounts, data)
 
     assert [TEXTS[name] for name in accounts] == shown["accounts"]
@@ -302,7 +305,7 @@ def show(state: State, key: bytes, owner: bytes, data: bytes) -> object:
     return shown["data"]
 
 
-def test_a_token_account_is_parsed_with_the_decimals_of_its_mint(state):
+def test_a_token_account_is_parsed_with_the_decimals_of_its_mint(state: State) -> None:
     mint = Mint(supply=1500, decimals=3, authority=KEYS["b"])
     held = TokenAccount(KEYS["a"], KEYS["c"], 1500, KEYS["d"], True, None, 500, KEYS["e"])
 
@@ -344,7 +347,7 @@ def test_a_token_account_is_parsed_with_the_decimals_of_its_mint(state):
     } == shown_mint
 
 
-def test_wrapped_money_is_parsed_with_its_reserve(state):
+def test_wrapped_money_is_parsed_with_its_reserve(state: State) -> None:
     held = TokenAccount(WRAPPED_MINT, KEYS["c"], 1, reserve=2_039_280)
 
     shown = show(state, KEYS["f"], TOKEN_PROGRAM, encode_account(held))
@@ -356,7 +359,7 @@ def test_wrapped_money_is_parsed_with_its_reserve(state):
     )
 
 
-def test_a_multisig_is_parsed(state):
+def test_a_multisig_is_parsed(state: State) -> None:
     shown = show(
         state, KEYS["f"], TOKEN_PROGRAM, encode_multisig(Multisig(2, (KEYS["a"], KEYS["b"], KEYS["c"])))
     )
@@ -370,7 +373,7 @@ def test_a_multisig_is_parsed(state):
     } == shown["parsed"]["info"]
 
 
-def test_a_nonce_account_is_parsed(state):
+def test_a_nonce_account_is_parsed(state: State) -> None:
     data = struct.pack("<II32s32sQ", 1, 1, KEYS["a"], KEYS["b"], 5000)
 
     shown = show(state, KEYS["f"], SYSTEM_PROGRAM, data)
@@ -389,7 +392,7 @@ def test_a_nonce_account_is_parsed(state):
     } == shown
 
 
-def test_a_lookup_table_is_parsed(state):
+def test_a_lookup_table_is_parsed(state: State) -> None:
     table = LookupTable(2**64 - 1, 42, 1, KEYS["a"], KEYS["b"] + KEYS["c"])
     frozen = LookupTable(7, 0, 0, None, b"")
 
@@ -413,12 +416,13 @@ def test_a_lookup_table_is_parsed(state):
     assert "authority" not in shown_frozen["parsed"]["info"]
 
 
-def test_sysvars_are_parsed(state):
-    def parsed(name: str) -> dict:
+def test_sysvars_are_parsed(state: State) -> None:
+    def parsed(name: str) -> dict[str, Any]:
         shown = describe_account(state, key_of(name), Form("jsonParsed"))
         assert shown is not None
         assert "sysvar" == shown["data"]["program"]
-        return shown["data"]["parsed"]
+        answer: dict[str, Any] = shown["data"]["parsed"]
+        return answer
 
     clock, rent = parsed("SysvarC1ock11111111111111111111111111111111"), parsed(RENT)
 
@@ -452,13 +456,13 @@ def test_sysvars_are_parsed(state):
         (LOOKUP_PROGRAM, b""),
     ],
 )
-def test_accounts_without_a_parsed_form_are_shown_in_base64(state, owner, data):
+def test_accounts_without_a_parsed_form_are_shown_in_base64(state: State, owner: bytes, data: bytes) -> None:
     shown = show(state, KEYS["f"], owner, data)
 
     assert encode_data(AccountData(data, len(data)), Form("base64")) == shown
 
 
-def test_a_slice_is_cut_from_every_encoding_but_the_parsed_one(state):
+def test_a_slice_is_cut_from_every_encoding_but_the_parsed_one(state: State) -> None:
     account = Account(1, KEYS["i"], 5, b"hello")
 
     def cut(encoding: str) -> object:
@@ -470,7 +474,7 @@ def test_a_slice_is_cut_from_every_encoding_but_the_parsed_one(state):
     assert encode_data(AccountData(b"ell", 3), Form("binary")) == cut("binary")
 
 
-def test_more_than_128_bytes_are_not_shown_in_base58_except_as_a_text_to_subscribers():
+def test_more_than_128_bytes_are_not_shown_in_base58_except_as_a_text_to_subscribers() -> None:
     assert encode_data(AccountData(b"", 128), Form("base58"))
     with pytest.raises(RpcError, match="should be less than 128 bytes, please use Base64 encoding"):
         encode_data(AccountData(b"", 129), Form("base58"))

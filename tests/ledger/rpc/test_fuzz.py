@@ -147,7 +147,7 @@ CALM = settings(max_examples=400, deadline=None, suppress_health_check=list(Heal
 
 @CALM
 @given(method=st.sampled_from(methods), params=st.lists(values, max_size=4) | values)
-def test_every_call_is_answered_by_a_result_or_a_code(served, method, params):
+def test_every_call_is_answered_by_a_result_or_a_code(served: Served, method: str, params: Any) -> None:
     answer = served.call(method, params)
 
     assert "result" in answer or answer["error"]["code"] in CODES, answer
@@ -158,7 +158,7 @@ def test_every_call_is_answered_by_a_result_or_a_code(served, method, params):
 @pytest.mark.parametrize("method", methods)
 @settings(CALM, max_examples=25)
 @given(params=shaped)
-def test_calls_of_the_right_shape_are_answered(served, method, params):
+def test_calls_of_the_right_shape_are_answered(served: Served, method: str, params: Any) -> None:
     answer = served.call(method, params)
 
     assert "result" in answer or answer["error"]["code"] in CODES, answer
@@ -168,7 +168,7 @@ def test_calls_of_the_right_shape_are_answered(served, method, params):
 
 @CALM
 @given(data=st.data(), method=st.sampled_from(["sendTransaction", "simulateTransaction", "getFeeForMessage"]))
-def test_transactions_with_changed_bytes_are_answered(served, data, method):
+def test_transactions_with_changed_bytes_are_answered(served: Served, data: bytes, method: str) -> None:
     wire = bytearray(served.wire if method != "getFeeForMessage" else served.wire[65:])
     for _ in range(data.draw(st.integers(0, 3))):
         wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
@@ -188,7 +188,7 @@ def test_transactions_with_changed_bytes_are_answered(served, data, method):
     | st.text(max_size=200).map(str.encode)
     | values.map(json.dumps).map(str.encode)
 )
-def test_every_body_is_answered_or_asks_for_no_answer(served, body):
+def test_every_body_is_answered_or_asks_for_no_answer(served: Served, body: Any) -> None:
     async def run() -> bytes | None:
         return await Connection(served.subscriptions, "")._rpc.answer(body, "")
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -115,27 +116,32 @@ def make_tokens(ledger: RunningLedger, payer: Keypair) -> tuple[Pubkey, Pubkey]:
     return mint.pubkey(), held
 
 
-def fill(request: dict, values: dict[str, str]) -> dict:
+def fill(request: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
     text = json.dumps(request)
     for name, value in values.items():
         text = text.replace("{" + name + "}", value)
-    return json.loads(text)
+    answer: dict[str, Any] = json.loads(text)
+    return answer
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=[one["method"] for one in REQUESTS])
-def test_every_documented_request_is_answered(ledger, values, request_):
+def test_every_documented_request_is_answered(
+    ledger: RunningLedger, values: dict[str, str], request_: dict[str, Any]
+) -> None:
     answer = ledger.post(fill(request_, values))
 
     assert "result" in answer, answer
 
 
-def test_every_method_and_subscription_is_documented():
+def test_every_method_and_subscription_is_documented() -> None:
     subscriptions = {f"{kind}Subscribe" for kind in KINDS}
 
     assert {*METHODS, *subscriptions} == {one["method"] for one in DOCUMENTED}
 
 
-def test_every_documented_subscription_is_taken_and_ended(ledger, values):
+def test_every_documented_subscription_is_taken_and_ended(
+    ledger: RunningLedger, values: dict[str, str]
+) -> None:
     async def run() -> None:
         for port in (ledger.port, ledger.port + 1):
             async with connect(f"ws://127.0.0.1:{port}/any") as websocket:
@@ -164,14 +170,15 @@ async def receive_answer(websocket) -> object:
                 return message["result"]
 
 
-def test_a_websocket_answers_requests_batches_and_nothing_to_notifications(ledger):
-    async def run() -> list:
+def test_a_websocket_answers_requests_batches_and_nothing_to_notifications(ledger: RunningLedger) -> None:
+    async def run() -> list[Any]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
             await websocket.send(json.dumps({"jsonrpc": "2.0", "method": "ping"}))
             await websocket.send(
                 json.dumps([{"jsonrpc": "2.0", "id": n, "method": "getHealth"} for n in (1, 2)])
             )
-            return json.loads(await websocket.recv())
+            answer: list[Any] = json.loads(await websocket.recv())
+            return answer
 
     assert ["ok", "ok"] == [one["result"] for one in asyncio.run(run())]
 
@@ -212,11 +219,11 @@ def test_a_websocket_answers_requests_batches_and_nothing_to_notifications(ledge
         (b'{"jsonrpc": "2.0", "id": 1, "method": "getFeeForMessage", "params": ["AAAA"]}', -32602),
     ],
 )
-def test_a_bad_request_gets_its_code(ledger, body, code):
+def test_a_bad_request_gets_its_code(ledger: RunningLedger, body: Any, code: int) -> None:
     assert code == ledger.post(body)["error"]["code"]
 
 
-def test_a_batch_is_answered_in_order_and_has_a_limit(ledger):
+def test_a_batch_is_answered_in_order_and_has_a_limit(ledger: RunningLedger) -> None:
     batch = [{"jsonrpc": "2.0", "id": n, "method": ["getHealth", "getNothing"][n % 2]} for n in range(10)]
 
     answers = ledger.post(batch)
@@ -227,7 +234,7 @@ def test_a_batch_is_answered_in_order_and_has_a_limit(ledger):
     assert -32600 == ledger.post(too_many)["error"]["code"]
 
 
-def test_http_has_health_and_the_preflight_of_browsers(ledger):
+def test_http_has_health_and_the_preflight_of_browsers(ledger: RunningLedger) -> None:
     assert "ok" == ledger.http.get("/health").text
     answer = ledger.http.options("/", headers={"access-control-request-headers": "solana-client"})
     assert "solana-client" in answer.headers["access-control-allow-headers"]
@@ -244,7 +251,9 @@ def refused(ledger: RunningLedger, wire: bytes, **config: object) -> RpcFailure:
     return caught.value
 
 
-def test_a_badly_signed_transaction_is_refused_and_costs_nothing(ledger, payer):
+def test_a_badly_signed_transaction_is_refused_and_costs_nothing(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
     before = ledger.call("getBalance", str(payer.pubkey()))["value"]
     wire = bytearray(ledger.sign(payer, give(payer, Keypair().pubkey(), 5)))
     wire[5] ^= 1
@@ -257,7 +266,7 @@ def test_a_badly_signed_transaction_is_refused_and_costs_nothing(ledger, payer):
     assert before == ledger.call("getBalance", str(payer.pubkey()))["value"]
 
 
-def test_a_replayed_transaction_is_refused(ledger, payer):
+def test_a_replayed_transaction_is_refused(ledger: RunningLedger, payer: Keypair) -> None:
     wire = ledger.sign(payer, give(payer, Keypair().pubkey(), 5))
     ledger.send(wire)
 
@@ -268,7 +277,7 @@ def test_a_replayed_transaction_is_refused(ledger, payer):
         assert "AlreadyProcessed" == failure.data["err"]
 
 
-def test_a_transaction_with_an_unknown_blockhash_is_refused(ledger, payer):
+def test_a_transaction_with_an_unknown_blockhash_is_refused(ledger: RunningLedger, payer: Keypair) -> None:
     ask = give(payer, Keypair().pubkey(), 5)
     message = Message.new_with_blockhash([ask], payer.pubkey(), Hash(bytes([7]) * 32))
     wire = bytes(Transaction([payer], message, Hash(bytes([7]) * 32)))
@@ -280,7 +289,9 @@ def test_a_transaction_with_an_unknown_blockhash_is_refused(ledger, payer):
         assert "no tick of slots" in failure.data["roundwork"]["text"]
 
 
-def test_a_message_that_takes_accounts_from_what_is_no_lookup_table_is_refused(ledger, payer):
+def test_a_message_that_takes_accounts_from_what_is_no_lookup_table_is_refused(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
     target, tick = Keypair().pubkey(), ledger.call("getLatestBlockhash")["value"]["blockhash"]
     table = AddressLookupTableAccount(Keypair().pubkey(), [target])
     message = MessageV0.try_compile(payer.pubkey(), [give(payer, target, 5)], [table], Hash.from_string(tick))
@@ -292,7 +303,7 @@ def test_a_message_that_takes_accounts_from_what_is_no_lookup_table_is_refused(l
         assert f"no address lookup table at {table.key}" in failure.data["roundwork"]["text"]
 
 
-def test_a_payer_that_does_not_exist_or_is_too_poor_is_refused(ledger, payer):
+def test_a_payer_that_does_not_exist_or_is_too_poor_is_refused(ledger: RunningLedger, payer: Keypair) -> None:
     nobody, poor = Keypair(), Keypair()
     ledger.send(ledger.sign(payer, give(payer, poor.pubkey(), 10)))
 
@@ -303,7 +314,9 @@ def test_a_payer_that_does_not_exist_or_is_too_poor_is_refused(ledger, payer):
     assert "InsufficientFundsForFee" == short.data["err"]
 
 
-def test_a_rejected_instruction_has_solanas_shape_and_our_numbers(ledger, payer):
+def test_a_rejected_instruction_has_solanas_shape_and_our_numbers(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
     wire = ledger.sign(payer, give(payer, Keypair().pubkey(), 10**15))
 
     failure = refused(ledger, wire)
@@ -315,7 +328,9 @@ def test_a_rejected_instruction_has_solanas_shape_and_our_numbers(ledger, payer)
     assert any("BalanceTooLow" in line for line in failure.data["logs"])
 
 
-def test_without_preflight_a_rejected_transaction_is_executed_and_pays_its_fee(ledger, payer):
+def test_without_preflight_a_rejected_transaction_is_executed_and_pays_its_fee(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
     before = ledger.call("getBalance", str(payer.pubkey()))["value"]
 
     signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 10**15)), skipPreflight=True)
@@ -327,7 +342,9 @@ def test_without_preflight_a_rejected_transaction_is_executed_and_pays_its_fee(l
     assert {"Err": status["err"]} == meta["status"]
 
 
-def test_a_batch_of_transactions_is_executed_together_each_with_its_answer(ledger, payer):
+def test_a_batch_of_transactions_is_executed_together_each_with_its_answer(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
     good = [ledger.sign(payer, give(payer, Keypair().pubkey(), n + 1)) for n in range(20)]
     bad = ledger.sign(payer, give(payer, Keypair().pubkey(), 10**15))
     wires = [*good[:10], bad, b"junk", *good[10:]]
@@ -350,7 +367,7 @@ def test_a_batch_of_transactions_is_executed_together_each_with_its_answer(ledge
     assert all(one["err"] is None for one in statuses)
 
 
-def test_a_version_that_was_not_asked_for_is_not_shown(ledger, payer):
+def test_a_version_that_was_not_asked_for_is_not_shown(ledger: RunningLedger, payer: Keypair) -> None:
     from solders.message import MessageV0
     from solders.transaction import VersionedTransaction
 
@@ -368,11 +385,14 @@ def test_a_version_that_was_not_asked_for_is_not_shown(ledger, payer):
 # Reading
 
 
-def test_an_account_is_read_in_every_encoding(ledger, values):
+def test_an_account_is_read_in_every_encoding(ledger: RunningLedger, values: dict[str, str]) -> None:
     import zstandard
 
     def read(encoding: str) -> list[str]:
-        return ledger.call("getAccountInfo", values["task"], {"encoding": encoding})["value"]["data"]
+        answer: list[str] = ledger.call("getAccountInfo", values["task"], {"encoding": encoding})["value"][
+            "data"
+        ]
+        return answer
 
     plain = base64.b64decode(read("base64")[0])
     packed = base64.b64decode(read("base64+zstd")[0])
@@ -388,7 +408,7 @@ def test_an_account_is_read_in_every_encoding(ledger, values):
     assert ledger.call("getAccountInfo", values["nobody"])["value"] is None
 
 
-def test_programs_and_sysvars_exist(ledger):
+def test_programs_and_sysvars_exist(ledger: RunningLedger) -> None:
     for name in ("Koiitask22222222222222222222222222222222222", "11111111111111111111111111111111"):
         assert ledger.call("getAccountInfo", name)["value"]["executable"]
     clock = ledger.call(
@@ -401,7 +421,7 @@ def test_programs_and_sysvars_exist(ledger):
     assert 82 == len(base64.b64decode(mint["value"]["data"][0]))
 
 
-def test_every_slot_is_a_block_whose_hash_is_its_tick(ledger, payer):
+def test_every_slot_is_a_block_whose_hash_is_its_tick(ledger: RunningLedger, payer: Keypair) -> None:
     signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 5)))
     slot = ledger.call("getSignatureStatuses", [signature])["value"][0]["slot"]
 
@@ -414,7 +434,9 @@ def test_every_slot_is_a_block_whose_hash_is_its_tick(ledger, payer):
     assert len({one["blockhash"] for one in blocks}) == len(blocks)
 
 
-def test_a_block_is_shown_when_nothing_can_be_added_to_it_any_more(ledger, payer):
+def test_a_block_is_shown_when_nothing_can_be_added_to_it_any_more(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
     shown = {}
     for n in range(12):
         signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), n + 1)))
@@ -427,12 +449,15 @@ def test_a_block_is_shown_when_nothing_can_be_added_to_it_any_more(ledger, payer
         assert before == ledger.call("getBlock", slot, {"transactionDetails": "signatures"})
 
 
-def test_a_block_is_shown_in_every_detail(ledger, payer):
+def test_a_block_is_shown_in_every_detail(ledger: RunningLedger, payer: Keypair) -> None:
     signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 5)))
     slot = ledger.call("getSignatureStatuses", [signature])["value"][0]["slot"]
 
-    def show(**config: object) -> dict:
-        return ledger.call("getBlock", slot, {"maxSupportedTransactionVersion": 0, **config})
+    def show(**config: object) -> dict[str, Any]:
+        answer: dict[str, Any] = ledger.call(
+            "getBlock", slot, {"maxSupportedTransactionVersion": 0, **config}
+        )
+        return answer
 
     full, brief = show(), show(transactionDetails="accounts", rewards=False)
     assert signature in show(transactionDetails="signatures")["signatures"]
@@ -450,7 +475,7 @@ def test_a_block_is_shown_in_every_detail(ledger, payer):
         assert -32602 == caught.value.code
 
 
-def test_statuses_and_counts_outlive_a_restart(tmp_path):
+def test_statuses_and_counts_outlive_a_restart(tmp_path: Path) -> None:
     with running(tmp_path / "ledger") as first:
         pair = Keypair()
         first.fund(pair)
@@ -468,13 +493,16 @@ def test_statuses_and_counts_outlive_a_restart(tmp_path):
     assert 2 == count == again == info["transactionCount"]
 
 
-def test_a_simulation_shows_accounts_as_they_would_be(ledger, payer):
+def test_a_simulation_shows_accounts_as_they_would_be(ledger: RunningLedger, payer: Keypair) -> None:
     target = Keypair().pubkey()
     accounts = {"encoding": "base64", "addresses": [str(target), str(payer.pubkey())]}
 
-    def simulate(amount: int) -> dict:
+    def simulate(amount: int) -> dict[str, Any]:
         text = base64.b64encode(ledger.sign(payer, give(payer, target, amount))).decode()
-        return ledger.call("simulateTransaction", text, {"encoding": "base64", "accounts": accounts})["value"]
+        answer: dict[str, Any] = ledger.call(
+            "simulateTransaction", text, {"encoding": "base64", "accounts": accounts}
+        )["value"]
+        return answer
 
     before = ledger.call("getBalance", str(payer.pubkey()))["value"]
     good, bad = simulate(5), simulate(10**15)
@@ -485,13 +513,18 @@ def test_a_simulation_shows_accounts_as_they_would_be(ledger, payer):
     assert before == ledger.call("getBalance", str(payer.pubkey()))["value"]
 
 
-def test_a_simulation_can_take_another_tick_or_check_signatures_not_both(ledger, payer):
+def test_a_simulation_can_take_another_tick_or_check_signatures_not_both(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
     ask = give(payer, Keypair().pubkey(), 5)
     message = Message.new_with_blockhash([ask], payer.pubkey(), Hash(bytes([7]) * 32))
     wire = base64.b64encode(bytes(Transaction.new_unsigned(message))).decode()
 
-    def simulate(**config: object) -> dict:
-        return ledger.call("simulateTransaction", wire, {"encoding": "base64", **config})["value"]
+    def simulate(**config: object) -> dict[str, Any]:
+        answer: dict[str, Any] = ledger.call("simulateTransaction", wire, {"encoding": "base64", **config})[
+            "value"
+        ]
+        return answer
 
     assert "BlockhashNotFound" == simulate()["err"]
     assert "SignatureFailure" == simulate(sigVerify=True)["err"]
@@ -502,7 +535,7 @@ def test_a_simulation_can_take_another_tick_or_check_signatures_not_both(ledger,
         simulate(sigVerify=True, replaceRecentBlockhash=True)
 
 
-def test_a_tick_is_valid_for_300_slots_and_its_height_says_until_when(ledger):
+def test_a_tick_is_valid_for_300_slots_and_its_height_says_until_when(ledger: RunningLedger) -> None:
     value = ledger.call("getLatestBlockhash")["value"]
 
     assert ledger.call("isBlockhashValid", value["blockhash"])["value"]
@@ -511,7 +544,7 @@ def test_a_tick_is_valid_for_300_slots_and_its_height_says_until_when(ledger):
     assert ledger.call("getFeeCalculatorForBlockhash", str(Keypair().pubkey()))["value"] is None
 
 
-def test_a_young_ledger_answers_for_slots_without_blocks(ledger):
+def test_a_young_ledger_answers_for_slots_without_blocks(ledger: RunningLedger) -> None:
     while ledger.call("getSlot") < 10:
         ledger.call("requestAirdrop", str(Keypair().pubkey()), 1)
 
@@ -524,7 +557,7 @@ def test_a_young_ledger_answers_for_slots_without_blocks(ledger):
     assert [5, 6, 7] == ledger.call("getBlocksWithLimit", 5, 3) == ledger.call("getConfirmedBlocks", 5, 7)
 
 
-def test_program_accounts_are_filtered(ledger, values):
+def test_program_accounts_are_filtered(ledger: RunningLedger, values: dict[str, str]) -> None:
     def find(*filters: object, **config: object) -> list[str]:
         asked = {"encoding": "base64", "filters": list(filters), **config}
         return [one["pubkey"] for one in ledger.call("getProgramAccounts", str(Pubkey(TOKEN_PROGRAM)), asked)]
@@ -557,7 +590,7 @@ def test_program_accounts_are_filtered(ledger, values):
         assert -32602 == caught.value.code
 
 
-def test_every_name_of_a_commitment_means_the_same(ledger, payer):
+def test_every_name_of_a_commitment_means_the_same(ledger: RunningLedger, payer: Keypair) -> None:
     names = ["processed", "confirmed", "finalized", "recent", "single", "singleGossip", "root", "max", None]
 
     balances = {ledger.call("getBalance", str(payer.pubkey()), {"commitment": n})["value"] for n in names}
@@ -568,8 +601,10 @@ def test_every_name_of_a_commitment_means_the_same(ledger, payer):
 # Subscriptions
 
 
-def test_a_subscription_whose_account_outgrows_base58_stops_nobody(ledger, payer, values):
-    async def run() -> dict:
+def test_a_subscription_whose_account_outgrows_base58_stops_nobody(
+    ledger: RunningLedger, payer: Keypair, values: dict[str, str]
+) -> None:
+    async def run() -> dict[str, Any]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
             await subscribe(websocket, "account", values["task"])
             await fund_task()
@@ -585,11 +620,11 @@ def test_a_subscription_whose_account_outgrows_base58_stops_nobody(ledger, payer
     assert "ok" == ledger.call("getHealth")
 
 
-def test_a_closed_account_is_notified_as_an_empty_one(ledger, payer):
+def test_a_closed_account_is_notified_as_an_empty_one(ledger: RunningLedger, payer: Keypair) -> None:
     brief = Keypair()
     ledger.send(ledger.sign(payer, give(payer, brief.pubkey(), 10_000)))
 
-    async def run() -> dict:
+    async def run() -> dict[str, Any]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
             await subscribe(websocket, "account", str(brief.pubkey()), {"encoding": "base64"})
             tick = Hash.from_string(ledger.call("getLatestBlockhash")["value"]["blockhash"])
@@ -602,12 +637,14 @@ def test_a_closed_account_is_notified_as_an_empty_one(ledger, payer):
     assert (0, ["", "base64"], base58_of(bytes(32))) == (value["lamports"], value["data"], value["owner"])
 
 
-def test_a_signature_is_notified_at_once_or_when_it_lands_then_its_subscription_is_over(ledger, payer):
+def test_a_signature_is_notified_at_once_or_when_it_lands_then_its_subscription_is_over(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
     before = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 5)))
     wire = ledger.sign(payer, give(payer, Keypair().pubkey(), 6))
     after = str(Transaction.from_bytes(wire).signatures[0])
 
-    async def run() -> tuple[list, dict]:
+    async def run() -> tuple[list, dict[str, Any]]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
             await subscribe(websocket, "signature", before)
             notes = [await receive_note(websocket)]
@@ -624,10 +661,12 @@ def test_a_signature_is_notified_at_once_or_when_it_lands_then_its_subscription_
     assert (-32602, "Invalid subscription id.") == (ended["error"]["code"], ended["error"]["message"])
 
 
-def test_logs_are_notified_in_each_form_and_of_rejected_transactions_too(ledger, payer):
+def test_logs_are_notified_in_each_form_and_of_rejected_transactions_too(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
     target = Keypair().pubkey()
 
-    async def run() -> list[dict]:
+    async def run() -> list[dict[str, Any]]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
             numbers = [
                 await subscribe(websocket, "logs", form)
@@ -649,11 +688,11 @@ def test_logs_are_notified_in_each_form_and_of_rejected_transactions_too(ledger,
         assert "Program 11111111111111111111111111111111 invoke [1]" == value["logs"][0]
 
 
-def test_slots_are_notified_one_by_one_in_each_form(ledger):
-    async def run() -> dict[str, list]:
+def test_slots_are_notified_one_by_one_in_each_form(ledger: RunningLedger) -> None:
+    async def run() -> dict[str, list[Any]]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
             kinds = {await subscribe(websocket, kind): kind for kind in ("slot", "root", "slotsUpdates")}
-            notes: dict[str, list] = {kind: [] for kind in kinds.values()}
+            notes: dict[str, list[Any]] = {kind: [] for kind in kinds.values()}
             while min(map(len, notes.values())) < 4:
                 note = await receive_note(websocket)
                 notes[kinds[note["subscription"]]].append(note["result"])
@@ -680,16 +719,17 @@ def test_slots_are_notified_one_by_one_in_each_form(ledger):
         ("slotUnsubscribe", []),
     ],
 )
-def test_a_bad_subscription_is_refused(ledger, method, params):
-    async def run() -> dict:
+def test_a_bad_subscription_is_refused(ledger: RunningLedger, method: str, params: Any) -> None:
+    async def run() -> dict[str, Any]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
             await websocket.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
-            return json.loads(await websocket.recv())
+            answer: dict[str, Any] = json.loads(await websocket.recv())
+            return answer
 
     assert -32602 == asyncio.run(run())["error"]["code"]
 
 
-def test_subscriptions_do_not_exist_over_http(ledger):
+def test_subscriptions_do_not_exist_over_http(ledger: RunningLedger) -> None:
     with pytest.raises(RpcFailure) as caught:
         ledger.call("slotSubscribe")
 
@@ -704,16 +744,19 @@ async def subscribe(websocket, kind: str, *params: object) -> int:
     return number
 
 
-async def receive_note(websocket) -> dict:
+async def receive_note(websocket) -> dict[str, Any]:
     """The next notification's params."""
     async with asyncio.timeout(10):
         while True:
             message = json.loads(await websocket.recv())
             if "params" in message:
-                return message["params"]
+                answer: dict[str, Any] = message["params"]
+                return answer
 
 
-def test_the_client_raises_what_the_law_raised(ledger, payer, values):
+def test_the_client_raises_what_the_law_raised(
+    ledger: RunningLedger, payer: Keypair, values: dict[str, str]
+) -> None:
     async def run() -> None:
         async with Client(ledger.url) as client:
             package = load_package(ROOT / "examples" / "hello")

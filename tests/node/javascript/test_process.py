@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_a_task_that_does_not_serve_costs_a_request_and_nothing_else(tmp_path: P
 
 
 def test_it_reaches_the_ledger_and_the_node_and_no_other_port(tmp_path: Path, sandbox: str) -> None:
-    async def app(scope: dict, receive: object, send: object) -> None:
+    async def app(scope: dict[str, Any], receive: object, send: object) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
         await send({"type": "http.response.body", "body": b"here"})  # type: ignore[operator]
 

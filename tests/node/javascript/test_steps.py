@@ -1,5 +1,7 @@
 """When a main.js is told what: one table, one line a moment."""
 
+from typing import Any
+
 import pytest
 
 from roundwork.node.javascript.steps import Step, compute_steps
@@ -43,16 +45,16 @@ LIST = "generateAndSubmitDistributionList"
         (59, {3: 0}, (), [WORK]),
     ],
 )
-def test_what_is_due_in_ledger_round_5(offset, attempts, contested, expected):
+def test_what_is_due_in_ledger_round_5(offset: int, attempts: int, contested: bool, expected: Any) -> None:
     slot = TABLE.compute_start(5) + offset
 
     assert expected == compute_steps(TABLE, slot, attempts, frozenset(contested))
 
 
-def test_nothing_is_due_before_the_task_begins():
+def test_nothing_is_due_before_the_task_begins() -> None:
     assert [] == compute_steps(TABLE, 99, {}, frozenset())
 
 
-def test_the_first_round_has_nothing_to_submit_or_audit():
+def test_the_first_round_has_nothing_to_submit_or_audit() -> None:
     for slot in (100, 125, 140, 159):
         assert [Step("executeTask", 0)] == compute_steps(TABLE, slot, {}, frozenset())

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ def files(tmp_path: Path) -> TaskFiles:
     return TaskFiles(tmp_path / "home", bytes_max=1000)
 
 
-def test_texts_and_buffers_come_back_as_they_went(files):
+def test_texts_and_buffers_come_back_as_they_went(files: TaskFiles) -> None:
     files.call("writeFile", "text", "Grüße")
     files.call("appendFile", "text", "!")
     files.call("writeFile", "bytes", {"type": "Buffer", "data": [0, 255]})
@@ -28,7 +29,7 @@ def test_texts_and_buffers_come_back_as_they_went(files):
     assert 8 == files.call("stat", "text")["size"]
 
 
-def test_folders_are_made_renamed_and_removed(files):
+def test_folders_are_made_renamed_and_removed(files: TaskFiles) -> None:
     assert str(files.root / "a") == files.call("mkdir", "a/b/c", {"recursive": True})
     files.call("writeFile", str(files.root / "a" / "b" / "file"), "x")
     files.call("rename", "a/b/file", "a/moved")
@@ -57,7 +58,7 @@ def test_folders_are_made_renamed_and_removed(files):
         ("x" * 5000, "a path is text"),
     ],
 )
-def test_nothing_leads_out_of_the_directory(files, path, message):
+def test_nothing_leads_out_of_the_directory(files: TaskFiles, path: Path, message: str) -> None:
     (files.root / "link").symlink_to("../secret")
     (files.root / "folder").symlink_to("..")
     os.mkfifo(files.root / "fifo")
@@ -72,7 +73,7 @@ def test_nothing_leads_out_of_the_directory(files, path, message):
     assert "the node's key" == (files.root.parent / "secret").read_text()
 
 
-def test_an_absolute_path_elsewhere_is_one_below(files):
+def test_an_absolute_path_elsewhere_is_one_below(files: TaskFiles) -> None:
     with pytest.raises(BadCall, match="ENOENT"):
         files.call("readFile", str(files.root.parent / "secret"))
 
@@ -95,6 +96,6 @@ def test_an_absolute_path_elsewhere_is_one_below(files):
         (("rm", "."), "EISDIR"),
     ],
 )
-def test_what_cannot_be_done_is_said_as_node_says_it(files, call, message):
+def test_what_cannot_be_done_is_said_as_node_says_it(files: TaskFiles, call: Any, message: str) -> None:
     with pytest.raises(BadCall, match=message):
         files.call(*call)
