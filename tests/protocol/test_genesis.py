@@ -9,7 +9,7 @@ import pytest
 from roundwork.errors import BadGenesis
 from roundwork.protocol.books import compute_supply
 from roundwork.protocol.genesis import decode_genesis, encode_genesis, found, hash_genesis
-from roundwork.protocol.params import SYSTEM_PROGRAM, Genesis, base58_of
+from roundwork.protocol.params import SYSTEM_PROGRAM, Genesis, Grant, base58_of
 from roundwork.protocol.views import view_ledger
 
 from .world import keypair_of, make_genesis
@@ -103,3 +103,34 @@ def test_what_genesis_does_not_say_is_as_the_reference_has_it() -> None:
         "faucet": None,
         "allowlister": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("time_ms", 0, 2**53),
+        ("decimals", 0, 18),
+        ("slot_ms", 10, 60_000),
+        ("gap_slots_max", 1, 100),
+        ("fee_per_signature", 0, 10**12),
+        ("settle_records_max", 1, 10**9),
+        ("list_chunks_max", 1, 65_536),
+    ],
+)
+def test_a_number_of_genesis_has_its_bounds(name, least, most):
+    for good in (least, most):
+        found(make_genesis([keypair_of("n00")], **{name: good}))
+
+    for bad in (least - 1, most + 1):
+        with pytest.raises(BadGenesis, match=f"{name} is {bad}; {least} to {most} are allowed"):
+            found(make_genesis([keypair_of("n00")], **{name: bad}))
+
+
+def test_all_money_is_a_number_of_63_bits():
+    key = str(keypair_of("n00").pubkey())
+    other = str(keypair_of("n01").pubkey())
+
+    found(make_genesis([], accounts=(Grant(key, 2**63 - 1),)))
+
+    with pytest.raises(BadGenesis, match="the sum of balances is"):
+        found(make_genesis([], accounts=(Grant(key, 2**63 - 1), Grant(other, 1))))

@@ -28,7 +28,7 @@ from roundwork.protocol.transaction import decode_transaction
 from .scenes import list_scenes
 from .stage import SW, Stage
 from .test_aliases import name_kind
-from .world import World, upload_list
+from .world import World, keypair_of, upload_list
 
 PROGRAMS = {
     "system": SYSTEM_PROGRAM,
@@ -182,3 +182,40 @@ def test_a_list_that_is_too_long_is_counted_no_further_than_its_bound() -> None:
 
     assert most < upload.size <= most + 508
     assert len(upload.keys) == most // 508 + 1
+
+
+def test_an_upload_ends_with_its_first_short_chunk_and_at_its_bound() -> None:
+    world = Stage().submitted().go(2)
+    world.block()
+    node, cursor = world.key("n00"), RoundCursor(world.state, world.task, 0)
+    for number, size in enumerate((508, 508, 20, 508)):
+        ask = ins.UploadDistributionList(world.task, node, number, size, bytes(508), 0)
+        world.expect("ok", "n00", ask, slots=0)
+
+    assert (3, 1036) == (len(get_upload(cursor, node, 5000).keys), get_upload(cursor, node, 5000).size)
+    assert (2, 1016) == (len(get_upload(cursor, node, 508).keys), get_upload(cursor, node, 508).size)
+    assert (1, 508) == (len(get_upload(cursor, node, 507).keys), get_upload(cursor, node, 507).size)
+
+
+def test_a_list_that_comes_too_early_is_told_its_window() -> None:
+    world = Stage().submitted().go(1, 3)
+    ask = ins.SubmitDistributionList(world.task, world.key("n00"), world.key("n00"), 0)
+
+    text = world.run("n00", world.instruct(ask)).text
+
+    assert text.startswith("the list is handed in for round 0 in slots ")
+
+
+def test_who_allow_lists_is_named() -> None:
+    for lister, named in ((None, "nobody"), (str(keypair_of("lister").pubkey()),) * 2):
+        world = Stage(allowlister=lister)
+        ask = ins.Whitelist(world.task, world.key("n00"), 0)
+        assert world.run("n00", world.instruct(ask)).text.endswith(f"genesis names {named}")
+
+
+def test_a_receipt_keeps_400_characters_of_a_text() -> None:
+    world = Stage().submitted().go(2)
+
+    receipt = world.hand_in("n00", 0, b'{"' + b"x" * 480 + b'": 1}')
+
+    assert ("ListBadNode", 400) == (receipt.name, len(receipt.text))

@@ -188,3 +188,17 @@ def test_an_instruction_without_a_number_is_told_so() -> None:
     world = World()
 
     assert "no instruction -1" in world.run("n00", Instruction(Pubkey(SYSTEM_PROGRAM), b"\2\0\0", [])).text
+
+
+def test_what_is_assigned_with_a_seed_is_the_first_account():
+    world = World()
+    world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
+    base = Pubkey(world.key("n00"))
+    address = Pubkey(sha256(bytes(base) + b"b" + TASK_PROGRAM).digest())
+    given = assign_with_seed(AssignWithSeedParams(address=address, base=base, seed="b", owner=OWNER))
+    owned = AccountMeta(Pubkey(world.key("owned")), False, True)
+
+    receipt = world.run("n00", Instruction(given.program_id, given.data, [*given.accounts, owned]))
+
+    assert receipt.kind == 0
+    assert TASK_PROGRAM == world.state.accounts.rows[bytes(address)].owner

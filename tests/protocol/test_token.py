@@ -33,6 +33,7 @@ from roundwork.protocol.programs.token_records import (
 )  # fmt: skip
 
 from .registry import rejected, shows
+from .test_execute import move
 from .world import World
 
 
@@ -617,3 +618,13 @@ def test_the_last_data_that_was_handed_back_is_kept() -> None:
     receipt = world.run("n00", *asked)
 
     assert (TOKEN_PROGRAM, (500).to_bytes(8, "little")) == receipt.returned
+
+
+def test_wrapped_money_without_a_reserve_is_all_tokens():
+    world = Tokens()
+    world.make("bare", ACCOUNT_BYTES, world.token(18, "K", "n00", on=["bare", "wrapped"]), balance=0)
+    world.ok("n00", move(world, "n00", "bare", 700))
+
+    world.ok("n00", world.token(17, "", on=["bare"]))
+
+    assert (700, 0) == (world.amount("bare"), get_account(world.state, world.key("bare")).reserve)

@@ -257,8 +257,7 @@ def _get_own(state: State, call: Call) -> tuple[Key, LookupTable]:
     account = state.accounts.rows.get(key)
     is_ours = account is not None and account.owner == LOOKUP_PROGRAM
     table = check_table(decode_table(account) if account and is_ours else None, key)
-    check_not_frozen(table, key)
-    check_table_authority(table, authority)
+    check_table_authority(check_not_frozen(table, key), authority, key)
     check_lookup_signed(call, 1)
     return key, table
 
@@ -353,18 +352,19 @@ def check_table(table: LookupTable | None, key: Key) -> LookupTable:
 
 
 @rule("3.39")
-def check_not_frozen(table: LookupTable, key: Key) -> None:
+def check_not_frozen(table: LookupTable, key: Key) -> Key:
     """A frozen table is never changed."""
     if table.authority is None:
         raise TableFrozen(f"the table {base58_of(key)} is frozen")
+    return table.authority
 
 
 @rule("3.40")
-def check_table_authority(table: LookupTable, key: Key) -> None:
+def check_table_authority(authority: Key, signer: Key, key: Key) -> None:
     """Only its authority changes a table."""
-    if table.authority != key:
+    if authority != signer:
         raise NotTableAuthority(
-            f"{base58_of(table.authority or bytes(32))} may change the table, not {base58_of(key)}"
+            f"{base58_of(authority)} may change the table {base58_of(key)}, not {base58_of(signer)}"
         )
 
 

@@ -301,9 +301,9 @@ def _set_frozen(state: State, call: Call, is_frozen: bool) -> None:
 
 def _sync_native(state: State, call: Call) -> None:
     account = get_account(state, call.keys[0])
-    check_native(account)
+    reserve = check_native(account)
 
-    amount = get_balance(state, call.keys[0]) - (account.reserve or 0)
+    amount = get_balance(state, call.keys[0]) - reserve
     put_token(state, call.keys[0], msgspec.structs.replace(account, amount=amount))
 
 

@@ -147,10 +147,11 @@ def check_not_native(account: TokenAccount) -> None:
 
 
 @rule("12.13")
-def check_native(account: TokenAccount) -> None:
+def check_native(account: TokenAccount) -> int:
     """Only wrapped native money is brought in line with its balance."""
     if account.reserve is None:
         raise TokenNativeUnsupported("only an account of wrapped native money has a balance to follow")
+    return account.reserve
 
 
 @rule("12.14")
