@@ -54,11 +54,13 @@ def list_commands(command: click.Command, words: tuple[str, ...] = ("roundwork",
     """Every command that is not hidden, with its words."""
     if not isinstance(command, click.Group):
         return [(" ".join(words), command)]
-    children = (
-        (name, command.get_command(click.Context(command), name)) for name in command.list_commands(None)
-    )
+    context = click.Context(command)
+    children = [(name, command.get_command(context, name)) for name in command.list_commands(context)]
     return [
-        one for name, child in children if not child.hidden for one in list_commands(child, (*words, name))
+        one
+        for name, child in children
+        if child is not None and not child.hidden
+        for one in list_commands(child, (*words, name))
     ]
 
 
@@ -93,7 +95,7 @@ def test_every_rpc_method_is_documented() -> None:
 
 
 def test_every_error_is_in_the_reference_with_its_number() -> None:
-    def walk(base: type) -> list[type]:
+    def walk(base: type[Any]) -> list[type[Any]]:
         return [base, *(one for child in base.__subclasses__() for one in walk(child))]
 
     ours = [one for one in walk(errors.RoundworkError)[1:] if one.__module__ == errors.__name__]
@@ -117,7 +119,7 @@ def test_the_rejections_that_the_protocol_names_are_classes() -> None:
 
 
 def test_every_rejection_has_a_number_of_its_own() -> None:
-    def walk(base: type) -> list[type]:
+    def walk(base: type[Any]) -> list[type[Any]]:
         return [base, *(one for child in base.__subclasses__() for one in walk(child))]
 
     ours = [one for one in walk(errors.Rejected) if "code" in vars(one) and vars(one)["code"] >= 1000]

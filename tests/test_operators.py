@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_every_command_of_the_page_does_what_it_says(
     monkeypatch.setenv("ROUNDWORK_URL", ledger.url)
     monkeypatch.setenv("HOME", str(tmp_path))
     keys, words, ran, node = tmp_path / ".roundwork" / "node", "", [], None
+    address = ""
 
     def submitters() -> str:
         rounds = ledger.call("getTask", task)["open_rounds"]
@@ -88,10 +90,10 @@ def test_every_command_of_the_page_does_what_it_says(
                 node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
                 assert node.stdout is not None
                 address = node.stdout.readline().split()[1]
-                wait_until(lambda address=address: address in submitters(), 120)
+                wait_until(partial(lambda node: node in submitters(), address), 120)
                 continue
             if ["node", "claim"] == arguments[:2] and "--to" in arguments:
-                wait_until(lambda address=address: can_claim(ledger, task, address) > 0, 120)
+                wait_until(partial(lambda node: can_claim(ledger, task, node) > 0, address), 120)
             if ["node", "withdraw"] == arguments[:2] and node is not None:
                 node.terminate()
                 assert 0 == node.wait(20)

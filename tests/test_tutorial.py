@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,9 @@ def test_the_task_of_the_page_is_deployed_and_a_node_stakes_in_it(home: Path, le
                 node = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=home)
                 assert node.stdout is not None
                 address = node.stdout.readline().split()[1]
-                wait_until(lambda address=address: address in str(ledger.call("getTask", names["TASK"])), 40)
+                wait_until(
+                    partial(lambda node: node in str(ledger.call("getTask", names["TASK"])), address), 40
+                )
                 continue
             answer, _ = run(home, *arguments)
             if arguments[0] == "keygen":

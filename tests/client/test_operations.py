@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import pytest
 from solders.hash import Hash
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
@@ -35,9 +37,14 @@ from ..ledger.process import RunningLedger, running
 
 T = TypeVar("T")
 Question = Callable[[Client], Awaitable[T]]
-Use = Callable[[Question[T]], T]
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
 FEE = 5000
+
+
+class Use(Protocol):
+    """Asks the ledger one question."""
+
+    def __call__(self, question: Question[T]) -> T: ...
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +54,11 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
 
 
 @pytest.fixture
-def ask(ledger: RunningLedger) -> Use[T]:
-    return lambda question: use(ledger.url, question)
+def ask(ledger: RunningLedger) -> Use:
+    def ask_it(question: Question[T]) -> T:
+        return use(ledger.url, question)
+
+    return ask_it
 
 
 def use(url: str, question: Question[T]) -> T:
@@ -73,15 +83,15 @@ def package() -> Package:
 
 
 @pytest.fixture
-def task(ask: Use[str], rich: Keypair, package: Package) -> str:
+def task(ask: Use, rich: Keypair, package: Package) -> str:
     return ask(lambda client: operations.deploy(client, rich, package, "bafkreipackage"))
 
 
-def give(source: Keypair, target: Pubkey, amount: int) -> list[object]:
+def give(source: Keypair, target: Pubkey, amount: int) -> list[Instruction]:
     return [transfer(TransferParams(from_pubkey=source.pubkey(), to_pubkey=target, lamports=amount))]
 
 
-def test_money_is_sent_and_the_fee_is_paid(ask: Use[int], rich: Keypair) -> None:
+def test_money_is_sent_and_the_fee_is_paid(ask: Use, rich: Keypair) -> None:
     target = str(Keypair().pubkey())
     before = ask(lambda client: client.get_balance(str(rich.pubkey())))
 
@@ -91,7 +101,7 @@ def test_money_is_sent_and_the_fee_is_paid(ask: Use[int], rich: Keypair) -> None
     assert before - 7 - FEE == ask(lambda client: client.get_balance(str(rich.pubkey())))
 
 
-def test_equal_transfers_are_two_transfers(ask: Use[int], rich: Keypair) -> None:
+def test_equal_transfers_are_two_transfers(ask: Use, rich: Keypair) -> None:
     target = str(Keypair().pubkey())
 
     async def twice(client: Client) -> None:
@@ -101,7 +111,7 @@ def test_equal_transfers_are_two_transfers(ask: Use[int], rich: Keypair) -> None
     assert 14 == ask(lambda client: client.get_balance(target))
 
 
-def test_one_transaction_delivered_often_runs_once(ask: Use[int], rich: Keypair) -> None:
+def test_one_transaction_delivered_often_runs_once(ask: Use, rich: Keypair) -> None:
     target = Keypair().pubkey()
 
     async def often(client: Client) -> None:
@@ -113,7 +123,7 @@ def test_one_transaction_delivered_often_runs_once(ask: Use[int], rich: Keypair)
     assert 7 == ask(lambda client: client.get_balance(str(target)))
 
 
-def test_what_can_never_run_is_reported_as_such(ask: Use[str], rich: Keypair) -> None:
+def test_what_can_never_run_is_reported_as_such(ask: Use, rich: Keypair) -> None:
     no_tick = Hash(bytes(32))
     message = Message.new_with_blockhash(give(rich, Keypair().pubkey(), 7), rich.pubkey(), no_tick)
     signed = Signed(bytes(Transaction([rich], message, no_tick)), last_valid=0)
@@ -122,7 +132,7 @@ def test_what_can_never_run_is_reported_as_such(ask: Use[str], rich: Keypair) ->
         ask(lambda client: deliver(client, signed))
 
 
-def test_a_task_is_deployed_with_what_its_package_says(ask: Use[object], task: str, rich: Keypair) -> None:
+def test_a_task_is_deployed_with_what_its_package_says(ask: Use, task: str, rich: Keypair) -> None:
     view = ask(lambda client: operations.read_task(client, task))
 
     assert ("hello", "ä" * 32, str(rich.pubkey())) == (view.name, view.description, view.manager)
@@ -134,17 +144,18 @@ def test_a_task_is_deployed_with_what_its_package_says(ask: Use[object], task: s
     assert 10**6 == ask(lambda client: client.get_balance(view.pot))
 
 
-def test_a_task_that_is_not_there_is_unknown(ask: Use[object]) -> None:
+def test_a_task_that_is_not_there_is_unknown(ask: Use) -> None:
     nowhere = str(Keypair().pubkey())
 
-    for asked in (operations.read_task, lambda client, task: operations.fund(client, Keypair(), task, 1)):
-        with pytest.raises(UnknownTask, match=nowhere):
-            ask(lambda client, asked=asked: asked(client, nowhere))
+    with pytest.raises(UnknownTask, match=nowhere):
+        ask(lambda client: operations.read_task(client, nowhere))
+    with pytest.raises(UnknownTask, match=nowhere):
+        ask(lambda client: operations.fund(client, Keypair(), nowhere, 1))
 
 
-def test_a_task_is_opened_and_shut_by_its_manager_alone(ask: Use[object], task: str, rich: Keypair) -> None:
+def test_a_task_is_opened_and_shut_by_its_manager_alone(ask: Use, task: str, rich: Keypair) -> None:
     for is_active in (True, False):
-        ask(lambda client, on=is_active: operations.set_active(client, rich, task, on))
+        ask(partial(operations.set_active, manager=rich, task=task, active=is_active))
         assert is_active is ask(lambda client: operations.read_task(client, task)).is_active
 
     stranger = Keypair()
@@ -153,9 +164,7 @@ def test_a_task_is_opened_and_shut_by_its_manager_alone(ask: Use[object], task: 
         ask(lambda client: operations.set_active(client, stranger, task, True))
 
 
-def test_funding_adds_exactly_the_amount_and_returns_the_rest(
-    ask: Use[object], task: str, rich: Keypair
-) -> None:
+def test_funding_adds_exactly_the_amount_and_returns_the_rest(ask: Use, task: str, rich: Keypair) -> None:
     before = ask(lambda client: client.get_balance(str(rich.pubkey())))
 
     ask(lambda client: operations.fund(client, rich, task, 3 * KOII))
@@ -165,7 +174,7 @@ def test_funding_adds_exactly_the_amount_and_returns_the_rest(
     assert 3 * KOII + 2 * FEE == before - after
 
 
-def test_closing_pays_the_bounty_back(ask: Use[object], task: str, rich: Keypair) -> None:
+def test_closing_pays_the_bounty_back(ask: Use, task: str, rich: Keypair) -> None:
     before = ask(lambda client: client.get_balance(str(rich.pubkey())))
 
     ask(lambda client: operations.close_task(client, rich, task))
@@ -174,7 +183,7 @@ def test_closing_pays_the_bounty_back(ask: Use[object], task: str, rich: Keypair
     assert 100 * KOII - FEE == ask(lambda client: client.get_balance(str(rich.pubkey()))) - before
 
 
-def test_a_stake_grows_is_withdrawn_and_claimed(ask: Use[object], task: str, rich: Keypair) -> None:
+def test_a_stake_grows_is_withdrawn_and_claimed(ask: Use, task: str, rich: Keypair) -> None:
     staking, beneficiary = Keypair(), str(Keypair().pubkey())
 
     async def live(client: Client) -> None:
@@ -194,7 +203,7 @@ def test_a_stake_grows_is_withdrawn_and_claimed(ask: Use[object], task: str, ric
 
 
 def test_money_gets_out_although_the_main_key_has_none_for_the_fee(
-    ask: Use[object], task: str, rich: Keypair
+    ask: Use, task: str, rich: Keypair
 ) -> None:
     empty, staking, beneficiary = Keypair(), Keypair(), str(Keypair().pubkey())
 
@@ -211,7 +220,7 @@ def test_money_gets_out_although_the_main_key_has_none_for_the_fee(
     ask(live)
 
 
-def test_if_neither_key_can_pay_the_fee_both_are_named(ask: Use[object], task: str) -> None:
+def test_if_neither_key_can_pay_the_fee_both_are_named(ask: Use, task: str) -> None:
     main, staking = Keypair(), Keypair()
 
     with pytest.raises(InsufficientFundsForFee) as refused:
@@ -221,7 +230,7 @@ def test_if_neither_key_can_pay_the_fee_both_are_named(ask: Use[object], task: s
         assert f"{each.pubkey()} pays the fee and does not exist" in str(refused.value)
 
 
-def test_a_standing_tells_the_money_of_a_node(ask: Use[object], task: str, rich: Keypair) -> None:
+def test_a_standing_tells_the_money_of_a_node(ask: Use, task: str, rich: Keypair) -> None:
     staking = Keypair()
 
     async def live(client: Client) -> dict[str, object]:
@@ -232,7 +241,7 @@ def test_a_standing_tells_the_money_of_a_node(ask: Use[object], task: str, rich:
     assert (2 * KOII, 0, {}) == (standing["stake"], standing["available"], standing["rounds"])
 
 
-def test_who_has_too_little_is_told_how_much_is_there(ask: Use[object], task: str) -> None:
+def test_who_has_too_little_is_told_how_much_is_there(ask: Use, task: str) -> None:
     poor, staking = Keypair(), Keypair()
 
     async def try_it(client: Client) -> None:
@@ -247,7 +256,7 @@ def test_who_has_too_little_is_told_how_much_is_there(ask: Use[object], task: st
 def test_a_list_is_uploaded_in_chunks_of_which_a_short_one_is_the_last(size: int) -> None:
     text = bytes(at % 251 for at in range(size))
 
-    uploads = build_uploads(bytes(32), bytes(32), 4, text)
+    uploads: list[Any] = list(build_uploads(bytes(32), bytes(32), 4, text))
 
     assert text == b"".join(each.data for each in uploads)
     assert list(range(len(uploads))) == [each.chunk for each in uploads]

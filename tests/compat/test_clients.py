@@ -153,9 +153,9 @@ def test_what_one_client_made_every_other_sees(
     by_async: dict[str, Any],
     by_web3js: dict[str, Any],
     by_kit: dict[str, Any],
-    folder: Any,
-    program: bytes,
-    driver: Any,
+    folder: str,
+    program: str | None,
+    driver: str,
 ) -> None:
     made = {
         by_sync["made"]: [2_000_000, PROGRAM, 40],

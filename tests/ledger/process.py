@@ -112,7 +112,7 @@ class RpcFailure(Exception):
         super().__init__(error)
         self.code = error["code"]
         self.message = error["message"]
-        self.data = error.get("data")
+        self.data: Any = error.get("data")
 
 
 @contextmanager
@@ -131,13 +131,12 @@ def find_port() -> int:
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
+            port: int = first.getsockname()[1]
             try:
                 second.bind(("127.0.0.1", port + 1))
             except OSError:
                 continue
-            answer: int = port
-            return answer
+            return port
 
 
 def give(pair: Keypair, to: Pubkey, amount: int) -> Instruction:

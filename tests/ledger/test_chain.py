@@ -70,7 +70,7 @@ def run_blocks(chain: Chain, count: int) -> list[bytes]:
     return signatures
 
 
-def dump(state: State) -> dict[str, Any]:
+def dump(state: State) -> dict[bytes, Any]:
     return {name: dict(table.rows) for name, table in state.tables.items() if table.rows}
 
 
@@ -197,7 +197,7 @@ def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory: Path) -> None:
 
 @pytest.mark.parametrize("kept", [2, 0])
 @pytest.mark.parametrize("derived", ["checkpoint.db", "history.db"])
-def test_a_journal_whose_end_is_lost_is_said_so(directory: Path, kept: int, derived: bool) -> None:
+def test_a_journal_whose_end_is_lost_is_said_so(directory: Path, kept: int, derived: str) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 3)
         assert chain.history.wait_for(4, 10)

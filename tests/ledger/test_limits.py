@@ -57,9 +57,9 @@ async def call(websocket: ClientConnection, method: str, *params: object) -> dic
     """The answer of a call, notifications in between left out."""
     await websocket.send(json.dumps(ask(method, *params)))
     async with asyncio.timeout(10):
-        while "id" not in (answer := json.loads(await websocket.recv())):
-            pass
-    answer: dict[str, Any] = answer
+        answer: dict[str, Any] = {}
+        while "id" not in answer:
+            answer = json.loads(await websocket.recv())
     return answer
 
 
@@ -145,7 +145,7 @@ def test_websockets_have_limits_in_all_and_by_address(ledger: RunningLedger) -> 
 
 
 def test_subscriptions_have_limits_by_websocket_and_in_all_and_come_free_again(ledger: RunningLedger) -> None:
-    async def run() -> tuple[list, list[Any], dict[str, Any]]:
+    async def run() -> tuple[list[Any], list[Any], dict[str, Any]]:
         url = f"ws://127.0.0.1:{ledger.port}"
         async with connect(url) as first, connect(url) as second:
             mine = [await call(first, "slotSubscribe") for _ in range(4)]

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from io import BytesIO
+from typing import Any
 
 import pytest
 import uvloop
@@ -182,7 +183,7 @@ def test_who_no_longer_waits_holds_nobody_up(run: Callable[[Awaitable[None]], No
 
 
 def test_workers_end_with_their_verifier(run: Callable[[Awaitable[None]], None]) -> None:
-    processes = []
+    processes: list[Any] = []
 
     async def scene() -> None:
         async with Verifier(2) as verifier:

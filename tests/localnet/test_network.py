@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def test_nodes_and_ledger_are_killed_and_rounds_go_on(directory: Path) -> None:
             answer = up.restart(name)
             assert f"{name} pid {up.find(name)}\n" == answer.stdout, answer.stderr
             assert [KOII] * len(paid) == up.read_balances(paid)
-            up.wait_for(lambda slot=slot: up.read_slot() > slot + 10)
+            up.wait_for(partial(lambda slot: up.read_slot() > slot + 10, slot))
         up.wait_for(lambda: up.count_settled() >= 5)
         up.process.send_signal(signal.SIGINT)
         summary, told = up.finish(code=1)

@@ -80,7 +80,7 @@ def test_a_task_that_is_updated_in_mid_round_takes_its_nodes_along(
         for name in NAMES:
             options = ("--package", HELLO, "--stake", KOII)
             stack.enter_context(run_node(ledger, task, tmp_path / name, *options))
-        wait_until(find_full, PATIENCE_SECONDS)
+        wait_until(lambda: bool(find_full()), PATIENCE_SECONDS)
         [opened] = find_full()[-1:]
 
         successor = do(ledger, lambda client: update(client, manager, task, package, pack(package)[0]))

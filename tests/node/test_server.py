@@ -181,7 +181,7 @@ def test_why_a_node_does_not_start_is_one_line(ledger: RunningLedger, task: str,
     (spoilt / "main.json").write_text("[1, 2]")
     taken = ledger.port
 
-    asked = {
+    asked: dict[str, tuple[Any, ...]] = {
         f"UnknownTask: there is no task at {nowhere}": (nowhere, tmp_path / "a"),
         "is package": (task, tmp_path / "b", "--package", other),
         "is no folder; a task is a folder with task.py": (task, tmp_path / "c", "--package", "nowhere"),

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -178,7 +179,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("changes", "text"), MISTAKES.values(), ids=MISTAKES)
 def test_every_mistake_names_file_field_value_and_what_is_allowed(
-    tmp_path: Path, changes: dict[str, str | None], text: str
+    tmp_path: Path, changes: dict[str, Any], text: str
 ) -> None:
     write_task(tmp_path, **changes)
 

@@ -148,7 +148,7 @@ def count_refusals() -> Counter[str]:
             copy = FunctionType(check.__code__, check.__globals__, check.__name__, check.__defaults__)
             copy.__kwdefaults__ = check.__kwdefaults__
             _originals[number] = copy
-        check.__code__ = _name(_template.__code__, number)  # type: ignore[attr-defined]
+        check.__code__ = _name(_template.__code__, number)
     _refusals.clear()
     return _refusals
 
@@ -156,7 +156,7 @@ def count_refusals() -> Counter[str]:
 def stop_counting() -> None:
     """Let the checks be what they were."""
     for number, original in _originals.items():
-        RULES[number].check.__code__ = original.__code__  # type: ignore[attr-defined]
+        RULES[number].check.__code__ = original.__code__
 
 
 def _name(code: CodeType, number: str) -> CodeType:
@@ -230,10 +230,11 @@ class Fuzz:
 
     def vacant(self) -> Key:
         """A key that nothing lies at yet, mostly."""
-        for _ in range(5):
-            key = self.random.choice(self.pool)
+        key = self.random.choice(self.pool)
+        for _ in range(4):
             if key not in self.state.accounts.rows:
-                return key
+                break
+            key = self.random.choice(self.pool)
         return key
 
     def look(self) -> None:
@@ -419,17 +420,17 @@ class Fuzz:
         account = self.state.accounts.rows.get(key)
         table = decode_table(account) if account and account.owner == LOOKUP_PROGRAM else None
         authority = table.authority if table and table.authority and self.chance(0.9) else self.person()
-        roles = [Role(key), Role(authority, True)]
+        more: list[Role] = []
         data = head
         if number == 2:  # extend
             count = self.random.choice((1, 2, 20, 24))
             keys = self.random.choices([*self.people, *self.pool, *self.tasks], k=count)
             data += struct.pack("<Q", count) + b"".join(keys)
             if self.chance(0.9):
-                roles += [Role(self.person(), True), Role(SYSTEM_PROGRAM, False, False)]
+                more = [Role(self.person(), True), Role(SYSTEM_PROGRAM, False, False)]
         if number == 4:
-            roles.append(Role(self.person() if self.chance(0.7) else key))
-        return Ask(LOOKUP_PROGRAM, tuple(roles), data)
+            more = [Role(self.person() if self.chance(0.7) else key)]
+        return Ask(LOOKUP_PROGRAM, (Role(key), Role(authority, True), *more), data)
 
     def _is_active(self, key: Key) -> bool:
         account = self.state.accounts.rows[key]
@@ -484,9 +485,9 @@ class Fuzz:
         source = self.of("holder", "holder", "native", "frozen")
         held = self._held(source)
         own_mint = held.mint if held is not None and hasattr(held, "mint") and self.chance(0.95) else mint
-        owner = getattr(held, "owner", None)
+        holder: Key | None = getattr(held, "owner", None)
         if held is not None and getattr(held, "delegate", None) and self.chance(0.3):
-            owner = held.delegate
+            holder = held.delegate
         minted = self._held(own_mint)
         decimals = bytes([getattr(minted, "decimals", 2) if self.chance(0.95) else 3])
         amount = struct.pack("<Q", self.random.choice((0, 1, 5, 100, self.amount())))
@@ -497,8 +498,8 @@ class Fuzz:
         ]
         target = self.random.choice(peers) if peers and self.chance(0.95) else self.of("holder", "native")
         minter = getattr(minted, "authority", None)
-        freezer = getattr(minted, "freezer", None)
-        who = self._signer(owner)
+        freezing: Key | None = getattr(minted, "freezer", None)
+        who = self._signer(holder)
         match number:
             case 3:
                 return Ask(TOKEN_PROGRAM, (Role(source), Role(target), *who), head + amount)
@@ -507,7 +508,7 @@ class Fuzz:
             case 5:
                 return Ask(TOKEN_PROGRAM, (Role(source), *who), head)
             case 6:
-                return self._set_authority(head, source, own_mint, owner, minter, freezer)
+                return self._set_authority(head, source, own_mint, holder, minter, freezing)
             case 7:
                 return Ask(
                     TOKEN_PROGRAM, (Role(own_mint), Role(source), *self._signer(minter)), head + amount
@@ -515,23 +516,23 @@ class Fuzz:
             case 8:
                 return Ask(TOKEN_PROGRAM, (Role(source), Role(own_mint), *who), head + amount)
             case 9:
-                who = self._signer(getattr(held, "closer", None) or owner)
+                who = self._signer(getattr(held, "closer", None) or holder)
                 target = self.person() if self.chance(0.9) else source
                 return Ask(TOKEN_PROGRAM, (Role(source), Role(target), *who), head)
             case 10 | 11:
                 key = self.of("frozen") if number == 11 and self.chance(0.8) else source
                 key_mint = getattr(self._held(key), "mint", own_mint)
-                freezer = getattr(self._held(key_mint), "freezer", None)
-                return Ask(TOKEN_PROGRAM, (Role(key), Role(key_mint), *self._signer(freezer)), head)
+                freezing = getattr(self._held(key_mint), "freezer", None)
+                return Ask(TOKEN_PROGRAM, (Role(key), Role(key_mint), *self._signer(freezing)), head)
             case 12:
-                roles = (Role(source), Role(own_mint), Role(target), *who)
-                return Ask(TOKEN_PROGRAM, roles, head + amount + decimals)
+                asked = (Role(source), Role(own_mint), Role(target), *who)
+                return Ask(TOKEN_PROGRAM, asked, head + amount + decimals)
             case 13:
-                roles = (Role(source), Role(own_mint), Role(self.person()), *who)
-                return Ask(TOKEN_PROGRAM, roles, head + amount + decimals)
+                asked = (Role(source), Role(own_mint), Role(self.person()), *who)
+                return Ask(TOKEN_PROGRAM, asked, head + amount + decimals)
             case 14:
-                roles = (Role(own_mint), Role(source), *self._signer(minter))
-                return Ask(TOKEN_PROGRAM, roles, head + amount + decimals)
+                asked = (Role(own_mint), Role(source), *self._signer(minter))
+                return Ask(TOKEN_PROGRAM, asked, head + amount + decimals)
             case 15:
                 return Ask(TOKEN_PROGRAM, (Role(source), Role(own_mint), *who), head + amount + decimals)
             case 17:

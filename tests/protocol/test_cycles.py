@@ -8,9 +8,11 @@ import pytest
 from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
+from roundwork.protocol.execute import Receipt
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.cursor import RoundCursor
+from roundwork.protocol.tasks.events import Paid, Slashed
 from roundwork.protocol.views import RoundView, view_round
 
 from .token_world import TokenWorld
@@ -46,7 +48,7 @@ class Cycle:
         self.rounds: dict[int, RoundView] = {}
         self.net: dict[int, dict[str, int]] = {}
 
-    def play(self) -> list[tuple[list, str]]:
+    def play(self) -> list[tuple[list[Any], str]]:
         """Run every event; those whose result differs, with what came."""
         wrong = []
         for event in self.case["events"]:
@@ -63,12 +65,12 @@ class Cycle:
         while self.world.state.head.slot < self.start + slot:
             self.step([], slots=1)
 
-    def step(self, wires: list[bytes], slots: int):
+    def step(self, wires: list[bytes], slots: int) -> list[Receipt]:
         outcome = self.world.block(*wires, slots=slots)
         names = {bytes(pair.pubkey()): name for name, pair in self.world.keys.items()}
         for event in outcome.events:
-            if event.kind in ("paid", "slashed"):
-                amount = event.amount if event.kind == "paid" else -event.amount
+            if isinstance(event, Paid | Slashed):
+                amount = event.amount if isinstance(event, Paid) else -event.amount
                 books = self.net.setdefault(event.round, {})
                 books[names[event.node]] = books.get(names[event.node], 0) + amount
         for key in RoundCursor(self.world.state, self.world.task, 0).rounds.rows:
@@ -152,7 +154,7 @@ class Cycle:
 @pytest.mark.parametrize("kind", [World, TokenWorld])
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_every_event_of_a_cycle_has_the_agreed_result_and_the_books_agree_at_the_end(
-    case: dict[str, Any], kind: str
+    case: dict[str, Any], kind: type[World]
 ) -> None:
     cycle = Cycle(case, kind)
 

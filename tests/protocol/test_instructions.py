@@ -155,8 +155,8 @@ def test_only_the_open_ended_field_that_says_so_loses_its_spaces() -> None:
     data = b"\1" + bytes(8) + b" proof  "
     keys = [bytes(32), bytes([1]) * 32]
 
-    assert b" proof  " == kept.decode(keys, 2, b"\0\1", data).value
-    assert b" proof" == trimmed.decode(keys, 2, b"\0\1", data).value
+    assert ins.SubmitTask(keys[0], keys[1], b" proof  ", 0) == kept.decode(keys, 2, b"\0\1", data)
+    assert ins.SubmitTask(keys[0], keys[1], b" proof", 0) == trimmed.decode(keys, 2, b"\0\1", data)
 
 
 def test_a_text_that_does_not_fit_is_not_cut() -> None:

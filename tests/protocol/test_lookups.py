@@ -24,7 +24,7 @@ from roundwork.errors import Undecodable
 from roundwork.protocol.execute import Receipt, decode_landed
 from roundwork.protocol.money import compute_rent
 from roundwork.protocol.params import LOOKUP_PROGRAM
-from roundwork.protocol.programs.lookups import COOLDOWN_SLOTS, decode_table, find_table
+from roundwork.protocol.programs.lookups import COOLDOWN_SLOTS, LookupTable, decode_table, find_table
 from roundwork.protocol.transaction import decode_transaction
 
 from .registry import rejected, shows
@@ -52,6 +52,11 @@ class Library(World):
 
     def pubkey(self, name: str) -> Pubkey:
         return Pubkey(self.key(name))
+
+    def read_table(self) -> LookupTable:
+        table = decode_table(self.state.accounts.rows[self.table])
+        assert table is not None
+        return table
 
     def extend(self, *keys: bytes, authority: str = "n00", payer: str | None = "n00") -> Instruction:
         return extend_lookup_table(
@@ -186,8 +191,8 @@ def test_new_addresses_can_be_used_from_the_next_slot_on_and_older_ones_at_once(
     world.done(world.extend(key(3)), slots=0)
 
     slot = world.state.head.slot
-    assert decode_table(world.state.accounts.rows[world.table]).count_usable(slot) == 1
-    assert decode_table(world.state.accounts.rows[world.table]).count_usable(slot + 1) == 3
+    assert world.read_table().count_usable(slot) == 1
+    assert world.read_table().count_usable(slot + 1) == 3
 
 
 def test_a_deactivated_table_is_good_for_512_slots_and_then_closed() -> None:
@@ -233,7 +238,7 @@ def test_a_table_that_has_the_money_needs_no_payer() -> None:
 
     world.done(world.extend(key(1), payer=None))
 
-    assert decode_table(world.state.accounts.rows[world.table]).count() == 1
+    assert world.read_table().count() == 1
 
 
 def test_a_rejected_transaction_shows_what_it_took() -> None:

@@ -19,6 +19,7 @@ from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM, PROGRAMS, SYSTEM_P
 from roundwork.protocol.state import ROUND_TABLES, State, TableChange
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
+from roundwork.protocol.tasks.events import Paid
 from roundwork.protocol.tasks.layouts import CODECS
 from roundwork.protocol.tasks.life import compute_reserved
 from roundwork.protocol.views import view_round, view_task
@@ -71,7 +72,7 @@ class Ledger(RuleBasedStateMachine):
 
     def keep(self, outcome: Outcome) -> None:
         for event in outcome.events:
-            if event.kind == "paid":
+            if isinstance(event, Paid):
                 assert (event.task, event.round, event.node) not in self.rewarded
                 self.rewarded[event.task, event.round, event.node] = event.amount
 
@@ -277,6 +278,7 @@ class TokenLedger(Ledger):
     """The same of a task that pays in a token."""
 
     kind = TokenWorld
+    world: TokenWorld
 
     @initialize()
     def begin_without_gifts(self) -> None:
@@ -342,7 +344,7 @@ TestTokenLedger = pytest.mark.timeout(300)(TokenLedger.TestCase)
     accounts=st.lists(st.tuples(everybody, st.booleans()), max_size=6),
 )
 def test_no_bytes_make_the_law_raise_anything_but_a_rejection(
-    program: bytes, number: int, data: bytes, accounts: int
+    program: bytes, number: int, data: bytes, accounts: list[tuple[str, bool]]
 ) -> None:
     world = Stage()
     head = number.to_bytes(4, "little") if program == SYSTEM_PROGRAM else bytes([number])
@@ -358,7 +360,7 @@ def test_no_bytes_make_the_law_raise_anything_but_a_rejection(
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(data=st.data(), fill=st.binary(min_size=520, max_size=520))
 def test_no_field_of_an_instruction_makes_the_law_raise_anything_but_a_rejection(
-    kind: Any, data: bytes, fill: Any
+    kind: Any, data: st.DataObject, fill: bytes
 ) -> None:
     world = kind().submitted()
     number, length = data.draw(st.sampled_from(sorted(CODECS[world.program].by_size)))

@@ -260,19 +260,42 @@ class Programs(RuleBasedStateMachine):
     @rule(at=st.integers(0, 2), who=mostly_n00, step=st.sampled_from((0, 0, 1, 1, 2, 3, 4, 5)))
     def change_table(self, at: int, who: str, step: int) -> None:
         table, authority = Pubkey(self.tables[at % len(self.tables)]), self.pubkey(who)
-        named = {"lookup_table_address": table, "authority_address": authority}
         added = [self.pubkey(name) for name in ("x0", "n02", "x1")]
         asked = (
             extend_lookup_table(
-                ExtendLookupTableParams(payer_address=self.pubkey("n00"), new_addresses=added, **named)
+                ExtendLookupTableParams(
+                    payer_address=self.pubkey("n00"),
+                    new_addresses=added,
+                    lookup_table_address=table,
+                    authority_address=authority,
+                )
             ),
             extend_lookup_table(
-                ExtendLookupTableParams(payer_address=self.pubkey("n00"), new_addresses=added * 6, **named)
+                ExtendLookupTableParams(
+                    payer_address=self.pubkey("n00"),
+                    new_addresses=added * 6,
+                    lookup_table_address=table,
+                    authority_address=authority,
+                )
             ),
-            freeze_lookup_table(FreezeLookupTableParams(**named)),
-            deactivate_lookup_table(DeactivateLookupTableParams(**named)),
-            close_lookup_table(CloseLookupTableParams(recipient_address=self.pubkey("x2"), **named)),
-            close_lookup_table(CloseLookupTableParams(recipient_address=table, **named)),
+            freeze_lookup_table(
+                FreezeLookupTableParams(lookup_table_address=table, authority_address=authority)
+            ),
+            deactivate_lookup_table(
+                DeactivateLookupTableParams(lookup_table_address=table, authority_address=authority)
+            ),
+            close_lookup_table(
+                CloseLookupTableParams(
+                    recipient_address=self.pubkey("x2"),
+                    lookup_table_address=table,
+                    authority_address=authority,
+                )
+            ),
+            close_lookup_table(
+                CloseLookupTableParams(
+                    recipient_address=table, lookup_table_address=table, authority_address=authority
+                )
+            ),
         )
         self.run(("n00", who), asked[step])
 

@@ -106,7 +106,7 @@ class Recorded(World):
         upload = ins.UploadDistributionList(
             self.task, self.key(name), 0, len(text), text.ljust(508), self.ROUND
         )
-        asked = [upload]
+        asked: list[ins.Instruction] = [upload]
         if name != "voter":
             asked.append(ins.SubmitDistributionList(self.task, self.key(name), self.key(name), self.ROUND))
         self.ok(name, *map(self.instruct, asked))
@@ -231,6 +231,7 @@ def test_recorded_transactions_run_as_they_were_signed(name: str) -> None:
         world.found()
         world.ok("claimer", world.instruct(world.ask_stake(world.task, "claimer", 5)))
         world.ok("claimer", world.instruct(ins.Withdraw(world.task, world.key("claimer"))))
+    tick = b""
     for recorded in FLOWS[name]["transactions"]:
         wire = bytes.fromhex(recorded["wire_hex"])
         tick = decode_transaction(wire).tick

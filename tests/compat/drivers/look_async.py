@@ -3,12 +3,13 @@
 import asyncio
 import json
 import sys
+from typing import Any
 
 from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
 
 
-async def look() -> dict:
+async def look() -> dict[str, list[Any]]:
     async with AsyncClient(sys.argv[1]) as client:
         keys = [Pubkey.from_string(one) for one in sys.argv[2:]]
         found = (await client.get_multiple_accounts(keys)).value

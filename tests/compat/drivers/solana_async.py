@@ -3,11 +3,13 @@
 import asyncio
 import json
 import sys
+from typing import Any
 
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Confirmed
 from solana.rpc.models import MemcmpOpts
 from solana.rpc.websocket_api import SolanaWsClient
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
@@ -19,7 +21,7 @@ URL, WEBSOCKET, OWNER = sys.argv[1], sys.argv[2], Pubkey.from_string(sys.argv[3]
 payer, target, made = Keypair(), Keypair().pubkey(), Keypair()
 
 
-async def next_of(websocket, name):
+async def next_of(websocket: SolanaWsClient, name: str) -> Any:
     """The next notification whose class is `name`."""
     async with asyncio.timeout(20):
         while True:
@@ -28,12 +30,12 @@ async def next_of(websocket, name):
                 return message
 
 
-def move(amount):
+def move(amount: int) -> Instruction:
     return transfer(TransferParams(from_pubkey=payer.pubkey(), to_pubkey=target, lamports=amount))
 
 
-async def subscribe(client: AsyncClient, websocket: SolanaWsClient) -> dict:
-    seen = {}
+async def subscribe(client: AsyncClient, websocket: SolanaWsClient) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
     slots = await websocket.slot_subscribe()
     seen["slot"] = (await next_of(websocket, "SlotNotification")).result.slot > 0
     await websocket.unsubscribe(slots)
@@ -78,7 +80,7 @@ async def subscribe(client: AsyncClient, websocket: SolanaWsClient) -> dict:
     return seen
 
 
-async def main() -> dict:
+async def main() -> dict[str, Any]:
     async with AsyncClient(URL) as client, SolanaWsClient(WEBSOCKET) as websocket:
         await client.confirm_transaction((await client.request_airdrop(payer.pubkey(), 5_000_000_000)).value)
         seen = {"airdropped": (await client.get_balance(payer.pubkey())).value}

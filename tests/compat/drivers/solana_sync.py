@@ -7,6 +7,7 @@ from solana.rpc.api import Client
 from solana.rpc.commitment import Confirmed, Finalized
 from solana.rpc.core import RPCException
 from solana.rpc.types import MemcmpOpts, TxOpts
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
@@ -23,7 +24,7 @@ client.confirm_transaction(airdrop, Finalized)
 seen["airdropped"] = client.get_balance(payer.pubkey()).value
 
 
-def move(amount):
+def move(amount: int) -> Instruction:
     return transfer(TransferParams(from_pubkey=payer.pubkey(), to_pubkey=target, lamports=amount))
 
 
@@ -42,9 +43,10 @@ seen["signatures"] = [str(one.signature) for one in client.get_signatures_for_ad
 block = client.get_block(got.slot, max_supported_transaction_version=0).value
 seen["in_block"] = any(signature in one.transaction.signatures for one in block.transactions)
 
-message = MessageV0.try_compile(payer.pubkey(), [move(7)], [], client.get_latest_blockhash().value.blockhash)
+tick = client.get_latest_blockhash().value.blockhash
+versioned = MessageV0.try_compile(payer.pubkey(), [move(7)], [], tick)
 signature = client.send_transaction(
-    VersionedTransaction(message, [payer]), TxOpts(skip_confirmation=False)
+    VersionedTransaction(versioned, [payer]), TxOpts(skip_confirmation=False)
 ).value
 seen["versioned"] = client.get_balance(target).value
 

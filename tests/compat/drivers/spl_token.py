@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import Any
 
 from solana.rpc.api import Client
 from solana.rpc.types import TokenAccountOpts, TxOpts
@@ -16,7 +17,7 @@ from spl.token.constants import TOKEN_PROGRAM_ID, WRAPPED_SOL_MINT
 from spl.token.instructions import AuthorityType
 
 client = Client(sys.argv[1])
-seen = {}
+seen: dict[str, Any] = {}
 payer, delegate, friend = (Keypair() for _ in range(3))
 owner = payer  # the client signs approvals with the payer only
 client.confirm_transaction(client.request_airdrop(payer.pubkey(), 10_000_000_000).value)

@@ -140,11 +140,10 @@ async def watch(ledger: RunningLedger, wire: bytes) -> dict[str, object]:
         landed: dict[str, object] = {}
         while not landed or len(slots) < 2:
             message = json.loads(await websocket.recv())
-            match message.get("method"):
-                case "slotNotification":
-                    slots.append(message["params"]["result"]["slot"])
-                case "signatureNotification":
-                    landed = message["params"]["result"]
+            if message.get("method") == "slotNotification":
+                slots.append(message["params"]["result"]["slot"])
+            elif message.get("method") == "signatureNotification":
+                landed = message["params"]["result"]
         assert slots == sorted(set(slots))
         return landed
 

@@ -70,7 +70,7 @@ async def live(url: str) -> None:
         await do(begun + 2, 0, nodes[0], ins.SubmitDistributionList(key, first, first, number))
         with pytest.raises(Rejected):
             await send(client, [wrap(ins.Payout(key, number))], [payer, nodes[0]])
-        while (await client.get_round(task, number)).status != "PayoutSuccessful":  # noqa: ASYNC110 # likewise
+        while (paid := await client.get_round(task, number)) is None or paid.status != "PayoutSuccessful":  # noqa: ASYNC110 # likewise
             await asyncio.sleep(0.1)
 
 

@@ -45,7 +45,7 @@ def test_the_number_of_an_answer_is_one_more_than_that_of_its_question() -> None
 
 def test_the_pool_is_private() -> None:
     with pytest.raises(KeyError):
-        descriptor_pool.Default().FindMessageTypeByName(f"{PACKAGE}.Request")  # type: ignore[no-untyped-call]
+        descriptor_pool.Default().FindMessageTypeByName(f"{PACKAGE}.Request")
 
 
 def test_fields_that_nobody_reads_are_passed_over() -> None:

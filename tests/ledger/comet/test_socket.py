@@ -201,7 +201,8 @@ def test_frames_of_every_length_are_cut_right_wherever_the_stream_breaks(size: i
     for step in (1, 7, 1000, 2**18, len(stream)):
         if step < 1000 < size:
             continue
-        frames, cutter = [], Frames()
+        frames: list[bytes] = []
+        cutter = Frames()
         for at in range(0, len(stream), step):
             frames += cutter.feed(stream[at : at + step])
         cutter.check_end()

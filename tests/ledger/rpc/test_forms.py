@@ -212,7 +212,7 @@ TOKEN = [
 @pytest.mark.parametrize(
     ("accounts", "data", "kind", "info"), TOKEN, ids=[f"{one[2]}-{one[0]}" for one in TOKEN]
 )
-def test_token_instructions_are_parsed(accounts: int, data: bytes, kind: str, info: dict[str, Any]) -> None:
+def test_token_instructions_are_parsed(accounts: str, data: bytes, kind: str, info: dict[str, Any]) -> None:
     assert expect(TOKEN_PROGRAM, "spl-token", kind, **info) == parse(TOKEN_PROGRAM, accounts, data)
 
 
@@ -220,7 +220,7 @@ def test_token_instructions_are_parsed(accounts: int, data: bytes, kind: str, in
     ("accounts", "data", "kind"),
     [("abcdef", b"", "create"), ("abcdefg", b"\0", "create"), ("abcdef", b"\1", "createIdempotent")],
 )
-def test_instructions_for_associated_accounts_are_parsed(accounts: int, data: bytes, kind: str) -> None:
+def test_instructions_for_associated_accounts_are_parsed(accounts: str, data: bytes, kind: str) -> None:
     info = {
         "source": "a", "account": "b", "wallet": "c", "mint": "d", "systemProgram": "e", "tokenProgram": "f",
     } | ({"rentSysvar": "g"} if "g" in accounts else {})  # fmt: skip
@@ -245,7 +245,7 @@ LOOKUP = [
 
 @pytest.mark.parametrize(("accounts", "data", "kind", "info"), LOOKUP, ids=[one[2] for one in LOOKUP])
 def test_instructions_for_lookup_tables_are_parsed(
-    accounts: int, data: bytes, kind: str, info: dict[str, Any]
+    accounts: str, data: bytes, kind: str, info: dict[str, Any]
 ) -> None:
     assert expect(LOOKUP_PROGRAM, "address-lookup-table", kind, **info) == parse(
         LOOKUP_PROGRAM, accounts, data
@@ -276,7 +276,7 @@ def test_a_memo_is_parsed_as_its_bare_text() -> None:
         (MEMO_PROGRAM, "", b"\xff"),
     ],
 )
-def test_what_has_no_parsed_form_is_shown_with_its_bytes(program: bytes, accounts: int, data: bytes) -> None:
+def test_what_has_no_parsed_form_is_shown_with_its_bytes(program: bytes, accounts: str, data: bytes) -> None:
     shown = parse(program, accounts, data)
 
     assert [TEXTS[name] for name in accounts] == shown["accounts"]
@@ -296,7 +296,7 @@ def state() -> State:
     return found(genesis)
 
 
-def show(state: State, key: bytes, owner: bytes, data: bytes) -> object:
+def show(state: State, key: bytes, owner: bytes, data: bytes) -> Any:
     """The data of an account as jsonParsed shows it."""
     account = Account(1, owner, len(data), data.rstrip(b"\0"))
     state.put(state.accounts, key, account)

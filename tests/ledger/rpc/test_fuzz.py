@@ -168,7 +168,9 @@ def test_calls_of_the_right_shape_are_answered(served: Served, method: str, para
 
 @CALM
 @given(data=st.data(), method=st.sampled_from(["sendTransaction", "simulateTransaction", "getFeeForMessage"]))
-def test_transactions_with_changed_bytes_are_answered(served: Served, data: bytes, method: str) -> None:
+def test_transactions_with_changed_bytes_are_answered(
+    served: Served, data: st.DataObject, method: str
+) -> None:
     wire = bytearray(served.wire if method != "getFeeForMessage" else served.wire[65:])
     for _ in range(data.draw(st.integers(0, 3))):
         wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))

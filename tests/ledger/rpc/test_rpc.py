@@ -19,7 +19,7 @@ from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 from solders.transaction import Transaction, VersionedTransaction
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from roundwork.client.operations import deploy, send, stake
 from roundwork.client.rpc import Client
@@ -162,7 +162,7 @@ def test_every_documented_subscription_is_taken_and_ended(
     asyncio.run(run())
 
 
-async def receive_answer(websocket) -> object:
+async def receive_answer(websocket: ClientConnection) -> object:
     async with asyncio.timeout(5):
         while True:
             message = json.loads(await websocket.recv())
@@ -644,7 +644,7 @@ def test_a_signature_is_notified_at_once_or_when_it_lands_then_its_subscription_
     wire = ledger.sign(payer, give(payer, Keypair().pubkey(), 6))
     after = str(Transaction.from_bytes(wire).signatures[0])
 
-    async def run() -> tuple[list, dict[str, Any]]:
+    async def run() -> tuple[list[Any], dict[str, Any]]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
             await subscribe(websocket, "signature", before)
             notes = [await receive_note(websocket)]
@@ -736,7 +736,7 @@ def test_subscriptions_do_not_exist_over_http(ledger: RunningLedger) -> None:
     assert (-32601, "Method not found") == (caught.value.code, caught.value.message)
 
 
-async def subscribe(websocket, kind: str, *params: object) -> int:
+async def subscribe(websocket: ClientConnection, kind: str, *params: object) -> int:
     ask = {"jsonrpc": "2.0", "id": 1, "method": f"{kind}Subscribe", "params": params}
     await websocket.send(json.dumps(ask))
     number = await receive_answer(websocket)
@@ -744,7 +744,7 @@ async def subscribe(websocket, kind: str, *params: object) -> int:
     return number
 
 
-async def receive_note(websocket) -> dict[str, Any]:
+async def receive_note(websocket: ClientConnection) -> dict[str, Any]:
     """The next notification's params."""
     async with asyncio.timeout(10):
         while True:
@@ -766,7 +766,9 @@ def test_the_client_raises_what_the_law_raised(
             await send(client, [give(payer, poor.pubkey(), 10)], [payer])
             with pytest.raises(InsufficientFundsForFee):
                 await send(client, [give(poor, Pubkey(bytes(32)), 1)], [poor])
-            assert (await client.get_task(values["task"])).name == "hello"
+            task = await client.get_task(values["task"])
+            assert task is not None
+            assert task.name == "hello"
             assert await client.get_task(values["nobody"]) is None
 
     asyncio.run(run())

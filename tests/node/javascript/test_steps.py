@@ -1,6 +1,6 @@
 """When a main.js is told what: one table, one line a moment."""
 
-from typing import Any
+from typing import Final
 
 import pytest
 
@@ -11,7 +11,7 @@ TABLE = Timetable(starting_slot=100, round_time=60, submission_window=24, audit_
 """Ledger round R begins in slot 100 + 60 R; SUBMIT to offset 24, AUDIT to 48, then SETTLE."""
 
 WORK = Step("executeTask", 5)
-LIST = "generateAndSubmitDistributionList"
+LIST: Final = "generateAndSubmitDistributionList"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,9 @@ LIST = "generateAndSubmitDistributionList"
         (59, {3: 0}, (), [WORK]),
     ],
 )
-def test_what_is_due_in_ledger_round_5(offset: int, attempts: int, contested: bool, expected: Any) -> None:
+def test_what_is_due_in_ledger_round_5(
+    offset: int, attempts: dict[int, int], contested: tuple[tuple[int, bool], ...], expected: list[Step]
+) -> None:
     slot = TABLE.compute_start(5) + offset
 
     assert expected == compute_steps(TABLE, slot, attempts, frozenset(contested))

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -112,7 +113,7 @@ def test_a_node_whose_endpoint_is_not_on_the_ledger_is_found_and_asked(
         assert "" == read_stakes(ledger, task)[hidden_node]
         everybody = {known.address: known.endpoint, hidden_node: hidden.endpoint}
         for node in (known, hidden, third):
-            wait_until(lambda node=node: everybody == ask(node.endpoint), 120)
+            wait_until(partial(lambda url: everybody == ask(url), node.endpoint), 120)
         answered = httpx2.get(f"{third.endpoint}/task/{task}/peers", trust_env=False, timeout=30)
         assert {node: node for node in everybody} == answered.json()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx2
@@ -182,7 +182,7 @@ def test_a_task_that_does_not_run_here_is_422(tmp_path: Path, environment: Envir
 
 
 def test_a_body_without_end_is_refused(tmp_path: Path, environment: Environment) -> None:
-    async def flood():  # type: ignore[no-untyped-def]
+    async def flood() -> AsyncIterator[bytes]:
         for _ in range(10):
             yield bytes(1024 * 1024)
 

@@ -15,7 +15,8 @@ async def website(scope: Any, receive: Any, send: Any) -> None:
     """Echoes, redirects, floods and stalls, by path."""
     headers: list[tuple[bytes, bytes]] = [(b"X-Served", b"yes")]
     status, body = 200, f"{scope['method']} {scope['path']}".encode()
-    match scope["path"]:
+    path: str = scope["path"]
+    match path:
         case "/echo":
             body = (await receive())["body"] + b" " + dict(scope["headers"]).get(b"x-asked", b"")
         case "/host":
@@ -31,6 +32,8 @@ async def website(scope: Any, receive: Any, send: Any) -> None:
         case "/stalls":
             while (await receive())["type"] != "http.disconnect":  # until nobody waits any more
                 pass
+        case _:
+            pass
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -148,7 +148,7 @@ class Crew:
             view = await self.finish(each)
             if view.status == "PayoutSuccessful" and is_so(view):
                 return view
-        raise AssertionError(f"in no round from {number} to {each}; the last is {view}")
+        raise AssertionError(f"in no round from {number} to {number + TRIES - 1}")
 
 
 @asynccontextmanager
