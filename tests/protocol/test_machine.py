@@ -248,10 +248,17 @@ class Ledger(RuleBasedStateMachine):
         for task in list(self.world.state.tasks.rows):
             for name in (*NODES, "manager", "stranger"):
                 key = self.world.key(name)
+                self.provide(name)
                 self.do(name, ins.Withdraw(task, key))
                 self.do(name, self.world.ask_claim(task, name))
             stakes = self.world.state.get_stakes(task).rows.values()
             assert all(one.amount == 0 and one.available == 0 for one in stakes)
+
+    def provide(self, name: str) -> None:
+        """What a claim needs beside a balance: the fee."""
+        keys = Pubkey(self.world.key("manager")), Pubkey(self.world.key(name))
+        move = transfer(TransferParams(from_pubkey=keys[0], to_pubkey=keys[1], lamports=1000))
+        self.run(("manager",), move)
 
     def the_same_blocks_give_the_same_hashes(self) -> None:
         half = len(self.world.blocks) // 2
@@ -317,6 +324,12 @@ class TokenLedger(Ledger):
             pot = next(name for name, pair in self.world.keys.items() if bytes(pair.pubkey()) == task.pot)
             self.run(("manager",), self.world.token(b"\x0b", pot, "mint", "manager", signer="manager"))
         super().everything_can_be_got_out()
+
+    def provide(self, name: str) -> None:
+        """The fee, and an account for the tokens."""
+        super().provide(name)
+        if self.world.key(f"{name}.tokens") not in self.world.state.accounts.rows:
+            self.world.open_account(f"{name}.tokens", name, "mint")
 
     @invariant()
     def a_pot_holds_what_its_task_does(self) -> None:
