@@ -117,7 +117,7 @@ def test_what_genesis_does_not_say_is_as_the_reference_has_it() -> None:
         ("list_chunks_max", 1, 65_536),
     ],
 )
-def test_a_number_of_genesis_has_its_bounds(name, least, most):
+def test_a_number_of_genesis_has_its_bounds(name: str, least: int, most: int) -> None:
     for good in (least, most):
         found(make_genesis([keypair_of("n00")], **{name: good}))
 
@@ -126,7 +126,7 @@ def test_a_number_of_genesis_has_its_bounds(name, least, most):
             found(make_genesis([keypair_of("n00")], **{name: bad}))
 
 
-def test_all_money_is_a_number_of_63_bits():
+def test_all_money_is_a_number_of_63_bits() -> None:
     key = str(keypair_of("n00").pubkey())
     other = str(keypair_of("n01").pubkey())
 

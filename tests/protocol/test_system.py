@@ -190,7 +190,7 @@ def test_an_instruction_without_a_number_is_told_so() -> None:
     assert "no instruction -1" in world.run("n00", Instruction(Pubkey(SYSTEM_PROGRAM), b"\2\0\0", [])).text
 
 
-def test_what_is_assigned_with_a_seed_is_the_first_account():
+def test_what_is_assigned_with_a_seed_is_the_first_account() -> None:
     world = World()
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
     base = Pubkey(world.key("n00"))

@@ -620,7 +620,7 @@ def test_the_last_data_that_was_handed_back_is_kept() -> None:
     assert (TOKEN_PROGRAM, (500).to_bytes(8, "little")) == receipt.returned
 
 
-def test_wrapped_money_without_a_reserve_is_all_tokens():
+def test_wrapped_money_without_a_reserve_is_all_tokens() -> None:
     world = Tokens()
     world.make("bare", ACCOUNT_BYTES, world.token(18, "K", "n00", on=["bare", "wrapped"]), balance=0)
     world.ok("n00", move(world, "n00", "bare", 700))
