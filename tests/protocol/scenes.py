@@ -4,13 +4,18 @@ import inspect
 from collections.abc import Callable
 
 from . import (
+    test_admission,
     test_compute_budget,
+    test_distribution,
     test_ed25519,
+    test_life,
     test_lookups,
     test_nonces,
-    test_rules,  # noqa: F401 # its cases belong to the registry
+    test_payout,
+    test_review,
+    test_stakes,
+    test_state,
     test_system,
-    test_tasks,
     test_token,
     test_token_tasks,
 )
@@ -20,12 +25,18 @@ from .registry import CASES
 def list_scenes() -> list[Callable[[], None]]:
     """Every rule's case, and every test of the law that needs nothing from pytest."""
     modules = (
+        test_admission,
         test_compute_budget,
+        test_distribution,
         test_ed25519,
+        test_life,
         test_lookups,
         test_nonces,
+        test_payout,
+        test_review,
+        test_stakes,
+        test_state,
         test_system,
-        test_tasks,
         test_token,
         test_token_tasks,
     )

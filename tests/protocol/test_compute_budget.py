@@ -17,8 +17,7 @@ from roundwork.protocol.execute import Kind, Receipt
 from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM
 
 from .registry import shows
-from .test_execute import move
-from .world import World, keypair_of
+from .world import World, keypair_of, move
 
 PROGRAM = Pubkey(COMPUTE_BUDGET_PROGRAM)
 

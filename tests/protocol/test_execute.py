@@ -6,7 +6,6 @@ import msgspec
 import pytest
 from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
-from solders.system_program import TransferParams, transfer
 
 from roundwork.protocol.execute import (
     compute_slot,
@@ -15,7 +14,6 @@ from roundwork.protocol.execute import (
     execute,
     next_block,
     simulate,
-    simulated,
 )  # fmt: skip
 from roundwork.protocol.params import TICKS
 from roundwork.protocol.state import u64
@@ -23,15 +21,9 @@ from roundwork.protocol.tasks.beacon import compute_seed
 from roundwork.protocol.ticks import compute_closing_ticks, compute_tick, get_newest_tick
 from roundwork.protocol.transaction import decode_transaction
 
-from .stage import Stage
-from .world import SLOT_MS, World, keypair_of, task_instruction
+from .world import SLOT_MS, World, keypair_of, move
 
 PRODUCER = bytes(keypair_of("producer").pubkey())
-
-
-def move(world: World, source: str, to: str, amount: int) -> Instruction:
-    keys = Pubkey(world.key(source)), Pubkey(world.key(to))
-    return transfer(TransferParams(from_pubkey=keys[0], to_pubkey=keys[1], lamports=amount))
 
 
 @pytest.mark.parametrize(
@@ -91,18 +83,6 @@ def test_a_block_is_never_dated_before_its_parent() -> None:
 
     with pytest.raises(ValueError, match="before its parent"):
         execute(world.state, msgspec.structs.replace(block, time_ms=block.time_ms - 1), [])
-
-
-def test_a_round_that_a_rejected_transaction_opened_was_never_opened() -> None:
-    world = Stage().go(1)
-    opening = task_instruction(world.submit("n00", 0))
-
-    receipt = world.run("n00", opening, move(world, "n00", "n01", 10**16))
-
-    assert "BalanceTooLow" == receipt.name
-    assert {} == world.state.due.rows
-    world.wait(world.start + 60)  # what was scheduled for it does not happen
-    assert () == world.state.tasks.rows[world.task].open_rounds
 
 
 def test_the_seed_of_a_node_is_its_own() -> None:
@@ -213,19 +193,6 @@ def test_a_simulation_says_what_would_happen_and_changes_nothing() -> None:
     assert [one.name for one in receipts] == ["", "BalanceTooLow"]
     assert simulate(world.state, good, slot, is_verified=False).name == "SignatureFailure"
     assert (before, ticks) == (world.dump(), world.state.tick_slots)
-
-
-def test_while_a_simulation_lasts_the_state_is_what_it_would_leave() -> None:
-    world = World(fee_per_signature=7)
-    slot = world.state.head.slot + 1
-    good = decode_transaction(world.wire(["n00"], move(world, "n00", "new", 5)))
-    before = world.dump()
-
-    with simulated(world.state, good, slot) as receipt:
-        inside = world.state.accounts.rows[world.key("new")].balance
-
-    assert (0, 5) == (receipt.kind, inside)
-    assert before == world.dump()
 
 
 def test_an_account_without_money_and_data_ceases_to_exist() -> None:

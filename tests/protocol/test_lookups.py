@@ -28,8 +28,7 @@ from roundwork.protocol.programs.lookups import COOLDOWN_SLOTS, LookupTable, dec
 from roundwork.protocol.transaction import decode_transaction
 
 from .registry import rejected, shows
-from .test_execute import move
-from .world import World
+from .world import World, move
 
 Indexes = list[tuple[bytes, list[int], list[int]]]
 

@@ -27,8 +27,7 @@ from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction
 
 from .registry import rejected, shows
-from .test_execute import move
-from .world import World
+from .world import World, move
 
 MONEY = 10**6
 

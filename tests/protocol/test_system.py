@@ -10,22 +10,25 @@ from solders.system_program import (
     AllocateWithSeedParams,
     AssignParams,
     AssignWithSeedParams,
+    CreateAccountParams,
     CreateAccountWithSeedParams,
     TransferWithSeedParams,
     allocate,
     allocate_with_seed,
     assign,
     assign_with_seed,
+    create_account,
     create_account_with_seed,
     transfer_with_seed,
 )  # fmt: skip
 
 from roundwork.protocol.money import debit
-from roundwork.protocol.params import SYSTEM_PROGRAM, TASK_PROGRAM
+from roundwork.protocol.params import SPACE_MAX, SYSTEM_PROGRAM, TASK_PROGRAM, TASK_SPACE_MAX
 from roundwork.protocol.records import Account
 
-from .test_execute import move
-from .world import World
+from .registry import rejected, shows
+from .test_nonces import create_nonce
+from .world import World, move, unsigned
 
 OWNER = Pubkey(TASK_PROGRAM)
 
@@ -107,11 +110,6 @@ def test_moving_nothing_is_fine() -> None:
 
     assert world.run("n00", move(world, "n00", "nobody", 0)).kind == 0
     assert world.key("nobody") not in world.state.accounts.rows
-
-
-def unsigned(one: Instruction) -> Instruction:
-    metas = [AccountMeta(meta.pubkey, False, meta.is_writable) for meta in one.accounts]
-    return Instruction(one.program_id, one.data, metas)
 
 
 def test_an_account_is_assigned_to_its_present_owner_whoever_signs() -> None:
@@ -202,3 +200,144 @@ def test_what_is_assigned_with_a_seed_is_the_first_account() -> None:
 
     assert receipt.kind == 0
     assert TASK_PROGRAM == world.state.accounts.rows[bytes(address)].owner
+
+
+# Rules
+
+
+@shows("3.11")
+def _system_signed() -> None:
+    world = World()
+    rejected(world, "MissingSigner", "n00", unsigned(move(world, "n01", "n00", 5)))
+
+
+@shows("3.12")
+def _system_spendable() -> None:
+    world = World()
+    world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
+    rejected(world, "WrongOwner", ("n00", "owned"), move(world, "owned", "n01", 5))
+
+
+@shows("3.13")
+def _system_balance() -> None:
+    world = World()
+    world.run("n00", move(world, "n00", "poor", 9))
+    rejected(world, "BalanceTooLow", "poor", move(world, "poor", "n01", 10))
+
+
+def create(world: World, name: str, balance: int, space: int) -> Instruction:
+    return create_account(
+        CreateAccountParams(
+            from_pubkey=Pubkey(world.key("n00")),
+            to_pubkey=Pubkey(world.key(name)),
+            lamports=balance,
+            space=space,
+            owner=Pubkey(SYSTEM_PROGRAM),
+        )
+    )
+
+
+@shows("3.14")
+def _system_vacant() -> None:
+    world = World()
+    rejected(world, "AccountInUse", ("n00", "n01"), create(world, "n01", 5, 0))
+
+
+@shows("3.15")
+def _system_space() -> None:
+    world = World()
+    rejected(world, "BadSpace", ("n00", "new"), create(world, "new", 5, SPACE_MAX + 1))
+    rejected(world, "BadSpace", ("n00", "new"), world.create_account("n00", "new", 5, TASK_SPACE_MAX + 1))
+    sized = allocate(AllocateParams(pubkey=Pubkey(world.key("new")), space=SPACE_MAX + 1))
+    rejected(world, "BadSpace", ("n00", "new"), sized)
+    assert not world.run(("n00", "new"), create(world, "new", 5, SPACE_MAX)).kind
+    made = world.create_account("n00", "other", 5, TASK_SPACE_MAX)
+    assert not world.run(("n00", "other"), made).kind
+
+
+@shows("3.16")
+def _system_blank() -> None:
+    world = World()
+    world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
+    key = Pubkey(world.key("owned"))
+    rejected(world, "AccountInUse", ("n00", "owned"), allocate(AllocateParams(pubkey=key, space=5)))
+    world.run(("n00", "sized"), create(world, "sized", 500, 10))
+    key = Pubkey(world.key("sized"))
+    rejected(world, "AccountInUse", ("n00", "sized"), allocate(AllocateParams(pubkey=key, space=5)))
+
+
+@shows("3.60")
+def _system_assignable() -> None:
+    world = World()
+    world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
+    assert not world.run(("n00", "nonce"), *create_nonce(world)).kind
+    owner = Pubkey(world.key("n01"))
+    for name in ("owned", "nonce"):
+        given = assign(AssignParams(pubkey=Pubkey(world.key(name)), owner=owner))
+        rejected(world, "AccountInUse", ("n00", name), given)
+
+
+def create_seeded(world: World, seed: bytes, address: Pubkey, base: str = "n00") -> Instruction:
+    one = create_account_with_seed(
+        CreateAccountWithSeedParams(
+            from_pubkey=Pubkey(world.key("n00")),
+            to_pubkey=address,
+            base=Pubkey(world.key(base)),
+            seed="s" * len(seed),
+            lamports=5,
+            space=0,
+            owner=Pubkey(TASK_PROGRAM),
+        )
+    )
+    return one
+
+
+def derive(world: World, seed: bytes, base: str = "n00") -> Pubkey:
+    from hashlib import sha256
+
+    return Pubkey(sha256(world.key(base) + seed + TASK_PROGRAM).digest())
+
+
+@shows("3.17")
+def _seed_size() -> None:
+    world = World()
+    seed = b"s" * 33
+    rejected(world, "SeedTooLong", "n00", create_seeded(world, seed, derive(world, seed)))
+
+
+@shows("3.18")
+def _seed_derived() -> None:
+    world = World()
+    rejected(world, "SeedMismatch", "n00", create_seeded(world, b"s", derive(world, b"ss")))
+
+
+@shows("3.19")
+def _system_known() -> None:
+    world = World()
+    program = Pubkey(SYSTEM_PROGRAM)
+    whole = move(world, "n00", "n01", 5)
+    rejected(world, "BadInstruction", "n00", Instruction(program, b"\x63\0\0\0", []))
+    rejected(world, "BadInstruction", "n00", Instruction(program, b"\x02", []))
+    rejected(world, "BadInstruction", "n00", Instruction(program, whole.data[:-1], whole.accounts))
+    rejected(world, "BadInstruction", "n00", Instruction(program, whole.data, whole.accounts[:1]))
+
+
+@shows("3.47")
+def _seed_owner() -> None:
+    from hashlib import sha256
+
+    world = World()
+    owner = b"x" * 11 + b"ProgramDerivedAddress"
+    base = Pubkey(world.key("n00"))
+    address = Pubkey(sha256(bytes(base) + b"s" + owner).digest())
+    ask = CreateAccountWithSeedParams(
+        from_pubkey=base, to_pubkey=address, base=base, seed="s", lamports=5, space=0, owner=Pubkey(owner)
+    )
+    rejected(world, "WrongOwner", "n00", create_account_with_seed(ask))
+
+
+@shows("3.20")
+def _seed_base() -> None:
+    world = World()
+    one = create_seeded(world, b"s", derive(world, b"s", "n01"), base="n01")
+    rejected(world, "MissingSigner", "n00", Instruction(one.program_id, one.data, one.accounts[:2]))

@@ -33,8 +33,7 @@ from roundwork.protocol.programs.token_records import (
 )  # fmt: skip
 
 from .registry import rejected, shows
-from .test_execute import move
-from .world import World
+from .world import World, move
 
 
 class Tokens(World):
@@ -478,7 +477,7 @@ def test_who_may_close_an_account_of_wrapped_money_is_forgotten_with_its_owner()
 
 
 def test_wrapped_money_follows_its_balance_when_asked() -> None:
-    from .test_execute import move
+    from .world import move
 
     world = Tokens()
     wrap(world, "w0", "n00")

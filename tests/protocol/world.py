@@ -10,7 +10,7 @@ from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
-from solders.system_program import CreateAccountParams, create_account
+from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 from solders.transaction import Transaction
 
 from roundwork.errors import Undecodable
@@ -250,3 +250,15 @@ def compact_submission(ask: instructions.SubmitTask, program: Key = TASK_PROGRAM
     padded = task_instruction(instructions.SubmitTask(ask.task, ask.node, b"x", ask.round), program)
     data = b"\x01" + ask.round.to_bytes(8, "little") + ask.value
     return Instruction(padded.program_id, data, padded.accounts)
+
+
+def move(world: World, source: str, to: str, amount: int) -> Instruction:
+    keys = Pubkey(world.key(source)), Pubkey(world.key(to))
+    return transfer(TransferParams(from_pubkey=keys[0], to_pubkey=keys[1], lamports=amount))
+
+
+def unsigned(one: Instruction) -> Instruction:
+    """The instruction with no account marked as a signer."""
+    return Instruction(
+        one.program_id, one.data, [AccountMeta(a.pubkey, False, a.is_writable) for a in one.accounts]
+    )

@@ -7,9 +7,8 @@ from roundwork.errors import PoolFull
 from roundwork.ledger.embedded.pool import Pool, Ticket
 from roundwork.protocol.transaction import decode_transaction
 
-from ...protocol.test_execute import move
 from ...protocol.test_nonces import Safe
-from ...protocol.world import World
+from ...protocol.world import World, move
 
 
 def add(pool: Pool, world: World, wires: Sequence[bytes], slots: int = 1) -> list[str]:

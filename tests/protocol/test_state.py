@@ -1,0 +1,46 @@
+"""The state: order, rollback, and what a simulation leaves."""
+
+import msgspec
+
+from roundwork.protocol.execute import simulated
+from roundwork.protocol.transaction import decode_transaction
+
+from .stage import Stage
+from .world import World, move, task_instruction
+
+
+def test_a_block_is_the_same_in_whatever_order_the_records_came_into_the_state() -> None:
+    """A state from a checkpoint has its records in the order of their keys, not of their making."""
+    worlds = [Stage({"allowed_failed_distributions": 0}).paid() for _ in range(2)]
+    for table in worlds[1].state.tables.values():
+        table.rows = dict(reversed(table.rows.items()))
+
+    done = [[outcome for _, _, outcome in world.go(4, 1).blocks[-100:]] for world in worlds]
+
+    assert "pruned" in {event.kind for outcome in done[0] for event in outcome.events}
+    assert msgspec.msgpack.encode(done[0]) == msgspec.msgpack.encode(done[1])
+
+
+def test_a_round_that_a_rejected_transaction_opened_was_never_opened() -> None:
+    world = Stage().go(1)
+    opening = task_instruction(world.submit("n00", 0))
+
+    receipt = world.run("n00", opening, move(world, "n00", "n01", 10**16))
+
+    assert "BalanceTooLow" == receipt.name
+    assert {} == world.state.due.rows
+    world.wait(world.start + 60)  # what was scheduled for it does not happen
+    assert () == world.state.tasks.rows[world.task].open_rounds
+
+
+def test_while_a_simulation_lasts_the_state_is_what_it_would_leave() -> None:
+    world = World(fee_per_signature=7)
+    slot = world.state.head.slot + 1
+    good = decode_transaction(world.wire(["n00"], move(world, "n00", "new", 5)))
+    before = world.dump()
+
+    with simulated(world.state, good, slot) as receipt:
+        inside = world.state.accounts.rows[world.key("new")].balance
+
+    assert (0, 5) == (receipt.kind, inside)
+    assert before == world.dump()
