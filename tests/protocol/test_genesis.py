@@ -6,9 +6,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from roundwork.errors import BadGenesis
+from roundwork.errors import BadGenesis, OldLaw
 from roundwork.protocol.books import compute_supply
-from roundwork.protocol.genesis import decode_genesis, encode_genesis, found, hash_genesis
+from roundwork.protocol.genesis import (
+    OLD_FIELDS,
+    decode_genesis,
+    encode_genesis,
+    found,
+    hash_genesis,
+    read_old_genesis,
+)
 from roundwork.protocol.params import SYSTEM_PROGRAM, Genesis, Grant, base58_of
 from roundwork.protocol.views import view_ledger
 
@@ -134,3 +141,17 @@ def test_all_money_is_a_number_of_63_bits() -> None:
 
     with pytest.raises(BadGenesis, match="the sum of balances is"):
         found(make_genesis([], accounts=(Grant(key, 2**63 - 1), Grant(other, 1))))
+
+
+def test_a_genesis_of_the_older_law_is_told_so_and_read_only_to_carry_its_money_over() -> None:
+    genesis = make_genesis([keypair_of("n00")])
+    fields = {**json.loads(encode_genesis(genesis)), **dict.fromkeys(OLD_FIELDS, 1)}
+    raw = json.dumps(fields).encode()
+
+    with pytest.raises(OldLaw, match=r"genesis\.json is of a ledger of law version 1"):
+        decode_genesis(raw, "genesis.json")
+
+    assert genesis == read_old_genesis(raw, "genesis.json")
+    for bad in (b"{", b'{"time_ms": "soon"}'):
+        with pytest.raises(BadGenesis, match=r"old\.json: "):
+            read_old_genesis(bad, "old.json")
