@@ -8,8 +8,9 @@ from roundwork.client.operations import build_uploads
 from roundwork.participant import step as duties
 from roundwork.participant.step import Duty, Memory, View, compute_rounds, step
 from roundwork.protocol.params import base58_of, key_of
+from roundwork.protocol.read import view_round, view_task
 from roundwork.protocol.tasks import instructions
-from roundwork.protocol.views import RoundView, TaskView, view_round, view_task
+from roundwork.views import RoundView, TaskView
 
 from .protocol.world import World, task_instruction
 

@@ -9,7 +9,7 @@ from solders.keypair import Keypair
 from roundwork.cli.node_view import Agreement
 from roundwork.errors import BadConfig
 from roundwork.package.folder import Package, load_package
-from roundwork.protocol.views import TaskView
+from roundwork.views import TaskView
 
 from ..package.test_folder import write_task
 

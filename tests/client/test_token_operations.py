@@ -16,9 +16,9 @@ from roundwork.client import token_operations as tokens
 from roundwork.client.rpc import Client
 from roundwork.errors import AccountNotFound, BadConfig, NotStaked, TokenNotEnough
 from roundwork.package.folder import Package, load_package
+from roundwork.protocol.addresses import find_authority
 from roundwork.protocol.params import KOII, KPL_PROGRAM, base58_of, key_of
-from roundwork.protocol.tasks.pots import find_authority
-from roundwork.protocol.views import TaskView
+from roundwork.views import TaskView
 
 from ..ledger.process import RunningLedger, running
 

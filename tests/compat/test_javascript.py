@@ -23,7 +23,7 @@ from roundwork.participant.selection import Submissions, select_node
 from roundwork.participant.step import compute_timetable
 from roundwork.protocol.clock import DISTRIBUTION
 from roundwork.protocol.params import KOII
-from roundwork.protocol.views import RoundView
+from roundwork.views import RoundView
 
 from ..ledger.process import running
 from ..node.house import require_sandbox

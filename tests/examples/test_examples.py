@@ -14,7 +14,7 @@ import pytest
 
 from roundwork.node.python.environments import Environment
 from roundwork.package.folder import load_package, pack, resolve_hosts
-from roundwork.protocol.views import SubmissionView
+from roundwork.views import SubmissionView
 
 from ..node.house import SEED, require_sandbox
 from ..node.javascript.mainjs import require_node

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from roundwork.participant import step as duties
 from roundwork.participant.step import AUDIT_ALL_MAX, SAMPLE, Duty, Memory, View, choose_audits, step
 from roundwork.protocol.clock import Phase, Timetable
-from roundwork.protocol.views import ListView, RoundView, StakeView, SubmissionView, TaskView
+from roundwork.views import ListView, RoundView, StakeView, SubmissionView, TaskView
 
 from ..town import BOUNTY, MINIMUM, TARGET, Town
 

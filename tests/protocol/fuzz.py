@@ -21,6 +21,7 @@ import msgspec
 from solders.keypair import Keypair
 
 from roundwork.errors import Undecodable
+from roundwork.protocol.addresses import compute_seed, find_associated, find_authority
 from roundwork.protocol.clock import Phase
 from roundwork.protocol.execute import Kind, Outcome, execute, next_block
 from roundwork.protocol.genesis import found
@@ -43,7 +44,6 @@ from roundwork.protocol.params import (
     Key,
     base58_of,
 )
-from roundwork.protocol.programs.associated import find_associated
 from roundwork.protocol.programs.lookups import ACTIVE, decode_table, find_table
 from roundwork.protocol.programs.nonces import get_nonce
 from roundwork.protocol.programs.token_records import decode_account, decode_mint, decode_multisig
@@ -52,7 +52,6 @@ from roundwork.protocol.state import State, TableChange
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.layouts import CODECS
-from roundwork.protocol.tasks.pots import compute_seed, find_authority
 from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction, is_signed
 

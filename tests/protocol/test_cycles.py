@@ -10,10 +10,11 @@ from solders.pubkey import Pubkey
 
 from roundwork.protocol.execute import Receipt
 from roundwork.protocol.params import base58_of
+from roundwork.protocol.read import view_round
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.events import Paid, Slashed
-from roundwork.protocol.views import RoundView, view_round
+from roundwork.views import RoundView
 
 from .token_world import TokenWorld
 from .world import START, World, compact_submission, upload_list

@@ -6,11 +6,11 @@ from solders.pubkey import Pubkey
 
 from roundwork.protocol.execute import TEXT_MAX
 from roundwork.protocol.params import TASK_PROGRAM, base58_of
+from roundwork.protocol.read import view_round
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.distribution import compute_bytes_max
 from roundwork.protocol.tasks.layouts import TASKS
-from roundwork.protocol.views import view_round
 
 from .registry import rejected, shows
 from .stage import SW, Stage

@@ -17,7 +17,7 @@ from roundwork.protocol.genesis import (
     read_old_genesis,
 )
 from roundwork.protocol.params import SYSTEM_PROGRAM, Genesis, Grant, base58_of
-from roundwork.protocol.views import view_ledger
+from roundwork.protocol.read import view_ledger
 
 from .world import keypair_of, make_genesis
 

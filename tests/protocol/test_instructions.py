@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from roundwork.protocol.addresses import compute_seed, find_authority
 from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, base58_of, key_of
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.layouts import CODECS, FIXED, TASKS, TOKEN_TASKS, Codec, Codecs, Layout
-from roundwork.protocol.tasks.pots import compute_seed, find_authority
 from roundwork.protocol.transaction import decode_transaction, is_signed
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "instructions.json").read_text())

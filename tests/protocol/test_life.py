@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from roundwork.protocol.params import base58_of
+from roundwork.protocol.read import view_task
 from roundwork.protocol.tasks import instructions as ins
-from roundwork.protocol.views import view_task
 
 from .registry import rejected, shows
 from .stage import Stage

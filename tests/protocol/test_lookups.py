@@ -22,8 +22,7 @@ from solders.transaction import VersionedTransaction
 
 from roundwork.errors import Undecodable
 from roundwork.protocol.execute import Receipt, decode_landed
-from roundwork.protocol.money import compute_rent
-from roundwork.protocol.params import LOOKUP_PROGRAM
+from roundwork.protocol.params import LOOKUP_PROGRAM, compute_rent
 from roundwork.protocol.programs.lookups import COOLDOWN_SLOTS, LookupTable, decode_table, find_table
 from roundwork.protocol.transaction import decode_transaction
 

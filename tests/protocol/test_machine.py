@@ -16,13 +16,13 @@ from roundwork.protocol.books import compute_owed, compute_supply
 from roundwork.protocol.execute import Outcome, execute
 from roundwork.protocol.genesis import found
 from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM, PROGRAMS, SYSTEM_PROGRAM, base58_of
+from roundwork.protocol.read import view_round, view_task
 from roundwork.protocol.state import ROUND_TABLES, State, TableChange
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.events import Paid
 from roundwork.protocol.tasks.layouts import CODECS
 from roundwork.protocol.tasks.life import compute_reserved
-from roundwork.protocol.views import view_round, view_task
 
 from .stage import NODES, Stage
 from .token_world import TokenStage, TokenWorld

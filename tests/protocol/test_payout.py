@@ -1,10 +1,10 @@
 """Rounds are paid, closed unpaid and pruned by themselves."""
 
 from roundwork.protocol.params import base58_of
+from roundwork.protocol.read import view_round
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.life import compute_reserved
-from roundwork.protocol.views import view_round
 
 from .registry import shows
 from .stage import AW, STAKE, SW, Stage

@@ -1,7 +1,7 @@
 """Submissions and their audits."""
 
+from roundwork.protocol.read import view_round, view_task
 from roundwork.protocol.tasks import instructions as ins
-from roundwork.protocol.views import view_round, view_task
 
 from .registry import shows
 from .stage import AW, SW, Stage

@@ -11,6 +11,7 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
+from roundwork.protocol.addresses import find_associated
 from roundwork.protocol.execute import encode_receipt
 from roundwork.protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
@@ -21,7 +22,6 @@ from roundwork.protocol.params import (
     WRAPPED_MINT,
     Key,
 )  # fmt: skip
-from roundwork.protocol.programs.associated import find_associated
 from roundwork.protocol.programs.token import RESERVE
 from roundwork.protocol.programs.token_checks import get_account, get_data, get_mint
 from roundwork.protocol.programs.token_records import (

@@ -7,6 +7,7 @@ import pytest
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
+from roundwork.protocol.addresses import compute_seed, find_authority
 from roundwork.protocol.books import compute_owed, find_token_faults
 from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, WRAPPED_MINT
 from roundwork.protocol.programs.token import RESERVE
@@ -14,7 +15,6 @@ from roundwork.protocol.programs.token_checks import get_account, get_mint
 from roundwork.protocol.programs.token_records import ACCOUNT_BYTES, TokenAccount, encode_account
 from roundwork.protocol.records import Account
 from roundwork.protocol.tasks import instructions as ins
-from roundwork.protocol.tasks.pots import compute_seed, find_authority
 
 from .registry import rejected, shows
 from .stage import AW, STAKE, SW, Stage

@@ -8,11 +8,11 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
+from roundwork.protocol.addresses import compute_seed, find_authority
 from roundwork.protocol.params import KPL_PROGRAM, TOKEN_PROGRAM, WRAPPED_MINT, Key
 from roundwork.protocol.programs.token_checks import get_account, get_data
 from roundwork.protocol.programs.token_records import ACCOUNT_BYTES, MINT_BYTES, decode_account
 from roundwork.protocol.tasks import instructions
-from roundwork.protocol.tasks.pots import compute_seed, find_authority
 
 from .stage import Stage
 from .world import START, World

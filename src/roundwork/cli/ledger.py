@@ -95,20 +95,18 @@ def verify(directory: Path, as_json: bool) -> None:
 def export(directory: Path, output: Path | None, chain: str | None, as_json: bool) -> None:
     """Write the money of a stopped ledger as the genesis of a new one."""
     from ..ledger.export import export
-    from ..protocol.genesis import encode_genesis
 
     exported = export(directory, chain)
-    genesis = encode_genesis(exported.genesis)
     if output is not None:
         with output.open("xb") as file:
-            file.write(genesis)
+            file.write(exported.text)
     total = sum(exported.sums.values())
     if as_json:
         shown = {"chain": exported.genesis.chain, "accounts": len(exported.genesis.accounts), "total": total}
         click.echo(json.dumps({**shown, "sums": exported.sums, "left_behind": exported.left_behind}))
         return
     if output is None:
-        click.echo(genesis.decode(), nl=False)
+        click.echo(exported.text.decode(), nl=False)
     width = len(f"{total:,}")
     for kind, amount in exported.sums.items():
         click.echo(f"{amount:>{width},} roe  {kind}", err=output is None)

@@ -13,7 +13,7 @@ from .options import format_money
 
 if TYPE_CHECKING:
     from ..package.folder import Package
-    from ..protocol.views import TaskView
+    from ..views import TaskView
 
 AGREED = "agreed.json"
 """In the node's directory, what was agreed to by task: it is asked again when one asks for something else."""

@@ -123,7 +123,7 @@ def show(address: str, url: str, as_json: bool) -> None:
     from ..client.operations import read_task
     from ..client.rpc import Client
     from ..node.peers.metadata import fetch_metadata
-    from ..protocol.views import TaskView
+    from ..views import TaskView
 
     async def run(client: Client) -> tuple[TaskView, dict[str, Any] | None]:
         view = await read_task(client, address)

@@ -10,7 +10,7 @@ from .options import format_money
 
 if TYPE_CHECKING:
     from ..package.folder import Package
-    from ..protocol.views import TaskView
+    from ..views import TaskView
 
 ROUNDS_FEW = 10
 

@@ -13,7 +13,7 @@ from ..localnet.network import OVER, Watch, summarise
 from ..localnet.supervisor import Member
 from ..participant.step import compute_timetable
 from ..picture import draw_bar, draw_heading, list_periods
-from ..protocol.views import ListView, RoundView, SubmissionView
+from ..views import ListView, RoundView, SubmissionView
 from .options import format_money
 
 PAST_ROUNDS = 6

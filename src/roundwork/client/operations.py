@@ -26,12 +26,11 @@ from ..errors import (
     UnknownTask,
 )
 from ..protocol.clock import DISTRIBUTION
-from ..protocol.money import compute_rent
-from ..protocol.params import KOII_1, TASK_PROGRAM, base58_of, key_of
+from ..protocol.params import KOII_1, TASK_PROGRAM, base58_of, compute_rent, key_of
 from ..protocol.tasks import instructions
 from ..protocol.tasks.instructions import CHUNK_BYTES
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
-from ..protocol.views import TaskView
+from ..views import TaskView
 from . import token_operations as tokens
 from .messages import make_account, wrap
 from .rpc import Client, Unreachable

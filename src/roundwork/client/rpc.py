@@ -11,7 +11,7 @@ from .. import errors
 from ..errors import BadConfig, Rejected, RemoteError, RoundworkError, Void
 from ..protocol.params import TOKEN_PROGRAM, base58_of
 from ..protocol.programs.token_records import ACCOUNT_BYTES
-from ..protocol.views import LedgerView, RoundView, TaskView
+from ..views import LedgerView, RoundView, TaskView
 
 if TYPE_CHECKING:
     from httpx2 import AsyncBaseTransport

@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from ..errors import BadConfig, TokenNotEnough
-from ..protocol.money import compute_rent
+from ..protocol.addresses import compute_seed, find_associated, find_authority
 from ..protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     KOII,
@@ -21,13 +21,12 @@ from ..protocol.params import (
     TOKEN_PROGRAM,
     Key,
     base58_of,
+    compute_rent,
     key_of,
 )  # fmt: skip
-from ..protocol.programs.associated import find_associated
 from ..protocol.programs.token_records import MINT_BYTES
 from ..protocol.tasks import instructions
-from ..protocol.tasks.pots import compute_seed, find_authority
-from ..protocol.views import TaskView
+from ..views import TaskView
 from .messages import make_account, wrap
 from .rpc import Client, Refused
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import BadGenesis, BadInput, OldLaw, StoreCorrupt
-from ..protocol.genesis import FIXED, decode_genesis, found, read_old_genesis
+from ..protocol.genesis import FIXED, decode_genesis, encode_genesis, found, read_old_genesis
 from ..protocol.params import (
     LOOKUP_PROGRAM,
     TOKEN_PROGRAM,
@@ -58,6 +58,8 @@ class Export(NamedTuple):
     """A new genesis, what went into it by kind in roe, and what could not be carried over."""
 
     genesis: Genesis
+    text: bytes
+    """The genesis as it lies in a file."""
     sums: dict[str, int]
     left_behind: list[str]
 
@@ -96,7 +98,7 @@ def export(directory: Path, chain: str | None = None) -> Export:
     new = msgspec.structs.replace(
         genesis, chain=chain or f"{genesis.chain}-2", time_ms=money.time_ms, accounts=accounts
     )
-    return Export(new, sums, left_behind)
+    return Export(new, encode_genesis(new), sums, left_behind)
 
 
 # Reading

@@ -19,7 +19,7 @@ from ..node.keystore import make_keypair
 from ..package.folder import Demo, Package, load_package, pack
 from ..participant.step import compute_timetable
 from ..protocol.params import KOII
-from ..protocol.views import LedgerView, RoundView, TaskView
+from ..views import LedgerView, RoundView, TaskView
 from .logs import Follower
 from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, hold, is_held
 

@@ -9,7 +9,7 @@ from ..client.operations import patiently, read_task
 from ..client.rpc import Client
 from ..errors import RemoteError
 from ..participant.step import View, compute_rounds
-from ..protocol.views import RoundView, TaskView
+from ..views import RoundView, TaskView
 
 OVER = ("PayoutSuccessful", "ClosedUnpaid")
 """What is shown of rounds that will not change any more."""

@@ -19,7 +19,7 @@ from ..errors import BadConfig, PortInUse, StoreInUse
 from ..package.folder import Package, resolve_hosts
 from ..package.requirements import check_machine
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
-from ..protocol.views import TaskView
+from ..views import TaskView
 from .keystore import find_staking_path, make_keypair
 from .lookout import Me, Seen
 from .moving import Resident, find_room, live

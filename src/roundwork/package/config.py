@@ -12,9 +12,9 @@ import yaml
 
 from ..errors import BadConfig, Rejected
 from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX
+from ..protocol.tasks.configuration import SLOTS_MIN, STAKE_MIN, check_bounty, check_configuration
 from ..protocol.tasks.instructions import CreateTask
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
-from ..protocol.tasks.life import SLOTS_MIN, STAKE_MIN, check_bounty, check_configuration
 from .fields import (
     Parse,
     choice,

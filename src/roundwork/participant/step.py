@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ..protocol.clock import DISTRIBUTION, REVIEW, Phase, Timetable
-from ..protocol.views import ListView, RoundView, SubmissionView, TaskView
+from ..views import ListView, RoundView, SubmissionView, TaskView
 from .selection import rank_nodes, select_node
 
 AUDIT_ALL_MAX = 20

@@ -1,13 +1,8 @@
 """Money at addresses: read, credit, debit. Whoever debits has checked the balance."""
 
-from .params import RENT_OVERHEAD_BYTES, RENT_PER_BYTE, SYSTEM_PROGRAM, Key
+from .params import SYSTEM_PROGRAM, Key
 from .records import Account
 from .state import State
-
-
-def compute_rent(space: int) -> int:
-    """What makes an account of so many bytes exempt of rent, in roe. Clients move it; nobody takes it."""
-    return (space + RENT_OVERHEAD_BYTES) * RENT_PER_BYTE
 
 
 def get_balance(state: State, key: Key) -> int:

@@ -47,6 +47,11 @@ def base58_of(key: Key) -> str:
     return str(Pubkey(key))
 
 
+def compute_rent(space: int) -> int:
+    """What makes an account of this many bytes rent-exempt, in roe. The law never takes it."""
+    return (space + RENT_OVERHEAD_BYTES) * RENT_PER_BYTE
+
+
 SYSTEM_PROGRAM = bytes(32)
 TASK_PROGRAM = key_of("Koiitask22222222222222222222222222222222222")
 KPL_PROGRAM = key_of("KPLTRVs6jA7QTthuJH2cEmyCEskFbSV2xpZw46cganN")

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from roundwork.ledger.chain import Chain
+from roundwork.ledger.rpc.task_forms import describe_distributions, describe_submissions
 from roundwork.protocol.params import base58_of
+from roundwork.protocol.read import view_round
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
-from roundwork.protocol.views import view_round
-from roundwork.wire import describe_distributions, describe_submissions
 
 from ...protocol.stage import SW, Stage
 from ..process import running

@@ -27,8 +27,8 @@ from roundwork.errors import BadTask, InsufficientFundsForFee
 from roundwork.ledger.rpc.dispatch import METHODS
 from roundwork.ledger.rpc.subscriptions import KINDS
 from roundwork.package.folder import load_package, pack
+from roundwork.protocol.addresses import find_associated
 from roundwork.protocol.params import ASSOCIATED_TOKEN_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
-from roundwork.protocol.programs.associated import find_associated
 from roundwork.wire import base58_decode, base58_encode
 
 from ..process import RpcFailure, RunningLedger, give, running

@@ -17,7 +17,7 @@ from roundwork.node.peers.registrations import (
     Registrations,
     find_fault,
 )
-from roundwork.protocol.views import StakeView, TaskView
+from roundwork.views import StakeView, TaskView
 
 TASK = str(Keypair.from_seed(bytes([1]) * 32).pubkey())
 OTHER = str(Keypair.from_seed(bytes([2]) * 32).pubkey())

@@ -22,7 +22,7 @@ from roundwork.node.python.runtime import Runtime
 from roundwork.package.folder import load_package
 from roundwork.participant.step import compute_timetable
 from roundwork.protocol.params import KOII
-from roundwork.protocol.views import RoundView, StakeView
+from roundwork.views import RoundView, StakeView
 
 from ...ledger.process import running
 from ..house import HEADER

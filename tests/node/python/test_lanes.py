@@ -11,7 +11,7 @@ from roundwork.errors import RemoteError, StoreFull, TaskFailed
 from roundwork.node.confinement.sandbox import Limits
 from roundwork.node.python.channel import Service, ServiceError
 from roundwork.node.python.lanes import Lanes, Verdict, compute_random_seed, compute_seed
-from roundwork.protocol.views import SubmissionView
+from roundwork.views import SubmissionView
 
 from ..house import NODE, SECRET, SEED, TASK, House
 

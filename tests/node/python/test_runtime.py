@@ -11,7 +11,7 @@ from roundwork.client.operations import build_stake, deliver, read_task, sign
 from roundwork.node.python.environments import Environment
 from roundwork.node.python.lanes import Lanes
 from roundwork.protocol.params import KOII
-from roundwork.protocol.views import RoundView
+from roundwork.views import RoundView
 
 from ..house import SEED, House, require_sandbox
 from .crew import HONEST, MONEY, STAKE, open_crew

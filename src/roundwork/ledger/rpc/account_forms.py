@@ -32,12 +32,16 @@ from ...protocol.programs.token_records import (
 )
 from ...protocol.records import Account
 from ...protocol.state import Head, State
-from ...wire import RENT_EPOCH, Json, base58_encode, describe_amount, encode_task
+from ...wire import Json, base58_encode, describe_amount
 from .call import RpcError, field
 from .constants import EPOCH_SLOTS
+from .task_forms import encode_task
 
 ENCODINGS = ("binary", "base58", "base64", "base64+zstd", "jsonParsed")
 BASE58_BYTES_MAX = 128
+RENT_EPOCH = 2**64 - 1
+"""What Solana shows of an account that never pays rent."""
+
 PARSED_BYTES_MAX = max(TABLE_BYTES_MAX, 20_000)
 """No kind of account that has a parsed form is larger: lookup tables, and the sysvar of slot hashes."""
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ...protocol.books import compute_supply
-from ...protocol.money import compute_rent, get_balance
-from ...protocol.params import Key, base58_of
+from ...protocol.money import get_balance
+from ...protocol.params import Key, base58_of, compute_rent
 from ...protocol.programs.token_records import ACCOUNT_BYTES
 from ...protocol.records import Account
 from ...protocol.state import State

@@ -5,14 +5,15 @@ from typing import Any
 
 from ...errors import UnknownTask
 from ...protocol.params import TASK_PROGRAM, Key
+from ...protocol.read import view_ledger, view_round, view_task
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
-from ...protocol.views import view_ledger, view_round, view_task
-from ...wire import ALL_PARTS, Json, describe_distributions, describe_submissions, encode_task
+from ...wire import Json
 from .account_forms import AccountData, Form, describe_data
 from .archive import get_state_of, may_be_pruned
 from .call import Desk, Params, RpcError, show
+from .task_forms import ALL_PARTS, describe_distributions, describe_submissions, encode_task
 from .transactions import wait_for_history
 
 

@@ -17,9 +17,9 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from ...participant.step import compute_timetable
+from ...protocol.addresses import find_associated, find_authority
 from ...protocol.clock import DISTRIBUTION, Timetable
 from ...protocol.params import KPL_PROGRAM, key_of
-from ...protocol.programs.associated import find_associated
 from ...protocol.tasks.instructions import (
     CHUNK_BYTES,
     AuditDistribution,
@@ -33,8 +33,7 @@ from ...protocol.tasks.instructions import (
     SubmitTask,
     UploadDistributionList,
 )
-from ...protocol.tasks.pots import find_authority
-from ...protocol.views import RoundView, TaskView
+from ...views import RoundView, TaskView
 from ..peers.payload import BadPayload, decode_base58, encode_base58
 from .process import JavascriptSetting
 from .task_files import BadCall, TaskFiles

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...package.content import is_content_id
-from ...protocol.views import LedgerView, TaskView
+from ...views import LedgerView, TaskView
 from .outgoing import Fetcher
 from .storage import fetch_blob
 

@@ -10,7 +10,7 @@ from ...errors import BadTaskFile
 from ...package.content import is_content_id
 from ...package.folder import PACKAGE_BYTES_MAX, Manifest, Package, choose_program, load_package, pack, unpack
 from ...package.metadata import find_metadata
-from ...protocol.views import TaskView
+from ...views import TaskView
 from ..setting import NodeSetting
 from .outgoing import Fetcher
 from .storage import BlobStore, fetch_blob

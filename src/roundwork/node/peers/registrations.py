@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from solders.keypair import Keypair
 
-from ...protocol.views import TaskView
+from ...views import TaskView
 from .outgoing import is_public
 from .payload import BadPayload, open_payload, sign_payload
 

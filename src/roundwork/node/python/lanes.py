@@ -15,7 +15,7 @@ from solders.pubkey import Pubkey
 from ...errors import BadTaskFile, TaskFailed
 from ...protocol.params import MONEY_MAX
 from ...protocol.tasks.instructions import VALUE_BYTES_MAX
-from ...protocol.views import SubmissionView
+from ...views import SubmissionView
 from ..confinement.sandbox import Sandbox
 from .channel import Services
 from .lane import Kind, Lane, TaskSetting

@@ -16,7 +16,7 @@ from ...participant import step as duties
 from ...participant.step import Duty, View, step
 from ...protocol.params import key_of
 from ...protocol.tasks import instructions
-from ...protocol.views import SubmissionView
+from ...views import SubmissionView
 from ..lookout import Lookout, Me, Seen
 from ..memory import MemoryFile
 from ..peers.storage import BlobStore

@@ -1,10 +1,9 @@
 """Associated token accounts: an owner's account for a mint, at the address that follows from both."""
 
-from solders.pubkey import Pubkey
-
 from ...errors import AccountInUse, BadInstruction, WrongOwner
+from ..addresses import find_associated
 from ..money import credit, debit, get_balance
-from ..params import ASSOCIATED_TOKEN_PROGRAM, SYSTEM_PROGRAM, TOKEN_PROGRAM, Key, base58_of
+from ..params import SYSTEM_PROGRAM, TOKEN_PROGRAM, Key, base58_of
 from ..records import Account
 from ..rules import rule
 from ..state import State
@@ -36,12 +35,6 @@ def run(state: State, call: Call) -> None:
     credit(state, key, missing)
     state.put(state.accounts, key, Account(get_balance(state, key), TOKEN_PROGRAM, ACCOUNT_BYTES))
     open_account(state, key, mint, owner)
-
-
-def find_associated(owner: Key, mint: Key) -> Key:
-    """The address of an owner's associated token account for a mint."""
-    seeds = [owner, TOKEN_PROGRAM, mint]
-    return bytes(Pubkey.find_program_address(seeds, Pubkey(ASSOCIATED_TOKEN_PROGRAM))[0])
 
 
 @rule("12.20")

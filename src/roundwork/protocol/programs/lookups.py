@@ -31,8 +31,8 @@ from ...errors import (
     TableFrozen,
     TableFull,
 )  # fmt: skip
-from ..money import compute_rent, credit, debit, get_balance
-from ..params import LOOKUP_PROGRAM, SYSTEM_PROGRAM, Key, base58_of
+from ..money import credit, debit, get_balance
+from ..params import LOOKUP_PROGRAM, SYSTEM_PROGRAM, Key, base58_of, compute_rent
 from ..records import Account
 from ..rules import rule
 from ..state import State

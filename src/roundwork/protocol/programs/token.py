@@ -7,8 +7,8 @@ from collections.abc import Callable
 import msgspec
 
 from ...errors import BadAmount, BadInstruction
-from ..money import compute_rent, credit, get_balance
-from ..params import WRAPPED_MINT, Key
+from ..money import credit, get_balance
+from ..params import WRAPPED_MINT, Key, compute_rent
 from ..records import Account
 from ..rules import rule
 from ..state import State

@@ -4,7 +4,6 @@ import msgspec
 
 from ...errors import (
     BadAmount,
-    BadTask,
     InsufficientFunds,
     NotAllowlister,
     NotManager,
@@ -13,39 +12,23 @@ from ...errors import (
     TaskExists,
     UnknownTask,
     WrongOwner,
-    WrongRules,
 )  # fmt: skip
 from ..clock import Timetable
 from ..money import credit, debit, get_balance, get_owner
-from ..params import KOII_1, RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM, Key, RuleSet, TaskKey, base58_of
+from ..params import RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM, Key, RuleSet, TaskKey, base58_of
 from ..records import Task
 from ..rules import rule
 from ..state import State
+from .configuration import Configuration, check_bounty, check_configuration, compute_rules_name
 from .instructions import (
     CloseTask,
     CreateTask,
-    CreateTokenTask,
     FundTask,
     SetActive,
     UpdateTask,
     UpdateTokenTask,
     Whitelist,
 )  # fmt: skip
-
-STAKE_MIN = 1000
-"""The least minimum_stake a task may ask for, in roe."""
-
-RETRIES_MAX = 100
-"""The most retries of failed lists that a task may allow."""
-
-SLOTS_MIN = 1
-"""The least slots of a window."""
-
-SLOTS_MAX = 2**32
-"""The most slots a round may have, so that no slot number ever needs more than 64 bits."""
-
-Configuration = CreateTask | UpdateTask | CreateTokenTask | UpdateTokenTask
-"""What founds a task says of it."""
 
 
 def get_task(state: State, key: TaskKey) -> Task:
@@ -105,60 +88,6 @@ def check_owner(state: State, key: TaskKey, program: Key) -> None:
         )
 
 
-@rule("4.4")
-def check_windows(ask: Configuration) -> None:
-    """Each window has a slot, and both fit into the round."""
-    needs = (
-        (ask.submission_window, SLOTS_MIN, "submission_window"),
-        (ask.audit_window, SLOTS_MIN, "audit_window"),
-        (ask.round_time, ask.submission_window + ask.audit_window, "round_time"),
-    )
-    for value, least, name in needs:
-        if not least <= value <= SLOTS_MAX:
-            raise BadTask(f"{name} is {value} slots; {least} to {SLOTS_MAX} are allowed")
-
-
-@rule("4.5")
-def check_bounty(bounty: int, per_round: int) -> None:
-    """The bounty that a task starts with covers at least one round."""
-    if per_round > bounty:
-        raise BadTask(f"bounty_per_round is {per_round} roe; the task starts with a bounty of {bounty}")
-
-
-@rule("4.6")
-def check_minimum_stake(ask: Configuration) -> None:
-    """A task asks for a stake."""
-    if ask.minimum_stake < STAKE_MIN:
-        raise BadTask(f"minimum_stake is {ask.minimum_stake} roe; at least {STAKE_MIN} are needed")
-
-
-@rule("4.7")
-def check_retries(ask: Configuration) -> None:
-    """Retries of failed lists are bounded."""
-    if ask.allowed_failed_distributions > RETRIES_MAX:
-        raise BadTask(
-            f"allowed_failed_distributions is {ask.allowed_failed_distributions}; "
-            f"0 to {RETRIES_MAX} are allowed"
-        )
-
-
-@rule("4.8")
-def check_rules_known(name: str) -> None:
-    """A task names a rule set that this ledger has."""
-    if name not in RULE_SETS:
-        raise WrongRules(f"rule set {name!a} is unknown; this ledger has {', '.join(RULE_SETS)}")
-
-
-@rule("4.9")
-def check_texts(ask: Configuration) -> None:
-    """A task's texts are UTF-8."""
-    for name in ("name", "description", "audit_program", "executable_network", "metadata", "locals"):
-        try:
-            getattr(ask, name).decode()
-        except UnicodeDecodeError as error:
-            raise BadTask(f"{name} is not UTF-8: {error.reason} at byte {error.start}") from None
-
-
 @rule("4.10")
 def check_funds(state: State, key: Key, amount: int) -> None:
     """Nobody pays more than it has."""
@@ -212,16 +141,6 @@ def check_allowlister(state: State, key: Key) -> None:
         raise NotAllowlister(
             f"{base58_of(key)} cannot allow-list tasks; genesis names {state.genesis.allowlister or 'nobody'}"
         )
-
-
-def check_configuration(ask: Configuration) -> None:
-    """Everything that can be said of a task's configuration by itself. Raises WrongRules, BadTask."""
-    name = compute_rules_name(ask.locals)
-    check_rules_known(name)
-    check_windows(ask)
-    check_minimum_stake(ask)
-    check_retries(ask)
-    check_texts(ask)
 
 
 # Changes
@@ -299,12 +218,6 @@ def allow(state: State, ask: Whitelist) -> None:
     check_allowlister(state, ask.program)
 
     state.put(state.tasks, ask.task, msgspec.structs.replace(task, is_allowlisted=bool(ask.flag)))
-
-
-def compute_rules_name(text: bytes) -> str:
-    """The rule set that a task's `task_locals` asks for. Only texts that begin `rules:` speak of it."""
-    first = text.decode(errors="replace").partition(" ")[0]
-    return first.removeprefix("rules:") if first.startswith("rules:") else KOII_1.name
 
 
 def fund(state: State, ask: FundTask, payer: Key) -> None:

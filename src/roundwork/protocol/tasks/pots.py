@@ -4,14 +4,12 @@ A pot belongs to an address that follows from it and that nobody can sign for. I
 stakes and the available balances of its task. Source: docs/PROTOCOL.md 13.
 """
 
-from hashlib import sha256
-
 import msgspec
-from solders.pubkey import Pubkey
 
 from ...errors import AccountInUse, SeedMismatch, WrongPot
+from ..addresses import compute_seed, find_authority
 from ..money import credit, debit, get_balance
-from ..params import KPL_PROGRAM, SYSTEM_PROGRAM, TOKEN_PROGRAM, Key, base58_of
+from ..params import SYSTEM_PROGRAM, TOKEN_PROGRAM, Key, base58_of
 from ..programs.system import Call, check_balance, check_spendable
 from ..programs.token import RESERVE, check_giver, move, open_account
 from ..programs.token_checks import check_not_frozen, check_same_mint, get_account
@@ -19,17 +17,6 @@ from ..programs.token_records import ACCOUNT_BYTES, TokenAccount
 from ..records import Account, Task
 from ..rules import rule
 from ..state import State
-
-
-def compute_seed(pot: Key) -> bytes:
-    """What a pot's authority is derived from, as existing clients compute it."""
-    return sha256(base58_of(pot).encode()).digest()
-
-
-def find_authority(pot: Key) -> Key:
-    """The owner of a pot: an address of the KPL program, off the curve, so that nobody signs for it."""
-    return bytes(Pubkey.find_program_address([compute_seed(pot)], Pubkey(KPL_PROGRAM))[0])
-
 
 # Checks
 

@@ -11,6 +11,7 @@ from ..programs.token import move
 from ..programs.token_checks import check_not_frozen, check_same_mint, get_account, get_mint
 from ..rules import rule
 from ..state import State
+from .configuration import check_bounty, check_configuration
 from .instructions import (
     ClaimTokens,
     CreateTokenTask,
@@ -22,8 +23,6 @@ from .instructions import (
 from .life import (
     build_task,
     check_amount,
-    check_bounty,
-    check_configuration,
     check_living,
     check_manager,
     check_no_open_rounds,
@@ -32,7 +31,7 @@ from .life import (
     compute_reserved,
     found_successor,
     get_task,
-)  # fmt: skip
+)
 from .pots import (
     check_authority_named,
     check_derived_pot,

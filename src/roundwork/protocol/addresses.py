@@ -1,0 +1,23 @@
+"""Addresses that follow from other addresses. Nobody has a key for them."""
+
+from hashlib import sha256
+
+from solders.pubkey import Pubkey
+
+from .params import ASSOCIATED_TOKEN_PROGRAM, KPL_PROGRAM, TOKEN_PROGRAM, Key, base58_of
+
+
+def find_associated(owner: Key, mint: Key) -> Key:
+    """The address of an owner's associated token account for a mint."""
+    seeds = [owner, TOKEN_PROGRAM, mint]
+    return bytes(Pubkey.find_program_address(seeds, Pubkey(ASSOCIATED_TOKEN_PROGRAM))[0])
+
+
+def compute_seed(pot: Key) -> bytes:
+    """What a pot's authority is derived from, as existing clients compute it."""
+    return sha256(base58_of(pot).encode()).digest()
+
+
+def find_authority(pot: Key) -> Key:
+    """The owner of a pot: an address of the KPL program, off the curve, so that nobody signs for it."""
+    return bytes(Pubkey.find_program_address([compute_seed(pot)], Pubkey(KPL_PROGRAM))[0])

@@ -1,0 +1,94 @@
+"""What founds a task says of it, and what the law allows there."""
+
+from ...errors import BadTask, WrongRules
+from ..params import KOII_1, RULE_SETS
+from ..rules import rule
+from .instructions import CreateTask, CreateTokenTask, UpdateTask, UpdateTokenTask
+
+STAKE_MIN = 1000
+"""The least minimum_stake a task may ask for, in roe."""
+
+RETRIES_MAX = 100
+"""The most retries of failed lists that a task may allow."""
+
+SLOTS_MIN = 1
+"""The least slots of a window."""
+
+SLOTS_MAX = 2**32
+"""The most slots a round may have, so that no slot number ever needs more than 64 bits."""
+
+Configuration = CreateTask | UpdateTask | CreateTokenTask | UpdateTokenTask
+"""What founds a task says of it."""
+
+
+def check_configuration(ask: Configuration) -> None:
+    """Everything that can be said of a task's configuration by itself. Raises WrongRules, BadTask."""
+    name = compute_rules_name(ask.locals)
+    check_rules_known(name)
+    check_windows(ask)
+    check_minimum_stake(ask)
+    check_retries(ask)
+    check_texts(ask)
+
+
+def compute_rules_name(text: bytes) -> str:
+    """The rule set that a task's `task_locals` asks for. Only texts that begin `rules:` speak of it."""
+    first = text.decode(errors="replace").partition(" ")[0]
+    return first.removeprefix("rules:") if first.startswith("rules:") else KOII_1.name
+
+
+# Checks
+
+
+@rule("4.4")
+def check_windows(ask: Configuration) -> None:
+    """Each window has a slot, and both fit into the round."""
+    needs = (
+        (ask.submission_window, SLOTS_MIN, "submission_window"),
+        (ask.audit_window, SLOTS_MIN, "audit_window"),
+        (ask.round_time, ask.submission_window + ask.audit_window, "round_time"),
+    )
+    for value, least, name in needs:
+        if not least <= value <= SLOTS_MAX:
+            raise BadTask(f"{name} is {value} slots; {least} to {SLOTS_MAX} are allowed")
+
+
+@rule("4.5")
+def check_bounty(bounty: int, per_round: int) -> None:
+    """The bounty that a task starts with covers at least one round."""
+    if per_round > bounty:
+        raise BadTask(f"bounty_per_round is {per_round} roe; the task starts with a bounty of {bounty}")
+
+
+@rule("4.6")
+def check_minimum_stake(ask: Configuration) -> None:
+    """A task asks for a stake."""
+    if ask.minimum_stake < STAKE_MIN:
+        raise BadTask(f"minimum_stake is {ask.minimum_stake} roe; at least {STAKE_MIN} are needed")
+
+
+@rule("4.7")
+def check_retries(ask: Configuration) -> None:
+    """Retries of failed lists are bounded."""
+    if ask.allowed_failed_distributions > RETRIES_MAX:
+        raise BadTask(
+            f"allowed_failed_distributions is {ask.allowed_failed_distributions}; "
+            f"0 to {RETRIES_MAX} are allowed"
+        )
+
+
+@rule("4.8")
+def check_rules_known(name: str) -> None:
+    """A task names a rule set that this ledger has."""
+    if name not in RULE_SETS:
+        raise WrongRules(f"rule set {name!a} is unknown; this ledger has {', '.join(RULE_SETS)}")
+
+
+@rule("4.9")
+def check_texts(ask: Configuration) -> None:
+    """A task's texts are UTF-8."""
+    for name in ("name", "description", "audit_program", "executable_network", "metadata", "locals"):
+        try:
+            getattr(ask, name).decode()
+        except UnicodeDecodeError as error:
+            raise BadTask(f"{name} is not UTF-8: {error.reason} at byte {error.start}") from None
