@@ -15,7 +15,7 @@ from solders.keypair import Keypair
 
 from roundwork.client.operations import airdrop, deploy, set_active
 from roundwork.client.rpc import Client
-from roundwork.node.keystore import read_keypair
+from roundwork.host.keypairs import read_keypair
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from roundwork.node.keystore import read_keypair
+from roundwork.host.keypairs import read_keypair
 
 from .ledger.process import RunningLedger, running
 from .localnet.test_supervisor import wait_until

@@ -17,7 +17,8 @@ from roundwork.cli import COMMANDS, main
 from roundwork.cli.keygen import command as keygen
 from roundwork.cli.options import ROE, format_money, read_pairs
 from roundwork.cli.root import root
-from roundwork.node.keystore import derive_keypairs, read_keypair, write_keypair
+from roundwork.host.keypairs import read_keypair, write_keypair
+from roundwork.node.keystore import derive_keypairs
 from roundwork.protocol.params import KOII
 
 from ..ledger.process import RunningLedger, running

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.node.keystore import derive_keypairs, read_keypair, write_keypair
+from roundwork.host.keypairs import read_keypair, write_keypair
+from roundwork.node.keystore import derive_keypairs
 from roundwork.protocol.params import KOII
 
 from ..ledger.process import RunningLedger, running

@@ -107,7 +107,7 @@ def test_a_mistake_or_too_little_money_costs_nothing(
 
 
 def json_address(path: Path) -> str:
-    from roundwork.node.keystore import read_keypair
+    from roundwork.host.keypairs import read_keypair
 
     return str(read_keypair(path).pubkey())
 

@@ -17,7 +17,7 @@ from solders.keypair import Keypair
 
 from roundwork.client.operations import airdrop, deploy, read_task, set_active
 from roundwork.client.rpc import Client
-from roundwork.node.keystore import read_keypair, write_keypair
+from roundwork.host.keypairs import read_keypair, write_keypair
 from roundwork.package.folder import load_package, pack
 from roundwork.participant.selection import Submissions, select_node
 from roundwork.participant.step import compute_timetable

@@ -4,8 +4,9 @@ from typing import Any
 
 from solders.keypair import Keypair
 
+from roundwork.host.keypairs import read_keypair
 from roundwork.ledger.chain import Chain
-from roundwork.ledger.server import FAUCET_FILE, read_keypair
+from roundwork.ledger.server import FAUCET_FILE
 from roundwork.protocol.execute import next_block
 from roundwork.protocol.params import key_of
 from roundwork.protocol.state import State

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from roundwork.errors import RemoteError, StoreInUse
-from roundwork.localnet.supervisor import PORTS, Member, Supervisor, ask_restart, find_port, hold, is_held
+from roundwork.host.hold import is_held
+from roundwork.localnet.supervisor import PORTS, Member, Supervisor, ask_restart, find_port, supervise
 
 READY = "import json, time; print(json.dumps({'node': 'its address'}), flush=True); time.sleep(60)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + READY
@@ -126,7 +127,7 @@ def test_a_killed_process_is_started_again_when_somebody_asks(tmp_path: Path) ->
         assert is_alive(member.pid)
         await supervisor.stop(["one"])
 
-    with hold(tmp_path):
+    with supervise(tmp_path):
         asyncio.run(run())
 
 
@@ -143,7 +144,7 @@ def test_a_running_process_is_not_started_twice(tmp_path: Path, monkeypatch: pyt
         await supervisor.stop(["one"])
         return answers
 
-    with hold(tmp_path):
+    with supervise(tmp_path):
         [answer] = asyncio.run(run())
     assert "one runs, as process" in str(answer)
 
@@ -154,9 +155,9 @@ def test_asking_where_nobody_supervises_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_has_one_supervisor(tmp_path: Path) -> None:
-    with hold(tmp_path / "new"):
+    with supervise(tmp_path / "new"):
         assert is_held(tmp_path / "new")
-        with pytest.raises(StoreInUse, match="another `up` runs here"), hold(tmp_path / "new"):
+        with pytest.raises(StoreInUse, match="another `up` runs here"), supervise(tmp_path / "new"):
             pass
 
     assert not is_held(tmp_path / "new")

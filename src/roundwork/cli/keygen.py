@@ -33,7 +33,8 @@ def command(
     """Make a keypair in the file PATH, which is never overwritten."""
     from solders.keypair import Keypair
 
-    from ..node.keystore import derive_keypairs, make_mnemonic, write_keypair
+    from ..host.keypairs import write_keypair
+    from ..node.keystore import derive_keypairs, make_mnemonic
 
     if mnemonic and recover:
         raise click.UsageError("--mnemonic makes new words, --recover asks for old ones: give one of them")

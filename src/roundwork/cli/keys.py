@@ -57,7 +57,7 @@ def read_key(path: Path, passphrase_path: Path | None) -> "Keypair":
 
 def read_keys(paths: list[Path], passphrase_path: Path | None) -> "list[Keypair]":
     """The keypairs in files that have one passphrase, if any. Raises BadKeypair."""
-    from ..node.keystore import is_encrypted, read_keypair
+    from ..host.keypairs import is_encrypted, read_keypair
 
     locked = [path for path in paths if is_encrypted(path)]
     passphrase = get_passphrase(passphrase_path, f"Passphrase of {locked[0]}") if locked else None

@@ -181,7 +181,8 @@ def claim(
 def status(url: str, directory: Path, task: str, as_json: bool) -> None:
     """Show the node's stake, what it can claim and what its rounds paid."""
     from ..client.operations import read_standing
-    from ..node.keystore import find_staking_path, read_address
+    from ..host.keypairs import read_address
+    from ..node.keystore import find_staking_path
 
     main = read_address(directory / "main.json")
     staking = read_address(find_staking_path(directory, task))
@@ -191,7 +192,8 @@ def status(url: str, directory: Path, task: str, as_json: bool) -> None:
 
 def _get_passphrase(directory: Path, task: str, passphrase_path: Path | None) -> str | None:
     """The passphrase of the node's keys, or for those that are made now; asked for if any is encrypted."""
-    from ..node.keystore import find_staking_path, is_encrypted
+    from ..host.keypairs import is_encrypted
+    from ..node.keystore import find_staking_path
 
     paths = (directory / "main.json", directory / "staking.json", find_staking_path(directory, task))
     locked = [path for path in paths if is_encrypted(path)]

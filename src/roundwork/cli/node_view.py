@@ -33,6 +33,7 @@ class Agreement:
 
     def __call__(self, package: "Package", hosts: Sequence[str], task: "TaskView") -> None:
         """Raises BadConfig if nobody agrees."""
+        from ..host.files import replace_file
         from ..package.permissions import describe_permissions, is_modest
 
         lines = describe_permissions(package, hosts)
@@ -44,7 +45,7 @@ class Agreement:
                 click.echo(f"  {line}", err=True)
         if not is_modest(package) and before != lines:
             self._ask(package.name, task.address)
-        self._path.write_text(json.dumps({**agreed, task.address: lines}))
+        replace_file(self._path, json.dumps({**agreed, task.address: lines}).encode())
 
     def _ask(self, name: str, task: str) -> None:
         is_named = task == self._task

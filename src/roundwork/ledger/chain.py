@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import BadGenesis, StoreCorrupt, StoreFull
+from ..host.files import replace_file
 from ..protocol.execute import Block, Outcome, execute
 from ..protocol.genesis import decode_genesis, encode_genesis, found
 from ..protocol.params import Genesis
@@ -83,9 +84,7 @@ class Chain:
         if path.exists():
             raise BadGenesis(f"{path}: a ledger is founded here already; choose another directory")
         directory.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_bytes(encode_genesis(genesis))
-        part.replace(path)
+        replace_file(path, encode_genesis(genesis))
 
     def execute(
         self, block: Block, verified: Sequence[bool], parsed: Sequence[Transaction | None] | None = None

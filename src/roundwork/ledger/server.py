@@ -1,23 +1,18 @@
 """Journal, engine and RPC put together: one directory, one process, two ports."""
 
-import asyncio
-import fcntl
 import gc
-import json
-import os
-import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
-import uvicorn
 import uvloop
-from solders.keypair import Keypair
-from uvicorn._types import ASGI3Application
+from starlette.types import ASGIApp
 
-from ..errors import BadKeypair, PortInUse, StoreInUse
+from ..host.hold import hold
+from ..host.keypairs import make_keypair, read_keypair
+from ..host.serve import listen, serve
 from ..protocol.params import KOII, Genesis, Grant
 from .chain import GENESIS_FILE, Chain
 from .embedded.producer import Producer
@@ -38,10 +33,8 @@ GC_THRESHOLD = 50_000
 """Allocations between two runs of the garbage collector: a block makes thousands that are no garbage yet."""
 
 SHUTDOWN_SECONDS = 3
-"""How long after a signal what was asked before it may still be answered."""
-
-FAREWELL_SECONDS = 1
-"""How long those may take in that they get no answer. Supervisors kill what has not ended after 5 s."""
+"""How long earlier requests may still get their response after a signal. Supervisors kill a process 5 s after
+they asked it to end."""
 
 
 def found_development(directory: Path, **settings: int) -> None:
@@ -64,34 +57,9 @@ def found_development(directory: Path, **settings: int) -> None:
     Chain.create(directory, genesis)
 
 
-def make_keypair(path: Path) -> Keypair:
-    """A new keypair in a file that only its owner reads, or the one that is there. Raises BadKeypair."""
-    if path.exists():
-        return read_keypair(path)
-    pair = Keypair()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w") as file:
-        json.dump(list(bytes(pair)), file)
-    return pair
-
-
-def read_keypair(path: Path) -> Keypair:
-    """A keypair file of Solana's form: a JSON array of 64 integers. Raises BadKeypair."""
-    try:
-        return Keypair.from_bytes(bytes(json.loads(path.read_text())))
-    except (OSError, ValueError, TypeError) as error:
-        raise BadKeypair(f"{path} holds no keypair, a JSON array of 64 integers: {error}") from error
-
-
-@contextmanager
-def lock(directory: Path) -> Iterator[None]:
+def lock(directory: Path) -> AbstractContextManager[None]:
     """Hold a directory, so that two processes never write one journal. Raises StoreInUse."""
-    with open(directory / LOCK_FILE, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreInUse(f"{directory}: another process runs the ledger in this directory") from None
-        yield
+    return hold(directory / LOCK_FILE, f"{directory}: another process runs the ledger in this directory")
 
 
 def bind(host: str, port: int, stalled_seconds: int = LIMITS.stalled_seconds) -> list[socket.socket]:
@@ -104,7 +72,7 @@ def bind(host: str, port: int, stalled_seconds: int = LIMITS.stalled_seconds) ->
         hosts.remove("::1")
     with ExitStack() as stack:
         sockets = [
-            stack.enter_context(closing(_listen(one, at, stalled_seconds)))
+            stack.enter_context(closing(listen(one, at, stalled_seconds)))
             for one in hosts
             for at in (port, port + 1)
         ]
@@ -143,11 +111,11 @@ async def _run(
     async with Verifier() as verifier:
         producer = Producer(chain, verifier, limits.pool_transactions)
         app = build_app(chain, producer, read_keypair(faucet) if faucet.exists() else None, limits)
-        await serve(app, sockets, producer.run(), producer.stop, lambda: ready(chain), limits)
+        await serve_engine(app, sockets, producer.run(), producer.stop, lambda: ready(chain), limits)
 
 
-async def serve(
-    app: ASGI3Application,
+async def serve_engine(
+    app: ASGIApp,
     sockets: list[socket.socket],
     engine: Awaitable[None],
     stop: Callable[[], None],
@@ -155,58 +123,18 @@ async def serve(
     limits: Limits = LIMITS,
 ) -> None:
     """Serve beside an engine until a signal comes, then stop both. Raises what the engine raises."""
-    config = uvicorn.Config(
+    await serve(
         app,
-        loop="none",
+        sockets,
+        engine,
+        stop=stop,
+        ready=ready,
+        shutdown_seconds=SHUTDOWN_SECONDS,
         http="httptools",
         ws="websockets-sansio",
-        log_level="warning",
-        lifespan="off",
-        access_log=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS + FAREWELL_SECONDS,
         limit_concurrency=limits.connections,
         ws_max_size=limits.body_bytes,
     )
-    server = uvicorn.Server(config)
-    server.capture_signals = _no_signals  # type: ignore[method-assign] # ours stop the engine too
-    serving = asyncio.create_task(server.serve(sockets))
-    making = asyncio.ensure_future(engine)
-    is_asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, is_asked.set)
-    asked = asyncio.create_task(is_asked.wait())
-    ready()
-
-    await asyncio.wait({serving, making, asked}, return_when=asyncio.FIRST_COMPLETED)
-    stop()
-    server.should_exit = True
-    asked.cancel()
-    await asyncio.wait({serving}, timeout=SHUTDOWN_SECONDS)
-    for request in server.server_state.tasks:
-        request.cancel()  # it says so to whoever waits for its answer
-    await serving
-    await making
-
-
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    yield
-
-
-def _listen(host: str, port: int, stalled_seconds: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: cuts a connection whose other end takes nothing in
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_seconds * 1000)
-    try:
-        listening.bind((host, port))
-        listening.listen(1024)
-    except OSError as error:
-        listening.close()
-        raise PortInUse(f"port {port} on {host}: {error.strerror}; choose another with --port") from None
-    return listening
 
 
 def _has_ipv6() -> bool:

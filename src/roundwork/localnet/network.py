@@ -13,15 +13,17 @@ from solders.keypair import Keypair
 from ..client.operations import airdrop, create_token, deploy, mint_tokens, read_task, set_active
 from ..client.rpc import Client, Unreachable
 from ..errors import BadConfig
+from ..host.files import replace_file
+from ..host.hold import is_held
+from ..host.keypairs import make_keypair
 from ..ledger.inspect import read_info
 from ..node.confinement.sandbox import choose_sandbox
-from ..node.keystore import make_keypair
 from ..package.folder import Demo, Package, load_package, pack
 from ..participant.step import compute_timetable
 from ..protocol.params import KOII
 from ..views import LedgerView, RoundView, TaskView
 from .logs import Follower
-from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, hold, is_held
+from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, supervise
 
 STATE_FILE = "localnet.json"
 CACHE = "cache"
@@ -122,7 +124,7 @@ class Localnet:
 
         Raises StoreInUse, BadConfig, RemoteError.
         """
-        with hold(self.plan.directory):
+        with supervise(self.plan.directory):
             _clear(self.plan.directory)
             try:
                 await self._start()
@@ -377,10 +379,7 @@ def _clear(directory: Path) -> None:
 
 def _write_network(directory: Path, network: Network) -> None:
     """Others read the file at any moment, so it is there whole or as it was."""
-    path = directory / STATE_FILE
-    part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(network))
-    part.rename(path)
+    replace_file(directory / STATE_FILE, msgspec.json.encode(network))
 
 
 def _fit(package: Package, plan: Plan) -> Package:

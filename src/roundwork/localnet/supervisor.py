@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
-import fcntl
 import json
 import os
 import secrets
@@ -11,13 +9,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from ..errors import BadConfig, RemoteError, StoreInUse
+from ..errors import BadConfig, RemoteError
+from ..host.files import replace_file
+from ..host.hold import hold, is_held
+from ..host.process import describe_end, die_with_parent
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -33,9 +35,6 @@ PORTS = range(20_000, 32_000)
 ROUNDWORK = (sys.executable, "-m", "roundwork")
 
 Role = Literal["ledger", "honest", "liar", "program"]
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 
 class Member(msgspec.Struct):
@@ -102,7 +101,7 @@ class Supervisor:
     def find_ended(self) -> dict[str, str]:
         """The processes that have ended, and how."""
         ended = ((name, process.returncode) for name, process in self._processes.items())
-        return {name: _describe_end(code) for name, code in ended if code is not None}
+        return {name: describe_end(code) for name, code in ended if code is not None}
 
     async def answer_restarts(self) -> list[str]:
         """Start again what `ask_restart` has asked for since the last time; the names."""
@@ -115,7 +114,7 @@ class Supervisor:
                 answer: dict[str, Any] = {"error": str(error)}
             else:
                 answer = {"pid": member.pid}
-            _write(_answered(self._directory, member.name), answer)
+            replace_file(_answered(self._directory, member.name), msgspec.json.encode(answer))
         return [member.name for member in asked]
 
     async def _start_again(self, member: Member) -> None:
@@ -160,31 +159,10 @@ def ask_restart(directory: Path, name: str) -> int:
     return int(answer["pid"])
 
 
-@contextlib.contextmanager
-def hold(directory: Path) -> Iterator[None]:
-    """Be the only one who supervises a directory, which is made if it is not there. Raises StoreInUse."""
+def supervise(directory: Path) -> AbstractContextManager[None]:
+    """Be the only supervisor of a directory, which is made if it does not exist. Raises StoreInUse."""
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StoreInUse(f"{directory}: another `up` runs here; use another --directory") from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def is_held(directory: Path) -> bool:
-    """Whether somebody supervises a directory."""
-    if not directory.is_dir():
-        return False
-    try:
-        with hold(directory):
-            return False
-    except StoreInUse:
-        return True
+    return hold(directory, f"{directory}: another `up` runs here; use another --directory")
 
 
 def find_port(taken: set[int], span: int = 1) -> int:
@@ -227,7 +205,7 @@ async def _let_go(process: asyncio.subprocess.Process) -> None:
 
 def _end_with_parent() -> None:
     """Runs in the child before its program: who started it may be killed, and must leave nobody behind."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    die_with_parent(signal.SIGTERM)
 
 
 def _asked(directory: Path, name: str) -> Path:
@@ -236,13 +214,3 @@ def _asked(directory: Path, name: str) -> Path:
 
 def _answered(directory: Path, name: str) -> Path:
     return directory / f"{name}.restarted"
-
-
-def _describe_end(code: int) -> str:
-    return f"exit {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
-
-
-def _write(path: Path, value: Any) -> None:
-    part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(value))
-    part.rename(path)

@@ -18,6 +18,7 @@ from ..errors import (
     RoundworkError,
     StoreInUse,
 )
+from ..host.files import replace_file
 from .lookout import Me, Seen
 from .setting import NodeSetting
 from .tenants import Tenant
@@ -96,7 +97,7 @@ def find_room(setting: NodeSetting) -> NodeSetting:
     """The setting with the room that its task has in the directory, which was made for the first one's."""
     path = setting.directory / FIRST_TASK_FILE
     if not path.exists():
-        path.write_text(setting.task)
+        replace_file(path, setting.task.encode())
     if path.read_text() == setting.task:
         return setting
     return msgspec.structs.replace(move(setting, setting.task, setting.peers), package=setting.package)

@@ -1,26 +1,25 @@
 """A node put together: keys, package, task, gateway."""
 
 import asyncio
-import fcntl
 import logging
 import os
-import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Any
-
-import uvicorn
 
 from ..client.operations import patiently, read_task
 from ..client.rpc import Client
-from ..errors import BadConfig, PortInUse, StoreInUse
+from ..errors import BadConfig, PortInUse
+from ..host.files import READABLE_BY_OWNER, replace_file
+from ..host.hold import hold
+from ..host.keypairs import make_keypair
+from ..host.serve import listen, serve
 from ..package.folder import Package, resolve_hosts
 from ..package.requirements import check_machine
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..views import TaskView
-from .keystore import find_staking_path, make_keypair
+from .keystore import find_staking_path
 from .lookout import Me, Seen
 from .moving import Resident, find_room, live
 from .peers.announce import Announcer
@@ -60,7 +59,7 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
         stack.push_async_callback(fetcher.close)
         store = BlobStore(setting.directory / "blobs")
         stack.callback(store.close)
-        listening = _listen(setting.host, setting.port)
+        listening = listen(setting.host, setting.port)
         stack.callback(listening.close)
         port = listening.getsockname()[1]
         url = _choose_url(setting, port, is_development)
@@ -111,9 +110,18 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
         sockets = [listening]
         if not first.can_move:
             sockets += _listen_on_loopback(port, stack)
-        await _serve(
-            app, sockets, lambda: live(client, first, settle), lambda: ready(first.me.node, shown_url)
-        )
+        work = asyncio.ensure_future(live(client, first, settle))
+        try:
+            await serve(
+                app,
+                sockets,
+                work,
+                stop=work.cancel,
+                ready=lambda: ready(first.me.node, shown_url),
+                shutdown_seconds=SHUTDOWN_SECONDS,
+            )
+        except asyncio.CancelledError:
+            log.info("stopped")
 
 
 def compute_metrics(residents: Sequence[Resident], store: BlobStore) -> dict[str, float]:
@@ -126,66 +134,15 @@ def compute_metrics(residents: Sequence[Resident], store: BlobStore) -> dict[str
     return metrics
 
 
-async def _serve(
-    app: Any, sockets: Sequence[socket.socket], work: Callable[[], Awaitable[None]], ready: Callable[[], None]
-) -> None:
-    """Gateway and work side by side until a signal comes or the work raises."""
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
-    server = uvicorn.Server(config)
-    server.capture_signals = _no_signals  # type: ignore[method-assign] # ours stop the runtime too
-    is_asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, is_asked.set)
-    serving = asyncio.create_task(server.serve(list(sockets)))
-    working = asyncio.ensure_future(work())
-    asked = asyncio.create_task(is_asked.wait())
-    ready()
-    await asyncio.wait({working, asked, serving}, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
-    asked.cancel()
-    working.cancel()
-    await serving
-    try:
-        await working
-    except asyncio.CancelledError:
-        log.info("stopped")
-
-
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    yield
-
-
-@contextmanager
-def _hold(directory: Path) -> Iterator[None]:
+def _hold(directory: Path) -> AbstractContextManager[None]:
     """Be the only node that works in a directory. Raises StoreInUse."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StoreInUse(f"{directory}: another node works there; use another --directory") from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+    return hold(directory, f"{directory}: another node works there; use another --directory")
 
 
 def _make_secret(path: Path) -> bytes:
     """32 bytes that only this node knows, made when they are first needed."""
     if not path.exists():
-        part = path.with_suffix(".part")
-        part.touch(0o600)
-        part.write_bytes(os.urandom(32))
-        part.rename(path)
+        replace_file(path, os.urandom(32), READABLE_BY_OWNER)
     return path.read_bytes()
 
 
@@ -207,26 +164,12 @@ def _compose_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen()
-    except OSError as error:
-        listening.close()
-        raise PortInUse(
-            f"port {port} on {host}: {error.strerror}; choose another with --port or --host"
-        ) from None
-    return listening
-
-
 def _listen_on_loopback(port: int, stack: AsyncExitStack) -> list[socket.socket]:
     """The rest of "localhost": a main.js asks there, and Node.js may look for it at ::1 first."""
     listening = []
     for address in ("127.0.0.1", "::1"):
         try:
-            one = _listen(address, port)
+            one = listen(address, port)
         except PortInUse:  # by ourselves, if the host covers it; else IPv6 is missing
             continue
         stack.callback(one.close)

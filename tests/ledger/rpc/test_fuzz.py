@@ -16,6 +16,7 @@ from solders.keypair import Keypair
 from solders.message import Message
 from solders.transaction import Transaction
 
+from roundwork.host.keypairs import read_keypair
 from roundwork.ledger.chain import Chain
 from roundwork.ledger.embedded.producer import Producer
 from roundwork.ledger.limits import LIMITS
@@ -23,7 +24,7 @@ from roundwork.ledger.rpc.call import Desk
 from roundwork.ledger.rpc.dispatch import METHODS, Rpc
 from roundwork.ledger.rpc.rates import Rates
 from roundwork.ledger.rpc.subscriptions import KINDS, Connection, Subscriptions
-from roundwork.ledger.server import FAUCET_FILE, found_development, read_keypair
+from roundwork.ledger.server import FAUCET_FILE, found_development
 from roundwork.ledger.signatures import Verifier
 
 from ..process import give

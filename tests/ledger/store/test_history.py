@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from roundwork.errors import StoreFull
+from roundwork.host.keypairs import read_keypair
 from roundwork.ledger import chain as chain_module
 from roundwork.ledger.chain import Chain
-from roundwork.ledger.server import FAUCET_FILE, read_keypair
+from roundwork.ledger.server import FAUCET_FILE
 
 from ..blocks import run_blocks
 

@@ -13,7 +13,7 @@ from solders.keypair import Keypair
 
 from roundwork.client.operations import airdrop, deploy, set_active, stake
 from roundwork.client.rpc import Client
-from roundwork.node.keystore import make_keypair
+from roundwork.host.keypairs import make_keypair
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from solders.keypair import Keypair
 
-from ...errors import BadConfig
+from ...errors import BadConfig, BadKeypair
+from ...host.keypairs import is_encrypted, read_keypair
 from ..chain import GENESIS_FILE, read_genesis
-from ..server import found_development, read_keypair
+from ..server import found_development
 from ..store.journal import Journal
 from .home import Home, write_home
 
@@ -19,6 +20,8 @@ def found_home(directory: Path, p2p: str, validator: Path | None, **settings: in
 
     `validator` is a keypair file for the validator's key. Raises BadConfig, BadGenesis, BadKeypair.
     """
+    if validator is not None and is_encrypted(validator):
+        raise BadKeypair(f"{validator} is encrypted; CometBFT reads a validator's key as it is")
     if not (directory / GENESIS_FILE).exists():
         found_development(directory, **settings)
     with closing(Journal(directory / JOURNAL_FILE)) as journal:

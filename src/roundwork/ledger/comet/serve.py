@@ -7,10 +7,11 @@ from typing import Any
 
 import uvloop
 
+from ...host.keypairs import read_keypair
 from ..chain import Chain
 from ..limits import LIMITS, Limits
 from ..rpc.dispatch import build_app
-from ..server import FAUCET_FILE, bind, lock, read_keypair, rest_collector, serve
+from ..server import FAUCET_FILE, bind, lock, rest_collector, serve_engine
 from .engine import CometEngine
 from .home import Home
 from .seam import Seam, open_seam
@@ -50,7 +51,9 @@ async def _run(
         faucet = home.directory / FAUCET_FILE
         app = build_app(seam.chain, engine, read_keypair(faucet) if faucet.exists() else None, limits)
         try:
-            await serve(app, sockets, seam.server.ended, seam.server.end, lambda: ready(seam.chain), limits)
+            await serve_engine(
+                app, sockets, seam.server.ended, seam.server.end, lambda: ready(seam.chain), limits
+            )
         finally:
             await engine.close()
 

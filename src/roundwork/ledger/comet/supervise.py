@@ -6,8 +6,6 @@ what is left, start both.
 """
 
 import contextlib
-import ctypes
-import fcntl
 import os
 import shutil
 import signal
@@ -18,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ...errors import BadConfig, EngineFailed, StoreInUse
+from ...errors import BadConfig, EngineFailed
+from ...host.hold import hold
+from ...host.process import die_with_parent, end
 from .home import APP_SOCKET, RPC_SOCKET, Home
 
 FAILURES_MAX = 5
@@ -37,7 +37,6 @@ LOG_FILE = "engine.log"
 LOG_BYTES_MAX = 10 * 2**20
 
 _SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
-_PR_SET_PDEATHSIG = 1
 
 
 class Pair(NamedTuple):
@@ -69,11 +68,7 @@ def run(home: Home, binary: str, application: Sequence[str]) -> None:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     os.chdir(home.path)
-    with open("lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreInUse(f"{home.directory}: another process runs the ledger in this directory") from None
+    with hold(Path("lock"), f"{home.directory}: another process runs the ledger in this directory"):
         _keep_running(home, binary, application)
 
 
@@ -127,20 +122,10 @@ def wait(pair: Pair) -> bool:
 
 def stop(pair: Pair) -> None:
     """End what is left of the pair, the engine first: politely, then not."""
-    end(pair.engine)
+    end(pair.engine, STOP_SECONDS)
     with contextlib.suppress(subprocess.TimeoutExpired):
         pair.application.wait(LAST_WORDS_SECONDS)
-    end(pair.application)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to end; kill it if it does not."""
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    end(pair.application, STOP_SECONDS)
 
 
 def check_remedy(pair: Pair) -> None:
@@ -170,5 +155,5 @@ def _open_log(home: Home) -> BinaryIO:
 
 def _begin_child() -> None:
     """In the child, before it becomes what it is: die with the parent, and take signals again."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent(signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

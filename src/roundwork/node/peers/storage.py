@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import StoreFull
+from ...host.files import READABLE_BY_OWNER, replace_file
 from ...package.content import compute_content_id, is_content_id
 from ..python.channel import ServiceError
 from .outgoing import Fetcher
@@ -101,19 +99,7 @@ class BlobStore:
         if self.get(content_id) is not None:
             return
         path.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except OSError:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(file.name)
-                raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        replace_file(path, data, READABLE_BY_OWNER)
 
     def _path_of(self, content_id: str) -> Path:
         return self._directory / content_id[-2:] / content_id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import platform
@@ -13,8 +12,6 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +19,7 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ...errors import BadTaskFile
+from ...host.hold import wait_and_hold
 
 PACKAGE = Path(__file__).parents[2]
 SDK_FILES = (
@@ -106,7 +104,7 @@ def _prepare(directory: Path, lock: bytes | None, requires_python: str | None) -
         flags = BARE
     else:
         folder = directory / compute_environment_id(lock, requires_python)
-        with _locked(directory / "lock"):
+        with wait_and_hold(directory / "lock"):
             if not (folder / "complete").exists():
                 _install(folder, lock)
         python, flags = str(folder / "bin" / "python"), BARE[:-1]
@@ -213,11 +211,3 @@ def _install(folder: Path, lock: bytes) -> None:
         words = done.stderr.strip().splitlines()[-3:]
         raise BadTaskFile("requirements.lock cannot be installed: " + " | ".join(words))
     (folder / "complete").touch()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

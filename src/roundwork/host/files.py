@@ -1,0 +1,51 @@
+"""Files that are whole or absent: written beside their place, then renamed into it."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+READABLE_BY_OWNER = 0o600
+READABLE_BY_ALL = 0o644
+
+
+def replace_file(path: Path, content: bytes, mode: int = READABLE_BY_ALL) -> None:
+    """Write a file in the place of an older one, if any. A reader sees the old content or the new one.
+
+    Both survive the loss of power. Raises OSError; the old file then stays.
+    """
+    with _write_part(path, content, mode) as part:
+        os.replace(part, path)
+    _sync_folder(path.parent)
+
+
+def create_file(path: Path, content: bytes, mode: int = READABLE_BY_ALL) -> None:
+    """Write a file that must not exist yet. Raises FileExistsError and other kinds of OSError."""
+    with _write_part(path, content, mode) as part:
+        os.link(part, path)
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _write_part(path: Path, content: bytes, mode: int) -> Iterator[str]:
+    """A file beside `path` that holds the content, synced to disk. It is gone afterwards."""
+    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        yield part
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,42 @@
+"""Files are whole or absent, and nothing else is left beside them."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from roundwork.host.files import READABLE_BY_OWNER, create_file, replace_file
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    replace_file(path, b"old")
+    with path.open("rb") as reader:
+        replace_file(path, b"new")
+
+        assert b"old" == reader.read()
+
+    assert b"new" == path.read_bytes()
+    assert 0o644 == stat.S_IMODE(path.stat().st_mode)
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_file_that_must_not_exist_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    create_file(path, b"old", READABLE_BY_OWNER)
+
+    with pytest.raises(FileExistsError):
+        create_file(path, b"new", READABLE_BY_OWNER)
+
+    assert b"old" == path.read_bytes()
+    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_placed_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "place").mkdir()
+
+    with pytest.raises(OSError, match="place"):
+        replace_file(tmp_path / "place", b"content")
+
+    assert [tmp_path / "place"] == list(tmp_path.iterdir())
