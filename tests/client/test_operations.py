@@ -21,6 +21,7 @@ from roundwork.client.messages import wrap
 from roundwork.client.operations import Signed, build_uploads, deliver, make_pot, send, sign
 from roundwork.client.rpc import Client, Unreachable
 from roundwork.errors import (
+    BalanceTooLow,
     BlockhashNotFound,
     InsufficientFundsForFee,
     NotManager,
@@ -250,6 +251,19 @@ def test_who_has_too_little_is_told_how_much_is_there(ask: Use, task: str) -> No
 
     with pytest.raises(Rejected, match=r"\d+ roe"):
         ask(try_it)
+
+
+def test_what_a_transaction_was_rejected_with_is_read_from_its_meta(ledger: RunningLedger, ask: Use) -> None:
+    payer = Keypair()
+    ask(lambda client: operations.airdrop(client, str(payer.pubkey()), KOII))
+    much = TransferParams(from_pubkey=payer.pubkey(), to_pubkey=Pubkey.new_unique(), lamports=2 * KOII)
+    signature = ledger.send(ledger.sign(payer, transfer(much)), skipPreflight=True)
+
+    with pytest.raises(BalanceTooLow, match=f"{2 * KOII}"):
+        ask(lambda client: client.confirm(signature, 2**63))
+
+    meta = ledger.call("getTransaction", signature)["meta"]
+    assert ("BalanceTooLow", 0) == (meta["roundwork"]["name"], meta["roundwork"]["instruction"])
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES])

@@ -13,8 +13,8 @@ from roundwork.ledger.chain import Chain
 from roundwork.ledger.embedded.producer import Producer
 from roundwork.ledger.inspect import read_info, verify
 from roundwork.ledger.limits import LIMITS
-from roundwork.ledger.rpc.call import Desk
 from roundwork.ledger.rpc.dispatch import METHODS, Request, Rpc
+from roundwork.ledger.rpc.ledger import Ledger
 from roundwork.ledger.rpc.rates import Rates
 from roundwork.ledger.server import lock
 from roundwork.ledger.signatures import Verifier
@@ -75,8 +75,8 @@ def test_a_block_that_was_not_persisted_is_not_there_after_a_crash(directory: Pa
 
 def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory: Path) -> None:
     async def run(chain: Chain) -> tuple[int, int]:
-        desk = Desk(chain, Producer(chain, Verifier(workers=0)))
-        rpc = Rpc(desk, METHODS, Rates(LIMITS))
+        ledger = Ledger(chain, Producer(chain, Verifier(workers=0)))
+        rpc = Rpc(ledger, METHODS, Rates(LIMITS))
         ask = Request("getBlockHeight")
         make_block(chain)
         before = await rpc.call(ask)

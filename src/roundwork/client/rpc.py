@@ -172,27 +172,23 @@ class Client:
     async def _read_rejection(self, signature: str) -> RoundworkError:
         config = {"maxSupportedTransactionVersion": 0}
         meta = (await self.call("getTransaction", signature, config))["meta"]
-        for line in meta["logMessages"]:
-            name, found, text = line.removeprefix("Program log: ").partition(": ")
-            if found and name in _CLASSES:
-                return _CLASSES[name](text)
-        return RemoteError(f"{signature} failed: {meta['err']}")
+        return _read_reason(meta) or RemoteError(f"{signature} failed: {meta['err']}")
 
 
-def read_error(error: dict[str, Any]) -> RoundworkError:
-    """An RPC error as the class it was raised in, where it says which."""
-    data = error.get("data")
-    named = data.get("roundwork") if isinstance(data, dict) else None
-    if named and named.get("name") in _CLASSES:
-        return _CLASSES[named["name"]](named.get("text") or error["message"])
-    return Refused(error["code"], error["message"])
+def _read_reason(data: Any) -> RoundworkError | None:
+    """The law's error that an RPC error's data or a transaction's meta names; None if it names none."""
+    reason = data.get("roundwork") if isinstance(data, dict) else None
+    if not isinstance(reason, dict) or reason.get("name") not in _CLASSES:
+        return None
+    return _CLASSES[reason["name"]](str(reason.get("text", "")))
 
 
 def _read_answer(answer: Any) -> Any:
     if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
         raise RemoteError(f"the ledger answered {answer!r:.200}, which is no JSON-RPC")
     if "error" in answer:
-        raise read_error(answer["error"])
+        error = answer["error"]
+        raise _read_reason(error.get("data")) or Refused(error["code"], error["message"])
     return answer["result"]
 
 

@@ -17,7 +17,7 @@ from ..protocol.params import KOII, Genesis, Grant
 from .chain import GENESIS_FILE, Chain
 from .embedded.producer import Producer
 from .limits import LIMITS, Limits
-from .rpc.dispatch import build_app
+from .rpc.http import build_app
 from .signatures import Verifier
 
 DEFAULT_PORT = 8899

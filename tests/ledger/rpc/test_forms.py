@@ -44,7 +44,7 @@ from roundwork.ledger.rpc.account_forms import (
     encode_data,
     read_form,
 )
-from roundwork.ledger.rpc.call import RpcError
+from roundwork.ledger.rpc.errors import RpcError
 from roundwork.ledger.rpc.instruction_forms import parse_instruction
 from roundwork.protocol.genesis import found
 from roundwork.protocol.params import (

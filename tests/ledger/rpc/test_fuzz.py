@@ -20,8 +20,8 @@ from roundwork.host.keypairs import read_keypair
 from roundwork.ledger.chain import Chain
 from roundwork.ledger.embedded.producer import Producer
 from roundwork.ledger.limits import LIMITS
-from roundwork.ledger.rpc.call import Desk
 from roundwork.ledger.rpc.dispatch import METHODS, Rpc
+from roundwork.ledger.rpc.ledger import Ledger
 from roundwork.ledger.rpc.rates import Rates
 from roundwork.ledger.rpc.subscriptions import KINDS, Connection, Subscriptions
 from roundwork.ledger.server import FAUCET_FILE, found_development
@@ -41,7 +41,7 @@ class Served:
         self.chain = Chain(directory)
         self.producer = Producer(self.chain, Verifier(workers=0))
         self.faucet = read_keypair(directory / FAUCET_FILE)
-        rpc = Rpc(Desk(self.chain, self.producer, self.faucet), METHODS, Rates(LIMITS))
+        rpc = Rpc(Ledger(self.chain, self.producer, self.faucet), METHODS, Rates(LIMITS))
         self.subscriptions = Subscriptions(rpc)
         self.making = self.loop.create_task(self.producer.run())
         self.wire = b""

@@ -9,7 +9,6 @@ import httpx2
 import msgspec
 
 from ...errors import PoolFull, RemoteError, RoundworkError, Void
-from ...protocol.execute import Receipt
 from ...protocol.ticks import get_newest_tick
 from ...protocol.transaction import Transaction
 from .application import Application
@@ -57,18 +56,8 @@ class CometEngine:
         self._client = httpx2.AsyncClient(transport=transport, base_url=base, timeout=TIMEOUT_SECONDS)
         self._senders = [asyncio.create_task(self._send()) for _ in range(REQUESTS_MAX)]
 
-    async def submit(self, wire: bytes, parsed: Transaction) -> Receipt | None:
-        """Deliver a transaction; None says that CometBFT has it. Its status follows when a block has it.
-
-        Raises Void if it would be void now, PoolFull, RemoteError if CometBFT does not answer.
-        """
-        [error] = await self.submit_many([(wire, parsed)])
-        if error is not None:
-            raise error
-        return None
-
-    async def submit_many(self, items: Sequence[tuple[bytes, Transaction]]) -> list[RoundworkError | None]:
-        """Deliver a batch: for each the error that refused it, or None."""
+    async def submit(self, items: Sequence[tuple[bytes, Transaction]]) -> list[RoundworkError | None]:
+        """Deliver a batch: for each the error that refused it, or None: CometBFT has it."""
         candidates = await self._application.known.look_at_decoded(items)
         return await asyncio.gather(*[self._deliver(candidate) for candidate in candidates])
 

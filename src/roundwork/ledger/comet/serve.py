@@ -10,7 +10,7 @@ import uvloop
 from ...host.keypairs import read_keypair
 from ..chain import Chain
 from ..limits import LIMITS, Limits
-from ..rpc.dispatch import build_app
+from ..rpc.http import build_app
 from ..server import FAUCET_FILE, bind, lock, rest_collector, serve_engine
 from .engine import CometEngine
 from .home import Home

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from ...errors import RoundworkError
-from ...protocol.execute import Block, Outcome, Receipt, compute_slot, next_block
+from ...protocol.execute import Block, Outcome, compute_slot, next_block
 from ...protocol.params import key_of
 from ...protocol.ticks import get_newest_tick
 from ...protocol.transaction import Transaction
@@ -40,14 +40,7 @@ class Producer:
         """The tick that a transaction sent now names, and its slot."""
         return get_newest_tick(self._chain.state, self.get_slot())
 
-    async def submit(self, wire: bytes, parsed: Transaction) -> Receipt:
-        """Have a transaction executed; its receipt when it is durable. Raises Void, PoolFull, StoreFull."""
-        [answer] = await self.submit_many([(wire, parsed)])
-        if isinstance(answer, RoundworkError):
-            raise answer
-        return answer
-
-    async def submit_many(self, items: Sequence[tuple[bytes, Transaction]]) -> list[Answer]:
+    async def submit(self, items: Sequence[tuple[bytes, Transaction]]) -> list[Answer]:
         """Have a batch executed: for each a receipt when it is durable, or the error that refused it."""
         verified = await self._verifier.verify([transaction for _, transaction in items])
         ticket = Ticket(len(items))

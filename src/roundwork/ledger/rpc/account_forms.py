@@ -33,8 +33,9 @@ from ...protocol.programs.token_records import (
 from ...protocol.records import Account
 from ...protocol.state import Head, State
 from ...wire import Json, base58_encode, describe_amount
-from .call import RpcError, field
 from .constants import EPOCH_SLOTS
+from .errors import InvalidParams, InvalidRequest
+from .params import field
 from .task_forms import encode_task
 
 ENCODINGS = ("binary", "base58", "base64", "base64+zstd", "jsonParsed")
@@ -82,7 +83,7 @@ def read_form(config: Json, default: str = "binary") -> Form:
     """The form that a configuration asks for. Raises RpcError."""
     encoding = field(config, "encoding", str, default)
     if encoding not in ENCODINGS:
-        raise RpcError(-32602, f"Invalid params: encoding {encoding!r}; one of {', '.join(ENCODINGS)}")
+        raise InvalidParams(f"Invalid params: encoding {encoding!r}; one of {', '.join(ENCODINGS)}")
     part = field(config, "dataSlice", dict, None)
     if part is None:
         return Form(encoding)
@@ -127,8 +128,7 @@ def encode_data(data: AccountData, form: Form, is_lenient: bool = False) -> str 
         elif is_lenient:
             text = "error: data too large for bs58 encoding"
         else:
-            raise RpcError(
-                -32600,
+            raise InvalidRequest(
                 f"Encoded binary (base 58) data should be less than {BASE58_BYTES_MAX} bytes, "
                 "please use Base64 encoding.",
             )

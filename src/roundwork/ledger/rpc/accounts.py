@@ -19,7 +19,9 @@ from .account_forms import (
     get_account_data,
     read_form,
 )
-from .call import Desk, Params, RpcError, field, read_key, show
+from .errors import InvalidParams
+from .ledger import Ledger
+from .params import Params, field, read_key, show
 
 KEYS_MAX = 100
 FILTERS_MAX = 4
@@ -30,56 +32,56 @@ FILTER_TEXT_MAX = 175
 Filter = Callable[[AccountData], bool]
 
 
-def get_balance_of(desk: Desk, params: Params) -> Json:
+def get_balance_of(ledger: Ledger, params: Params) -> Json:
     params.config(1)
-    return desk.with_context(get_balance(desk.state, params.key(0)))
+    return ledger.with_context(get_balance(ledger.state, params.key(0)))
 
 
-def get_account_info(desk: Desk, params: Params) -> Json:
+def get_account_info(ledger: Ledger, params: Params) -> Json:
     key, form = params.key(0), read_form(params.config(1))
-    return desk.with_context(describe_account(desk.state, key, form))
+    return ledger.with_context(describe_account(ledger.state, key, form))
 
 
-def get_multiple_accounts(desk: Desk, params: Params) -> Json:
+def get_multiple_accounts(ledger: Ledger, params: Params) -> Json:
     names = params.get(0, list, "the addresses")
     if len(names) > KEYS_MAX:
-        raise RpcError(-32602, f"Too many inputs provided; max {KEYS_MAX}")
+        raise InvalidParams(f"Too many inputs provided; max {KEYS_MAX}")
     form = read_form(params.config(1), default="base64")
-    return desk.with_context(
-        [describe_account(desk.state, read_key(name, "the address"), form) for name in names]
+    return ledger.with_context(
+        [describe_account(ledger.state, read_key(name, "the address"), form) for name in names]
     )
 
 
-def get_program_accounts(desk: Desk, params: Params) -> Any:
+def get_program_accounts(ledger: Ledger, params: Params) -> Any:
     program, config = params.key(0, "the program"), params.config(1)
     form, filters = read_form(config), read_filters(config)
     found = [
-        {"pubkey": base58_of(key), "account": describe_data(desk.state, key, account, data, form)}
-        for key, account in find_owned(desk.state, program)
-        if passes(filters, data := get_account_data(desk.state, key, account))
+        {"pubkey": base58_of(key), "account": describe_data(ledger.state, key, account, data, form)}
+        for key, account in find_owned(ledger.state, program)
+        if passes(filters, data := get_account_data(ledger.state, key, account))
     ]
-    return desk.with_context(found) if config.get("withContext") else found
+    return ledger.with_context(found) if config.get("withContext") else found
 
 
-def get_rent(desk: Desk, params: Params) -> int:
+def get_rent(ledger: Ledger, params: Params) -> int:
     params.config(1)
     return compute_rent(params.get(0, int, "the size"))
 
 
-def get_supply(desk: Desk, params: Params) -> Json:
+def get_supply(ledger: Ledger, params: Params) -> Json:
     params.config(0)
-    total = compute_supply(desk.state)
+    total = compute_supply(ledger.state)
     value = {"total": total, "circulating": total, "nonCirculating": 0, "nonCirculatingAccounts": []}
-    return desk.with_context(value)
+    return ledger.with_context(value)
 
 
-def get_largest_accounts(desk: Desk, params: Params) -> Json:
+def get_largest_accounts(ledger: Ledger, params: Params) -> Json:
     which = field(params.config(0), "filter", str, "circulating")
     if which not in ("circulating", "nonCirculating"):
-        raise RpcError(-32602, f"Invalid params: filter {show(which)}; circulating or nonCirculating")
-    rows = desk.state.accounts.rows.items() if which == "circulating" else ()
+        raise InvalidParams(f"Invalid params: filter {show(which)}; circulating or nonCirculating")
+    rows = ledger.state.accounts.rows.items() if which == "circulating" else ()
     largest = sorted(rows, key=lambda item: (-item[1].balance, item[0]))[:LARGEST]
-    return desk.with_context([{"address": base58_of(key), "lamports": one.balance} for key, one in largest])
+    return ledger.with_context([{"address": base58_of(key), "lamports": one.balance} for key, one in largest])
 
 
 def find_owned(state: State, program: Key) -> list[tuple[Key, Account]]:
@@ -95,7 +97,7 @@ def read_filters(config: Json) -> list[Filter]:
     """The filters of a configuration as predicates on an account's data. Raises RpcError."""
     filters = [_compile(one) for one in field(config, "filters", list, [])]
     if len(filters) > FILTERS_MAX:
-        raise RpcError(-32602, f"Too many filters provided; max {FILTERS_MAX}")
+        raise InvalidParams(f"Too many filters provided; max {FILTERS_MAX}")
     return filters
 
 
@@ -116,7 +118,7 @@ def _compile(one: Any) -> Filter:
         case "tokenAccountState" | {"tokenAccountState": _}:
             return lambda data: data.size == ACCOUNT_BYTES and data.cut(108, 1) != b"\0"
         case _:
-            raise RpcError(-32602, f"Invalid params: filter {show(one)}; memcmp or dataSize is expected")
+            raise InvalidParams(f"Invalid params: filter {show(one)}; memcmp or dataSize is expected")
 
 
 def _decode(raw: Any, encoding: str) -> bytes:
@@ -125,17 +127,17 @@ def _decode(raw: Any, encoding: str) -> bytes:
         if isinstance(raw, list):
             wanted = bytes(raw)
         elif len(raw) > FILTER_TEXT_MAX:
-            raise RpcError(-32602, "Invalid param: encoded binary data should be less than 129 bytes")
+            raise InvalidParams("Invalid param: encoded binary data should be less than 129 bytes")
         elif encoding == "base58":
             wanted = base58_decode(raw)
         elif encoding == "base64":
             wanted = base64.b64decode(raw, validate=True)
         else:
-            raise RpcError(-32602, f"Invalid params: memcmp encoding {show(encoding)}; base58 or base64")
+            raise InvalidParams(f"Invalid params: memcmp encoding {show(encoding)}; base58 or base64")
     except (ValueError, TypeError, AttributeError):
-        raise RpcError(-32602, f"Invalid params: the bytes of a memcmp are no {encoding}") from None
+        raise InvalidParams(f"Invalid params: the bytes of a memcmp are no {encoding}") from None
     if len(wanted) > BASE58_BYTES_MAX:
-        raise RpcError(-32602, "Invalid param: decoded binary data should be less than 129 bytes")
+        raise InvalidParams("Invalid param: decoded binary data should be less than 129 bytes")
     return wanted
 
 

@@ -13,8 +13,10 @@ from ...protocol.ticks import compute_tick
 from ...protocol.transaction import Transaction
 from ...wire import Json
 from ..store.history import Place
-from .call import Desk, Params, RpcError, field, show
 from .constants import EPOCH_SLOTS
+from .errors import BlockNotAvailable, InvalidParams
+from .ledger import Ledger
+from .params import Params, field, show
 from .sending import decode_message
 from .transaction_forms import name_signatures
 from .transactions import Landed, count_transactions, describe_landed
@@ -29,18 +31,18 @@ CLOSE_SECONDS = 5.0
 # Slots and ticks
 
 
-def get_slot(desk: Desk, params: Params) -> int:
+def get_slot(ledger: Ledger, params: Params) -> int:
     params.config(0)
-    return desk.slot
+    return ledger.slot
 
 
-async def get_epoch_info(desk: Desk, params: Params) -> Json:
+async def get_epoch_info(ledger: Ledger, params: Params) -> Json:
     params.config(0)
-    count = await count_transactions(desk)
-    epoch, index = divmod(desk.slot, EPOCH_SLOTS)
+    count = await count_transactions(ledger)
+    epoch, index = divmod(ledger.slot, EPOCH_SLOTS)
     return {
-        "absoluteSlot": desk.slot,
-        "blockHeight": desk.slot,
+        "absoluteSlot": ledger.slot,
+        "blockHeight": ledger.slot,
         "epoch": epoch,
         "slotIndex": index,
         "slotsInEpoch": EPOCH_SLOTS,
@@ -48,91 +50,89 @@ async def get_epoch_info(desk: Desk, params: Params) -> Json:
     }
 
 
-def get_latest_blockhash(desk: Desk, params: Params) -> Json:
+def get_latest_blockhash(ledger: Ledger, params: Params) -> Json:
     params.config(0)
-    tick, slot = desk.engine.get_newest_tick()
-    return desk.with_context({"blockhash": base58_of(tick), "lastValidBlockHeight": slot + TICKS})
+    tick, slot = ledger.engine.get_newest_tick()
+    return ledger.with_context({"blockhash": base58_of(tick), "lastValidBlockHeight": slot + TICKS})
 
 
-def get_recent_blockhash(desk: Desk, params: Params) -> Json:
+def get_recent_blockhash(ledger: Ledger, params: Params) -> Json:
     """What the original library still asks for before it sends."""
     params.config(0)
-    tick, _ = desk.engine.get_newest_tick()
-    return desk.with_context({"blockhash": base58_of(tick), "feeCalculator": _fee_calculator(desk)})
+    tick, _ = ledger.engine.get_newest_tick()
+    return ledger.with_context({"blockhash": base58_of(tick), "feeCalculator": _fee_calculator(ledger)})
 
 
-def get_fee_calculator(desk: Desk, params: Params) -> Json:
+def get_fee_calculator(ledger: Ledger, params: Params) -> Json:
     params.config(1)
-    is_valid = desk.is_tick_valid(params.key(0, "the blockhash"))
-    return desk.with_context({"feeCalculator": _fee_calculator(desk)} if is_valid else None)
+    is_valid = ledger.is_tick_valid(params.key(0, "the blockhash"))
+    return ledger.with_context({"feeCalculator": _fee_calculator(ledger)} if is_valid else None)
 
 
-def is_blockhash_valid(desk: Desk, params: Params) -> Json:
+def is_blockhash_valid(ledger: Ledger, params: Params) -> Json:
     params.config(1)
-    return desk.with_context(desk.is_tick_valid(params.key(0, "the blockhash")))
+    return ledger.with_context(ledger.is_tick_valid(params.key(0, "the blockhash")))
 
 
-def get_fee_for_message(desk: Desk, params: Params) -> Json:
+def get_fee_for_message(ledger: Ledger, params: Params) -> Json:
     params.config(1)
     transaction = decode_message(params.get(0, str, "the message"))
-    is_valid = desk.is_tick_valid(transaction.tick) or _names_nonce(desk, transaction)
-    return desk.with_context(compute_fee(desk.chain.genesis, transaction) if is_valid else None)
+    is_valid = ledger.is_tick_valid(transaction.tick) or _names_nonce(ledger, transaction)
+    return ledger.with_context(compute_fee(ledger.chain.genesis, transaction) if is_valid else None)
 
 
-def _names_nonce(desk: Desk, transaction: Transaction) -> bool:
+def _names_nonce(ledger: Ledger, transaction: Transaction) -> bool:
     """Whether a transaction names the value of a nonce that it may use, in the next slot at the latest."""
     nonce = find_nonce(transaction)
     try:
         if nonce is not None:
-            check_named_nonce(desk.state, desk.slot + 1, transaction, nonce)
+            check_named_nonce(ledger.state, ledger.slot + 1, transaction, nonce)
     except BlockhashNotFound:
         return False
     return nonce is not None
 
 
-def _fee_calculator(desk: Desk) -> Json:
-    return {"lamportsPerSignature": desk.chain.genesis.fee_per_signature}
+def _fee_calculator(ledger: Ledger) -> Json:
+    return {"lamportsPerSignature": ledger.chain.genesis.fee_per_signature}
 
 
 # Blocks
 
 
-async def get_block(desk: Desk, params: Params) -> Json:
+async def get_block(ledger: Ledger, params: Params) -> Json:
     """A slot as a block: its stored blocks joined, or an empty one if it has none."""
     slot, config = params.get(0, int, "the slot"), params.config_or_encoding(1)
     detail = field(config, "transactionDetails", str, "full")
     if detail not in DETAILS:
-        raise RpcError(
-            -32602, f"Invalid params: transactionDetails {show(detail)}; one of {', '.join(DETAILS)}"
-        )
-    check_past(desk, slot)
-    await _wait_until_closed(desk, slot)
-    return await desk.read(_compose_block, desk, slot, detail, config)
+        raise InvalidParams(f"Invalid params: transactionDetails {show(detail)}; one of {', '.join(DETAILS)}")
+    check_past(ledger, slot)
+    await _wait_until_closed(ledger, slot)
+    return await ledger.read(_compose_block, ledger, slot, detail, config)
 
 
-async def _wait_until_closed(desk: Desk, slot: int) -> None:
+async def _wait_until_closed(ledger: Ledger, slot: int) -> None:
     """Wait until nothing can be added to a slot: what a client has read as a block never changes.
 
     Raises RpcError.
     """
     for _ in range(int(CLOSE_SECONDS * 100)):
-        is_written = desk.chain.journal.height >= desk.state.head.height
-        if is_written and desk.engine.get_newest_tick()[1] >= slot:
+        is_written = ledger.chain.journal.height >= ledger.state.head.height
+        if is_written and ledger.engine.get_newest_tick()[1] >= slot:
             return
         await asyncio.sleep(0.01)
-    raise RpcError(-32004, f"Block not available for slot {slot}")
+    raise BlockNotAvailable(slot)
 
 
-def _compose_block(desk: Desk, slot: int, detail: str, config: Json) -> Json:
-    entries = desk.chain.journal.find_slot(slot)
+def _compose_block(ledger: Ledger, slot: int, detail: str, config: Json) -> Json:
+    entries = ledger.chain.journal.find_slot(slot)
     block: Json = {
-        "blockhash": base58_of(compute_slot_tick(desk, slot)),
+        "blockhash": base58_of(compute_slot_tick(ledger, slot)),
         "previousBlockhash": base58_of(
-            compute_slot_tick(desk, slot - 1) if slot else desk.state.genesis_hash
+            compute_slot_tick(ledger, slot - 1) if slot else ledger.state.genesis_hash
         ),
         "parentSlot": max(slot - 1, 0),
         "blockHeight": slot,
-        "blockTime": compute_time(desk, slot),
+        "blockTime": compute_time(ledger, slot),
     }
     landed = [
         Landed(Place(entry.block.height, at), entry, decode_landed(wire, entry.receipts[at]))
@@ -149,65 +149,65 @@ def _compose_block(desk: Desk, slot: int, detail: str, config: Json) -> Json:
     return block
 
 
-def compute_slot_tick(desk: Desk, slot: int) -> bytes:
+def compute_slot_tick(ledger: Ledger, slot: int) -> bytes:
     """The tick of any slot that is over, from the journal if the state has forgotten it."""
-    mark = desk.state.ticks.rows.get(u64(slot))
+    mark = ledger.state.ticks.rows.get(u64(slot))
     if mark is not None:
         return mark.digest
-    entry = desk.chain.journal.find_before(slot + 1)
-    return compute_tick(entry.block_hash if entry else desk.state.genesis_hash, slot)
+    entry = ledger.chain.journal.find_before(slot + 1)
+    return compute_tick(entry.block_hash if entry else ledger.state.genesis_hash, slot)
 
 
-def compute_time(desk: Desk, slot: int) -> int:
+def compute_time(ledger: Ledger, slot: int) -> int:
     """When a slot was, in seconds since 1970: by the last block at or before it."""
-    genesis = desk.chain.genesis
-    entry = desk.chain.journal.find_before(slot + 1)
+    genesis = ledger.chain.genesis
+    entry = ledger.chain.journal.find_before(slot + 1)
     time_ms, at = (entry.block.time_ms, entry.block.slot) if entry else (genesis.time_ms, 0)
     return (time_ms + (slot - at) * genesis.slot_ms) // 1000
 
 
-def check_past(desk: Desk, slot: int) -> None:
+def check_past(ledger: Ledger, slot: int) -> None:
     """Raises RpcError for a slot that has not begun."""
-    if slot > desk.slot:
-        raise RpcError(-32004, f"Block not available for slot {slot}")
+    if slot > ledger.slot:
+        raise BlockNotAvailable(slot)
 
 
-async def get_block_time(desk: Desk, params: Params) -> int:
+async def get_block_time(ledger: Ledger, params: Params) -> int:
     slot = params.get(0, int, "the slot")
-    check_past(desk, slot)
-    return await desk.read(compute_time, desk, slot)
+    check_past(ledger, slot)
+    return await ledger.read(compute_time, ledger, slot)
 
 
-def get_blocks(desk: Desk, params: Params) -> list[int]:
+def get_blocks(ledger: Ledger, params: Params) -> list[int]:
     first = params.get(0, int, "the first slot")
     has_last = len(params.values) > 1 and not isinstance(params.values[1], dict)
-    last = params.get(1, int, "the last slot", desk.slot) if has_last else desk.slot
+    last = params.get(1, int, "the last slot", ledger.slot) if has_last else ledger.slot
     params.config(2 if has_last else 1)
     if last - first > BLOCKS_MAX:
-        raise RpcError(-32602, f"Slot range too large; max {BLOCKS_MAX}")
-    return list(range(first, min(last, desk.slot) + 1))
+        raise InvalidParams(f"Slot range too large; max {BLOCKS_MAX}")
+    return list(range(first, min(last, ledger.slot) + 1))
 
 
-def get_blocks_with_limit(desk: Desk, params: Params) -> list[int]:
+def get_blocks_with_limit(ledger: Ledger, params: Params) -> list[int]:
     first, limit = params.get(0, int, "the first slot"), params.get(1, int, "the limit")
     params.config(2)
     if limit > BLOCKS_MAX:
-        raise RpcError(-32602, f"Limit too large; max {BLOCKS_MAX}")
-    return list(range(first, min(first + limit - 1, desk.slot) + 1))
+        raise InvalidParams(f"Limit too large; max {BLOCKS_MAX}")
+    return list(range(first, min(first + limit - 1, ledger.slot) + 1))
 
 
-def get_performance(desk: Desk, params: Params) -> list[Json]:
+def get_performance(ledger: Ledger, params: Params) -> list[Json]:
     """One sample: of the slots whose statuses are in memory."""
     limit = params.get(0, int, "the limit", SAMPLES_MAX)
     if limit > SAMPLES_MAX:
-        raise RpcError(-32602, f"Invalid limit; max {SAMPLES_MAX}")
-    slots = min(desk.slot, desk.chain.recent.slots)
+        raise InvalidParams(f"Invalid limit; max {SAMPLES_MAX}")
+    slots = min(ledger.slot, ledger.chain.recent.slots)
     sample = {
-        "slot": desk.slot,
-        "numTransactions": desk.chain.recent.size,
-        "numNonVoteTransactions": desk.chain.recent.size,
+        "slot": ledger.slot,
+        "numTransactions": ledger.chain.recent.size,
+        "numNonVoteTransactions": ledger.chain.recent.size,
         "numSlots": slots,
-        "samplePeriodSecs": max(slots * desk.chain.genesis.slot_ms // 1000, 1),
+        "samplePeriodSecs": max(slots * ledger.chain.genesis.slot_ms // 1000, 1),
     }
     return [sample][:limit]
 

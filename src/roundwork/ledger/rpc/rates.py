@@ -1,9 +1,14 @@
 """How many calls an address may make: one bucket each, filled as time passes, emptied by calls."""
 
 from collections import OrderedDict
+from collections.abc import MutableMapping
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 from ..limits import Limits
+
+Message = MutableMapping[str, Any]
+"""A message of ASGI, or the scope of a connection."""
 
 
 class Rates:
@@ -27,6 +32,12 @@ class Rates:
         if len(self._buckets) > limits.addresses:
             self._buckets.popitem(last=False)
         return is_allowed
+
+
+def get_address(scope: Message) -> str:
+    """Where a connection comes from; behind a proxy on this machine, where the proxy says it does."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def is_local(address: str) -> bool:

@@ -1,7 +1,6 @@
 """RPC methods that take transactions in: send, simulate, airdrop."""
 
 import secrets
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,10 +17,22 @@ from ...protocol.params import KOII, TICKS, Key, base58_of
 from ...protocol.state import State
 from ...protocol.transaction import WIRE_BYTES_MAX, Transaction, decode_transaction, is_signed
 from ...wire import Json, base58_decode, base58_encode, base64_decode
+from ..engine import Answer
 from .account_forms import Form, describe_account, read_form
 from .accounts import KEYS_MAX
-from .call import Desk, Params, RpcError, field, read_commitment, read_key, show
-from .transaction_forms import compose_logs, describe_error, describe_returned
+from .errors import (
+    InternalError,
+    InvalidParams,
+    MethodNotFound,
+    NodeUnhealthy,
+    PreflightFailure,
+    RpcError,
+    SignatureVerificationFailure,
+    describe_cause,
+)
+from .ledger import Ledger
+from .params import Params, field, read_commitment, read_key, show
+from .transaction_forms import compose_logs, describe_error, describe_reason, describe_returned
 
 AIRDROP_MAX = 10**7 * KOII
 """The most roe that one airdrop gives."""
@@ -46,53 +57,37 @@ TEXTS = {
 class Sending:
     """One transaction that a call wants sent: decoded, and simulated unless that is to be skipped."""
 
-    def __init__(self, desk: Desk, params: Params) -> None:
+    def __init__(self, ledger: Ledger, params: Params) -> None:
         """Raises RpcError if it is undecodable or its simulation fails."""
         config = params.config(1)
         read_commitment(config, "preflightCommitment")
         text = params.get(0, str, "the transaction")
-        self.wire, self.transaction = decode_wire(text, field(config, "encoding", str, "base58"))
+        self.item = decode_wire(text, field(config, "encoding", str, "base58"))
+        _, self.transaction = self.item
         self.name = base58_encode(self.transaction.signatures[0])
         if not field(config, "skipPreflight", bool, False):
-            receipt = simulate(desk.state, self.transaction, compute_slot(desk))
+            receipt = simulate(ledger.state, self.transaction, compute_slot(ledger))
             if receipt.kind != Kind.OK:
                 raise compose_refusal(self.transaction, receipt)
 
-    def compose_answer(self, answer: Receipt | RoundworkError | None) -> str:
+    def compose_answer(self, answer: Answer) -> str:
         """What the call answers: the signature. Raises RpcError for what never ran."""
         if isinstance(answer, Void):
             raise compose_refusal(self.transaction, compose_void(answer))
         if isinstance(answer, RoundworkError):
-            raise RpcError(-32005, str(answer), {"roundwork": {"name": type(answer).__name__}})
+            raise NodeUnhealthy(str(answer), describe_cause(answer))
         if answer is not None and answer.kind == Kind.VOID:
             raise compose_refusal(self.transaction, answer)
         return self.name
 
 
-async def send(desk: Desk, sendings: Sequence[Sending]) -> list[Receipt | RoundworkError | None]:
-    """Give transactions to the engine together; what each was answered."""
-    items = [(sending.wire, sending.transaction) for sending in sendings]
-    submit_many = getattr(desk.engine, "submit_many", None)
-    if submit_many is not None:
-        answers: list[Receipt | RoundworkError | None] = await submit_many(items)
-        return answers
-    return [await _send_one(desk, wire, transaction) for wire, transaction in items]
-
-
-async def _send_one(desk: Desk, wire: bytes, transaction: Transaction) -> Receipt | RoundworkError | None:
-    try:
-        return await desk.engine.submit(wire, transaction)
-    except RoundworkError as error:
-        return error
-
-
-async def send_transaction(desk: Desk, params: Params) -> str:
-    sending = Sending(desk, params)
-    [answer] = await send(desk, [sending])
+async def send_transaction(ledger: Ledger, params: Params) -> str:
+    sending = Sending(ledger, params)
+    [answer] = await ledger.engine.submit([sending.item])
     return sending.compose_answer(answer)
 
 
-def simulate_transaction(desk: Desk, params: Params) -> Json:
+def simulate_transaction(ledger: Ledger, params: Params) -> Json:
     config = params.config(1)
     _, transaction = decode_wire(
         params.get(0, str, "the transaction"), field(config, "encoding", str, "base58")
@@ -100,16 +95,16 @@ def simulate_transaction(desk: Desk, params: Params) -> Json:
     checks = field(config, "sigVerify", bool, False)
     replaces = field(config, "replaceRecentBlockhash", bool, False)
     if checks and replaces:
-        raise RpcError(-32602, "sigVerify may not be used with replaceRecentBlockhash")
+        raise InvalidParams("sigVerify may not be used with replaceRecentBlockhash")
     shown = _read_shown(config)
     value: Json = {}
     if replaces:
-        tick, slot = desk.engine.get_newest_tick()
+        tick, slot = ledger.engine.get_newest_tick()
         transaction = _replace_tick(transaction, tick)
         value["replacementBlockhash"] = {"blockhash": base58_of(tick), "lastValidBlockHeight": slot + TICKS}
     is_verified = not checks or is_signed(transaction)
-    with simulated(desk.state, transaction, compute_slot(desk), is_verified) as receipt:
-        accounts = _show_accounts(desk.state, shown, receipt)
+    with simulated(ledger.state, transaction, compute_slot(ledger), is_verified) as receipt:
+        accounts = _show_accounts(ledger.state, shown, receipt)
     value |= {
         "err": describe_error(receipt),
         "logs": compose_logs(transaction, receipt) if receipt.kind != Kind.VOID else [],
@@ -118,7 +113,7 @@ def simulate_transaction(desk: Desk, params: Params) -> Json:
         "returnData": describe_returned(receipt),
         "innerInstructions": [] if config.get("innerInstructions") else None,
     }
-    return desk.with_context(value)
+    return ledger.with_context(value)
 
 
 def _show_accounts(
@@ -137,22 +132,22 @@ def _read_shown(config: Json) -> list[tuple[Key, Form]] | None:
         return None
     names, form = field(wanted, "addresses", list, []), read_form(wanted, default="base64")
     if form.encoding in ("binary", "base58"):
-        raise RpcError(-32602, "base58 encoding not supported")
+        raise InvalidParams("base58 encoding not supported")
     if len(names) > KEYS_MAX:
-        raise RpcError(-32602, f"Too many accounts provided; max {KEYS_MAX}")
+        raise InvalidParams(f"Too many accounts provided; max {KEYS_MAX}")
     return [(read_key(name, "the address"), form) for name in names]
 
 
-async def request_airdrop(desk: Desk, params: Params) -> str:
+async def request_airdrop(ledger: Ledger, params: Params) -> str:
     """A real transaction of the faucet; only development ledgers have one."""
     target, amount = params.key(0), params.get(1, int, "the amount")
     named = params.config(2).get("recentBlockhash")
-    tick = read_key(named, "recentBlockhash") if named is not None else desk.engine.get_newest_tick()[0]
-    if desk.faucet is None or desk.chain.genesis.faucet is None:
-        raise RpcError(-32601, "Method not found: this ledger has no faucet")
+    tick = read_key(named, "recentBlockhash") if named is not None else ledger.engine.get_newest_tick()[0]
+    if ledger.faucet is None or ledger.chain.genesis.faucet is None:
+        raise MethodNotFound("Method not found: this ledger has no faucet")
     if not 0 < amount <= AIRDROP_MAX:
-        raise RpcError(-32602, f"Invalid params: the amount is {amount} roe; 1 to {AIRDROP_MAX} are given")
-    pair = desk.faucet
+        raise InvalidParams(f"Invalid params: the amount is {amount} roe; 1 to {AIRDROP_MAX} are given")
+    pair = ledger.faucet
     asked = [
         transfer(TransferParams(from_pubkey=pair.pubkey(), to_pubkey=Pubkey(target), lamports=amount)),
         set_compute_unit_limit(secrets.randbits(32)),  # so that two equal airdrops are two transactions
@@ -160,35 +155,35 @@ async def request_airdrop(desk: Desk, params: Params) -> str:
     message = Message.new_with_blockhash(asked, pair.pubkey(), Hash(tick))
     wire = bytes(SignedTransaction([pair], message, Hash(tick)))
     transaction = decode_transaction(wire)
-    answer = await _send_one(desk, wire, transaction)
+    [answer] = await ledger.engine.submit([(wire, transaction)])
     if isinstance(answer, Void):
         raise compose_refusal(transaction, compose_void(answer))
     if isinstance(answer, RoundworkError):
-        raise RpcError(-32603, f"the airdrop failed: {answer}")
+        raise InternalError(f"the airdrop failed: {answer}")
     if answer is not None and answer.kind != Kind.OK:
         raise compose_refusal(transaction, answer)
     return base58_encode(transaction.signatures[0])
 
 
-def compute_slot(desk: Desk) -> int:
+def compute_slot(ledger: Ledger) -> int:
     """The slot that a simulation runs in: the one a transaction sent now lands in."""
-    return max(desk.engine.get_slot(), desk.slot)
+    return max(ledger.engine.get_slot(), ledger.slot)
 
 
 def decode_wire(text: str, encoding: str) -> tuple[bytes, Transaction]:
     """A transaction from a parameter. Raises RpcError."""
     if encoding not in ("base58", "base64"):
-        raise RpcError(-32602, f"unsupported encoding: {show(encoding)}. Supported encodings: base58, base64")
+        raise InvalidParams(f"unsupported encoding: {show(encoding)}. Supported encodings: base58, base64")
     if len(text) > WIRE_BYTES_MAX * 2:
-        raise RpcError(-32602, f"{encoding} encoded transaction too large: {len(text)} bytes")
+        raise InvalidParams(f"{encoding} encoded transaction too large: {len(text)} bytes")
     try:
         wire = base58_decode(text) if encoding == "base58" else base64_decode(text)
     except ValueError as error:
-        raise RpcError(-32602, f"invalid {encoding} encoding: {error}") from None
+        raise InvalidParams(f"invalid {encoding} encoding: {error}") from None
     try:
         return wire, decode_transaction(wire)
     except Undecodable as error:
-        raise RpcError(-32602, f"failed to deserialize the transaction: {error}") from None
+        raise InvalidParams(f"failed to deserialize the transaction: {error}") from None
 
 
 def decode_message(text: str) -> Transaction:
@@ -198,7 +193,7 @@ def decode_message(text: str) -> Transaction:
         count = message[1] if message[:1] == b"\x80" else message[0]
         return decode_transaction(bytes([count]) + bytes(64 * count) + message)
     except (ValueError, IndexError, Undecodable) as error:
-        raise RpcError(-32602, f"failed to deserialize the message: {error}") from None
+        raise InvalidParams(f"failed to deserialize the message: {error}") from None
 
 
 def compose_refusal(transaction: Transaction, receipt: Receipt) -> RpcError:
@@ -217,11 +212,11 @@ def compose_refusal(transaction: Transaction, receipt: Receipt) -> RpcError:
         "accounts": None,
         "unitsConsumed": 0,
         "returnData": None,
-        "roundwork": {"name": receipt.name, "text": receipt.text, "instruction": receipt.instruction},
+        "roundwork": describe_reason(receipt),
     }
     if error == "SignatureFailure":
-        return RpcError(-32003, TEXTS["SignatureFailure"], data)
-    return RpcError(-32002, f"Transaction simulation failed: {text}", data)
+        return SignatureVerificationFailure(TEXTS["SignatureFailure"], data)
+    return PreflightFailure(f"Transaction simulation failed: {text}", data)
 
 
 def _replace_tick(transaction: Transaction, tick: bytes) -> Transaction:

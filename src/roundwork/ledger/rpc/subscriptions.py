@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,16 +18,17 @@ from ..limits import Limits
 from ..store.recent import get_signature
 from .account_forms import Form, describe_data, get_account_data, read_form
 from .accounts import passes, read_filters
-from .call import Desk, Params, RpcError, field, read_key, read_signature, show
-from .dispatch import METHODS, Rpc, get_address
-from .rates import is_local
+from .dispatch import METHODS, Method, Rpc
+from .errors import InvalidParams, NodeUnhealthy, TooManyCalls
+from .ledger import Ledger
+from .params import Params, field, read_key, read_signature, show
+from .rates import Message, get_address, is_local
 from .transaction_forms import compose_logs, describe_error, name_signatures
 from .transactions import find_landed
 
 POLICY_VIOLATION = 1008
 """The code that a websocket is closed with when it breaks a limit."""
 
-Message = MutableMapping[str, Any]
 Topic = tuple[str, bytes]
 """What a block must touch for a subscription to look at it: its kind; an account, a signature or nothing."""
 
@@ -39,8 +40,8 @@ _numbers = itertools.count(1)
 class Changed:
     """What a block changed, worked out once for all subscriptions."""
 
-    def __init__(self, desk: Desk, block: Block, outcome: Outcome, before: int) -> None:
-        self.desk = desk
+    def __init__(self, ledger: Ledger, block: Block, outcome: Outcome, before: int) -> None:
+        self.ledger = ledger
         self.block = block
         self.slots = range(before + 1, block.slot + 1)
         """The slots that have begun since the block before."""
@@ -67,11 +68,11 @@ class Changed:
     def describe(self, key: Key, form: Form) -> msgspec.Raw:
         """An account with its context, encoded once for all who see it in one form."""
         if (key, form) not in self._shown:
-            state = self.desk.state
+            state = self.ledger.state
             account = state.accounts.rows.get(key) or Account(0)  # closed: clients are shown an empty one
             data = get_account_data(state, key, account)
             shown = describe_data(state, key, account, data, form, is_lenient=True)
-            self._shown[key, form] = msgspec.Raw(_encoder.encode(self.desk.with_context(shown)))
+            self._shown[key, form] = msgspec.Raw(_encoder.encode(self.ledger.with_context(shown)))
         return self._shown[key, form]
 
 
@@ -100,7 +101,7 @@ class Connection:
         self.is_dropped = False
         self._all = subscriptions
         self._limits = subscriptions.limits
-        self._rpc = Rpc(subscriptions.desk, {**METHODS, **_bind(self)}, subscriptions.rpc.rates)
+        self._rpc = Rpc(subscriptions.ledger, {**METHODS, **_bind(self)}, subscriptions.rpc.rates)
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._news = asyncio.Event()
@@ -110,7 +111,7 @@ class Connection:
     def subscribe(self, subscription: Subscription) -> int:
         """Add a subscription; its number. Raises RpcError."""
         if len(self.subscriptions) >= self._limits.subscriptions:
-            raise RpcError(-32005, f"a connection has at most {self._limits.subscriptions} subscriptions")
+            raise NodeUnhealthy(f"a connection has at most {self._limits.subscriptions} subscriptions")
         self._all.add(self, subscription)
         self.subscriptions[subscription.number] = subscription
         self._fresh.append(subscription)
@@ -120,7 +121,7 @@ class Connection:
         """End a subscription. Raises RpcError if there is none of that number and kind."""
         subscription = self.subscriptions.get(number)
         if subscription is None or subscription.topic[0] != kind:
-            raise RpcError(-32602, "Invalid subscription id.")
+            raise InvalidParams("Invalid subscription id.")
         self.end(subscription)
         return True
 
@@ -172,7 +173,7 @@ class Connection:
         """Answer a message, then say what is due at once."""
         try:
             answer = await self._rpc.answer(body, self.address)
-        except RpcError as error:  # too many calls
+        except TooManyCalls as error:
             answer = self._rpc.refuse(error)
         if answer is not None:
             self.say(answer)
@@ -199,20 +200,20 @@ class Subscriptions:
 
     def __init__(self, rpc: Rpc) -> None:
         self.rpc = rpc
-        self.desk = rpc.desk
-        self.limits: Limits = rpc.desk.limits
+        self.ledger = rpc.ledger
+        self.limits: Limits = rpc.ledger.limits
         self.count = 0
         self._connections: set[Connection] = set()
         self._topics: dict[str, dict[bytes, dict[int, tuple[Connection, Subscription]]]] = {
             kind: {} for kind in KINDS
         }
-        self._slot = rpc.desk.slot
-        rpc.desk.chain.listeners.append(self._publish)
+        self._slot = rpc.ledger.slot
+        rpc.ledger.chain.listeners.append(self._publish)
 
     def add(self, connection: Connection, subscription: Subscription) -> None:
         """Let a subscription see blocks. Raises RpcError."""
         if self.count >= self.limits.subscriptions_in_all:
-            raise RpcError(-32005, f"a ledger has at most {self.limits.subscriptions_in_all} subscriptions")
+            raise NodeUnhealthy(f"a ledger has at most {self.limits.subscriptions_in_all} subscriptions")
         kind, name = subscription.topic
         self._topics[kind].setdefault(name, {})[subscription.number] = connection, subscription
         self.count += 1
@@ -228,7 +229,7 @@ class Subscriptions:
 
     def _publish(self, block: Block, outcome: Outcome) -> None:
         if self.count:
-            changed = Changed(self.desk, block, outcome, self._slot)
+            changed = Changed(self.ledger, block, outcome, self._slot)
             for kind, name in self._find_topics(changed):
                 for connection, subscription in list(self._topics[kind][name].values()):
                     connection.notify(subscription, subscription.notify(changed))
@@ -283,16 +284,16 @@ async def close(send: Callable[[Message], Any], reason: str) -> None:
     await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": reason})
 
 
-def _bind(connection: Connection) -> dict[str, Callable[[Desk, Params], Any]]:
+def _bind(connection: Connection) -> dict[str, Method]:
     """The methods of one connection."""
 
-    def bind(kind: str, build: Callable[[Desk, Params], Subscription]) -> None:
-        methods[f"{kind}Subscribe"] = lambda desk, params: connection.subscribe(build(desk, params))
-        methods[f"{kind}Unsubscribe"] = lambda desk, params: connection.unsubscribe(
+    def bind(kind: str, build: Callable[[Ledger, Params], Subscription]) -> None:
+        methods[f"{kind}Subscribe"] = lambda ledger, params: connection.subscribe(build(ledger, params))
+        methods[f"{kind}Unsubscribe"] = lambda ledger, params: connection.unsubscribe(
             kind, params.get(0, int, "the subscription")
         )
 
-    methods: dict[str, Callable[[Desk, Params], Any]] = {}
+    methods: dict[str, Method] = {}
     for kind, build in KINDS.items():
         bind(kind, build)
     return methods
@@ -301,31 +302,31 @@ def _bind(connection: Connection) -> dict[str, Callable[[Desk, Params], Any]]:
 # The kinds
 
 
-def _account(desk: Desk, params: Params) -> Subscription:
+def _account(ledger: Ledger, params: Params) -> Subscription:
     key, form = params.key(0), read_form(params.config(1))
     return Subscription(("account", key), lambda changed: [changed.describe(key, form)])
 
 
-def _program(desk: Desk, params: Params) -> Subscription:
+def _program(ledger: Ledger, params: Params) -> Subscription:
     program, config = params.key(0, "the program"), params.config(1)
     form, filters = read_form(config), read_filters(config)
 
     def notify(changed: Changed) -> list[Any]:
         notes = []
         for key in sorted(changed.accounts):
-            account = desk.state.accounts.rows.get(key)
+            account = ledger.state.accounts.rows.get(key)
             if account is None or account.owner != program:
                 continue
-            data = get_account_data(desk.state, key, account)
+            data = get_account_data(ledger.state, key, account)
             if passes(filters, data):
-                shown = describe_data(desk.state, key, account, data, form, is_lenient=True)
-                notes.append(desk.with_context({"pubkey": base58_of(key), "account": shown}))
+                shown = describe_data(ledger.state, key, account, data, form, is_lenient=True)
+                notes.append(ledger.with_context({"pubkey": base58_of(key), "account": shown}))
         return notes
 
     return Subscription(("program", b""), notify)
 
 
-def _logs(desk: Desk, params: Params) -> Subscription:
+def _logs(ledger: Ledger, params: Params) -> Subscription:
     wanted = params.values[0] if params.values else None
     params.config(1)
     mentioned: Key | None = None
@@ -335,14 +336,13 @@ def _logs(desk: Desk, params: Params) -> Subscription:
         case {"mentions": [one]}:
             mentioned = read_key(one, "the mention")
         case _:
-            raise RpcError(
-                -32602,
+            raise InvalidParams(
                 f'Invalid params: {show(wanted)}; "all", "allWithVotes" or {{"mentions": [one address]}}',
             )
 
     def notify(changed: Changed) -> list[Any]:
         return [
-            desk.with_context(
+            ledger.with_context(
                 {
                     "signature": name_signatures(transaction)[0],
                     "err": describe_error(receipt),
@@ -356,19 +356,19 @@ def _logs(desk: Desk, params: Params) -> Subscription:
     return Subscription(("logs", b""), notify)
 
 
-def _signature(desk: Desk, params: Params) -> Subscription:
+def _signature(ledger: Ledger, params: Params) -> Subscription:
     signature = read_signature(params.get(0, str, "the signature"))
     is_received_told = field(params.config(1), "enableReceivedNotification", bool, False)
 
     def compose(receipt: Receipt) -> list[Any]:
-        received = [desk.with_context("receivedSignature")] if is_received_told else []
-        return [*received, desk.with_context({"err": describe_error(receipt)})]
+        received = [ledger.with_context("receivedSignature")] if is_received_told else []
+        return [*received, ledger.with_context({"err": describe_error(receipt)})]
 
     subscription = Subscription(
         ("signature", signature), lambda changed: compose(changed.receipts[signature]), ends=True
     )
-    recent = desk.chain.recent.find(signature)
-    landed = None if recent else find_landed(desk, signature)
+    recent = ledger.chain.recent.find(signature)
+    landed = None if recent else find_landed(ledger, signature)
     if recent is not None:
         subscription.first = compose(recent.receipt)
     elif landed is not None:
@@ -376,18 +376,18 @@ def _signature(desk: Desk, params: Params) -> Subscription:
     return subscription
 
 
-def _slot(desk: Desk, params: Params) -> Subscription:
+def _slot(ledger: Ledger, params: Params) -> Subscription:
     return Subscription(
         ("slot", b""),
         lambda changed: [{"parent": slot - 1, "root": slot, "slot": slot} for slot in changed.slots],
     )
 
 
-def _root(desk: Desk, params: Params) -> Subscription:
+def _root(ledger: Ledger, params: Params) -> Subscription:
     return Subscription(("root", b""), lambda changed: list(changed.slots))
 
 
-def _slots_updates(desk: Desk, params: Params) -> Subscription:
+def _slots_updates(ledger: Ledger, params: Params) -> Subscription:
     return Subscription(
         ("slotsUpdates", b""),
         lambda changed: [
@@ -397,7 +397,7 @@ def _slots_updates(desk: Desk, params: Params) -> Subscription:
     )
 
 
-KINDS: dict[str, Callable[[Desk, Params], Subscription]] = {
+KINDS: dict[str, Callable[[Ledger, Params], Subscription]] = {
     "account": _account,
     "program": _program,
     "logs": _logs,

@@ -12,93 +12,95 @@ from ...protocol.tasks.cursor import RoundCursor
 from ...wire import Json
 from .account_forms import AccountData, Form, describe_data
 from .archive import get_state_of, may_be_pruned
-from .call import Desk, Params, RpcError, show
+from .errors import InvalidParams
+from .ledger import Ledger
+from .params import Params, show
 from .task_forms import ALL_PARTS, describe_distributions, describe_submissions, encode_task
 from .transactions import wait_for_history
 
 
-def get_task(desk: Desk, params: Params) -> Any:
+def get_task(ledger: Ledger, params: Params) -> Any:
     try:
-        return view_task(desk.state, params.key(0, "the task"))
+        return view_task(ledger.state, params.key(0, "the task"))
     except UnknownTask:
         return None
 
 
-async def get_round(desk: Desk, params: Params) -> Any:
+async def get_round(ledger: Ledger, params: Params) -> Any:
     task, number = params.key(0, "the task"), params.get(1, int, "the round")
     try:
-        return view_round(await _find_state(desk, task, number), task, number)
+        return view_round(await _find_state(ledger, task, number), task, number)
     except UnknownTask:
         return None
 
 
-def get_task_account_info(desk: Desk, params: Params) -> Json:
+def get_task_account_info(ledger: Ledger, params: Params) -> Json:
     key, config = params.key(0, "the task"), params.config(1)
     parts = frozenset(part for part in ALL_PARTS if config.get(part))
     try:
-        text = encode_task(desk.state, key, parts)
+        text = encode_task(ledger.state, key, parts)
     except UnknownTask:
-        return desk.with_context(None)
-    account = desk.state.accounts.rows.get(key) or Account(0, TASK_PROGRAM)
-    value = describe_data(desk.state, key, account, AccountData(b"", 0), Form("base64"))
-    return desk.with_context(
+        return ledger.with_context(None)
+    account = ledger.state.accounts.rows.get(key) or Account(0, TASK_PROGRAM)
+    value = describe_data(ledger.state, key, account, AccountData(b"", 0), Form("base64"))
+    return ledger.with_context(
         {**value, "data": [base64.b64encode(text).decode(), "base64"], "space": len(text)}
     )
 
 
-async def get_task_submissions(desk: Desk, params: Params) -> Any:
+async def get_task_submissions(ledger: Ledger, params: Params) -> Any:
     task, number = params.key(0, "the task"), _read_round(params, 1)
     try:
-        return describe_submissions(await _find_state(desk, task, number), task, number)
+        return describe_submissions(await _find_state(ledger, task, number), task, number)
     except UnknownTask:
         return None
 
 
-async def get_task_distributions(desk: Desk, params: Params) -> Any:
+async def get_task_distributions(ledger: Ledger, params: Params) -> Any:
     task, number = params.key(0, "the task"), _read_round(params, 1)
     try:
-        return describe_distributions(await _find_state(desk, task, number), task, number)
+        return describe_distributions(await _find_state(ledger, task, number), task, number)
     except UnknownTask:
         return None
 
 
-async def get_my_submission_round(desk: Desk, params: Params) -> Json:
+async def get_my_submission_round(ledger: Ledger, params: Params) -> Json:
     """The last round that a node submitted in, as a number in `data`; null if it never did."""
     task, node, number = params.key(0, "the task"), params.key(1, "the node"), _read_round(params, 2)
     if number is not None:
-        state = await _find_state(desk, task, number)
+        state = await _find_state(ledger, task, number)
         has = node in RoundCursor(state, task, number).submissions.rows
-        return desk.with_context({"data": number} if has else None)
-    stake = desk.state.get_stakes(task).rows.get(node)
-    return desk.with_context({"data": stake.last_round} if stake and stake.last_round >= 0 else None)
+        return ledger.with_context({"data": number} if has else None)
+    stake = ledger.state.get_stakes(task).rows.get(node)
+    return ledger.with_context({"data": stake.last_round} if stake and stake.last_round >= 0 else None)
 
 
-def get_my_stake(desk: Desk, params: Params) -> Json:
+def get_my_stake(ledger: Ledger, params: Params) -> Json:
     """A node's stake in a task, as a number in `data`; null if it never had any."""
     task, node = params.key(0, "the task"), params.key(1, "the node")
     params.config(2)
-    stake = desk.state.get_stakes(task).rows.get(node)
-    return desk.with_context({"data": stake.amount} if stake else None)
+    stake = ledger.state.get_stakes(task).rows.get(node)
+    return ledger.with_context({"data": stake.amount} if stake else None)
 
 
-async def _find_state(desk: Desk, task: Key, number: int | None) -> State:
+async def _find_state(ledger: Ledger, task: Key, number: int | None) -> State:
     """The state that holds a round, from the archive if it is pruned; the present one for all rounds."""
-    if number is None or not may_be_pruned(desk.state, task, number):
-        return desk.state
-    await wait_for_history(desk)
-    return get_state_of(desk.chain, task, number)
+    if number is None or not may_be_pruned(ledger.state, task, number):
+        return ledger.state
+    await wait_for_history(ledger)
+    return get_state_of(ledger.chain, task, number)
 
 
 def _read_round(params: Params, at: int) -> int | None:
     """The round that a configuration asks for; None (or −1) is all of them. Raises RpcError."""
     number = params.config(at).get("round", -1)
     if not isinstance(number, int) or isinstance(number, bool) or not -1 <= number < 2**64:
-        raise RpcError(-32602, f"Invalid params: round is {show(number)}; a round, or -1 for all")
+        raise InvalidParams(f"Invalid params: round is {show(number)}; a round, or -1 for all")
     return None if number == -1 else number
 
 
 METHODS: dict[str, Any] = {
-    "getLedger": lambda desk, params: view_ledger(desk.state),
+    "getLedger": lambda ledger, params: view_ledger(ledger.state),
     "getTask": get_task,
     "getRound": get_round,
     "getTaskAccountInfo": get_task_account_info,

@@ -10,39 +10,43 @@ from ...protocol.records import Account
 from ...protocol.state import State
 from ...wire import Json, describe_amount
 from .account_forms import describe_data, get_account_data, read_form
-from .call import Desk, Params, RpcError, read_key
+from .errors import InvalidParams
+from .ledger import Ledger
+from .params import Params, read_key
 
 LARGEST = 20
 
 
-def get_token_account_balance(desk: Desk, params: Params) -> Json:
+def get_token_account_balance(ledger: Ledger, params: Params) -> Json:
     params.config(1)
-    account = _get_account(desk.state, params.key(0))
-    return desk.with_context(describe_amount(account.amount, _get_mint(desk.state, account.mint).decimals))
+    account = _get_account(ledger.state, params.key(0))
+    return ledger.with_context(
+        describe_amount(account.amount, _get_mint(ledger.state, account.mint).decimals)
+    )
 
 
-def get_token_supply(desk: Desk, params: Params) -> Json:
+def get_token_supply(ledger: Ledger, params: Params) -> Json:
     params.config(1)
-    mint = _get_mint(desk.state, params.key(0, "the mint"))
-    return desk.with_context(describe_amount(mint.supply, mint.decimals))
+    mint = _get_mint(ledger.state, params.key(0, "the mint"))
+    return ledger.with_context(describe_amount(mint.supply, mint.decimals))
 
 
-def get_token_accounts_by_owner(desk: Desk, params: Params) -> Json:
+def get_token_accounts_by_owner(ledger: Ledger, params: Params) -> Json:
     key = params.key(0, "the owner")
-    return _describe_found(desk, params, lambda account: account.owner == key)
+    return _describe_found(ledger, params, lambda account: account.owner == key)
 
 
-def get_token_accounts_by_delegate(desk: Desk, params: Params) -> Json:
+def get_token_accounts_by_delegate(ledger: Ledger, params: Params) -> Json:
     key = params.key(0, "the delegate")
-    return _describe_found(desk, params, lambda account: account.delegate == key)
+    return _describe_found(ledger, params, lambda account: account.delegate == key)
 
 
-def get_token_largest_accounts(desk: Desk, params: Params) -> Json:
+def get_token_largest_accounts(ledger: Ledger, params: Params) -> Json:
     params.config(1)
     key = params.key(0, "the mint")
-    decimals = _get_mint(desk.state, key).decimals
-    held = [(-one.amount, at) for at, _, one in _find(desk.state, lambda one: one.mint == key)]
-    return desk.with_context(
+    decimals = _get_mint(ledger.state, key).decimals
+    held = [(-one.amount, at) for at, _, one in _find(ledger.state, lambda one: one.mint == key)]
+    return ledger.with_context(
         [
             {"address": base58_of(at), **describe_amount(-owed, decimals)}
             for owed, at in sorted(held)[:LARGEST]
@@ -50,24 +54,24 @@ def get_token_largest_accounts(desk: Desk, params: Params) -> Json:
     )
 
 
-def _describe_found(desk: Desk, params: Params, wanted: Callable[[TokenAccount], bool]) -> Json:
+def _describe_found(ledger: Ledger, params: Params, wanted: Callable[[TokenAccount], bool]) -> Json:
     chosen, form = params.get(1, dict, "mint or programId"), read_form(params.config(2))
     mint = read_key(chosen["mint"], "mint") if chosen.get("mint") else None
     if mint is not None:
-        _get_mint(desk.state, mint, missing="could not find mint")
+        _get_mint(ledger.state, mint, missing="could not find mint")
     elif read_key(chosen.get("programId"), "programId") != TOKEN_PROGRAM:
-        raise RpcError(-32602, "Invalid param: unrecognized Token program id")
-    found = _find(desk.state, lambda account: mint in (None, account.mint) and wanted(account))
+        raise InvalidParams("Invalid param: unrecognized Token program id")
+    found = _find(ledger.state, lambda account: mint in (None, account.mint) and wanted(account))
     shown = [
         {
             "pubkey": base58_of(key),
             "account": describe_data(
-                desk.state, key, stored, get_account_data(desk.state, key, stored), form
+                ledger.state, key, stored, get_account_data(ledger.state, key, stored), form
             ),
         }
         for key, stored, _ in found
     ]
-    return desk.with_context(shown)
+    return ledger.with_context(shown)
 
 
 def _find(state: State, wanted: Callable[[TokenAccount], bool]) -> list[tuple[Key, Account, TokenAccount]]:
@@ -84,20 +88,20 @@ def _find(state: State, wanted: Callable[[TokenAccount], bool]) -> list[tuple[Ke
 def _get_account(state: State, key: Key) -> TokenAccount:
     stored = state.accounts.rows.get(key)
     if stored is None:
-        raise RpcError(-32602, "Invalid param: could not find account")
+        raise InvalidParams("Invalid param: could not find account")
     account = decode_account(get_data(state, key))
     if account is None:
-        raise RpcError(-32602, "Invalid param: not a Token account")
+        raise InvalidParams("Invalid param: not a Token account")
     return account
 
 
 def _get_mint(state: State, key: Key, missing: str = "not a Token mint") -> Mint:
     stored = state.accounts.rows.get(key)
     if stored is None:
-        raise RpcError(-32602, f"Invalid param: {missing}")
+        raise InvalidParams(f"Invalid param: {missing}")
     mint = decode_mint(get_data(state, key))
     if mint is None:
-        raise RpcError(-32602, "Invalid param: not a Token mint")
+        raise InvalidParams("Invalid param: not a Token mint")
     return mint
 
 

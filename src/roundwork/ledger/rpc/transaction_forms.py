@@ -9,7 +9,7 @@ from ...protocol.execute import Kind, Receipt
 from ...protocol.params import MEMO_PROGRAMS, base58_of
 from ...protocol.transaction import Instruction, Transaction
 from ...wire import Json, base58_encode, read_text
-from .call import RpcError
+from .errors import InvalidParams
 from .instruction_forms import parse_instruction
 
 ENCODINGS = ("json", "jsonParsed", "base58", "base64", "binary")
@@ -37,6 +37,11 @@ def describe_returned(receipt: Receipt) -> Json | None:
         return None
     program, data = receipt.returned
     return {"programId": base58_of(program), "data": [base64.b64encode(data).decode(), "base64"]}
+
+
+def describe_reason(receipt: Receipt) -> Json:
+    """Why a transaction failed, by our own names: the error's name and text, the instruction's number."""
+    return {"name": receipt.name, "text": receipt.text, "instruction": receipt.instruction}
 
 
 def describe_status(receipt: Receipt) -> Json:
@@ -110,6 +115,8 @@ def describe_meta(transaction: Transaction, receipt: Receipt, is_brief: bool = F
         }
         if receipt.returned is not None:
             meta["returnData"] = describe_returned(receipt)
+        if receipt.kind != Kind.OK:
+            meta["roundwork"] = describe_reason(receipt)
     return meta
 
 
@@ -127,7 +134,7 @@ def encode_transaction(wire: bytes, transaction: Transaction, encoding: str) -> 
         case "jsonParsed":
             message = _parse_message(transaction)
         case _:
-            raise RpcError(-32602, f"Invalid params: encoding {encoding!r}; one of {', '.join(ENCODINGS)}")
+            raise InvalidParams(f"Invalid params: encoding {encoding!r}; one of {', '.join(ENCODINGS)}")
     if transaction.version is not None:
         message["addressTableLookups"] = [
             {

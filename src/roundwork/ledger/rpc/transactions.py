@@ -10,7 +10,9 @@ from ...protocol.transaction import Transaction
 from ...wire import Json
 from ..store.history import Place
 from ..store.journal import Entry
-from .call import Desk, Params, RpcError, field, read_signature
+from .errors import InvalidParams, UnsupportedTransactionVersion
+from .ledger import Ledger
+from .params import Params, field, read_signature
 from .transaction_forms import (
     describe_accounts,
     describe_error,
@@ -45,54 +47,54 @@ class Landed(NamedTuple):
         return self.entry.block.time_ms // 1000
 
 
-async def get_transaction(desk: Desk, params: Params) -> Json | None:
+async def get_transaction(ledger: Ledger, params: Params) -> Json | None:
     signature = read_signature(params.get(0, str, "the signature"))
     config = params.config_or_encoding(1)
-    return await desk.read(_compose_transaction, desk, signature, config)
+    return await ledger.read(_compose_transaction, ledger, signature, config)
 
 
-def _compose_transaction(desk: Desk, signature: bytes, config: Json) -> Json | None:
-    landed = find_landed(desk, signature)
+def _compose_transaction(ledger: Ledger, signature: bytes, config: Json) -> Json | None:
+    landed = find_landed(ledger, signature)
     if landed is None:
         return None
     return {"slot": landed.entry.block.slot, "blockTime": landed.seconds, **describe_landed(landed, config)}
 
 
-async def get_signature_statuses(desk: Desk, params: Params) -> Json:
+async def get_signature_statuses(ledger: Ledger, params: Params) -> Json:
     """Statuses from memory, else from the history, whether or not that is asked for."""
     names = params.get(0, list, "the signatures")
     field(params.config(1), "searchTransactionHistory", bool, False)
     if len(names) > STATUSES_MAX:
-        raise RpcError(-32602, f"Too many inputs provided; max {STATUSES_MAX}")
+        raise InvalidParams(f"Too many inputs provided; max {STATUSES_MAX}")
     signatures = [read_signature(name) for name in names]
-    statuses = {signature: find_recent_status(desk, signature) for signature in signatures}
+    statuses = {signature: find_recent_status(ledger, signature) for signature in signatures}
     missing = [signature for signature, status in statuses.items() if status is None]
     if missing:
-        statuses |= await desk.read(_find_statuses, desk, missing)
-    return desk.with_context([statuses[signature] for signature in signatures])
+        statuses |= await ledger.read(_find_statuses, ledger, missing)
+    return ledger.with_context([statuses[signature] for signature in signatures])
 
 
-async def get_signatures_for_address(desk: Desk, params: Params) -> list[Json]:
+async def get_signatures_for_address(ledger: Ledger, params: Params) -> list[Json]:
     address, config = params.key(0), params.config(1)
     limit = field(config, "limit", int, SIGNATURES_MAX)
     if not 1 <= limit <= SIGNATURES_MAX:
-        raise RpcError(-32602, f"Invalid limit; max {SIGNATURES_MAX}")
-    await wait_for_history(desk)
-    return await desk.read(_find_signatures, desk, address, limit, config)
+        raise InvalidParams(f"Invalid limit; max {SIGNATURES_MAX}")
+    await wait_for_history(ledger)
+    return await ledger.read(_find_signatures, ledger, address, limit, config)
 
 
-def _find_signatures(desk: Desk, address: Key, limit: int, config: Json) -> list[Json]:
-    before = _find_bound(desk, config, "before")
-    until = _find_bound(desk, config, "until")
+def _find_signatures(ledger: Ledger, address: Key, limit: int, config: Json) -> list[Json]:
+    before = _find_bound(ledger, config, "before")
+    until = _find_bound(ledger, config, "until")
     found: list[Json] = []
     landed = None
     while len(found) < limit:
-        places = desk.chain.history.find_address(address, before, limit - len(found))
+        places = ledger.chain.history.find_address(address, before, limit - len(found))
         for place in places:
             before = place
             if until is not None and place <= until:
                 return found
-            landed = _read_place(desk, place, landed)
+            landed = _read_place(ledger, place, landed)
             if landed is not None and address in landed.transaction.accounts:
                 found.append(_describe_signature(landed))
         if not places:
@@ -100,69 +102,69 @@ def _find_signatures(desk: Desk, address: Key, limit: int, config: Json) -> list
     return found
 
 
-async def get_transaction_count(desk: Desk, params: Params) -> int:
+async def get_transaction_count(ledger: Ledger, params: Params) -> int:
     params.config(0)
-    return await count_transactions(desk)
+    return await count_transactions(ledger)
 
 
-async def count_transactions(desk: Desk) -> int:
+async def count_transactions(ledger: Ledger) -> int:
     """Transactions that ran since genesis."""
-    await wait_for_history(desk)
-    return desk.chain.history.count
+    await wait_for_history(ledger)
+    return ledger.chain.history.count
 
 
 # Finding
 
 
-async def wait_for_history(desk: Desk) -> None:
+async def wait_for_history(ledger: Ledger) -> None:
     """Wait until the history holds every block that was durable when this began, but not for long."""
-    height = desk.chain.journal.height
+    height = ledger.chain.journal.height
     for _ in range(int(HISTORY_SECONDS * 100)):
-        if desk.chain.history.height >= height or desk.chain.history.failure:
+        if ledger.chain.history.height >= height or ledger.chain.history.failure:
             return
         await asyncio.sleep(0.01)
 
 
-def find_landed(desk: Desk, signature: bytes) -> Landed | None:
+def find_landed(ledger: Ledger, signature: bytes) -> Landed | None:
     """Where a transaction ran, from memory or from the history."""
-    recent = desk.chain.recent.find(signature)
+    recent = ledger.chain.recent.find(signature)
     places = [Place(recent.height, recent.position)] if recent else []
-    for place in places or desk.chain.history.find_transaction(signature):
-        landed = _read_place(desk, place)
+    for place in places or ledger.chain.history.find_transaction(signature):
+        landed = _read_place(ledger, place)
         if landed is not None and landed.transaction.signatures[0] == signature:
             return landed
     return None
 
 
-def find_recent_status(desk: Desk, signature: bytes) -> Json | None:
+def find_recent_status(ledger: Ledger, signature: bytes) -> Json | None:
     """The status of a transaction that ran not long ago."""
-    recent = desk.chain.recent.find(signature)
+    recent = ledger.chain.recent.find(signature)
     return compose_status(recent.slot, recent.receipt) if recent else None
 
 
-def _find_statuses(desk: Desk, signatures: list[bytes]) -> dict[bytes, Json | None]:
-    found = {signature: find_landed(desk, signature) for signature in signatures}
+def _find_statuses(ledger: Ledger, signatures: list[bytes]) -> dict[bytes, Json | None]:
+    found = {signature: find_landed(ledger, signature) for signature in signatures}
     return {
         signature: compose_status(landed.entry.block.slot, landed.receipt) if landed else None
         for signature, landed in found.items()
     }
 
 
-def _find_bound(desk: Desk, config: Json, name: str) -> Place | None:
+def _find_bound(ledger: Ledger, config: Json, name: str) -> Place | None:
     if config.get(name) is None:
         return None
-    landed = find_landed(desk, read_signature(config[name]))
+    landed = find_landed(ledger, read_signature(config[name]))
     if landed is None:
-        raise RpcError(-32602, f"Invalid params: {name} names a transaction that is not known")
+        raise InvalidParams(f"Invalid params: {name} names a transaction that is not known")
     return landed.place
 
 
-def _read_place(desk: Desk, place: Place, last: Landed | None = None) -> Landed | None:
+def _read_place(ledger: Ledger, place: Place, last: Landed | None = None) -> Landed | None:
     """The transaction at a place; its block is at hand if it is that of the `last` one."""
     if last is not None and last.place.height == place.height:
         entry: Entry | None = last.entry
     else:
-        entry = desk.chain.journal.read(place.height)
+        entry = ledger.chain.journal.read(place.height)
     if entry is None:
         return None
     try:
@@ -180,12 +182,7 @@ def describe_landed(landed: Landed, config: Json, is_brief: bool = False) -> Jso
     transaction = landed.transaction
     newest = field(config, "maxSupportedTransactionVersion", int, None)
     if transaction.version is not None and newest is None:
-        raise RpcError(
-            -32015,
-            f"Transaction version ({transaction.version}) is not supported by the requesting client. "
-            "Please try the request again with the following configuration parameter: "
-            f'"maxSupportedTransactionVersion": {transaction.version}',
-        )
+        raise UnsupportedTransactionVersion(transaction.version)
     wire = landed.entry.block.transactions[landed.place.position]
     encoding = field(config, "encoding", str, "json")
     shown = describe_accounts(transaction) if is_brief else encode_transaction(wire, transaction, encoding)

@@ -1,0 +1,106 @@
+"""The parameters of one call, checked as they are read."""
+
+from typing import Any
+
+from ...protocol.params import Key, key_of
+from ...wire import Json, base58_decode
+from .errors import InvalidParams, MinContextSlotNotReached
+
+COMMITMENTS = frozenset(
+    ("processed", "confirmed", "finalized", "recent", "single", "singleGossip", "root", "max")
+)
+
+SIGNATURE_TEXT_MAX = 88
+"""Characters that 64 bytes have in base58, at most."""
+
+
+class Params:
+    """The positional parameters of one call. What is null counts as absent.
+
+    Every reading of them raises RpcError: InvalidParams, or MinContextSlotNotReached.
+    """
+
+    def __init__(self, values: Any, slot: int) -> None:
+        """`slot` is that of the last block. Raises InvalidParams."""
+        if values is None:
+            values = []
+        if not isinstance(values, list):
+            raise InvalidParams("Invalid params: an array is expected")
+        self._slot = slot
+        self.values: list[Any] = values
+
+    def get(self, at: int, kind: type, name: str, default: Any = ...) -> Any:
+        """The parameter at a place. Raises RpcError if it is missing without a default or of another kind."""
+        value = self.values[at] if at < len(self.values) else None
+        if value is None:
+            if default is ...:
+                raise InvalidParams(f"Invalid params: {name} is missing at position {at}")
+            return default
+        return _check_kind(value, kind, name)
+
+    def key(self, at: int, name: str = "the address") -> Key:
+        """A base58 address."""
+        return read_key(self.get(at, str, name), name)
+
+    def config(self, at: int) -> Json:
+        """The configuration object, whose commitment and minContextSlot are checked for every method."""
+        config: Json = self.get(at, dict, "the configuration", {})
+        if None in config.values():
+            config = {name: value for name, value in config.items() if value is not None}
+        read_commitment(config, "commitment")
+        least = field(config, "minContextSlot", int, 0)
+        if least > self._slot:
+            raise MinContextSlotNotReached(self._slot)
+        return config
+
+    def config_or_encoding(self, at: int) -> Json:
+        """The configuration object, or the encoding alone, as the older forms of some methods have it."""
+        value = self.values[at] if at < len(self.values) else None
+        return {"encoding": value} if isinstance(value, str) else self.config(at)
+
+
+def read_commitment(config: Json, name: str) -> str:
+    """A commitment; all of them mean the same here. Raises RpcError."""
+    commitment: str = field(config, name, str, "finalized")
+    if commitment not in COMMITMENTS:
+        raise InvalidParams(f"Invalid params: {name} {show(commitment)}; one of {sorted(COMMITMENTS)}")
+    return commitment
+
+
+def field(config: Json, name: str, kind: type, default: Any) -> Any:
+    """A field of a configuration object. Raises RpcError if it is of another kind."""
+    value = config.get(name)
+    return default if value is None else _check_kind(value, kind, name)
+
+
+def read_key(text: Any, name: str) -> Key:
+    """A base58 address. Raises RpcError."""
+    try:
+        return key_of(text)
+    except (ValueError, TypeError):
+        raise InvalidParams(f"Invalid param: {name} {show(text)} is no base58 address of 32 bytes") from None
+
+
+def read_signature(text: Any) -> bytes:
+    """A base58 signature. Raises RpcError."""
+    try:
+        signature = base58_decode(text) if len(text) <= SIGNATURE_TEXT_MAX else b""
+    except (ValueError, AttributeError, TypeError):
+        signature = b""
+    if len(signature) != 64:
+        raise InvalidParams(f"Invalid param: {show(text)} is no base58 signature of 64 bytes")
+    return signature
+
+
+def show(value: Any) -> str:
+    """What a client sent, as errors quote it."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _check_kind(value: Any, kind: type, name: str) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InvalidParams(f"Invalid params: {name} is {show(value)}; expected {kind.__name__}")
+    if isinstance(value, int) and not 0 <= value < 2**64:
+        raise InvalidParams(f"Invalid params: {name} is {value}; an unsigned number of 64 bits is expected")
+    return value
