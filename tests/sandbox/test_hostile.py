@@ -113,12 +113,46 @@ ATTEMPTS = {
     "clone itself in a new namespace": "call(56, 0x20000011, 0, 0, 0, 0) or os._exit(0)",
     "compare the node's descriptors": "call(312, parent, parent, 0, 0, 0)",
     "catch page faults": "call(323, 0)",
+    "use what root may do": (
+        "head, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()\n"
+        "call(125, ctypes.addressof(head), ctypes.addressof(data))\n"
+        "if not any(data): raise OSError('nothing')"
+    ),
+    "change a network interface": (
+        "fcntl.ioctl(pair[0], 0x8943, b'lo' + bytes(14) + (1000).to_bytes(24, 'little'))"
+    ),
+    "look at a network interface": "fcntl.ioctl(pair[0], 0x8912, bytes(16))",
+    "mark a file for the file system": "fcntl.ioctl(open('f', 'w'), 0x40086602, bytes(8))",
+    "look at a file's marks": "fcntl.ioctl(open('f', 'w'), 0x80086601, bytes(8))",
+    "hide memory in a pipe": "fcntl.fcntl(pipe[1], 1031, 1 << 20)",
+    "hide pages in a pipe": "call(278, pipe[1], 0, 0, 0)",
+    "hide memory in a socket": "pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)",
+    "hide open files in a socket": "socket.send_fds(pair[0], [b'x'], [pipe[0]])",
+    "hide memory in rules": "call(444, 0, 0, 1)",
+    "hide memory in a keyring": "call(250, 0, -2, 1)",
+    "take the machine's asynchronous requests": (
+        "place = (ctypes.c_ulong * 1)(); call(206, 1, ctypes.addressof(place))"
+    ),
+    "take the machine's watches": "call(253)",
+    "take the machine's watches again": "call(294, 0)",
+    "let other programs wait for its lease": "fcntl.fcntl(open('f', 'w').fileno(), 1024, fcntl.F_RDLCK)",
+    "have signals sent": "fcntl.fcntl(pipe[0], 8, os.getpid())",
+    "have a signal chosen": "fcntl.fcntl(pipe[0], 10, 9)",
+    "change its descriptor table": "call(154, 0, 0, 0)",
+    "stack a filter": "action = (ctypes.c_uint32 * 1)(0x7FFF0000); call(317, 2, 0, ctypes.addressof(action))",
+    "open a unix socket": "socket.socket(socket.AF_UNIX)",
+    "open a virtual machine's socket": "socket.socket(40, socket.SOCK_STREAM)",
+    "open a crypto socket": "socket.socket(38, socket.SOCK_SEQPACKET)",
+    "open a packet socket": "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+    "signal a thread of the node": "call(200, parent, 0)",
+    "signal the node's group of threads": "call(234, parent, parent, 0)",
+    "signal the node by a descriptor": "fd = call(434, parent, 0); call(424, fd, 0, 0, 0)",
     "raise its memory limit": "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
     "raise its file limit": "resource.setrlimit(resource.RLIMIT_NOFILE, (9999, 9999))",
 }
 
 PROBE = """
-import ctypes, resource, socket, subprocess
+import ctypes, fcntl, resource, socket, subprocess
 
 def call(number, *arguments):
     libc = ctypes.CDLL(None, use_errno=True)
@@ -135,6 +169,7 @@ def submission(ctx):
     node, parent, port = ctx.params["node"], ctx.params["parent"], ctx.params["port"]
     folder = os.path.dirname(sys.modules["task"].__spec__.origin)
     sdk = os.path.dirname(sys.modules["roundwork"].__file__)
+    pair, pipe = socket.socketpair(), os.pipe()
     try:
 {attempt}
     except (OSError, ValueError) as error:
@@ -151,6 +186,41 @@ def test_a_task_cannot(house: House, listener: int, attempt: str) -> None:
 
     assert str(answer).startswith("refused"), answer
     assert (house.directory / "node-key.json").read_text() == "the node's key"
+
+
+CHILDREN = {
+    "in a new namespace": "call(56, 0x10000011, 0, 0, 0, 0) or os._exit(0)",
+    "in a new network": "call(56, 0x40000011, 0, 0, 0, 0) or os._exit(0)",
+    "of the node's": "call(56, 0x8011, 0, 0, 0, 0) or os._exit(0)",
+    "whom nobody can trace": "call(56, 0x800011, 0, 0, 0, 0) or os._exit(0)",
+}
+
+
+@pytest.mark.parametrize("attempt", CHILDREN.values(), ids=CHILDREN)
+def test_a_task_that_may_have_children_cannot_have_one(house: House, attempt: str) -> None:
+    params = {"node": str(house.directory), "parent": os.getpid(), "port": 0}
+
+    answer = house.submit(
+        PROBE.format(attempt=indent(attempt, " " * 8)), params=params, limits=Limits(processes=4)
+    )
+
+    assert str(answer).startswith("refused"), answer
+
+
+def test_a_task_may_have_the_children_that_it_asked_for(house: House) -> None:
+    answer = house.submit(
+        """
+        @task.submission
+        def submission(ctx):
+            child = os.fork()
+            if child == 0:
+                os._exit(7)
+            return str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """,
+        limits=Limits(processes=4),
+    )
+
+    assert answer == "7"
 
 
 def test_a_task_sees_nothing_of_the_nodes_environment(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +328,7 @@ import ctypes, mmap
 
 @task.submission
 def submission(ctx):
+    global code, stacks  # the threads run in them until the process ends
     code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     code.write(bytes.fromhex("b8220000000f05ebf7"))  # pause, for ever
     start = ctypes.addressof(ctypes.c_char.from_buffer(code))

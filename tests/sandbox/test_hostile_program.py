@@ -1,0 +1,117 @@
+"""A program that may have sockets, as a main.js may, reaches what it was ordered to reach, and no more."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from roundwork.node.confinement.confine import Order
+from roundwork.node.confinement.sandbox import Limits
+from roundwork.node.javascript.process import find_free_port
+from roundwork.node.python.environments import find_interpreter
+
+from ..node.house import require_sandbox
+
+ATTEMPTS = {
+    "connect elsewhere": "S().connect(there)",
+    "connect elsewhere without connecting": "S().sendto(b'x', 0x20000000, there)",
+    "the same with a message": "S().sendmsg([b'x'], [], 0x20000000, there)",
+    "connect by MPTCP": "S(socket.AF_INET, socket.SOCK_STREAM, 262)",
+    "connect to a unix socket": "S(socket.AF_UNIX).connect(folder + '/node.sock')",
+    "listen at a unix socket": "S(socket.AF_UNIX).bind('mine.sock')",
+    "read all packets": "S(socket.AF_INET, 10, 0)",
+    "read all packets, in short": "S(socket.AF_PACKET, socket.SOCK_RAW)",
+    "forge packets": "S(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)",
+    "forge packets of the other version": "S(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_UDP)",
+    "ping": "S(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)",
+    "see the machine's networks": "S(socket.AF_NETLINK, socket.SOCK_RAW, 0)",
+    "change a network interface": (
+        "fcntl.ioctl(S(), 0x8943, b'lo' + bytes(14) + (1000).to_bytes(24, 'little'))"
+    ),
+    "take more memory than sockets may": "S().setsockopt(socket.SOL_SOCKET, 33, 1 << 20)",
+    "forge a connection": "S().setsockopt(socket.IPPROTO_TCP, 19, 1)",
+    "fork": "os.fork() or os._exit(0)",
+    "watch files": "ctypes.CDLL(None).inotify_init() < 0 and refuse()",
+    "hide memory": "os.memfd_create('x')",
+}
+
+PROGRAM = """
+import ctypes, fcntl, os, socket, sys
+
+S, folder, there = socket.socket, sys.argv[1], ("127.0.0.1", int(sys.argv[2]))
+
+def refuse():
+    raise OSError("refused")
+
+S().connect(("127.0.0.1", int(sys.argv[3])))
+try:
+    {attempt}
+except OSError as error:
+    print("refused:", error)
+else:
+    print("done")
+"""
+
+
+@pytest.fixture(params=["sandlock", "bwrap"])
+def sandbox(request: pytest.FixtureRequest) -> str:
+    return require_sandbox(request.param)
+
+
+@pytest.fixture
+def ports(tmp_path: Path) -> Iterator[tuple[int, int]]:
+    """A port that the program must not reach, and one that it may; a unix socket in its parent's folder."""
+    with ExitStack() as stack:
+        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+        unix.bind(str(tmp_path / "node.sock"))
+        unix.listen()
+        forbidden, allowed = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2))
+        yield forbidden.getsockname()[1], allowed.getsockname()[1]
+
+
+def confine(sandbox: str, folder: Path, source: str, ports: tuple[int, int]) -> subprocess.Popen[str]:
+    """Python in the place of Node.js. Its control pipe closes, and it ends, with this process."""
+    home = folder / "home"
+    home.mkdir()
+    python = os.path.realpath(sys.executable)
+    order = Order(
+        sandbox=sandbox,
+        command=(python, "-I", "-S", "-c", source, str(folder), *map(str, ports)),
+        environment={},
+        readable=tuple(map(str, find_interpreter())),
+        home=str(home),
+        endpoints=(f"127.0.0.1:{ports[1]}",),
+        listen=find_free_port(),
+        limits=Limits(),
+    )
+    out, into = os.pipe()
+    confining = subprocess.Popen(
+        [sys.executable, "-I", "-m", "roundwork.node.confinement.confine", str(out)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        pass_fds=(out,),
+    )
+    os.close(out)
+    os.write(into, msgspec.json.encode(order) + b"\n")
+    confining.control = into  # type: ignore[attr-defined]
+    return confining
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
+def test_a_program_with_sockets_cannot(
+    tmp_path: Path, sandbox: str, ports: tuple[int, int], attempt: str
+) -> None:
+    confining = confine(sandbox, tmp_path, PROGRAM.format(attempt=attempt), ports)
+
+    told, _ = confining.communicate(timeout=30)
+
+    os.close(confining.control)  # type: ignore[attr-defined]
+    assert told.startswith("refused"), told
