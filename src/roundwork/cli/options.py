@@ -114,8 +114,8 @@ def read_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
 
 def _read_secrets(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     read = {}
-    for one in given:
-        name, has_value, value = one.partition("=")
+    for pair in given:
+        name, has_value, value = pair.partition("=")
         if not has_value and name not in os.environ:
             raise click.BadParameter(
                 f"{name!r} has no value, and no variable of the environment is called so"

@@ -82,8 +82,8 @@ def compose_task(view: "TaskView", metadata: dict[str, Any] | None) -> list[str]
     lines = [f"{name.replace('_', ' '):<{width}}  {facts[name]}" for name in facts if name != "stakes"]
     lines += _compose_metadata(view, metadata)
     return lines + [
-        f"  {one.node:<44}  stake {one.amount}  available {one.available}  {one.endpoint}"
-        for one in view.stakes
+        f"  {stake.node:<44}  stake {stake.amount}  available {stake.available}  {stake.endpoint}"
+        for stake in view.stakes
     ]
 
 

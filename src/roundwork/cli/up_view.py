@@ -37,7 +37,7 @@ class Announcer:
     def __init__(self, console: Console, restart: str) -> None:
         self._console = console
         self._restart = restart
-        self._told: set[tuple[str, int, bool]] = set()
+        self._shown: set[tuple[str, int, bool]] = set()
         self._warned: set[str] = set()
 
     def announce(self, watch: Watch) -> None:
@@ -56,8 +56,8 @@ class Announcer:
                 )
 
     def _say(self, member: Member, has_ended: bool, line: str) -> None:
-        if (key := (member.name, member.pid, has_ended)) not in self._told:
-            self._told.add(key)
+        if (key := (member.name, member.pid, has_ended)) not in self._shown:
+            self._shown.add(key)
             self._console.print(line)
 
 
@@ -68,7 +68,7 @@ class Lines:
         """`restart`: the command that starts an ended process again, but for its name."""
         self._console = console
         self._announcer = Announcer(console, restart)
-        self._told: set[int] = set()
+        self._shown: set[int] = set()
 
     def __enter__(self) -> "Lines":
         return self
@@ -80,10 +80,10 @@ class Lines:
         """Say what is new."""
         self._announcer.announce(watch)
         for number, view in watch.rounds.items():
-            if number not in self._told and view.status in OVER:
-                self._told.add(number)
-                told = "; ".join(filter(None, _describe_end(watch, view)))
-                self._console.print(f"slot {watch.task.slot}: round {number}: {told}")
+            if number not in self._shown and view.status in OVER:
+                self._shown.add(number)
+                end = "; ".join(filter(None, _describe_end(watch, view)))
+                self._console.print(f"slot {watch.task.slot}: round {number}: {end}")
 
 
 class Picture:
@@ -164,9 +164,9 @@ def _count(watch: Watch, view: RoundView | None, period: str) -> str:
     if period == "review":
         convicted = sum(each.verdict == "convicted" for each in view.submissions)
         contested = sum(each.trigger_by is not None for each in view.submissions)
-        told = f"{convicted} convicted" if convicted else f"{contested} contested" if contested else ""
-        return f"{len(view.submissions)}{told and ', '}{told}"
-    listed = next((one for one in view.lists if one.attempt == view.attempt), None)
+        audits = f"{convicted} convicted" if convicted else f"{contested} contested" if contested else ""
+        return f"{len(view.submissions)}{audits and ', '}{audits}"
+    listed = next((each for each in view.lists if each.attempt == view.attempt), None)
     retry = f"attempt {view.attempt + 1}" if view.attempt else ""
     return ", ".join(filter(None, (retry, _describe_list(watch, view, listed))))
 
@@ -181,8 +181,8 @@ def _describe_end(watch: Watch, view: RoundView) -> tuple[str, str]:
     """Who was paid in a round that is over, and who was slashed."""
     if view.status == "ClosedUnpaid":
         return "", f"closed unpaid after {view.attempt + 1} attempts"
-    paid = _group(watch, ((one.node, one.reward) for one in view.payments if one.reward))
-    slashed = _group(watch, ((one.node, one.slash) for one in view.payments if one.slash))
+    paid = _group(watch, ((payment.node, payment.reward) for payment in view.payments if payment.reward))
+    slashed = _group(watch, ((payment.node, payment.slash) for payment in view.payments if payment.slash))
     good = [f"{money}{' each' if ' ' in names else ''} to {names}" for money, names in paid]
     bad = [f"{names} lost {money}{' each' if ' ' in names else ''}" for money, names in slashed]
     return ", ".join(good) or "nobody is paid", ", ".join(bad)
@@ -205,26 +205,26 @@ def _count_verdicts(watch: Watch, node: str) -> str:
         for each in view.submissions:
             if each.node == node and view.status == "PayoutSuccessful":
                 counts[each.verdict] = counts.get(each.verdict, 0) + 1
-    told = {"untried": "uncontested"}
-    return ", ".join(f"{count} {told.get(verdict, verdict)}" for verdict, count in sorted(counts.items()))
+    words = {"untried": "uncontested"}
+    return ", ".join(f"{count} {words.get(verdict, verdict)}" for verdict, count in sorted(counts.items()))
 
 
 def _explain_slashes(watch: Watch) -> list[str]:
     lines = []
     for number, view in watch.rounds.items():
         by_node = {each.node: each for each in view.submissions}
-        for one in view.payments:
-            if one.slash:
-                lost = f"{_name(watch, one.node)} lost {_format(watch, one.slash)}"
-                asked = -min(listed.amounts.get(one.node, 0) for listed in view.lists)
-                if asked > one.slash:
-                    lost += f", all it still had of the {_format(watch, asked)} that its list took"
-                lines.append(f"round {number}: {lost}: {_explain(watch, by_node[one.node])}")
+        for payment in view.payments:
+            if payment.slash:
+                lost = f"{_name(watch, payment.node)} lost {_format(watch, payment.slash)}"
+                wanted = -min(listed.amounts.get(payment.node, 0) for listed in view.lists)
+                if wanted > payment.slash:
+                    lost += f", all it still had of the {_format(watch, wanted)} that its list took"
+                lines.append(f"round {number}: {lost}: {_explain(watch, by_node[payment.node])}")
     return lines
 
 
 def _explain(watch: Watch, each: SubmissionView) -> str:
-    """Why somebody was slashed: who said what of its proof."""
+    """Why a node was slashed: which nodes judged its proof, and how."""
     against = sorted(_name(watch, node) for node, is_valid in each.auditors.items() if not is_valid)
     in_favour = sorted(_name(watch, node) for node, is_valid in each.auditors.items() if is_valid)
     voted = f"{', '.join(against)} found its proof {each.value[:40]!r} invalid"

@@ -6,14 +6,14 @@ from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
 from ..protocol.params import TASK_PROGRAM, Key
-from ..protocol.tasks.instructions import Instruction as Ask
+from ..protocol.tasks.instructions import Instruction as TaskInstruction
 from ..protocol.tasks.layouts import CODECS
 
 
-def wrap(ask: Ask, program: Key = TASK_PROGRAM) -> Instruction:
+def wrap(instruction: TaskInstruction, program: Key = TASK_PROGRAM) -> Instruction:
     """An instruction of a task program; a task is spoken to through its own."""
-    accounts, data = CODECS[program].encode(ask)
-    metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
+    accounts, data = CODECS[program].encode(instruction)
+    metas = [AccountMeta(Pubkey(account.key), account.is_signer, account.is_writable) for account in accounts]
     return Instruction(Pubkey(program), data, metas)
 
 

@@ -27,8 +27,19 @@ from ..errors import (
 )
 from ..protocol.clock import DISTRIBUTION
 from ..protocol.params import KOII_1, TASK_PROGRAM, base58_of, compute_rent, key_of
-from ..protocol.tasks import instructions
-from ..protocol.tasks.instructions import CHUNK_BYTES
+from ..protocol.tasks.instructions import (
+    CHUNK_BYTES,
+    Claim,
+    CloseTask,
+    CreateTask,
+    FundTask,
+    SetActive,
+    Stake,
+    UpdateTask,
+    UploadDistributionList,
+    Withdraw,
+)
+from ..protocol.tasks.instructions import Instruction as TaskInstruction
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..views import TaskView
 from . import token_operations as tokens
@@ -45,7 +56,6 @@ POT_GIFT = 10**6
 """What existing clients send to a new pot, in roe."""
 
 T = TypeVar("T")
-Ask = instructions.Instruction
 
 
 class Signed(msgspec.Struct, frozen=True):
@@ -60,14 +70,14 @@ class Signed(msgspec.Struct, frozen=True):
         return str(VersionedTransaction.from_bytes(self.wire).signatures[0])
 
 
-async def sign(client: Client, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> Signed:
+async def sign(client: Client, instructions: Sequence[Instruction], signers: Sequence[Keypair]) -> Signed:
     """A transaction with the newest tick; the first of `signers` pays.
 
     Equal instructions signed twice are two transactions.
     """
     tick, last_valid = await patiently(client.get_latest_blockhash)
     hash = Hash.from_string(tick)
-    marked = [*asked, set_compute_unit_limit(secrets.randbits(32))]
+    marked = [*instructions, set_compute_unit_limit(secrets.randbits(32))]
     message = Message.new_with_blockhash(marked, signers[0].pubkey(), hash)
     needed = message.account_keys[: message.header.num_required_signatures]
     by_key = {pair.pubkey(): pair for pair in signers}
@@ -93,23 +103,23 @@ async def deliver(client: Client, signed: Signed) -> str:
         return signed.signature
 
 
-async def send(client: Client, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> str:
+async def send(client: Client, instructions: Sequence[Instruction], signers: Sequence[Keypair]) -> str:
     """Sign instructions as one transaction and deliver it; its signature.
 
     One that lapsed in an outage is signed anew; they run once. Raises Rejected, Void.
     """
     while True:
         try:
-            return await deliver(client, await sign(client, asked, signers))
+            return await deliver(client, await sign(client, instructions, signers))
         except BlockhashNotFound:
             continue
 
 
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+async def patiently(operation: Callable[[], Awaitable[T]]) -> T:
     """The answer, however long the ledger does not answer."""
     while True:
         try:
-            return await ask()
+            return await operation()
         except Unreachable:
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -127,10 +137,10 @@ async def airdrop(client: Client, address: str, amount: int) -> str:
 
 async def transfer_money(client: Client, source: Keypair, target: str, amount: int) -> str:
     """Send roe."""
-    ask = transfer(
+    instruction = transfer(
         TransferParams(from_pubkey=source.pubkey(), to_pubkey=Pubkey.from_string(target), lamports=amount)
     )
-    return await send(client, [ask], [source])
+    return await send(client, [instruction], [source])
 
 
 async def create_token(client: Client, payer: Keypair, decimals: int) -> str:
@@ -148,8 +158,8 @@ async def mint_tokens(client: Client, payer: Keypair, mint: str, owner: str, amo
 async def send_tokens(client: Client, source: Keypair, mint: str, owner: str, amount: int) -> str:
     """Move tokens to another owner's associated account, which is opened if it is missing."""
     key = key_of(owner)
-    asked = [tokens.open_account(source, key, mint), tokens.build_transfer(source, key, mint, amount)]
-    return await send(client, asked, [source])
+    instructions = [tokens.open_account(source, key, mint), tokens.build_transfer(source, key, mint, amount)]
+    return await send(client, instructions, [source])
 
 
 async def read_tokens(client: Client, mint: str, owner: str) -> tuple[int, int]:
@@ -171,23 +181,25 @@ async def deploy(
     if package.task_type == "KPL":
         package, key = await tokens.scale(client, package), Keypair()
         fields = _configure(package, audit_program, metadata)
-        asked = tokens.build_create(manager, task, key, package.token_type, package.total_bounty, fields)
-        await send(client, asked, [manager, task, key])
+        instructions = tokens.build_create(
+            manager, task, key, package.token_type, package.total_bounty, fields
+        )
+        await send(client, instructions, [manager, task, key])
         return str(task.pubkey())
     pot = make_pot()
-    create = instructions.CreateTask(
+    create = CreateTask(
         payer=bytes(manager.pubkey()),
         task=bytes(task.pubkey()),
         pot=bytes(pot),
         total_bounty=package.total_bounty,
         **_configure(package, audit_program, metadata),
     )
-    asked = [
+    instructions = [
         _make_task_account(manager, task, package),
         wrap(create),
         transfer(TransferParams(from_pubkey=manager.pubkey(), to_pubkey=pot, lamports=POT_GIFT)),
     ]
-    await send(client, asked, [manager, task])
+    await send(client, instructions, [manager, task])
     return str(task.pubkey())
 
 
@@ -206,10 +218,10 @@ async def update(
     if old.mint is not None:
         package, key = await tokens.scale(client, package), Keypair()
         fields = _configure(package, audit_program, metadata)
-        asked = tokens.build_update(manager, successor, key, old, fields)
-        await send(client, asked, [manager, successor, key])
+        instructions = tokens.build_update(manager, successor, key, old, fields)
+        await send(client, instructions, [manager, successor, key])
         return str(successor.pubkey())
-    ask = instructions.UpdateTask(
+    instruction = UpdateTask(
         payer=bytes(manager.pubkey()),
         task=key_of(task),
         pot=key_of(old.pot),
@@ -217,8 +229,8 @@ async def update(
         successor_pot=bytes(make_pot()),
         **_configure(package, audit_program, metadata),
     )
-    asked = [_make_task_account(manager, successor, package), wrap(ask)]
-    await send(client, asked, [manager, successor])
+    instructions = [_make_task_account(manager, successor, package), wrap(instruction)]
+    await send(client, instructions, [manager, successor])
     return str(successor.pubkey())
 
 
@@ -238,8 +250,8 @@ async def read_task(client: Client, address: str) -> TaskView:
 async def set_active(client: Client, manager: Keypair, task: str, active: bool) -> str:
     """Open or shut a task for new submissions."""
     view = await read_task(client, task)
-    ask = instructions.SetActive(key_of(task), bytes(manager.pubkey()), int(active))
-    return await send(client, [wrap(ask, key_of(view.program))], [manager])
+    instruction = SetActive(key_of(task), bytes(manager.pubkey()), int(active))
+    return await send(client, [wrap(instruction, key_of(view.program))], [manager])
 
 
 async def close_task(client: Client, manager: Keypair, task: str) -> str:
@@ -247,8 +259,8 @@ async def close_task(client: Client, manager: Keypair, task: str) -> str:
     view = await read_task(client, task)
     if view.mint is not None:
         return await send(client, await tokens.build_close(client, manager, view), [manager])
-    ask = instructions.CloseTask(key_of(task), bytes(manager.pubkey()), key_of(view.pot))
-    return await send(client, [wrap(ask)], [manager])
+    instruction = CloseTask(key_of(task), bytes(manager.pubkey()), key_of(view.pot))
+    return await send(client, [wrap(instruction)], [manager])
 
 
 async def fund(client: Client, payer: Keypair, task: str, amount: int) -> str:
@@ -258,19 +270,19 @@ async def fund(client: Client, payer: Keypair, task: str, amount: int) -> str:
         return await send(client, tokens.build_fund(payer, view, amount), [payer])
     funder = Keypair()
     money = amount + compute_rent(STAKING_SPACE) + 1000
-    asked = [
+    instructions = [
         make_account(payer, funder, money, STAKING_SPACE, TASK_PROGRAM),
-        wrap(instructions.FundTask(key_of(task), bytes(funder.pubkey()), key_of(view.pot), amount)),
+        wrap(FundTask(key_of(task), bytes(funder.pubkey()), key_of(view.pot), amount)),
     ]
-    return await send(client, asked, [payer, funder])
+    return await send(client, instructions, [payer, funder])
 
 
 async def stake(
     client: Client, payer: Keypair, staking: Keypair, task: str, amount: int, endpoint: str = ""
 ) -> str:
     """Add to a node's stake; the first time the staking account is created."""
-    asked = await build_stake(client, payer, staking, task, amount, endpoint)
-    return await send(client, asked, [payer, staking])
+    instructions = await build_stake(client, payer, staking, task, amount, endpoint)
+    return await send(client, instructions, [payer, staking])
 
 
 async def build_stake(
@@ -286,17 +298,15 @@ async def build_stake(
         provide = transfer(
             TransferParams(from_pubkey=payer.pubkey(), to_pubkey=staking.pubkey(), lamports=amount)
         )
-    ask = instructions.Stake(
-        key_of(task), bytes(staking.pubkey()), key_of(view.pot), amount, endpoint.encode()
-    )
-    return [provide, wrap(ask)]
+    instruction = Stake(key_of(task), bytes(staking.pubkey()), key_of(view.pot), amount, endpoint.encode())
+    return [provide, wrap(instruction)]
 
 
 async def withdraw(client: Client, payer: Keypair, staking: Keypair, task: str) -> str:
     """Move a node's whole stake to its available balance."""
     program = key_of((await read_task(client, task)).program)
-    ask = instructions.Withdraw(key_of(task), bytes(staking.pubkey()))
-    return await send_as_node(client, [wrap(ask, program)], payer, staking)
+    instruction = Withdraw(key_of(task), bytes(staking.pubkey()))
+    return await send_as_node(client, [wrap(instruction, program)], payer, staking)
 
 
 async def withdraw_when_free(
@@ -320,26 +330,29 @@ async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, ben
     """Pay a node's whole available balance to the beneficiary; tokens to its account of that token."""
     view, node = await read_task(client, task), bytes(staking.pubkey())
     if view.mint is not None:
-        asked = await tokens.build_claim(client, payer, node, view, beneficiary)
-        return await send_as_node(client, asked, payer, staking)
-    ask = instructions.Claim(key_of(task), node, key_of(view.pot), key_of(beneficiary))
-    return await send_as_node(client, [wrap(ask)], payer, staking)
+        instructions = await tokens.build_claim(client, payer, node, view, beneficiary)
+        return await send_as_node(client, instructions, payer, staking)
+    instruction = Claim(key_of(task), node, key_of(view.pot), key_of(beneficiary))
+    return await send_as_node(client, [wrap(instruction)], payer, staking)
 
 
-async def send_as_node(client: Client, asked: Sequence[Instruction], payer: Keypair, staking: Keypair) -> str:
+async def send_as_node(
+    client: Client, instructions: Sequence[Instruction], payer: Keypair, staking: Keypair
+) -> str:
     """What gets a node's money out; its fee never stands in the way.
 
     If the main key cannot pay it, the staking account does, from what it was created with: whoever has
     earned something can have it. Raises Rejected, Void; InsufficientFundsForFee if neither can pay.
     """
     try:
-        return await send(client, asked, [payer, staking])
+        return await send(client, instructions, [payer, staking])
     except (AccountNotFound, InsufficientFundsForFee) as error:
         refusal = error
-    if any(one.is_signer and one.pubkey == payer.pubkey() for each in asked for one in each.accounts):
-        raise refusal  # it is to pay for an account, too, which nobody else can
+    accounts = [account for instruction in instructions for account in instruction.accounts]
+    if any(account.is_signer and account.pubkey == payer.pubkey() for account in accounts):
+        raise refusal  # the main key also pays for an account, which the staking key cannot
     try:
-        return await send(client, asked, [staking])
+        return await send(client, instructions, [staking])
     except (AccountNotFound, InsufficientFundsForFee) as error:
         raise InsufficientFundsForFee(
             f"neither the main key ({refusal}) nor the staking key ({error}); send one of them some money"
@@ -349,22 +362,22 @@ async def send_as_node(client: Client, asked: Sequence[Instruction], payer: Keyp
 async def read_standing(client: Client, task: str, main: str, node: str) -> dict[str, object]:
     """Where a node stands in a task: its money, and what each round that is not pruned paid or took."""
     view = await read_task(client, task)
-    mine = next((one for one in view.stakes if one.node == node), None)
+    stake = next((stake for stake in view.stakes if stake.node == node), None)
     newest = (view.slot - view.starting_slot) // view.round_time
     numbers = list(range(max(newest - 2 - DISTRIBUTION - view.allowed_failed_distributions, 0), newest))
     rounds = await client.get_rounds(task, numbers)
     payments = {
         number: {"reward": paid.reward, "slash": paid.slash}
-        for number, one in sorted(rounds.items())
-        for paid in one.payments
+        for number, round_view in sorted(rounds.items())
+        for paid in round_view.payments
         if paid.node == node
     }
     return {
         "node": node,
         "main_key": main,
-        "stake": mine.amount if mine else 0,
-        "available": mine.available if mine else 0,
-        "endpoint": mine.endpoint if mine else "",
+        "stake": stake.amount if stake else 0,
+        "available": stake.available if stake else 0,
+        "endpoint": stake.endpoint if stake else "",
         "balance_of_main_key": await client.get_balance(main),
         **await _read_tokens_of(client, view, main),
         "rounds": payments,
@@ -379,14 +392,13 @@ async def _read_tokens_of(client: Client, view: TaskView, main: str) -> dict[str
     return {"token": view.mint, "decimals": decimals, "tokens_of_main_key": amount}
 
 
-def build_uploads(task: bytes, node: bytes, number: int, text: bytes) -> list[Ask]:
+def build_uploads(task: bytes, node: bytes, number: int, text: bytes) -> list[TaskInstruction]:
     """The instructions that upload a list, chunk by chunk; each fits into a transaction of its own."""
     pieces = [text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)]
     if not pieces or len(pieces[-1]) == CHUNK_BYTES:
         pieces.append(b"")  # a short chunk says that the list ends
     return [
-        instructions.UploadDistributionList(task, node, at, len(piece), piece, number)
-        for at, piece in enumerate(pieces)
+        UploadDistributionList(task, node, at, len(piece), piece, number) for at, piece in enumerate(pieces)
     ]
 
 

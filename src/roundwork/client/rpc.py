@@ -114,7 +114,7 @@ class Client:
         filters = [{"dataSize": ACCOUNT_BYTES}, {"memcmp": {"offset": 0, "bytes": mint}}]
         config = {"encoding": "base64", "filters": filters, "dataSlice": {"offset": 64, "length": 8}}
         found = await self.call("getProgramAccounts", base58_of(TOKEN_PROGRAM), config)
-        return sum(int.from_bytes(base64.b64decode(one["account"]["data"][0]), "little") for one in found)
+        return sum(int.from_bytes(base64.b64decode(row["account"]["data"][0]), "little") for row in found)
 
     async def get_token_balance(self, account: str) -> int:
         """What a token account holds. Raises Refused."""

@@ -25,7 +25,14 @@ from ..protocol.params import (
     key_of,
 )  # fmt: skip
 from ..protocol.programs.token_records import MINT_BYTES
-from ..protocol.tasks import instructions
+from ..protocol.tasks.instructions import (
+    ClaimTokens,
+    CreateTokenTask,
+    DeleteTask,
+    FundTokens,
+    StakeTokens,
+    UpdateTokenTask,
+)
 from ..views import TaskView
 from .messages import make_account, wrap
 from .rpc import Client, Refused
@@ -122,7 +129,7 @@ def build_create(
     manager: Keypair, task: Keypair, pot: Keypair, mint: str, total_bounty: int, fields: dict[str, Any]
 ) -> list[Instruction]:
     """What founds a task; the manager pays from its associated account. Signed by all three."""
-    ask = instructions.CreateTokenTask(
+    instruction = CreateTokenTask(
         payer=bytes(manager.pubkey()),
         source=find_account(bytes(manager.pubkey()), mint),
         task=bytes(task.pubkey()),
@@ -133,14 +140,14 @@ def build_create(
         seed=compute_seed(bytes(pot.pubkey())),
         **fields,
     )
-    return [make_account(manager, task, compute_rent(0), 0, KPL_PROGRAM), wrap(ask, KPL_PROGRAM)]
+    return [make_account(manager, task, compute_rent(0), 0, KPL_PROGRAM), wrap(instruction, KPL_PROGRAM)]
 
 
 def build_update(
     manager: Keypair, successor: Keypair, pot: Keypair, old: TaskView, fields: dict[str, Any]
 ) -> list[Instruction]:
     """What founds a task's successor in the same token. Signed by all three."""
-    ask = instructions.UpdateTokenTask(
+    instruction = UpdateTokenTask(
         payer=bytes(manager.pubkey()),
         task=key_of(old.address),
         pot=key_of(old.pot),
@@ -152,16 +159,14 @@ def build_update(
         seed=compute_seed(bytes(pot.pubkey())),
         **fields,
     )
-    return [make_account(manager, successor, compute_rent(0), 0, KPL_PROGRAM), wrap(ask, KPL_PROGRAM)]
+    return [make_account(manager, successor, compute_rent(0), 0, KPL_PROGRAM), wrap(instruction, KPL_PROGRAM)]
 
 
 def build_fund(payer: Keypair, task: TaskView, amount: int) -> list[Instruction]:
     """What adds to a task's bounty from the payer's associated account."""
     source = find_account(bytes(payer.pubkey()), _get_mint(task))
-    ask = instructions.FundTokens(
-        key_of(task.address), bytes(payer.pubkey()), source, key_of(task.pot), amount
-    )
-    return [wrap(ask, KPL_PROGRAM)]
+    instruction = FundTokens(key_of(task.address), bytes(payer.pubkey()), source, key_of(task.pot), amount)
+    return [wrap(instruction, KPL_PROGRAM)]
 
 
 async def build_stake(
@@ -174,18 +179,16 @@ async def build_stake(
     mint, node = _get_mint(task), bytes(staking.pubkey())
     if await client.get_account_owner(base58_of(find_account(bytes(payer.pubkey()), mint))) is None:
         raise TokenNotEnough(f"{payer.pubkey()} has none of the token {mint}; {amount} are to be staked")
-    asked = []
+    instructions = []
     if await client.get_account_owner(base58_of(node)) is None:
-        asked.append(make_account(payer, staking, STAKING_MONEY, STAKING_SPACE, KPL_PROGRAM))
+        instructions.append(make_account(payer, staking, STAKING_MONEY, STAKING_SPACE, KPL_PROGRAM))
     source = find_account(node, mint)
-    ask = instructions.StakeTokens(
-        key_of(task.address), node, source, key_of(task.pot), amount, endpoint.encode()
-    )
+    instruction = StakeTokens(key_of(task.address), node, source, key_of(task.pot), amount, endpoint.encode())
     return [
-        *asked,
+        *instructions,
         open_account(payer, node, mint),
         build_transfer(payer, node, mint, amount),
-        wrap(ask, KPL_PROGRAM),
+        wrap(instruction, KPL_PROGRAM),
     ]
 
 
@@ -193,27 +196,25 @@ async def build_claim(
     client: Client, payer: Keypair, node: Key, task: TaskView, beneficiary: str
 ) -> list[Instruction]:
     """What pays a node's available balance to a token account, or to somebody's associated one."""
-    target, asked = key_of(beneficiary), []
+    target, instructions = key_of(beneficiary), []
     if await client.get_account_owner(beneficiary) != base58_of(TOKEN_PROGRAM):
         target = find_account(key_of(beneficiary), _get_mint(task))
         if await client.get_account_owner(base58_of(target)) is None:
-            asked.append(open_account(payer, key_of(beneficiary), _get_mint(task)))
+            instructions.append(open_account(payer, key_of(beneficiary), _get_mint(task)))
     pot = key_of(task.pot)
-    ask = instructions.ClaimTokens(key_of(task.address), node, pot, target, find_authority(pot))
-    return [*asked, wrap(ask, KPL_PROGRAM)]
+    instruction = ClaimTokens(key_of(task.address), node, pot, target, find_authority(pot))
+    return [*instructions, wrap(instruction, KPL_PROGRAM)]
 
 
 async def build_close(client: Client, manager: Keypair, task: TaskView) -> list[Instruction]:
     """What ends a task and pays the manager its bounty."""
     address, pot = bytes(manager.pubkey()), key_of(task.pot)
-    ask = instructions.DeleteTask(
-        key_of(task.address), address, pot, find_authority(pot), key_of(_get_mint(task))
-    )
-    available = sum(one.available for one in task.stakes if one.node == base58_of(address))
+    instruction = DeleteTask(key_of(task.address), address, pot, find_authority(pot), key_of(_get_mint(task)))
+    available = sum(stake.available for stake in task.stakes if stake.node == base58_of(address))
     if not task.bounty + available:
-        return [wrap(ask, KPL_PROGRAM)]
+        return [wrap(instruction, KPL_PROGRAM)]
     return [
-        wrap(ask, KPL_PROGRAM),
+        wrap(instruction, KPL_PROGRAM),
         *await build_claim(client, manager, address, task, base58_of(address)),
     ]
 

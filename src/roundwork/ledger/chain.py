@@ -96,7 +96,7 @@ class Chain:
 
     def persist(self, block: Block, outcome: Outcome) -> None:
         """Make an executed block durable; on any thread. Raises StoreFull, StoreCorrupt."""
-        executed = next(one for one in self._executed if one.outcome is outcome)
+        executed = next(block for block in self._executed if block.outcome is outcome)
         self.journal.append(block, executed.verified, outcome)
 
     def publish(self, block: Block, outcome: Outcome) -> None:
@@ -205,7 +205,7 @@ def replay_entry(state: State, entry: Entry, source: str) -> Outcome:
     """Run a journalled block again. Raises StoreCorrupt if it does not lead to the hashes it led to."""
     height = entry.block.height
     try:
-        outcome = execute(state, entry.block, [bool(one) for one in entry.verified])
+        outcome = execute(state, entry.block, [bool(verdict) for verdict in entry.verified])
     except ValueError as error:
         raise StoreCorrupt(f"{source}: {error}") from error
     for name, was, now in (

@@ -96,9 +96,9 @@ def check_saved(saved: Head, replayed: Head, source: str) -> None:
 def check_told(entry: Entry, outcome: Outcome, source: str) -> None:
     """Raises StoreCorrupt if a receipt or an event, which no hash covers, is not as it was written."""
     for name, was, now in (
-        ("receipts", *[list(map(encode_receipt, one.receipts)) for one in (entry, outcome)]),
+        ("receipts", *[list(map(encode_receipt, source.receipts)) for source in (entry, outcome)]),
         # As bytes, because records in events were read back without types.
-        ("events", *[_encode(one.events) for one in (entry, outcome)]),
+        ("events", *[_encode(source.events) for source in (entry, outcome)]),
     ):
         if was != now:
             raise StoreCorrupt(

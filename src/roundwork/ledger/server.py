@@ -72,8 +72,8 @@ def bind(host: str, port: int, stalled_seconds: int = LIMITS.stalled_seconds) ->
         hosts.remove("::1")
     with ExitStack() as stack:
         sockets = [
-            stack.enter_context(closing(listen(one, at, stalled_seconds)))
-            for one in hosts
+            stack.enter_context(closing(listen(address, at, stalled_seconds)))
+            for address in hosts
             for at in (port, port + 1)
         ]
         stack.pop_all()

@@ -1,4 +1,4 @@
-"""Signatures verified in batches: few of them right here, many in worker processes."""
+"""Signatures verified in batches: a few in this process, many in worker processes."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from ..protocol.transaction import Transaction, is_signed
 from .verifying import READY, encode_frame
 
 INLINE_MAX = 8
-"""Up to so many transactions are verified on the spot: a trip to a worker costs as much."""
+"""Up to this many transactions are verified in this process: sending them to a worker costs as much."""
 
 FRAME = 128
 """Transactions that travel to a worker together."""
@@ -26,34 +26,34 @@ COMMAND = (sys.executable, "-m", "roundwork.ledger.verifying")
 log = logging.getLogger(__name__)
 
 
-class Asked(NamedTuple):
-    """Transactions that somebody waits for the verdicts on."""
+class Request(NamedTuple):
+    """Transactions to verify, and the verdicts that a caller waits for."""
 
     transactions: Sequence[Transaction]
     verdicts: asyncio.Future[list[bool]]
 
 
-Frame = list[Asked]
+Frame = list[Request]
 
 
 class Verifier:
     """Says of transactions whether all their signatures verify. `async with` it.
 
-    What is asked in one turn of the event loop is looked at together, so that single requests of many
-    connections make one batch. Workers start when a batch is large, and nobody waits for one: until it says
-    that it is ready, and when it ends, what it would do is done here.
+    Requests that come in the same turn of the event loop are verified together, so that single requests of
+    many connections make one batch. Workers start when a batch is large. No request waits for a worker to
+    start: until it is ready, and after it has ended, this process does its work.
     """
 
     def __init__(self, workers: int | None = None, command: Sequence[str] = COMMAND) -> None:
         self.workers: list[Worker] = []
         self._workers_max = (os.cpu_count() or 1) if workers is None else workers
         self._command = command
-        self._asked: list[Asked] = []
+        self._requests: list[Request] = []
 
     async def verify(self, transactions: Sequence[Transaction]) -> list[bool]:
         """One verdict for each transaction."""
         parts = [transactions[at : at + FRAME] for at in range(0, len(transactions), FRAME)]
-        waiting = [self._ask(part) for part in parts]
+        waiting = [self._request(part) for part in parts]
         return [verdict for verdicts in waiting for verdict in await verdicts]
 
     async def __aenter__(self) -> "Verifier":
@@ -65,20 +65,20 @@ class Verifier:
         for worker in self.workers:
             await worker.close()
 
-    def _ask(self, transactions: Sequence[Transaction]) -> asyncio.Future[list[bool]]:
+    def _request(self, transactions: Sequence[Transaction]) -> asyncio.Future[list[bool]]:
         loop = asyncio.get_running_loop()
-        asked = Asked(transactions, loop.create_future())
-        if not self._asked:
-            loop.call_soon(self._look_at_asked)
-        self._asked.append(asked)
-        return asked.verdicts
+        request = Request(transactions, loop.create_future())
+        if not self._requests:
+            loop.call_soon(self._verify_requests)
+        self._requests.append(request)
+        return request.verdicts
 
-    def _look_at_asked(self) -> None:
-        asked, self._asked = self._asked, []
-        if count(asked) <= INLINE_MAX:
-            verify_here(asked)
+    def _verify_requests(self) -> None:
+        requests, self._requests = self._requests, []
+        if count(requests) <= INLINE_MAX:
+            verify_here(requests)
             return
-        for frame in divide(asked):
+        for frame in divide(requests):
             self._hand_out(frame)
 
     def _hand_out(self, frame: Frame) -> None:
@@ -88,7 +88,7 @@ class Verifier:
         if ready:
             min(ready, key=lambda worker: len(worker.frames)).send(frame)
         else:
-            asyncio.get_running_loop().call_soon(verify_here, frame)  # a frame a turn: others have theirs too
+            asyncio.get_running_loop().call_soon(verify_here, frame)  # one a turn of the loop
 
     def _start_worker(self) -> None:
         self.workers = [worker for worker in self.workers if not worker.is_gone]
@@ -98,7 +98,7 @@ class Verifier:
 
 
 class Stage(Enum):
-    """Where a worker stands. One that ended before it was ready keeps its place: others would end too."""
+    """Where a worker stands. UNFIT ended before it was ready and keeps its place: others would end too."""
 
     STARTING = auto()
     READY = auto()
@@ -117,30 +117,30 @@ class Worker:
 
     @property
     def is_open(self) -> bool:
-        """Whether it may be sent a frame. A process that has just ended is known by its pipe first."""
+        """Whether it takes frames. When its process ends, the pipe closes before the loop knows."""
         stdin = self.process.stdin if self.process is not None else None
         return self.stage is Stage.READY and stdin is not None and not stdin.is_closing()
 
     @property
     def is_gone(self) -> bool:
-        """Whether it was ready once, and its process has ended: another one may take its place."""
+        """Whether it was ready and its process has ended: another worker may take its place."""
         return self.stage is Stage.ENDED and self._running.done()
 
     def send(self, frame: Frame) -> None:
-        """Have a frame verified, by a worker that is open."""
+        """Have a frame verified. The worker is open."""
         assert self.process is not None
         assert self.process.stdin is not None
         claims = [
-            (one.signatures, one.keys[: one.signers], one.message)
-            for asked in frame
-            for one in asked.transactions
+            (transaction.signatures, transaction.keys[: transaction.signers], transaction.message)
+            for request in frame
+            for transaction in request.transactions
         ]
         self.process.stdin.write(encode_frame(claims))
         self.frames.append(frame)
 
     async def close(self) -> None:
         """Stop the process, and wait until it has ended."""
-        if self.stage in (Stage.STARTING, Stage.READY):  # else it is waited for already
+        if self.stage in (Stage.STARTING, Stage.READY):  # else its end is awaited already
             self._running.cancel()
         await asyncio.wait([self._running])
 
@@ -150,9 +150,9 @@ class Worker:
             assert self.process.stdout is not None
             await self._collect(self.process.stdout)
         except OSError as error:
-            log.warning("no process to verify signatures starts; they are verified here: %s", error)
+            log.warning("a process that verifies signatures cannot start, this one does it: %s", error)
         else:
-            log.warning("a process that verifies signatures has ended; its part is done here")
+            log.warning("a process that verifies signatures has ended, this one does its part")
         finally:
             self.stage = Stage.ENDED if self.stage is Stage.READY else Stage.UNFIT
             for frame in self.frames:
@@ -163,7 +163,7 @@ class Worker:
                 await self.process.wait()
 
     async def _collect(self, verdicts: asyncio.StreamReader) -> None:
-        """Take in what the process says, until it ends."""
+        """Read the verdicts of the process until it ends."""
         if await verdicts.read(len(READY)):
             self.stage = Stage.READY
         received = b""
@@ -174,34 +174,34 @@ class Worker:
                 received = received[size:]
 
 
-def divide(asked: Sequence[Asked]) -> Iterator[Frame]:
-    """Frames of what was asked, in its order."""
+def divide(requests: Sequence[Request]) -> Iterator[Frame]:
+    """Frames of the requests, in their order."""
     frame: Frame = []
-    for one in asked:
-        if frame and count(frame) + len(one.transactions) > FRAME:
+    for request in requests:
+        if frame and count(frame) + len(request.transactions) > FRAME:
             yield frame
             frame = []
-        frame.append(one)
+        frame.append(request)
     yield frame
 
 
-def count(asked: Sequence[Asked]) -> int:
+def count(requests: Sequence[Request]) -> int:
     """How many transactions these are."""
-    return sum([len(one.transactions) for one in asked])
+    return sum([len(request.transactions) for request in requests])
 
 
-def verify_here(frame: Sequence[Asked]) -> None:
-    """Verify what is still waited for, on the spot."""
-    for asked in frame:
-        if not asked.verdicts.done():
-            asked.verdicts.set_result([is_signed(transaction) for transaction in asked.transactions])
+def verify_here(frame: Sequence[Request]) -> None:
+    """Verify in this process what still has a waiting caller."""
+    for request in frame:
+        if not request.verdicts.done():
+            request.verdicts.set_result([is_signed(transaction) for transaction in request.transactions])
 
 
 def answer(frame: Frame, verdicts: Sequence[bool]) -> None:
-    """Give everybody in a frame the part that they asked for."""
+    """Give each request of a frame its part of the verdicts."""
     at = 0
-    for asked in frame:
-        end = at + len(asked.transactions)
-        if not asked.verdicts.done():  # else whoever asked has gone
-            asked.verdicts.set_result(list(verdicts[at:end]))
+    for request in frame:
+        end = at + len(request.transactions)
+        if not request.verdicts.done():  # else its caller has gone
+            request.verdicts.set_result(list(verdicts[at:end]))
         at = end

@@ -203,9 +203,9 @@ def _check_law(path: Path, config: dict[str, Any]) -> None:
         check_configuration(ask)
         check_bounty(ask.total_bounty, ask.bounty_per_round)
     except Rejected as error:
-        told = str(error)
-        name = told.partition(" ")[0]
-        raise BadConfig(f"{path}: {LAW_NAMES.get(name, name)}: {told}") from None
+        reason = str(error)
+        name = reason.partition(" ")[0]
+        raise BadConfig(f"{path}: {LAW_NAMES.get(name, name)}: {reason}") from None
 
 
 LAW_NAMES = {"minimum_stake": "minimum_stake_amount", "bounty_per_round": "bounty_amount_per_round"}

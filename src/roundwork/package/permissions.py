@@ -23,8 +23,10 @@ def describe_permissions(package: Package, hosts: Sequence[str] | None = None) -
     ]
     if package.lock is not None:
         lines.append(f"Python packages: {_count_pins(package.lock)} pinned ones of its requirements.lock")
-    told = {each.value: each.description for each in package.requirements if each.type.endswith("_VARIABLE")}
-    lines += [_describe_variable(name, told.get(name, "")) for name in package.secrets]
+    descriptions = {
+        each.value: each.description for each in package.requirements if each.type.endswith("_VARIABLE")
+    }
+    lines += [_describe_variable(name, descriptions.get(name, "")) for name in package.secrets]
     return lines + describe_wishes(package.requirements)
 
 
@@ -60,18 +62,18 @@ def is_modest(package: Package) -> bool:
 
 def _describe_hosts(hosts: Sequence[str], kind: str) -> str:
     names = (f"that of the param {host[1:]}" if host.startswith("$") else host for host in hosts)
-    told = "any public host" if ANY_HOST in hosts else ", ".join(names)
+    shown = "any public host" if ANY_HOST in hosts else ", ".join(names)
     if kind == "python":
-        return f"HTTP through the node: {told or 'no host'}"
-    return "network: the ledger and this node" + (f"; it asks for {told}, and gets no more" if told else "")
+        return f"HTTP through the node: {shown or 'no host'}"
+    return "network: the ledger and this node" + (f"; it asks for {shown}, and gets no more" if shown else "")
 
 
 def _describe_variable(name: str, description: str) -> str:
     return f"variable {name}{f': {description}' if description else ''}"
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+def _count(number: int, singular: str, plural: str) -> str:
+    return f"{number} {singular if number == 1 else plural}"
 
 
 def _count_pins(lock: bytes) -> int:

@@ -90,9 +90,9 @@ def parse_requirement(value: Any) -> Requirement:
 def read_requirements(value: Any) -> list[Requirement]:
     """The requirements of somebody's metadata.json, those left out that nobody can read."""
     found = []
-    for one in value if isinstance(value, list) else ():
+    for tag in value if isinstance(value, list) else ():
         with contextlib.suppress(ValueError):
-            found.append(parse_requirement(one))
+            found.append(parse_requirement(tag))
     return found
 
 

@@ -50,7 +50,7 @@ def test_a_history_that_cannot_be_written_says_so_and_stops_no_block(
         assert [2] == [place.height for place in chain.history.find_transaction(signature)]
 
 
-def test_addresses_and_events_are_found_in_the_past(directory: Path) -> None:
+def test_addresses_are_found_in_the_past(directory: Path) -> None:
     with closing(Chain(directory)) as chain:
         run_blocks(chain, 5)
         faucet = bytes(read_keypair(directory / FAUCET_FILE).pubkey())
@@ -61,5 +61,3 @@ def test_addresses_and_events_are_found_in_the_past(directory: Path) -> None:
 
         assert [6, 5, 4] == [place.height for place in newest]
         assert [3, 2] == [place.height for place in older]
-        assert [] == chain.history.find_events(bytes(32))
-        assert [] == chain.history.find_events(bytes(32), 3)

@@ -45,69 +45,69 @@ class Application:
         candidates = iter(await self.known.look_at(delivered))
         return [await self._answer(request, candidates) for request in requests]
 
-    async def _answer(self, request: Any, candidates: Iterator[Candidate]) -> Any:
-        kind = request.WhichOneof("value")
-        response = Response()
-        ask, say = getattr(request, kind), getattr(response, kind)
-        say.SetInParent()
+    async def _answer(self, wrapped: Any, candidates: Iterator[Candidate]) -> Any:
+        kind = wrapped.WhichOneof("value")
+        wrapping = Response()
+        request, response = getattr(wrapped, kind), getattr(wrapping, kind)
+        response.SetInParent()
         match kind:
             case "check_tx":
-                self._check_tx(ask, say, next(candidates))
+                self._check_tx(request, response, next(candidates))
             case "finalize_block":
-                await self._finalize_block(ask, say)
+                await self._finalize_block(request, response)
             case "commit":
                 await self._commit()
             case "prepare_proposal":
-                await self._prepare_proposal(ask, say)
+                await self._prepare_proposal(request, response)
             case "process_proposal":
-                await self._process_proposal(ask, say)
+                await self._process_proposal(request, response)
             case "info":
-                self._info(say)
+                self._info(response)
             case "init_chain":
-                self._init_chain(ask, say)
+                self._init_chain(request, response)
             case "query":
-                self._query(ask, say)
+                self._query(request, response)
             case "echo":
-                say.message = ask.message
+                response.message = request.message
             case "offer_snapshot" | "apply_snapshot_chunk":
-                say.result = SnapshotResult.ABORT  # a node of ours takes part from the first block on
+                response.result = SnapshotResult.ABORT  # our validators take part from the first block on
             case "verify_vote_extension":
-                say.status = Verdict.ACCEPT if not ask.vote_extension else Verdict.REJECT
+                response.status = Verdict.ACCEPT if not request.vote_extension else Verdict.REJECT
             case _:
                 assert kind in ("flush", "list_snapshots", "load_snapshot_chunk", "extend_vote")
-        return response
+        return wrapping
 
     # The handshake
 
-    def _info(self, say: Any) -> None:
+    def _info(self, response: Any) -> None:
         head = self.chain.checkpointed
-        say.data, say.version, say.app_version = "roundwork", str(LAW_VERSION), LAW_VERSION
-        say.last_block_height = head.height
-        say.last_block_app_hash = head.state_hash if head.height else b""
+        response.data, response.version, response.app_version = "roundwork", str(LAW_VERSION), LAW_VERSION
+        response.last_block_height = head.height
+        response.last_block_app_hash = head.state_hash if head.height else b""
 
-    def _init_chain(self, ask: Any, say: Any) -> None:
+    def _init_chain(self, request: Any, response: Any) -> None:
         """Comes again whenever Info says 0, so it changes nothing: `init` has founded the chain."""
         state = self.chain.state
-        if ask.chain_id != self.chain_id:
-            raise EngineFailed(f"CometBFT founds {ask.chain_id}; the ledger here is {self.chain_id}")
-        founded = msgspec.json.decode(ask.app_state_bytes, type=AppState).ledger
+        if request.chain_id != self.chain_id:
+            raise EngineFailed(f"CometBFT founds {request.chain_id}; the ledger here is {self.chain_id}")
+        founded = msgspec.json.decode(request.app_state_bytes, type=AppState).ledger
         if hash_genesis(founded) != state.genesis_hash:
-            raise EngineFailed(f"the app_state that CometBFT founds {ask.chain_id} on is not our genesis")
-        if (ask.initial_height, state.head.height) != (1, 0):
+            raise EngineFailed(f"the app_state that CometBFT founds {request.chain_id} on is not our genesis")
+        if (request.initial_height, state.head.height) != (1, 0):
             raise EngineFailed(
-                f"CometBFT founds at height {ask.initial_height}; the state is at {state.head.height}"
+                f"CometBFT founds at height {request.initial_height}; the state is at {state.head.height}"
             )
-        say.app_hash = state.head.state_hash
+        response.app_hash = state.head.state_hash
 
-    def _query(self, ask: Any, say: Any) -> None:
-        """The head, for operators who ask through CometBFT; everything else is asked of our own RPC."""
+    def _query(self, request: Any, response: Any) -> None:
+        """The head, for operators who query through CometBFT; our own RPC answers everything else."""
         head = self.chain.state.head
-        if ask.path != "/head":
-            say.code, say.codespace = 1, CODESPACE
-            say.log = f"no path {ask.path!r}; /head is one, and the rest is asked of the ledger's own RPC"
+        if request.path != "/head":
+            response.code, response.codespace = 1, CODESPACE
+            response.log = f"no path {request.path!r}; /head is one; the ledger's own RPC answers the rest"
             return
-        say.height = head.height
-        say.value = msgspec.json.encode(
+        response.height = head.height
+        response.value = msgspec.json.encode(
             {
                 "height": head.height,
                 "slot": head.slot,
@@ -125,58 +125,66 @@ class Application:
         check_signatures(candidate.is_verified)
         admit(self.chain.state, self.chain.state.head.slot, candidate.transaction)
 
-    def _check_tx(self, ask: Any, say: Any, candidate: Candidate) -> None:
+    def _check_tx(self, request: Any, response: Any, candidate: Candidate) -> None:
         try:
             self.check(candidate)
         except Void as void:
-            say.code, say.codespace, say.log = Kind.VOID, CODESPACE, f"{type(void).__name__}: {void}"
-            if ask.type == CheckTxType.RECHECK:
-                self.known.forget([ask.tx])
+            response.code, response.codespace, response.log = (
+                Kind.VOID,
+                CODESPACE,
+                f"{type(void).__name__}: {void}",
+            )
+            if request.type == CheckTxType.RECHECK:
+                self.known.forget([request.tx])
 
     # Blocks
 
-    async def _prepare_proposal(self, ask: Any, say: Any) -> None:
-        candidates = await self.known.look_at(ask.txs)
-        self._check_new(ask.height)
-        self._check_next(ask.height)
+    async def _prepare_proposal(self, request: Any, response: Any) -> None:
+        candidates = await self.known.look_at(request.txs)
+        self._check_new(request.height)
+        self._check_next(request.height)
         state = self.chain.state
-        slot, _ = compute_slot(state.genesis, state.head, get_time_ms(ask.time))
-        say.txs.extend(choose(state, slot, candidates, ask.max_tx_bytes))
+        slot, _ = compute_slot(state.genesis, state.head, get_time_ms(request.time))
+        response.txs.extend(choose(state, slot, candidates, request.max_tx_bytes))
 
-    async def _process_proposal(self, ask: Any, say: Any) -> None:
-        candidates = await self.known.look_at(ask.txs)
-        self._check_new(ask.height)
-        self._check_next(ask.height)
+    async def _process_proposal(self, request: Any, response: Any) -> None:
+        candidates = await self.known.look_at(request.txs)
+        self._check_new(request.height)
+        self._check_next(request.height)
         try:
             check_proposal(candidates)
         except EngineFailed as error:
-            log.warning("refused a proposal of block %s: %s", ask.height, error)
-            say.status = Verdict.REJECT
+            log.warning("refused a proposal of block %s: %s", request.height, error)
+            response.status = Verdict.REJECT
         else:
-            say.status = Verdict.ACCEPT
+            response.status = Verdict.ACCEPT
 
-    async def _finalize_block(self, ask: Any, say: Any) -> None:
+    async def _finalize_block(self, request: Any, response: Any) -> None:
         """Execute a block in memory. The same block again, before its Commit, has the same answer."""
-        candidates = await self.known.look_at(ask.txs)
+        candidates = await self.known.look_at(request.txs)
         if self._uncommitted is None:
-            self._uncommitted = self._execute(ask, candidates)
+            self._uncommitted = self._execute(request, candidates)
         block, outcome = self._uncommitted
-        if (ask.height, tuple(ask.txs)) != (block.height, block.transactions):
-            raise EngineFailed(f"block {ask.height} came while block {block.height} waits for its commit")
-        say.tx_results.extend(compose_results(outcome.receipts))
-        say.app_hash = outcome.state_hash
+        if (request.height, tuple(request.txs)) != (block.height, block.transactions):
+            raise EngineFailed(f"block {request.height} came while block {block.height} waits for its commit")
+        response.tx_results.extend(compose_results(outcome.receipts))
+        response.app_hash = outcome.state_hash
 
-    def _execute(self, ask: Any, candidates: Sequence[Candidate]) -> tuple[Block, Outcome]:
-        self._check_next(ask.height)
-        time_ms = get_time_ms(ask.time)
+    def _execute(self, request: Any, candidates: Sequence[Candidate]) -> tuple[Block, Outcome]:
+        self._check_next(request.height)
+        time_ms = get_time_ms(request.time)
         state = self.chain.state
         self.chain.allow_checkpoint(state.head.height)
         block = next_block(
-            state, time_ms, ask.txs, self.producers[ask.proposer_address], encode_evidence(ask.misbehavior)
+            state,
+            time_ms,
+            request.txs,
+            self.producers[request.proposer_address],
+            encode_evidence(request.misbehavior),
         )
         if block.time_ms != time_ms:
             raise EngineFailed(
-                f"block {ask.height} is dated {time_ms} ms, before its parent's {block.time_ms}"
+                f"block {request.height} is dated {time_ms} ms, before its parent's {block.time_ms}"
             )
         outcome = self.chain.execute(
             block,
@@ -226,16 +234,16 @@ def encode_evidence(misbehavior: Sequence[Any]) -> bytes:
     """The canonical bytes of the misbehaviour that a block reports; empty if it reports none."""
     if not misbehavior:
         return b""
-    return msgspec.msgpack.encode(
-        [
-            (one.type, one.validator.address, one.validator.power, one.height, get_time_ms(one.time))
-            for one in misbehavior
-        ]
-    )
+    return msgspec.msgpack.encode([_list_fields(report) for report in misbehavior])
+
+
+def _list_fields(report: Any) -> tuple[int, bytes, int, int, int]:
+    validator = report.validator
+    return report.type, validator.address, validator.power, report.height, get_time_ms(report.time)
 
 
 def compose_results(receipts: Sequence[Receipt]) -> list[Any]:
-    """One result a transaction. CometBFT's headers commit to `code` and `data`; the words are in `log`."""
+    """One result for each transaction. CometBFT's headers commit to `code` and `data`, not to `log`."""
     return [
         ExecTxResult(code=receipt.kind, data=encode_receipt(receipt), log=receipt.text)
         for receipt in receipts

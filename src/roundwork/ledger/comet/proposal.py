@@ -65,10 +65,10 @@ class Known:
 
     async def _verify_all(self, found: list[Candidate]) -> list[Candidate]:
         fresh = [at for at, candidate in enumerate(found) if candidate.wire not in self._candidates]
-        asked = [(at, found[at].transaction) for at in fresh]
-        verdicts = await self._verify([transaction for _, transaction in asked if transaction])
+        unverified = [(at, found[at].transaction) for at in fresh]
+        verdicts = await self._verify([transaction for _, transaction in unverified if transaction])
         verdict = iter(verdicts)
-        for at, transaction in asked:
+        for at, transaction in unverified:
             if transaction is not None:
                 found[at] = found[at]._replace(is_verified=next(verdict))
             self.remember(found[at])

@@ -105,13 +105,13 @@ class Pool:
                 self._owed[payer] = left
         return taken
 
-    def _keep(self, one: Waiting, names_nonce: bool) -> None:
-        transaction = one.transaction
-        self._owed[transaction.keys[0]] += one.fee
+    def _keep(self, waiting: Waiting, names_nonce: bool) -> None:
+        transaction = waiting.transaction
+        self._owed[transaction.keys[0]] += waiting.fee
         self._named.add(transaction.signatures[0])
         if names_nonce:
             self._named.add(transaction.tick)
-        self._waiting.append(one)
+        self._waiting.append(waiting)
 
     def _check(self, transaction: Transaction, is_verified: bool) -> None:
         if len(self._waiting) >= self._transactions_max:

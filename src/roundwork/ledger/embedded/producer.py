@@ -73,20 +73,20 @@ class Producer:
 
     async def _make_block(self, taken: list[Waiting]) -> None:
         chain = self._chain
-        block = next_block(chain.state, _now_ms(), [one.wire for one in taken], self._key)
-        outcome = chain.execute(block, [True] * len(taken), [one.transaction for one in taken])
+        block = next_block(chain.state, _now_ms(), [waiting.wire for waiting in taken], self._key)
+        outcome = chain.execute(block, [True] * len(taken), [waiting.transaction for waiting in taken])
         try:
             await asyncio.to_thread(chain.persist, block, outcome)
         except RoundworkError as error:
-            for one in taken + self._pool.take(len(self._pool)):
-                one.ticket.answer(one.position, error)
+            for waiting in taken + self._pool.take(len(self._pool)):
+                waiting.ticket.answer(waiting.position, error)
             raise
         self._publish(block, outcome, taken)
 
     def _publish(self, block: Block, outcome: Outcome, taken: list[Waiting]) -> None:
         self._chain.publish(block, outcome)
-        for one, receipt in zip(taken, outcome.receipts, strict=True):
-            one.ticket.answer(one.position, receipt)
+        for waiting, receipt in zip(taken, outcome.receipts, strict=True):
+            waiting.ticket.answer(waiting.position, receipt)
 
     def _began_ms(self) -> int:
         return self._chain.state.head.began_ms

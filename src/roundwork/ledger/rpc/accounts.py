@@ -81,13 +81,14 @@ def get_largest_accounts(ledger: Ledger, params: Params) -> Json:
         raise InvalidParams(f"Invalid params: filter {show(which)}; circulating or nonCirculating")
     rows = ledger.state.accounts.rows.items() if which == "circulating" else ()
     largest = sorted(rows, key=lambda item: (-item[1].balance, item[0]))[:LARGEST]
-    return ledger.with_context([{"address": base58_of(key), "lamports": one.balance} for key, one in largest])
+    value = [{"address": base58_of(key), "lamports": account.balance} for key, account in largest]
+    return ledger.with_context(value)
 
 
 def find_owned(state: State, program: Key) -> list[tuple[Key, Account]]:
     """The accounts of a program, by address."""
     owned = [(key, account) for key, account in state.accounts.rows.items() if account.owner == program]
-    return sorted(owned, key=lambda one: one[0])
+    return sorted(owned, key=lambda row: row[0])
 
 
 # Filters
@@ -95,7 +96,7 @@ def find_owned(state: State, program: Key) -> list[tuple[Key, Account]]:
 
 def read_filters(config: Json) -> list[Filter]:
     """The filters of a configuration as predicates on an account's data. Raises RpcError."""
-    filters = [_compile(one) for one in field(config, "filters", list, [])]
+    filters = [_compile(entry) for entry in field(config, "filters", list, [])]
     if len(filters) > FILTERS_MAX:
         raise InvalidParams(f"Too many filters provided; max {FILTERS_MAX}")
     return filters
@@ -106,8 +107,8 @@ def passes(filters: Iterable[Filter], data: AccountData) -> bool:
     return all(matches(data) for matches in filters)
 
 
-def _compile(one: Any) -> Filter:
-    match one:
+def _compile(entry: Any) -> Filter:
+    match entry:
         case {"dataSize": size}:
             wanted_size = field({"dataSize": size}, "dataSize", int, 0)
             return lambda data: data.size == wanted_size
@@ -118,7 +119,7 @@ def _compile(one: Any) -> Filter:
         case "tokenAccountState" | {"tokenAccountState": _}:
             return lambda data: data.size == ACCOUNT_BYTES and data.cut(108, 1) != b"\0"
         case _:
-            raise InvalidParams(f"Invalid params: filter {show(one)}; memcmp or dataSize is expected")
+            raise InvalidParams(f"Invalid params: filter {show(entry)}; memcmp or dataSize is expected")
 
 
 def _decode(raw: Any, encoding: str) -> bytes:

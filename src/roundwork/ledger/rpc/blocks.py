@@ -141,9 +141,11 @@ def _compose_block(ledger: Ledger, slot: int, detail: str, config: Json) -> Json
         if entry.receipts[at].kind != Kind.VOID
     ]
     if detail == "signatures":
-        block["signatures"] = [name_signatures(one.transaction)[0] for one in landed]
+        block["signatures"] = [name_signatures(item.transaction)[0] for item in landed]
     elif detail != "none":
-        block["transactions"] = [describe_landed(one, config, detail == "accounts") for one in landed]
+        block["transactions"] = [
+            describe_landed(transaction, config, detail == "accounts") for transaction in landed
+        ]
     if field(config, "rewards", bool, True):
         block["rewards"] = []
     return block

@@ -233,7 +233,7 @@ def _read_keys(data: bytes, at: int) -> tuple[list[str], int]:
     count, at = _read_number(data, at)
     if at + 32 * count > len(data):
         raise ValueError("the list is longer than the data")
-    return [_read_key(data, at + 32 * one)[0] for one in range(count)], at + 32 * count
+    return [_read_key(data, at + 32 * index)[0] for index in range(count)], at + 32 * count
 
 
 def _read_authority_kind(data: bytes, at: int) -> tuple[tuple[str, str], int]:

@@ -122,7 +122,7 @@ def _show_accounts(
     """The accounts as they would be; nulls if the transaction would fail."""
     if shown is None:
         return None
-    return [describe_account(state, *one) if receipt.kind == Kind.OK else None for one in shown]
+    return [describe_account(state, *wanted) if receipt.kind == Kind.OK else None for wanted in shown]
 
 
 def _read_shown(config: Json) -> list[tuple[Key, Form]] | None:
@@ -148,11 +148,11 @@ async def request_airdrop(ledger: Ledger, params: Params) -> str:
     if not 0 < amount <= AIRDROP_MAX:
         raise InvalidParams(f"Invalid params: the amount is {amount} roe; 1 to {AIRDROP_MAX} are given")
     pair = ledger.faucet
-    asked = [
+    instructions = [
         transfer(TransferParams(from_pubkey=pair.pubkey(), to_pubkey=Pubkey(target), lamports=amount)),
         set_compute_unit_limit(secrets.randbits(32)),  # so that two equal airdrops are two transactions
     ]
-    message = Message.new_with_blockhash(asked, pair.pubkey(), Hash(tick))
+    message = Message.new_with_blockhash(instructions, pair.pubkey(), Hash(tick))
     wire = bytes(SignedTransaction([pair], message, Hash(tick)))
     transaction = decode_transaction(wire)
     [answer] = await ledger.engine.submit([(wire, transaction)])

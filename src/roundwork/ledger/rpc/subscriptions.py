@@ -274,9 +274,9 @@ class Subscriptions:
             return f"{self.limits.connections} websockets are open"
         if is_local(address):
             return None
-        mine = sum(1 for one in self._connections if one.address == address)
+        count = sum(1 for connection in self._connections if connection.address == address)
         most = self.limits.websockets_per_address
-        return f"{most} websockets of {address} are open" if mine >= most else None
+        return f"{most} websockets of {address} are open" if count >= most else None
 
 
 async def close(send: Callable[[Message], Any], reason: str) -> None:
@@ -333,8 +333,8 @@ def _logs(ledger: Ledger, params: Params) -> Subscription:
     match wanted:
         case "all" | "allWithVotes":
             pass
-        case {"mentions": [one]}:
-            mentioned = read_key(one, "the mention")
+        case {"mentions": [address]}:
+            mentioned = read_key(address, "the mention")
         case _:
             raise InvalidParams(
                 f'Invalid params: {show(wanted)}; "all", "allWithVotes" or {{"mentions": [one address]}}',

@@ -45,7 +45,8 @@ def get_token_largest_accounts(ledger: Ledger, params: Params) -> Json:
     params.config(1)
     key = params.key(0, "the mint")
     decimals = _get_mint(ledger.state, key).decimals
-    held = [(-one.amount, at) for at, _, one in _find(ledger.state, lambda one: one.mint == key)]
+    found = _find(ledger.state, lambda account: account.mint == key)
+    held = [(-account.amount, address) for address, _, account in found]
     return ledger.with_context(
         [
             {"address": base58_of(at), **describe_amount(-owed, decimals)}
@@ -82,7 +83,7 @@ def _find(state: State, wanted: Callable[[TokenAccount], bool]) -> list[tuple[Ke
             account = decode_account(stored.data.ljust(ACCOUNT_BYTES, b"\0"))
             if account is not None and wanted(account):
                 found.append((key, stored, account))
-    return sorted(found, key=lambda one: one[0])
+    return sorted(found, key=lambda row: row[0])
 
 
 def _get_account(state: State, key: Key) -> TokenAccount:

@@ -88,7 +88,11 @@ def find_returning(transaction: Transaction, receipt: Receipt) -> int | None:
 
 def describe_memo(transaction: Transaction) -> str | None:
     """The memos of a transaction, as lists of signatures show them; None if it has none."""
-    memos = [one.data for one in transaction.instructions if transaction.keys[one.program] in MEMO_PROGRAMS]
+    memos = [
+        instruction.data
+        for instruction in transaction.instructions
+        if transaction.keys[instruction.program] in MEMO_PROGRAMS
+    ]
     return "; ".join(f"[{len(memo)}] {read_text(memo)}" for memo in memos) or None
 
 
@@ -138,11 +142,11 @@ def encode_transaction(wire: bytes, transaction: Transaction, encoding: str) -> 
     if transaction.version is not None:
         message["addressTableLookups"] = [
             {
-                "accountKey": base58_of(one.table),
-                "writableIndexes": list(one.writable),
-                "readonlyIndexes": list(one.readonly),
+                "accountKey": base58_of(lookup.table),
+                "writableIndexes": list(lookup.writable),
+                "readonlyIndexes": list(lookup.readonly),
             }
-            for one in transaction.lookups
+            for lookup in transaction.lookups
         ]
     return {"signatures": name_signatures(transaction), "message": message}
 
@@ -154,7 +158,7 @@ def describe_accounts(transaction: Transaction) -> Json:
 
 def name_signatures(transaction: Transaction) -> list[str]:
     """The signatures in base58."""
-    return [base58_encode(one) for one in transaction.signatures]
+    return [base58_encode(signature) for signature in transaction.signatures]
 
 
 def _describe_message(transaction: Transaction) -> Json:
@@ -166,15 +170,15 @@ def _describe_message(transaction: Transaction) -> Json:
             "numReadonlyUnsignedAccounts": transaction.readonly_unsigned,
         },
         "accountKeys": [base58_of(key) for key in transaction.keys],
-        "instructions": [_describe_instruction(one) for one in transaction.instructions],
+        "instructions": [_describe_instruction(instruction) for instruction in transaction.instructions],
     }
 
 
-def _describe_instruction(one: Instruction) -> Json:
+def _describe_instruction(instruction: Instruction) -> Json:
     return {
-        "programIdIndex": one.program,
-        "accounts": list(one.accounts),
-        "data": base58_encode(one.data),
+        "programIdIndex": instruction.program,
+        "accounts": list(instruction.accounts),
+        "data": base58_encode(instruction.data),
         "stackHeight": None,
     }
 
@@ -184,7 +188,7 @@ def _parse_message(transaction: Transaction) -> Json:
     return {
         "recentBlockhash": base58_of(transaction.tick),
         "accountKeys": _parse_keys(transaction),
-        "instructions": [parse_instruction(one, keys) for one in transaction.instructions],
+        "instructions": [parse_instruction(instruction, keys) for instruction in transaction.instructions],
     }
 
 

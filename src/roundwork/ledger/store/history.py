@@ -53,16 +53,6 @@ class Place(NamedTuple):
     position: int
 
 
-class RoundEvent(NamedTuple):
-    """Something that a round did, as the journal has it."""
-
-    height: int
-    kind: str
-    round: int
-    node: bytes
-    amount: int
-
-
 class History:
     """The index of one ledger and the thread that fills it.
 
@@ -121,16 +111,6 @@ class History:
             (_prefix(address), height, position, limit),
         )
         return [Place(*row) for row in rows.fetchall()]
-
-    def find_events(self, task: bytes, number: int | None = None) -> list[RoundEvent]:
-        """What the rounds of a task did, or one of them, in order."""
-        only = "" if number is None else "AND round = ?"
-        rows = self._search(
-            "SELECT height, kind, round, node, amount FROM events "
-            f"WHERE task = ? {only} ORDER BY height, number",
-            (task,) if number is None else (task, number),
-        )
-        return [RoundEvent(*row) for row in rows.fetchall()]
 
     def find_pruned(self, task: bytes, number: int) -> int | None:
         """The height of the block that pruned a round; None if no block did."""
