@@ -17,8 +17,8 @@ OVER = ("PayoutSuccessful", "ClosedUnpaid")
 log = logging.getLogger(__name__)
 
 
-class Me(msgspec.Struct, frozen=True):
-    """Who a node is in a task: the key that pays fees, the key that holds the stake, what it wants there."""
+class Identity(msgspec.Struct, frozen=True):
+    """Who a node is in a task: the key that pays fees, the one that holds the stake, what to stake."""
 
     payer: Keypair
     staking: Keypair
@@ -33,8 +33,8 @@ class Me(msgspec.Struct, frozen=True):
         return str(self.staking.pubkey())
 
 
-class Seen:
-    """The task as it was last read, for whoever else wants to know."""
+class CurrentTask:
+    """The task as the lookout read it last. Others of the node read it here."""
 
     def __init__(self, task: TaskView) -> None:
         self.task = task
@@ -46,12 +46,12 @@ class Lookout:
     `slot` is the slot of the last view, -1 before the first; `slot_seconds` how long one takes.
     """
 
-    def __init__(self, client: Client, me: Me, seen: Seen) -> None:
+    def __init__(self, client: Client, identity: Identity, current: CurrentTask) -> None:
         self.slot = -1
         self.slot_seconds = 0.0
         self._client = client
-        self._me = me
-        self._seen = seen
+        self._identity = identity
+        self._current = current
         self._over: dict[int, RoundView] = {}
         self._is_cut_off = False
 
@@ -65,7 +65,7 @@ class Lookout:
         Raises UnknownTask.
         """
         try:
-            task = await read_task(self._client, self._seen.task.address)
+            task = await read_task(self._client, self._current.task.address)
             rounds = {} if task.slot <= self.slot else await self._read_rounds(task)
         except RemoteError as error:
             if not self._is_cut_off:
@@ -77,13 +77,13 @@ class Lookout:
         self._is_cut_off = False
         if task.slot <= self.slot:
             return None
-        self._seen.task, self.slot = task, task.slot
-        me = self._me
-        return View(me.node, task, rounds, me.secret, me.stake_target, me.endpoint)
+        self._current.task, self.slot = task, task.slot
+        identity = self._identity
+        return View(identity.node, task, rounds, identity.secret, identity.stake_target, identity.endpoint)
 
     async def _read_rounds(self, task: TaskView) -> dict[int, RoundView]:
         wanted = compute_rounds(task, task.slot)
         fresh = await self._client.get_rounds(task.address, [n for n in wanted if n not in self._over])
-        rounds = {n: one for n, one in self._over.items() if n in wanted} | fresh
-        self._over = {n: one for n, one in rounds.items() if one.status in OVER}
+        rounds = {n: view for n, view in self._over.items() if n in wanted} | fresh
+        self._over = {n: view for n, view in rounds.items() if view.status in OVER}
         return rounds

@@ -1,4 +1,4 @@
-"""A node goes where its task goes: a successor takes over, the node settles there and gets its stake out."""
+"""A node goes where its task goes: it joins the successor, and gets its stake out of the old task."""
 
 import asyncio
 import logging
@@ -19,15 +19,15 @@ from ..errors import (
     StoreInUse,
 )
 from ..host.files import replace_file
-from .lookout import Me, Seen
+from .lookout import CurrentTask, Identity
+from .prepare import PreparedTask
 from .setting import NodeSetting
-from .tenants import Tenant
 
 LOOK_SECONDS = 0.2
 """How often a node looks whether its task has moved: what it looks at is read slot by slot anyway."""
 
 RETRY_SECONDS = 2.0
-"""How soon a node asks again for a package that nobody serves yet."""
+"""How soon a node requests a package again that no node serves yet."""
 
 FIRST_TASK_FILE = "first-task"
 """Names the task whose memory and files lie in the node's directory itself."""
@@ -35,66 +35,70 @@ FIRST_TASK_FILE = "first-task"
 log = logging.getLogger(__name__)
 
 
-class Resident(NamedTuple):
-    """A task that a node has settled in."""
+class JoinedTask(NamedTuple):
+    """A task that a node has joined."""
 
     setting: NodeSetting
-    me: Me
-    seen: Seen
-    tenant: Tenant
+    identity: Identity
+    current: CurrentTask
+    prepared: PreparedTask
     can_move: bool = True
-    """Whether a successor can be settled in beside it, in the same process."""
+    """Whether a successor can be joined beside it, in the same process."""
 
 
-Settle = Callable[[NodeSetting], Awaitable[Resident]]
+Join = Callable[[NodeSetting], Awaitable[JoinedTask]]
 """Makes a task ready to run. Raises BadConfig, BadTaskFile, StoreFull, StoreCorrupt, RemoteError."""
 
 
-async def live(client: Client, resident: Resident, settle: Settle) -> None:
+async def work_and_follow(client: Client, joined: JoinedTask, join: Join) -> None:
     """Work on a task, and on every successor that takes it over, until this is cancelled.
 
     The open rounds of the old task are worked on to their end; then its stake is withdrawn and claimed.
     Raises what the work raises.
     """
-    lives = [
-        asyncio.ensure_future(resident.tenant.work()),
-        asyncio.ensure_future(_follow(client, resident, settle)),
+    jobs = [
+        asyncio.ensure_future(joined.prepared.work()),
+        asyncio.ensure_future(_follow(client, joined, join)),
     ]
     try:
-        await asyncio.gather(*lives)
+        await asyncio.gather(*jobs)
     finally:
-        for one in lives:
-            one.cancel()
-        await asyncio.gather(*lives, return_exceptions=True)
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
 
 
-async def _follow(client: Client, resident: Resident, settle: Settle) -> None:
-    seen = resident.seen
-    await _wait_until(lambda: seen.task.migrated_to is not None)
-    successor = seen.task.migrated_to
+async def _follow(client: Client, joined: JoinedTask, join: Join) -> None:
+    current = joined.current
+    await _wait_until(lambda: current.task.migrated_to is not None)
+    successor = current.task.migrated_to
     assert successor is not None
-    log.info("task %s has moved to %s", seen.task.address, successor)
-    if not resident.can_move:
+    log.info("task %s has moved to %s", current.task.address, successor)
+    if not joined.can_move:
         log.warning("start this node again with --task %s, for it to move there", successor)
         return
-    setting = resident.setting
-    neighbours = [one.endpoint for one in seen.task.stakes if one.endpoint != resident.me.endpoint]
+    setting = joined.setting
+    neighbours = [
+        entry.endpoint for entry in current.task.stakes if entry.endpoint != joined.identity.endpoint
+    ]
     peers = dict.fromkeys([*setting.peers, *filter(None, neighbours)])
-    there = await _settle_patiently(move(setting, successor, tuple(peers)), settle)
-    await asyncio.gather(live(client, there, settle), _leave(client, resident))
+    there = await _join_patiently(move(setting, successor, tuple(peers)), join)
+    await asyncio.gather(work_and_follow(client, there, join), _leave(client, joined))
 
 
 def move(setting: NodeSetting, task: str, peers: tuple[str, ...]) -> NodeSetting:
     """The setting of a node for a task that is not the first one of its directory.
 
-    What it remembers of rounds must not be taken for another task's, so each has a room of its own.
+    What it remembers of rounds must not be taken for another task's, so each has a directory of its own.
     """
-    room = setting.directory / task[:8]  # the path of a socket lies in it, and must be short
-    return msgspec.structs.replace(setting, task=task, room=room, package=None, peers=peers)
+    task_directory = setting.directory / task[:8]  # the path of a socket lies in it, and must be short
+    return msgspec.structs.replace(
+        setting, task=task, task_directory=task_directory, package=None, peers=peers
+    )
 
 
-def find_room(setting: NodeSetting) -> NodeSetting:
-    """The setting with the room that its task has in the directory, which was made for the first one's."""
+def find_task_directory(setting: NodeSetting) -> NodeSetting:
+    """The setting with the directory of its task, if the node's directory was made for another one."""
     path = setting.directory / FIRST_TASK_FILE
     if not path.exists():
         replace_file(path, setting.task.encode())
@@ -103,26 +107,28 @@ def find_room(setting: NodeSetting) -> NodeSetting:
     return msgspec.structs.replace(move(setting, setting.task, setting.peers), package=setting.package)
 
 
-async def _settle_patiently(setting: NodeSetting, settle: Settle) -> Resident:
-    """Settle in a task as soon as its package can be had and its operator agrees to it."""
-    told = ""
+async def _join_patiently(setting: NodeSetting, join: Join) -> JoinedTask:
+    """Join a task as soon as its package can be had and its operator agrees to it."""
+    last_warning = ""
     while True:
         try:
-            return await settle(setting)
+            return await join(setting)
         except (BadConfig, BadTaskFile, RemoteError, StoreInUse) as error:
-            if str(error) != told:
+            if str(error) != last_warning:
                 log.warning("cannot move to task %s yet: %s", setting.task, error)
-            told = str(error)
+            last_warning = str(error)
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _leave(client: Client, resident: Resident) -> None:
+async def _leave(client: Client, joined: JoinedTask) -> None:
     """Get the stake out of a task whose last round is over."""
-    me, task = resident.me, resident.seen.task.address
-    await _wait_until(lambda: not resident.seen.task.open_rounds)
+    identity, task = joined.identity, joined.current.task.address
+    await _wait_until(lambda: not joined.current.task.open_rounds)
     try:
-        await withdraw_when_free(client, me.payer, me.staking, task, lambda error: log.debug("%s", error))
-        await claim(client, me.payer, me.staking, task, str(me.payer.pubkey()))
+        await withdraw_when_free(
+            client, identity.payer, identity.staking, task, lambda error: log.debug("%s", error)
+        )
+        await claim(client, identity.payer, identity.staking, task, str(identity.payer.pubkey()))
     except (NotStaked, NothingToClaim):
         pass
     except RoundworkError as error:
@@ -132,5 +138,5 @@ async def _leave(client: Client, resident: Resident) -> None:
 
 
 async def _wait_until(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110 # nobody signals what is read slot by slot
+    while not is_so():  # noqa: ASYNC110 # the lookout reads the task slot by slot, without a signal
         await asyncio.sleep(LOOK_SECONDS)

@@ -1,11 +1,11 @@
-"""A node put together: keys, package, task, gateway."""
+"""A node: its keys, its gateway, and the tasks that it joins."""
 
 import asyncio
 import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from ..client.operations import patiently, read_task
@@ -20,16 +20,16 @@ from ..package.requirements import check_machine
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..views import TaskView
 from .keystore import find_staking_path
-from .lookout import Me, Seen
-from .moving import Resident, find_room, live
+from .lookout import CurrentTask, Identity
+from .moving import JoinedTask, find_task_directory, work_and_follow
 from .peers.announce import Announcer
-from .peers.gateway import build_gateway
+from .peers.gateway import Served, build_gateway
 from .peers.outgoing import Fetcher
 from .peers.packages import get_package
 from .peers.registrations import Registrations, find_fault
 from .peers.storage import BlobStore
+from .prepare import TaskNeeds, prepare_task
 from .setting import NodeSetting
-from .tenants import House, open_tenant
 
 SHUTDOWN_SECONDS = 2
 log = logging.getLogger(__name__)
@@ -47,96 +47,147 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
     StoreCorrupt.
     """
     setting.directory.mkdir(parents=True, exist_ok=True)
-    setting = find_room(setting)
-    main = make_keypair(setting.directory / "main.json", setting.passphrase)
-    secret = _make_secret(setting.directory / "secret")
+    setting = find_task_directory(setting)
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(Client(setting.ledger_url))
-        ledger = await patiently(client.get_ledger)
-        task = await patiently(lambda: read_task(client, setting.task))
-        is_development = ledger.kind == "development"
-        fetcher = Fetcher(is_development=is_development, requests_per_second=100.0 if is_development else 5.0)
-        stack.push_async_callback(fetcher.close)
-        store = BlobStore(setting.directory / "blobs")
-        stack.callback(store.close)
-        listening = listen(setting.host, setting.port)
-        stack.callback(listening.close)
-        port = listening.getsockname()[1]
-        url = _choose_url(setting, port, is_development)
-        # A URL that does not fit into a stake is registered only.
-        endpoint = url if len(url.encode()) <= TEXT_BYTES_MAX["endpoint"] else ""
-        shown_url = url or _compose_url(setting.host, port)
-        registrations: dict[str, Registrations] = {}
-        residents: list[Resident] = []
-        held: set[Path] = set()
+        node = Node(setting, agree, stack)
+        await node.open()
+        await node.work(ready)
 
-        async def settle(setting: NodeSetting, task: TaskView | None = None) -> Resident:
-            """Make a task ready to run: the first one, or one that the node has moved to."""
-            setting.home.mkdir(parents=True, exist_ok=True)
-            if setting.home not in held:
-                stack.enter_context(_hold(setting.home))
-                held.add(setting.home)
-            if task is None:
-                task = await patiently(lambda: read_task(client, setting.task))
-            seen = Seen(task)
-            package = await get_package(setting, seen.task, store, fetcher)
-            if not setting.is_any_machine:
-                check_machine(package.requirements)
-            hosts = resolve_hosts(package, {**package.params, **setting.params})
-            await asyncio.to_thread(agree, package, hosts, task)  # may ask; the node works on
-            staking_path = find_staking_path(setting.directory, setting.task, package.kind)
-            staking = make_keypair(staking_path, setting.passphrase)
-            me = Me(main, staking, secret, setting.stake, endpoint, setting.is_liar)
-            known = Registrations(lambda: seen.task, is_development)
-            house = House(setting, package, me, client, fetcher, store, seen, known, shown_url, port, stack)
-            tenant = await open_tenant(house)
-            registrations[setting.task] = known
-            announcer = Announcer(setting.task, staking, url, known, fetcher, setting.peers)
-            announcing = asyncio.create_task(announcer.run())
-            stack.callback(announcing.cancel)
-            residents.append(Resident(setting, me, seen, tenant, package.kind != "javascript"))
-            return residents[-1]
 
-        first = await settle(setting, task)
-        app = build_gateway(
-            store=store,
-            get_tasks=lambda: {
-                one.setting.task: served for one in residents if (served := one.tenant.get_served())
-            },
-            registrations=registrations,
-            get_metrics=lambda: compute_metrics(residents, store),
-            routes=first.tenant.routes,
+class Node:
+    """A node: what its tasks share, and the tasks that it has joined. `stack` closes what is opened."""
+
+    def __init__(self, setting: NodeSetting, agree: Agree, stack: AsyncExitStack) -> None:
+        """Raises BadKeypair, StoreFull, StoreCorrupt."""
+        self._setting = setting
+        self._agree = agree
+        self._stack = stack
+        self._main = make_keypair(setting.directory / "main.json", setting.passphrase)
+        self._secret = _make_secret(setting.directory / "secret")
+        self._client = Client(setting.ledger_url)
+        self._registrations: dict[str, Registrations] = {}
+        self._joined: list[JoinedTask] = []
+        self._held: set[Path] = set()
+
+    async def open(self) -> None:
+        """Find the ledger and listen. Raises BadConfig, PortInUse, StoreFull, StoreCorrupt."""
+        await self._stack.enter_async_context(self._client)
+        self._is_development = (await patiently(self._client.get_ledger)).kind == "development"
+        self._fetcher = Fetcher(
+            is_development=self._is_development, requests_per_second=100.0 if self._is_development else 5.0
         )
-        sockets = [listening]
+        self._stack.push_async_callback(self._fetcher.close)
+        self._store = BlobStore(self._setting.directory / "blobs")
+        self._stack.callback(self._store.close)
+        self._listening = listen(self._setting.host, self._setting.port)
+        self._stack.callback(self._listening.close)
+        self._port = self._listening.getsockname()[1]
+        self._url = _choose_url(self._setting, self._port, self._is_development)
+        self._shown_url = self._url or _compose_url(self._setting.host, self._port)
+
+    async def work(self, ready: Callable[[str, str], None]) -> None:
+        """Join the first task, serve the gateway, and work until a signal comes. Raises what work raises."""
+        first = await self.join(self._setting)
+        gateway = build_gateway(
+            store=self._store,
+            get_tasks=self._get_served,
+            registrations=self._registrations,
+            get_metrics=self._compute_metrics,
+            routes=first.prepared.routes,
+        )
+        sockets = [self._listening]
         if not first.can_move:
-            sockets += _listen_on_loopback(port, stack)
-        work = asyncio.ensure_future(live(client, first, settle))
+            sockets += _listen_on_loopback(self._port, self._stack)
+        work = asyncio.ensure_future(work_and_follow(self._client, first, self.join))
         try:
             await serve(
-                app,
+                gateway,
                 sockets,
                 work,
                 stop=work.cancel,
-                ready=lambda: ready(first.me.node, shown_url),
+                ready=lambda: ready(first.identity.node, self._shown_url),
                 shutdown_seconds=SHUTDOWN_SECONDS,
             )
         except asyncio.CancelledError:
             log.info("stopped")
 
+    async def join(self, setting: NodeSetting) -> JoinedTask:
+        """Make a task ready to run: the first one, or one that the node has moved to.
 
-def compute_metrics(residents: Sequence[Resident], store: BlobStore) -> dict[str, float]:
-    """Numbers by Prometheus name, over all tasks that the node has settled in."""
-    metrics: dict[str, float] = {}
-    for one in residents:
-        blobs = {"roundwork_blob_bytes": float(store.measure(one.setting.task))}
-        for name, number in {**one.tenant.get_metrics(), **blobs}.items():
-            metrics[name] = metrics.get(name, 0.0) + number
-    return metrics
+        Raises UnknownTask, BadConfig, BadTaskFile, BadKeypair, RemoteError, StoreInUse, StoreFull,
+        StoreCorrupt.
+        """
+        self._hold(setting.home)
+        task = await patiently(lambda: read_task(self._client, setting.task))
+        current = CurrentTask(task)
+        package = await get_package(setting, task, self._store, self._fetcher)
+        if not setting.is_any_machine:
+            check_machine(package.requirements)
+        hosts = resolve_hosts(package, {**package.params, **setting.params})
+        await asyncio.to_thread(self._agree, package, hosts, task)  # may ask; the node works on
+        identity = self._make_identity(setting, package)
+        registrations = Registrations(lambda: current.task, self._is_development)
+        needs = TaskNeeds(
+            setting=setting,
+            package=package,
+            identity=identity,
+            client=self._client,
+            fetcher=self._fetcher,
+            store=self._store,
+            current=current,
+            registrations=registrations,
+            url=self._shown_url,
+            port=self._port,
+            stack=self._stack,
+        )
+        prepared = await prepare_task(needs)
+        self._registrations[setting.task] = registrations
+        self._announce(setting, identity, registrations)
+        joined = JoinedTask(setting, identity, current, prepared, package.kind != "javascript")
+        self._joined.append(joined)
+        return joined
 
+    def _hold(self, home: Path) -> None:
+        """Be the only node that works in a directory. Raises StoreInUse."""
+        home.mkdir(parents=True, exist_ok=True)
+        if home not in self._held:
+            refusal = f"{home}: another node works there; use another --directory"
+            self._stack.enter_context(hold(home, refusal))
+            self._held.add(home)
 
-def _hold(directory: Path) -> AbstractContextManager[None]:
-    """Be the only node that works in a directory. Raises StoreInUse."""
-    return hold(directory, f"{directory}: another node works there; use another --directory")
+    def _make_identity(self, setting: NodeSetting, package: Package) -> Identity:
+        path = find_staking_path(setting.directory, setting.task, package.kind)
+        # A URL that does not fit into a stake is registered only.
+        fits = len(self._url.encode()) <= TEXT_BYTES_MAX["endpoint"]
+        return Identity(
+            payer=self._main,
+            staking=make_keypair(path, setting.passphrase),
+            secret=self._secret,
+            stake_target=setting.stake,
+            endpoint=self._url if fits else "",
+            is_liar=setting.is_liar,
+        )
+
+    def _announce(self, setting: NodeSetting, identity: Identity, registrations: Registrations) -> None:
+        announcer = Announcer(
+            setting.task, identity.staking, self._url, registrations, self._fetcher, setting.peers
+        )
+        announcing = asyncio.create_task(announcer.run())
+        self._stack.callback(announcing.cancel)
+
+    def _get_served(self) -> dict[str, Served]:
+        """The tasks that serve web requests now, by address."""
+        served = {joined.setting.task: joined.prepared.get_served() for joined in self._joined}
+        return {task: running for task, running in served.items() if running is not None}
+
+    def _compute_metrics(self) -> dict[str, float]:
+        """Numbers by Prometheus name, summed over all tasks that the node has joined."""
+        metrics: dict[str, float] = {}
+        for joined in self._joined:
+            blobs = {"roundwork_blob_bytes": float(self._store.measure(joined.setting.task))}
+            for name, value in {**joined.prepared.get_metrics(), **blobs}.items():
+                metrics[name] = metrics.get(name, 0.0) + value
+        return metrics
 
 
 def _make_secret(path: Path) -> bytes:
@@ -156,7 +207,7 @@ def _choose_url(setting: NodeSetting, port: int, is_development: bool) -> str:
     url = _compose_url(setting.host, port)
     fault = find_fault(url, is_development)
     if fault:
-        log.warning("other nodes cannot ask this one: %s %s; give --endpoint", url, fault)
+        log.warning("other nodes cannot reach this one: %s %s; give --endpoint", url, fault)
     return "" if fault else url
 
 
@@ -165,13 +216,13 @@ def _compose_url(host: str, port: int) -> str:
 
 
 def _listen_on_loopback(port: int, stack: AsyncExitStack) -> list[socket.socket]:
-    """The rest of "localhost": a main.js asks there, and Node.js may look for it at ::1 first."""
+    """Listen on the rest of "localhost": a main.js connects to it, and Node.js may try ::1 first."""
     listening = []
     for address in ("127.0.0.1", "::1"):
         try:
-            one = listen(address, port)
-        except PortInUse:  # by ourselves, if the host covers it; else IPv6 is missing
+            other = listen(address, port)
+        except PortInUse:  # this node has it already, because the host covers it; or IPv6 is missing
             continue
-        stack.callback(one.close)
-        listening.append(one)
+        stack.callback(other.close)
+        listening.append(other)
     return listening

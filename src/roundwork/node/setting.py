@@ -12,7 +12,7 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     directory: Path
     """Keys, memory, blobs and the task's files are kept here."""
-    room: Path | None = None
+    task_directory: Path | None = None
     """Where memory, package and files of a task are kept that the node has moved to."""
     package: Path | None = None
     """The task's folder, if it is at hand; else the package is fetched from other nodes."""
@@ -38,4 +38,4 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def home(self) -> Path:
         """Where memory, package and files of the task are kept."""
-        return self.room or self.directory
+        return self.task_directory or self.directory

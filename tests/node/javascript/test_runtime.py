@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 from roundwork.client.operations import airdrop, deploy, read_task, set_active, stake, withdraw
 from roundwork.client.rpc import Client
 from roundwork.node.javascript.runtime import JavascriptRuntime
-from roundwork.node.lookout import Me, Seen
+from roundwork.node.lookout import CurrentTask, Identity
 from roundwork.package.folder import load_package
 from roundwork.protocol.params import KOII
 
@@ -31,18 +31,18 @@ class Place:
     def __init__(self, client: Client, task: str, directory: Path) -> None:
         self.client = client
         self.task = task
-        self.me = Me(Keypair(), Keypair(), bytes(32), STAKE, "http://127.0.0.1:1")
+        self.identity = Identity(Keypair(), Keypair(), bytes(32), STAKE, "http://127.0.0.1:1")
         self.directory = directory
 
     async def read_stake(self) -> int:
         stakes = {one.node: one.amount for one in (await read_task(self.client, self.task)).stakes}
-        return stakes.get(self.me.node, 0)
+        return stakes.get(self.identity.node, 0)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[MainJs]:
         program, lines = open_program(self.directory, TELL, "sandlock", task=self.task)
-        seen = Seen(await read_task(self.client, self.task))
-        runtime = JavascriptRuntime(self.client, self.me, program, self.directory, seen)
+        current = CurrentTask(await read_task(self.client, self.task))
+        runtime = JavascriptRuntime(self.client, self.identity, program, self.directory, current)
         running = asyncio.create_task(runtime.run())
         try:
             yield MainJs(program, lines, running)
@@ -64,7 +64,7 @@ def use(directory: Path, work: Callable[[Place], Awaitable[None]]) -> None:
                 task = await deploy(client, manager, load_package(HELLO), "")
                 await set_active(client, manager, task, True)
                 place = Place(client, task, directory)
-                await airdrop(client, str(place.me.payer.pubkey()), 100 * KOII)
+                await airdrop(client, str(place.identity.payer.pubkey()), 100 * KOII)
                 await work(place)
 
     asyncio.run(run())
@@ -98,10 +98,10 @@ def test_a_stake_that_the_task_takes_out_is_not_replaced(
         return await place.read_stake() >= STAKE
 
     async def work(place: Place) -> None:
-        main_key = str(place.me.payer.pubkey())
+        main_key = str(place.identity.payer.pubkey())
         async with place.run():
             await reach(lambda: is_staked(place))
-        await withdraw(place.client, place.me.payer, place.me.staking, place.task)
+        await withdraw(place.client, place.identity.payer, place.identity.staking, place.task)
         left = await place.client.get_balance(main_key)
 
         for _ in range(2):
@@ -112,7 +112,7 @@ def test_a_stake_that_the_task_takes_out_is_not_replaced(
             assert 0 == await place.read_stake()
             assert left == await place.client.get_balance(main_key)
 
-        await stake(place.client, place.me.payer, place.me.staking, place.task, STAKE)
+        await stake(place.client, place.identity.payer, place.identity.staking, place.task, STAKE)
         async with place.run() as main:
             await main.wait_for(lambda line: "told executeTask" in line)
 

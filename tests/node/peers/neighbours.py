@@ -17,7 +17,7 @@ from roundwork.node.peers.storage import BlobStore
 from roundwork.node.python.environments import Environment
 from roundwork.node.python.lane import TaskSetting
 from roundwork.node.python.lanes import Lanes
-from roundwork.node.python.services import build_services
+from roundwork.node.python.services import TaskServices
 
 TASK = str(Keypair.from_seed(bytes([1]) * 32).pubkey())
 
@@ -68,7 +68,7 @@ async def open_neighbours(
                 environment=environment,
                 params=params or {},
             )
-            services = build_services(
+            services = TaskServices(
                 task=TASK,
                 keypair=keypair,
                 hosts=hosts,
@@ -77,7 +77,13 @@ async def open_neighbours(
                 get_endpoints=lambda: endpoints,
                 read_ledger=read_ledger,
             )
-            lanes = Lanes(setting, choose_sandbox("sandlock"), services, bytes([number]) * 32, lines.append)
+            lanes = Lanes(
+                setting,
+                choose_sandbox("sandlock"),
+                services.list_services(),
+                bytes([number]) * 32,
+                lines.append,
+            )
             stack.push_async_callback(lanes.close)
             app = build_gateway(
                 store=store,

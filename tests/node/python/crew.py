@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 from roundwork.client.operations import airdrop, deploy, read_task, set_active
 from roundwork.client.rpc import Client
 from roundwork.node.confinement.sandbox import choose_sandbox
-from roundwork.node.lookout import Me, Seen
+from roundwork.node.lookout import CurrentTask, Identity
 from roundwork.node.memory import MemoryFile
 from roundwork.node.peers.storage import BlobStore
 from roundwork.node.python.environments import Environment
@@ -75,9 +75,9 @@ environment: TEST
 class Member:
     """One node: its keys and its folder stay when its runtime is stopped and started again."""
 
-    def __init__(self, directory: Path, client: Client, lanes: Lanes, me: Me, task: str) -> None:
+    def __init__(self, directory: Path, client: Client, lanes: Lanes, identity: Identity, task: str) -> None:
         self.directory = directory
-        self.me = me
+        self.identity = identity
         self._client = client
         self._lanes = lanes
         self._task = task
@@ -89,8 +89,8 @@ class Member:
         return MemoryFile(self.directory / "memory.db")
 
     async def start(self) -> None:
-        seen = Seen(await read_task(self._client, self._task))
-        runtime = Runtime(self._client, self.me, self._lanes, self._store, self.directory, seen)
+        current = CurrentTask(await read_task(self._client, self._task))
+        runtime = Runtime(self._client, self.identity, self._lanes, self._store, self.directory, current)
         self._running = asyncio.create_task(runtime.run())
 
     async def stop(self) -> None:
@@ -119,10 +119,10 @@ class Crew:
 
     async def read_stake(self, member: Member) -> StakeView:
         task = await read_task(self.client, self.task)
-        return next(one for one in task.stakes if one.node == member.me.node)
+        return next(one for one in task.stakes if one.node == member.identity.node)
 
     async def has_submitted(self, member: Member, number: int) -> bool:
-        return member.me.node in {each.node for each in (await self.read(number)).submissions}
+        return member.identity.node in {each.node for each in (await self.read(number)).submissions}
 
     async def reach(self, is_there: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
         """Wait until something is true."""
@@ -183,19 +183,21 @@ async def open_crew(
             home = directory / f"node-{number}"
             home.mkdir()
             endpoint = f"http://127.0.0.1:{number + 1}"
-            me = Me(Keypair(), staking, bytes([number]) * 32, STAKE, endpoint, is_liar=lie is not None)
-            await airdrop(client, str(me.payer.pubkey()), MONEY)
+            identity = Identity(
+                Keypair(), staking, bytes([number]) * 32, STAKE, endpoint, is_liar=lie is not None
+            )
+            await airdrop(client, str(identity.payer.pubkey()), MONEY)
             setting = TaskSetting(
                 task=task,
-                node=me.node,
+                node=identity.node,
                 program=folder / "task.py",
                 home=home / "task",
                 environment=environment,
                 params={"lie": lie},
             )
-            lanes = Lanes(setting, choose_sandbox(), {}, me.secret, lambda line: None)
+            lanes = Lanes(setting, choose_sandbox(), {}, identity.secret, lambda line: None)
             stack.push_async_callback(lanes.close)
-            member = Member(home, client, lanes, me, task)
+            member = Member(home, client, lanes, identity, task)
             crew.members.append(member)
             stack.push_async_callback(member.stop)
             if starts:

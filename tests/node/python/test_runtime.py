@@ -25,7 +25,7 @@ def sandbox() -> None:
 def test_honest_nodes_are_paid_and_a_liar_is_slashed(tmp_path: Path, environment: Environment) -> None:
     async def run() -> None:
         async with open_crew(tmp_path, environment, HONEST, (None, None, None, "lie")) as crew:
-            liar = crew.members[3].me.node
+            liar = crew.members[3].identity.node
             view = await crew.settle(0, lambda view: len(view.submissions) == 4)
             paid = {one.node: (one.reward, one.slash) for one in view.payments}
             [stake] = [each.stake for each in view.submissions if each.node == liar]
@@ -117,9 +117,11 @@ def test_a_stake_that_was_on_its_way_when_the_node_was_killed_is_paid_once(
     async def run() -> None:
         async with open_crew(tmp_path, environment, starts=False) as crew:
             [member] = crew.members
-            me = member.me
-            asked = await build_stake(crew.client, me.payer, me.staking, crew.task, STAKE, me.endpoint)
-            signed = await sign(crew.client, asked, [me.payer, me.staking])
+            identity = member.identity
+            asked = await build_stake(
+                crew.client, identity.payer, identity.staking, crew.task, STAKE, identity.endpoint
+            )
+            signed = await sign(crew.client, asked, [identity.payer, identity.staking])
             memory = member.memory
             memory.on_its_way = signed
             memory.close()
@@ -128,7 +130,7 @@ def test_a_stake_that_was_on_its_way_when_the_node_was_killed_is_paid_once(
             await member.start()
             await crew.reach(lambda: crew.has_submitted(member, 0))
             assert (await crew.read_stake(member)).amount == STAKE
-            spent = MONEY - await crew.client.get_balance(str(me.payer.pubkey()))
+            spent = MONEY - await crew.client.get_balance(str(identity.payer.pubkey()))
             assert STAKE < spent < STAKE + KOII // 10
 
     asyncio.run(run())
@@ -139,7 +141,7 @@ def test_a_new_endpoint_is_told_to_the_ledger(tmp_path: Path, environment: Envir
         async with open_crew(tmp_path, environment, starts=False) as crew:
             [member] = crew.members
             for endpoint in ("http://127.0.0.1:98", "http://127.0.0.1:99"):
-                member.me = msgspec.structs.replace(member.me, endpoint=endpoint)
+                member.identity = msgspec.structs.replace(member.identity, endpoint=endpoint)
                 await member.start()
 
                 async def is_told(endpoint: str = endpoint) -> bool:

@@ -61,7 +61,7 @@ def test_what_one_node_puts_another_gets(tmp_path: Path, environment: Environmen
     assert put == content_id
     assert got == "True"
     assert unknown.startswith("Unavailable: nobody serves bafkrei")
-    assert nonsense == "InvalidSubmission: 'nonsense' is no content id"
+    assert nonsense == "InvalidSubmission: 'nonsense' is not a content id"
 
 
 def test_peers_answer_by_their_routes(tmp_path: Path, environment: Environment) -> None:

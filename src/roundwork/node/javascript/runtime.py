@@ -7,10 +7,9 @@ from pathlib import Path
 from ...client.rpc import Client
 from ...errors import RoundworkError
 from ...participant.step import TopUp, View, compute_timetable, get_stake, owe_stake
-from ..lookout import Lookout, Me, Seen
+from ..duties import Postponed, top_up
+from ..lookout import CurrentTask, Identity, Lookout
 from ..memory import MemoryFile
-from ..postponed import Postponed
-from ..staking import top_up
 from .process import JavascriptTask
 from .steps import Step, compute_steps
 
@@ -28,13 +27,20 @@ class JavascriptRuntime:
     but tells and stakes nothing more.
     """
 
-    def __init__(self, client: Client, me: Me, program: JavascriptTask, directory: Path, seen: Seen) -> None:
+    def __init__(
+        self,
+        client: Client,
+        identity: Identity,
+        program: JavascriptTask,
+        directory: Path,
+        current: CurrentTask,
+    ) -> None:
         """Raises StoreFull, StoreCorrupt."""
         self._client = client
-        self._me = me
+        self._identity = identity
         self._program = program
-        self._task = seen.task.address
-        self._lookout = Lookout(client, me, seen)
+        self._task = current.task.address
+        self._lookout = Lookout(client, identity, current)
         self._file = MemoryFile(directory / "memory.db")
         self._running: asyncio.Task[None] | None = None
         self._staking: asyncio.Task[None] | None = None
@@ -94,7 +100,7 @@ class JavascriptRuntime:
 
         The task holds the key to its stake and can take it out: it must not be given more for that.
         """
-        budget = max(self._me.stake_target, view.task.minimum_stake) + ENDPOINTS_MAX
+        budget = max(self._identity.stake_target, view.task.minimum_stake) + ENDPOINTS_MAX
         owed = owe_stake(view)
         self._postponed.keep(owed)
         for duty in owed:
@@ -113,7 +119,7 @@ class JavascriptRuntime:
 
     async def _top_up(self, duty: TopUp) -> None:
         try:
-            await top_up(self._client, self._me, self._task, duty.amount, self._file)
+            await top_up(self._client, self._identity, self._task, duty.amount, self._file)
         except RoundworkError as error:
             self._postponed.put(duty, self._lookout.slot)
             if self._file.on_its_way is None:

@@ -52,25 +52,53 @@ def build_gateway(
     `get_metrics()` numbers by Prometheus name; `routes` come on top. A task's code is a stranger's: what it
     answers is served as data, in a sandbox of its own, never with this node's name on it.
     """
+    pages = _Pages(store, get_tasks, registrations, get_metrics)
+    return Starlette(routes=[*pages.list_routes(), *routes])
 
-    async def show_status(request: Request) -> Response:
+
+class _Pages:
+    def __init__(
+        self,
+        store: BlobStore,
+        get_tasks: Callable[[], Mapping[str, Served]],
+        registrations: Mapping[str, Registrations],
+        get_metrics: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self._store = store
+        self._get_tasks = get_tasks
+        self._registrations = registrations
+        self._get_metrics = get_metrics
+
+    def list_routes(self) -> list[Route]:
+        return [
+            Route("/", self._show_status),
+            Route("/health", self._show_health),
+            Route("/metrics", self._show_metrics),
+            Route("/nodes/{task}", self._show_nodes),
+            Route("/register-node/{task}", self._register_node, methods=["POST"]),
+            Route("/ipfs/{content_id}", self._show_blob),
+            Route("/task/{task}", self._serve_task, methods=METHODS),
+            Route("/task/{task}/{path:path}", self._serve_task, methods=METHODS),
+        ]
+
+    async def _show_status(self, request: Request) -> Response:
         return JSONResponse({"status": "OK", "message": "Node is running"})
 
-    async def show_health(request: Request) -> Response:
+    async def _show_health(self, request: Request) -> Response:
         return PlainTextResponse("ok")
 
-    async def show_metrics(request: Request) -> Response:
-        lines = [f"{name} {value:g}\n" for name, value in sorted(get_metrics().items())]
+    async def _show_metrics(self, request: Request) -> Response:
+        lines = [f"{name} {value:g}\n" for name, value in sorted(self._get_metrics().items())]
         return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")
 
-    async def show_nodes(request: Request) -> Response:
-        known = registrations.get(request.path_params["task"])
+    async def _show_nodes(self, request: Request) -> Response:
+        known = self._registrations.get(request.path_params["task"])
         if known is None:
             return _refuse(404, f"task {request.path_params['task']} does not run here")
         return JSONResponse(known.list_nodes())
 
-    async def register_node(request: Request) -> Response:
-        known = registrations.get(request.path_params["task"])
+    async def _register_node(self, request: Request) -> Response:
+        known = self._registrations.get(request.path_params["task"])
         if known is None:
             return _refuse(404, f"task {request.path_params['task']} does not run here")
         body = await read_body(request, REGISTRATION_BYTES_MAX)
@@ -82,19 +110,19 @@ def build_gateway(
             return _refuse(409, f"Registration is duplicate, outdated, or invalid: {error}")
         return JSONResponse({"status": "OK", "message": "registered"})
 
-    async def show_blob(request: Request) -> Response:
+    async def _show_blob(self, request: Request) -> Response:
         content_id = request.path_params["content_id"]
         if not is_content_id(content_id):
-            return _refuse(400, f"{content_id[:100]!r} is no content id: CIDv1, raw, sha2-256, base32")
-        data = await asyncio.to_thread(store.get, content_id)
+            return _refuse(400, f"{content_id[:100]!r} is not a content id: CIDv1, raw, sha2-256, base32")
+        data = await asyncio.to_thread(self._store.get, content_id)
         if data is None:
             return _refuse(404, f"{content_id} is not here")
         headers = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'"{content_id}"'}
         return Response(data, media_type="application/octet-stream", headers={**headers, **_AS_DATA})
 
-    async def serve_task(request: Request) -> Response:
+    async def _serve_task(self, request: Request) -> Response:
         task = request.path_params["task"]
-        served = get_tasks().get(task)
+        served = self._get_tasks().get(task)
         if served is None:
             return _refuse(422, f"task {task} is not running")
         path = "/" + request.path_params.get("path", "")
@@ -105,26 +133,12 @@ def build_gateway(
             return _refuse(413, f"a request to this task has at most {served.web_body_bytes_max} bytes")
         headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
         try:
-            answer = await served.serve(request.method, path, request.url.query, headers, body)
+            response = await served.serve(request.method, path, request.url.query, headers, body)
         except TaskFailed as error:
             # Strangers are not shown the traceback.
             log.warning("%s %s: %s", request.method, request.url.path, error)
             return _refuse(502, f"task {task} failed to answer")
-        return _pass_on(answer.status, answer.headers, answer.body)
-
-    return Starlette(
-        routes=[
-            Route("/", show_status),
-            Route("/health", show_health),
-            Route("/metrics", show_metrics),
-            Route("/nodes/{task}", show_nodes),
-            Route("/register-node/{task}", register_node, methods=["POST"]),
-            Route("/ipfs/{content_id}", show_blob),
-            Route("/task/{task}", serve_task, methods=METHODS),
-            Route("/task/{task}/{path:path}", serve_task, methods=METHODS),
-            *routes,
-        ]
-    )
+        return _pass_on(response.status, response.headers, response.body)
 
 
 _AS_DATA = {

@@ -17,11 +17,10 @@ from ...participant.step import Duty, View, step
 from ...protocol.params import key_of
 from ...protocol.tasks import instructions
 from ...views import SubmissionView
-from ..lookout import Lookout, Me, Seen
+from ..duties import Postponed, top_up
+from ..lookout import CurrentTask, Identity, Lookout
 from ..memory import MemoryFile
 from ..peers.storage import BlobStore
-from ..postponed import Postponed
-from ..staking import top_up
 from .lanes import Lanes
 
 KEEP_BLOBS_ROUNDS = 3
@@ -46,14 +45,20 @@ class Runtime:
     """One node in one task, from `run` to its cancellation."""
 
     def __init__(
-        self, client: Client, me: Me, lanes: Lanes, store: BlobStore, directory: Path, seen: Seen
+        self,
+        client: Client,
+        identity: Identity,
+        lanes: Lanes,
+        store: BlobStore,
+        directory: Path,
+        current: CurrentTask,
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
-        self._lookout = Lookout(client, me, seen)
+        self._lookout = Lookout(client, identity, current)
         self._client = client
-        self._task = seen.task.address
-        self._program = key_of(seen.task.program)
-        self._me = me
+        self._task = current.task.address
+        self._program = key_of(current.task.program)
+        self._identity = identity
         self._lanes = lanes
         self._store = store
         self._file = MemoryFile(directory / "memory.db")
@@ -102,7 +107,7 @@ class Runtime:
             raise
         except (AccountNotFound, InsufficientFundsForFee) as error:
             self._postponed.put(duty, self._lookout.slot)
-            payer = self._me.payer.pubkey()
+            payer = self._identity.payer.pubkey()
             log.warning("%s waits: send fee money to the main key %s (%s)", describe(duty), payer, error)
         except (RoundworkError, TimeoutError) as error:
             self._postponed.put(duty, self._lookout.slot)
@@ -111,7 +116,7 @@ class Runtime:
             log.info("%s", describe(duty))
 
     async def _act(self, duty: Duty, view: View) -> None:
-        task, node = key_of(self._task), key_of(self._me.node)
+        task, node = key_of(self._task), key_of(self._identity.node)
         match duty:
             case duties.Work():
                 await self._work(duty)
@@ -132,7 +137,7 @@ class Runtime:
                 of = key_of(duty.node)
                 await self._send(instructions.AuditDistribution(task, node, of, duty.is_valid, duty.round))
             case duties.TopUp():
-                await top_up(self._client, self._me, self._task, duty.amount, self._file)
+                await top_up(self._client, self._identity, self._task, duty.amount, self._file)
             case duties.Forget():
                 self._file.forget(duty.before_round)
                 await self._lanes.forget(duty.before_round)
@@ -149,7 +154,7 @@ class Runtime:
         self._memory = duties.learn_work(self._memory, duty.round)
 
     async def _decide_value(self, duty: duties.DecideValue) -> None:
-        answer = self._lanes.lie if self._me.is_liar else self._lanes.submit
+        answer = self._lanes.lie if self._identity.is_liar else self._lanes.submit
         asked = await answer(duty.round, duty.seed, self._compute_seconds(duty.until))
         value = self._file.decide("value", duty.round, asked)
         self._memory = duties.learn_value(self._memory, duty.round, value)
@@ -182,7 +187,7 @@ class Runtime:
     # Sending
 
     async def _send_list(self, duty: duties.SendList) -> None:
-        task, node = key_of(self._task), key_of(self._me.node)
+        task, node = key_of(self._task), key_of(self._identity.node)
         text = msgspec.json.encode(self._memory.lists[duty.round], order="sorted")
         uploads = build_uploads(task, node, duty.round, text)
         for at in range(0, len(uploads), UPLOADS_MAX):
@@ -196,7 +201,7 @@ class Runtime:
         """Raises Rejected, Void, RemoteError, TimeoutError."""
         async with asyncio.timeout(SEND_SLOTS * self._lookout.slot_seconds):
             asked = wrap(ask, self._program)
-            await send(self._client, [asked], [self._me.payer, self._me.staking])
+            await send(self._client, [asked], [self._identity.payer, self._identity.staking])
 
 
 def warn(duty: Duty, error: Exception) -> None:

@@ -15,7 +15,7 @@ from ..peers.payload import BadPayload, open_payload, sign_payload
 from ..peers.storage import BlobStore, fetch_blob
 from .channel import Service, ServiceError, Services
 
-Asked = TypeVar("Asked")
+Request = TypeVar("Request")
 
 READING_METHODS = frozenset(("isBlockhashValid", "minimumLedgerSlot"))
 """RPC methods that read and are not called get…"""
@@ -49,7 +49,7 @@ class StoragePut(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class StorageGet(msgspec.Struct, forbid_unknown_fields=True):
-    """`ctx.storage.get`; `node` is asked before the others."""
+    """`ctx.storage.get`; `node` is the first to be requested."""
 
     content_id: str
     node: str | None
@@ -76,87 +76,105 @@ class Verify(msgspec.Struct, forbid_unknown_fields=True):
     node: str
 
 
-def build_services(
-    *,
-    task: str,
-    keypair: Keypair,
-    hosts: Sequence[str],
-    fetcher: Fetcher,
-    store: BlobStore,
-    get_endpoints: Callable[[], Mapping[str, str]],
-    read_ledger: Callable[[str, list[Any]], Awaitable[Any]],
-) -> Services:
-    """All services of one task.
+class TaskServices:
+    """The services of one task. All raise ServiceError.
 
     `keypair` is the one behind `ctx.node`; `hosts` the permitted hosts of `ctx.http`; `get_endpoints`
-    answers node -> URL of the task's nodes as the ledger has them now; `read_ledger(method, params)` makes
+    gives node -> URL of the task's nodes as the ledger has them now; `read_ledger(method, params)` makes
     one RPC call and returns its result (only reading methods ever reach it), or raises RemoteError.
     """
-    node = str(keypair.pubkey())
 
-    async def request_http(asked: HttpRequest) -> Answer:
-        headers = asked.headers.items()
-        return await fetcher.fetch(asked.method, asked.url, hosts=hosts, headers=headers, body=asked.body)
+    def __init__(
+        self,
+        *,
+        task: str,
+        keypair: Keypair,
+        hosts: Sequence[str],
+        fetcher: Fetcher,
+        store: BlobStore,
+        get_endpoints: Callable[[], Mapping[str, str]],
+        read_ledger: Callable[[str, list[Any]], Awaitable[Any]],
+    ) -> None:
+        self._task = task
+        self._keypair = keypair
+        self._node = str(keypair.pubkey())
+        self._hosts = hosts
+        self._fetcher = fetcher
+        self._store = store
+        self._get_endpoints = get_endpoints
+        self._read_ledger = read_ledger
 
-    async def list_peers(asked: Nothing) -> list[str]:
-        return sorted(get_endpoints().keys() - {node})
+    def list_services(self) -> Services:
+        """Each service by the name that a worker calls it by."""
+        return {
+            "http.request": _decoding(HttpRequest, self._request_http),
+            "peers.list": _decoding(Nothing, self._list_peers),
+            "peers.get": _decoding(PeerGet, self._get_from_peer),
+            "storage.put": _decoding(StoragePut, self._put_blob),
+            "storage.get": _decoding(StorageGet, self._get_blob),
+            "ledger.call": _decoding(LedgerCall, self._call_ledger),
+            "sign": _decoding(Sign, self._sign),
+            "verify": _decoding(Verify, self._verify),
+        }
 
-    async def get_from_peer(asked: PeerGet) -> Answer:
-        endpoint = get_endpoints().get(asked.node)
+    async def _request_http(self, request: HttpRequest) -> Answer:
+        return await self._fetcher.fetch(
+            request.method,
+            request.url,
+            hosts=self._hosts,
+            headers=request.headers.items(),
+            body=request.body,
+        )
+
+    async def _list_peers(self, request: Nothing) -> list[str]:
+        return sorted(self._get_endpoints().keys() - {self._node})
+
+    async def _get_from_peer(self, request: PeerGet) -> Answer:
+        endpoint = self._get_endpoints().get(request.node)
         if not endpoint:
-            raise ServiceError("Unavailable", f"node {asked.node} has given no endpoint")
-        url = f"{endpoint.rstrip('/')}/task/{task}/{asked.path.lstrip('/')}"
-        return await fetcher.fetch("GET", url, hosts=None)
+            raise ServiceError("Unavailable", f"node {request.node} has given no endpoint")
+        url = f"{endpoint.rstrip('/')}/task/{self._task}/{request.path.lstrip('/')}"
+        return await self._fetcher.fetch("GET", url, hosts=None)
 
-    async def put_blob(asked: StoragePut) -> str:
-        return await asyncio.to_thread(store.put, asked.data, task, asked.round)
+    async def _put_blob(self, request: StoragePut) -> str:
+        return await asyncio.to_thread(self._store.put, request.data, self._task, request.round)
 
-    async def get_blob(asked: StorageGet) -> bytes:
-        if not is_content_id(asked.content_id):
-            raise ServiceError("InvalidSubmission", f"{asked.content_id[:100]!r} is no content id")
-        data = await asyncio.to_thread(store.get, asked.content_id)
+    async def _get_blob(self, request: StorageGet) -> bytes:
+        if not is_content_id(request.content_id):
+            raise ServiceError("InvalidSubmission", f"{request.content_id[:100]!r} is not a content id")
+        data = await asyncio.to_thread(self._store.get, request.content_id)
         if data is None:
-            endpoints = dict(get_endpoints())
-            endpoints.pop(node, None)
-            first = endpoints.pop(asked.node, None) if asked.node else None
-            data = await fetch_blob(asked.content_id, fetcher, [*filter(None, (first, *endpoints.values()))])
+            endpoints = dict(self._get_endpoints())
+            endpoints.pop(self._node, None)
+            first = endpoints.pop(request.node, None) if request.node else None
+            urls = [*filter(None, (first, *endpoints.values()))]
+            data = await fetch_blob(request.content_id, self._fetcher, urls)
             if data is None:
-                raise ServiceError("Unavailable", f"nobody serves {asked.content_id}")
-            await asyncio.to_thread(store.put, data, task, asked.round)
+                raise ServiceError("Unavailable", f"nobody serves {request.content_id}")
+            await asyncio.to_thread(self._store.put, data, self._task, request.round)
         return data
 
-    async def call_ledger(asked: LedgerCall) -> Any:
-        if not asked.method.startswith("get") and asked.method not in READING_METHODS:
-            raise ServiceError("Refused", f"{asked.method[:80]} is not a method that only reads")
-        return await read_ledger(asked.method, asked.params)
+    async def _call_ledger(self, request: LedgerCall) -> Any:
+        if not request.method.startswith("get") and request.method not in READING_METHODS:
+            raise ServiceError("Refused", f"{request.method[:80]} is not a method that only reads")
+        return await self._read_ledger(request.method, request.params)
 
-    async def sign(asked: Sign) -> str:
+    async def _sign(self, request: Sign) -> str:
         try:
-            return sign_payload(keypair, asked.value)
+            return sign_payload(self._keypair, request.value)
         except BadPayload as error:
             raise ServiceError("Refused", str(error)) from error
 
-    async def verify(asked: Verify) -> Any:
+    async def _verify(self, request: Verify) -> Any:
         try:
-            return open_payload(asked.signed, asked.node)
+            return open_payload(request.signed, request.node)
         except BadPayload as error:
             raise ServiceError("InvalidSubmission", str(error)) from error
 
-    return {
-        "http.request": _decoding(HttpRequest, request_http),
-        "peers.list": _decoding(Nothing, list_peers),
-        "peers.get": _decoding(PeerGet, get_from_peer),
-        "storage.put": _decoding(StoragePut, put_blob),
-        "storage.get": _decoding(StorageGet, get_blob),
-        "ledger.call": _decoding(LedgerCall, call_ledger),
-        "sign": _decoding(Sign, sign),
-        "verify": _decoding(Verify, verify),
-    }
 
-
-def _decoding(asked: type[Asked], answer: Callable[[Asked], Awaitable[Any]]) -> Service:
-    """A service that decodes its params as `asked` first. Raises msgspec.ValidationError."""
-    decoder = msgspec.json.Decoder(asked)
+def _decoding(form: type[Request], answer: Callable[[Request], Awaitable[Any]]) -> Service:
+    """A service that decodes its params as `form` first. Raises msgspec.ValidationError."""
+    decoder = msgspec.json.Decoder(form)
 
     async def serve(params: msgspec.Raw) -> Any:
         return await answer(decoder.decode(params))

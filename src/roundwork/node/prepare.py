@@ -1,4 +1,4 @@
-"""What one task needs to run on a node, by the kind of its program."""
+"""Making one task ready to run on a node, by the kind of its program."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ from .javascript.process import JavascriptSetting, JavascriptTask, find_free_por
 from .javascript.runtime import JavascriptRuntime
 from .javascript.task_files import TaskFiles
 from .javascript.task_wallet import TaskWallet
-from .lookout import Me, Seen
+from .lookout import CurrentTask, Identity
 from .peers.gateway import Served
 from .peers.outgoing import Fetcher
 from .peers.registrations import Registrations
@@ -30,20 +30,20 @@ from .python.environments import prepare_environment
 from .python.lane import TaskSetting
 from .python.lanes import Lanes
 from .python.runtime import Runtime
-from .python.services import build_services
+from .python.services import TaskServices
 from .setting import NodeSetting
 
 
-class House(NamedTuple):
+class TaskNeeds(NamedTuple):
     """What a node has for its task, whatever kind that is. `stack` closes what is opened."""
 
     setting: NodeSetting
     package: Package
-    me: Me
+    identity: Identity
     client: Client
     fetcher: Fetcher
     store: BlobStore
-    seen: Seen
+    current: CurrentTask
     registrations: Registrations
     url: str
     """Where the gateway is, for strangers if they can reach it."""
@@ -52,7 +52,7 @@ class House(NamedTuple):
     stack: AsyncExitStack
 
 
-class Tenant(NamedTuple):
+class PreparedTask(NamedTuple):
     """A task that is ready to run. `work()` runs until it is cancelled, `get_served()` while it serves."""
 
     work: Callable[[], Awaitable[None]]
@@ -61,22 +61,22 @@ class Tenant(NamedTuple):
     routes: tuple[Route, ...] = ()
 
 
-async def open_tenant(house: House) -> Tenant:
-    """Raises BadConfig, BadTaskFile, StoreFull, StoreCorrupt."""
-    if house.package.kind == "javascript":
-        return _open_javascript(house)
-    return await _open_python(house)
+async def prepare_task(needs: TaskNeeds) -> PreparedTask:
+    """Make a task ready to run. Raises BadConfig, BadTaskFile, StoreFull, StoreCorrupt."""
+    if needs.package.kind == "javascript":
+        return _prepare_javascript(needs)
+    return await _prepare_python(needs)
 
 
-async def _open_python(house: House) -> Tenant:
-    setting, package, me, seen = house.setting, house.package, house.me, house.seen
+async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
+    setting, package, identity, current = needs.setting, needs.package, needs.identity, needs.current
     environments = (
         Path(os.environ.get("ROUNDWORK_CACHE", Path.home() / ".cache" / "roundwork")) / "environments"
     )
     params = {**package.params, **setting.params}
     task_setting = TaskSetting(
         task=setting.task,
-        node=me.node,
+        node=identity.node,
         program=package.program,
         home=setting.home / "task",
         environment=await prepare_environment(environments, package.lock, package.requires_python),
@@ -84,20 +84,22 @@ async def _open_python(house: House) -> Tenant:
         params=params,
         secrets=_choose_secrets(package, setting.secrets),
     )
-    services = build_services(
+    services = TaskServices(
         task=setting.task,
-        keypair=me.staking,
+        keypair=identity.staking,
         hosts=resolve_hosts(package, params),
-        fetcher=house.fetcher,
-        store=house.store,
-        get_endpoints=house.registrations.get_endpoints,
-        read_ledger=lambda method, asked: house.client.call(method, *asked),
+        fetcher=needs.fetcher,
+        store=needs.store,
+        get_endpoints=needs.registrations.get_endpoints,
+        read_ledger=lambda method, params: needs.client.call(method, *params),
     )
-    lanes = Lanes(task_setting, choose_sandbox(setting.sandbox), services, me.secret, log_task)
-    house.stack.push_async_callback(lanes.close)
+    lanes = Lanes(
+        task_setting, choose_sandbox(setting.sandbox), services.list_services(), identity.secret, log_task
+    )
+    needs.stack.push_async_callback(lanes.close)
     await lanes.check()
-    runtime = Runtime(house.client, me, lanes, house.store, setting.home, seen)
-    return Tenant(
+    runtime = Runtime(needs.client, identity, lanes, needs.store, setting.home, current)
+    return PreparedTask(
         work=runtime.run,
         get_served=lambda: lanes,
         get_metrics=lambda: {
@@ -106,8 +108,8 @@ async def _open_python(house: House) -> Tenant:
     )
 
 
-def _open_javascript(house: House) -> Tenant:
-    setting, package, me = house.setting, house.package, house.me
+def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
+    setting, package, identity = needs.setting, needs.package, needs.identity
     home = setting.home / "task"
     home.mkdir(parents=True, exist_ok=True)
     limits = Limits(**package.limits)
@@ -116,28 +118,28 @@ def _open_javascript(house: House) -> Tenant:
         name=package.name,
         program=package.program,
         home=home,
-        main_key=str(me.payer.pubkey()),
+        main_key=str(identity.payer.pubkey()),
         secret=secrets.token_hex(32),
         ledger_url=setting.ledger_url,
-        service_url=house.url,
+        service_url=needs.url,
         web_port=find_free_port(),
-        node_port=house.port,
+        node_port=needs.port,
         variables=_choose_secrets(package, setting.secrets),
         limits=limits,
     )
     program = JavascriptTask(javascript, choose_sandbox(setting.sandbox).name, log_task)
-    house.stack.push_async_callback(program.close)
+    needs.stack.push_async_callback(program.close)
     namespace = Namespace(
         setting=javascript,
-        wallet=TaskWallet(house.client, me.payer, me.staking, key_of(house.seen.task.program)),
+        wallet=TaskWallet(needs.client, identity.payer, identity.staking, key_of(needs.current.task.program)),
         files=TaskFiles(home, limits.disk_bytes),
-        read_ledger=lambda method, asked: house.client.call(method, *asked),
-        list_nodes=house.registrations.list_nodes,
+        read_ledger=lambda method, params: needs.client.call(method, *params),
+        list_nodes=needs.registrations.list_nodes,
         log=log_task,
-        is_liar=me.is_liar,
+        is_liar=identity.is_liar,
     )
-    runtime = JavascriptRuntime(house.client, me, program, setting.home, house.seen)
-    return Tenant(
+    runtime = JavascriptRuntime(needs.client, identity, program, setting.home, needs.current)
+    return PreparedTask(
         work=runtime.run,
         get_served=lambda: program if program.is_running else None,
         get_metrics=lambda: {
