@@ -6,7 +6,9 @@ from typing import Any
 
 from roundwork.client.operations import build_uploads
 from roundwork.participant import step as duties
-from roundwork.participant.step import Duty, Memory, View, compute_rounds, step
+from roundwork.participant.decisions import ListDecided, Memory, ValueDecided, VerdictDecided, Worked, learn
+from roundwork.participant.moment import compute_timetable
+from roundwork.participant.step import Duty, View, compute_rounds, step
 from roundwork.protocol.params import base58_of, key_of
 from roundwork.protocol.read import view_round, view_task
 from roundwork.protocol.tasks import instructions
@@ -71,7 +73,7 @@ class Town:
 
     def live_until(self, offset: int, ledger_round: int) -> None:
         """Let slots pass until the one at this offset in this ledger round is over."""
-        table = duties.compute_timetable(self.task)
+        table = compute_timetable(self.task)
         while self.task.slot < table.compute_start(ledger_round) + offset:
             self.live_slot()
 
@@ -93,14 +95,14 @@ class Town:
         task, key = self.world.task, key_of(node.address)
         match duty:
             case duties.Work():
-                node.memory = duties.learn_work(node.memory, duty.round)
+                node.memory = learn(node.memory, Worked(duty.round))
             case duties.DecideValue():
-                node.memory = duties.learn_value(node.memory, duty.round, "lie" if node.is_liar else "truth")
+                node.memory = learn(node.memory, ValueDecided(duty.round, "lie" if node.is_liar else "truth"))
             case duties.DecideVerdict():
                 kind = "valid" if duty.value == "truth" else "invalid"
-                node.memory = duties.learn_verdict(node.memory, duty.round, duty.node, kind)
+                node.memory = learn(node.memory, VerdictDecided(duty.round, duty.node, kind))
             case duties.DecideList():
-                node.memory = duties.learn_list(node.memory, duty.round, self.distribute(node, duty.round))
+                node.memory = learn(node.memory, ListDecided(duty.round, self.distribute(node, duty.round)))
             case duties.SendValue():
                 return [[instructions.SubmitTask(task, key, duty.value.encode(), duty.round)]]
             case duties.SendVerdict():

@@ -19,8 +19,8 @@ from roundwork.client.operations import airdrop, deploy, read_task, set_active
 from roundwork.client.rpc import Client
 from roundwork.host.keypairs import read_keypair, write_keypair
 from roundwork.package.folder import load_package, pack
+from roundwork.participant.moment import compute_timetable
 from roundwork.participant.selection import Submissions, select_node
-from roundwork.participant.step import compute_timetable
 from roundwork.protocol.clock import DISTRIBUTION
 from roundwork.protocol.params import KOII
 from roundwork.views import RoundView

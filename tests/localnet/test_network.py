@@ -22,7 +22,7 @@ from roundwork.client.token_operations import find_account
 from roundwork.errors import BadConfig, BadTaskFile
 from roundwork.ledger.inspect import read_info
 from roundwork.localnet.network import STATE_FILE, Network, Plan, prepare
-from roundwork.participant.step import compute_timetable
+from roundwork.participant.moment import compute_timetable
 from roundwork.protocol.params import KOII, base58_of, key_of
 
 from ..ledger.process import running as running_ledger

@@ -12,7 +12,7 @@ import pytest
 from roundwork.client.operations import Signed
 from roundwork.errors import StoreCorrupt, StoreFull
 from roundwork.node.memory import MemoryFile
-from roundwork.participant.step import Memory
+from roundwork.participant.decisions import ListDecided, Memory, ValueDecided, VerdictDecided, Worked
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def test_a_new_memory_is_empty(path: Path) -> None:
 
 def test_decisions_are_there_after_a_restart(path: Path) -> None:
     file = MemoryFile(path)
-    file.decide("work", 3, True)
-    file.decide("value", 3, "proof ☃")
-    file.decide("value", 4, None)
-    file.decide("verdict", 2, "invalid", "Ann")
-    file.decide("verdict", 2, "valid", "Bob")
-    file.decide("list", 1, {"Ann": -7, "Bob": 2**63 - 1})
+    file.decide(Worked(3))
+    file.decide(ValueDecided(3, "proof ☃"))
+    file.decide(ValueDecided(4, None))
+    file.decide(VerdictDecided(2, "Ann", "invalid"))
+    file.decide(VerdictDecided(2, "Bob", "valid"))
+    file.decide(ListDecided(1, {"Ann": -7, "Bob": 2**63 - 1}))
 
     memory = reopen(file).load()
 
@@ -54,15 +54,15 @@ def test_decisions_are_there_after_a_restart(path: Path) -> None:
 def test_the_first_decision_stands(path: Path) -> None:
     file = MemoryFile(path)
 
-    assert "one" == file.decide("value", 1, "one")
-    assert "one" == file.decide("value", 1, "two")
+    assert ValueDecided(1, "one") == file.decide(ValueDecided(1, "one"))
+    assert ValueDecided(1, "one") == file.decide(ValueDecided(1, "two"))
     assert {1: "one"} == reopen(file).load().values
 
 
 def test_what_is_forgotten_is_gone_and_remembered_to_be(path: Path) -> None:
     file = MemoryFile(path)
     for number in range(5):
-        file.decide("value", number, str(number))
+        file.decide(ValueDecided(number, str(number)))
 
     file.forget(3)
 
@@ -86,8 +86,10 @@ def test_a_decision_is_on_disk_when_it_is_made(path: Path) -> None:
     """SIGKILL right after `decide` has returned."""
     source = (
         "import sys; from pathlib import Path; from roundwork.node.memory import MemoryFile\n"
+        "from roundwork.participant.decisions import ValueDecided\n"
         "file = MemoryFile(Path(sys.argv[1]))\n"
-        "for number in range(10**6): print(number, file.decide('value', number, 'x'), flush=True)\n"
+        "for number in range(10**6):\n"
+        "    print(number, file.decide(ValueDecided(number, 'x')).value, flush=True)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", source, str(path)], stdout=subprocess.PIPE, text=True
@@ -108,7 +110,16 @@ def test_a_damaged_file_is_said_to_be_damaged(path: Path) -> None:
         MemoryFile(path)
 
 
-@pytest.mark.parametrize("row", [("value", 1, "", "no JSON"), ("nonsense", 1, "", "1")])
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("value", 1, "", "no JSON"),
+        ("value", 1, "", "5"),
+        ("verdict", 1, "Ann", "null"),
+        ("list", 1, "", "[1]"),
+        ("nonsense", 1, "", "1"),
+    ],
+)
 def test_rows_that_are_none_of_ours_are_refused(path: Path, row: tuple[object, ...]) -> None:
     MemoryFile(path).close()
     with sqlite3.connect(path) as database:
@@ -121,10 +132,10 @@ def test_rows_that_are_none_of_ours_are_refused(path: Path, row: tuple[object, .
 
 def test_a_full_disk_is_said_and_nothing_is_decided(path: Path) -> None:
     file = MemoryFile(path)
-    file.decide("value", 0, "x")
+    file.decide(ValueDecided(0, "x"))
     file._database.execute("PRAGMA max_page_count = 1")
 
     with pytest.raises(StoreFull, match="nothing was decided"):
-        file.decide("value", 1, "x" * 100_000)
+        file.decide(ValueDecided(1, "x" * 100_000))
 
     assert {0: "x"} == reopen(file).load().values

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roundwork.participant import step as duties
-from roundwork.participant.step import AUDIT_ALL_MAX, SAMPLE, Duty, Memory, View, choose_audits, step
+from roundwork.participant.decisions import ListDecided, Memory, ValueDecided, VerdictDecided, learn
+from roundwork.participant.step import AUDIT_ALL_MAX, SAMPLE, Duty, View, choose_audits, step
 from roundwork.protocol.clock import Phase, Timetable
 from roundwork.views import ListView, RoundView, StakeView, SubmissionView, TaskView
 
@@ -51,7 +52,7 @@ def submission(node: str, trigger_by: str | None = None, **auditors: bool) -> Su
 
 
 def slot_in(ledger_round: int, phase: Phase, offset: int = 0) -> int:
-    return TABLE.compute_window(ledger_round, phase)[0] + offset
+    return TABLE.compute_start(ledger_round) + TABLE.compute_offset_after(phase, 0, 1) + offset
 
 
 def owed(memory: Memory, view: View, slot: int) -> list[Duty]:
@@ -93,14 +94,14 @@ def test_no_work_is_begun_for_a_task_that_takes_no_submissions(changes: dict[str
 
 def test_a_value_is_decided_and_then_sent() -> None:
     slot, view = slot_in(5, Phase.SUBMIT), view_of(round_of(4))
-    decided = duties.learn_value(WORKED, 4, "proof")
+    decided = learn(WORKED, ValueDecided(4, "proof"))
 
     assert [duties.DecideValue(4, "04", slot + 9)] == owed(WORKED, view, slot)
     assert [duties.SendValue(4, "proof")] == owed(decided, view, slot)
 
 
 def test_nothing_is_submitted_twice_or_late_or_where_the_task_said_nothing() -> None:
-    decided, silent = duties.learn_value(WORKED, 4, "proof"), duties.learn_value(WORKED, 4, None)
+    decided, silent = learn(WORKED, ValueDecided(4, "proof")), learn(WORKED, ValueDecided(4, None))
 
     assert [] == owed(decided, view_of(round_of(4, submission(ME))), slot_in(5, Phase.SUBMIT))
     assert [] == owed(decided, view_of(round_of(4)), slot_in(5, Phase.AUDIT))
@@ -130,7 +131,7 @@ def test_submissions_of_others_are_audited_with_their_seeds_until_audit_ends() -
 def test_a_view_is_given_once_and_approval_only_where_an_audit_is_raised(
     kind: str, one: SubmissionView, expected: list[Duty]
 ) -> None:
-    decided = duties.learn_verdict(WORKED, 4, OTHER, kind)
+    decided = learn(WORKED, VerdictDecided(4, OTHER, kind))
 
     assert expected == owed(decided, view_of(round_of(4, one)), slot_in(5, Phase.AUDIT))
 
@@ -163,7 +164,7 @@ def test_a_list_is_decided_in_its_own_ledger_round_and_that_of_a_retry_a_round_l
     assert [] == owed(WORKED, view_of(first), slot_in(6, Phase.SETTLE))
 
 
-LISTED = duties.learn_list(WORKED, 4, {ME: BOUNTY})
+LISTED = learn(WORKED, ListDecided(4, {ME: BOUNTY}))
 
 
 def test_a_list_is_handed_in_unless_one_stands() -> None:
@@ -191,7 +192,7 @@ def test_a_list_is_handed_in_unless_one_stands() -> None:
 def test_a_list_is_compared_with_ones_own(
     mine: dict[str, int], listed: ListView, expected: list[Duty]
 ) -> None:
-    decided = duties.learn_list(WORKED, 4, mine)
+    decided = learn(WORKED, ListDecided(4, mine))
 
     assert expected == owed(
         decided, view_of(round_of(4, submission(ME), lists=[listed])), slot_in(6, Phase.AUDIT)

@@ -181,7 +181,7 @@ def test_a_slot_lies_in_the_phase_whose_window_holds_it(table: Timetable, later:
     slot = table.starting_slot + later
 
     phase, ledger_round = table.compute_phase(slot), table.compute_round(slot)
-    first, last = table.compute_window(ledger_round, phase)
+    first, last = Window(Period.WORK, phase, "all of it").compute_slots(table, ledger_round)
 
     assert first <= slot <= last
     assert slot == table.compute_start(ledger_round) + table.compute_offset(slot)

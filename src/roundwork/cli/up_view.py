@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..localnet.network import OVER, Watch, summarise
 from ..localnet.supervisor import Member
-from ..participant.step import compute_timetable
+from ..participant.moment import compute_timetable
 from ..picture import draw_bar, draw_heading, list_periods
 from ..views import ListView, RoundView, SubmissionView
 from .options import format_money

@@ -19,7 +19,7 @@ from ..host.keypairs import make_keypair
 from ..ledger.inspect import read_info
 from ..node.confinement.sandbox import choose_sandbox
 from ..package.folder import Demo, Package, load_package, pack
-from ..participant.step import compute_timetable
+from ..participant.moment import compute_timetable
 from ..protocol.params import KOII
 from ..views import LedgerView, RoundView, TaskView
 from .logs import Follower

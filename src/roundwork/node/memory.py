@@ -4,13 +4,21 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
 from ..client.operations import Signed
 from ..errors import StoreCorrupt, StoreFull
-from ..participant.step import Memory
+from ..participant.decisions import (
+    Decision,
+    ListDecided,
+    Memory,
+    ValueDecided,
+    VerdictDecided,
+    Worked,
+    learn,
+)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS decisions (
@@ -44,35 +52,24 @@ class MemoryFile:
         """Everything that was decided and not forgotten. Raises StoreCorrupt."""
         with self._told_apart():
             rows = self._database.execute("SELECT kind, round, subject, value FROM decisions").fetchall()
-        worked = frozenset(number for kind, number, _, _ in rows if kind == "work")
-        memory = Memory(worked=worked, forgotten=self._get_fact(FORGOTTEN, int) or 0)
-        for kind, number, subject, text in rows:
-            value = self._decode(text)
-            match kind:
-                case "work":
-                    pass
-                case "value":
-                    memory.values[number] = value
-                case "verdict":
-                    memory.verdicts.setdefault(number, {})[subject] = value
-                case "list":
-                    memory.lists[number] = value
-                case _:
-                    raise StoreCorrupt(f"{self.path}: a decision of kind {kind!r} is none of ours")
+        memory = Memory(forgotten=self._get_fact(FORGOTTEN, int) or 0)
+        for row in rows:
+            memory = learn(memory, self._decode_row(*row))
         return memory
 
-    def decide(self, kind: str, number: int, value: Any, subject: str = "") -> Any:
-        """Make a decision durable; what stands, which is the first one. Raises StoreFull, StoreCorrupt."""
-        key = (kind, number, subject)
+    def decide(self, decision: Decision) -> Decision:
+        """Make a decision durable; returns the one that stands, the first. Raises StoreFull, StoreCorrupt."""
+        kind, round_number, subject, value = _compose_row(decision)
         with self._told_apart():
             self._database.execute(
                 "INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?)",
-                (*key, msgspec.json.encode(value).decode()),
+                (kind, round_number, subject, msgspec.json.encode(value).decode()),
             )
             (text,) = self._database.execute(
-                "SELECT value FROM decisions WHERE (kind, round, subject) = (?, ?, ?)", key
+                "SELECT value FROM decisions WHERE (kind, round, subject) = (?, ?, ?)",
+                (kind, round_number, subject),
             ).fetchone()
-        return self._decode(text)
+        return self._decode_row(kind, round_number, subject, text)
 
     def forget(self, before_round: int) -> None:
         """Let go of closed rounds. Raises StoreFull, StoreCorrupt."""
@@ -114,6 +111,19 @@ class MemoryFile:
                 "REPLACE INTO facts VALUES (?, ?)", (name, msgspec.json.encode(value).decode())
             )
 
+    def _decode_row(self, kind: str, round_number: int, subject: str, text: str) -> Decision:
+        match kind:
+            case "work":
+                return Worked(round_number)
+            case "value":
+                return ValueDecided(round_number, self._decode(text, str | None))
+            case "verdict":
+                return VerdictDecided(round_number, subject, self._decode(text, str))
+            case "list":
+                return ListDecided(round_number, self._decode(text, dict[str, int]))
+            case _:
+                raise StoreCorrupt(f"{self.path}: no decision has the kind {kind!r}")
+
     def _decode(self, text: str, kind: Any = Any) -> Any:
         try:
             return msgspec.json.decode(text, type=kind)
@@ -131,3 +141,18 @@ class MemoryFile:
             raise StoreCorrupt(
                 f"{self.path}: {error}; delete it: what the ledger does not show yet is decided anew"
             ) from error
+
+
+def _compose_row(decision: Decision) -> tuple[str, int, str, Any]:
+    """A decision as the file has it: its kind, its round, its subject, its value."""
+    match decision:
+        case Worked():
+            return "work", decision.round, "", True
+        case ValueDecided():
+            return "value", decision.round, "", decision.value
+        case VerdictDecided():
+            return "verdict", decision.round, decision.node, decision.verdict
+        case ListDecided():
+            return "list", decision.round, "", decision.amounts
+        case _:
+            assert_never(decision)

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ..protocol.clock import DISTRIBUTION, REVIEW, Phase, Timetable
+from ..protocol.tasks.round import Activity, Period, compute_turn
 from ..views import ListView, RoundView, SubmissionView, TaskView
+from .decisions import Memory, forget_rounds
+from .moment import Moment, compute_moment
 from .selection import rank_nodes, select_node
 
 AUDIT_ALL_MAX = 20
@@ -45,7 +47,7 @@ class SendValue(msgspec.Struct, frozen=True, tag=True):
 
 
 class DecideVerdict(msgspec.Struct, frozen=True, tag=True):
-    """Ask the task about somebody's submission."""
+    """Ask the task to judge the submission of another node."""
 
     round: int
     seed: str
@@ -106,21 +108,6 @@ Duty = (
 )  # fmt: skip
 
 
-class Memory(msgspec.Struct, frozen=True):
-    """What a node has decided, by round. It is on disk before anything follows from it.
-
-    `worked`: rounds whose work came to its end · `values`: what to submit, None for nothing · `verdicts`:
-    "valid" or "invalid" by candidate · `lists`: amounts by submitter · `forgotten`: rounds below it are
-    closed and gone.
-    """
-
-    worked: frozenset[int] = frozenset()
-    values: dict[int, str | None] = {}
-    verdicts: dict[int, dict[str, str]] = {}
-    lists: dict[int, dict[str, int]] = {}
-    forgotten: int = 0
-
-
 class View(msgspec.Struct, frozen=True):
     """What a node sees: its task, the rounds that matter, itself.
 
@@ -139,89 +126,41 @@ class View(msgspec.Struct, frozen=True):
 def step(memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
     """What the node owes at a slot, and its memory without what is closed.
 
-    Source: docs/PROTOCOL.md 2.1: in ledger round R a node works on R, submits and audits R - 1, and lists and
-    audits the list of R - 2; attempt a of round r has its list in ledger round r + 2 + a.
+    Source: docs/PROTOCOL.md 2.1, and the table of windows in protocol/tasks/round.py.
     """
-    table = compute_timetable(view.task)
-    ledger_round = table.compute_round(slot)
-    if ledger_round < 0:
+    now = compute_moment(view.task, slot)
+    if now.ledger_round < 0:
         return memory, []
-    oldest = min([*view.task.open_rounds, ledger_round - REVIEW])
-    memory, duties = forget(memory, oldest)
+    memory, duties = _forget_closed(memory, view, now)
     is_staked = get_stake(view) >= view.task.minimum_stake
     topping_up = owe_stake(view)
     duties.extend(topping_up)
     if is_staked or topping_up:
-        duties += _owe_work(memory, view, table, slot)
+        duties += _owe_work(memory, view, now)
     if not is_staked:
         return memory, duties
-    phase = table.compute_phase(slot)
-    if phase is Phase.SUBMIT:
-        duties += _owe_submission(memory, view, table, ledger_round - REVIEW)
-    if phase is Phase.AUDIT and ledger_round - REVIEW in view.rounds:
-        duties += _owe_audits(memory, view, table, ledger_round - REVIEW)
-    for number in view.task.open_rounds:
-        one = view.rounds.get(number)
-        if one is not None and number + DISTRIBUTION + one.attempt == ledger_round:
-            duties += _owe_list(memory, view, table, one, slot)
+    under_review = view.rounds.get(now.compute_round(Period.REVIEW))
+    if under_review is not None:
+        duties += _owe_submission(memory, view, under_review, now)
+        duties += _owe_audits(memory, view, under_review, now)
+    for round_number in view.task.open_rounds:
+        open_round = view.rounds.get(round_number)
+        if open_round is not None:
+            duties += _owe_list(memory, view, open_round, now)
     return memory, duties
-
-
-def compute_timetable(task: TaskView) -> Timetable:
-    """When the rounds of a task are."""
-    return Timetable(task.starting_slot, task.round_time, task.submission_window, task.audit_window)
 
 
 def compute_rounds(task: TaskView, slot: int) -> list[int]:
     """The rounds that a view needs at a slot: the one under review, open ones, two before each of those."""
-    ledger_round = compute_timetable(task).compute_round(slot)
-    wanted = {ledger_round - REVIEW, *task.open_rounds}
-    for number in task.open_rounds:
-        wanted |= {number - 1, number - 2}
-    return sorted(number for number in wanted if number >= 0)
+    wanted = {compute_moment(task, slot).compute_round(Period.REVIEW), *task.open_rounds}
+    for round_number in task.open_rounds:
+        wanted |= {round_number - 1, round_number - 2}
+    return sorted(round_number for round_number in wanted if round_number >= 0)
 
 
 def get_stake(view: View) -> int:
     """The node's stake, in roe."""
-    return next((one.amount for one in view.task.stakes if one.node == view.node), 0)
-
-
-# Remembering
-
-
-def learn_work(memory: Memory, number: int) -> Memory:
-    """The work of a round is done."""
-    return msgspec.structs.replace(memory, worked=memory.worked | {number})
-
-
-def learn_value(memory: Memory, number: int, value: str | None) -> Memory:
-    """The task said what to submit."""
-    return msgspec.structs.replace(memory, values={**memory.values, number: value})
-
-
-def learn_verdict(memory: Memory, number: int, node: str, kind: str) -> Memory:
-    """The task said what it thinks of a submission."""
-    verdicts = {**memory.verdicts.get(number, {}), node: kind}
-    return msgspec.structs.replace(memory, verdicts={**memory.verdicts, number: verdicts})
-
-
-def learn_list(memory: Memory, number: int, amounts: dict[str, int]) -> Memory:
-    """The task said who is paid and who is slashed."""
-    return msgspec.structs.replace(memory, lists={**memory.lists, number: amounts})
-
-
-def forget(memory: Memory, oldest: int) -> tuple[Memory, list[Duty]]:
-    """Memory without the rounds below `oldest`, and the duty to let go of them if there is anything."""
-    if oldest <= memory.forgotten:
-        return memory, []
-    kept = Memory(
-        worked=frozenset(n for n in memory.worked if n >= oldest),
-        values={n: one for n, one in memory.values.items() if n >= oldest},
-        verdicts={n: one for n, one in memory.verdicts.items() if n >= oldest},
-        lists={n: one for n, one in memory.lists.items() if n >= oldest},
-        forgotten=oldest,
-    )
-    return kept, [Forget(oldest)]
+    return next((stake.amount for stake in view.task.stakes if stake.node == view.node), 0)
 
 
 # Owing
@@ -234,121 +173,140 @@ def owe_stake(view: View) -> list[TopUp]:
         return []
     if stake < task.minimum_stake:
         return [TopUp(max(view.stake_target, task.minimum_stake) - stake)]
-    told = next(one.endpoint for one in task.stakes if one.node == view.node)
-    return [TopUp(1)] if view.endpoint and told != view.endpoint else []
+    known = next(entry.endpoint for entry in task.stakes if entry.node == view.node)
+    return [TopUp(1)] if view.endpoint and known != view.endpoint else []
 
 
-def _owe_work(memory: Memory, view: View, table: Timetable, slot: int) -> list[Duty]:
+def _forget_closed(memory: Memory, view: View, now: Moment) -> tuple[Memory, list[Duty]]:
+    """Memory without the rounds that are closed, and the duty to let go of them if there are any."""
+    oldest = min([*view.task.open_rounds, now.compute_round(Period.REVIEW)])
+    if oldest <= memory.forgotten:
+        return memory, []
+    return forget_rounds(memory, oldest), [Forget(oldest)]
+
+
+def _owe_work(memory: Memory, view: View, now: Moment) -> list[Duty]:
     """The work of this ledger round; early in it also that of the last one, if a crash cut it short."""
     if not view.task.is_active or view.task.migrated_to is not None:
         return []
-    number = table.compute_round(slot)
-    late = view.rounds.get(number - 1)
-    seeds = {number: view.task.seed} if late is None else {number - 1: late.seed, number: view.task.seed}
-    owed: list[Duty] = []
-    for each, seed in seeds.items():
-        until = table.compute_start(each + REVIEW) + (table.submission_window + 1) // 2
-        if each not in memory.worked and slot < until and not _has_submitted(view, each):
-            owed.append(Work(each, seed, until))
-    return owed
-
-
-def _owe_submission(memory: Memory, view: View, table: Timetable, number: int) -> list[Duty]:
-    one = view.rounds.get(number)
-    if one is None or number not in memory.worked or _has_submitted(view, number):
-        return []
-    if number not in memory.values:
-        return [DecideValue(number, one.seed, table.compute_end(number + REVIEW, Phase.SUBMIT))]
-    value = memory.values[number]
-    return [] if value is None else [SendValue(number, value)]
-
-
-def _owe_audits(memory: Memory, view: View, table: Timetable, number: int) -> list[Duty]:
-    one = view.rounds[number]
-    until = table.compute_end(number + REVIEW, Phase.AUDIT)
-    decided = memory.verdicts.get(number, {})
+    working = now.compute_round(Period.WORK)
+    late = view.rounds.get(working - 1)
+    seeds = {} if late is None else {late.round: late.seed}
     duties: list[Duty] = []
-    for each in choose_audits(one, view.node, view.secret):
-        verdict = decided.get(each.node)
-        if verdict is None:
-            duties.append(DecideVerdict(number, one.seed, each.node, each.value, each.stake, until))
-        elif view.node in each.auditors:
-            continue
-        elif verdict == "invalid":
-            duties.append(SendVerdict(number, each.node, False))
-        elif verdict == "valid" and each.trigger_by is not None:
-            duties.append(SendVerdict(number, each.node, True))
+    for round_number, seed in {**seeds, working: view.task.seed}.items():
+        # In the second half of the window the value must be decided and sent.
+        until = now.compute_middle(Activity.SUBMIT, round_number)
+        is_done = round_number in memory.worked or _has_submitted(view, view.rounds.get(round_number))
+        if not is_done and now.slot < until:
+            duties.append(Work(round_number, seed, until))
     return duties
 
 
-def choose_audits(one: RoundView, node: str, secret: bytes) -> list[SubmissionView]:
+def _owe_submission(memory: Memory, view: View, reviewed: RoundView, now: Moment) -> list[Duty]:
+    round_number = reviewed.round
+    if not now.is_open(Activity.SUBMIT, round_number):
+        return []
+    if round_number not in memory.worked or _has_submitted(view, reviewed):
+        return []
+    if round_number not in memory.values:
+        until = now.compute_end(Activity.SUBMIT, round_number)
+        return [DecideValue(round_number, reviewed.seed, until)]
+    value = memory.values[round_number]
+    return [] if value is None else [SendValue(round_number, value)]
+
+
+def _owe_audits(memory: Memory, view: View, reviewed: RoundView, now: Moment) -> list[Duty]:
+    round_number = reviewed.round
+    if not now.is_open(Activity.AUDIT, round_number):
+        return []
+    until = now.compute_end(Activity.AUDIT, round_number)
+    decided = memory.verdicts.get(round_number, {})
+    duties: list[Duty] = []
+    for candidate in choose_audits(reviewed, view.node, view.secret):
+        node, verdict = candidate.node, decided.get(candidate.node)
+        if verdict is None:
+            duties.append(
+                DecideVerdict(round_number, reviewed.seed, node, candidate.value, candidate.stake, until)
+            )
+        elif view.node in candidate.auditors:
+            continue
+        elif verdict == "invalid":
+            duties.append(SendVerdict(round_number, node, False))
+        elif verdict == "valid" and candidate.trigger_by is not None:
+            duties.append(SendVerdict(round_number, node, True))
+    return duties
+
+
+def choose_audits(reviewed: RoundView, node: str, secret: bytes) -> list[SubmissionView]:
     """The submissions of others that a node audits; nobody without its secret foresees a sample."""
-    others = [each for each in one.submissions if each.node != node]
+    others = [submission for submission in reviewed.submissions if submission.node != node]
     if len(others) <= AUDIT_ALL_MAX:
         return others
 
-    def place(each: SubmissionView) -> bytes:
-        return hashlib.blake2b(f"{one.task}/{one.round}/{each.node}".encode(), key=secret).digest()
+    def place(submission: SubmissionView) -> bytes:
+        text = f"{reviewed.task}/{reviewed.round}/{submission.node}"
+        return hashlib.blake2b(text.encode(), key=secret).digest()
 
-    sampled = {each.node for each in sorted(others, key=place)[:SAMPLE]}
+    sampled = {submission.node for submission in sorted(others, key=place)[:SAMPLE]}
     return [each for each in others if each.node in sampled or each.trigger_by is not None]
 
 
-def _owe_list(memory: Memory, view: View, table: Timetable, one: RoundView, slot: int) -> list[Duty]:
-    phase = table.compute_phase(slot)
-    number, attempt = one.round, one.attempt
-    if phase is Phase.SETTLE:
+def _owe_list(memory: Memory, view: View, listed: RoundView, now: Moment) -> list[Duty]:
+    round_number, attempt = listed.round, listed.attempt
+    activities = (Activity.LIST, Activity.AUDIT_LIST)
+    activity = next((each for each in activities if now.is_open(each, round_number, attempt)), None)
+    if activity is None:
         return []
-    if number not in memory.lists:
-        until = table.compute_end(number + DISTRIBUTION + attempt, phase)
-        return [DecideList(number, attempt, view.task.bounty_per_round, until)]
-    listed = next((each for each in one.lists if each.attempt == attempt), None)
-    if phase is Phase.AUDIT:
-        return [] if listed is None else _owe_list_verdict(view, number, listed, memory.lists[number])
-    return [SendList(number, attempt)] if listed is None and is_my_turn(view, table, one, slot) else []
-
-
-def _owe_list_verdict(view: View, number: int, listed: ListView, mine: dict[str, int]) -> list[Duty]:
-    if view.node == listed.submitter or view.node in listed.auditors:
+    if round_number not in memory.lists:
+        until = now.compute_end(activity, round_number, attempt)
+        return [DecideList(round_number, attempt, view.task.bounty_per_round, until)]
+    standing = next((each for each in listed.lists if each.attempt == attempt), None)
+    if standing is None:
+        is_mine = activity is Activity.LIST and is_my_turn(view, listed, now)
+        return [SendList(round_number, attempt)] if is_mine else []
+    if activity is Activity.LIST:
         return []
-    is_valid = {node: amount for node, amount in listed.amounts.items() if amount} == mine
-    if is_valid and listed.trigger_by is None:
+    return _owe_list_verdict(view, round_number, standing, memory.lists[round_number])
+
+
+def _owe_list_verdict(view: View, round_number: int, standing: ListView, mine: dict[str, int]) -> list[Duty]:
+    if view.node == standing.submitter or view.node in standing.auditors:
         return []
-    return [SendListVerdict(number, listed.attempt, listed.submitter, is_valid)]
+    is_valid = {node: amount for node, amount in standing.amounts.items() if amount} == mine
+    if is_valid and standing.trigger_by is None:
+        return []
+    return [SendListVerdict(round_number, standing.attempt, standing.submitter, is_valid)]
 
 
-def is_my_turn(view: View, table: Timetable, one: RoundView, slot: int) -> bool:
-    """Whether the node may hand in the list at a slot: the selected one at once, each of the next two a
-    quarter of the window later, then everybody."""
-    turns = rank_nodes(_get_listers(view, one), one.round, one.attempt, _select(view, one))
+def is_my_turn(view: View, listed: RoundView, now: Moment) -> bool:
+    """Whether the node may hand in the list now: the nodes take turns, one after the other."""
+    turns = rank_nodes(_get_listers(view, listed), listed.round, listed.attempt, _select(view, listed))
     if view.node not in turns:
         return False
-    quarter = (table.submission_window + 1) // 4
-    return table.compute_offset(slot) >= min(turns.index(view.node), 3) * quarter
+    return now.table.compute_offset(now.slot) >= compute_turn(now.table, turns.index(view.node))
 
 
-def _get_listers(view: View, one: RoundView) -> list[str]:
+def _get_listers(view: View, listed: RoundView) -> list[str]:
     """Who can hand in a list: nodes with stake; if any of these took part in the round, they alone."""
-    submitted = {each.node for each in one.submissions}
-    able = [each.node for each in view.task.stakes if each.amount >= view.task.minimum_stake]
+    submitted = {submission.node for submission in listed.submissions}
+    able = [stake.node for stake in view.task.stakes if stake.amount >= view.task.minimum_stake]
     return [node for node in able if node in submitted] or able
 
 
-def _select(view: View, one: RoundView) -> str | None:
-    before = [view.rounds[n] for n in (one.round - 1, one.round - 2) if n in view.rounds]
-    failed = [each.submitter for each in one.lists if each.attempt < one.attempt]
+def _select(view: View, listed: RoundView) -> str | None:
+    before = [view.rounds[n] for n in (listed.round - 1, listed.round - 2) if n in view.rounds]
+    failed = [each.submitter for each in listed.lists if each.attempt < listed.attempt]
     shown = [_show_submissions(each) for each in before]
-    return select_node(_show_submissions(one), shown, failed, is_retry=one.attempt > 0)
+    return select_node(_show_submissions(listed), shown, failed, is_retry=listed.attempt > 0)
 
 
-def _show_submissions(one: RoundView) -> dict[str, dict[str, str | int]]:
+def _show_submissions(view: RoundView) -> dict[str, dict[str, str | int]]:
     """Submissions as clients see them, whose text the published rule hashes."""
     return {
-        each.node: {"submission_value": each.value, "slot": each.slot, "round": one.round}
-        for each in sorted(one.submissions, key=lambda each: each.node)
+        each.node: {"submission_value": each.value, "slot": each.slot, "round": view.round}
+        for each in sorted(view.submissions, key=lambda each: each.node)
     }
 
 
-def _has_submitted(view: View, number: int) -> bool:
-    one = view.rounds.get(number)
-    return one is not None and any(each.node == view.node for each in one.submissions)
+def _has_submitted(view: View, round_view: RoundView | None) -> bool:
+    return round_view is not None and any(each.node == view.node for each in round_view.submissions)

@@ -64,11 +64,6 @@ class Timetable(msgspec.Struct, frozen=True, gc=False):
         """The slot at which a phase has ended: what its end brings about happens in it or later."""
         return self.compute_start(ledger_round) + self.compute_offset_after(phase, 1, 1)
 
-    def compute_window(self, ledger_round: int, phase: Phase) -> tuple[int, int]:
-        """The first and the last slot of a phase; the last is before the first if it has none."""
-        start = self.compute_start(ledger_round)
-        return start + self.compute_offset_after(phase, 0, 1), self.compute_end(ledger_round, phase) - 1
-
 
 REVIEW = 1
 """A round is reviewed one ledger round after its work."""

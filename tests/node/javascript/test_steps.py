@@ -5,10 +5,18 @@ from typing import Final
 import pytest
 
 from roundwork.node.javascript.steps import Step, compute_steps
+from roundwork.participant.moment import Moment
 from roundwork.protocol.clock import Timetable
+from roundwork.protocol.params import KOII_1
+from roundwork.protocol.tasks.round import Activity
 
 TABLE = Timetable(starting_slot=100, round_time=60, submission_window=24, audit_window=24)
 """Ledger round R begins in slot 100 + 60 R; SUBMIT to offset 24, AUDIT to 48, then SETTLE."""
+
+
+def at(slot: int) -> Moment:
+    return Moment(TABLE, KOII_1.name, slot)
+
 
 WORK = Step("executeTask", 5)
 LIST: Final = "generateAndSubmitDistributionList"
@@ -27,13 +35,18 @@ LIST: Final = "generateAndSubmitDistributionList"
         (25, {3: 0}, (), [WORK, Step("auditPayload", 4), Step("distributionListAudit", 3)]),
         # Whoever found no fault is asked again once somebody did, for `true` is accepted only then.
         (36, {3: 0}, (), [WORK, Step("auditPayload", 4), Step("distributionListAudit", 3)]),
-        (36, {}, ((4, False),), [WORK, Step("auditPayload", 4)]),
-        (37, {}, ((4, False),), [WORK, Step("auditPayload", 4), Step("auditPayload", 4, False, True)]),
-        (37, {}, ((4, True), (3, False)), [WORK, Step("auditPayload", 4)]),
+        (36, {}, ((Activity.AUDIT, 4),), [WORK, Step("auditPayload", 4)]),
+        (
+            37,
+            {},
+            ((Activity.AUDIT, 4),),
+            [WORK, Step("auditPayload", 4), Step("auditPayload", 4, False, True)],
+        ),
+        (37, {}, ((Activity.AUDIT_LIST, 4), (Activity.AUDIT, 3)), [WORK, Step("auditPayload", 4)]),
         (
             37,
             {3: 0},
-            ((3, True),),
+            ((Activity.AUDIT_LIST, 3),),
             [
                 WORK,
                 Step("auditPayload", 4),
@@ -46,17 +59,17 @@ LIST: Final = "generateAndSubmitDistributionList"
     ],
 )
 def test_what_is_due_in_ledger_round_5(
-    offset: int, attempts: dict[int, int], contested: tuple[tuple[int, bool], ...], expected: list[Step]
+    offset: int, attempts: dict[int, int], contested: tuple[tuple[Activity, int], ...], expected: list[Step]
 ) -> None:
     slot = TABLE.compute_start(5) + offset
 
-    assert expected == compute_steps(TABLE, slot, attempts, frozenset(contested))
+    assert expected == compute_steps(at(slot), attempts, frozenset(contested))
 
 
 def test_nothing_is_due_before_the_task_begins() -> None:
-    assert [] == compute_steps(TABLE, 99, {}, frozenset())
+    assert [] == compute_steps(at(99), {}, frozenset())
 
 
 def test_the_first_round_has_nothing_to_submit_or_audit() -> None:
     for slot in (100, 125, 140, 159):
-        assert [Step("executeTask", 0)] == compute_steps(TABLE, slot, {}, frozenset())
+        assert [Step("executeTask", 0)] == compute_steps(at(slot), {}, frozenset())

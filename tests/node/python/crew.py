@@ -20,7 +20,7 @@ from roundwork.node.python.lane import TaskSetting
 from roundwork.node.python.lanes import Lanes
 from roundwork.node.python.runtime import Runtime
 from roundwork.package.folder import load_package
-from roundwork.participant.step import compute_timetable
+from roundwork.participant.moment import compute_timetable
 from roundwork.protocol.params import KOII
 from roundwork.views import RoundView, StakeView
 

@@ -16,9 +16,9 @@ import msgspec
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from ...participant.step import compute_timetable
+from ...participant.moment import compute_moment, compute_timetable
 from ...protocol.addresses import find_associated, find_authority
-from ...protocol.clock import DISTRIBUTION, Timetable
+from ...protocol.clock import Timetable
 from ...protocol.params import KPL_PROGRAM, key_of
 from ...protocol.tasks.instructions import (
     CHUNK_BYTES,
@@ -33,6 +33,7 @@ from ...protocol.tasks.instructions import (
     SubmitTask,
     UploadDistributionList,
 )
+from ...protocol.tasks.round import Activity
 from ...views import RoundView, TaskView
 from ..peers.payload import BadPayload, decode_base58, encode_base58
 from .process import JavascriptSetting
@@ -305,10 +306,10 @@ class Namespace:
         list. Of a node in several such rounds, the newest counts.
         """
         view = await self._read(TaskView, "getTask", [task])
-        now = compute_timetable(view).compute_round(view.slot)
+        now = compute_moment(view, view.slot)
         rounds = [await self._read(RoundView, "getRound", [task, number]) for number in view.open_rounds]
-        due = [one for one in rounds if one.round + DISTRIBUTION + one.attempt == now]
-        return {each.node: each.stake for one in due for each in one.submissions}
+        due = [shown for shown in rounds if now.is_due(Activity.LIST, shown.round, shown.attempt)]
+        return {each.node: each.stake for shown in due for each in shown.submissions}
 
     async def _get_info(self, method: str, number: Any) -> Any:
         answer = await self._read_ledger(method, [self._setting.task, {"round": read_round(number)}])

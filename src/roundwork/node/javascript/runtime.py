@@ -1,15 +1,17 @@
 """A node at work on a task that is a main.js: slots in, steps told; what it does about them is its own."""
 
-import asyncio
 import logging
 from pathlib import Path
+from typing import Literal
 
 from ...client.rpc import Client
 from ...errors import RoundworkError
-from ...participant.step import TopUp, View, compute_timetable, get_stake, owe_stake
-from ..duties import Postponed, top_up
-from ..lookout import CurrentTask, Identity, Lookout
-from ..memory import MemoryFile
+from ...participant.moment import compute_moment
+from ...participant.step import TopUp, View, get_stake, owe_stake
+from ...protocol.tasks.round import Activity
+from ..duties import top_up
+from ..lookout import CurrentTask, Identity
+from ..loop import Loop
 from .process import JavascriptTask
 from .steps import Step, compute_steps
 
@@ -40,55 +42,36 @@ class JavascriptRuntime:
         self._identity = identity
         self._program = program
         self._task = current.task.address
-        self._lookout = Lookout(client, identity, current)
-        self._file = MemoryFile(directory / "memory.db")
-        self._running: asyncio.Task[None] | None = None
-        self._staking: asyncio.Task[None] | None = None
-        self._postponed = Postponed()
+        self._loop: Loop[Literal["program", "stake"]] = Loop(client, identity, current, directory)
         self._told: set[Step] = set()
         self._starts = 0
+        self._is_over = False
 
     async def run(self) -> None:
         """Tell what is due, slot by slot. Raises UnknownTask, StoreFull, StoreCorrupt."""
-        try:
-            await self._lookout.begin()
-            while True:
-                self._reap()
-                view = await self._lookout.look()
-                if view is not None:
-                    self._act(view)
-                await asyncio.sleep(self._lookout.slot_seconds / 2)
-        finally:
-            jobs = [job for job in (self._running, self._staking) if job is not None]
-            for job in jobs:
-                job.cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
-            self._file.close()
-
-    def _reap(self) -> None:
-        """Let go of a top-up that is done. A view that is read after this shows what came of it."""
-        if self._staking is not None and self._staking.done():
-            self._staking.result()
-            self._staking = None
+        await self._loop.run(self._act)
 
     def _act(self, view: View) -> None:
-        if self._running is not None and self._running.done():
-            self._running.result()
+        if self._is_over:
             return
-        if self._staking is None:
-            self._staking = asyncio.create_task(self._stake(view))
+        if not self._loop.has("stake"):
+            self._loop.start("stake", self._stake(view))
         stake = get_stake(view)
         if stake < view.task.minimum_stake:
             return
-        if self._running is None:
-            self._running = asyncio.create_task(self._program.run(stake))
+        if not self._loop.has("program"):
+            self._loop.start("program", self._run_program(stake))
         if self._program.is_running:
             self._tell(view)
+
+    async def _run_program(self, stake: int) -> None:
+        await self._program.run(stake)
+        self._is_over = True
 
     def _tell(self, view: View) -> None:
         if self._program.starts != self._starts:
             self._starts, self._told = self._program.starts, set()
-        due = list_due(view, self._lookout.slot)
+        due = list_due(view, self._loop.slot)
         for step in due:
             if step not in self._told:
                 self._program.tell(step)
@@ -102,28 +85,28 @@ class JavascriptRuntime:
         """
         budget = max(self._identity.stake_target, view.task.minimum_stake) + ENDPOINTS_MAX
         owed = owe_stake(view)
-        self._postponed.keep(owed)
+        self._loop.postponed.keep(owed)
         for duty in owed:
-            if not self._postponed.is_due(duty, self._lookout.slot):
+            if not self._loop.postponed.is_due(duty, self._loop.slot):
                 continue
-            is_new = self._file.on_its_way is None
-            if is_new and self._file.staked + duty.amount > budget:
-                self._postponed.put(duty, self._lookout.slot)
+            is_new = self._loop.file.on_its_way is None
+            if is_new and self._loop.file.staked + duty.amount > budget:
+                self._loop.postponed.put(duty, self._loop.slot)
                 log.warning(
                     "stake: %d roe are missing; they are yours to add: roundwork node stake", duty.amount
                 )
                 continue
             if is_new:
-                self._file.staked += duty.amount
+                self._loop.file.staked += duty.amount
             await self._top_up(duty)
 
     async def _top_up(self, duty: TopUp) -> None:
         try:
-            await top_up(self._client, self._identity, self._task, duty.amount, self._file)
+            await top_up(self._client, self._identity, self._task, duty.amount, self._loop.file)
         except RoundworkError as error:
-            self._postponed.put(duty, self._lookout.slot)
-            if self._file.on_its_way is None:
-                self._file.staked -= duty.amount
+            self._loop.postponed.put(duty, self._loop.slot)
+            if self._loop.file.on_its_way is None:
+                self._loop.file.staked -= duty.amount
             log.warning("stake %d: %s: %s", duty.amount, type(error).__name__, error)
         else:
             log.info("stake %d", duty.amount)
@@ -135,10 +118,13 @@ def list_due(view: View, slot: int) -> list[Step]:
     attempts = {
         number: view.rounds[number].attempt for number in view.task.open_rounds if number in view.rounds
     }
-    submissions = {(one.round, False) for one in rounds if any(each.trigger_by for each in one.submissions)}
-    lists = {
-        (one.round, True)
-        for one in rounds
-        if any(each.trigger_by for each in one.lists if each.attempt == one.attempt)
+    contested = {
+        (Activity.AUDIT, shown.round)
+        for shown in rounds
+        if any(each.trigger_by for each in shown.submissions)
+    } | {
+        (Activity.AUDIT_LIST, shown.round)
+        for shown in rounds
+        if any(each.trigger_by for each in shown.lists if each.attempt == shown.attempt)
     }
-    return compute_steps(compute_timetable(view.task), slot, attempts, frozenset(submissions | lists))
+    return compute_steps(compute_moment(view.task, slot), attempts, frozenset(contested))

@@ -1,11 +1,12 @@
-"""When a JavaScript task is told what: from the clock and the rounds that are open."""
+"""When a JavaScript task is told what: from the windows of a round and the rounds that are open."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from ...protocol.clock import DISTRIBUTION, REVIEW, Phase, Timetable
+from ...participant.moment import Moment
+from ...protocol.tasks.round import Activity, Period
 
 Function = Literal[
     "executeTask",
@@ -17,7 +18,8 @@ Function = Literal[
 
 
 class Step(NamedTuple):
-    """One call. Each is made once; audits once more, in the second half of AUDIT, where one is raised."""
+    """One call. Each is made once; an audit once more in the second half of AUDIT if an audit is raised,
+    because `true` is only accepted then."""
 
     function: Function
     round: int
@@ -27,47 +29,30 @@ class Step(NamedTuple):
 
 
 def compute_steps(
-    table: Timetable, slot: int, attempts: Mapping[int, int], contested: frozenset[tuple[int, bool]]
+    now: Moment, attempts: Mapping[int, int], contested: frozenset[tuple[Activity, int]]
 ) -> list[Step]:
     """What a task is to be told by now in this ledger round and phase.
 
     `attempts`: the attempt that each open round is in. `contested`: the rounds in which an audit is
-    raised, of submissions (False) or of the list (True).
+    raised, of a submission (Activity.AUDIT) or of the list (Activity.AUDIT_LIST).
     """
-    ledger_round = table.compute_round(slot)
-    if ledger_round < 0:
+    if now.ledger_round < 0:
         return []
-    steps = [Step("executeTask", ledger_round)]
-    reviewed = ledger_round - REVIEW
-    listed = [
-        (number, attempts[number] > 0)
-        for number in sorted(attempts)
-        if number + DISTRIBUTION + attempts[number] == ledger_round
-    ]
-    match table.compute_phase(slot):
-        case Phase.SUBMIT:
-            if reviewed >= 0:
-                steps.append(Step("submitPayload", reviewed))
-            steps += [Step("generateAndSubmitDistributionList", number, failed) for number, failed in listed]
-        case Phase.AUDIT:
-            is_late = compute_half(table, ledger_round) <= slot
-            if reviewed >= 0:
-                steps += _look("auditPayload", reviewed, False, is_late and (reviewed, False) in contested)
-            for number, failed in listed:
-                steps += _look(
-                    "distributionListAudit", number, failed, is_late and (number, True) in contested
-                )
-        case Phase.SETTLE:
-            pass
+    steps = [Step("executeTask", now.compute_round(Period.WORK))]
+    reviewed = now.compute_round(Period.REVIEW)
+    if reviewed >= 0 and now.is_open(Activity.SUBMIT, reviewed):
+        steps.append(Step("submitPayload", reviewed))
+    if reviewed >= 0 and now.is_open(Activity.AUDIT, reviewed):
+        steps.append(Step("auditPayload", reviewed))
+        if (Activity.AUDIT, reviewed) in contested and now.is_second_half(Activity.AUDIT, reviewed):
+            steps.append(Step("auditPayload", reviewed, is_second_look=True))
+    for round_number, attempt in sorted(attempts.items()):
+        is_retry = attempt > 0
+        if now.is_open(Activity.LIST, round_number, attempt):
+            steps.append(Step("generateAndSubmitDistributionList", round_number, is_retry))
+        if now.is_open(Activity.AUDIT_LIST, round_number, attempt):
+            steps.append(Step("distributionListAudit", round_number, is_retry))
+            is_contested = (Activity.AUDIT_LIST, round_number) in contested
+            if is_contested and now.is_second_half(Activity.AUDIT_LIST, round_number, attempt):
+                steps.append(Step("distributionListAudit", round_number, is_retry, True))
     return steps
-
-
-def compute_half(table: Timetable, ledger_round: int) -> int:
-    """The slot at which the second half of AUDIT begins."""
-    first, last = table.compute_window(ledger_round, Phase.AUDIT)
-    return first + (last - first + 1) // 2
-
-
-def _look(function: Function, number: int, failed: bool, again: bool) -> list[Step]:
-    """An audit; once more when one is raised, for `true` is only accepted then."""
-    return [Step(function, number, failed)] + ([Step(function, number, failed, True)] if again else [])

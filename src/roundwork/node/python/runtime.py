@@ -13,13 +13,21 @@ from ...client.operations import build_uploads, send
 from ...client.rpc import Client
 from ...errors import AccountNotFound, InsufficientFundsForFee, RemoteError, RoundworkError, StoreCorrupt
 from ...participant import step as duties
+from ...participant.decisions import (
+    Decision,
+    ListDecided,
+    ValueDecided,
+    VerdictDecided,
+    Worked,
+    learn,
+)
 from ...participant.step import Duty, View, step
 from ...protocol.params import key_of
 from ...protocol.tasks import instructions
 from ...views import SubmissionView
-from ..duties import Postponed, top_up
-from ..lookout import CurrentTask, Identity, Lookout
-from ..memory import MemoryFile
+from ..duties import top_up
+from ..lookout import CurrentTask, Identity
+from ..loop import Loop
 from ..peers.storage import BlobStore
 from .lanes import Lanes
 
@@ -54,51 +62,27 @@ class Runtime:
         current: CurrentTask,
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
-        self._lookout = Lookout(client, identity, current)
         self._client = client
         self._task = current.task.address
         self._program = key_of(current.task.program)
         self._identity = identity
         self._lanes = lanes
         self._store = store
-        self._file = MemoryFile(directory / "memory.db")
-        self._memory = self._file.load()
-        self._running: dict[Duty, asyncio.Task[None]] = {}
-        self._postponed = Postponed()
+        self._loop: Loop[Duty] = Loop(client, identity, current, directory)
+        self._memory = self._loop.file.load()
         self._auditing = asyncio.Lock()
 
     async def run(self) -> None:
         """Do what is owed, slot by slot. Raises UnknownTask, StoreCorrupt."""
-        try:
-            await self._lookout.begin()
-            while True:
-                self._reap()
-                view = await self._lookout.look()
-                if view is not None:
-                    self._do_duties(view)
-                await asyncio.sleep(self._lookout.slot_seconds / 2)
-        finally:
-            for running in self._running.values():
-                running.cancel()
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
-            self._file.close()
-
-    def _reap(self) -> None:
-        """Let go of duties that are done. A view that is read after this shows what came of them."""
-        for duty, running in list(self._running.items()):
-            if running.done():
-                del self._running[duty]
-                running.result()
-
-    def _get_running(self) -> list[Duty]:
-        return [duty for duty, running in self._running.items() if not running.done()]
+        await self._loop.run(self._do_duties)
 
     def _do_duties(self, view: View) -> None:
-        self._memory, owed = step(self._memory, view, self._lookout.slot)
-        self._postponed.keep(owed)
+        loop = self._loop
+        self._memory, owed = step(self._memory, view, loop.slot)
+        loop.postponed.keep(owed)
         for duty in owed:
-            if duty not in self._running and self._postponed.is_due(duty, self._lookout.slot):
-                self._running[duty] = asyncio.create_task(self._do(duty, view))
+            if not loop.has(duty) and loop.postponed.is_due(duty, loop.slot):
+                loop.start(duty, self._do(duty, view))
 
     async def _do(self, duty: Duty, view: View) -> None:
         try:
@@ -106,11 +90,11 @@ class Runtime:
         except StoreCorrupt:
             raise
         except (AccountNotFound, InsufficientFundsForFee) as error:
-            self._postponed.put(duty, self._lookout.slot)
+            self._loop.postponed.put(duty, self._loop.slot)
             payer = self._identity.payer.pubkey()
             log.warning("%s waits: send fee money to the main key %s (%s)", describe(duty), payer, error)
         except (RoundworkError, TimeoutError) as error:
-            self._postponed.put(duty, self._lookout.slot)
+            self._loop.postponed.put(duty, self._loop.slot)
             warn(duty, error)
         else:
             log.info("%s", describe(duty))
@@ -137,32 +121,30 @@ class Runtime:
                 of = key_of(duty.node)
                 await self._send(instructions.AuditDistribution(task, node, of, duty.is_valid, duty.round))
             case duties.TopUp():
-                await top_up(self._client, self._identity, self._task, duty.amount, self._file)
+                await top_up(self._client, self._identity, self._task, duty.amount, self._loop.file)
             case duties.Forget():
-                self._file.forget(duty.before_round)
+                self._loop.file.forget(duty.before_round)
                 await self._lanes.forget(duty.before_round)
                 self._store.drop(self._task, duty.before_round - KEEP_BLOBS_ROUNDS)
             case _:
                 assert_never(duty)
 
-    # Deciding: the task is asked, its answer is on disk, then it counts. A function that raises, hangs or
-    # answers nonsense is asked again later, if there is time. All raise TaskFailed.
+    # Deciding: a function of the task returns a value, the decision is on disk, then it counts. A function
+    # that raises, hangs or returns nonsense is called again later, if there is time. All raise TaskFailed.
 
     async def _work(self, duty: duties.Work) -> None:
         await self._lanes.work(duty.round, duty.seed, self._compute_seconds(duty.until))
-        self._file.decide("work", duty.round, True)
-        self._memory = duties.learn_work(self._memory, duty.round)
+        self._decide(Worked(duty.round))
 
     async def _decide_value(self, duty: duties.DecideValue) -> None:
         answer = self._lanes.lie if self._identity.is_liar else self._lanes.submit
-        asked = await answer(duty.round, duty.seed, self._compute_seconds(duty.until))
-        value = self._file.decide("value", duty.round, asked)
-        self._memory = duties.learn_value(self._memory, duty.round, value)
+        value = await answer(duty.round, duty.seed, self._compute_seconds(duty.until))
+        self._decide(ValueDecided(duty.round, value))
 
     async def _decide_verdict(self, duty: duties.DecideVerdict) -> None:
         async with self._auditing:
             # A proof made to hang its auditors must not keep them from the other proofs.
-            waiting = sum(isinstance(each, duties.DecideVerdict) for each in self._get_running())
+            waiting = sum(isinstance(each, duties.DecideVerdict) for each in self._loop.list_running())
             left = self._compute_seconds(duty.until)
             seconds = min(left, max(left * 2 / (waiting + 1), AUDIT_SECONDS_MIN))
             verdict = await self._lanes.audit(
@@ -170,19 +152,21 @@ class Runtime:
             )
         if verdict.kind == "unavailable":
             raise RemoteError(f"no view yet, the proof cannot be had: {verdict.reason}")
-        kind = self._file.decide("verdict", duty.round, verdict.kind, duty.node)
-        self._memory = duties.learn_verdict(self._memory, duty.round, duty.node, kind)
+        self._decide(VerdictDecided(duty.round, duty.node, verdict.kind))
 
     async def _decide_list(self, duty: duties.DecideList, submissions: Sequence[SubmissionView]) -> None:
         seconds = self._compute_seconds(duty.until)
-        asked = await self._lanes.distribute(duty.round, duty.bounty, submissions, seconds)
-        amounts = self._file.decide("list", duty.round, asked)
-        self._memory = duties.learn_list(self._memory, duty.round, amounts)
+        amounts = await self._lanes.distribute(duty.round, duty.bounty, submissions, seconds)
+        self._decide(ListDecided(duty.round, amounts))
+
+    def _decide(self, decision: Decision) -> None:
+        """Remember what was decided; of two decisions about one matter, the first one stands."""
+        self._memory = learn(self._memory, self._loop.file.decide(decision))
 
     def _compute_seconds(self, until: int) -> float:
         """How long a function may take that must be done before slot `until`."""
-        lookout = self._lookout
-        return max((until - lookout.slot) * lookout.slot_seconds * MARGIN, lookout.slot_seconds)
+        loop = self._loop
+        return max((until - loop.slot) * loop.slot_seconds * MARGIN, loop.slot_seconds)
 
     # Sending
 
@@ -197,26 +181,29 @@ class Runtime:
                     raise failure
         await self._send(instructions.SubmitDistributionList(task, node, node, duty.round))
 
-    async def _send(self, ask: instructions.Instruction) -> None:
+    async def _send(self, instruction: instructions.Instruction) -> None:
         """Raises Rejected, Void, RemoteError, TimeoutError."""
-        async with asyncio.timeout(SEND_SLOTS * self._lookout.slot_seconds):
-            asked = wrap(ask, self._program)
-            await send(self._client, [asked], [self._identity.payer, self._identity.staking])
+        async with asyncio.timeout(SEND_SLOTS * self._loop.slot_seconds):
+            await send(
+                self._client,
+                [wrap(instruction, self._program)],
+                [self._identity.payer, self._identity.staking],
+            )
 
 
 def warn(duty: Duty, error: Exception) -> None:
     """Log why a duty failed: in one line, and the traceback of an author's function below it."""
     text = str(error) or "it took too long"
     last = text.rpartition("\n")[2]
-    told = f"{describe(duty)}: {type(error).__name__}: {last}"
-    log.warning("%s", told if last == text else f"{told}\n{text}")
+    line = f"{describe(duty)}: {type(error).__name__}: {last}"
+    log.warning("%s", line if last == text else f"{line}\n{text}")
 
 
 def describe(duty: Duty) -> str:
     """A duty as a line of the log."""
-    fields = {name: getattr(duty, name) for name in duty.__struct_fields__ if name not in _UNTOLD}
-    told = " ".join(f"{name}={value}" for name, value in fields.items())
-    return f"{type(duty).__name__} {told}"
+    fields = msgspec.structs.asdict(duty)
+    shown = " ".join(f"{name}={value}" for name, value in fields.items() if name not in _NOT_SHOWN)
+    return f"{type(duty).__name__} {shown}"
 
 
-_UNTOLD = frozenset(("seed", "until", "stake", "value"))
+_NOT_SHOWN = frozenset(("seed", "until", "stake", "value"))

@@ -1,0 +1,80 @@
+"""What a node decides in a task and remembers: on disk before anything follows from it."""
+
+from typing import assert_never
+
+import msgspec
+
+
+class Worked(msgspec.Struct, frozen=True, tag=True):
+    """The work of a round came to its end."""
+
+    round: int
+
+
+class ValueDecided(msgspec.Struct, frozen=True, tag=True):
+    """The task named the value to submit for a round; None: it submits nothing."""
+
+    round: int
+    value: str | None
+
+
+class VerdictDecided(msgspec.Struct, frozen=True, tag=True):
+    """The task judged the submission of a node."""
+
+    round: int
+    node: str
+    verdict: str
+    """ "valid" or "invalid"; anything else gives no view."""
+
+
+class ListDecided(msgspec.Struct, frozen=True, tag=True):
+    """The task computed a round's distribution list: roe by node, negative for a slash."""
+
+    round: int
+    amounts: dict[str, int]
+
+
+Decision = Worked | ValueDecided | VerdictDecided | ListDecided
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What a node has decided, by round.
+
+    `worked`: rounds whose work came to its end · `values`: what to submit, None for nothing · `verdicts`:
+    "valid" or "invalid" by candidate · `lists`: amounts by submitter · `forgotten`: rounds below it are
+    closed and gone.
+    """
+
+    worked: frozenset[int] = frozenset()
+    values: dict[int, str | None] = {}
+    verdicts: dict[int, dict[str, str]] = {}
+    lists: dict[int, dict[str, int]] = {}
+    forgotten: int = 0
+
+
+def learn(memory: Memory, decision: Decision) -> Memory:
+    """The memory with one decision more."""
+    replace, round_number = msgspec.structs.replace, decision.round
+    match decision:
+        case Worked():
+            return replace(memory, worked=memory.worked | {round_number})
+        case ValueDecided():
+            return replace(memory, values={**memory.values, round_number: decision.value})
+        case VerdictDecided():
+            verdicts = {**memory.verdicts.get(round_number, {}), decision.node: decision.verdict}
+            return replace(memory, verdicts={**memory.verdicts, round_number: verdicts})
+        case ListDecided():
+            return replace(memory, lists={**memory.lists, round_number: decision.amounts})
+        case _:
+            assert_never(decision)
+
+
+def forget_rounds(memory: Memory, before_round: int) -> Memory:
+    """The memory without the rounds below `before_round`."""
+    return Memory(
+        worked=frozenset(number for number in memory.worked if number >= before_round),
+        values={number: value for number, value in memory.values.items() if number >= before_round},
+        verdicts={number: by_node for number, by_node in memory.verdicts.items() if number >= before_round},
+        lists={number: amounts for number, amounts in memory.lists.items() if number >= before_round},
+        forgotten=before_round,
+    )
