@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from roundwork.node.answers import ServiceError
 from roundwork.node.peers.outgoing import Answer, Fetcher, is_permitted, is_public
-from roundwork.node.python.channel import ServiceError
 
 from .neighbours import serve
 

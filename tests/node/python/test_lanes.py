@@ -8,8 +8,9 @@ import pytest
 from blake3 import blake3
 
 from roundwork.errors import RemoteError, StoreFull, TaskFailed
+from roundwork.node.answers import ServiceError
 from roundwork.node.confinement.sandbox import Limits
-from roundwork.node.python.channel import Service, ServiceError
+from roundwork.node.python.channel import Service
 from roundwork.node.python.lanes import Lanes, Verdict, compute_random_seed, compute_seed
 from roundwork.views import SubmissionView
 

@@ -25,8 +25,8 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
-from ..python.environments import find_interpreter
 from . import relay
+from .interpreter import find_interpreter
 from .pids import PidsGroup
 from .sandbox import DENIED, DEVICES, MIB, SYSTEM_READABLE, Limits, compose_bwrap
 from .seccomp import build_filter, open_filter

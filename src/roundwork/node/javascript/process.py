@@ -18,11 +18,11 @@ import httpx2
 import msgspec
 
 from ...errors import BadConfig, TaskFailed
+from ..answers import WEB_SECONDS, WebAnswer
 from ..confinement.confine import Order
 from ..confinement.disk import DiskExceeded, check_disk, watch_disk
 from ..confinement.sandbox import Limits
 from ..python.channel import TaskLog
-from ..python.lanes import WEB_SECONDS, WebAnswer
 from .steps import Step
 
 STOPPED = 1

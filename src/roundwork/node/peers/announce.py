@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 from solders.keypair import Keypair
 
-from ..python.channel import ServiceError
+from ..answers import ServiceError
 from .outgoing import Fetcher
 from .registrations import REGISTRATIONS_MAX, BadRegistration, Registrations
 

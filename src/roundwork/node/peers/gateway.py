@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from ...errors import TaskFailed
 from ...package.content import is_content_id
-from ..python.lanes import WebAnswer
+from ..answers import WebAnswer
 from .registrations import REGISTRATION_BYTES_MAX, BadRegistration, Registrations
 from .storage import BlobStore
 

@@ -13,7 +13,7 @@ import httpx2
 import msgspec
 
 from ...package.requirements import ANY_HOST
-from ..python.channel import ServiceError
+from ..answers import ServiceError
 
 USER_AGENT = b"roundwork"
 REDIRECTS_MAX = 5

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import StoreFull
 from ...host.files import READABLE_BY_OWNER, replace_file
 from ...package.content import compute_content_id, is_content_id
-from ..python.channel import ServiceError
+from ..answers import ServiceError
 from .outgoing import Fetcher
 
 BLOB_BYTES_MAX = 32 * 1024 * 1024

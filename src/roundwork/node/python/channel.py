@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from asyncio.streams import FlowControlMixin
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import msgspec
 
 from ...errors import RemoteError, StoreFull, TaskFailed
 from ...sdk.worker import FRAME_BYTES_MAX
+from ..answers import ServiceError
 from ..confinement.sandbox import Child
 from .spill import BadSpill, SpillFolder
 
@@ -37,14 +38,6 @@ LOG_LINES_MAX = 1000
 FAILURE_CHARACTERS_MAX = 16_384
 LAST_WORDS_SECONDS = 1.0
 """For a process that closed its channel to end by itself, so that we learn how it did."""
-
-
-class ServiceError(Exception):
-    """What a service tells the task; `kind` is the SDK's exception that it becomes there."""
-
-    def __init__(self, kind: Literal["Unavailable", "Refused", "InvalidSubmission"], text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
 
 
 class _Frame(msgspec.Struct):

@@ -20,6 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ...errors import BadTaskFile
 from ...host.hold import wait_and_hold
+from ..confinement.interpreter import find_interpreter
 
 PACKAGE = Path(__file__).parents[2]
 SDK_FILES = (
@@ -124,16 +125,6 @@ def _check_python(requires_python: str | None) -> None:
         raise BadTaskFile(
             f"the task requires Python {requires_python}; this node runs {platform.python_version()}"
         )
-
-
-def find_interpreter() -> list[Path]:
-    """The standard library and the interpreter's shared library, and nothing else of its folder."""
-    library = sysconfig.get_config_var("LIBDIR")
-    shared = sysconfig.get_config_var("INSTSONAME") if sysconfig.get_config_var("Py_ENABLE_SHARED") else None
-    found = [Path(sysconfig.get_path("stdlib"))]
-    if library and shared:
-        found.append(Path(library) / shared)
-    return found
 
 
 def _prepare_sdk(directory: Path) -> Path:

@@ -16,6 +16,7 @@ from ...errors import BadTaskFile, TaskFailed
 from ...protocol.params import MONEY_MAX
 from ...protocol.tasks.instructions import VALUE_BYTES_MAX
 from ...views import SubmissionView
+from ..answers import WEB_SECONDS, WebAnswer
 from ..confinement.sandbox import Sandbox
 from .channel import Services
 from .lane import Kind, Lane, TaskSetting
@@ -23,7 +24,6 @@ from .lane import Kind, Lane, TaskSetting
 Roe = Annotated[int, msgspec.Meta(ge=-MONEY_MAX - 1, le=MONEY_MAX)]
 NEEDED = ("work", "submission", "audit")
 START_SECONDS = 30.0
-WEB_SECONDS = 30.0
 WEB_BODY_BYTES_MAX = 8 * 1024 * 1024
 FORGET_SECONDS = 10.0
 
@@ -35,14 +35,6 @@ class Verdict(msgspec.Struct, frozen=True):
 
     kind: Literal["valid", "invalid", "unavailable"]
     reason: str = ""
-
-
-class WebAnswer(msgspec.Struct, frozen=True):
-    """What the task's routes answered."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
 
 
 class Lanes:

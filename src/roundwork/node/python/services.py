@@ -10,10 +10,11 @@ import msgspec
 from solders.keypair import Keypair
 
 from ...package.content import is_content_id
+from ..answers import ServiceError
 from ..peers.outgoing import Answer, Fetcher
 from ..peers.payload import BadPayload, open_payload, sign_payload
 from ..peers.storage import BlobStore, fetch_blob
-from .channel import Service, ServiceError, Services
+from .channel import Service, Services
 
 Request = TypeVar("Request")
 
