@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from ..errors import PortInUse
 
 FAREWELL_SECONDS = 1
-"""How long requests may take after they were told that they get no response."""
+"""How long requests may take to end after they were cancelled."""
 
 BACKLOG = 1024
 """Connections that the kernel keeps until they are accepted."""
@@ -63,7 +63,7 @@ async def serve(
     signalled.cancel()
     await asyncio.wait({serving}, timeout=shutdown_seconds)
     for request in server.server_state.tasks:
-        request.cancel()  # which tells its client so
+        request.cancel()  # its client is answered so
     await serving
     await working
 

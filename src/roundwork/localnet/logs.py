@@ -1,4 +1,4 @@
-"""What processes of ours write into their logs, and what of it somebody else should see."""
+"""What our processes write into their logs, and which lines of it an operator should see."""
 
 from pathlib import Path
 
@@ -27,5 +27,7 @@ class Follower:
         self._offset += len(whole) + 1
         lines = (line.split(" ", 4) for line in whole.decode("utf-8", "replace").split("\n"))
         return [
-            message for _, _, level, _, message in (one for one in lines if len(one) == 5) if level in LOUD
+            message
+            for _, _, level, _, message in (fields for fields in lines if len(fields) == 5)
+            if level in LOUD
         ]

@@ -280,12 +280,12 @@ class Localnet:
         for member in self.network.members:
             if member.role in ("honest", "liar"):
                 log = Follower(self.plan.directory / f"{member.name}.log")
-                told = self._followers.setdefault(member.name, log).read_warnings()
-                self._warnings += [(member.name, text) for text in told]
+                warnings = self._followers.setdefault(member.name, log).read_warnings()
+                self._warnings += [(member.name, text) for text in warnings]
 
     def _is_over(self, number: int) -> bool:
-        one = self._rounds.get(number)
-        return one is not None and one.status in OVER
+        view = self._rounds.get(number)
+        return view is not None and view.status in OVER
 
     def _write(self) -> None:
         _write_network(self.plan.directory, self.network)
@@ -337,12 +337,12 @@ def count_settled(watch: Watch) -> int:
 def summarise(watch: Watch) -> dict[str, object]:
     """What `up --json` ends with."""
     rounds = watch.rounds.values()
-    stakes = {one.node: one for one in watch.task.stakes}
+    stakes = {stake.node: stake for stake in watch.task.stakes}
     nodes = []
     for member in watch.members:
         if member.role not in ("honest", "liar"):
             continue
-        paid = [one for view in rounds for one in view.payments if one.node == member.address]
+        paid = [payment for view in rounds for payment in view.payments if payment.node == member.address]
         stake = stakes.get(member.address)
         nodes.append(
             {

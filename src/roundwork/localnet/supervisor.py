@@ -1,4 +1,4 @@
-"""Processes of ours on this machine: started, waited for, started again when asked, stopped."""
+"""Processes of ours on this machine: started, waited for, started again on request, stopped."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ Role = Literal["ledger", "honest", "liar", "program"]
 class Member(msgspec.Struct):
     """One process, and how to start it again. It says on stdout, as a line of JSON, that it is ready.
 
-    `port`: it is ready when somebody listens there, instead.
+    `port`: it is ready when it listens there, instead.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Member(msgspec.Struct):
 
 
 class Supervisor:
-    """The processes of one directory. One that ends is left so until somebody asks for it."""
+    """The processes of one directory. One that ends stays ended until a restart is requested."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
         """`environment`: variables beyond those of this process."""
@@ -84,8 +84,8 @@ class Supervisor:
             is_ready = False
         if not is_ready:
             await self.stop([member.name])  # it has ended, or is about to
-            told = log.read_text(errors="replace").strip()[-LOG_CHARACTERS:]
-            raise RemoteError(f"{member.name} did not start; its log {log} ends:\n{told}")
+            tail = log.read_text(errors="replace").strip()[-LOG_CHARACTERS:]
+            raise RemoteError(f"{member.name} did not start; its log {log} ends:\n{tail}")
 
     async def _wait(self, member: Member, process: asyncio.subprocess.Process) -> bool:
         if member.port is not None:
@@ -104,18 +104,18 @@ class Supervisor:
         return {name: describe_end(code) for name, code in ended if code is not None}
 
     async def answer_restarts(self) -> list[str]:
-        """Start again what `ask_restart` has asked for since the last time; the names."""
-        asked = [member for member in self.members if _asked(self._directory, member.name).exists()]
-        for member in asked:
-            _asked(self._directory, member.name).unlink()
+        """Start again the processes that `ask_restart` has named since the last time; returns their names."""
+        due = [member for member in self.members if _get_order(self._directory, member.name).exists()]
+        for member in due:
+            _get_order(self._directory, member.name).unlink()
             try:
                 await self._start_again(member)
             except (BadConfig, RemoteError) as error:
                 answer: dict[str, Any] = {"error": str(error)}
             else:
                 answer = {"pid": member.pid}
-            replace_file(_answered(self._directory, member.name), msgspec.json.encode(answer))
-        return [member.name for member in asked]
+            replace_file(_get_answer(self._directory, member.name), msgspec.json.encode(answer))
+        return [member.name for member in due]
 
     async def _start_again(self, member: Member) -> None:
         try:
@@ -145,15 +145,15 @@ class Supervisor:
 
 def ask_restart(directory: Path, name: str) -> int:
     """Have whoever supervises a directory start an ended process again; its new pid. Raises RemoteError."""
-    answered = _answered(directory, name)
-    answered.unlink(missing_ok=True)
-    _asked(directory, name).touch()
+    answer_path = _get_answer(directory, name)
+    answer_path.unlink(missing_ok=True)
+    _get_order(directory, name).touch()
     deadline = time.monotonic() + END_SECONDS + READY_SECONDS
-    while not answered.exists():
+    while not answer_path.exists():
         if time.monotonic() > deadline or not is_held(directory):
             raise RemoteError(f"{name} was not started again: the network stopped, or is stuck")
         time.sleep(POLL_SECONDS)
-    answer = json.loads(answered.read_text())
+    answer = json.loads(answer_path.read_text())
     if "error" in answer:
         raise RemoteError(answer["error"])
     return int(answer["pid"])
@@ -208,9 +208,9 @@ def _end_with_parent() -> None:
     die_with_parent(signal.SIGTERM)
 
 
-def _asked(directory: Path, name: str) -> Path:
+def _get_order(directory: Path, name: str) -> Path:
     return directory / f"{name}.restart"
 
 
-def _answered(directory: Path, name: str) -> Path:
+def _get_answer(directory: Path, name: str) -> Path:
     return directory / f"{name}.restarted"

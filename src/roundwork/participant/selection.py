@@ -17,7 +17,7 @@ def select_node(
     failed: Sequence[str] = (),
     is_retry: bool = False,
 ) -> str | None:
-    """The node that the published rule selects, None if it selects nobody.
+    """The node that the published rule selects, None if it selects no node.
 
     `submissions` are those of the round, `before` those of the up to two rounds before it; rounds below 0
     are left out. `failed` are the submitters of earlier lists of the round, and `is_retry` says that its
@@ -28,11 +28,11 @@ def select_node(
     if not candidates:
         return None
     whole = _sum_digest(_stringify(list(candidates.values())))
-    scores = {node: abs(whole - _sum_digest(_stringify({node: one}))) for node, one in candidates.items()}
+    scores = {node: abs(whole - _sum_digest(_stringify({node: shown}))) for node, shown in candidates.items()}
     return _select_second(scores) if is_retry else max(scores, key=lambda node: scores[node])
 
 
-def rank_nodes(nodes: Sequence[str], number: int, attempt: int, selected: str | None) -> list[str]:
+def rank_nodes(nodes: Sequence[str], round_number: int, attempt: int, selected: str | None) -> list[str]:
     """The order in which nodes hand in a list: the selected one, then the others by a hash of the attempt.
 
     So a selected node that is silent, or a rule that selects nobody, costs a part of a window and not a
@@ -40,7 +40,7 @@ def rank_nodes(nodes: Sequence[str], number: int, attempt: int, selected: str | 
     """
 
     def place(node: str) -> bytes:
-        return hashlib.sha256(f"{number}/{attempt}/{node}".encode()).digest()
+        return hashlib.sha256(f"{round_number}/{attempt}/{node}".encode()).digest()
 
     others = sorted((node for node in nodes if node != selected), key=place)
     return others if selected is None else [selected, *others]

@@ -1,6 +1,6 @@
 """What a node owes now: pure decisions from what the ledger shows and what the node remembers.
 
-A duty either asks for one of the author's functions (`Work`, `Decide…`), whose answer is remembered before
+A duty either calls one of the author's functions (`Work`, `Decide…`), whose answer is remembered before
 anything follows from it, or sends what was decided (`Send…`). What the ledger already shows is not owed; a
 duty that failed is owed again as long as its time has not passed.
 """
@@ -32,7 +32,7 @@ class Work(msgspec.Struct, frozen=True, tag=True):
 
 
 class DecideValue(msgspec.Struct, frozen=True, tag=True):
-    """Ask the task what to submit."""
+    """Let the task name what to submit."""
 
     round: int
     seed: str
@@ -47,7 +47,7 @@ class SendValue(msgspec.Struct, frozen=True, tag=True):
 
 
 class DecideVerdict(msgspec.Struct, frozen=True, tag=True):
-    """Ask the task to judge the submission of another node."""
+    """Let the task judge the submission of another node."""
 
     round: int
     seed: str
@@ -66,7 +66,7 @@ class SendVerdict(msgspec.Struct, frozen=True, tag=True):
 
 
 class DecideList(msgspec.Struct, frozen=True, tag=True):
-    """Ask the task for a round's distribution list."""
+    """Let the task compute a round's distribution list."""
 
     round: int
     attempt: int
@@ -91,7 +91,7 @@ class SendListVerdict(msgspec.Struct, frozen=True, tag=True):
 
 
 class TopUp(msgspec.Struct, frozen=True, tag=True):
-    """Add to the stake: it is below what the task asks for, or peers are told an endpoint of the past."""
+    """Add to the stake: it is below the minimum of the task, or its endpoint is not the present one."""
 
     amount: int
 
@@ -112,7 +112,7 @@ class View(msgspec.Struct, frozen=True):
     """What a node sees: its task, the rounds that matter, itself.
 
     `secret` picks the node's sample; `stake_target` is what it wants to have at stake, in roe, 0 if it
-    stakes by itself never; `endpoint` is where peers reach it.
+    never stakes by itself; `endpoint` is where peers reach it.
     """
 
     node: str
@@ -238,7 +238,7 @@ def _owe_audits(memory: Memory, view: View, reviewed: RoundView, now: Moment) ->
 
 
 def choose_audits(reviewed: RoundView, node: str, secret: bytes) -> list[SubmissionView]:
-    """The submissions of others that a node audits; nobody without its secret foresees a sample."""
+    """The submissions of others that a node audits; without its secret the sample cannot be foreseen."""
     others = [submission for submission in reviewed.submissions if submission.node != node]
     if len(others) <= AUDIT_ALL_MAX:
         return others

@@ -285,7 +285,7 @@ def test_payloads_are_signed_as_published_and_verified(ledger: RunningLedger, tm
         assert {"data": '{"a":"ü"}'} == await room.ask("verifySignedData", signed, node)
         assert "error" in await room.ask("verifySignedData", signed, str(Keypair().pubkey()))
         assert "error" in await room.ask("verifySignedData", "0", node)
-        assert "is no public key" in await room.ask("verifySignedData", signed, "0")
+        assert "is not a public key" in await room.ask("verifySignedData", signed, "0")
 
     use(ledger, tmp_path, work)
 
@@ -389,7 +389,7 @@ def test_the_node_pays_the_fee_of_what_the_task_made_and_nothing_else(
         assert 1_000_000 == await room.client.get_balance(str(target))
         assert "no instruction may name it" in await room.ask(send, make(main, main), [])
         assert f"the fee payer must be {main}" in await room.ask(send, make(node, node), [])
-        assert "this is no transaction" in await room.ask(send, {"type": "Buffer", "data": [1]}, [])
+        assert "this is not a transaction" in await room.ask(send, {"type": "Buffer", "data": [1]}, [])
         assert "are no bytes" in await room.ask(send, "text", [])
 
     use(ledger, tmp_path, work)

@@ -235,7 +235,7 @@ def test_what_a_service_answers_reaches_the_author(house: House, answer: object,
 
 
 def test_a_service_that_there_is_not_is_refused(house: House) -> None:
-    assert house.submit(asking("nonsense")) == "Refused: there is no service 'nonsense'"
+    assert house.submit(asking("nonsense")) == "Refused: 'nonsense' is not a service"
 
 
 def test_services_may_be_asked_from_many_threads_at_once(house: House) -> None:

@@ -112,12 +112,12 @@ class Namespace:
         return await self._get_info("getTaskDistributionInfo", number)
 
     async def get_distribution_list(self, node: Any, number: Any) -> str:
-        asked = str(read_key(node))
+        submitter = str(read_key(node))
         view = await self._read(RoundView, "getRound", [self._setting.task, read_round(number)])
         for listed in sorted(view.lists, key=lambda each: each.attempt, reverse=True):
-            if listed.submitter == asked:
+            if listed.submitter == submitter:
                 return msgspec.json.encode(listed.amounts).decode()
-        raise BadCall(f"{asked} has handed in no list for round {view.round}")
+        raise BadCall(f"{submitter} has handed in no list for round {view.round}")
 
     async def get_current_slot(self) -> int:
         slot: int = await self._read_ledger("getSlot", [])
@@ -218,8 +218,10 @@ class Namespace:
             raise BadCall(f"a submission is text; this is {type(value).__name__}")
         info = await self.get_task_submission_info(number)
         if str(self._wallet.node) not in info["submissions"].get(str(number), {}):
-            told = _lie(value) if self._is_liar else value
-            await self._wallet.send(SubmitTask(self._task, self._node, told.rstrip(" ").encode(), number))
+            submitted = _lie(value) if self._is_liar else value
+            await self._wallet.send(
+                SubmitTask(self._task, self._node, submitted.rstrip(" ").encode(), number)
+            )
 
     async def audit_submission(self, candidate: Any, is_valid: Any, number: Any) -> None:
         key = bytes(read_key(candidate))

@@ -43,10 +43,10 @@ def build_namespace_route(get_namespaces: Callable[[], Mapping[str, Namespace]])
 
 async def _answer(raw: bytes, namespaces: Mapping[str, Namespace]) -> Response:
     try:
-        asked = msgspec.json.decode(raw, type=dict[str, Any])
+        request = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as error:
         return _refuse(422, f"the call is no JSON object: {error}")
-    args, task, secret = asked.get("args"), asked.get("taskId"), asked.get("secret")
+    args, task, secret = request.get("args"), request.get("taskId"), request.get("secret")
     for name, value, kind in (("args", args, list), ("taskId", task, str), ("secret", secret, str)):
         if not value or not isinstance(value, kind):
             return _refuse(422, f"No {name} provided")

@@ -285,7 +285,7 @@ def compute_endpoints(ledger_url: str, node_port: int) -> tuple[str, ...]:
     host = parts.hostname or "localhost"
     port = parts.port or (443 if parts.scheme == "https" else 80)
     hosts = ("127.0.0.1", "[::1]") if host == "localhost" else (f"[{host}]" if ":" in host else host,)
-    ledger = [f"{one}:{at}" for one in hosts for at in (port, port + 1)]
+    ledger = [f"{host}:{at}" for host in hosts for at in (port, port + 1)]
     return (*ledger, f"127.0.0.1:{node_port}", f"[::1]:{node_port}")
 
 

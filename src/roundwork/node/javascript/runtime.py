@@ -16,7 +16,7 @@ from .process import JavascriptTask
 from .steps import Step, compute_steps
 
 ENDPOINTS_MAX = 1000
-"""Roe on top of the stake: telling peers a new endpoint costs one."""
+"""Roe on top of the stake: a new endpoint on the ledger costs one."""
 
 log = logging.getLogger(__name__)
 

@@ -183,7 +183,7 @@ class TaskFiles:
             file = os.open(name, flags | _FILE, 0o666, dir_fd=folder)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise OSError(errno.EISDIR, "it is no regular file")
+                raise OSError(errno.EISDIR, "it is not a regular file")
             yield file
         finally:
             os.close(file)

@@ -69,7 +69,7 @@ class TaskWallet:
         try:
             given = VersionedTransaction.from_bytes(wire)
         except ValueError as error:
-            raise BadCall(f"this is no transaction: {error}") from error
+            raise BadCall(f"this is not a transaction: {error}") from error
         message = given.message
         if not isinstance(message, Message | MessageV0):
             raise BadCall("transactions of versions beyond 0 are not sent")
@@ -92,16 +92,16 @@ class TaskWallet:
             raise BadCall(f"the fee payer must be {payer}")
         if message.header.num_required_signatures > SIGNATURES_MAX:
             raise BadCall(f"the node pays for at most {SIGNATURES_MAX} signatures")
-        if any(0 in one.accounts or one.program_id_index == 0 for one in message.instructions):
+        if any(0 in each.accounts or each.program_id_index == 0 for each in message.instructions):
             raise BadCall("the node's main key pays the fee; no instruction may name it")
         if payer in message.account_keys[1:] or getattr(message, "address_table_lookups", None):
             raise BadCall("the accounts must be listed once each, in the transaction itself")
 
-    async def _send(self, asked: Instruction, signer: Keypair) -> str:
+    async def _send(self, instruction: Instruction, signer: Keypair) -> str:
         if signer.pubkey() == self._payer.pubkey():
             raise BadCall("the node's main key pays fees and nothing else")
         await self._take_turn()
-        return await send(self._client, [asked], [self._payer, signer])
+        return await send(self._client, [instruction], [self._payer, signer])
 
     async def _take_turn(self) -> None:
         """A task that sends without end spends the operator's fees for a while only. Raises BadCall."""
@@ -120,7 +120,7 @@ def read_key(value: Any) -> Pubkey:
             return Pubkey.from_string(value)
         return Pubkey(read_bytes(value))
     except ValueError as error:
-        raise BadCall(f"{value!r:.80} is no public key: {error}") from error
+        raise BadCall(f"{value!r:.80} is not a public key: {error}") from error
 
 
 def read_keypair(value: Any) -> Keypair:
@@ -133,7 +133,7 @@ def read_keypair(value: Any) -> Keypair:
     try:
         return Keypair.from_bytes(raw)
     except ValueError as error:
-        raise BadCall(f"this is no keypair of 64 bytes: {error}") from error
+        raise BadCall(f"this is not a keypair of 64 bytes: {error}") from error
 
 
 def read_bytes(value: Any) -> bytes:

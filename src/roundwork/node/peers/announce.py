@@ -1,4 +1,4 @@
-"""Tell other nodes where this one is, and ask them where the others are."""
+"""Give other nodes the address of this one, and read from them where the others are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .outgoing import Fetcher
 from .registrations import REGISTRATIONS_MAX, BadRegistration, Registrations
 
 ASKED_MAX = 3
-"""Peers that are asked at a time."""
+"""Peers that get a request at a time."""
 
 FIRST_PAUSE_SECONDS = 2.0
 LAST_PAUSE_SECONDS = 60.0
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Announcer:
     """Keeps a node and its peers acquainted, from `run` to its cancellation.
 
-    `url` is where strangers reach this node, "" for nowhere; `peers` are asked beside those that are known.
+    `url` is where strangers reach this node, "" for nowhere; `peers` get requests, too.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Announcer:
         except (ServiceError, msgspec.DecodeError, RecursionError) as error:
             log.debug("%s: %s", peer, error)
             return False
-        for one in nodes[:REGISTRATIONS_MAX] if isinstance(nodes, list) else ():
-            self._add(msgspec.json.encode(one))
+        for entry in nodes[:REGISTRATIONS_MAX] if isinstance(nodes, list) else ():
+            self._add(msgspec.json.encode(entry))
         return is_known
 
     async def _register(self, peer: str, mine: bytes) -> bool:

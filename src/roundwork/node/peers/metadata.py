@@ -19,7 +19,7 @@ async def fetch_metadata(
     if not is_content_id(task.metadata):
         return None
     fetcher = Fetcher(is_development=ledger.kind == "development")
-    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
+    endpoints = [*peers, *(stake.endpoint for stake in task.stakes if stake.endpoint)]
     try:
         blob = await fetch_blob(task.metadata, fetcher, endpoints)
         metadata = json.loads(blob) if blob else None

@@ -88,7 +88,7 @@ class Fetcher:
             raise ServiceError("Unavailable", f"{url} did not answer within {timeout_seconds:g} s") from error
         except (httpcore2.LocalProtocolError, UnicodeEncodeError) as error:
             raise ServiceError(
-                "Refused", f"{method} {url} is no request that can be sent: {error}"
+                "Refused", f"{method} {url} is not a request that can be sent: {error}"
             ) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as error:
             raise ServiceError("Unavailable", f"{url} does not answer: {error!r}") from error

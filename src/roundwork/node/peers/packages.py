@@ -47,7 +47,7 @@ async def _keep_metadata(
     """Serve what clients show of the task, if it can be had."""
     if not is_content_id(task.metadata) or store.get(task.metadata) is not None:
         return
-    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
+    endpoints = [*peers, *(stake.endpoint for stake in task.stakes if stake.endpoint)]
     metadata = find_metadata(package, task.metadata) or await fetch_blob(task.metadata, fetcher, endpoints)
     if metadata is not None:
         store.put(metadata, task.address, PACKAGE_ROUND)
@@ -57,7 +57,7 @@ async def _fetch_package(
     task: TaskView, store: BlobStore, fetcher: Fetcher, folder: Path, peers: Sequence[str]
 ) -> None:
     """Write the task's package into a folder, from here or from nodes that serve it. Raises BadTaskFile."""
-    endpoints = [*peers, *(one.endpoint for one in task.stakes if one.endpoint)]
+    endpoints = [*peers, *(stake.endpoint for stake in task.stakes if stake.endpoint)]
     blobs: dict[str, bytes] = {}
 
     async def fetch(content_id: str) -> bytes:
@@ -77,7 +77,9 @@ async def _fetch_package(
     try:
         manifest = msgspec.json.decode(await fetch(task.audit_program), type=Manifest)
     except msgspec.DecodeError as error:
-        raise BadTaskFile(f"{task.audit_program}, which task {task.address} runs, is no package") from error
+        raise BadTaskFile(
+            f"{task.audit_program}, which task {task.address} runs, is not a package"
+        ) from error
     for content_id in manifest.files.values():
         await fetch(content_id)
     part = folder.with_suffix(".part")

@@ -1,7 +1,7 @@
 """Where the nodes of a task are reached: what the ledger says, and what they have signed since.
 
 An endpoint on the ledger costs a transaction and has 64 bytes; a registration costs nothing, and nodes hand
-it on to one another. Only who has stake in the task is listened to, so the list is bounded by the stakers.
+it on to one another. Only nodes that have stake in the task can register, which bounds the list.
 """
 
 from __future__ import annotations
@@ -87,24 +87,24 @@ class Registrations:
         if len(body) > REGISTRATION_BYTES_MAX:
             raise BadRegistration(f"{len(body)} bytes; at most {REGISTRATION_BYTES_MAX} are allowed")
         try:
-            asked = msgspec.json.decode(body, type=Registration)
-            place = msgspec.convert(asked.data, Place)
+            registration = msgspec.json.decode(body, type=Registration)
+            place = msgspec.convert(registration.data, Place)
         except (msgspec.DecodeError, RecursionError) as error:
             raise BadRegistration(f"it is none: {error}") from error
-        self._check_node(asked.node)
+        self._check_node(registration.node)
         self._check_place(place)
-        self._check_newer(asked.node, place)
-        self._check_signature(asked)
+        self._check_newer(registration.node, place)
+        self._check_signature(registration)
 
         self._prune()
-        if asked.node in self._signed or len(self._signed) < REGISTRATIONS_MAX:
-            self._signed[asked.node] = (place, asked)
+        if registration.node in self._signed or len(self._signed) < REGISTRATIONS_MAX:
+            self._signed[registration.node] = (place, registration)
 
     def get_endpoints(self) -> dict[str, str]:
-        """URL by node, of every node that can be asked; the newest that it signed, else the ledger's."""
+        """URL by node, of every node that can be reached; the newest that it signed, else the ledger's."""
         self._prune()
-        told = {one.node: one.endpoint for one in self._get_task().stakes if one.endpoint}
-        return told | {node: place.url for node, (place, _) in self._signed.items()}
+        staked = {stake.node: stake.endpoint for stake in self._get_task().stakes if stake.endpoint}
+        return staked | {node: place.url for node, (place, _) in self._signed.items()}
 
     def list_nodes(self) -> list[dict[str, Any]]:
         """The same as existing clients read it. What is from the ledger only has no signature, and time 0."""
@@ -119,7 +119,7 @@ class Registrations:
         return nodes
 
     def _check_node(self, node: str) -> None:
-        if not any(one.node == node and one.amount for one in self._get_task().stakes):
+        if not any(stake.node == node and stake.amount for stake in self._get_task().stakes):
             raise BadRegistration(f"{node[:64]!r} has no stake in task {self._get_task().address}")
 
     def _check_place(self, place: Place) -> None:
@@ -137,20 +137,22 @@ class Registrations:
         if known is not None and place.timestamp <= known.timestamp and place != known:
             raise BadRegistration(f"stale: signed at {place.timestamp} ms; {known.timestamp} is known")
 
-    def _check_signature(self, asked: Registration) -> None:
+    def _check_signature(self, registration: Registration) -> None:
         try:
-            signed = open_payload(asked.signature, asked.node)
+            signed = open_payload(registration.signature, registration.node)
         except BadPayload as error:
             raise BadRegistration(f"forged: {error}") from error
-        if signed != asked.data:
+        if signed != registration.data:
             raise BadRegistration("forged: something else was signed than is said")
 
     def _prune(self) -> None:
         """Forget who has no stake any more, and what was not renewed."""
-        staked = {one.node for one in self._get_task().stakes if one.amount}
+        staked = {stake.node for stake in self._get_task().stakes if stake.amount}
         oldest = self._get_ms() - LIFE_MS
         self._signed = {
-            node: one for node, one in self._signed.items() if node in staked and one[0].timestamp >= oldest
+            node: entry
+            for node, entry in self._signed.items()
+            if node in staked and entry[0].timestamp >= oldest
         }
 
 

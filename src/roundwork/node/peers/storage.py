@@ -16,7 +16,7 @@ from .outgoing import Fetcher
 BLOB_BYTES_MAX = 32 * 1024 * 1024
 QUOTA_BYTES = 1024 * 1024 * 1024
 PEERS_MAX = 8
-"""Endpoints that are asked for one blob."""
+"""Endpoints that get a request for one blob."""
 PEER_SECONDS = 10.0
 
 

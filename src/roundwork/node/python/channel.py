@@ -20,9 +20,9 @@ from ..confinement.sandbox import Child
 from .spill import BadSpill, SpillFolder
 
 Service = Callable[[msgspec.Raw], Awaitable[Any]]
-"""Answers one method that a task may ask the node for: params as JSON bytes in, a JSON value out.
+"""Answers one method that a task may call at its node: params as JSON bytes in, a JSON value out.
 
-Raises ServiceError for what the task is to be told, msgspec.ValidationError for params that are wrong,
+Raises ServiceError for what the task is to know, msgspec.ValidationError for params that are wrong,
 RemoteError or StoreFull where the world fails it.
 """
 
@@ -173,7 +173,7 @@ class WorkerProcess:
     async def _ask_service(self, method: str, params: msgspec.Raw) -> dict[str, Any]:
         service = self._services.get(method)
         if service is None:
-            return _error("Refused", f"there is no service {method[:80]!r}")
+            return _error("Refused", f"{method[:80]!r} is not a service")
         try:
             return {"answer": await service(params)}
         except ServiceError as error:

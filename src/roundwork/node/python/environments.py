@@ -120,7 +120,9 @@ def _check_python(requires_python: str | None) -> None:
     try:
         is_met = SpecifierSet(requires_python).contains(platform.python_version())
     except InvalidSpecifier as error:
-        raise BadTaskFile(f"requires-python {requires_python!r} is no version specifier: {error}") from error
+        raise BadTaskFile(
+            f"requires-python {requires_python!r} is not a version specifier: {error}"
+        ) from error
     if not is_met:
         raise BadTaskFile(
             f"the task requires Python {requires_python}; this node runs {platform.python_version()}"
@@ -134,8 +136,8 @@ def _prepare_sdk(directory: Path) -> Path:
     """
     contents = {name: (PACKAGE / name).read_bytes() for name in SDK_FILES}
     library = Path(sysconfig.get_path("stdlib"))
-    told = sorted(contents.items()), sys.version, str(library), library.stat().st_mtime_ns
-    digest = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    parts = sorted(contents.items()), sys.version, str(library), library.stat().st_mtime_ns
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     sdk = directory / f"sdk-{digest}"
     if sdk.exists():
         return sdk

@@ -48,7 +48,7 @@ class SpillFolder:
     def take(self, name: str) -> bytes:
         """Read a message of the worker and remove it. Raises BadSpill."""
         if not _NAME.fullmatch(name):
-            raise BadSpill(f"{name[:80]!r} is no name of a message")
+            raise BadSpill(f"{name[:80]!r} is not the name of a message")
         try:
             file = os.open(name, os.O_RDONLY | _OPEN, dir_fd=self._folder)
         except OSError as error:
@@ -56,7 +56,7 @@ class SpillFolder:
         with os.fdopen(file, "rb") as source:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode) or status.st_size > SPILL_BYTES_MAX:
-                raise BadSpill(f"message {name} is no file of at most {SPILL_BYTES_MAX} bytes")
+                raise BadSpill(f"message {name} is not a file of at most {SPILL_BYTES_MAX} bytes")
             data = source.read(SPILL_BYTES_MAX)
         os.unlink(name, dir_fd=self._folder)
         return data
