@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from roundwork.node.confinement.confine import Order
+from roundwork.node.confinement.interpreter import find_interpreter
 from roundwork.node.confinement.sandbox import Limits
 from roundwork.node.javascript.process import find_free_port
-from roundwork.node.python.environments import find_interpreter
 
 from ..node.house import require_sandbox
 
