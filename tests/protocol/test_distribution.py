@@ -84,6 +84,7 @@ def _list_size() -> None:
     world = Stage().submitted().go(2)
     world.block()
     most = compute_bytes_max(3)
+    assert most == 2048 + 3 * 128
     assert "ListTooLong" == world.hand_in("n00", 0, b"{}".ljust(most + 1), slots=0).name
     assert not world.hand_in("n01", 0, b"{}".ljust(most), slots=0).kind
 

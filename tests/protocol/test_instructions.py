@@ -149,6 +149,15 @@ def test_every_layout_encodes_what_it_decodes(codecs: Codecs) -> None:
             )
 
 
+@pytest.mark.parametrize("codecs", CODECS.values(), ids=["native", "tokens"])
+def test_an_instruction_has_one_number_whatever_its_length(codecs: Codecs) -> None:
+    codecs_of_all = [*codecs.by_size.values(), *codecs.open_ended.values()]
+
+    assert [codecs.by_class[codec.build].number for codec in codecs_of_all] == [
+        codec.number for codec in codecs_of_all
+    ]
+
+
 def test_only_the_open_ended_field_that_says_so_loses_its_spaces() -> None:
     kept = Codec(Layout(1, ins.SubmitTask, "task:w node:sw", "round:Q", rest="value"))
     trimmed = Codec(Layout(1, ins.SubmitTask, "task:w node:sw", "round:Q", rest="value", is_trimmed=True))

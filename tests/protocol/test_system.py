@@ -132,6 +132,18 @@ def test_an_account_is_assigned_to_its_present_owner_whoever_signs() -> None:
     assert before == world.state.accounts.rows[world.key("owned")]
 
 
+def test_accounts_behind_the_one_that_is_assigned_change_nothing() -> None:
+    world = World()
+    given = assign(AssignParams(pubkey=Pubkey(world.key("n01")), owner=OWNER))
+    owned = AccountMeta(Pubkey(world.key("owned")), False, False)
+    assert not world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10)).kind
+
+    asked = Instruction(given.program_id, given.data, [*given.accounts, owned])
+
+    assert not world.run(("n00", "n01"), asked).kind
+    assert bytes(OWNER) == world.state.accounts.rows[world.key("n01")].owner
+
+
 def test_an_account_that_was_allocated_is_assigned_and_keeps_its_size() -> None:
     world = World()
     world.run("n00", move(world, "n00", "new", 5))

@@ -43,7 +43,7 @@ class Task(Record, frozen=True, array_like=True, gc=False):
     allowed_failed_distributions: int
     bounty: int
     is_active: bool = False
-    is_allowlisted: bool = True
+    is_allowlisted: bool = False
     is_closed: bool = False
     migrated_to: TaskKey = TaskKey(b"")
     migrated_from: TaskKey = TaskKey(b"")

@@ -306,7 +306,7 @@ def show(state: State, key: bytes, owner: bytes, data: bytes) -> Any:
 
 
 def test_a_token_account_is_parsed_with_the_decimals_of_its_mint(state: State) -> None:
-    mint = Mint(supply=1500, decimals=3, authority=KEYS["b"])
+    mint = Mint(supply=1500, decimals=3, authority=KEYS["b"], freezer=None)
     held = TokenAccount(KEYS["a"], KEYS["c"], 1500, KEYS["d"], True, None, 500, KEYS["e"])
 
     shown_mint = show(state, KEYS["a"], TOKEN_PROGRAM, encode_mint(mint))

@@ -21,10 +21,10 @@ NOBODY = bytes(32)
 class Mint(msgspec.Struct, frozen=True):
     """A kind of token. Without an authority nothing more is minted, or nothing is frozen."""
 
-    supply: int = 0
-    decimals: int = 0
-    authority: Key | None = None
-    freezer: Key | None = None
+    supply: int
+    decimals: int
+    authority: Key | None
+    freezer: Key | None
 
 
 class TokenAccount(msgspec.Struct, frozen=True):
