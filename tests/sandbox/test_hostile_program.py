@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from roundwork.node.confinement.confine import Order
+from roundwork.node.confinement.confine import KILLED, Order
 from roundwork.node.confinement.interpreter import find_interpreter
 from roundwork.node.confinement.sandbox import Limits
 from roundwork.node.javascript.process import find_free_port
@@ -115,3 +115,47 @@ def test_a_program_with_sockets_cannot(
 
     os.close(confining.control)  # type: ignore[attr-defined]
     assert told.startswith("refused"), told
+
+
+LISTENER = """
+import ctypes, socket, sys, threading, time
+
+def unshare_files():
+    if ctypes.CDLL(None).close_range(900, 901, 2):
+        raise OSError("files cannot be unshared")
+
+{listen}
+print("listens", flush=True)
+time.sleep(60)
+"""
+
+
+WAYS = {
+    "at once": "s = socket.socket(); s.listen()",
+    "by the other version": "s = socket.socket(socket.AF_INET6); s.listen()",
+    "among files that come and go": (
+        "s = socket.socket(); s.listen()\n"
+        "def churn():\n"
+        "    while True: open('f', 'w').close()\n"
+        "threading.Thread(target=churn, daemon=True).start()"
+    ),
+    "in a thread with files of its own": (
+        "def hide():\n"
+        "    unshare_files(); s = socket.socket(); s.listen(); time.sleep(60)\n"
+        "threading.Thread(target=hide).start()"
+    ),
+}
+
+
+@pytest.mark.parametrize("listen", WAYS.values(), ids=WAYS)
+def test_a_program_that_listens_without_binding_is_ended(
+    tmp_path: Path, ports: tuple[int, int], listen: str
+) -> None:
+    source = LISTENER.format(listen=listen)
+    confining = confine(require_sandbox("sandlock"), tmp_path, source, ports)
+
+    told, _ = confining.communicate(timeout=30)
+
+    os.close(confining.control)  # type: ignore[attr-defined]
+    assert "is its own" in told
+    assert confining.returncode == KILLED

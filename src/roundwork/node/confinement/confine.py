@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -40,7 +41,10 @@ DATA_BYTES_SPARE = 128 * MIB
 RELAYS = 1
 """Processes beside the task's own in its sandbox under bubblewrap: the relay."""
 
-MEMORY_PAUSE_SECONDS = 0.25
+PAUSE_SECONDS = 0.25
+LISTENING = "0A"
+"""The state of such a socket in the kernel's tables."""
+
 PR_SET_PDEATHSIG = 1
 NOT_STARTED = 126
 KILLED = 137
@@ -71,7 +75,7 @@ def main() -> None:
             print(f"it cannot be started under {order.sandbox}: {error}", file=sys.stderr)
             sys.exit(NOT_STARTED)
         threading.Thread(target=_kill_at_end, args=(pipe, program), daemon=True).start()
-        threading.Thread(target=_watch_memory, args=(order.limits, program), daemon=True).start()
+        threading.Thread(target=_watch, args=(order, program), daemon=True).start()
         code = program.wait()
         sys.stderr.flush()
         os._exit(code)
@@ -256,27 +260,79 @@ def _kill_at_end(pipe: Any, program: Program) -> None:
     program.kill()
 
 
-def _watch_memory(limits: Limits, program: Program) -> None:
-    """Kill it when it and its children have more memory resident than they may."""
+def _watch(order: Order, program: Program) -> None:
+    """Kill it when it and its children have more memory resident than they may, or listen elsewhere.
+
+    Neither Landlock nor sandlock knows `listen` without `bind`, by which the kernel chooses a port.
+    Under bubblewrap such a port leads nowhere.
+    """
     while True:
         resident = measure_resident(program.pid)
-        if resident > limits.memory_bytes:
-            print(f"it uses {resident} bytes of memory; {limits.memory_bytes} are allowed", file=sys.stderr)
-            program.kill()
-            return
-        time.sleep(MEMORY_PAUSE_SECONDS)
+        if resident > order.limits.memory_bytes:
+            return _kill(
+                program, f"it uses {resident} bytes of memory; {order.limits.memory_bytes} are allowed"
+            )
+        if order.sandbox == "sandlock":
+            try:
+                others = find_ports(program.pid) - {order.listen}
+            except PermissionError as error:
+                return _kill(program, f"it hides from the node: {error}")
+            if others:
+                return _kill(program, f"it listens at port {min(others)}; {order.listen} is its own")
+        time.sleep(PAUSE_SECONDS)
+
+
+def _kill(program: Program, reason: str) -> None:
+    print(reason, file=sys.stderr)
+    program.kill()
+
+
+def find_ports(pid: int) -> set[int]:
+    """TCP ports at which a process or anything it started listens; none if it is gone.
+
+    Raises PermissionError if it has made itself invisible.
+    """
+    folder = Path(f"/proc/{pid}")
+    # A thread may have open files of its own.
+    threads = _list_gone(folder / "task")
+    sockets = {_read_gone(os.readlink, path) for thread in threads for path in _list_gone(thread / "fd")}
+    tables = [_read_gone(Path.read_text, folder / "net" / name) for name in ("tcp", "tcp6")]
+    listening = {
+        int(fields[1].rpartition(":")[2], 16)
+        for table in tables
+        for fields in map(str.split, table.splitlines())
+        if fields[3] == LISTENING and f"socket:[{fields[9]}]" in sockets
+    }
+    return listening.union(*map(find_ports, _find_children(pid)))
+
+
+def _find_children(pid: int) -> list[int]:
+    threads = _list_gone(Path(f"/proc/{pid}/task"))
+    lists = [_read_gone(Path.read_text, thread / "children") for thread in threads]
+    return [int(child) for child in " ".join(lists).split()]
+
+
+def _list_gone(folder: Path) -> list[Path]:
+    """What is in a folder of the kernel's; nothing if what it is about has ended."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _read_gone(read: Callable[[Path], str], path: Path) -> str:
+    """What `read` makes of a file of the kernel's; "" if what the file is about has ended."""
+    try:
+        return read(path)
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def measure_resident(pid: int) -> int:
     """Bytes of memory that a process and everything it started have resident; 0 if it is gone."""
-    folder = Path(f"/proc/{pid}")
-    try:
-        pages = int((folder / "statm").read_text().split()[1])
-        children = " ".join(path.read_text() for path in folder.glob("task/*/children"))
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    own = pages * resource.getpagesize()
-    return own + sum(measure_resident(int(child)) for child in children.split())
+    sizes = _read_gone(Path.read_text, Path(f"/proc/{pid}/statm")).split()
+    own = int(sizes[1]) * resource.getpagesize() if sizes else 0
+    return own + sum(map(measure_resident, _find_children(pid)))
 
 
 def _read_line(pipe: Any) -> bytes:
