@@ -19,7 +19,8 @@ THREADS_MAX = 64
 _V1 = Path("/sys/fs/cgroup/pids")
 _V2 = Path("/sys/fs/cgroup")
 _serial = itertools.count()
-_left: list[Path] = []
+_left: set[Path] = set()
+"""Groups to remove. Threads that let go of processes sweep it at once."""
 atexit.register(lambda: _sweep())
 
 
@@ -44,7 +45,7 @@ class PidsGroup:
     def close(self) -> None:
         """Let go of the group, whose processes have ended."""
         if self.path is not None:
-            _left.append(self.path)
+            _left.add(self.path)
             _sweep()
 
 
@@ -54,11 +55,11 @@ def _sweep() -> None:
         try:
             path.rmdir()
         except FileNotFoundError:
-            _left.remove(path)
+            _left.discard(path)  # another thread was quicker
         except OSError:
             continue
         else:
-            _left.remove(path)
+            _left.discard(path)
 
 
 def is_enforced() -> bool:
