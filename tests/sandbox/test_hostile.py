@@ -13,7 +13,7 @@ from textwrap import indent
 import pytest
 
 from roundwork.errors import TaskFailed
-from roundwork.node.confinement.pids import THREADS_MAX, is_enforced
+from roundwork.node.confinement.pids import THREADS_MAX, USER_THREADS_SPARE, has_groups
 from roundwork.node.confinement.sandbox import Limits
 from roundwork.node.python.environments import Environment
 
@@ -345,13 +345,63 @@ def submission(ctx):
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the bomb is written for x86_64")
 def test_threads_that_need_no_memory_are_bounded(house: House) -> None:
-    if not is_enforced():
+    if not has_groups():
         pytest.skip("this kernel, or this user, has no pids control group")
 
     made = house.submit(BOMB, seconds=20)
 
     assert made is not None
     assert int(made) < THREADS_MAX
+
+
+CROWD = """
+import os, sys, threading
+from roundwork.node.confinement.pids import PidsGroup
+
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+group = PidsGroup(1)
+assert group.path is None, "this user may make control groups"
+wait, go = os.pipe()
+child = os.fork()
+if child == 0:
+    os.read(wait, 1)
+    threading.stack_size(65536)
+    made = 0
+    try:
+        while made < 2000:
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+            made += 1
+    except RuntimeError:
+        pass
+    print(made, flush=True)
+    os._exit(0)
+group.add(child)
+os.write(go, b"x")
+os.waitpid(child, 0)
+"""
+
+
+def test_threads_are_bounded_by_the_nodes_user_where_there_are_no_groups() -> None:
+    node = subprocess.run([sys.executable, "-c", CROWD], capture_output=True, text=True, timeout=30)
+
+    assert node.returncode == 0, node.stderr
+    assert THREADS_MAX <= int(node.stdout) <= THREADS_MAX + USER_THREADS_SPARE
+
+
+def test_the_command_of_a_bounded_process_bounds_it_too() -> None:
+    script = CROWD.partition("wait, go")[0]
+    script += """
+print(group._user_max, flush=True)
+command = group.wrap(["prlimit", "--nproc", "--noheadings", "--raw", "--output", "SOFT,HARD"])
+os.execvp(command[0], command)
+"""
+    node = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+
+    expected, *found = node.stdout.split()
+    assert found == [expected, expected], node.stderr
 
 
 def test_the_filter_stands_before_the_authors_file_is_read(house: House) -> None:

@@ -1,8 +1,8 @@
-"""A bound on the threads and processes of a task, kept by the kernel: a control group with a pids limit.
+"""A bound on the threads and processes of a task, kept by the kernel.
 
-A process limit of the kernel's (RLIMIT_NPROC) does not bind root, and threads that a program makes with bare
-system calls need no memory that another limit would count. Where this process may not make control groups
-there is no such bound; `is_enforced` says so.
+Threads that a program makes with bare system calls need no memory that another limit would count. A control
+group with a pids limit bounds them where this process may make one. Elsewhere RLIMIT_NPROC does, which counts
+everything of the node's user; it does not bind root, and `is_bounded` says so.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import atexit
 import contextlib
 import itertools
 import os
+import resource
 from pathlib import Path
 
 THREADS_MAX = 64
 """Threads for each process that a task may have."""
+
+USER_THREADS_SPARE = 512
+"""Where the user is what is bounded: threads that its other programs may start after the task."""
 
 _V1 = Path("/sys/fs/cgroup/pids")
 _V2 = Path("/sys/fs/cgroup")
@@ -25,22 +29,28 @@ atexit.register(lambda: _sweep())
 
 
 class PidsGroup:
-    """A control group for one process of a task and all that it starts; nothing where none can be made."""
+    """A bound for one process of a task and all that it starts: a control group, or a limit of its user's."""
 
     def __init__(self, processes: int) -> None:
         """`processes`: as many as the task may have, each with THREADS_MAX threads."""
         self.path = _make_group(processes * THREADS_MAX)
+        self._user_max = compute_user_max(processes * THREADS_MAX)
 
     def add(self, pid: int) -> None:
-        """Put a process that was just started into the group, before it starts others. Raises OSError."""
+        """Bound a process that was just started, before it starts others. Raises OSError."""
         if self.path is not None:
             (self.path / "cgroup.procs").write_text(str(pid))
+        elif os.getuid() != 0:
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (self._user_max, self._user_max))
 
     def wrap(self, command: list[str]) -> list[str]:
-        """A command that joins the group and then becomes the given one."""
-        if self.path is None:
-            return command
-        return ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self.path / "cgroup.procs"), *command]
+        """A command that bounds itself and then becomes the given one."""
+        if self.path is not None:
+            join = 'echo $$ > "$0" && exec "$@"'
+            return ["/bin/sh", "-c", join, str(self.path / "cgroup.procs"), *command]
+        if os.getuid() != 0:
+            return ["prlimit", f"--nproc={self._user_max}", "--", *command]
+        return command
 
     def close(self) -> None:
         """Let go of the group, whose processes have ended."""
@@ -62,11 +72,32 @@ def _sweep() -> None:
             _left.discard(path)
 
 
-def is_enforced() -> bool:
-    """Whether this machine lets us bound threads and processes."""
+def has_groups() -> bool:
+    """Whether this process may make control groups that bound threads."""
     group = PidsGroup(1)
     group.close()
     return group.path is not None
+
+
+def is_bounded() -> bool:
+    """Whether anything bounds the threads of a task on this machine."""
+    return os.getuid() != 0 or has_groups()
+
+
+def compute_user_max(most: int) -> int:
+    """The RLIMIT_NPROC that leaves a new process of this user `most` threads, and not many more."""
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    bound = _count_threads(os.getuid()) + most + USER_THREADS_SPARE
+    return bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+
+
+def _count_threads(user: int) -> int:
+    count = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_uid == user:
+                count += len(os.listdir(folder / "task"))
+    return count
 
 
 def _make_group(most: int) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import shutil
@@ -15,7 +16,9 @@ import msgspec
 
 from ...errors import BadConfig
 from . import seccomp
-from .pids import PidsGroup
+from .pids import PidsGroup, is_bounded
+
+log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 SYSTEM_READABLE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
@@ -92,8 +95,14 @@ class Sandbox(Protocol):
 def choose_sandbox(name: str | None = None) -> Sandbox:
     """The backend called `name` ("sandlock", "bwrap", "none"), or the best this machine has if None.
 
-    None never chooses "none": a machine without either raises BadConfig with the remedy.
+    None never chooses "none": a machine without either raises BadConfig with the remedy. A machine on which
+    nothing bounds the threads of a task is logged.
     """
+    if name != "none" and not is_bounded():
+        log.warning(
+            "a task can take every thread of this machine: run the node as another user than root, "
+            "or let it make control groups under /sys/fs/cgroup"
+        )
     match name:
         case "sandlock":
             _check_usable("sandlock", has_sandlock(), "a Linux kernel of 6.12 or newer")
