@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import os
 import resource
+import time
 from pathlib import Path
 
 THREADS_MAX = 64
@@ -19,6 +20,9 @@ THREADS_MAX = 64
 
 USER_THREADS_SPARE = 512
 """Where the user is what is bounded: threads that its other programs may start after the task."""
+
+ORPHAN_SECONDS = 60
+"""Age from which an empty group of a process that is gone is removed, in seconds."""
 
 _V1 = Path("/sys/fs/cgroup/pids")
 _V2 = Path("/sys/fs/cgroup")
@@ -72,6 +76,20 @@ def _sweep() -> None:
             _left.discard(path)
 
 
+def remove_orphans() -> None:
+    """Remove the groups of processes that ended without a sweep.
+
+    Only empty groups can be removed. A young one may belong to a process in another pid namespace that has
+    not joined it yet.
+    """
+    for parent in (_V1, _V2):
+        for path in parent.glob("roundwork-*-*"):
+            pid = path.name.split("-")[1]
+            with contextlib.suppress(OSError):
+                if not Path("/proc", pid).exists() and time.time() - path.stat().st_mtime > ORPHAN_SECONDS:
+                    path.rmdir()
+
+
 def has_groups() -> bool:
     """Whether this process may make control groups that bound threads."""
     group = PidsGroup(1)
@@ -102,7 +120,10 @@ def _count_threads(user: int) -> int:
 
 def _make_group(most: int) -> Path | None:
     _sweep()
-    name = f"roundwork-{os.getpid()}-{next(_serial)}"
+    serial = next(_serial)
+    if not serial:
+        remove_orphans()
+    name = f"roundwork-{os.getpid()}-{serial}"
     for parent in (_V1, _V2):
         path = parent / name
         try:
