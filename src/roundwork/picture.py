@@ -44,7 +44,7 @@ def draw_heading(table: Timetable, width: int) -> str:
 
 def _place_ends(table: Timetable, width: int) -> tuple[int, ...]:
     """Where on a bar SUBMIT and AUDIT end, if something follows."""
-    ends = (table.compute_end(0, phase) - table.starting_slot for phase in (Phase.SUBMIT, Phase.AUDIT))
+    ends = (table.compute_offset_after(phase, 1, 1) for phase in (Phase.SUBMIT, Phase.AUDIT))
     return tuple(end * width // table.round_time for end in ends if end < table.round_time)
 
 

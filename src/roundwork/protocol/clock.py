@@ -60,10 +60,6 @@ class Timetable(msgspec.Struct, frozen=True, gc=False):
             after = begun + (self.round_time - begun) * part // parts
         return min(after, self.round_time)
 
-    def compute_end(self, ledger_round: int, phase: Phase) -> int:
-        """The slot at which a phase has ended: what its end brings about happens in it or later."""
-        return self.compute_start(ledger_round) + self.compute_offset_after(phase, 1, 1)
-
 
 REVIEW = 1
 """A round is reviewed one ledger round after its work."""
