@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from roundwork.node.confinement.confine import KILLED, Order
+from roundwork.node.confinement.confine import KILLED, Order, _watch
 from roundwork.node.confinement.interpreter import find_interpreter
 from roundwork.node.confinement.sandbox import Limits
 from roundwork.node.javascript.process import find_free_port
@@ -159,3 +159,28 @@ def test_a_program_that_listens_without_binding_is_ended(
     os.close(confining.control)  # type: ignore[attr-defined]
     assert "is its own" in told
     assert confining.returncode == KILLED
+
+
+def test_a_program_that_can_no_longer_be_watched_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(pid: int) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("roundwork.node.confinement.confine.measure_resident", fail)
+    order = Order(
+        sandbox="none",
+        command=(),
+        environment={},
+        readable=(),
+        home=str(tmp_path),
+        endpoints=(),
+        listen=0,
+        limits=Limits(),
+    )
+
+    with subprocess.Popen(["sleep", "60"]) as program:
+        _watch(order, program)
+
+        assert -9 == program.wait(10)
+    assert "can no longer watch it: OSError(5" in capsys.readouterr().err

@@ -243,8 +243,9 @@ def test_its_resident_memory_is_bounded_and_what_it_only_reserves_is_not(
         const reserved = new WebAssembly.Memory({ initial: 1, maximum: 32768 });
         console.log('ready');
         const eaten = [];
-        process.on('message', () => setInterval(() => eaten.push(Buffer.alloc(10_000_000, 1)), 20));
+        process.on('message', () => setInterval(() => eaten.push(Buffer.alloc(2_000_000, 1)), 20));
     """
+    # It eats slowly enough to be seen before RLIMIT_DATA, which lies 128 MiB above, makes it abort.
     limits = Limits(memory_bytes=192 * 1024 * 1024)
 
     async def run() -> None:

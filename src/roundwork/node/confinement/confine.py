@@ -261,24 +261,33 @@ def _kill_at_end(pipe: Any, program: Program) -> None:
 
 
 def _watch(order: Order, program: Program) -> None:
-    """Kill it when it and its children have more memory resident than they may, or listen elsewhere.
+    """Keep to what no limit of the kernel's bounds; a program that cannot be watched is ended."""
+    try:
+        reason = find_breach(order, program.pid)
+    except Exception as error:  # noqa: BLE001 -- whatever it was, the program must not run on unwatched
+        reason = f"the node can no longer watch it: {error!r}"
+    _kill(program, reason)
+
+
+def find_breach(order: Order, pid: int) -> str:
+    """What a process does that it may not, once it does: too much memory resident, or listening elsewhere.
+
+    Its children count too.
 
     Neither Landlock nor sandlock knows `listen` without `bind`, by which the kernel chooses a port.
     Under bubblewrap such a port leads nowhere.
     """
     while True:
-        resident = measure_resident(program.pid)
+        resident = measure_resident(pid)
         if resident > order.limits.memory_bytes:
-            return _kill(
-                program, f"it uses {resident} bytes of memory; {order.limits.memory_bytes} are allowed"
-            )
+            return f"it uses {resident} bytes of memory; {order.limits.memory_bytes} are allowed"
         if order.sandbox == "sandlock":
             try:
-                others = find_ports(program.pid) - {order.listen}
+                others = find_ports(pid) - {order.listen}
             except PermissionError as error:
-                return _kill(program, f"it hides from the node: {error}")
+                return f"it hides from the node: {error}"
             if others:
-                return _kill(program, f"it listens at port {min(others)}; {order.listen} is its own")
+                return f"it listens at port {min(others)}; {order.listen} is its own"
         time.sleep(PAUSE_SECONDS)
 
 
