@@ -569,7 +569,7 @@ class InvalidAddressLookupTableOwner(Void):
 
 
 class InvalidAddressLookupTableData(Void):
-    """What is named as a lookup table is none yet."""
+    """The account that is named as a lookup table does not hold one yet."""
 
     name = "InvalidAddressLookupTableData"
     code = 25

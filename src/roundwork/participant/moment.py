@@ -20,7 +20,7 @@ class Moment(msgspec.Struct, frozen=True):
         return self.table.compute_round(self.slot)
 
     def compute_round(self, period: Period) -> int:
-        """The round that is in a period now, in its first attempt. It is negative if there is none yet."""
+        """The round whose first attempt is in a period now; negative before the first round."""
         return self.ledger_round - period.later
 
     def is_open(self, activity: Activity, round_number: int, attempt: int = 0) -> bool:

@@ -68,7 +68,7 @@ def _check_version(raw: bytes, source: str) -> None:
     try:
         fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except msgspec.DecodeError:
-        return  # told by whoever reads all of it
+        return  # what reads the whole file refuses it
     if OLD_FIELDS & fields.keys():
         raise OldLaw(describe_old_law(source))
 

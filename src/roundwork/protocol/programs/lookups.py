@@ -75,7 +75,7 @@ class LookupTable(msgspec.Struct, frozen=True):
 
 
 def decode_table(account: Account) -> LookupTable | None:
-    """The table that an account of the lookup program holds; None if there is none yet."""
+    """The table that an account of the lookup program holds; None if it holds none yet."""
     if not HEAD_BYTES <= account.space <= TABLE_BYTES_MAX:  # before a byte is read: a size costs nothing
         return None
     data = account.data.ljust(account.space, b"\0")

@@ -205,7 +205,7 @@ def _found(state: State, call: Call, amount: int, space: int, owner: Key) -> Non
 
 
 def _assign(state: State, call: Call, owner: Key) -> None:
-    """To the present owner it does nothing, whoever signs, as on Solana."""
+    """As on Solana, an assignment to the present owner changes nothing and needs no signature."""
     if owner != get_owner(state, call.keys[0]):
         check_signed(call, 0)
         check_assignable(state, call.keys[0])

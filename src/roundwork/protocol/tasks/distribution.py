@@ -383,7 +383,7 @@ def check_list_raised(raised: Audit | None, is_valid: bool) -> None:
 
 
 def decode_key(name: str) -> Key:
-    """The address of a base58 name; nothing if it is none."""
+    """The address that a base58 text names; b"" if it names none."""
     try:
         return key_of(name)
     except ValueError:
