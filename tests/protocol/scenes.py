@@ -2,47 +2,25 @@
 
 import inspect
 from collections.abc import Callable
+from importlib import import_module
 
-from . import (
-    test_admission,
-    test_compute_budget,
-    test_distribution,
-    test_ed25519,
-    test_life,
-    test_lookups,
-    test_nonces,
-    test_payout,
-    test_review,
-    test_stakes,
-    test_state,
-    test_system,
-    test_token,
-    test_token_tasks,
-)
 from .registry import CASES
+
+MODULES = [
+    import_module(f"{__package__}.test_{name}")
+    for name in (
+        "admission", "compute_budget", "distribution", "ed25519", "life", "lookups", "nonces", "payout",
+        "review", "stakes", "state", "system", "token", "token_tasks",
+    )
+]  # fmt: skip
+"""The test modules with cases of rules; importing them fills CASES."""
 
 
 def list_scenes() -> list[Callable[[], None]]:
     """Every rule's case, and every test of the law that needs nothing from pytest."""
-    modules = (
-        test_admission,
-        test_compute_budget,
-        test_distribution,
-        test_ed25519,
-        test_life,
-        test_lookups,
-        test_nonces,
-        test_payout,
-        test_review,
-        test_stakes,
-        test_state,
-        test_system,
-        test_token,
-        test_token_tasks,
-    )
     tests = [
         each
-        for module in modules
+        for module in MODULES
         for name, each in vars(module).items()
         if name.startswith("test_") and not inspect.signature(each).parameters
     ]

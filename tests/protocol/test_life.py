@@ -20,10 +20,8 @@ def _task() -> None:
     assert world.do("n00", ins.Withdraw(world.task, world.key("n00"))) == "UnknownTask"
 
 
-@shows("4.2")
-def _created_once() -> None:
-    world = Stage()
-    again = ins.CreateTask(
+def ask_creation(world: World) -> ins.CreateTask:
+    return ins.CreateTask(
         world.key("manager"),
         world.task,
         world.key("pot"),
@@ -41,31 +39,18 @@ def _created_once() -> None:
         b"",
         1,
     )
-    rejected(world, "TaskExists", ("manager", "task"), task_instruction(again))
+
+
+@shows("4.2")
+def _created_once() -> None:
+    world = Stage()
+    rejected(world, "TaskExists", ("manager", "task"), task_instruction(ask_creation(world)))
 
 
 @shows("4.3")
 def _task_owner() -> None:
     world = World()
-    ask = ins.CreateTask(
-        world.key("manager"),
-        world.task,
-        world.key("pot"),
-        b"",
-        b"",
-        b"",
-        b"",
-        5,
-        5,
-        9,
-        4,
-        4,
-        1000,
-        b"",
-        b"",
-        1,
-    )
-    rejected(world, "WrongOwner", ("manager", "task"), task_instruction(ask))
+    rejected(world, "WrongOwner", ("manager", "task"), task_instruction(ask_creation(world)))
 
 
 def refuses_task(expected: str, **changes: Any) -> None:

@@ -7,21 +7,7 @@ import pytest
 
 from roundwork.protocol.rules import RULES
 
-from . import (  # noqa: F401 # their rules belong to the registry
-    test_admission,
-    test_compute_budget,
-    test_distribution,
-    test_ed25519,
-    test_life,
-    test_lookups,
-    test_nonces,
-    test_payout,
-    test_review,
-    test_stakes,
-    test_system,
-    test_token,
-    test_token_tasks,
-)
+from . import scenes  # noqa: F401 # imports the cases of every rule
 from .registry import CASES
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from solders.address_lookup_table_account import AddressLookupTableAccount
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
@@ -419,6 +420,48 @@ def test_programs_and_sysvars_exist(ledger: RunningLedger) -> None:
         "getAccountInfo", "So11111111111111111111111111111111111111112", {"encoding": "base64"}
     )
     assert 82 == len(base64.b64decode(mint["value"]["data"][0]))
+
+
+def test_sysvars_say_what_other_methods_say(ledger: RunningLedger) -> None:
+    def read(name: str) -> Any:
+        return ledger.call("getAccountInfo", name, {"encoding": "jsonParsed"})["value"]["data"]["parsed"][
+            "info"
+        ]
+
+    assert ledger.call("getEpochSchedule") == read("SysvarEpochSchedu1e111111111111111111111111")
+    hashes = {one["slot"]: one["hash"] for one in read("SysvarS1otHashes111111111111111111111111111")}
+    slot = max(hashes)
+    assert hashes[slot] == ledger.call("getBlock", slot)["blockhash"]
+
+
+def test_a_price_is_part_of_the_fee_that_is_told_and_paid(ledger: RunningLedger, payer: Keypair) -> None:
+    tick = Hash.from_string(ledger.call("getLatestBlockhash")["value"]["blockhash"])
+    # 1,000 units at 2,500 micro-roe are 2.5 roe, rounded up.
+    asked = [set_compute_unit_limit(1000), set_compute_unit_price(2500), give(payer, Keypair().pubkey(), 1)]
+    message = Message.new_with_blockhash(asked, payer.pubkey(), tick)
+
+    told = ledger.call("getFeeForMessage", base64.b64encode(bytes(message)).decode())["value"]
+    signature = ledger.send(bytes(Transaction([payer], message, tick)))
+
+    assert told == 5003
+    assert told == ledger.call("getTransaction", signature, {"encoding": "json"})["meta"]["fee"]
+
+
+def test_what_a_program_returns_is_shown_simulated_and_done(
+    ledger: RunningLedger, payer: Keypair, values: dict[str, str]
+) -> None:
+    metas = [AccountMeta(Pubkey.from_string(values["mint"]), False, False)]
+    wire = ledger.sign(payer, Instruction(Pubkey(TOKEN_PROGRAM), b"\x15", metas))
+
+    text = base64.b64encode(wire).decode()
+    simulated = ledger.call("simulateTransaction", text, {"encoding": "base64"})["value"]
+    signature = ledger.send(wire)
+    done = ledger.call("getTransaction", signature, {"encoding": "json"})["meta"]
+
+    # The bytes of a token account, as token instruction 21 returns them.
+    data = base64.b64encode((165).to_bytes(8, "little")).decode()
+    shown = {"programId": base58_of(TOKEN_PROGRAM), "data": [data, "base64"]}
+    assert shown == simulated["returnData"] == done["returnData"]
 
 
 def test_every_slot_is_a_block_whose_hash_is_its_tick(ledger: RunningLedger, payer: Keypair) -> None:
