@@ -55,7 +55,7 @@ from roundwork.protocol.tasks.layouts import CODECS
 from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction, is_signed
 
-from .world import check_invariants
+from .world import check_invariants, compute_phase
 
 WORLD_TRANSACTIONS = 1500
 """Transactions of one world."""
@@ -1109,7 +1109,7 @@ class Fuzz:
     def drive(self, key: Key, task: Any) -> list[list[Ask]]:
         """What honest and other nodes of a task do in the next slot."""
         slot, table = self.state.head.slot + 1, task.timetable
-        ledger_round, phase = table.compute_round(slot), table.compute_phase(slot)
+        ledger_round, phase = table.compute_round(slot), compute_phase(table, slot)
         nodes = [
             who
             for who, stake in self.state.get_stakes(key).rows.items()

@@ -15,6 +15,7 @@ from solders.transaction import Transaction
 
 from roundwork.errors import Undecodable
 from roundwork.protocol.books import compute_supply, find_token_faults
+from roundwork.protocol.clock import Phase, Timetable
 from roundwork.protocol.execute import Block, Outcome, Receipt, execute, next_block
 from roundwork.protocol.genesis import found
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, Key
@@ -262,3 +263,13 @@ def unsigned(one: Instruction) -> Instruction:
     return Instruction(
         one.program_id, one.data, [AccountMeta(a.pubkey, False, a.is_writable) for a in one.accounts]
     )
+
+
+def compute_phase(table: Timetable, slot: int) -> Phase:
+    """The phase of a slot, told apart from the law's windows; both ends of SUBMIT's window belong to it."""
+    offset = table.compute_offset(slot)
+    if offset <= table.submission_window:
+        return Phase.SUBMIT
+    if offset <= table.submission_window + table.audit_window:
+        return Phase.AUDIT
+    return Phase.SETTLE

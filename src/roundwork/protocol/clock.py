@@ -32,15 +32,6 @@ class Timetable(msgspec.Struct, frozen=True, gc=False):
         """Slots since the ledger round of `slot` began."""
         return (slot - self.starting_slot) % self.round_time
 
-    def compute_phase(self, slot: int) -> Phase:
-        """The phase of a slot; both ends of the submission window belong to it."""
-        offset = self.compute_offset(slot)
-        if offset <= self.submission_window:
-            return Phase.SUBMIT
-        if offset <= self.submission_window + self.audit_window:
-            return Phase.AUDIT
-        return Phase.SETTLE
-
     def compute_start(self, ledger_round: int) -> int:
         """The first slot of a ledger round."""
         return self.starting_slot + ledger_round * self.round_time
