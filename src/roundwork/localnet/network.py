@@ -252,13 +252,15 @@ class Localnet:
         try:
             task = await read_task(client, self.network.task)
             newest = compute_timetable(task).compute_round(task.slot)
-            wanted = [number for number in range(newest + 1) if not self._is_over(number)]
+            wanted = [round_number for round_number in range(newest + 1) if not self._is_over(round_number)]
             views = await client.get_rounds(self.network.task, wanted)
             ledger = await client.get_ledger()
             supplies = await self._read_supplies(client, ledger)
         except Unreachable:
             return None
-        self._rounds |= {number: view for number, view in views.items() if view.status != "Unopened"}
+        self._rounds |= {
+            round_number: view for round_number, view in views.items() if view.status != "Unopened"
+        }
         self._supplies.add(supplies)
         return Watch(
             ledger,
@@ -283,8 +285,8 @@ class Localnet:
                 warnings = self._followers.setdefault(member.name, log).read_warnings()
                 self._warnings += [(member.name, text) for text in warnings]
 
-    def _is_over(self, number: int) -> bool:
-        view = self._rounds.get(number)
+    def _is_over(self, round_number: int) -> bool:
+        view = self._rounds.get(round_number)
         return view is not None and view.status in OVER
 
     def _write(self) -> None:

@@ -72,9 +72,21 @@ def learn(memory: Memory, decision: Decision) -> Memory:
 def forget_rounds(memory: Memory, before_round: int) -> Memory:
     """The memory without the rounds below `before_round`."""
     return Memory(
-        worked=frozenset(number for number in memory.worked if number >= before_round),
-        values={number: value for number, value in memory.values.items() if number >= before_round},
-        verdicts={number: by_node for number, by_node in memory.verdicts.items() if number >= before_round},
-        lists={number: amounts for number, amounts in memory.lists.items() if number >= before_round},
+        worked=frozenset(round_number for round_number in memory.worked if round_number >= before_round),
+        values={
+            round_number: value
+            for round_number, value in memory.values.items()
+            if round_number >= before_round
+        },
+        verdicts={
+            round_number: by_node
+            for round_number, by_node in memory.verdicts.items()
+            if round_number >= before_round
+        },
+        lists={
+            round_number: amounts
+            for round_number, amounts in memory.lists.items()
+            if round_number >= before_round
+        },
         forgotten=before_round,
     )

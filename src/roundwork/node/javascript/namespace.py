@@ -1,4 +1,4 @@
-"""What a main.js may ask its node for: the published methods by name, and nothing else.
+"""What a main.js may call at its node: the published methods by name, and nothing else.
 
 The original lets a task call any method of the node's own object. Here a table names what there is; every
 entry is a method of `Namespace` that takes JSON values and answers one.
@@ -87,7 +87,7 @@ class Namespace:
         name = METHODS.get(method) if isinstance(method, str) else None
         if name is None:
             raise BadCall(
-                f"{str(method)[:80]} is not served: a task may ask for the methods that docs/JAVASCRIPT.md "
+                f"{str(method)[:80]} is not served: a task may call the methods that docs/JAVASCRIPT.md "
                 "lists, and never for a key of the node's"
             )
         function = getattr(self, name)
@@ -105,15 +105,15 @@ class Namespace:
     async def get_task_state_by_id(self, task: Any, options: Any = None, kind: Any = None) -> Any:
         return await self._get_state(str(read_key(task)), options)
 
-    async def get_task_submission_info(self, number: Any) -> Any:
-        return await self._get_info("getTaskSubmissionInfo", number)
+    async def get_task_submission_info(self, round_number: Any) -> Any:
+        return await self._get_info("getTaskSubmissionInfo", round_number)
 
-    async def get_task_distribution_info(self, number: Any) -> Any:
-        return await self._get_info("getTaskDistributionInfo", number)
+    async def get_task_distribution_info(self, round_number: Any) -> Any:
+        return await self._get_info("getTaskDistributionInfo", round_number)
 
-    async def get_distribution_list(self, node: Any, number: Any) -> str:
+    async def get_distribution_list(self, node: Any, round_number: Any) -> str:
         submitter = str(read_key(node))
-        view = await self._read(RoundView, "getRound", [self._setting.task, read_round(number)])
+        view = await self._read(RoundView, "getRound", [self._setting.task, read_round(round_number)])
         for listed in sorted(view.lists, key=lambda each: each.attempt, reverse=True):
             if listed.submitter == submitter:
                 return msgspec.json.encode(listed.amounts).decode()
@@ -211,58 +211,64 @@ class Namespace:
 
     # Transactions
 
-    async def submit(self, value: Any, number: Any) -> None:
+    async def submit(self, value: Any, round_number: Any) -> None:
         """Submit once: a round that has this node's submission is left as it is."""
-        number = read_round(number)
+        round_number = read_round(round_number)
         if not isinstance(value, str):
             raise BadCall(f"a submission is text; this is {type(value).__name__}")
-        info = await self.get_task_submission_info(number)
-        if str(self._wallet.node) not in info["submissions"].get(str(number), {}):
+        info = await self.get_task_submission_info(round_number)
+        if str(self._wallet.node) not in info["submissions"].get(str(round_number), {}):
             submitted = _lie(value) if self._is_liar else value
             await self._wallet.send(
-                SubmitTask(self._task, self._node, submitted.rstrip(" ").encode(), number)
+                SubmitTask(self._task, self._node, submitted.rstrip(" ").encode(), round_number)
             )
 
-    async def audit_submission(self, candidate: Any, is_valid: Any, number: Any) -> None:
+    async def audit_submission(self, candidate: Any, is_valid: Any, round_number: Any) -> None:
         key = bytes(read_key(candidate))
-        ask = AuditSubmission(self._task, self._node, key, int(bool(is_valid)), read_round(number))
-        await self._wallet.send(ask)
+        instruction = AuditSubmission(
+            self._task, self._node, key, int(bool(is_valid)), read_round(round_number)
+        )
+        await self._wallet.send(instruction)
 
-    async def upload_list(self, amounts: Any, number: Any) -> bool:
-        number, text = read_round(number), encode_list(amounts)
+    async def upload_list(self, amounts: Any, round_number: Any) -> bool:
+        round_number, text = read_round(round_number), encode_list(amounts)
         uploads = asyncio.Semaphore(UPLOADS_MAX)
 
         async def upload(at: int, chunk: bytes) -> None:
             async with uploads:
-                ask = UploadDistributionList(self._task, self._node, at, len(chunk), chunk, number)
-                await self._wallet.send(ask)
+                instruction = UploadDistributionList(
+                    self._task, self._node, at, len(chunk), chunk, round_number
+                )
+                await self._wallet.send(instruction)
 
         chunks = [text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)]
         await asyncio.gather(*(upload(at, chunk) for at, chunk in enumerate(chunks)))
         return True
 
-    async def submit_list(self, number: Any) -> None:
+    async def submit_list(self, round_number: Any) -> None:
         await self._wallet.send(
-            SubmitDistributionList(self._task, self._node, self._node, read_round(number))
+            SubmitDistributionList(self._task, self._node, self._node, read_round(round_number))
         )
 
-    async def audit_list(self, candidate: Any, is_valid: Any, number: Any) -> None:
+    async def audit_list(self, candidate: Any, is_valid: Any, round_number: Any) -> None:
         key = bytes(read_key(candidate))
-        ask = AuditDistribution(self._task, self._node, key, int(bool(is_valid)), read_round(number))
-        await self._wallet.send(ask)
+        instruction = AuditDistribution(
+            self._task, self._node, key, int(bool(is_valid)), read_round(round_number)
+        )
+        await self._wallet.send(instruction)
 
-    async def trigger_payout(self, number: Any) -> None:
+    async def trigger_payout(self, round_number: Any) -> None:
         """A payout happens by itself; asking for it is refused while the round is open."""
-        await self._wallet.send(Payout(self._task, read_round(number)))
+        await self._wallet.send(Payout(self._task, read_round(round_number)))
 
     async def claim_reward(self, pot: Any, beneficiary: Any, claimer: Any = None) -> str:
         """Of a task that pays in a token, the beneficiary is an account of that token."""
         pair = self._wallet.keypair if claimer is None else read_keypair(claimer)
         node, key, target = (bytes(each) for each in (pair.pubkey(), read_key(pot), read_key(beneficiary)))
-        ask: Claim | ClaimTokens = Claim(self._task, node, key, target)
+        instruction: Claim | ClaimTokens = Claim(self._task, node, key, target)
         if self._wallet.program == KPL_PROGRAM:
-            ask = ClaimTokens(self._task, node, key, target, find_authority(key))
-        return await self._wallet.send(ask, pair)
+            instruction = ClaimTokens(self._task, node, key, target, find_authority(key))
+        return await self._wallet.send(instruction, pair)
 
     async def stake_on_chain(self, task: Any, staker: Any, pot: Any, amount: Any) -> str:
         """Adds to the stake what the staking key itself holds: the main key moves no money for a task.
@@ -274,10 +280,10 @@ class Namespace:
             raise BadCall(f"a stake is an integer of roe above 0; this is {amount!r}")
         node, key, of = (bytes(each) for each in (pair.pubkey(), read_key(pot), read_key(task)))
         view = await self._read(TaskView, "getTask", [str(Pubkey(of))])
-        ask: Stake | StakeTokens = Stake(of, node, key, amount)
+        instruction: Stake | StakeTokens = Stake(of, node, key, amount)
         if view.mint is not None:
-            ask = StakeTokens(of, node, find_associated(node, key_of(view.mint)), key, amount)
-        return await self._wallet.send(ask, pair)
+            instruction = StakeTokens(of, node, find_associated(node, key_of(view.mint)), key, amount)
+        return await self._wallet.send(instruction, pair)
 
     async def send_transaction(self, source: Any, beneficiary: Any, amount: Any) -> str:
         if type(amount) is not int or amount <= 0:
@@ -309,12 +315,14 @@ class Namespace:
         """
         view = await self._read(TaskView, "getTask", [task])
         now = compute_moment(view, view.slot)
-        rounds = [await self._read(RoundView, "getRound", [task, number]) for number in view.open_rounds]
+        rounds = [
+            await self._read(RoundView, "getRound", [task, round_number]) for round_number in view.open_rounds
+        ]
         due = [shown for shown in rounds if now.is_due(Activity.LIST, shown.round, shown.attempt)]
         return {each.node: each.stake for shown in due for each in shown.submissions}
 
-    async def _get_info(self, method: str, number: Any) -> Any:
-        answer = await self._read_ledger(method, [self._setting.task, {"round": read_round(number)}])
+    async def _get_info(self, method: str, round_number: Any) -> Any:
+        answer = await self._read_ledger(method, [self._setting.task, {"round": read_round(round_number)}])
         if answer is None:
             raise BadCall(f"there is no task at {self._setting.task}")
         return answer

@@ -116,7 +116,9 @@ def list_due(view: View, slot: int) -> list[Step]:
     """What a task is to be told by now, from what the node sees."""
     rounds = view.rounds.values()
     attempts = {
-        number: view.rounds[number].attempt for number in view.task.open_rounds if number in view.rounds
+        round_number: view.rounds[round_number].attempt
+        for round_number in view.task.open_rounds
+        if round_number in view.rounds
     }
     contested = {
         (Activity.AUDIT, shown.round)

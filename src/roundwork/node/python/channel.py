@@ -7,7 +7,6 @@ believed: sizes are bounded, every frame is decoded against its shape, and a bro
 from __future__ import annotations
 
 import asyncio
-from asyncio.streams import FlowControlMixin
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import IO, Any
 
@@ -82,7 +81,9 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         self._from_child = await open_reader(self._child.stdout)
         errors = await open_reader(self._child.stderr)
-        transport, protocol = await loop.connect_write_pipe(FlowControlMixin, self._child.stdin)
+        transport, protocol = await loop.connect_write_pipe(
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), self._child.stdin
+        )
         self._writing = transport
         self._to_child = asyncio.StreamWriter(transport, protocol, None, loop)
         self._spawn(self._log.follow(errors))
@@ -93,15 +94,15 @@ class WorkerProcess:
     async def call(self, message: dict[str, Any]) -> msgspec.Raw:
         """Send a call and wait for its answer. Raises TaskFailed."""
         self._last_id += 1
-        number = self._last_id
+        call_id = self._last_id
         future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
-        self._calls[number] = future
+        self._calls[call_id] = future
         self._log.begin()
         try:
-            await self._send({**message, "id": number})
+            await self._send({**message, "id": call_id})
             return await future
         finally:
-            del self._calls[number]
+            del self._calls[call_id]
 
     def fail(self, reason: str) -> None:
         """End all waiting calls with TaskFailed; the process is of no more use."""
@@ -161,10 +162,10 @@ class WorkerProcess:
             else:
                 future.set_result(frame.answer)
 
-    async def _serve(self, number: int, method: str, params: msgspec.Raw) -> None:
+    async def _serve(self, call_id: int, method: str, params: msgspec.Raw) -> None:
         try:
             reply = await self._ask_service(method, params)
-            await self._send({"id": number, **reply})
+            await self._send({"id": call_id, **reply})
         except BadSpill as error:
             self.fail(str(error))
         finally:
