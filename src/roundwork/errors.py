@@ -11,14 +11,14 @@
     │       AccountNotFound, InsufficientFundsForFee, AccountLoadedTwice, and those of lookup tables
     ├── BadInput                 a file, option or request is wrong: names it, the field and the remedy
     │   └── BadGenesis, OldLaw, BadConfig, BadKeypair, BadTaskFile
-    ├── TaskFailed               a task's own code raised, hung or returned nonsense
+    ├── TaskFailed               a task's own code raised, hung or returned a wrong value
     ├── RemoteError              another process answered with an error, or not at all
     ├── StoreCorrupt             what is on disk cannot be what we wrote
     ├── StoreInUse               another process works in the directory
     ├── StoreFull                the disk refused a write
     ├── PoolFull                 too many transactions wait for a block
-    ├── EngineFailed             the consensus engine stopped, or sent what it never may
-    └── PortInUse                somebody listens there already
+    ├── EngineFailed             the consensus engine stopped, or sent what it may not send
+    └── PortInUse                another process listens on the port
 
 A rejection is a value to the executor: it ends one transaction, never a block. Its `code` is the
 `Custom` number that stock clients see; numbers are never reused.
@@ -28,7 +28,7 @@ from typing import ClassVar
 
 
 class RoundworkError(Exception):
-    """Whatever roundwork refuses or reports on purpose."""
+    """Every error that roundwork raises on purpose."""
 
 
 class Rejected(RoundworkError):
@@ -62,7 +62,7 @@ class UnknownRound(Rejected):
 
 
 class UnknownSubmission(Rejected):
-    """The candidate submitted nothing in this round."""
+    """The candidate did not submit in this round."""
 
     code = 1004
 
@@ -92,7 +92,7 @@ class NotManager(Rejected):
 
 
 class NotStaked(Rejected):
-    """The node has no stake, or less than the task asks for."""
+    """The node's stake is zero, or less than the task's minimum."""
 
     code = 1009
 
@@ -104,7 +104,7 @@ class MissingSigner(Rejected):
 
 
 class BadInstruction(Rejected):
-    """The instruction's number, length or accounts fit nothing the program has."""
+    """The instruction's number, length or accounts fit no instruction of the program."""
 
     code = 1011
 
@@ -140,7 +140,7 @@ class AlreadyAudited(Rejected):
 
 
 class OwnSubmission(Rejected):
-    """Nobody audits what is its own."""
+    """A node cannot audit its own submission or list."""
 
     code = 1017
 
@@ -158,7 +158,7 @@ class BountyExhausted(Rejected):
 
 
 class ListStands(Rejected):
-    """This attempt has its list already."""
+    """This attempt already has a list."""
 
     code = 1020
 
@@ -176,7 +176,7 @@ class ListMalformed(Rejected):
 
 
 class ListBadNode(Rejected):
-    """The list names somebody who did not submit."""
+    """The list names a node that did not submit."""
 
     code = 1023
 
@@ -224,7 +224,7 @@ class StakeLocked(Rejected):
 
 
 class PayoutPending(Rejected):
-    """A settlement of this task is still being worked off."""
+    """A payout of this task is still in progress."""
 
     code = 1029
 
@@ -254,7 +254,7 @@ class BadUpload(Rejected):
 
 
 class UnknownProgram(Rejected):
-    """No such program on this ledger."""
+    """This ledger does not have the program."""
 
     code = 1034
 
@@ -266,7 +266,7 @@ class NotAllowlister(Rejected):
 
 
 class WrongPot(Rejected):
-    """The pot, or the authority of the pot, is another one."""
+    """The pot, or the authority of the pot, is not the task's."""
 
     code = 1050
 
@@ -276,7 +276,7 @@ class SystemRejected(Rejected):
 
 
 class AccountInUse(SystemRejected):
-    """The address to create is taken."""
+    """The address already holds an account."""
 
     code = 0
 
@@ -306,31 +306,31 @@ class SeedMismatch(SystemRejected):
 
 
 class NonceNotExpired(SystemRejected):
-    """A nonce takes on one value in a slot."""
+    """A nonce changes at most once in a slot."""
 
     code = 7
 
 
 class NotANonce(Rejected):
-    """The account is no nonce, or none that this could be done to."""
+    """The account is not a nonce, or not in the state that the instruction needs."""
 
     code = 1060
 
 
 class NotRecentSlot(Rejected):
-    """A lookup table is named by a slot that is too old, or yet to come."""
+    """The slot that a new lookup table names is too old or not over."""
 
     code = 1061
 
 
 class NotATable(Rejected):
-    """The account is no address lookup table."""
+    """The account is not an address lookup table."""
 
     code = 1062
 
 
 class NotTableAuthority(Rejected):
-    """Only its authority changes a lookup table."""
+    """Only the authority of a lookup table may change it."""
 
     code = 1063
 
@@ -342,7 +342,7 @@ class TableFrozen(Rejected):
 
 
 class TableDeactivated(Rejected):
-    """A deactivated lookup table is only good for closing."""
+    """A deactivated lookup table can only be closed."""
 
     code = 1065
 
@@ -354,13 +354,13 @@ class TableFull(Rejected):
 
 
 class TableEmpty(Rejected):
-    """An empty lookup table is not frozen."""
+    """An empty lookup table cannot be frozen."""
 
     code = 1067
 
 
 class TableActive(Rejected):
-    """A lookup table is closed only when no transaction can name it any more."""
+    """A lookup table can be closed only when transactions cannot name it any more."""
 
     code = 1068
 
@@ -382,7 +382,7 @@ class Ed25519BadKey(Ed25519Rejected):
 
 
 class Ed25519BadSignature(Ed25519Rejected):
-    """A signature does not verify, strictly."""
+    """A signature does not verify under the strict rules."""
 
     code = 2
 
@@ -404,13 +404,13 @@ class TokenRejected(Rejected):
 
 
 class TokenNotEnough(TokenRejected):
-    """Fewer tokens are there, or approved, than are to move."""
+    """The account holds fewer tokens than the instruction moves, or fewer are approved."""
 
     code = 1
 
 
 class TokenNotMint(TokenRejected):
-    """The account is no mint."""
+    """The account is not a mint."""
 
     code = 2
 
@@ -422,13 +422,13 @@ class TokenMintMismatch(TokenRejected):
 
 
 class TokenOwnerMismatch(TokenRejected):
-    """Somebody else is the authority."""
+    """The signer is not the authority."""
 
     code = 4
 
 
 class TokenFixedSupply(TokenRejected):
-    """The mint makes no more tokens."""
+    """The mint's supply is fixed."""
 
     code = 5
 
@@ -446,13 +446,13 @@ class TokenSignersWrong(TokenRejected):
 
 
 class TokenUninitialized(TokenRejected):
-    """The account is no token account."""
+    """The account is not a token account."""
 
     code = 9
 
 
 class TokenNativeUnsupported(TokenRejected):
-    """The instruction does not go with wrapped native money, or only with that."""
+    """The instruction does not work with wrapped native money, or only with it."""
 
     code = 10
 
@@ -464,7 +464,7 @@ class TokenHasBalance(TokenRejected):
 
 
 class TokenOverflow(TokenRejected):
-    """A number would pass 64 bits."""
+    """A number would exceed 64 bits."""
 
     code = 14
 
@@ -482,7 +482,7 @@ class TokenUnfreezable(TokenRejected):
 
 
 class TokenFrozen(TokenRejected):
-    """The account is frozen, or is so already."""
+    """The account is frozen."""
 
     code = 17
 
@@ -494,10 +494,11 @@ class TokenDecimalsMismatch(TokenRejected):
 
 
 class Void(RoundworkError):
-    """A transaction that is kept in its block without effect and without a fee.
+    """The ledger refuses a transaction: it has no effect and costs no fee.
 
     `name` is the transaction error that stock clients know, `code` its number in Solana's list of them;
-    numbers are never reused. `instruction` is the index of the one at fault, -1 if it is the transaction.
+    numbers are never reused. `instruction` is the index of the instruction at fault, -1 if it is the
+    transaction.
     """
 
     name: ClassVar[str]
@@ -506,7 +507,7 @@ class Void(RoundworkError):
 
 
 class Undecodable(Void):
-    """The bytes are no transaction."""
+    """The bytes are not a transaction."""
 
     name = "SanitizeFailure"
     code = 14
@@ -548,21 +549,21 @@ class InsufficientFundsForFee(Void):
 
 
 class InvalidAccountForFee(Void):
-    """The fee payer is an account that pays no fees."""
+    """The fee payer is an account that cannot pay fees."""
 
     name = "InvalidAccountForFee"
     code = 5
 
 
 class AddressLookupTableNotFound(Void):
-    """There is no such lookup table, or it is deactivated."""
+    """The lookup table does not exist, or it is deactivated."""
 
     name = "AddressLookupTableNotFound"
     code = 23
 
 
 class InvalidAddressLookupTableOwner(Void):
-    """What is named as a lookup table belongs to another program."""
+    """The account named as a lookup table belongs to another program."""
 
     name = "InvalidAddressLookupTableOwner"
     code = 24
@@ -576,7 +577,7 @@ class InvalidAddressLookupTableData(Void):
 
 
 class InvalidAddressLookupTableIndex(Void):
-    """A lookup table has no such address, or not before the next slot."""
+    """The lookup table does not have the address, or not before the next slot."""
 
     name = "InvalidAddressLookupTableIndex"
     code = 26
@@ -590,7 +591,7 @@ class AccountLoadedTwice(Void):
 
 
 class BadComputeBudget(Void):
-    """A compute budget instruction has no form that there is, or asks for a heap that is out of bounds."""
+    """A compute budget instruction has an unknown form, or its heap is out of bounds."""
 
     name = "InstructionError"
     code = 8
@@ -601,7 +602,7 @@ class BadComputeBudget(Void):
 
 
 class DuplicateInstruction(Void):
-    """A compute budget instruction stands twice."""
+    """A compute budget instruction occurs twice."""
 
     name = "DuplicateInstruction"
     code = 30
@@ -616,7 +617,7 @@ class BadInput(RoundworkError):
 
 
 class BadGenesis(BadInput):
-    """A genesis file that describes no ledger."""
+    """A genesis file that does not describe a ledger."""
 
 
 class OldLaw(BadInput):
@@ -628,7 +629,7 @@ class BadConfig(BadInput):
 
 
 class BadKeypair(BadInput):
-    """A file that holds no Ed25519 keypair."""
+    """A file that does not hold an Ed25519 keypair."""
 
 
 class BadTaskFile(BadInput):
@@ -636,7 +637,7 @@ class BadTaskFile(BadInput):
 
 
 class TaskFailed(RoundworkError):
-    """A task's own code raised, hung or returned what it must not."""
+    """A task's own code raised, hung or returned a wrong value."""
 
 
 class RemoteError(RoundworkError):
@@ -652,11 +653,11 @@ class StoreFull(RoundworkError):
 
 
 class PoolFull(RoundworkError):
-    """Too many transactions wait for a block; nothing was taken, send again later."""
+    """Too many transactions wait for a block. Nothing was taken; send again later."""
 
 
 class EngineFailed(RoundworkError):
-    """The consensus engine stopped, or sent what it never may; the text says which."""
+    """The consensus engine stopped, or sent what it may not send; the text says which."""
 
 
 class StoreInUse(RoundworkError):

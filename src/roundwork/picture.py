@@ -12,9 +12,9 @@ _WINDOWS = WINDOWS[KOII_1.name]
 
 
 def list_periods(table: Timetable, slot: int, rules: str = KOII_1.name) -> list[tuple[str, int, str]]:
-    """What a slot is for each of the three rounds under way: the period, the round, what is done now.
+    """For each of the three rounds of a slot: its period, its number, and what nodes do now.
 
-    Rounds that do not exist yet are left out. Before the task begins there are none.
+    Rounds before the first are left out. Before the task begins the list is empty.
     """
     ledger_round = table.compute_round(slot)
     return [
@@ -25,7 +25,7 @@ def list_periods(table: Timetable, slot: int, rules: str = KOII_1.name) -> list[
 
 
 def draw_bar(table: Timetable, slot: int, width: int) -> tuple[str, str]:
-    """A ledger round as a line of `width` characters, parted at `slot`: what has passed, what is to come."""
+    """A ledger round as a line of `width` characters, divided at `slot` into past and future."""
     passed = (table.compute_offset(slot) + 1) * width // table.round_time
     ends = _place_ends(table, width)
     line = "".join(
@@ -35,7 +35,7 @@ def draw_bar(table: Timetable, slot: int, width: int) -> tuple[str, str]:
 
 
 def draw_heading(table: Timetable, width: int) -> str:
-    """The names of the phases, each where its part of the bar begins."""
+    """The names of the phases, each at the place where its part of the bar begins."""
     starts = [0, *(end + 1 for end in _place_ends(table, width))]
     rooms = [second - first for first, second in pairwise(starts)]
     names = ("hand in", "audit", "settle")[: len(starts)]
@@ -43,7 +43,7 @@ def draw_heading(table: Timetable, width: int) -> str:
 
 
 def _place_ends(table: Timetable, width: int) -> tuple[int, ...]:
-    """Where on a bar SUBMIT and AUDIT end, if something follows."""
+    """The places on a bar where SUBMIT and AUDIT end, if another phase follows."""
     ends = (table.compute_offset_after(phase, 1, 1) for phase in (Phase.SUBMIT, Phase.AUDIT))
     return tuple(end * width // table.round_time for end in ends if end < table.round_time)
 

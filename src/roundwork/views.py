@@ -31,9 +31,9 @@ class StakeView(msgspec.Struct, frozen=True):
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
-    """A task, its money in roe (of its token, the smallest unit), its windows in slots, its nodes by address.
+    """A task: money in roe or in the smallest unit of its token, windows in slots, nodes by address.
 
-    `mint` is the token that it pays in; None is the native one.
+    `mint` is the token that it pays in; None for native money.
     """
 
     address: str
@@ -64,12 +64,12 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     slot: int
     """The slot of the last block."""
     seed: str
-    """The beacon that work begun now is seeded with, hex."""
+    """The beacon that seeds the work of the present round, hex."""
     stakes: list[StakeView]
 
 
 class SubmissionView(msgspec.Struct, frozen=True):
-    """A submission as the distribution function is given it, and who has audited it.
+    """A submission as the distribution function reads it, and its audits.
 
     `votes` and `verdict` are what they would be if AUDIT ended now; before it does, `verdict` is
     "untried". Source: docs/PROTOCOL.md 7.
@@ -83,7 +83,7 @@ class SubmissionView(msgspec.Struct, frozen=True):
     verdict: str
     trigger_by: str | None
     auditors: dict[str, bool]
-    """Each view given, by its node, the raiser's among them."""
+    """The vote of each node, with that of `trigger_by`."""
 
 
 class ListView(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Shapes that cross between processes: base58, base64, amounts of tokens, texts."""
+"""What processes exchange: base58, base64, amounts of tokens, texts."""
 
 from binascii import a2b_base64
 from typing import Any
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 def describe_amount(amount: int, decimals: int) -> Json:
-    """An amount of tokens as clients show it."""
+    """An amount of a token in its smallest unit, as clients show it."""
     whole, part = divmod(amount, 10**decimals)
     text = f"{whole}.{part:0{decimals}d}".rstrip("0").rstrip(".") if decimals else str(whole)
     return {
@@ -23,7 +23,7 @@ def describe_amount(amount: int, decimals: int) -> Json:
 
 
 def read_text(raw: bytes) -> str:
-    """Bytes as text; what is no UTF-8 in them is marked."""
+    """Bytes as text. Bytes that are not UTF-8 become U+FFFD."""
     return raw.decode(errors="replace")
 
 

@@ -210,7 +210,7 @@ def test_amounts_that_a_token_cannot_express_and_mints_that_are_none_are_named(l
         with pytest.raises(BadConfig, match=r"minimum_stake_amount: .* decimals than the token, which has 6"):
             await operations.deploy(bank.client, bank.rich, fine, "")
         none = msgspec.structs.replace(bank.package, token_type=bank.owner)
-        with pytest.raises(BadConfig, match=f"token_type: {bank.owner} is no mint"):
+        with pytest.raises(BadConfig, match=f"token_type: {bank.owner} is not the mint"):
             await operations.deploy(bank.client, bank.rich, none, "")
 
     live(question)

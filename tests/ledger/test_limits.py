@@ -96,7 +96,7 @@ def test_a_limit_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(BadConfig, match="there is no subscribers; one of"):
         read_limits(("subscribers=7",))
     for setting in ("subscriptions", "subscriptions=0", "subscriptions=-1", "subscriptions=many"):
-        with pytest.raises(BadConfig, match="is no number of 1 or more"):
+        with pytest.raises(BadConfig, match="is not a number of 1 or more"):
             read_limits((setting,))
 
 

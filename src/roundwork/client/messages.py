@@ -11,14 +11,14 @@ from ..protocol.tasks.layouts import CODECS
 
 
 def wrap(instruction: TaskInstruction, program: Key = TASK_PROGRAM) -> Instruction:
-    """An instruction of a task program; a task is spoken to through its own."""
+    """An instruction of the task program that the task belongs to."""
     accounts, data = CODECS[program].encode(instruction)
     metas = [AccountMeta(Pubkey(account.key), account.is_signer, account.is_writable) for account in accounts]
     return Instruction(Pubkey(program), data, metas)
 
 
 def make_account(payer: Keypair, account: Keypair, money: int, space: int, program: Key) -> Instruction:
-    """What creates a program's account, with `money` roe from the payer."""
+    """The instruction that creates a program's account, with `money` roe from the payer."""
     params = CreateAccountParams(
         from_pubkey=payer.pubkey(),
         to_pubkey=account.pubkey(),

@@ -1,4 +1,4 @@
-"""What people and nodes ask of a ledger, as transactions that existing clients would build."""
+"""Operations of people and nodes, as the transactions that existing clients would build."""
 
 import asyncio
 import secrets
@@ -85,10 +85,10 @@ async def sign(client: Client, instructions: Sequence[Instruction], signers: Seq
 
 
 async def deliver(client: Client, signed: Signed) -> str:
-    """Send a transaction until it is durable, through outages of the ledger; its signature.
+    """Send a transaction until it is durable, also through outages of the ledger; its signature.
 
-    However often it is sent, it runs once. Raises Rejected; Void, of which BlockhashNotFound means that it
-    never ran and never will.
+    It runs once, however often it is sent. Raises Rejected or Void. BlockhashNotFound means that it never ran
+    and never will.
     """
     while True:
         try:
@@ -106,7 +106,7 @@ async def deliver(client: Client, signed: Signed) -> str:
 async def send(client: Client, instructions: Sequence[Instruction], signers: Sequence[Keypair]) -> str:
     """Sign instructions as one transaction and deliver it; its signature.
 
-    One that lapsed in an outage is signed anew; they run once. Raises Rejected, Void.
+    A transaction that lapsed in an outage is signed again; only one of them runs. Raises Rejected, Void.
     """
     while True:
         try:
@@ -116,7 +116,7 @@ async def send(client: Client, instructions: Sequence[Instruction], signers: Seq
 
 
 async def patiently(operation: Callable[[], Awaitable[T]]) -> T:
-    """The answer, however long the ledger does not answer."""
+    """The result of an operation, after as many attempts as the ledger does not answer."""
     while True:
         try:
             return await operation()
@@ -125,7 +125,7 @@ async def patiently(operation: Callable[[], Awaitable[T]]) -> T:
 
 
 async def airdrop(client: Client, address: str, amount: int) -> str:
-    """Have a development ledger's faucet give roe, and wait until they are there; the signature.
+    """Have a development ledger's faucet give roe, and wait until the transaction is durable; its signature.
 
     Raises Refused.
     """
@@ -175,7 +175,7 @@ async def deploy(
 ) -> str:
     """Create a task from its package; its address. A bounty in a token is paid from the manager's account.
 
-    Raises BadConfig for a token that is none.
+    Raises BadConfig if `token_type` is not a mint.
     """
     task = Keypair()
     if package.task_type == "KPL":
@@ -206,7 +206,7 @@ async def deploy(
 async def update(
     client: Client, manager: Keypair, task: str, package: "Package", audit_program: str, metadata: str = ""
 ) -> str:
-    """Found a task's successor from a package; its address. It takes over what is free of the bounty.
+    """Found a task's successor from a package; its address. It takes over the free part of the bounty.
 
     Raises UnknownTask, NotManager, BadConfig for a package that pays in something else.
     """
@@ -316,7 +316,10 @@ async def withdraw_when_free(
     task: str,
     wait_for: Callable[[StakeLocked | PayoutPending], None],
 ) -> str:
-    """The same, however long an open round or a payout has to be waited for; `wait_for` is told which."""
+    """The same, after all open rounds and payouts that lock the stake.
+
+    `wait_for` is called with each refusal.
+    """
     slot_seconds = (await client.get_ledger()).slot_ms / 1000
     while True:
         try:
@@ -339,10 +342,10 @@ async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, ben
 async def send_as_node(
     client: Client, instructions: Sequence[Instruction], payer: Keypair, staking: Keypair
 ) -> str:
-    """What gets a node's money out; its fee never stands in the way.
+    """Send instructions that take out a node's money, whichever of its keys can pay the fee.
 
-    If the main key cannot pay it, the staking account does, from what it was created with: whoever has
-    earned something can have it. Raises Rejected, Void; InsufficientFundsForFee if neither can pay.
+    The staking account pays if the main key cannot, from the roe that it was created with: so a node always
+    gets what it earned. Raises Rejected, Void; InsufficientFundsForFee if neither can pay.
     """
     try:
         return await send(client, instructions, [payer, staking])
@@ -360,7 +363,7 @@ async def send_as_node(
 
 
 async def read_standing(client: Client, task: str, main: str, node: str) -> dict[str, object]:
-    """Where a node stands in a task: its money, and what each round that is not pruned paid or took."""
+    """A node's money in a task, and its reward and slash in each round that is not pruned."""
     view = await read_task(client, task)
     stake = next((stake for stake in view.stakes if stake.node == node), None)
     newest = (view.slot - view.starting_slot) // view.round_time
@@ -385,7 +388,7 @@ async def read_standing(client: Client, task: str, main: str, node: str) -> dict
 
 
 async def _read_tokens_of(client: Client, view: TaskView, main: str) -> dict[str, object]:
-    """What somebody has of the token that a task pays in; nothing is said of native money."""
+    """An owner's balance of the token that a task pays in; empty for a task that pays native money."""
     if view.mint is None:
         return {}
     amount, decimals = await read_tokens(client, view.mint, main)
@@ -426,10 +429,10 @@ def make_pot() -> Pubkey:
         text = POT_PREFIX + str(Keypair().pubkey())[len(POT_PREFIX) :]
         try:
             return Pubkey.from_string(text)
-        except ValueError:  # one in many does not decode to 32 bytes
+        except ValueError:  # a few do not decode to 32 bytes
             continue
 
 
 def _cut(text: str, size: int) -> bytes:
-    """As much of a text as fits into so many bytes."""
+    """The beginning of a text that fits into this many bytes."""
     return text.encode()[:size].decode(errors="ignore").encode()

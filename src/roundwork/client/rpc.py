@@ -1,4 +1,4 @@
-"""The ledger over RPC: one method per call, errors as the classes that the law raised them in."""
+"""The ledger over RPC: a method for each call; the law's errors as their own classes."""
 
 import asyncio
 import base64
@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 30.0
 
 
 class Unreachable(RemoteError):
-    """Nobody answers there, now; trying again later may help."""
+    """The URL does not answer now. Trying again later may help."""
 
 
 class Refused(RemoteError):
@@ -37,11 +37,11 @@ class Refused(RemoteError):
 class Client:
     """Talks to one ledger. Use it as an asynchronous context manager.
 
-    Every method raises Unreachable if nobody answers; Refused, Rejected or Void for what is refused.
+    Every method raises Unreachable without an answer, and Refused, Rejected or Void for an error.
     """
 
     def __init__(self, url: str, transport: "AsyncBaseTransport | None" = None) -> None:
-        """Raises BadConfig for what is no URL of HTTP."""
+        """Raises BadConfig for a text that is not a URL of HTTP."""
         import httpx2
 
         check_url(url)
@@ -84,7 +84,7 @@ class Client:
             )
         except httpx2.TransportError as error:
             raise Unreachable(f"{self.url} does not answer: {type(error).__name__} {error}") from error
-        if response.is_server_error:  # it stops, or has too many connections
+        if response.is_server_error:  # the ledger stops, or has too many connections
             raise Unreachable(f"{self.url} does not answer: {response.status_code} {response.text.strip()}")
         try:
             return msgspec.json.decode(response.content)
@@ -105,23 +105,23 @@ class Client:
         return str(value["owner"]) if value else None
 
     async def get_token_supply(self, mint: str) -> tuple[int, int]:
-        """How much there is of a token, in its smallest unit, and its decimals. Raises Refused."""
+        """The supply of a token, in its smallest unit, and its decimals. Raises Refused."""
         value = (await self.call("getTokenSupply", mint))["value"]
         return int(value["amount"]), int(value["decimals"])
 
     async def get_tokens_held(self, mint: str) -> int:
-        """What all accounts of a token hold together, each read by itself."""
+        """The sum of all accounts of a token, each read by itself."""
         filters = [{"dataSize": ACCOUNT_BYTES}, {"memcmp": {"offset": 0, "bytes": mint}}]
         config = {"encoding": "base64", "filters": filters, "dataSlice": {"offset": 64, "length": 8}}
         found = await self.call("getProgramAccounts", base58_of(TOKEN_PROGRAM), config)
         return sum(int.from_bytes(base64.b64decode(row["account"]["data"][0]), "little") for row in found)
 
     async def get_token_balance(self, account: str) -> int:
-        """What a token account holds. Raises Refused."""
+        """The balance of a token account. Raises Refused."""
         return int((await self.call("getTokenAccountBalance", account))["value"]["amount"])
 
     async def get_latest_blockhash(self) -> tuple[str, int]:
-        """The tick to name, base58, and the last block height at which it can."""
+        """The tick to name, base58, and the last block height at which its transaction can run."""
         value = (await self.call("getLatestBlockhash"))["value"]
         return value["blockhash"], value["lastValidBlockHeight"]
 
@@ -157,7 +157,7 @@ class Client:
     async def confirm(self, signature: str, last_valid: int) -> None:
         """Wait until a transaction is durable.
 
-        Raises what it was rejected with, BlockhashNotFound if it lapsed at height `last_valid`.
+        Raises the error that rejected it, and BlockhashNotFound if it lapsed at height `last_valid`.
         """
         while True:
             [status] = (await self.call("getSignatureStatuses", [signature], _DEEP))["value"]
@@ -185,7 +185,7 @@ def _read_reason(data: Any) -> RoundworkError | None:
 
 def _read_answer(answer: Any) -> Any:
     if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
-        raise RemoteError(f"the ledger answered {answer!r:.200}, which is no JSON-RPC")
+        raise RemoteError(f"the ledger answered {answer!r:.200}, which is not JSON-RPC")
     if "error" in answer:
         error = answer["error"]
         raise _read_reason(error.get("data")) or Refused(error["code"], error["message"])
@@ -196,7 +196,7 @@ def _convert(value: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise RemoteError(f"the ledger answered what is no {kind}: {error}") from error
+        raise RemoteError(f"the ledger's answer is not a {kind}: {error}") from error
 
 
 def _walk(base: type[RoundworkError]) -> dict[str, type[RoundworkError]]:
@@ -212,11 +212,11 @@ _CLASSES = _walk(Rejected) | _walk(Void)
 
 
 def check_url(url: str) -> None:
-    """Raises BadConfig for what is no URL of HTTP."""
+    """Raises BadConfig for a text that is not a URL of HTTP."""
     try:
         parts = urlsplit(url)
         is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an address that is none
+    except ValueError:  # a bad port or address
         is_good = False
     if not is_good or not url.isprintable() or " " in url:
         raise BadConfig(f"--url {url!r}: it must be a URL, such as http://127.0.0.1:8899")

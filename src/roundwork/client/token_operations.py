@@ -1,6 +1,6 @@
-"""What is asked in tokens: mints and accounts of them, and the money of tasks that pay in one.
+"""Operations in tokens: mints, their accounts, and the money of tasks that pay in a token.
 
-Each function gives the instructions that existing clients would build; `operations` signs and sends them.
+Each function builds the instructions that existing clients would build; `operations` signs and sends them.
 """
 
 import struct
@@ -44,7 +44,7 @@ STAKING_SPACE = 100
 """Bytes of a staking account, as existing clients make it."""
 
 STAKING_MONEY = compute_rent(1000) + 10_000
-"""What existing clients leave on it, in roe; it pays a fee where the main key cannot."""
+"""Roe that existing clients leave on a staking account. They pay a fee where the main key cannot."""
 
 # Tokens
 
@@ -71,12 +71,12 @@ def build_minting(payer: Keypair, mint: str, owner: str, amount: int) -> list[In
 
 
 def find_account(owner: Key, mint: str) -> Key:
-    """Where an owner's tokens are."""
+    """The owner's associated account."""
     return find_associated(owner, key_of(mint))
 
 
 def open_account(payer: Keypair, owner: Key, mint: str) -> Instruction:
-    """Opens an owner's associated account, if it is missing."""
+    """The instruction that opens an owner's associated account, if it is missing."""
     metas = [
         AccountMeta(payer.pubkey(), True, True),
         AccountMeta(Pubkey(find_account(owner, mint)), False, True),
@@ -89,7 +89,7 @@ def open_account(payer: Keypair, owner: Key, mint: str) -> Instruction:
 
 
 def build_transfer(source: Keypair, owner: Key, mint: str, amount: int) -> Instruction:
-    """Moves tokens from one's associated account to another owner's."""
+    """The instruction that moves tokens from the payer's associated account to an owner's."""
     metas = [
         AccountMeta(Pubkey(find_account(bytes(source.pubkey()), mint)), False, True),
         AccountMeta(Pubkey(find_account(owner, mint)), False, True),
@@ -104,12 +104,14 @@ def build_transfer(source: Keypair, owner: Key, mint: str, amount: int) -> Instr
 async def scale(client: Client, package: "Package") -> "Package":
     """A package whose amounts are in the smallest unit of its token, not in roe.
 
-    Raises BadConfig for a mint that is none, or an amount that the token's decimals cannot express.
+    Raises BadConfig if `token_type` is not a mint, or if the token's decimals cannot express an amount.
     """
     try:
         _, decimals = await client.get_token_supply(package.token_type)
     except Refused as error:
-        raise BadConfig(f"token_type: {package.token_type} is no mint of a token here: {error}") from error
+        raise BadConfig(
+            f"token_type: {package.token_type} is not the mint of a token here: {error}"
+        ) from error
 
     def convert(field: str, roe: int) -> int:
         amount = roe * 10**decimals
@@ -128,7 +130,7 @@ async def scale(client: Client, package: "Package") -> "Package":
 def build_create(
     manager: Keypair, task: Keypair, pot: Keypair, mint: str, total_bounty: int, fields: dict[str, Any]
 ) -> list[Instruction]:
-    """What founds a task; the manager pays from its associated account. Signed by all three."""
+    """The instructions that found a task; the manager pays from its associated account. All three sign."""
     instruction = CreateTokenTask(
         payer=bytes(manager.pubkey()),
         source=find_account(bytes(manager.pubkey()), mint),
@@ -146,7 +148,7 @@ def build_create(
 def build_update(
     manager: Keypair, successor: Keypair, pot: Keypair, old: TaskView, fields: dict[str, Any]
 ) -> list[Instruction]:
-    """What founds a task's successor in the same token. Signed by all three."""
+    """The instructions that found a task's successor in the same token. All three sign."""
     instruction = UpdateTokenTask(
         payer=bytes(manager.pubkey()),
         task=key_of(old.address),
@@ -163,7 +165,7 @@ def build_update(
 
 
 def build_fund(payer: Keypair, task: TaskView, amount: int) -> list[Instruction]:
-    """What adds to a task's bounty from the payer's associated account."""
+    """The instructions that add to a task's bounty from the payer's associated account."""
     source = find_account(bytes(payer.pubkey()), _get_mint(task))
     instruction = FundTokens(key_of(task.address), bytes(payer.pubkey()), source, key_of(task.pot), amount)
     return [wrap(instruction, KPL_PROGRAM)]
@@ -172,9 +174,9 @@ def build_fund(payer: Keypair, task: TaskView, amount: int) -> list[Instruction]
 async def build_stake(
     client: Client, payer: Keypair, staking: Keypair, task: TaskView, amount: int, endpoint: str
 ) -> list[Instruction]:
-    """What moves tokens from the main key's associated account to the staking key's, and stakes them.
+    """The instructions that move tokens from the main key to the staking key and stake them.
 
-    Raises TokenNotEnough if the main key never had any: the ledger would speak of an account only.
+    Raises TokenNotEnough if the main key never had any, because the ledger would only name a missing account.
     """
     mint, node = _get_mint(task), bytes(staking.pubkey())
     if await client.get_account_owner(base58_of(find_account(bytes(payer.pubkey()), mint))) is None:
@@ -195,7 +197,7 @@ async def build_stake(
 async def build_claim(
     client: Client, payer: Keypair, node: Key, task: TaskView, beneficiary: str
 ) -> list[Instruction]:
-    """What pays a node's available balance to a token account, or to somebody's associated one."""
+    """The instructions that pay a node's available balance to a token account, or to an owner's own."""
     target, instructions = key_of(beneficiary), []
     if await client.get_account_owner(beneficiary) != base58_of(TOKEN_PROGRAM):
         target = find_account(key_of(beneficiary), _get_mint(task))
@@ -207,7 +209,7 @@ async def build_claim(
 
 
 async def build_close(client: Client, manager: Keypair, task: TaskView) -> list[Instruction]:
-    """What ends a task and pays the manager its bounty."""
+    """The instructions that end a task and pay the manager its bounty."""
     address, pot = bytes(manager.pubkey()), key_of(task.pot)
     instruction = DeleteTask(key_of(task.address), address, pot, find_authority(pot), key_of(_get_mint(task)))
     available = sum(stake.available for stake in task.stakes if stake.node == base58_of(address))

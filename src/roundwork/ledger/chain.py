@@ -22,7 +22,7 @@ from .store.recent import Recent
 
 CHECKPOINT_BLOCKS = 100
 CHECKPOINT_SECONDS = 10.0
-"""A checkpoint begins when so many blocks or seconds have passed since the last one."""
+"""A checkpoint begins when this many blocks or seconds have passed since the last one."""
 
 HISTORY_LAG_BLOCKS_MAX = 2_000
 """Back-pressure: the next block waits when the history is further behind."""
@@ -100,7 +100,7 @@ class Chain:
         self.journal.append(block, executed.verified, outcome)
 
     def publish(self, block: Block, outcome: Outcome) -> None:
-        """Tell of a block that is durable: statuses, history, checkpoint, listeners."""
+        """Pass on a block that is durable: to statuses, history, checkpoint and listeners."""
         executed = self._executed.popleft()
         assert executed.outcome is outcome, "blocks are published in the order they were executed in"
         self.recent.add(block, outcome.receipts)
@@ -117,7 +117,10 @@ class Chain:
         self._write_checkpoint()
 
     def is_behind(self) -> bool:
-        """Whether the history lags so far that new blocks should wait; not for one that has failed."""
+        """Whether the history is so far behind that new blocks should wait.
+
+        A history that has failed never is.
+        """
         lag = self.journal.height - self.history.height
         return lag > HISTORY_LAG_BLOCKS_MAX and self.history.failure is None
 
@@ -126,7 +129,7 @@ class Chain:
         self.history.wait_for(self.journal.height, LAG_SECONDS)
 
     def close(self) -> None:
-        """Write a last checkpoint if that is allowed, and let go of every file."""
+        """Write a last checkpoint if that is allowed, and close every file."""
         self._writer.submit(lambda: None).result()
         if self._allowed is None and not self._executed:
             self._write_checkpoint()
@@ -169,9 +172,9 @@ class Chain:
         self._write_checkpoint()
 
     def _write_checkpoint(self) -> None:
-        """Write the checkpoint that is ready, if it may be and the last one is done."""
+        """Write the checkpoint that is ready, if it is allowed to be and the last one is done."""
         if self._writing is not None and self._writing.done():
-            self._writing.result()  # a mistake of ours in the writer stops the ledger, like one anywhere else
+            self._writing.result()  # our own mistake in the writer stops the ledger, as anywhere else
             self._writing = None
         if self._ready is None or self._is_broken or self._writing is not None:
             return
@@ -186,7 +189,7 @@ class Chain:
             self.checkpoint.write(head, pending)
         except StoreFull as error:
             log.error("%s", error)
-            self._is_broken = True  # what it held would be missing from the next one
+            self._is_broken = True  # the next checkpoint would miss what this one held
             return
         self.checkpointed = head
 
@@ -202,7 +205,10 @@ def read_genesis(directory: Path) -> Genesis:
 
 
 def replay_entry(state: State, entry: Entry, source: str) -> Outcome:
-    """Run a journalled block again. Raises StoreCorrupt if it does not lead to the hashes it led to."""
+    """Execute a block of the journal again.
+
+    Raises StoreCorrupt if its hashes are not those in the journal.
+    """
     height = entry.block.height
     try:
         outcome = execute(state, entry.block, [bool(verdict) for verdict in entry.verified])

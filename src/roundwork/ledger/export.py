@@ -1,8 +1,8 @@
-"""A ledger's money as the accounts of a new genesis: what each owner had, wherever it lay.
+"""A ledger's money as the accounts of a new genesis: what each owner had, in whatever account.
 
-Between two versions of the law nothing but money is carried over. Of a ledger of law version 1 the checkpoint
-is read, by the position of fields, because its blocks cannot be replayed here. Of a ledger of this version
-the journal is replayed.
+Only money is carried over between two versions of the law. For a ledger of law version 1 this reads the
+checkpoint, by the position of fields, because its blocks cannot be replayed here. For a ledger of this
+version it replays the journal.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Money(NamedTuple):
 
 
 class TaskMoney(NamedTuple):
-    """Whose a task is, and what it holds."""
+    """A task's manager, and the money that it holds."""
 
     manager: Key
     pot: Key
@@ -202,7 +202,7 @@ def _give_pot(money: Money, key: Key, account: Account, give: Any) -> None:
 
 
 def _find_owner(account: Account) -> Key | None:
-    """Who may dispose of an account of the token program, if anybody."""
+    """The key that may dispose of an account of the token program; None if there is none."""
     if account.space not in SIZES:
         return None
     data = account.data.ljust(account.space, b"\0")
@@ -215,7 +215,7 @@ def _find_owner(account: Account) -> Key | None:
 
 
 def _find_tokens(money: Money) -> list[tuple[Key, int]]:
-    """Mints with a supply, but for wrapped native money."""
+    """Mints with a supply, without wrapped native money."""
     found_mints = []
     for key, account in sorted(money.accounts.items()):
         is_mint = account.owner == TOKEN_PROGRAM and account.space == 82 and key != WRAPPED_MINT

@@ -47,10 +47,10 @@ def read_info(directory: Path) -> Facts:
 
 
 def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
-    """Replay the journal from genesis with every signature; `progress` is told (done, total) blocks.
+    """Replay the journal from genesis with every signature; `progress` is called with (done, total) blocks.
 
     Raises StoreCorrupt at the first signature, receipt, event, block hash or state hash that is not as it
-    was written, and if the checkpoint or the history has blocks that the journal has not.
+    was written, and if the checkpoint or the history has blocks that the journal does not have.
     """
     state = found(read_genesis(directory))
     supply = compute_supply(state)
@@ -88,7 +88,7 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
 
 
 def check_saved(saved: Head, replayed: Head, source: str) -> None:
-    """Raises StoreCorrupt if a checkpoint is not of the block that the journal has at its height."""
+    """Raises StoreCorrupt if a checkpoint's block is not the journal's block of that height."""
     if saved != replayed:
         raise StoreCorrupt(f"{source}: block {saved.height} is not the journal's; delete the file")
 

@@ -27,10 +27,12 @@ PRODUCER_FILE = "producer.json"
 LOCK_FILE = "lock"
 
 FIRST_SLOT_MS = 60_000
-"""A development ledger begins in the past, so that slot 0, in which nothing can run, is over."""
+"""A development ledger begins this long in the past, so that slot 0, in which no transaction can run, is
+over."""
 
 GC_THRESHOLD = 50_000
-"""Allocations between two runs of the garbage collector: a block makes thousands that are no garbage yet."""
+"""Allocations between two runs of the garbage collector: a block makes thousands of objects that stay in
+use."""
 
 SHUTDOWN_SECONDS = 3
 """How long earlier requests may still get their response after a signal. Supervisors kill a process 5 s after
@@ -99,7 +101,7 @@ def run(
 
 
 def rest_collector() -> None:
-    """Have the garbage collector run seldom, and not look through what is loaded now, which stays."""
+    """Run the garbage collector seldom, and let it skip all that is loaded now, because that stays."""
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
 

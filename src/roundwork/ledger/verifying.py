@@ -1,7 +1,7 @@
 """The process that verifies signatures: frames of claims come in on stdin, verdicts go out on stdout.
 
-A frame is its length in four bytes and its claims in msgpack; the answer has one byte a claim, 1 if all its
-signatures verify. The first byte of all says that the process is ready.
+A frame is its length in four bytes and its claims in msgpack. The answer has one byte for each claim: 1 if
+all its signatures verify. Before all answers, one byte says that the process is ready.
 """
 
 import signal
@@ -13,7 +13,7 @@ import msgspec
 from ..protocol.transaction import verify
 
 Claim = tuple[tuple[bytes, ...], tuple[bytes, ...], bytes]
-"""Of a transaction: its signatures, the keys of those who sign, the message."""
+"""The signatures of a transaction, the keys of its signers, its message."""
 
 READY = b"\x01"
 
@@ -22,13 +22,13 @@ _decoder = msgspec.msgpack.Decoder(list[Claim])
 
 
 def encode_frame(claims: list[Claim]) -> bytes:
-    """What a worker is sent."""
+    """The bytes that carry claims to a worker."""
     body = _encoder.encode(claims)
     return len(body).to_bytes(4, "little") + body
 
 
 def work(frames: BinaryIO, verdicts: BinaryIO) -> None:
-    """Answer frames until no whole one follows."""
+    """Answer frames until the input ends, or ends within a frame."""
     _say(verdicts, READY)
     while len(header := frames.read(4)) == 4:
         size = int.from_bytes(header, "little")
@@ -45,5 +45,7 @@ def _say(verdicts: BinaryIO, answer: bytes) -> None:
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # terminals and systemd tell all at once; the ledger ends us
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # terminals and systemd signal all processes; the ledger ends this one
     work(sys.stdin.buffer, sys.stdout.buffer)

@@ -163,7 +163,7 @@ def test_a_port_in_use_is_said_in_one_line_and_ends_it(directory: Path) -> None:
 
     assert (1, 1) == (taken.returncode, twice.returncode)
     assert f"PortInUse: port {ledger.port} on 127.0.0.1" in taken.stderr
-    assert "EngineFailed: the application cannot run; what it said stands above" in taken.stderr
+    assert "EngineFailed: the application cannot run; its own message is above" in taken.stderr
     assert f"StoreInUse: {directory}: another process runs the ledger" in twice.stderr
 
 

@@ -90,8 +90,8 @@ BAD = {
     "an unknown method": (b"\x04\xfa\x07\x01x", "unknown method: an ABCI request of field 127"),
     "a newer method": (b"\x03\xaa\x01\x00", "unknown method: an ABCI request of field 21"),
     "an empty request": (b"\x00", "unknown method: an ABCI request of none"),
-    "bytes that are no message": (b"\x05\xff\xff\xff\xff\xff", "a frame of 5 bytes is no ABCI request"),
-    "a text that is no text": (b"\x05\x0a\x03\x0a\x01\xff", "a frame of 5 bytes is no ABCI request"),
+    "bytes that are no message": (b"\x05\xff\xff\xff\xff\xff", "a frame of 5 bytes is not an ABCI request"),
+    "a text that is no text": (b"\x05\x0a\x03\x0a\x01\xff", "a frame of 5 bytes is not an ABCI request"),
     "an oversized frame": (
         b"\x80\x80\x80\x80\x01",
         f"a frame of 268435456 bytes; {FRAME_BYTES_MAX} are allowed",

@@ -169,5 +169,5 @@ def test_a_second_one_in_the_same_home_is_refused(start: Callable[..., Pair], tm
 def test_the_engine_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COMETBFT", str(tmp_path / "cometbft"))
 
-    with pytest.raises(BadConfig, match="is not to be found; `make cometbft` installs it"):
+    with pytest.raises(BadConfig, match="is not found; `make cometbft` installs it"):
         find_cometbft()

@@ -1,9 +1,10 @@
-"""The application behind CometBFT: each of its calls, answered from the one chain.
+"""The application behind CometBFT: it answers each call of CometBFT from the chain.
 
-Order is everything here. FinalizeBlock moves the state in memory and writes nothing; Commit makes the block
-durable in the journal; a checkpoint of block h becomes durable only after FinalizeBlock of h+1 has come,
-because CometBFT has then saved h. Info answers the checkpoint, so whatever is missing from it is delivered
-again, and no order of crashes leaves the application ahead. Source: docs/decisions/0040.
+The order of writes is what makes it safe. FinalizeBlock moves the state in memory and writes nothing;
+Commit makes the block durable in the journal; a checkpoint of block h becomes durable only after
+FinalizeBlock of h+1 has come, because CometBFT has then saved h. Info answers the checkpoint, so CometBFT
+delivers again what the checkpoint lacks, and the application is never ahead, in whatever order the two
+crash. Source: docs/decisions/0040.
 """
 
 import asyncio
@@ -86,7 +87,10 @@ class Application:
         response.last_block_app_hash = head.state_hash if head.height else b""
 
     def _init_chain(self, request: Any, response: Any) -> None:
-        """Comes again whenever Info says 0, so it changes nothing: `init` has founded the chain."""
+        """Check the genesis.
+
+        CometBFT calls this whenever Info says 0; `init` has founded the chain already.
+        """
         state = self.chain.state
         if request.chain_id != self.chain_id:
             raise EngineFailed(f"CometBFT founds {request.chain_id}; the ledger here is {self.chain_id}")
@@ -207,7 +211,9 @@ class Application:
             self.caught_up.set()
 
     def _check_new(self, height: int) -> None:
-        """CometBFT has delivered all its blocks again before it proposes one: the journal has no other.
+        """Raises StoreCorrupt if CometBFT makes a block of a height that the journal has already.
+
+        CometBFT delivers all its blocks again before it proposes one, so the journal has no other.
 
         Without this a validator whose blocks are lost would wait for ever: it may not sign them again.
         """

@@ -1,4 +1,4 @@
-"""The way from our RPC into CometBFT's pool, and the clock of a ledger whose blocks others make too."""
+"""The engine of a ledger on CometBFT: the way from our RPC into CometBFT's pool."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ from .proposal import Candidate
 
 TIMEOUT_SECONDS = 10.0
 REQUESTS_MAX = 4
-"""Batches on their way to CometBFT at one time."""
+"""The most batches that are on their way to CometBFT at one time."""
 
 
 class _Delivery(NamedTuple):
@@ -39,11 +39,11 @@ _decoder = msgspec.json.Decoder(list[_Reply] | _Reply)
 
 
 class CometEngine:
-    """What the RPC sees of the engine. Deliveries that come in together travel in one request.
+    """Hands transactions to CometBFT. Deliveries that come in together travel in one request.
 
     CometBFT's `broadcast_tx_sync` answers when the application has checked the transaction, up to 20 ms
-    later, and one request holds up the next of its batch. The application is in this process, so the check
-    is made here first, and `broadcast_tx_async` says that CometBFT has taken the transaction into its hands.
+    later, and each transaction of a batch waits for the one before. The application is in this process, so it
+    checks first, and `broadcast_tx_async` then says that CometBFT has taken the transaction.
     Source: docs/decisions/0043.
     """
 
@@ -76,8 +76,8 @@ class CometEngine:
     def get_slot(self) -> int:
         """The slot of the next block at the earliest.
 
-        A block's time is that of the votes on the one before, so the next block is not dated now: the slot
-        of the last one is what a transaction sent now can count on.
+        A block has the time of the votes on the block before, so the time of the next block is not known:
+        only the slot of the last block is certain.
         """
         return self._application.chain.state.head.slot
 
@@ -99,12 +99,12 @@ class CometEngine:
                 batch.append(self._waiting.get_nowait())
             errors = await self._broadcast([delivery.wire for delivery in batch])
             for delivery, error in zip(batch, errors, strict=True):
-                if delivery.done.cancelled():  # whoever sent it did not wait
+                if delivery.done.cancelled():  # its sender did not wait
                     continue
                 delivery.done.set_result(error)
 
     async def _broadcast(self, wires: list[bytes]) -> list[RoundworkError | None]:
-        """Hand transactions to CometBFT; what it refuses each for, if it does."""
+        """Hand transactions to CometBFT; for each the error that refused it, or None."""
         calls = [
             {
                 "jsonrpc": "2.0",
@@ -128,7 +128,7 @@ class CometEngine:
 
 
 def _read_refusal(text: str) -> RoundworkError | None:
-    """What CometBFT's text means; the same transaction once more is no error, it has it already."""
+    """The error that CometBFT's text means; None if it has the same transaction already."""
     if "already exists in cache" in text:
         return None
     if "is full" in text or "recheck" in text:

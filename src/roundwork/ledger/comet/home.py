@@ -4,7 +4,7 @@ DIRECTORY/               our ledger directory: genesis.json, journal, checkpoint
 DIRECTORY/comet/         CometBFT's home, and the working directory of engine and application
     config/              config.toml, genesis.json, node_key.json, priv_validator_key.json
     data/                CometBFT's own stores and write-ahead log; never copy it between machines
-    app.sock rpc.sock    where the two meet
+    app.sock rpc.sock    the sockets between CometBFT and the application
 """
 
 import base64
@@ -33,7 +33,7 @@ RPC_BATCH_MAX = 256
 
 
 class AppState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the `app_state` of CometBFT's genesis holds: our genesis, and who earns a proposer's fees.
+    """The `app_state` of CometBFT's genesis: our genesis, and the accounts that earn proposers' fees.
 
     `producers` maps the address of a validator's key (hex, as CometBFT prints it) to an account.
     """
@@ -174,7 +174,7 @@ def decode_comet_genesis(raw: bytes, source: str) -> CometGenesis:
 
 
 def compute_chain_id(state: AppState) -> str:
-    """The name under which validators find each other: two that differ in app_state never connect."""
+    """The name by which validators find each other. Validators with different app_states never connect."""
     digest = blake3(b"roundwork/comet/1" + hash_genesis(state.ledger) + _encode_producers(state)).digest()
     return f"{state.ledger.chain[: CHAIN_ID_BYTES_MAX - 17]}-{digest[:8].hex()}"
 
@@ -225,7 +225,7 @@ indexer = "null"
 
 
 def compute_timeout_commit_ms(genesis: Genesis) -> int:
-    """CometBFT's pause after a block, such that one is made about every slot."""
+    """CometBFT's pause after a block, so that there is about one block in each slot."""
     return max(genesis.slot_ms - 70, genesis.slot_ms // 2)
 
 

@@ -1,4 +1,4 @@
-"""Which transactions a block is proposed with, and which proposals are refused."""
+"""The transactions of a proposed block, and the checks of proposals of others."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from ...protocol.state import State
 from ...protocol.transaction import Transaction, decode_transaction
 
 TRANSACTIONS_MAX = 5_000
-"""Transactions of one block; it is executed well within a slot."""
+"""The most transactions of one block, which executes well within a slot."""
 
 KNOWN_MAX = 20_000
-"""Transactions whose signatures are remembered: those of two full pools."""
+"""Transactions whose verdicts are remembered: those of two full pools."""
 
 Verify = Callable[[list[Transaction]], Awaitable[list[bool]]]
-"""Whether all signatures of each transaction verify; worked out off the main thread."""
+"""Whether all signatures of each transaction verify, computed outside of the main thread."""
 
 
 class Candidate(NamedTuple):
@@ -25,10 +25,10 @@ class Candidate(NamedTuple):
 
     wire: bytes
     transaction: Transaction | None
-    """None if the bytes are no transaction."""
+    """None if the bytes are not a transaction."""
     is_verified: bool
     reason: str = ""
-    """Why the bytes are no transaction."""
+    """The reason why the bytes are not a transaction."""
 
 
 class Known:
@@ -43,22 +43,22 @@ class Known:
         return self._candidates.get(wire)
 
     def remember(self, candidate: Candidate) -> None:
-        """Keep a candidate; the oldest make room."""
+        """Remember a candidate, and forget the oldest ones beyond KNOWN_MAX."""
         self._candidates[candidate.wire] = candidate
         if len(self._candidates) > KNOWN_MAX:
             del self._candidates[next(iter(self._candidates))]
 
     def forget(self, wires: Sequence[bytes]) -> None:
-        """Let go of what is in a block."""
+        """Forget the transactions of a block."""
         for wire in wires:
             self._candidates.pop(wire, None)
 
     async def look_at(self, wires: Sequence[bytes]) -> list[Candidate]:
-        """Candidates of these bytes; signatures that nobody has looked at yet are verified in one batch."""
+        """The candidates of these bytes. Signatures without a verdict yet are verified in one batch."""
         return await self._verify_all([self._candidates.get(wire) or _decode(wire) for wire in wires])
 
     async def look_at_decoded(self, items: Sequence[tuple[bytes, Transaction]]) -> list[Candidate]:
-        """The same of what somebody has decoded already."""
+        """The same for transactions that are decoded already."""
         return await self._verify_all(
             [self._candidates.get(wire) or Candidate(wire, transaction, False) for wire, transaction in items]
         )
@@ -78,8 +78,8 @@ class Known:
 def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: int) -> list[bytes]:
     """The transactions of a proposal, in their order: those that will run, as far as there is room.
 
-    A payer may owe no more fees than it holds, and a nonce be named once, so that a block is not filled by
-    one who can pay for one.
+    A payer may not owe more fees than it holds, and a nonce may be named once. So a payer with the fee of one
+    transaction cannot fill a block.
     """
     chosen: list[bytes] = []
     spent: set[bytes] = set()
@@ -109,7 +109,7 @@ def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: 
 
 
 def check_proposal(candidates: Sequence[Candidate]) -> None:
-    """Raises EngineFailed for what a correct proposer can never propose, whatever state it was in."""
+    """Raises EngineFailed for transactions that a correct proposer cannot propose in any state."""
     if len(candidates) > TRANSACTIONS_MAX:
         raise EngineFailed(f"{len(candidates)} transactions in a block; {TRANSACTIONS_MAX} are allowed")
     spent: set[bytes] = set()
@@ -124,7 +124,7 @@ def check_proposal(candidates: Sequence[Candidate]) -> None:
 
 
 def compute_room(wire: bytes) -> int:
-    """The bytes a transaction takes of a block: a protobuf field of its length."""
+    """The bytes that a transaction takes in a block: a protobuf field of its length."""
     size = len(wire)
     return 1 + max(1, (size.bit_length() + 6) // 7) + size
 

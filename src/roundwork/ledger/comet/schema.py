@@ -1,7 +1,7 @@
 """The messages between CometBFT and its application (ABCI 2.0): one table, and classes made from it.
 
-Numbers and types are the wire format's, the same in CometBFT 0.38 and 0.39. Fields that nobody here reads
-are left out; protobuf passes over them. Enumerations are plain numbers on the wire, and `int32` here.
+Numbers and types are the wire format's, the same in CometBFT 0.38 and 0.39. Fields that we do not read
+are left out, because protobuf skips them. Enumerations are plain numbers on the wire, and `int32` here.
 Source: CometBFT's specification, "ABCI" and "Data structures".
 """
 
@@ -213,7 +213,7 @@ Timestamp:
 
 
 class CheckTxType(IntEnum):
-    """Why a transaction is checked."""
+    """The reason of a check of a transaction."""
 
     NEW = 0
     RECHECK = 1
@@ -227,7 +227,7 @@ class Verdict(IntEnum):
 
 
 class SnapshotResult(IntEnum):
-    """The answer to an offered snapshot and to its chunks; only what this application says."""
+    """The answer to an offered snapshot and to its chunks: only the values that we send."""
 
     ABORT = 2
 

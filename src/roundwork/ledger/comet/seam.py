@@ -1,4 +1,4 @@
-"""Where CometBFT and the ledger meet: a chain, the application that moves it, and the socket."""
+"""The ledger's side of CometBFT's socket: a chain, the application that moves it, and the server."""
 
 import socket
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The application's process: what CometBFT drives, and our RPC in front of it."""
+"""The application's process: the application that CometBFT drives, and our RPC."""
 
 import asyncio
 import socket
@@ -59,9 +59,9 @@ async def _run(
 
 
 async def _catch_up(seam: Seam) -> None:
-    """Wait for what CometBFT delivers again, and for the first slot in which transactions can run.
+    """Wait for the blocks that CometBFT delivers again, and for the first slot in which transactions can run.
 
-    Nobody is shown a state older than what was acknowledged.
+    So readers never see a state older than what was acknowledged.
     """
     caught_up = asyncio.create_task(_wait_for_slots(seam))
     awaited: set[asyncio.Future[Any]] = {caught_up, seam.server.ended}

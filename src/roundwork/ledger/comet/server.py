@@ -2,7 +2,7 @@
 
 A frame is the length of a message as a uvarint, then the message. CometBFT opens four connections; all are
 served on the event loop that owns the state, so nothing here needs a lock, and a block that is being made
-durable on another thread holds up nobody's check. Source: docs/decisions/0041.
+durable on another thread does not delay a check. Source: docs/decisions/0041.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from ...errors import EngineFailed
 from .schema import Request, Response
 
 FRAME_BYTES_MAX = 128 * 2**20
-"""CometBFT's largest block is 100 MiB."""
+"""More than CometBFT's largest block, which has 100 MiB."""
 
 FRAME_SECONDS_MAX = 60.0
-"""A frame that has begun is complete by then, or its connection is closed."""
+"""The most seconds from the first byte of a frame to its last. Then the connection is closed."""
 
 _READ_BYTES = 2**18
 _LENGTH_BYTES_MAX = 10
@@ -29,11 +29,11 @@ _LENGTH_BYTES_MAX = 10
 log = logging.getLogger(__name__)
 
 Answer = Callable[[list[Any]], Awaitable[list[Any]]]
-"""Requests that came in together, none of them unknown, to one response each."""
+"""From requests that came in together, all of known kinds, to one response each."""
 
 
 class Server:
-    """Serves one CometBFT. `ended` is done when a connection is: the pair must then be started anew."""
+    """Serves one CometBFT. `ended` is done when a connection has ended; then both must be started again."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -45,7 +45,7 @@ class Server:
         self._server = await asyncio.start_unix_server(self._accept, sock=listening)
 
     def end(self) -> None:
-        """Be done, without waiting for CometBFT to go."""
+        """Set `ended`, without waiting for CometBFT to close its connections."""
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -74,7 +74,7 @@ class Server:
             writer.close()
 
     async def _answer_all(self, frames: Iterator[bytes], writer: asyncio.StreamWriter) -> None:
-        """Answer what came in; if a frame is bad, what came before it is answered first."""
+        """Answer the requests that came in. Those before a bad frame are answered before it is refused."""
         requests, failure = [], None
         try:
             for frame in frames:
@@ -105,7 +105,7 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._missing = 0
-        """The frame at the front of the buffer is known to end so many bytes after the buffer's end."""
+        """Bytes that are known to be missing of the frame at the front of the buffer."""
 
     @property
     def is_inside(self) -> bool:
@@ -138,11 +138,11 @@ class Frames:
 
 
 def decode_request(frame: bytes) -> Any:
-    """A request from the bytes of its frame. Raises EngineFailed if it is none, or of an unknown kind."""
+    """A request from the bytes of its frame. Raises EngineFailed for other bytes, and for an unknown kind."""
     try:
         request = Request.FromString(frame)
     except DecodeError:
-        raise EngineFailed(f"a frame of {len(frame)} bytes is no ABCI request") from None
+        raise EngineFailed(f"a frame of {len(frame)} bytes is not an ABCI request") from None
     if request.WhichOneof("value") is None:
         unknown = UnknownFieldSet(request)
         kind = f"field {unknown[0].field_number}" if len(unknown) else "none"
@@ -186,7 +186,7 @@ async def _read(reader: asyncio.StreamReader, frames: Frames) -> bytes:
 
 
 async def _say_exception(writer: asyncio.StreamWriter, error: EngineFailed) -> None:
-    """Tell CometBFT why before the connection closes; it stops itself on this answer."""
+    """Send CometBFT the reason before the connection closes. CometBFT stops itself on this answer."""
     response = Response()
     response.exception.error = str(error)
     writer.write(encode_frame(response))

@@ -1,8 +1,8 @@
-"""Engine and application as a pair: neither outlives the other, and both are started anew together.
+"""CometBFT and its application as a pair: both end together and both start again together.
 
-CometBFT stops itself when a connection to its application breaks, and an application whose engine has gone
-has a state in memory that the next handshake knows nothing of. So there is one remedy for every crash: stop
-what is left, start both.
+CometBFT stops itself when a connection to its application breaks. An application without CometBFT has a state
+in memory that the next handshake does not know. So every crash has the same remedy: stop the other process,
+start both.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from ...host.process import die_with_parent, end
 from .home import APP_SOCKET, RPC_SOCKET, Home
 
 FAILURES_MAX = 5
-"""Times in FAILURES_SECONDS that the pair may stop by itself; being killed does not count."""
+"""The most stops of the pair within FAILURES_SECONDS. A killed process does not count."""
 
 FAILURES_SECONDS = 60.0
 STOP_SECONDS = 5.0
@@ -46,7 +46,7 @@ class Pair(NamedTuple):
     application: subprocess.Popen[bytes]
 
     def get_dead(self) -> list[subprocess.Popen[bytes]]:
-        """Those that have ended."""
+        """The processes of the pair that have ended."""
         return [process for process in self if process.poll() is not None]
 
 
@@ -55,7 +55,7 @@ def find_cometbft() -> str:
     binary = os.environ.get("COMETBFT") or shutil.which("cometbft")
     if binary is None or shutil.which(binary) is None:
         raise BadConfig(
-            f"{binary or 'cometbft'} is not to be found; `make cometbft` installs it, "
+            f"{binary or 'cometbft'} is not found; `make cometbft` installs it, "
             "then put it on PATH or name it in COMETBFT"
         )
     return str(Path(binary).absolute())
@@ -113,7 +113,7 @@ def start(home: Home, binary: str, application: Sequence[str]) -> Pair:
 
 
 def wait(pair: Pair) -> bool:
-    """Wait until one of the pair has ended, or somebody asks this process to end: True."""
+    """Wait until one of the pair has ended, or a signal asks this process to end; whether it was a signal."""
     while not pair.get_dead():
         if signal.sigwait(_SIGNALS) != signal.SIGCHLD:
             return True
@@ -121,7 +121,7 @@ def wait(pair: Pair) -> bool:
 
 
 def stop(pair: Pair) -> None:
-    """End what is left of the pair, the engine first: politely, then not."""
+    """End what is left of the pair, the engine first: with SIGTERM, then with SIGKILL."""
     end(pair.engine, STOP_SECONDS)
     with contextlib.suppress(subprocess.TimeoutExpired):
         pair.application.wait(LAST_WORDS_SECONDS)
@@ -131,11 +131,11 @@ def stop(pair: Pair) -> None:
 def check_remedy(pair: Pair) -> None:
     """Raises EngineFailed if the application has said that starting it again cannot help."""
     if pair.application.returncode == FATAL:
-        raise EngineFailed("the application cannot run; what it said stands above")
+        raise EngineFailed("the application cannot run; its own message is above")
 
 
 def check_failures(home: Home, failures: list[float]) -> None:
-    """Raises EngineFailed, with what the engine said last, if starting again does not help."""
+    """Raises EngineFailed, with the last output of the engine, if starting again does not help."""
     recent = [moment for moment in failures if moment > failures[-1] - FAILURES_SECONDS]
     if len(recent) >= FAILURES_MAX:
         log = home.path / LOG_FILE
@@ -154,6 +154,6 @@ def _open_log(home: Home) -> BinaryIO:
 
 
 def _begin_child() -> None:
-    """In the child, before it becomes what it is: die with the parent, and take signals again."""
+    """In the child, before it starts its program: die with the parent, and take signals again."""
     die_with_parent(signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -1,4 +1,4 @@
-"""Transactions on their way into a block: admission, limits, and who waits for them."""
+"""Transactions on their way into a block: admission, limits, and the callers that wait for them."""
 
 import asyncio
 from collections import Counter, deque
@@ -27,7 +27,7 @@ Answer = Receipt | RoundworkError
 
 
 class Ticket:
-    """A batch that somebody waits for: done when every transaction of it has its answer."""
+    """A batch whose caller waits: done when every transaction of it has its answer."""
 
     def __init__(self, size: int) -> None:
         self.answers: list[Answer | None] = [None] * size
@@ -58,17 +58,17 @@ class Waiting(NamedTuple):
 class Pool:
     """Admitted transactions in the order they came.
 
-    A payer may owe no more fees than it holds, and a nonce be named once, so that nobody fills blocks with
-    transactions that will be void and cost nothing.
+    A payer may not owe more fees than it holds, and transactions that wait may name a nonce only once. So
+    blocks cannot be filled with transactions that will be void and cost nothing.
     """
 
     def __init__(self, transactions_max: int = LIMITS.pool_transactions) -> None:
         self._transactions_max = transactions_max
         self._waiting: deque[Waiting] = deque()
         self._named: set[bytes] = set()
-        """Signatures, and values of nonces, of what waits."""
+        """Signatures, and values of nonces, of the transactions that wait."""
         self._owed: Counter[Key] = Counter()
-        """Fees of what waits, by payer, in roe."""
+        """Fees of the transactions that wait, by payer, in roe."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -81,7 +81,7 @@ class Pool:
         verified: Sequence[bool],
         ticket: Ticket,
     ) -> None:
-        """Admit a batch; what is refused has its answer at once. `slot` is that of the next block."""
+        """Admit a batch. A refused transaction has its answer at once. `slot` is that of the next block."""
         closing = compute_closing_ticks(state, slot)
         for position, ((wire, transaction), is_verified) in enumerate(zip(items, verified, strict=True)):
             try:

@@ -1,4 +1,4 @@
-"""The embedded engine: one process makes blocks, as fast as they fill and sync, and heartbeats between."""
+"""The embedded engine: one process makes blocks as fast as they fill and sync, and empty ones in between."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ class Producer:
         return get_newest_tick(self._chain.state, self.get_slot())
 
     async def submit(self, items: Sequence[tuple[bytes, Transaction]]) -> list[Answer]:
-        """Have a batch executed: for each a receipt when it is durable, or the error that refused it."""
+        """Have a batch executed: for each its receipt when it is durable, or the error that refused it."""
         verified = await self._verifier.verify([transaction for _, transaction in items])
         ticket = Ticket(len(items))
         self._pool.add(self._chain.state, self.get_slot(), items, verified, ticket)
@@ -50,7 +50,7 @@ class Producer:
         return [answer for answer in ticket.answers if answer is not None]
 
     async def run(self) -> None:
-        """Make blocks until `stop`. Raises StoreFull, StoreCorrupt: then nothing more is acknowledged."""
+        """Make blocks until `stop`. Raises StoreFull, StoreCorrupt; after that nothing is acknowledged."""
         while not self._is_stopping or len(self._pool):
             await self._wait_for_work()
             self._work.clear()
@@ -92,7 +92,7 @@ class Producer:
         return self._chain.state.head.began_ms
 
     def _heartbeat_ms(self) -> int:
-        """When the next block is due if nothing else comes: next slot while a task is active, else later."""
+        """When a block is due without transactions: each slot while a task is active, else less often."""
         genesis, state = self._chain.genesis, self._chain.state
         is_busy = any(task.is_active or task.open_rounds for task in state.tasks.rows.values())
         return state.head.began_ms + genesis.slot_ms * (1 if is_busy else genesis.gap_slots_max)

@@ -44,7 +44,7 @@ RENT_EPOCH = 2**64 - 1
 """What Solana shows of an account that never pays rent."""
 
 PARSED_BYTES_MAX = max(TABLE_BYTES_MAX, 20_000)
-"""No kind of account that has a parsed form is larger: lookup tables, and the sysvar of slot hashes."""
+"""The most bytes of an account that has a parsed form: a lookup table, or the sysvar of slot hashes."""
 
 
 class Form(NamedTuple):
@@ -55,7 +55,7 @@ class Form(NamedTuple):
     length: int | None = None
 
     def measure(self, data: "AccountData") -> int:
-        """How many bytes the wanted part has."""
+        """The number of bytes of the wanted part."""
         return (
             data.size
             if self.length is None
@@ -68,7 +68,7 @@ class Form(NamedTuple):
 
 
 class AccountData(NamedTuple):
-    """An account's data: `raw` and zeros behind it up to `size` bytes, made only where they are read."""
+    """An account's data: `raw`, then zeros up to `size` bytes, which are made only where they are read."""
 
     raw: bytes
     size: int
@@ -80,7 +80,7 @@ class AccountData(NamedTuple):
 
 
 def read_form(config: Json, default: str = "binary") -> Form:
-    """The form that a configuration asks for. Raises RpcError."""
+    """The form that a configuration names. Raises InvalidParams."""
     encoding = field(config, "encoding", str, default)
     if encoding not in ENCODINGS:
         raise InvalidParams(f"Invalid params: encoding {encoding!r}; one of {', '.join(ENCODINGS)}")
@@ -91,9 +91,9 @@ def read_form(config: Json, default: str = "binary") -> Form:
 
 
 def describe_account(state: State, key: Key, form: Form, is_lenient: bool = False) -> Json | None:
-    """An account as clients are shown it; None if there is none.
+    """An account as clients read it; None if there is none.
 
-    Raises RpcError for more data than base58 takes, unless that is to be shown as a text (`is_lenient`).
+    Raises InvalidRequest for more data than base58 takes; with `is_lenient` a text says so instead.
     """
     account = state.accounts.rows.get(key)
     if account is None:
@@ -104,7 +104,10 @@ def describe_account(state: State, key: Key, form: Form, is_lenient: bool = Fals
 def describe_data(
     state: State, key: Key, account: Account, data: AccountData, form: Form, is_lenient: bool = False
 ) -> Json:
-    """An account's fields with its data in the form that was asked for. Raises RpcError as above."""
+    """An account's fields with its data in the wanted form.
+
+    Raises InvalidRequest as describe_account does.
+    """
     parsed = parse_account(state, key, account, data) if form.encoding == "jsonParsed" else None
     return {
         "data": parsed or encode_data(data, form, is_lenient),
@@ -119,7 +122,7 @@ def describe_data(
 def encode_data(data: AccountData, form: Form, is_lenient: bool = False) -> str | list[str]:
     """The wanted bytes in an account encoding; "binary" is the oldest form, a bare base58 text.
 
-    Raises RpcError.
+    Raises InvalidRequest for more data than base58 takes.
     """
     encoding = form.encoding
     if encoding in ("binary", "base58"):
@@ -168,7 +171,7 @@ def encode_clock(head: Head) -> bytes:
 
 
 def encode_recent_blockhashes(state: State) -> bytes:
-    """The sysvar of recent blockhashes, which clients list and few read: up to 150, newest first."""
+    """The sysvar of recent blockhashes: up to 150, newest first."""
     fee = struct.pack("<Q", state.genesis.fee_per_signature)
     newest = sorted(state.ticks.rows.items(), reverse=True)[:150]
     return struct.pack("<Q", len(newest)) + b"".join(mark.digest + fee for _, mark in newest)
@@ -213,7 +216,7 @@ def parse_account(state: State, key: Key, account: Account, stored: AccountData)
 
 
 def get_decimals(state: State, mint: Key) -> int | None:
-    """The decimals of a mint; None if it is none."""
+    """The decimals of a mint; None if there is no mint at the address."""
     decoded = decode_mint(get_data(state, mint))
     return decoded.decimals if decoded else None
 

@@ -27,7 +27,7 @@ KEYS_MAX = 100
 FILTERS_MAX = 4
 LARGEST = 20
 FILTER_TEXT_MAX = 175
-"""Characters of a filter's bytes: 128 in base58."""
+"""The most characters of a filter's bytes: 128 bytes in base58."""
 
 Filter = Callable[[AccountData], bool]
 
@@ -95,7 +95,7 @@ def find_owned(state: State, program: Key) -> list[tuple[Key, Account]]:
 
 
 def read_filters(config: Json) -> list[Filter]:
-    """The filters of a configuration as predicates on an account's data. Raises RpcError."""
+    """The filters of a configuration as predicates on an account's data. Raises InvalidParams."""
     filters = [_compile(entry) for entry in field(config, "filters", list, [])]
     if len(filters) > FILTERS_MAX:
         raise InvalidParams(f"Too many filters provided; max {FILTERS_MAX}")
@@ -123,7 +123,7 @@ def _compile(entry: Any) -> Filter:
 
 
 def _decode(raw: Any, encoding: str) -> bytes:
-    """The bytes that a memcmp looks for, from a text or a list of numbers. Raises RpcError."""
+    """The bytes that a memcmp looks for, from a text or a list of numbers. Raises InvalidParams."""
     try:
         if isinstance(raw, list):
             wanted = bytes(raw)
@@ -136,7 +136,7 @@ def _decode(raw: Any, encoding: str) -> bytes:
         else:
             raise InvalidParams(f"Invalid params: memcmp encoding {show(encoding)}; base58 or base64")
     except (ValueError, TypeError, AttributeError):
-        raise InvalidParams(f"Invalid params: the bytes of a memcmp are no {encoding}") from None
+        raise InvalidParams(f"Invalid params: the bytes of a memcmp are not {encoding}") from None
     if len(wanted) > BASE58_BYTES_MAX:
         raise InvalidParams("Invalid param: decoded binary data should be less than 129 bytes")
     return wanted

@@ -1,4 +1,4 @@
-"""Rounds that the state has let go of, read back from the journal for readers."""
+"""Rounds that the state has pruned, read back from the journal."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ from ..chain import Chain
 
 
 def may_be_pruned(state: State, task: Key, number: int) -> bool:
-    """Whether a round is so old that the archive may hold what the state does not."""
+    """Whether a round is old enough to be pruned, so that only the journal may have it."""
     record = state.tasks.rows.get(task)
     if record is None or RoundCursor(state, task, number).record is not None:
         return False
@@ -20,7 +20,7 @@ def may_be_pruned(state: State, task: Key, number: int) -> bool:
 
 
 def get_state_of(chain: Chain, task: Key, number: int) -> State:
-    """A state that holds a round: of nothing else if it is pruned, the present one if it is not."""
+    """A state that holds a round: the present one, or for a pruned round a state of that round alone."""
     height = chain.history.find_pruned(task, number)
     return chain.state if height is None else _recall(chain, height, task, number)
 

@@ -25,7 +25,7 @@ BLOCKS_MAX = 500_000
 SAMPLES_MAX = 720
 DETAILS = ("full", "accounts", "signatures", "none")
 CLOSE_SECONDS = 5.0
-"""How long a block of the slot that is still open is waited for."""
+"""How long a request for the open slot waits until the slot is over."""
 
 
 # Slots and ticks
@@ -57,7 +57,7 @@ def get_latest_blockhash(ledger: Ledger, params: Params) -> Json:
 
 
 def get_recent_blockhash(ledger: Ledger, params: Params) -> Json:
-    """What the original library still asks for before it sends."""
+    """The older form, which the original library still calls before it sends."""
     params.config(0)
     tick, _ = ledger.engine.get_newest_tick()
     return ledger.with_context({"blockhash": base58_of(tick), "feeCalculator": _fee_calculator(ledger)})
@@ -82,7 +82,7 @@ def get_fee_for_message(ledger: Ledger, params: Params) -> Json:
 
 
 def _names_nonce(ledger: Ledger, transaction: Transaction) -> bool:
-    """Whether a transaction names the value of a nonce that it may use, in the next slot at the latest."""
+    """Whether a transaction names the value of a nonce that it may use now or in the next slot."""
     nonce = find_nonce(transaction)
     try:
         if nonce is not None:
@@ -111,9 +111,9 @@ async def get_block(ledger: Ledger, params: Params) -> Json:
 
 
 async def _wait_until_closed(ledger: Ledger, slot: int) -> None:
-    """Wait until nothing can be added to a slot: what a client has read as a block never changes.
+    """Wait until a slot is over, because a block that a client has read never changes.
 
-    Raises RpcError.
+    Raises BlockNotAvailable.
     """
     for _ in range(int(CLOSE_SECONDS * 100)):
         is_written = ledger.chain.journal.height >= ledger.state.head.height
@@ -152,7 +152,7 @@ def _compose_block(ledger: Ledger, slot: int, detail: str, config: Json) -> Json
 
 
 def compute_slot_tick(ledger: Ledger, slot: int) -> bytes:
-    """The tick of any slot that is over, from the journal if the state has forgotten it."""
+    """The tick of a slot that is over, from the journal if the state does not have it any more."""
     mark = ledger.state.ticks.rows.get(u64(slot))
     if mark is not None:
         return mark.digest
@@ -161,7 +161,7 @@ def compute_slot_tick(ledger: Ledger, slot: int) -> bytes:
 
 
 def compute_time(ledger: Ledger, slot: int) -> int:
-    """When a slot was, in seconds since 1970: by the last block at or before it."""
+    """The time of a slot, in seconds since 1970, computed from the last block at or before it."""
     genesis = ledger.chain.genesis
     entry = ledger.chain.journal.find_before(slot + 1)
     time_ms, at = (entry.block.time_ms, entry.block.slot) if entry else (genesis.time_ms, 0)
@@ -169,7 +169,7 @@ def compute_time(ledger: Ledger, slot: int) -> int:
 
 
 def check_past(ledger: Ledger, slot: int) -> None:
-    """Raises RpcError for a slot that has not begun."""
+    """Raises BlockNotAvailable for a slot that has not begun."""
     if slot > ledger.slot:
         raise BlockNotAvailable(slot)
 
@@ -199,7 +199,7 @@ def get_blocks_with_limit(ledger: Ledger, params: Params) -> list[int]:
 
 
 def get_performance(ledger: Ledger, params: Params) -> list[Json]:
-    """One sample: of the slots whose statuses are in memory."""
+    """A single sample, of the slots whose statuses are in memory."""
     limit = params.get(0, int, "the limit", SAMPLES_MAX)
     if limit > SAMPLES_MAX:
         raise InvalidParams(f"Invalid limit; max {SAMPLES_MAX}")

@@ -1,4 +1,4 @@
-"""RPC methods whose answers are constant here: one producer, no votes, no inflation, nothing forgotten."""
+"""RPC methods with constant answers: a ledger has one producer, no votes, no inflation and all its past."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def get_inflation_rate(ledger: Ledger, params: Params) -> Json:
 
 
 def get_block_commitment(ledger: Ledger, params: Params) -> Json:
-    """Nobody votes."""
+    """This ledger has no votes."""
     params.get(0, int, "the slot")
     return {"commitment": None, "totalStake": 0}
 
@@ -52,7 +52,7 @@ def get_cluster_nodes(ledger: Ledger, params: Params) -> list[Json]:
 
 
 def get_producer(ledger: Ledger, params: Params) -> str:
-    """Who makes the blocks."""
+    """The address that makes the blocks."""
     return ledger.chain.genesis.producer
 
 

@@ -58,7 +58,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class Rpc:
-    """Answers JSON-RPC requests from a ledger, as many as an address may make."""
+    """Answers JSON-RPC requests, as many as an address may make."""
 
     def __init__(self, ledger: Ledger, methods: dict[str, Method], rates: Rates) -> None:
         self.ledger = ledger

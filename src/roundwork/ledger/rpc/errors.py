@@ -98,7 +98,7 @@ class UnsupportedTransactionVersion(RpcError):
 
 
 class MinContextSlotNotReached(RpcError):
-    """The client wants an answer of a later slot. `slot` is the present one."""
+    """The client requires an answer of a later slot. `slot` is the present slot."""
 
     code = -32016
 
@@ -107,5 +107,5 @@ class MinContextSlotNotReached(RpcError):
 
 
 def describe_cause(error: RoundworkError) -> Json:
-    """The data of an RPC error that one of our own errors caused: its name and its text."""
+    """The data of an RPC error: the name and the text of our error that caused it."""
     return {"roundwork": {"name": type(error).__name__, "text": str(error)}}

@@ -1,4 +1,4 @@
-"""The ledger's HTTP: JSON-RPC in bodies, websockets, and whether it is there."""
+"""The ledger over HTTP: JSON-RPC in bodies, websockets, and /health."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ def build_app(
     subscriptions = Subscriptions(rpc)
 
     async def app(scope: Message, receive: Callable[[], Any], send: Callable[[Message], Any]) -> None:
-        with contextlib.suppress(asyncio.CancelledError):  # the ledger stops: websockets have been told
+        with contextlib.suppress(asyncio.CancelledError):  # the ledger stops, and websockets are closed
             if scope["type"] == "websocket":
                 await subscriptions.serve(scope, receive, send)
             elif scope["type"] == "http":
@@ -62,7 +62,7 @@ async def _answer_http(rpc: Rpc, scope: Message, receive: Callable[[], Any]) -> 
         return 405, _TEXT, b"JSON-RPC takes POST\n"
     try:
         return await _answer_post(rpc, scope, receive)
-    except asyncio.CancelledError:  # the ledger stops and waits no longer
+    except asyncio.CancelledError:  # the ledger stops
         return 503, _TEXT, b"the ledger stops; what was sent may still have been taken\n"
 
 

@@ -1,4 +1,4 @@
-"""Instructions of well-known programs in the parsed form that Solana documents: one table a program."""
+"""Instructions of well-known programs in the parsed form that Solana documents, from one table each."""
 
 import struct
 from collections.abc import Callable, Sequence

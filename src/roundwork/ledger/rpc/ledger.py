@@ -19,7 +19,7 @@ VERSION = "2.0.0"
 """The version of Solana's RPC whose shapes these are."""
 
 READERS = 2
-"""Threads that read the past, so that no reader holds up the next block."""
+"""Threads that read the past, so that readers do not delay the next block."""
 
 T = TypeVar("T")
 
@@ -45,11 +45,11 @@ class Ledger:
 
     @property
     def slot(self) -> int:
-        """The slot that answers speak of: that of the last block."""
+        """The slot of the last block: answers are of this slot."""
         return self.chain.state.head.slot
 
     async def settle(self) -> None:
-        """Wait until all of the state is on disk: a reader is shown nothing that a crash takes back."""
+        """Wait until the whole state is on disk: a crash takes back nothing that a reader has seen."""
         while self.chain.journal.height < self.state.head.height:
             settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._settling.append(settled)
@@ -62,7 +62,10 @@ class Ledger:
         self._settling.clear()
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
-        """What a function returns that reads journal or history and nothing of the state."""
+        """Run a function on another thread; what it returns.
+
+        It reads the journal or the history, not the state.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._readers, function, *args)
 
     def is_tick_valid(self, tick: bytes) -> bool:
@@ -72,5 +75,5 @@ class Ledger:
         )
 
     def with_context(self, value: Any) -> Json:
-        """An answer with the slot it is of."""
+        """An answer with its slot."""
         return {"context": {"slot": self.slot, "apiVersion": VERSION}, "value": value}

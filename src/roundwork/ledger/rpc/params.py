@@ -30,7 +30,10 @@ class Params:
         self.values: list[Any] = values
 
     def get(self, at: int, kind: type, name: str, default: Any = ...) -> Any:
-        """The parameter at a place. Raises RpcError if it is missing without a default or of another kind."""
+        """The parameter at a place.
+
+        Raises InvalidParams if it has another kind, or is missing without a default.
+        """
         value = self.values[at] if at < len(self.values) else None
         if value is None:
             if default is ...:
@@ -43,7 +46,7 @@ class Params:
         return read_key(self.get(at, str, name), name)
 
     def config(self, at: int) -> Json:
-        """The configuration object, whose commitment and minContextSlot are checked for every method."""
+        """The configuration object. Its commitment and minContextSlot are checked for every method."""
         config: Json = self.get(at, dict, "the configuration", {})
         if None in config.values():
             config = {name: value for name, value in config.items() if value is not None}
@@ -60,7 +63,7 @@ class Params:
 
 
 def read_commitment(config: Json, name: str) -> str:
-    """A commitment; all of them mean the same here. Raises RpcError."""
+    """A commitment. All commitments mean the same here. Raises InvalidParams."""
     commitment: str = field(config, name, str, "finalized")
     if commitment not in COMMITMENTS:
         raise InvalidParams(f"Invalid params: {name} {show(commitment)}; one of {sorted(COMMITMENTS)}")
@@ -68,32 +71,34 @@ def read_commitment(config: Json, name: str) -> str:
 
 
 def field(config: Json, name: str, kind: type, default: Any) -> Any:
-    """A field of a configuration object. Raises RpcError if it is of another kind."""
+    """A field of a configuration object. Raises InvalidParams if it has another kind."""
     value = config.get(name)
     return default if value is None else _check_kind(value, kind, name)
 
 
 def read_key(text: Any, name: str) -> Key:
-    """A base58 address. Raises RpcError."""
+    """The bytes of a base58 address. Raises InvalidParams."""
     try:
         return key_of(text)
     except (ValueError, TypeError):
-        raise InvalidParams(f"Invalid param: {name} {show(text)} is no base58 address of 32 bytes") from None
+        raise InvalidParams(
+            f"Invalid param: {name} {show(text)} is not a base58 address of 32 bytes"
+        ) from None
 
 
 def read_signature(text: Any) -> bytes:
-    """A base58 signature. Raises RpcError."""
+    """The bytes of a base58 signature. Raises InvalidParams."""
     try:
         signature = base58_decode(text) if len(text) <= SIGNATURE_TEXT_MAX else b""
     except (ValueError, AttributeError, TypeError):
         signature = b""
     if len(signature) != 64:
-        raise InvalidParams(f"Invalid param: {show(text)} is no base58 signature of 64 bytes")
+        raise InvalidParams(f"Invalid param: {show(text)} is not a base58 signature of 64 bytes")
     return signature
 
 
 def show(value: Any) -> str:
-    """What a client sent, as errors quote it."""
+    """A client's value as errors quote it."""
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:100]}…"
 

@@ -1,4 +1,4 @@
-"""How many calls an address may make: one bucket each, filled as time passes, emptied by calls."""
+"""How many calls an address may make: one bucket for each, which time fills and calls empty."""
 
 from collections import OrderedDict
 from collections.abc import MutableMapping
@@ -12,15 +12,21 @@ Message = MutableMapping[str, Any]
 
 
 class Rates:
-    """The buckets of all addresses. Those on this machine have none: they can do worse than ask."""
+    """The buckets of all addresses.
+
+    Addresses on this machine have none, because they could do worse than call.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """By address: calls that are left, and at what time."""
+        """By address: the calls that were left at a time, and that time in seconds."""
 
     def take(self, address: str, calls: int, seconds: float) -> bool:
-        """Whether an address may make so many calls now; `seconds` is a clock that only goes forward."""
+        """Whether an address may make this many calls now.
+
+        `seconds` comes from a clock that only goes forward.
+        """
         if is_local(address):
             return True
         name = compute_name(address)
@@ -41,12 +47,12 @@ def get_address(scope: Message) -> str:
 
 
 def is_local(address: str) -> bool:
-    """Whether an address is on this machine; a local socket has none."""
+    """Whether an address is on this machine. A local socket has an empty address."""
     return address in ("127.0.0.1", "::1", "")
 
 
 def compute_name(address: str) -> str:
-    """What is counted together: an IPv4 address, or the /64 of an IPv6 one, which is one customer's."""
+    """The addresses that are counted together: an IPv4 address, or the /64 of an IPv6 address."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -55,10 +55,10 @@ TEXTS = {
 
 
 class Sending:
-    """One transaction that a call wants sent: decoded, and simulated unless that is to be skipped."""
+    """A transaction that a client sends: decoded, and simulated unless the client skips that."""
 
     def __init__(self, ledger: Ledger, params: Params) -> None:
-        """Raises RpcError if it is undecodable or its simulation fails."""
+        """Raises InvalidParams if it is undecodable, PreflightFailure if its simulation fails."""
         config = params.config(1)
         read_commitment(config, "preflightCommitment")
         text = params.get(0, str, "the transaction")
@@ -71,7 +71,7 @@ class Sending:
                 raise compose_refusal(self.transaction, receipt)
 
     def compose_answer(self, answer: Answer) -> str:
-        """What the call answers: the signature. Raises RpcError for what never ran."""
+        """The result of the call: the signature. Raises RpcError if the transaction never ran."""
         if isinstance(answer, Void):
             raise compose_refusal(self.transaction, compose_void(answer))
         if isinstance(answer, RoundworkError):
@@ -126,7 +126,10 @@ def _show_accounts(
 
 
 def _read_shown(config: Json) -> list[tuple[Key, Form]] | None:
-    """The accounts that a simulation is to show, and how; None if none is asked for. Raises RpcError."""
+    """The accounts that a simulation shows, and their forms; None without a wish for any.
+
+    Raises InvalidParams.
+    """
     wanted = field(config, "accounts", dict, None)
     if wanted is None:
         return None
@@ -139,7 +142,7 @@ def _read_shown(config: Json) -> list[tuple[Key, Form]] | None:
 
 
 async def request_airdrop(ledger: Ledger, params: Params) -> str:
-    """A real transaction of the faucet; only development ledgers have one."""
+    """A real transaction of the faucet. Only development ledgers have a faucet."""
     target, amount = params.key(0), params.get(1, int, "the amount")
     named = params.config(2).get("recentBlockhash")
     tick = read_key(named, "recentBlockhash") if named is not None else ledger.engine.get_newest_tick()[0]
@@ -166,12 +169,12 @@ async def request_airdrop(ledger: Ledger, params: Params) -> str:
 
 
 def compute_slot(ledger: Ledger) -> int:
-    """The slot that a simulation runs in: the one a transaction sent now lands in."""
+    """The slot that a simulation runs in: the slot of a transaction that is sent now."""
     return max(ledger.engine.get_slot(), ledger.slot)
 
 
 def decode_wire(text: str, encoding: str) -> tuple[bytes, Transaction]:
-    """A transaction from a parameter. Raises RpcError."""
+    """A transaction from a parameter. Raises InvalidParams."""
     if encoding not in ("base58", "base64"):
         raise InvalidParams(f"unsupported encoding: {show(encoding)}. Supported encodings: base58, base64")
     if len(text) > WIRE_BYTES_MAX * 2:
@@ -187,7 +190,7 @@ def decode_wire(text: str, encoding: str) -> tuple[bytes, Transaction]:
 
 
 def decode_message(text: str) -> Transaction:
-    """A message in base64, as a transaction whose signatures are still missing. Raises RpcError."""
+    """A message in base64, as a transaction without signatures yet. Raises InvalidParams."""
     try:
         message = base64_decode(text)
         count = message[1] if message[:1] == b"\x80" else message[0]

@@ -30,7 +30,7 @@ POLICY_VIOLATION = 1008
 """The code that a websocket is closed with when it breaks a limit."""
 
 Topic = tuple[str, bytes]
-"""What a block must touch for a subscription to look at it: its kind; an account, a signature or nothing."""
+"""What a block must touch to concern a subscription: its kind, and an account, a signature or nothing."""
 
 log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -38,7 +38,7 @@ _numbers = itertools.count(1)
 
 
 class Changed:
-    """What a block changed, worked out once for all subscriptions."""
+    """What a block changed, computed once for all subscriptions."""
 
     def __init__(self, ledger: Ledger, block: Block, outcome: Outcome, before: int) -> None:
         self.ledger = ledger
@@ -60,16 +60,18 @@ class Changed:
 
     @property
     def transactions(self) -> list[tuple[Transaction, Receipt]]:
-        """The transactions that ran, decoded when first asked for."""
+        """The transactions that ran, decoded at the first use."""
         if self._decoded is None:
             self._decoded = [(decode_landed(wire, receipt), receipt) for wire, receipt in self._ran]
         return self._decoded
 
     def describe(self, key: Key, form: Form) -> msgspec.Raw:
-        """An account with its context, encoded once for all who see it in one form."""
+        """An account with its context, encoded once for each form."""
         if (key, form) not in self._shown:
             state = self.ledger.state
-            account = state.accounts.rows.get(key) or Account(0)  # closed: clients are shown an empty one
+            account = state.accounts.rows.get(key) or Account(
+                0
+            )  # a closed account: clients read an empty one
             data = get_account_data(state, key, account)
             shown = describe_data(state, key, account, data, form, is_lenient=True)
             self._shown[key, form] = msgspec.Raw(_encoder.encode(self.ledger.with_context(shown)))
@@ -77,7 +79,7 @@ class Changed:
 
 
 Notify = Callable[[Changed], list[Any]]
-"""What a subscription has to say of a block that touches its topic. It never raises."""
+"""The notifications of a subscription about a block that touches its topic. It never raises."""
 
 
 class Subscription:
@@ -109,7 +111,7 @@ class Connection:
         self._fresh: list[Subscription] = []
 
     def subscribe(self, subscription: Subscription) -> int:
-        """Add a subscription; its number. Raises RpcError."""
+        """Add a subscription; its number. Raises NodeUnhealthy."""
         if len(self.subscriptions) >= self._limits.subscriptions:
             raise NodeUnhealthy(f"a connection has at most {self._limits.subscriptions} subscriptions")
         self._all.add(self, subscription)
@@ -118,7 +120,7 @@ class Connection:
         return subscription.number
 
     def unsubscribe(self, kind: str, number: int) -> bool:
-        """End a subscription. Raises RpcError if there is none of that number and kind."""
+        """End a subscription. Raises InvalidParams if there is none of that number and kind."""
         subscription = self.subscriptions.get(number)
         if subscription is None or subscription.topic[0] != kind:
             raise InvalidParams("Invalid subscription id.")
@@ -143,7 +145,7 @@ class Connection:
             self.end(subscription)
 
     def say(self, text: bytes) -> None:
-        """Queue a message; a reader that is too slow to take it is dropped, and what waited with it."""
+        """Queue a message. A reader that is too slow to take it is dropped with all that waits for it."""
         if self._waiting and self._waiting_bytes + len(text) > self._limits.waiting_bytes:
             self.drop()
         if not self.is_dropped:
@@ -152,13 +154,13 @@ class Connection:
             self._news.set()
 
     async def wait_for_room(self) -> None:
-        """Wait until little is left to send: who does not read its answers gets no more of them."""
+        """Wait until little is left to send, so that a client that does not read gets no more answers."""
         while self._waiting_bytes * 2 > self._limits.waiting_bytes:
             self._room.clear()
             await self._room.wait()
 
     def drop(self) -> None:
-        """Give up a reader: nothing more is kept for it."""
+        """Give up a reader, and keep nothing more for it."""
         if not self.is_dropped:
             log.warning("websocket of %s dropped: %d bytes wait", self.address or "?", self._waiting_bytes)
         self.is_dropped = True
@@ -170,7 +172,7 @@ class Connection:
         self._room.set()
 
     async def take(self, body: bytes) -> None:
-        """Answer a message, then say what is due at once."""
+        """Answer a message, then queue the notifications that are due at once."""
         try:
             answer = await self._rpc.answer(body, self.address)
         except TooManyCalls as error:
@@ -182,8 +184,11 @@ class Connection:
             self.notify(subscription, subscription.first)
 
     async def send_all(self, send: Callable[[Message], Any]) -> None:
-        """Send what is queued until the reader is gone, or dropped: then say why."""
-        with contextlib.suppress(OSError):  # it is gone
+        """Send what is queued until the reader is gone.
+
+        If it is dropped, close the websocket with the reason.
+        """
+        with contextlib.suppress(OSError):  # the reader is gone
             while not self.is_dropped:
                 await self._news.wait()
                 self._news.clear()
@@ -211,7 +216,7 @@ class Subscriptions:
         rpc.ledger.chain.listeners.append(self._publish)
 
     def add(self, connection: Connection, subscription: Subscription) -> None:
-        """Let a subscription see blocks. Raises RpcError."""
+        """Let a subscription see blocks. Raises NodeUnhealthy."""
         if self.count >= self.limits.subscriptions_in_all:
             raise NodeUnhealthy(f"a ledger has at most {self.limits.subscriptions_in_all} subscriptions")
         kind, name = subscription.topic
@@ -219,7 +224,7 @@ class Subscriptions:
         self.count += 1
 
     def remove(self, subscription: Subscription) -> None:
-        """Take it away again."""
+        """Let a subscription see no more blocks."""
         kind, name = subscription.topic
         row = self._topics[kind][name]
         del row[subscription.number]
@@ -236,7 +241,7 @@ class Subscriptions:
         self._slot = block.slot
 
     def _find_topics(self, changed: Changed) -> list[Topic]:
-        """The topics that a block touches and somebody has: few of many."""
+        """The topics of subscriptions that a block touches."""
         signatures = self._topics["signature"].keys() & changed.receipts.keys()
         accounts = self._topics["account"].keys() & changed.accounts
         found = [("signature", signature) for signature in signatures]
@@ -244,7 +249,7 @@ class Subscriptions:
         return found + [(kind, b"") for kind, names in self._topics.items() if b"" in names]
 
     async def serve(self, scope: Message, receive: Callable[[], Any], send: Callable[[Message], Any]) -> None:
-        """One connection, from its handshake to its end."""
+        """Serve one connection, from its handshake to its end."""
         await receive()
         await send({"type": "websocket.accept"})
         address = get_address(scope)
@@ -269,7 +274,7 @@ class Subscriptions:
             sending.cancel()
 
     def _refuse(self, address: str) -> str | None:
-        """Why one more websocket of an address is too many; None if it is not."""
+        """The reason to refuse a websocket of an address; None if it may open."""
         if len(self._connections) >= self.limits.connections:
             return f"{self.limits.connections} websockets are open"
         if is_local(address):
@@ -280,7 +285,7 @@ class Subscriptions:
 
 
 async def close(send: Callable[[Message], Any], reason: str) -> None:
-    """End a websocket that breaks a limit, and say which."""
+    """End a websocket that breaks a limit; `reason` says which."""
     await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": reason})
 
 
@@ -409,7 +414,10 @@ KINDS: dict[str, Callable[[Ledger, Params], Subscription]] = {
 
 
 def _changed_accounts(name: bytes, rows: list[tuple[bytes, Any]]) -> list[Key]:
-    """The accounts that clients see change when rows of a table do: a task's tables are the task's."""
+    """The accounts whose data changes for clients with the rows of a table.
+
+    A task's tables change the task.
+    """
     if name[:1] in b"AT":
         return [key for key, _ in rows]
     return [name[1:33]] if len(name) >= 33 else []

@@ -14,7 +14,7 @@ ALL_PARTS = frozenset(("submission", "distribution", "balance", "stake"))
 
 
 def encode_task(state: State, key: TaskKey, parts: frozenset[str] = ALL_PARTS) -> bytes:
-    """A task as the JSON that task clients parse; maps that are not among `parts` are empty.
+    """A task as the JSON that task clients parse. Maps that are not among `parts` are empty.
 
     Raises UnknownTask. Source: docs/RPC.md, task state.
     """
@@ -22,7 +22,7 @@ def encode_task(state: State, key: TaskKey, parts: frozenset[str] = ALL_PARTS) -
 
 
 def describe_task(state: State, key: TaskKey, parts: frozenset[str] = ALL_PARTS) -> Json:
-    """A task in the fields and the order that task clients know."""
+    """A task with the fields that task clients know, in their order."""
     task = get_task(state, key)
     table = task.timetable
     stakes = dict(sorted(state.get_stakes(key).rows.items()))
@@ -130,7 +130,10 @@ def describe_distributions(state: State, key: TaskKey, only: int | None = None) 
 
 
 def _describe_outcome(record: Round) -> str:
-    """What clients are shown of a round's distribution; an open round shows how its last attempt ended."""
+    """The result of a round's distribution as clients read it.
+
+    For an open round it is that of its last attempt.
+    """
     if record.state is RoundState.PAID:
         return "PayoutSuccessful"
     return "PayoutFailed" if record.state is RoundState.UNPAID or record.attempt else "Uninitialized"

@@ -65,7 +65,7 @@ async def get_task_distributions(ledger: Ledger, params: Params) -> Any:
 
 
 async def get_my_submission_round(ledger: Ledger, params: Params) -> Json:
-    """The last round that a node submitted in, as a number in `data`; null if it never did."""
+    """The last round in which a node submitted, as a number in `data`; null if it never did."""
     task, node, number = params.key(0, "the task"), params.key(1, "the node"), _read_round(params, 2)
     if number is not None:
         state = await _find_state(ledger, task, number)
@@ -84,7 +84,10 @@ def get_my_stake(ledger: Ledger, params: Params) -> Json:
 
 
 async def _find_state(ledger: Ledger, task: Key, number: int | None) -> State:
-    """The state that holds a round, from the archive if it is pruned; the present one for all rounds."""
+    """The state that holds a round: from the archive if the round is pruned.
+
+    For all rounds, the present state.
+    """
     if number is None or not may_be_pruned(ledger.state, task, number):
         return ledger.state
     await wait_for_history(ledger)
@@ -92,7 +95,10 @@ async def _find_state(ledger: Ledger, task: Key, number: int | None) -> State:
 
 
 def _read_round(params: Params, at: int) -> int | None:
-    """The round that a configuration asks for; None (or −1) is all of them. Raises RpcError."""
+    """The round that a configuration names; None for all rounds, which it writes as −1.
+
+    Raises InvalidParams.
+    """
     number = params.config(at).get("round", -1)
     if not isinstance(number, int) or isinstance(number, bool) or not -1 <= number < 2**64:
         raise InvalidParams(f"Invalid params: round is {show(number)}; a round, or -1 for all")

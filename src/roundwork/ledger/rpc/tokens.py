@@ -76,7 +76,7 @@ def _describe_found(ledger: Ledger, params: Params, wanted: Callable[[TokenAccou
 
 
 def _find(state: State, wanted: Callable[[TokenAccount], bool]) -> list[tuple[Key, Account, TokenAccount]]:
-    """The token accounts that are wanted, by address."""
+    """The token accounts for which `wanted` is true, by address."""
     found = []
     for key, stored in state.accounts.rows.items():
         if stored.owner == TOKEN_PROGRAM and stored.space == ACCOUNT_BYTES:

@@ -32,7 +32,7 @@ VOID_NAMES = {kind.code: kind.name for kind in Void.__subclasses__()}
 
 
 def describe_returned(receipt: Receipt) -> Json | None:
-    """What a transaction's instructions handed back; None if it is nothing."""
+    """The return data of a transaction; None if it has none."""
     if receipt.returned is None:
         return None
     program, data = receipt.returned
@@ -51,7 +51,7 @@ def describe_status(receipt: Receipt) -> Json:
 
 
 def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
-    """The log lines of a transaction, derived from what it asked and what became of it."""
+    """The log lines of a transaction, derived from its instructions and its receipt."""
     lines = []
     last_returned = find_returning(transaction, receipt)
     for at, instruction in enumerate(transaction.instructions):
@@ -78,7 +78,7 @@ def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
 
 
 def find_returning(transaction: Transaction, receipt: Receipt) -> int | None:
-    """The index of the last instruction of the program that handed data back; None if none did."""
+    """The index of the last instruction of the program that returned data; None without return data."""
     if receipt.returned is None:
         return None
     program = receipt.returned[0]
@@ -125,7 +125,7 @@ def describe_meta(transaction: Transaction, receipt: Receipt, is_brief: bool = F
 
 
 def encode_transaction(wire: bytes, transaction: Transaction, encoding: str) -> Any:
-    """A transaction in an encoding; "binary" is the oldest one, a bare base58 text. Raises RpcError."""
+    """A transaction in an encoding; "binary" is the oldest form, a bare base58 text. Raises InvalidParams."""
     match encoding:
         case "base64":
             return [base64.b64encode(wire).decode(), "base64"]

@@ -1,4 +1,4 @@
-"""RPC methods that read what became of transactions."""
+"""RPC methods that read transactions and their results."""
 
 import asyncio
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ HISTORY_SECONDS = 2.0
 
 
 class Landed(NamedTuple):
-    """A transaction that ran: where, in which block, and what it asked."""
+    """A transaction that ran, its place and the block at that place."""
 
     place: Place
     entry: Entry
@@ -38,7 +38,7 @@ class Landed(NamedTuple):
 
     @property
     def receipt(self) -> Receipt:
-        """What became of it."""
+        """The transaction's receipt."""
         return self.entry.receipts[self.place.position]
 
     @property
@@ -61,7 +61,7 @@ def _compose_transaction(ledger: Ledger, signature: bytes, config: Json) -> Json
 
 
 async def get_signature_statuses(ledger: Ledger, params: Params) -> Json:
-    """Statuses from memory, else from the history, whether or not that is asked for."""
+    """Statuses from memory, else from the history, with and without `searchTransactionHistory`."""
     names = params.get(0, list, "the signatures")
     field(params.config(1), "searchTransactionHistory", bool, False)
     if len(names) > STATUSES_MAX:
@@ -117,7 +117,7 @@ async def count_transactions(ledger: Ledger) -> int:
 
 
 async def wait_for_history(ledger: Ledger) -> None:
-    """Wait until the history holds every block that was durable when this began, but not for long."""
+    """Wait until the history holds every block that is durable now, but at most HISTORY_SECONDS."""
     height = ledger.chain.journal.height
     for _ in range(int(HISTORY_SECONDS * 100)):
         if ledger.chain.history.height >= height or ledger.chain.history.failure:
@@ -126,7 +126,7 @@ async def wait_for_history(ledger: Ledger) -> None:
 
 
 def find_landed(ledger: Ledger, signature: bytes) -> Landed | None:
-    """Where a transaction ran, from memory or from the history."""
+    """A transaction that ran, found in memory or in the history; None if it did not run."""
     recent = ledger.chain.recent.find(signature)
     places = [Place(recent.height, recent.position)] if recent else []
     for place in places or ledger.chain.history.find_transaction(signature):
@@ -137,7 +137,7 @@ def find_landed(ledger: Ledger, signature: bytes) -> Landed | None:
 
 
 def find_recent_status(ledger: Ledger, signature: bytes) -> Json | None:
-    """The status of a transaction that ran not long ago."""
+    """The status of a transaction that ran not long ago; None of any other."""
     recent = ledger.chain.recent.find(signature)
     return compose_status(recent.slot, recent.receipt) if recent else None
 
@@ -160,7 +160,10 @@ def _find_bound(ledger: Ledger, config: Json, name: str) -> Place | None:
 
 
 def _read_place(ledger: Ledger, place: Place, last: Landed | None = None) -> Landed | None:
-    """The transaction at a place; its block is at hand if it is that of the `last` one."""
+    """The transaction at a place.
+
+    If the `last` transaction is in the same block, the block is not read again.
+    """
     if last is not None and last.place.height == place.height:
         entry: Entry | None = last.entry
     else:

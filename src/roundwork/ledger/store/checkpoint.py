@@ -25,7 +25,7 @@ _decoders = {kind: msgspec.msgpack.Decoder(record) for kind, record in RECORDS.i
 
 
 class Pending:
-    """What has changed since the last checkpoint: the newest record under each key, None where it is gone."""
+    """The changes since the last checkpoint: the newest record under each key, None for a removed one."""
 
     def __init__(self) -> None:
         self.rows: dict[bytes, dict[bytes, Record | None]] = {}
@@ -41,7 +41,7 @@ class Pending:
 
     @classmethod
     def of(cls, state: State) -> "Pending":
-        """Everything there is, for a checkpoint that starts from nothing."""
+        """The whole state, for the first checkpoint."""
         pending = cls()
         for name, table in state.tables.items():
             if table.rows:
@@ -58,7 +58,7 @@ class Checkpoint:
         self._database = open_database(path, _SCHEMA, "NORMAL")
 
     def load(self) -> tuple[Head, Iterator[TableChange]] | None:
-        """The head and the tables it holds; None if nothing was ever written. Raises StoreCorrupt."""
+        """The head and the tables it holds; None if it was never written. Raises StoreCorrupt."""
         try:
             row = self._database.execute("SELECT head FROM head").fetchone()
             head = msgspec.msgpack.decode(row[0], type=Head) if row else None

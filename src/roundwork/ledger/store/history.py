@@ -1,7 +1,7 @@
-"""The searchable past: which block holds a transaction, what an address took part in, what rounds paid.
+"""The searchable past: which block holds a transaction, which transactions name an address, what rounds did.
 
-An index over the journal, filled by a thread that follows it and lags behind bursts by design. It holds no
-truth: deleted, it is built again.
+An index of the journal. A thread fills it and lags behind bursts by design. The file may be deleted: then
+it is built again.
 """
 
 import logging
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS totals (
 INSERT OR IGNORE INTO totals SELECT 1, count(*) FROM transactions;
 """
 BATCH_TRANSACTIONS = 10_000
-"""Transactions indexed in one commit: names are random, so the more there are the more share a page."""
+"""Transactions indexed in one commit: keys are random, so that more of them in a commit share more pages."""
 
 CACHE_KIB = 16_384
 """Pages of the index that are kept in memory, for the same reason."""
@@ -84,7 +84,7 @@ class History:
             self._work.notify_all()
 
     def wait_for(self, height: int, timeout_seconds: float) -> bool:
-        """Wait until the history holds a height, or never will; whether it does."""
+        """Wait until the history holds a height or has failed; whether it holds it."""
         with self._work:
             self._work.wait_for(
                 lambda: self.height >= height or self._is_closing or self.failure, timeout_seconds
@@ -92,9 +92,9 @@ class History:
             return self.height >= height
 
     def find_transaction(self, signature: bytes) -> list[Place]:
-        """Where transactions are whose signature begins like this one, oldest first.
+        """The places of transactions whose signature begins like this one, oldest first.
 
-        Like everything that searches here, raises StoreFull once the history could not be written.
+        Raises StoreFull, as every search here does, once the history could not be written.
         """
         rows = self._search(
             "SELECT height, position FROM transactions WHERE signature = ? ORDER BY height, position",
@@ -125,7 +125,7 @@ class History:
         return self._reader.execute(query, values)
 
     def close(self) -> None:
-        """Stop following and let go of the file."""
+        """Stop following the journal and close the file."""
         with self._work:
             self._is_closing = True
             self._work.notify_all()
@@ -183,7 +183,9 @@ class History:
             try:
                 transaction = decode_landed(wire, receipt)
             except Undecodable as error:
-                raise StoreCorrupt(f"block {height} holds a receipt for what is no transaction") from error
+                raise StoreCorrupt(
+                    f"block {height} holds a receipt for bytes that are not a transaction"
+                ) from error
             signatures.append((_prefix(transaction.signatures[0]), height, position))
             addresses += [(_prefix(key), height, position) for key in transaction.accounts]
         write = self._writer.executemany
@@ -219,7 +221,10 @@ def read_progress(path: Path) -> int:
 
 
 def _prefix(name: bytes) -> int:
-    """The first eight bytes of a signature or address: who finds by it compares the rest."""
+    """The first eight bytes of a signature or address.
+
+    A caller that finds a row by them compares the rest.
+    """
     return int.from_bytes(name[:8], "big", signed=True)
 
 

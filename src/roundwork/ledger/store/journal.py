@@ -1,4 +1,4 @@
-"""The journal: one row a block, synced before anything in it is acknowledged. It is the truth."""
+"""The journal: one row for each block, synced before anything in it is acknowledged. It is the truth."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ _events = msgspec.msgpack.Decoder(list[Event])
 
 
 class Entry(NamedTuple):
-    """A block as it was written: the verdicts on its signatures, what it did, the hashes it led to."""
+    """A block as it was written, with the verdicts on its signatures, its receipts, events and hashes."""
 
     block: Block
     verified: bytes
@@ -56,7 +56,7 @@ class Journal:
         self.height: int = newest or 0
 
     def append(self, block: Block, verified: Sequence[bool], outcome: Outcome) -> None:
-        """Make a block durable. The same block again is nothing new.
+        """Make a block durable. Writing the same block again changes nothing.
 
         Raises StoreFull if the disk refuses, StoreCorrupt if another block has this height.
         """
@@ -118,7 +118,7 @@ class Journal:
             )
 
     def check_law(self) -> None:
-        """Raises OldLaw if the blocks are of another version of the law than this one."""
+        """Raises OldLaw if the blocks are of another version of the law."""
         row = self._reader.execute("SELECT block FROM blocks ORDER BY height LIMIT 1").fetchone()
         version = msgspec.msgpack.decode(row[0])[0] if row else LAW_VERSION
         if version != LAW_VERSION:

@@ -1,4 +1,4 @@
-"""What became of the transactions of the last few hundred slots, in memory."""
+"""The results of the transactions of the last few hundred slots, in memory."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ...protocol.execute import Block, Kind, Receipt
 
 SLOTS = 400
-"""Statuses of so many slots are kept: those in which a transaction can still be sent again, and some."""
+"""Statuses of this many slots are kept: more than those in which a transaction can be sent again."""
 
 
 class Landed(NamedTuple):
@@ -28,7 +28,7 @@ class Recent:
         self._blocks: deque[tuple[int, list[bytes]]] = deque()
 
     def add(self, block: Block, receipts: Sequence[Receipt]) -> None:
-        """Take in a block that is durable, and let go of those that are too old."""
+        """Take in a block that is durable, and drop blocks that are too old."""
         signatures = []
         for position, (wire, receipt) in enumerate(zip(block.transactions, receipts, strict=True)):
             if receipt.kind != Kind.VOID:
@@ -46,10 +46,10 @@ class Recent:
         return len(self._landed)
 
     def find(self, signature: bytes) -> Landed | None:
-        """Where a transaction ran, if that is not long ago."""
+        """Where a transaction ran; None if that is long ago, or it never ran."""
         return self._landed.get(signature)
 
 
 def get_signature(wire: bytes) -> bytes:
-    """The first signature of a transaction that can be decoded; its name everywhere."""
+    """The first signature of a decodable transaction. Everywhere it names the transaction."""
     return wire[1:65] if wire[0] < 0x80 else wire[2:66]
