@@ -29,7 +29,7 @@ def run(world: World, *asked: Instruction) -> Receipt:
     return world.block(bytes(Transaction([pair], message, Hash(world.tick())))).receipts[0]
 
 
-@shows("3.70")
+@shows("3.3")
 def _form() -> None:
     world = World(fee_per_signature=7)
     for data in (b"", b"\0\0\0\0\0", b"\x05\0\0\0\0", b"\x01\0\0\0", b"\x03\0\0\0\0"):
@@ -40,7 +40,7 @@ def _form() -> None:
         assert (Kind.VOID, "BadComputeBudget", 8, 0, 0) == summarize(receipt), heap
 
 
-@shows("3.71")
+@shows("3.4")
 def _once() -> None:
     world = World(fee_per_signature=7)
     for asked in (

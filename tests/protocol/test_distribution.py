@@ -79,7 +79,7 @@ def _uploaded() -> None:
     world.expect("BadUpload", "n00", ins.SubmitDistributionList(world.task, node, node, 0))
 
 
-@shows("8.13")
+@shows("8.9")
 def _list_size() -> None:
     world = Stage().submitted().go(2)
     world.block()
@@ -89,7 +89,7 @@ def _list_size() -> None:
     assert not world.hand_in("n01", 0, b"{}".ljust(most), slots=0).kind
 
 
-@shows("8.14")
+@shows("8.10")
 def _list_read_once() -> None:
     world = Stage().submitted().go(2)
     node = world.key("n00")
@@ -102,7 +102,7 @@ def _list_read_once() -> None:
     world.expect("ListMalformed", "n00", ins.SubmitDistributionList(world.task, node, node, 0), slots=0)
 
 
-@shows("8.9")
+@shows("8.11")
 def _json() -> None:
     world = Stage().submitted()
     name = str(Pubkey(world.key("n00")))
@@ -118,20 +118,20 @@ def _json() -> None:
         assert receipt.name == "ListMalformed", (text, receipt)
 
 
-@shows("8.10")
+@shows("8.12")
 def _listed() -> None:
     world = Stage().submitted().go(2)
     world.expect_list("ListBadNode", "n00", 0, {"manager": 5})
     world.expect_list("ListBadNode", "n00", 0, b'{"nobody": 5}')
 
 
-@shows("8.11")
+@shows("8.13")
 def _slashes() -> None:
     world = Stage().submitted().go(2)
     world.expect_list("ListBadSlash", "n00", 0, {"n01": -5})
 
 
-@shows("8.12")
+@shows("8.14")
 def _rewards() -> None:
     world = Stage().submitted().go(2)
     world.expect_list("ListOverBounty", "n00", 0, {"n00": 51, "n01": 50})

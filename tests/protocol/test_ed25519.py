@@ -56,7 +56,7 @@ def test_no_signatures_are_fine() -> None:
     assert Kind.OK == world.run("n00", Instruction(PROGRAM, b"\0\0", [])).kind
 
 
-@shows("3.72")
+@shows("3.32")
 def _size() -> None:
     world = World()
     rejected(world, "Ed25519BadSize", "n00", Instruction(PROGRAM, b"", []))
@@ -65,7 +65,7 @@ def _size() -> None:
     rejected(world, "Ed25519BadSize", "n00", build(count=1, tail=bytes(13)))
 
 
-@shows("3.73")
+@shows("3.33")
 def _offsets() -> None:
     world = World()
     whole = 16 + len(SIGNED)
@@ -75,7 +75,7 @@ def _offsets() -> None:
     rejected(world, "Ed25519BadOffsets", "n00", build(key, tail=SIGNED))
 
 
-@shows("3.74")
+@shows("3.34")
 def _key() -> None:
     world = World()
     off_curve = bytes([2]) + bytes(31)
@@ -84,7 +84,7 @@ def _key() -> None:
     rejected(world, "Ed25519BadKey", "n00", build(point(16), tail=tail))
 
 
-@shows("3.75")
+@shows("3.35")
 def _signature() -> None:
     world = World()
     for tail in (SIGNED[:-1] + b"!", bytes([SIGNED[0] ^ 1]) + SIGNED[1:]):

@@ -123,13 +123,13 @@ def _living() -> None:
     world.go(1).expect("TaskClosed", "n00", world.submit("n00", 0))
 
 
-@shows("4.20")
+@shows("4.15")
 def _open_rounds() -> None:
     world = Stage().submitted()
     world.expect("OpenRounds", "manager", ins.CloseTask(world.task, world.key("manager"), world.key("pot")))
 
 
-@shows("4.21")
+@shows("4.16")
 def _allowlister() -> None:
     world = Stage(allowlister=str(keypair_of("lister").pubkey()))
     world.expect("NotAllowlister", "n00", ins.Whitelist(world.task, world.key("n00"), 0))

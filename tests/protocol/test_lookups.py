@@ -265,14 +265,14 @@ def voided(receipt: Receipt, expected: str) -> None:
     assert (2, expected, 0) == (receipt.kind, receipt.name, receipt.fee)
 
 
-@shows("3.21")
+@shows("3.11")
 def _table_account() -> None:
     world = Library()
     voided(world.take((key(9), [0], [])), "AddressLookupTableNotFound")
     voided(world.take((world.key("n01"), [0], [])), "InvalidAddressLookupTableOwner")
 
 
-@shows("3.29")
+@shows("3.12")
 def _table_data() -> None:
     world = Library()
     for name, space in (("blank", 56), ("short", 55)):
@@ -282,7 +282,7 @@ def _table_data() -> None:
         voided(world.take((world.key(name), [0], [])), "InvalidAddressLookupTableData")
 
 
-@shows("3.30")
+@shows("3.13")
 def _table_usable() -> None:
     world = Library()
     world.done(world.extend(key(1)))
@@ -291,7 +291,7 @@ def _table_usable() -> None:
     voided(world.take((world.table, [0], [])), "AddressLookupTableNotFound")
 
 
-@shows("3.31")
+@shows("3.14")
 def _indexes() -> None:
     world = Library()
     voided(world.take((world.table, [0], [])), "InvalidAddressLookupTableIndex")
@@ -305,7 +305,7 @@ def _indexes() -> None:
     assert not world.block(b"\1" + signature + message, slots=1).receipts[0].kind
 
 
-@shows("3.32")
+@shows("3.15")
 def _loaded_once() -> None:
     world = Library()
     world.done(world.extend(key(1), world.key("n01")))
@@ -318,7 +318,7 @@ def _loaded_once() -> None:
 # The program
 
 
-@shows("3.33")
+@shows("3.41")
 def _known() -> None:
     world = Library()
     program = Pubkey(LOOKUP_PROGRAM)
@@ -335,7 +335,7 @@ def _known() -> None:
         rejected(world, "BadInstruction", "n00", Instruction(program, data, accounts))
 
 
-@shows("3.34")
+@shows("3.42")
 def _signed() -> None:
     world = Library()
     for whole in (world.made, world.extend(key(1)), world.freeze(), world.close(key(1))):
@@ -363,7 +363,7 @@ def elsewhere(world: Library, made: Instruction) -> tuple[bytes, list[AccountMet
     return again.data, metas
 
 
-@shows("3.35")
+@shows("3.43")
 def _recent() -> None:
     world = Library()
     for recent in (world.state.head.slot + 2, 10**6):
@@ -382,7 +382,7 @@ def _recent() -> None:
     rejected(world, "NotRecentSlot", "n00", old)
 
 
-@shows("3.36")
+@shows("3.44")
 def _address() -> None:
     world = Library()
     data = world.made.data[:-1]
@@ -397,13 +397,13 @@ def _address() -> None:
         )
 
 
-@shows("3.37")
+@shows("3.45")
 def _vacant() -> None:
     world = Library()
     rejected(world, "AccountInUse", "n00", world.made)
 
 
-@shows("3.38")
+@shows("3.46")
 def _is_table() -> None:
     world = Library()
     for name in ("n01", "nobody"):
@@ -411,7 +411,7 @@ def _is_table() -> None:
         rejected(world, "NotATable", "n00", world.extend(key(1)))
 
 
-@shows("3.39")
+@shows("3.47")
 def _frozen() -> None:
     world = Library()
     world.done(world.extend(key(1)), world.freeze())
@@ -419,14 +419,14 @@ def _frozen() -> None:
         rejected(world, "TableFrozen", "n00", ask)
 
 
-@shows("3.40")
+@shows("3.48")
 def _authority() -> None:
     world = Library()
     for ask in (world.extend(key(2), authority="n01"), world.deactivate("n01"), world.close(key(1), "n01")):
         rejected(world, "NotTableAuthority", ("n00", "n01"), ask)
 
 
-@shows("3.41")
+@shows("3.49")
 def _active() -> None:
     world = Library()
     world.done(world.extend(key(1)), world.deactivate())
@@ -434,7 +434,7 @@ def _active() -> None:
         rejected(world, "TableDeactivated", "n00", ask)
 
 
-@shows("3.42")
+@shows("3.50")
 def _room() -> None:
     world = Library()
     for at in range(0, 240, 20):
@@ -444,13 +444,13 @@ def _room() -> None:
     assert not world.take((world.table, [255], [])).kind
 
 
-@shows("3.43")
+@shows("3.51")
 def _filled() -> None:
     world = Library()
     rejected(world, "TableEmpty", "n00", world.freeze())
 
 
-@shows("3.44")
+@shows("3.52")
 def _over() -> None:
     world = Library()
     rejected(world, "TableActive", "n00", world.close(key(1)))
@@ -459,7 +459,7 @@ def _over() -> None:
     rejected(world, "TableActive", "n00", world.close(key(1)))
 
 
-@shows("3.45")
+@shows("3.53")
 def _heir() -> None:
     world = Library()
     world.done(world.deactivate())
@@ -467,7 +467,7 @@ def _heir() -> None:
     rejected(world, "BadInstruction", "n00", world.close(world.table))
 
 
-@shows("3.46")
+@shows("3.54")
 def _payer_named() -> None:
     world = Library()
     rejected(world, "BadInstruction", "n00", world.extend(key(1), payer=None))

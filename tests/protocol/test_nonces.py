@@ -223,7 +223,7 @@ def test_what_is_no_nonce_yet_gives_its_money_back_to_its_own_key() -> None:
     assert world.key("blank") not in world.state.accounts.rows
 
 
-@shows("3.22")
+@shows("3.6")
 def _named_nonce() -> None:
     world = Safe()
     pay = move(world, "n00", "n02", 5)
@@ -243,7 +243,7 @@ def _named_nonce() -> None:
     assert not world.block(world.later(), slots=1).receipts[0].kind
 
 
-@shows("3.23")
+@shows("3.36")
 def _is_nonce() -> None:
     world = Safe()
     for key in ("n00", "nobody"):
@@ -251,7 +251,7 @@ def _is_nonce() -> None:
         rejected(world, "NotANonce", "n01", world.authorize("n02", name=key))
 
 
-@shows("3.24")
+@shows("3.37")
 def _is_blank() -> None:
     world = Safe()
     rejected(world, "NotANonce", "n01", initialize(world, "nonce"))
@@ -260,7 +260,7 @@ def _is_blank() -> None:
     rejected(world, "NotANonce", "n01", world.withdraw(5, "n01", "n01"))
 
 
-@shows("3.25")
+@shows("3.38")
 def _nonce_authority() -> None:
     world = Safe()
     rejected(world, "MissingSigner", "n00", world.advance("n00"))
@@ -271,14 +271,14 @@ def _nonce_authority() -> None:
     rejected(world, "MissingSigner", "n00", world.withdraw(5, "n00", "blank"))
 
 
-@shows("3.26")
+@shows("3.39")
 def _nonce_expired() -> None:
     world = Safe()
     rejected(world, "NonceNotExpired", "n01", world.advance(), world.advance())
     rejected(world, "NonceNotExpired", "n01", world.advance(), world.withdraw(MONEY))
 
 
-@shows("3.28")
+@shows("3.40")
 def _sysvars() -> None:
     world = Safe()
     made, begin = create_nonce(world, "blank")

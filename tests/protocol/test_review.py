@@ -78,13 +78,13 @@ def _staker() -> None:
     world.expect("NotStaked", "manager", world.audit("manager", 0, "n01"))
 
 
-@shows("7.4")
+@shows("7.5")
 def _not_own() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("OwnSubmission", "n00", world.audit("n00", 0, "n00"))
 
 
-@shows("7.5")
+@shows("7.4")
 def _candidate() -> None:
     world = Stage().go(1)
     world.expect("ok", "n00", world.submit("n00", 0))

@@ -13,13 +13,13 @@ def _amount() -> None:
     world.expect("BadAmount", "n00", ins.FundTask(world.task, world.key("n00"), world.key("pot"), 0))
 
 
-@shows("4.15")
+@shows("4.17")
 def _has_stake() -> None:
     world = Stage()
     world.expect("NotStaked", "manager", world.withdraw("manager"))
 
 
-@shows("4.16")
+@shows("4.18")
 def _locked_by_messages() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("ok", "n01", world.audit("n01", 0, "n00"))
@@ -28,7 +28,7 @@ def _locked_by_messages() -> None:
     world.go(5).expect("StakeLocked", "n00", world.withdraw("n00"))
 
 
-@shows("4.17")
+@shows("4.19")
 def _locked_after_submission() -> None:
     world = Stage().paid()
     world.expect("StakeLocked", "n00", world.withdraw("n00"))
@@ -36,7 +36,7 @@ def _locked_after_submission() -> None:
     world.go(4).expect("ok", "n00", world.withdraw("n00"))
 
 
-@shows("4.18")
+@shows("4.20")
 def _settling() -> None:
     world = Stage(settle_records_max=1).listed({"n00": 20, "n01": 20, "n02": 20}).go(2, SW + AW + 1)
     assert world.do("n00", world.claim("n00")) == "PayoutPending"  # the first of three entries is paid
@@ -44,7 +44,7 @@ def _settling() -> None:
     assert world.do("n00", world.claim("n00")) == "ok"
 
 
-@shows("4.19")
+@shows("4.21")
 def _claimable() -> None:
     world = Stage()
     world.expect("NothingToClaim", "n00", world.claim("n00"))

@@ -217,20 +217,20 @@ def test_what_is_assigned_with_a_seed_is_the_first_account() -> None:
 # Rules
 
 
-@shows("3.11")
+@shows("3.21")
 def _system_signed() -> None:
     world = World()
     rejected(world, "MissingSigner", "n00", unsigned(move(world, "n01", "n00", 5)))
 
 
-@shows("3.12")
+@shows("3.22")
 def _system_spendable() -> None:
     world = World()
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
     rejected(world, "WrongOwner", ("n00", "owned"), move(world, "owned", "n01", 5))
 
 
-@shows("3.13")
+@shows("3.23")
 def _system_balance() -> None:
     world = World()
     world.run("n00", move(world, "n00", "poor", 9))
@@ -249,13 +249,13 @@ def create(world: World, name: str, balance: int, space: int) -> Instruction:
     )
 
 
-@shows("3.14")
+@shows("3.24")
 def _system_vacant() -> None:
     world = World()
     rejected(world, "AccountInUse", ("n00", "n01"), create(world, "n01", 5, 0))
 
 
-@shows("3.15")
+@shows("3.25")
 def _system_space() -> None:
     world = World()
     rejected(world, "BadSpace", ("n00", "new"), create(world, "new", 5, SPACE_MAX + 1))
@@ -267,7 +267,7 @@ def _system_space() -> None:
     assert not world.run(("n00", "other"), made).kind
 
 
-@shows("3.16")
+@shows("3.26")
 def _system_blank() -> None:
     world = World()
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
@@ -278,7 +278,7 @@ def _system_blank() -> None:
     rejected(world, "AccountInUse", ("n00", "sized"), allocate(AllocateParams(pubkey=key, space=5)))
 
 
-@shows("3.60")
+@shows("3.27")
 def _system_assignable() -> None:
     world = World()
     world.run(("n00", "owned"), world.create_account("n00", "owned", 500, 10))
@@ -310,20 +310,20 @@ def derive(world: World, seed: bytes, base: str = "n00") -> Pubkey:
     return Pubkey(sha256(world.key(base) + seed + TASK_PROGRAM).digest())
 
 
-@shows("3.17")
+@shows("3.28")
 def _seed_size() -> None:
     world = World()
     seed = b"s" * 33
     rejected(world, "SeedTooLong", "n00", create_seeded(world, seed, derive(world, seed)))
 
 
-@shows("3.18")
+@shows("3.29")
 def _seed_derived() -> None:
     world = World()
     rejected(world, "SeedMismatch", "n00", create_seeded(world, b"s", derive(world, b"ss")))
 
 
-@shows("3.19")
+@shows("3.20")
 def _system_known() -> None:
     world = World()
     program = Pubkey(SYSTEM_PROGRAM)
@@ -334,7 +334,7 @@ def _system_known() -> None:
     rejected(world, "BadInstruction", "n00", Instruction(program, whole.data, whole.accounts[:1]))
 
 
-@shows("3.47")
+@shows("3.30")
 def _seed_owner() -> None:
     from hashlib import sha256
 
@@ -348,7 +348,7 @@ def _seed_owner() -> None:
     rejected(world, "WrongOwner", "n00", create_account_with_seed(ask))
 
 
-@shows("3.20")
+@shows("3.31")
 def _seed_base() -> None:
     world = World()
     one = create_seeded(world, b"s", derive(world, b"s", "n01"), base="n01")

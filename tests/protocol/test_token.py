@@ -223,7 +223,7 @@ def _not_native() -> None:
     rejected(world, "TokenNativeUnsupported", "n00", world.token(10, "", on=["w0", "wrapped", "n00"]))
 
 
-@shows("3.50")
+@shows("3.9")
 def _fee_payer() -> None:
     world = Tokens(fee_per_signature=10)
     wrap(world)
@@ -301,13 +301,13 @@ def associate(
     return Instruction(Pubkey(ASSOCIATED_TOKEN_PROGRAM), data, metas)
 
 
-@shows("12.20")
+@shows("12.21")
 def _associated() -> None:
     world = Tokens()
     rejected(world, "WrongOwner", "n00", associate(world, "n02", at=bytes([5]) * 32))
 
 
-@shows("12.21")
+@shows("12.22")
 def _associated_vacant() -> None:
     world = Tokens()
     world.ok("n00", associate(world, "n02"))
@@ -315,7 +315,7 @@ def _associated_vacant() -> None:
     world.ok("n00", associate(world, "n02", data=b"\1"))  # it is there: fine
 
 
-@shows("12.22")
+@shows("12.23")
 def _associated_call() -> None:
     world = Tokens()
     rejected(world, "BadInstruction", "n00", associate(world, "n02", data=b"\2"))
@@ -330,14 +330,14 @@ def memo(
     return Instruction(Pubkey(program), text, metas)
 
 
-@shows("12.23")
+@shows("12.24")
 def _memo() -> None:
     world = World()
     for program in MEMO_PROGRAMS:
         rejected(world, "BadMemo", "n00", memo(world, b"\xff", program=program))
 
 
-@shows("12.30")
+@shows("12.25")
 def _memo_signed() -> None:
     world = World()
     for program in MEMO_PROGRAMS - {MEMO_1_PROGRAM}:
@@ -347,7 +347,7 @@ def _memo_signed() -> None:
     assert not world.run("n00", first).kind
 
 
-@shows("12.31")
+@shows("12.20")
 def _amount_text() -> None:
     world = Tokens()
     for text in (

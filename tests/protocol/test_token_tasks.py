@@ -133,7 +133,7 @@ def _stake_size() -> None:
     world.expect("ok", "n00", world.stake("n00", 2**63 - 1 - STAKE))
 
 
-@shows("13.8")
+@shows("13.7")
 def _not_into_pot() -> None:
     world = TokenStage().paid()
     into_pot = msgspec.structs.replace(world.claim("n00"), beneficiary=world.key("pot"))

@@ -74,14 +74,14 @@ def compute_fee(genesis: Genesis, transaction: Transaction) -> int:
     return genesis.fee_per_signature * signatures + read_budget(transaction).compute_price()
 
 
-@rule("3.1")
+@rule("3.2")
 def check_signatures(is_verified: bool) -> None:
     """Every signature verifies."""
     if not is_verified:
         raise SignatureFailure("a signature does not verify against its key and the message")
 
 
-@rule("3.2")
+@rule("3.5")
 def check_tick(state: State, tick: bytes, slot: int) -> None:
     """A transaction names the tick of one of the last 300 slots."""
     named = state.tick_slots.get(tick)
@@ -91,7 +91,7 @@ def check_tick(state: State, tick: bytes, slot: int) -> None:
         )
 
 
-@rule("3.3")
+@rule("3.7")
 def check_unspent(spent: Table[Mark], signature: bytes) -> None:
     """A transaction runs once."""
     if signature in spent.rows:
@@ -99,7 +99,7 @@ def check_unspent(spent: Table[Mark], signature: bytes) -> None:
         raise AlreadyProcessed(f"This transaction has already been processed, in slot {slot}")
 
 
-@rule("3.4")
+@rule("3.8")
 def check_payer(state: State, payer: Key) -> None:
     """The fee payer exists."""
     if payer not in state.accounts.rows:
@@ -109,14 +109,14 @@ def check_payer(state: State, payer: Key) -> None:
         )
 
 
-@rule("3.50")
+@rule("3.9")
 def check_may_pay(state: State, payer: Key) -> None:
     """The fee payer is no account of the token program, whose money may be what it wraps."""
     if get_owner(state, payer) == TOKEN_PROGRAM:
         raise InvalidAccountForFee(f"{base58_of(payer)} belongs to the token program and pays no fees")
 
 
-@rule("3.5")
+@rule("3.10")
 def check_fee(state: State, payer: Key, fee: int) -> None:
     """The fee payer holds the fee."""
     balance = get_balance(state, payer)

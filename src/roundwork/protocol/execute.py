@@ -363,7 +363,7 @@ def _run_task(state: State, slot: int, program: Key, ask: instructions.Instructi
 # Checks
 
 
-@rule("3.6")
+@rule("3.16")
 def check_program(program: Key) -> None:
     """An instruction names a program that this ledger has."""
     if program not in PROGRAMS:

@@ -128,7 +128,7 @@ def _decode(wire: bytes) -> Transaction:
     )  # fmt: skip
 
 
-@rule("3.10")
+@rule("3.1")
 def check_well_formed(
     signatures: int,
     signers: int,

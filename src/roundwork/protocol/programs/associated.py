@@ -37,14 +37,14 @@ def run(state: State, call: Call) -> None:
     open_account(state, key, mint, owner)
 
 
-@rule("12.20")
+@rule("12.21")
 def check_associated(call: Call, derived: Key) -> None:
     """An associated account lies at the address that follows from its owner and its mint."""
     if call.keys[1] != derived:
         raise WrongOwner(f"{base58_of(call.keys[1])} was named; owner and mint give {base58_of(derived)}")
 
 
-@rule("12.21")
+@rule("12.22")
 def check_associated_vacant(state: State, key: Key) -> None:
     """An associated account is created where there is none."""
     account = state.accounts.rows.get(key)
@@ -52,7 +52,7 @@ def check_associated_vacant(state: State, key: Key) -> None:
         raise AccountInUse(f"{base58_of(key)} exists already")
 
 
-@rule("12.22")
+@rule("12.23")
 def check_associated_call(call: Call) -> None:
     """The associated token program creates, and names its accounts."""
     if call.data not in (b"", b"\0", b"\1") or len(call.keys) < 4:

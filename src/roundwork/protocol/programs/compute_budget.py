@@ -60,7 +60,7 @@ def read_budget(transaction: Transaction) -> Budget:
     return Budget(values.get(_PRICE, 0), min(units, UNITS_MAX))
 
 
-@rule("3.70")
+@rule("3.3")
 def check_budget_instruction(at: int, data: bytes) -> tuple[int, int]:
     """A compute budget instruction has a form that there is, and asks for a heap within bounds."""
     kind = data[0] if data else 0
@@ -80,7 +80,7 @@ def check_budget_instruction(at: int, data: bytes) -> tuple[int, int]:
     return kind, value
 
 
-@rule("3.71")
+@rule("3.4")
 def check_budget_once(at: int, kind: int, values: dict[int, int]) -> None:
     """A transaction has one compute budget instruction of a kind."""
     if kind in values:

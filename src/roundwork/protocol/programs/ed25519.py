@@ -49,7 +49,7 @@ def count_signatures(transaction: Transaction) -> int:
     )
 
 
-@rule("3.72")
+@rule("3.32")
 def check_count(data: bytes) -> None:
     """The data holds as many offsets as it counts."""
     count = data[0] if data else 0
@@ -58,7 +58,7 @@ def check_count(data: bytes) -> None:
         raise Ed25519BadSize(f"{count} signatures need {needed} bytes; there are {len(data)}")
 
 
-@rule("3.73")
+@rule("3.33")
 def check_slice(call: Call, instruction: int, offset: int, size: int) -> bytes:
     """What is pointed at lies within an instruction of the transaction."""
     if instruction == THIS_INSTRUCTION:
@@ -72,14 +72,14 @@ def check_slice(call: Call, instruction: int, offset: int, size: int) -> bytes:
     return data[offset : offset + size]
 
 
-@rule("3.74")
+@rule("3.34")
 def check_key(key: bytes) -> None:
     """A public key is a point of the curve."""
     if not Pubkey(key).is_on_curve():
         raise Ed25519BadKey(f"{key.hex()} is not the public key of a signature")
 
 
-@rule("3.75")
+@rule("3.35")
 def check_signature(signature: bytes, key: bytes, message: bytes) -> None:
     """A signature verifies strictly, as a transaction's own do."""
     if not Signature(signature).verify(Pubkey(key), message):

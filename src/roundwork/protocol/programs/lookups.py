@@ -122,7 +122,7 @@ def load_keys(state: State, slot: int, transaction: Transaction) -> tuple[Key, .
     return keys
 
 
-@rule("3.21")
+@rule("3.11")
 def check_table_account(account: Account | None, key: Key) -> Account:
     """A message takes accounts from what belongs to the lookup program."""
     if account is None:
@@ -134,7 +134,7 @@ def check_table_account(account: Account | None, key: Key) -> Account:
     return account
 
 
-@rule("3.29")
+@rule("3.12")
 def check_table_data(table: LookupTable | None, key: Key) -> LookupTable:
     """A message takes accounts from what is a table."""
     if table is None:
@@ -142,7 +142,7 @@ def check_table_data(table: LookupTable | None, key: Key) -> LookupTable:
     return table
 
 
-@rule("3.30")
+@rule("3.13")
 def check_table_usable(table: LookupTable, slot: int, key: Key) -> None:
     """A message takes accounts from a table until 512 slots after its deactivation."""
     if table.is_over(slot):
@@ -151,7 +151,7 @@ def check_table_usable(table: LookupTable, slot: int, key: Key) -> None:
         )
 
 
-@rule("3.31")
+@rule("3.14")
 def check_indexes(table: LookupTable, slot: int, key: Key, indexes: bytes) -> None:
     """A message takes addresses that the table held before this slot."""
     usable = table.count_usable(slot)
@@ -161,7 +161,7 @@ def check_indexes(table: LookupTable, slot: int, key: Key, indexes: bytes) -> No
         )
 
 
-@rule("3.32")
+@rule("3.15")
 def check_loaded_once(keys: tuple[Key, ...]) -> None:
     """No account comes twice, from tables or from the message itself."""
     if len(set(keys)) != len(keys):
@@ -295,7 +295,7 @@ def _get_number(call: Call) -> int:
 # Checks of the program
 
 
-@rule("3.33")
+@rule("3.41")
 def check_lookup_call(call: Call) -> None:
     """A lookup instruction is one that there is, whole, and names its accounts."""
     number = _get_number(call)
@@ -311,14 +311,14 @@ def check_lookup_call(call: Call) -> None:
         raise BadInstruction(f"lookup instruction {number} has {len(call.data)} bytes, which do not fit it")
 
 
-@rule("3.34")
+@rule("3.42")
 def check_lookup_signed(call: Call, at: int) -> None:
     """Who pays for a table, or may change it, signs."""
     if not call.signed[at]:
         raise MissingSigner(f"{base58_of(call.keys[at])} did not sign")
 
 
-@rule("3.35")
+@rule("3.43")
 def check_recent(recent: int, slot: int) -> None:
     """A table is named by one of the last 512 slots."""
     if not slot - COOLDOWN_SLOTS <= recent <= slot:
@@ -327,7 +327,7 @@ def check_recent(recent: int, slot: int) -> None:
         )
 
 
-@rule("3.36")
+@rule("3.44")
 def check_table_address(key: Key, derived: Key | None) -> None:
     """A table lies at the address that follows from authority, slot and bump."""
     if key != derived:
@@ -335,7 +335,7 @@ def check_table_address(key: Key, derived: Key | None) -> None:
         raise SeedMismatch(f"{base58_of(key)} was named; authority, slot and bump give {there}")
 
 
-@rule("3.37")
+@rule("3.45")
 def check_table_vacant(state: State, key: Key) -> None:
     """A table is created where there is nothing but money."""
     account = state.accounts.rows.get(key)
@@ -343,7 +343,7 @@ def check_table_vacant(state: State, key: Key) -> None:
         raise AccountInUse(f"{base58_of(key)} has an owner or data already")
 
 
-@rule("3.38")
+@rule("3.46")
 def check_table(table: LookupTable | None, key: Key) -> LookupTable:
     """What is changed is a table."""
     if table is None:
@@ -351,7 +351,7 @@ def check_table(table: LookupTable | None, key: Key) -> LookupTable:
     return table
 
 
-@rule("3.39")
+@rule("3.47")
 def check_not_frozen(table: LookupTable, key: Key) -> Key:
     """A frozen table is never changed."""
     if table.authority is None:
@@ -359,7 +359,7 @@ def check_not_frozen(table: LookupTable, key: Key) -> Key:
     return table.authority
 
 
-@rule("3.40")
+@rule("3.48")
 def check_table_authority(authority: Key, signer: Key, key: Key) -> None:
     """Only its authority changes a table."""
     if authority != signer:
@@ -368,14 +368,14 @@ def check_table_authority(authority: Key, signer: Key, key: Key) -> None:
         )
 
 
-@rule("3.41")
+@rule("3.49")
 def check_table_active(table: LookupTable, key: Key) -> None:
     """A deactivated table is not extended, frozen or deactivated again."""
     if table.deactivated != ACTIVE:
         raise TableDeactivated(f"the table {base58_of(key)} was deactivated in slot {table.deactivated}")
 
 
-@rule("3.42")
+@rule("3.50")
 def check_room(table: LookupTable, added: int, key: Key) -> None:
     """A table holds at most 256 addresses."""
     if table.count() + added > ADDRESSES_MAX:
@@ -385,14 +385,14 @@ def check_room(table: LookupTable, added: int, key: Key) -> None:
         )
 
 
-@rule("3.43")
+@rule("3.51")
 def check_table_filled(table: LookupTable, key: Key) -> None:
     """Only a table that holds something is frozen."""
     if not table.addresses:
         raise TableEmpty(f"the table {base58_of(key)} is empty; it would stay so for ever")
 
 
-@rule("3.44")
+@rule("3.52")
 def check_table_over(table: LookupTable, slot: int, key: Key) -> None:
     """A table is closed when more than 512 slots have passed since its deactivation."""
     if not table.is_over(slot):
@@ -403,14 +403,14 @@ def check_table_over(table: LookupTable, slot: int, key: Key) -> None:
         )
 
 
-@rule("3.45")
+@rule("3.53")
 def check_heir(key: Key, heir: Key) -> None:
     """What a closed table held goes to another account."""
     if key == heir:
         raise BadInstruction(f"the money of the table {base58_of(key)} must go to another account")
 
 
-@rule("3.46")
+@rule("3.54")
 def check_payer_named(call: Call) -> None:
     """Who pays for a longer table is among the accounts."""
     if len(call.keys) < 3:

@@ -12,7 +12,7 @@ def run(call: Call, is_signed: bool) -> None:
         check_signed_by_all(call)
 
 
-@rule("12.23")
+@rule("12.24")
 def check_text(call: Call) -> None:
     """A memo is UTF-8."""
     try:
@@ -21,7 +21,7 @@ def check_text(call: Call) -> None:
         raise BadMemo(f"the memo is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
-@rule("12.30")
+@rule("12.25")
 def check_signed_by_all(call: Call) -> None:
     """Every account that a memo names signs."""
     if not all(call.signed):

@@ -85,7 +85,7 @@ def give_nonce(state: State, key: Key, authority: Key) -> None:
 # Checks
 
 
-@rule("3.22")
+@rule("3.6")
 def check_named_nonce(state: State, slot: int, transaction: Transaction, key: Key) -> None:
     """Who names no tick names the value of a nonce, taken on in an earlier slot, whose authority signs."""
     nonce = get_nonce(state, key)
@@ -109,7 +109,7 @@ def check_named_nonce(state: State, slot: int, transaction: Transaction, key: Ke
         )
 
 
-@rule("3.23")
+@rule("3.36")
 def check_nonce(nonce: Nonce | None, key: Key) -> Nonce:
     """What is moved on or given to another authority is a nonce."""
     if nonce is None:
@@ -117,7 +117,7 @@ def check_nonce(nonce: Nonce | None, key: Key) -> Nonce:
     return nonce
 
 
-@rule("3.24")
+@rule("3.37")
 def check_blank_nonce(state: State, key: Key) -> None:
     """What becomes a nonce, or is emptied without being one, is a blank system account of 80 bytes."""
     account = state.accounts.rows.get(key)
@@ -127,14 +127,14 @@ def check_blank_nonce(state: State, key: Key) -> None:
         )
 
 
-@rule("3.25")
+@rule("3.38")
 def check_nonce_authority(keys: Sequence[Key], signed: Sequence[bool], authority: Key) -> None:
     """Who may use a nonce is among the accounts and signs; before it is one, the account itself."""
     if not any(key == authority and signs for key, signs in zip(keys, signed, strict=True)):
         raise MissingSigner(f"{base58_of(authority)}, who may use the nonce, did not sign")
 
 
-@rule("3.26")
+@rule("3.39")
 def check_nonce_expired(state: State, slot: int, nonce: Nonce, key: Key) -> None:
     """A nonce is moved on, or ended, once a slot."""
     if nonce.value == compute_value(state, slot):

@@ -69,7 +69,7 @@ def _get_number(call: Call) -> int:
     return int.from_bytes(call.data[:4], "little") if len(call.data) >= 4 else -1
 
 
-@rule("3.19")
+@rule("3.20")
 def check_known(call: Call) -> None:
     """A system instruction is one that there is, whole, and names its accounts."""
     number = _get_number(call)
@@ -85,14 +85,14 @@ def check_known(call: Call) -> None:
         raise BadInstruction(f"system instruction {number} ends too early, after {len(call.data)} bytes")
 
 
-@rule("3.11")
+@rule("3.21")
 def check_signed(call: Call, at: int) -> None:
     """Who pays, is created, assigned or sized signs."""
     if not call.signed[at]:
         raise MissingSigner(f"{base58_of(call.keys[at])} did not sign")
 
 
-@rule("3.12")
+@rule("3.22")
 def check_spendable(state: State, key: Key) -> None:
     """Only an account of the system program without data pays."""
     account = state.accounts.rows.get(key)
@@ -103,7 +103,7 @@ def check_spendable(state: State, key: Key) -> None:
         )
 
 
-@rule("3.13")
+@rule("3.23")
 def check_balance(state: State, key: Key, amount: int) -> None:
     """Nobody pays more than it has."""
     balance = get_balance(state, key)
@@ -111,14 +111,14 @@ def check_balance(state: State, key: Key, amount: int) -> None:
         raise BalanceTooLow(f"{base58_of(key)} holds {balance} roe; {amount} are to move")
 
 
-@rule("3.14")
+@rule("3.24")
 def check_vacant(state: State, key: Key) -> None:
     """An account is created where there is none."""
     if key in state.accounts.rows:
         raise AccountInUse(f"{base58_of(key)} exists already")
 
 
-@rule("3.15")
+@rule("3.25")
 def check_space(space: int, owner: Key) -> None:
     """An account's data has a limit, and the accounts of task programs have another one."""
     most = TASK_SPACE_MAX if owner in (TASK_PROGRAM, KPL_PROGRAM) else SPACE_MAX
@@ -126,7 +126,7 @@ def check_space(space: int, owner: Key) -> None:
         raise BadSpace(f"{space} bytes are asked for; an account of {base58_of(owner)} has at most {most}")
 
 
-@rule("3.16")
+@rule("3.26")
 def check_blank(state: State, key: Key) -> None:
     """Only an account of the system program without data is sized."""
     account = state.accounts.rows.get(key)
@@ -134,7 +134,7 @@ def check_blank(state: State, key: Key) -> None:
         raise AccountInUse(f"{base58_of(key)} has an owner or data already")
 
 
-@rule("3.60")
+@rule("3.27")
 def check_assignable(state: State, key: Key) -> None:
     """Only an account of the system program whose data is zeros is assigned to another owner."""
     account = state.accounts.rows.get(key)
@@ -142,14 +142,14 @@ def check_assignable(state: State, key: Key) -> None:
         raise AccountInUse(f"{base58_of(key)} has an owner already, or data that is not zeros")
 
 
-@rule("3.17")
+@rule("3.28")
 def check_seed_size(seed: bytes) -> None:
     """A seed has at most 32 bytes."""
     if len(seed) > 32:
         raise SeedTooLong(f"the seed has {len(seed)} bytes; 32 are allowed")
 
 
-@rule("3.18")
+@rule("3.29")
 def check_derived(key: Key, base: Key, seed: bytes, owner: Key) -> None:
     """An address made with a seed follows from base, seed and owner."""
     derived = sha256(base + seed + owner).digest()
@@ -157,21 +157,21 @@ def check_derived(key: Key, base: Key, seed: bytes, owner: Key) -> None:
         raise SeedMismatch(f"{base58_of(key)} was named; base, seed and owner give {base58_of(derived)}")
 
 
-@rule("3.47")
+@rule("3.30")
 def check_seed_owner(owner: Key) -> None:
     """The owner of an address made with a seed does not end as what a program's addresses are made from."""
     if owner.endswith(b"ProgramDerivedAddress"):
         raise WrongOwner(f"{base58_of(owner)} would make an address that programs derive")
 
 
-@rule("3.20")
+@rule("3.31")
 def check_base(call: Call, base: Key) -> None:
     """The base of an address made with a seed is among the accounts and signs."""
     if not any(key == base and signed for key, signed in zip(call.keys, call.signed, strict=True)):
         raise MissingSigner(f"the base {base58_of(base)} did not sign")
 
 
-@rule("3.28")
+@rule("3.40")
 def check_sysvar(call: Call, at: int, sysvar: Key) -> None:
     """Nonce instructions name sysvars where Solana's clients do."""
     if call.keys[at] != sysvar:

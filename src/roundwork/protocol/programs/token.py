@@ -327,7 +327,7 @@ def _read_amount(state: State, call: Call, text: bytes) -> bytes:
     return check_amount_text(text, get_mint(state, call.keys[0]).decimals).to_bytes(8, "little")
 
 
-@rule("12.31")
+@rule("12.20")
 def check_amount_text(text: bytes, decimals: int) -> int:
     """An amount for people is digits with at most one point, no finer than the mint, and fits 64 bits."""
     found = _AMOUNT.fullmatch(text)

@@ -281,21 +281,21 @@ def check_uploaded(upload: Upload, account: Key) -> None:
         raise BadUpload(f"{base58_of(account)} has uploaded no list, or not its chunk 0")
 
 
-@rule("8.13")
+@rule("8.9")
 def check_size(upload: Upload, most: int) -> None:
     """A list is no longer than its round's submissions need, so that they have paid for reading it."""
     if upload.size > most:
         raise ListTooLong(f"the list has more than {most} bytes, the most for the submissions of its round")
 
 
-@rule("8.14")
+@rule("8.10")
 def check_unread(cursor: RoundCursor, account: Key) -> None:
     """A list is read once a block: a refused one costs its reading and pays one fee."""
     if name_reading(cursor, account) in cursor.state.lists_read:
         raise ListReadAlready(f"the list of {base58_of(account)} was read in this block; try the next one")
 
 
-@rule("8.9")
+@rule("8.11")
 def check_json(text: bytes) -> dict[str, int]:
     """A list is one JSON object of integers by address, each address once."""
     try:
@@ -304,7 +304,7 @@ def check_json(text: bytes) -> dict[str, int]:
         raise ListMalformed(f"the list is not an object of integers by address: {error}") from None
 
 
-@rule("8.10")
+@rule("8.12")
 def check_listed(cursor: RoundCursor, amounts: dict[str, int]) -> dict[NodeKey, int]:
     """A list names submitters of the round only."""
     submissions = cursor.submissions.rows
@@ -315,7 +315,7 @@ def check_listed(cursor: RoundCursor, amounts: dict[str, int]) -> dict[NodeKey, 
     return by_node
 
 
-@rule("8.11")
+@rule("8.13")
 def check_slashes(cursor: RoundCursor, amounts: dict[NodeKey, int]) -> None:
     """A list slashes only whose votes are not above zero."""
     audits = cursor.audits.rows
@@ -324,7 +324,7 @@ def check_slashes(cursor: RoundCursor, amounts: dict[NodeKey, int]) -> None:
             raise ListBadSlash(f"the list takes {-amount} from {base58_of(node)}, whose votes are {votes}")
 
 
-@rule("8.12")
+@rule("8.14")
 def check_rewards(task: Task, amounts: dict[NodeKey, int]) -> None:
     """A list's rewards are at most the round's bounty."""
     total = sum(amount for amount in amounts.values() if amount > 0)

@@ -229,7 +229,7 @@ class Codecs:
         return self.by_class[type(instruction)].encode(instruction)
 
 
-@rule("3.7")
+@rule("3.17")
 def check_layout(codecs: Codecs, codec: Codec | None, data: bytes) -> Codec:
     """An instruction of a task program has a number and a length that a layout has."""
     if codec is None:
@@ -240,7 +240,7 @@ def check_layout(codecs: Codecs, codec: Codec | None, data: bytes) -> Codec:
     return codec
 
 
-@rule("3.8")
+@rule("3.18")
 def check_accounts(codec: Codec, indices: bytes) -> None:
     """It names as many accounts as its layout does."""
     needed = codec.positions[-1] + 1
@@ -248,7 +248,7 @@ def check_accounts(codec: Codec, indices: bytes) -> None:
         raise BadInstruction(f"instruction {codec.number} names {len(indices)} accounts; it needs {needed}")
 
 
-@rule("3.9")
+@rule("3.19")
 def check_signers(codec: Codec, keys: Sequence[Key], signers: int, indices: bytes) -> None:
     """Those of its accounts that must sign did."""
     for at in codec.signers:

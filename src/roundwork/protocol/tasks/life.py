@@ -127,14 +127,14 @@ def check_amount(amount: int) -> None:
         raise BadAmount(f"the amount is {amount} roe; it must be at least 1")
 
 
-@rule("4.20")
+@rule("4.15")
 def check_no_open_rounds(task: Task) -> None:
     """A task with open rounds is not closed."""
     if task.open_rounds:
         raise OpenRounds(f"rounds {', '.join(map(str, task.open_rounds))} are open")
 
 
-@rule("4.21")
+@rule("4.16")
 def check_allowlister(state: State, key: Key) -> None:
     """Only the key that genesis names allow-lists tasks."""
     if base58_of(key) != state.genesis.allowlister:

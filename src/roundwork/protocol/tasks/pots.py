@@ -95,7 +95,7 @@ def compute_cost(state: State, pot: Key) -> int:
     return max(RESERVE - get_balance(state, pot), 0)
 
 
-@rule("13.8")
+@rule("13.7")
 def check_not_into_pot(task: Task, target: Key) -> None:
     """What is claimed leaves the pot: in it the tokens would be nobody's."""
     if target == task.pot:

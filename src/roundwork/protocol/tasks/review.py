@@ -144,14 +144,14 @@ def check_staker(task: Task, stake: Stake, node: NodeKey) -> None:
     _check_minimum(task, stake, node)
 
 
-@rule("7.4")
+@rule("7.5")
 def check_not_own(node: NodeKey, candidate: NodeKey) -> None:
     """Nobody audits its own submission."""
     if node == candidate:
         raise OwnSubmission(f"{base58_of(node)} cannot audit its own submission")
 
 
-@rule("7.5")
+@rule("7.4")
 def check_candidate(cursor: RoundCursor, candidate: NodeKey) -> None:
     """The candidate submitted in the round."""
     if candidate not in cursor.submissions.rows:

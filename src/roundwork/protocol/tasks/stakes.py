@@ -94,14 +94,14 @@ def has_message(cursor: RoundCursor, node: NodeKey) -> bool:
 # Checks
 
 
-@rule("4.15")
+@rule("4.17")
 def check_has_stake(stake: Stake) -> None:
     """Only a stake that is there is withdrawn."""
     if not stake.amount:
         raise NotStaked("No stake available on this task: the node's stake is 0 roe")
 
 
-@rule("4.16")
+@rule("4.18")
 def check_no_messages(state: State, key: TaskKey, task: Task, node: NodeKey) -> None:
     """A stake is locked while an open round has any message of the node's."""
     for number in task.open_rounds:
@@ -111,7 +111,7 @@ def check_no_messages(state: State, key: TaskKey, task: Task, node: NodeKey) -> 
             )
 
 
-@rule("4.17")
+@rule("4.19")
 def check_not_recent(task: Task, stake: Stake, slot: int) -> None:
     """Under some rule sets a stake is also locked for a few rounds after a submission."""
     ledger_round = task.timetable.compute_round(slot)
@@ -123,7 +123,7 @@ def check_not_recent(task: Task, stake: Stake, slot: int) -> None:
         )
 
 
-@rule("4.18")
+@rule("4.20")
 def check_not_settling(task: Task) -> None:
     """While a payout of the task is being worked off, nothing is withdrawn or claimed."""
     if task.settling:
@@ -132,7 +132,7 @@ def check_not_settling(task: Task) -> None:
         )
 
 
-@rule("4.19")
+@rule("4.21")
 def check_claimable(stake: Stake) -> None:
     """Only a balance that is there is claimed."""
     if not stake.available:
