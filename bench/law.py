@@ -26,7 +26,7 @@ from solders.system_program import CreateAccountParams, TransferParams, create_a
 from roundwork.ledger.chain import Chain
 from roundwork.ledger.server import rest_collector
 from roundwork.protocol.execute import Block, Outcome, execute, next_block
-from roundwork.protocol.genesis import found
+from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, key_of
 from roundwork.protocol.state import State
 from roundwork.protocol.tasks.instructions import CreateTask, SetActive, Stake, SubmitTask
@@ -67,7 +67,7 @@ class World:
         if directory is not None:
             Chain.create(directory, genesis)
             self.chain = Chain(directory)
-        self.state: State = found(genesis) if self.chain is None else self.chain.state
+        self.state: State = create_state(genesis) if self.chain is None else self.chain.state
         self.count = 0
         self.run([], slots=1)
         task, manager, pot = bytes(self.task), bytes(self.manager), bytes(self.pot)

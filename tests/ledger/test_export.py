@@ -16,7 +16,7 @@ from roundwork.ledger.chain import Chain
 from roundwork.ledger.export import export
 from roundwork.ledger.inspect import read_info, verify
 from roundwork.protocol.books import compute_supply
-from roundwork.protocol.genesis import encode_genesis, found
+from roundwork.protocol.genesis import create_state, encode_genesis
 from roundwork.protocol.params import Genesis, base58_of
 
 from ..cli.test_task import run
@@ -67,7 +67,7 @@ def test_blocks_of_the_older_law_are_told_too_when_the_genesis_was_edited(old: P
 def test_the_money_of_the_older_ledger_is_all_in_the_new_genesis(old: Path) -> None:
     exported = export(old)
 
-    supply = compute_supply(found(exported.genesis))
+    supply = compute_supply(create_state(exported.genesis))
     assert 4 * START == supply == sum(exported.sums.values())
     assert ("roundwork-dev-2", 5000) == (exported.genesis.chain, exported.genesis.fee_per_signature)
     assert 7000 == exported.sums["stakes, to the nodes"]
@@ -129,7 +129,7 @@ def test_a_ledger_of_this_law_is_exported_as_well(tmp_path: Path) -> None:
 
     exported = export(tmp_path, "another")
 
-    assert world.supply == compute_supply(found(exported.genesis))
+    assert world.supply == compute_supply(create_state(exported.genesis))
     assert "another" == exported.genesis.chain
     assert base58_of(world.key("mint")) in exported.left_behind[0]
 

@@ -24,7 +24,7 @@ from roundwork.errors import Undecodable
 from roundwork.protocol.addresses import compute_seed, find_associated, find_authority
 from roundwork.protocol.clock import Phase
 from roundwork.protocol.execute import Kind, Outcome, execute, next_block
-from roundwork.protocol.genesis import found
+from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
@@ -195,7 +195,7 @@ class Fuzz:
             allowlister=base58_of(self.lister),
             accounts=(*grants, Grant(base58_of(self.lister), 10**10), Grant(base58_of(self.poor), 3)),
         )
-        self.state = found(self.genesis)
+        self.state = create_state(self.genesis)
         self.supply = sum(grant.balance for grant in self.genesis.accounts)
         self.blocks: list[tuple[Any, list[bool], Outcome]] = []
         self.sent: list[bytes] = []
@@ -1236,7 +1236,7 @@ class Fuzz:
 
     def replay(self) -> None:
         """The same blocks again, the second half from a state that was stored: the same hashes."""
-        state = found(self.genesis)
+        state = create_state(self.genesis)
         half = len(self.blocks) // 2
         for at, (block, verified, outcome) in enumerate(self.blocks):
             if at == half:

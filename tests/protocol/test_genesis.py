@@ -10,9 +10,9 @@ from roundwork.errors import BadGenesis, OldLaw
 from roundwork.protocol.books import compute_supply
 from roundwork.protocol.genesis import (
     OLD_FIELDS,
+    create_state,
     decode_genesis,
     encode_genesis,
-    found,
     hash_genesis,
     read_old_genesis,
 )
@@ -29,7 +29,7 @@ def test_a_genesis_survives_its_json() -> None:
 
 
 def test_the_first_state_holds_what_genesis_grants() -> None:
-    state = found(GOOD)
+    state = create_state(GOOD)
 
     assert sum(grant.balance for grant in GOOD.accounts) == compute_supply(state)
     assert (0, 0, GOOD.time_ms) == (state.head.height, state.head.slot, state.head.began_ms)
@@ -41,7 +41,7 @@ def test_another_genesis_is_another_chain() -> None:
     other = make_genesis([keypair_of("n00")])
 
     assert hash_genesis(GOOD) != hash_genesis(other)
-    assert found(GOOD).head.state_hash != found(other).head.state_hash
+    assert create_state(GOOD).head.state_hash != create_state(other).head.state_hash
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_bad_genesis_is_refused_with_file_and_field(change: dict[str, Any], na
 def test_a_genesis_with_every_optional_field_is_good() -> None:
     key = str(keypair_of("n00").pubkey())
 
-    assert found(make_genesis([keypair_of("n00")], faucet=key, allowlister=key)).genesis.faucet == key
+    assert create_state(make_genesis([keypair_of("n00")], faucet=key, allowlister=key)).genesis.faucet == key
 
 
 def test_what_is_not_json_is_refused() -> None:
@@ -126,21 +126,21 @@ def test_what_genesis_does_not_say_is_as_the_reference_has_it() -> None:
 )
 def test_a_number_of_genesis_has_its_bounds(name: str, least: int, most: int) -> None:
     for good in (least, most):
-        found(make_genesis([keypair_of("n00")], **{name: good}))
+        create_state(make_genesis([keypair_of("n00")], **{name: good}))
 
     for bad in (least - 1, most + 1):
         with pytest.raises(BadGenesis, match=f"{name} is {bad}; {least} to {most} are allowed"):
-            found(make_genesis([keypair_of("n00")], **{name: bad}))
+            create_state(make_genesis([keypair_of("n00")], **{name: bad}))
 
 
 def test_all_money_is_a_number_of_63_bits() -> None:
     key = str(keypair_of("n00").pubkey())
     other = str(keypair_of("n01").pubkey())
 
-    found(make_genesis([], accounts=(Grant(key, 2**63 - 1),)))
+    create_state(make_genesis([], accounts=(Grant(key, 2**63 - 1),)))
 
     with pytest.raises(BadGenesis, match="the sum of balances is"):
-        found(make_genesis([], accounts=(Grant(key, 2**63 - 1), Grant(other, 1))))
+        create_state(make_genesis([], accounts=(Grant(key, 2**63 - 1), Grant(other, 1))))
 
 
 def test_a_genesis_of_the_older_law_is_told_so_and_read_only_to_carry_its_money_over() -> None:

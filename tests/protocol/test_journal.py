@@ -8,7 +8,7 @@ import pytest
 from roundwork.ledger.inspect import verify
 from roundwork.ledger.store.journal import Journal
 from roundwork.protocol.execute import Kind, decode_block, encode_receipt, execute
-from roundwork.protocol.genesis import decode_genesis, found
+from roundwork.protocol.genesis import create_state, decode_genesis
 
 from .fuzz import Tally, _count, _parse, list_instructions
 from .make_journal import ENOUGH, Vector, read
@@ -20,7 +20,7 @@ def vector() -> Vector:
 
 
 def test_the_kept_journal_leads_to_the_same_hashes_and_receipts(vector: Vector) -> None:
-    state = found(decode_genesis(vector.genesis, "vector"))
+    state = create_state(decode_genesis(vector.genesis, "vector"))
 
     for entry in vector.entries:
         outcome = execute(state, decode_block(entry.block), list(map(bool, entry.verified)))
@@ -29,7 +29,7 @@ def test_the_kept_journal_leads_to_the_same_hashes_and_receipts(vector: Vector) 
 
 
 def test_the_kept_journal_uses_every_instruction_of_every_program(vector: Vector) -> None:
-    state, tally = found(decode_genesis(vector.genesis, "vector")), Tally()
+    state, tally = create_state(decode_genesis(vector.genesis, "vector")), Tally()
 
     for entry in vector.entries:
         block = decode_block(entry.block)
@@ -45,7 +45,7 @@ def test_the_kept_journal_uses_every_instruction_of_every_program(vector: Vector
 
 def test_the_kept_journal_verifies_as_a_ledger(vector: Vector, tmp_path: Path) -> None:
     (tmp_path / "genesis.json").write_bytes(vector.genesis)
-    state = found(decode_genesis(vector.genesis, "vector"))
+    state = create_state(decode_genesis(vector.genesis, "vector"))
     with closing(Journal(tmp_path / "journal.db")) as journal:
         for entry in vector.entries:
             block, verified = decode_block(entry.block), list(map(bool, entry.verified))

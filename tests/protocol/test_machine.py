@@ -14,7 +14,7 @@ from solders.system_program import TransferParams, transfer
 
 from roundwork.protocol.books import compute_owed, compute_supply
 from roundwork.protocol.execute import Outcome, execute
-from roundwork.protocol.genesis import found
+from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM, PROGRAMS, SYSTEM_PROGRAM, base58_of
 from roundwork.protocol.read import view_round, view_task
 from roundwork.protocol.state import ROUND_TABLES, State, TableChange
@@ -262,7 +262,7 @@ class Ledger(RuleBasedStateMachine):
 
     def the_same_blocks_give_the_same_hashes(self) -> None:
         half = len(self.world.blocks) // 2
-        state = found(self.genesis)
+        state = create_state(self.genesis)
         for block, verified, outcome in self.world.blocks[:half]:
             again = execute(state, block, verified)
             assert (outcome.block_hash, outcome.state_hash) == (again.block_hash, again.state_hash)

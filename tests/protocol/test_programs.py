@@ -50,7 +50,7 @@ from solders.system_program import (
 from solders.transaction import VersionedTransaction
 
 from roundwork.protocol.execute import Kind, Receipt, execute
-from roundwork.protocol.genesis import found
+from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import LOOKUP_PROGRAM, SYSTEM_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM
 from roundwork.protocol.programs.lookups import decode_table
 from roundwork.protocol.programs.nonces import get_nonce
@@ -376,7 +376,7 @@ class Programs(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
-        state = found(self.genesis)
+        state = create_state(self.genesis)
         for at, (block, verified, outcome) in enumerate(self.world.blocks):
             if at == len(self.world.blocks) // 2:
                 state = reload(state)

@@ -17,7 +17,7 @@ from roundwork.errors import Undecodable
 from roundwork.protocol.books import compute_supply, find_token_faults
 from roundwork.protocol.clock import Phase, Timetable
 from roundwork.protocol.execute import Block, Outcome, Receipt, execute, next_block
-from roundwork.protocol.genesis import found
+from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, Key
 from roundwork.protocol.state import State
 from roundwork.protocol.tasks import instructions
@@ -64,7 +64,7 @@ class World:
         self.keys["pot"] = keypair_of("pot")
         self.keys |= self.known
         granted = [self.keys[name] for name in names]
-        self.state: State = found(make_genesis(granted, **changes))
+        self.state: State = create_state(make_genesis(granted, **changes))
         self.supply = compute_supply(self.state)
         self.nonce = 0
         self.blocks: list[tuple[Block, list[bool], Outcome]] = []

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..errors import BadGenesis, StoreCorrupt, StoreFull
 from ..host.files import replace_file
 from ..protocol.execute import Block, Outcome, execute
-from ..protocol.genesis import decode_genesis, encode_genesis, found
+from ..protocol.genesis import create_state, decode_genesis, encode_genesis
 from ..protocol.params import Genesis
 from ..protocol.state import Head, State
 from ..protocol.transaction import Transaction
@@ -79,7 +79,7 @@ class Chain:
     @classmethod
     def create(cls, directory: Path, genesis: Genesis) -> None:
         """Found a ledger in a directory. Raises BadGenesis if it has one already, or the genesis is bad."""
-        found(genesis)
+        create_state(genesis)
         path = directory / GENESIS_FILE
         if path.exists():
             raise BadGenesis(f"{path}: a ledger is founded here already; choose another directory")
@@ -144,7 +144,7 @@ class Chain:
     # Recovery
 
     def _load(self) -> tuple[State, Pending]:
-        state = found(self.genesis)
+        state = create_state(self.genesis)
         loaded = self.checkpoint.load()
         if loaded is None:
             return state, Pending.of(state)

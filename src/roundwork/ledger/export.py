@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import BadGenesis, BadInput, OldLaw, StoreCorrupt
-from ..protocol.genesis import FIXED, decode_genesis, encode_genesis, found, read_old_genesis
+from ..protocol.genesis import FIXED, create_state, decode_genesis, encode_genesis, read_old_genesis
 from ..protocol.params import (
     LOOKUP_PROGRAM,
     TOKEN_PROGRAM,
@@ -105,7 +105,7 @@ def export(directory: Path, chain: str | None = None) -> Export:
 
 
 def _replay(directory: Path, genesis: Genesis) -> Money:
-    state = found(genesis)
+    state = create_state(genesis)
     with closing(Journal(directory / "journal.db")) as journal:
         for entry in journal.read_from(1):
             replay_entry(state, entry, str(journal.path))

@@ -9,7 +9,7 @@ import msgspec
 from ..errors import StoreCorrupt, Undecodable
 from ..protocol.books import compute_supply, find_token_faults
 from ..protocol.execute import Block, Outcome, encode_receipt
-from ..protocol.genesis import found
+from ..protocol.genesis import create_state
 from ..protocol.params import base58_of
 from ..protocol.state import Head
 from ..protocol.transaction import decode_transaction, is_signed
@@ -29,7 +29,7 @@ def read_info(directory: Path) -> Facts:
     facts: Facts = {
         "chain": genesis.chain,
         "kind": genesis.kind,
-        "genesis_hash": base58_of(found(genesis).genesis_hash),
+        "genesis_hash": base58_of(create_state(genesis).genesis_hash),
         "slot_ms": genesis.slot_ms,
     }
     with closing(Journal(directory / "journal.db")) as journal:
@@ -52,7 +52,7 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
     Raises StoreCorrupt at the first signature, receipt, event, block hash or state hash that is not as it
     was written, and if the checkpoint or the history has blocks that the journal does not have.
     """
-    state = found(read_genesis(directory))
+    state = create_state(read_genesis(directory))
     supply = compute_supply(state)
     transactions = 0
     checkpoint, history = directory / "checkpoint.db", directory / "history.db"

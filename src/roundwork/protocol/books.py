@@ -29,12 +29,17 @@ def find_token_faults(state: State) -> list[str]:
     mints, pots, faults = {}, {}, []
     for key, account in state.accounts.rows.items():
         data = get_data(state, key)
-        one, mint = decode_account(data), decode_mint(data)
-        if one is not None:
-            held[one.mint] = held.get(one.mint, 0) + one.amount
-            pots[key] = one
-            if one.reserve is not None and account.balance < one.reserve + one.amount:
-                faults.append(f"{base58_of(key)} holds {account.balance} roe and wraps {one.amount}")
+        token_account, mint = decode_account(data), decode_mint(data)
+        if token_account is not None:
+            held[token_account.mint] = held.get(token_account.mint, 0) + token_account.amount
+            pots[key] = token_account
+            if (
+                token_account.reserve is not None
+                and account.balance < token_account.reserve + token_account.amount
+            ):
+                faults.append(
+                    f"{base58_of(key)} holds {account.balance} roe and wraps {token_account.amount}"
+                )
         elif mint is not None and key != WRAPPED_MINT:
             mints[key] = mint
     faults += [

@@ -288,8 +288,8 @@ def _run_instruction(
     check_program(program)
     codecs = CODECS.get(program)
     if codecs is not None:
-        asked = codecs.decode(keys, signers, instruction.accounts, instruction.data)
-        _run_task(state, slot, program, asked, keys[0])
+        decoded = codecs.decode(keys, signers, instruction.accounts, instruction.data)
+        _run_task(state, slot, program, decoded, keys[0])
         return None
     named = [keys[at] for at in instruction.accounts]
     signed = [at < signers for at in instruction.accounts]
@@ -311,53 +311,53 @@ def _run_instruction(
     return None
 
 
-def _run_task(state: State, slot: int, program: Key, ask: instructions.Instruction, payer: Key) -> None:
-    tasks.check_own_program(state, ask.task, program)
-    match ask:
+def _run_task(state: State, slot: int, program: Key, decoded: instructions.Instruction, payer: Key) -> None:
+    tasks.check_own_program(state, decoded.task, program)
+    match decoded:
         case instructions.SubmitTask():
-            review.submit(state, slot, ask)
+            review.submit(state, slot, decoded)
         case instructions.AuditSubmission():
-            review.audit(state, slot, ask)
+            review.audit(state, slot, decoded)
         case instructions.AuditDistribution():
-            distribution.audit_list(state, slot, ask)
+            distribution.audit_list(state, slot, decoded)
         case instructions.UploadDistributionList():
-            distribution.upload(state, slot, ask)
+            distribution.upload(state, slot, decoded)
         case instructions.SubmitDistributionList():
-            distribution.submit_list(state, slot, ask)
+            distribution.submit_list(state, slot, decoded)
         case instructions.Payout():
-            payout.ask_payout(state, ask)
+            payout.check_payout(state, decoded)
         case instructions.Stake():
-            stakes.stake(state, ask)
+            stakes.stake(state, decoded)
         case instructions.Withdraw():
-            stakes.withdraw(state, slot, ask)
+            stakes.withdraw(state, slot, decoded)
         case instructions.Claim():
-            stakes.claim(state, ask)
+            stakes.claim(state, decoded)
         case instructions.FundTask():
-            tasks.fund(state, ask, payer)
+            tasks.fund(state, decoded, payer)
         case instructions.CreateTask():
-            tasks.create(state, slot, ask)
+            tasks.create(state, slot, decoded)
         case instructions.SetActive():
-            tasks.set_active(state, slot, ask)
+            tasks.set_active(state, slot, decoded)
         case instructions.CloseTask():
-            tasks.close(state, ask)
+            tasks.close(state, decoded)
         case instructions.UpdateTask():
-            tasks.update(state, slot, ask)
+            tasks.update(state, slot, decoded)
         case instructions.Whitelist():
-            tasks.allow(state, ask)
+            tasks.allow(state, decoded)
         case instructions.StakeTokens():
-            token_tasks.stake(state, ask)
+            token_tasks.stake(state, decoded)
         case instructions.ClaimTokens():
-            token_tasks.claim(state, ask)
+            token_tasks.claim(state, decoded)
         case instructions.FundTokens():
-            token_tasks.fund(state, ask)
+            token_tasks.fund(state, decoded)
         case instructions.CreateTokenTask():
-            token_tasks.create(state, slot, ask)
+            token_tasks.create(state, slot, decoded)
         case instructions.UpdateTokenTask():
-            token_tasks.update(state, slot, ask)
+            token_tasks.update(state, slot, decoded)
         case instructions.DeleteTask():
-            token_tasks.delete(state, ask)
+            token_tasks.delete(state, decoded)
         case _:
-            assert_never(ask)
+            assert_never(decoded)
 
 
 # Checks

@@ -92,7 +92,7 @@ def hash_genesis(genesis: Genesis) -> bytes:
     return blake3(b"roundwork/genesis/1" + msgspec.msgpack.encode(genesis)).digest()
 
 
-def found(genesis: Genesis) -> State:
+def create_state(genesis: Genesis) -> State:
     """The state before the first block: height 0, slot 0. Raises BadGenesis."""
     _check(genesis, "genesis")
     genesis_hash = hash_genesis(genesis)

@@ -102,11 +102,11 @@ class Audit(Record, frozen=True, array_like=True, gc=False):
 
 
 class Vote(Record, frozen=True, array_like=True, gc=False):
-    """One node's view of one candidate. `number` counts the candidate's views; 0 raised the audit."""
+    """A node's view of a candidate. `order` counts the candidate's views from 0, which raised the audit."""
 
     is_valid: bool
     slot: int
-    number: int
+    order: int
 
 
 class DistributionList(Record, frozen=True, array_like=True, gc=False):

@@ -154,9 +154,10 @@ def check_well_formed(
         total += len(lookup.writable) + len(lookup.readonly)
     if total > 256:
         raise Undecodable(f"{total} accounts; 256 can be named")
-    for number, one in enumerate(instructions):
-        if not 0 < one.program < len(keys) or (one.accounts and max(one.accounts) >= total):
-            raise Undecodable(f"instruction {number} points outside of the accounts")
+    for index, instruction in enumerate(instructions):
+        accounts = instruction.accounts
+        if not 0 < instruction.program < len(keys) or (accounts and max(accounts) >= total):
+            raise Undecodable(f"instruction {index} points outside of the accounts")
 
 
 def _read_length(wire: bytes, at: int) -> tuple[int, int]:

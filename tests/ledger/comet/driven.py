@@ -12,7 +12,7 @@ from roundwork.ledger.chain import Chain, replay_entry
 from roundwork.ledger.comet.home import write_home
 from roundwork.ledger.store.journal import Journal
 from roundwork.protocol.execute import Outcome, execute, next_block
-from roundwork.protocol.genesis import found
+from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import Genesis
 from roundwork.protocol.state import State
 from roundwork.protocol.transaction import decode_transaction, is_signed
@@ -94,7 +94,7 @@ class Ledger:
         """The journal holds every block the engine has, once, with the hashes of the law beside it."""
         self.follow()
         journal = Journal(self.directory / "journal.db")
-        state: State = found(self.world.state.genesis)
+        state: State = create_state(self.world.state.genesis)
         assert journal.height == self.disk.block_height
         for entry in journal.read_from(1):
             outcome = replay_entry(state, entry, "the journal")

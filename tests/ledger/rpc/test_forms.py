@@ -46,7 +46,7 @@ from roundwork.ledger.rpc.account_forms import (
 )
 from roundwork.ledger.rpc.errors import RpcError
 from roundwork.ledger.rpc.instruction_forms import parse_instruction
-from roundwork.protocol.genesis import found
+from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
@@ -293,7 +293,7 @@ def state() -> State:
         producer=TEXTS["a"],
         accounts=(Grant(TEXTS["c"], 10),),
     )
-    return found(genesis)
+    return create_state(genesis)
 
 
 def show(state: State, key: bytes, owner: bytes, data: bytes) -> Any:

@@ -159,13 +159,13 @@ def _describe_list(row: DistributionList, round_number: int) -> Json:
 
 
 def _describe_trigger(audit: Audit, candidate: bytes, votes: dict[bytes, Vote]) -> Json:
-    cast = [(vote, key[-32:]) for key, vote in votes.items() if key[:-32] == candidate and vote.number]
+    cast = [(vote, key[-32:]) for key, vote in votes.items() if key[:-32] == candidate and vote.order]
     return {
         "trigger_by": base58_of(audit.trigger_by),
         "slot": audit.slot,
         "votes": [
             {"is_valid": vote.is_valid, "voter": base58_of(voter), "slot": vote.slot}
-            for vote, voter in sorted(cast, key=lambda item: item[0].number)
+            for vote, voter in sorted(cast, key=lambda item: item[0].order)
         ],
     }
 

@@ -11,14 +11,14 @@ def compute_first_beacon(genesis_hash: bytes, task: Key) -> bytes:
 
 
 def compute_beacon(
-    genesis_hash: bytes, task: Key, before: bytes, number: int, mix: bytes = bytes(32)
+    genesis_hash: bytes, task: Key, before: bytes, round_number: int, mix: bytes = bytes(32)
 ) -> bytes:
     """The beacon of a round; `mix` is the XOR over its revealed salts, zero where nothing is sealed.
 
     Source: docs/PROTOCOL.md 6.
     """
     return blake3(
-        b"roundwork/beacon/1" + genesis_hash + task + before + number.to_bytes(8, "little") + mix
+        b"roundwork/beacon/1" + genesis_hash + task + before + round_number.to_bytes(8, "little") + mix
     ).digest()
 
 

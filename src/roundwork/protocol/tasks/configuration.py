@@ -21,14 +21,14 @@ Configuration = CreateTask | UpdateTask | CreateTokenTask | UpdateTokenTask
 """What founds a task says of it."""
 
 
-def check_configuration(ask: Configuration) -> None:
+def check_configuration(instruction: Configuration) -> None:
     """Everything that can be said of a task's configuration by itself. Raises WrongRules, BadTask."""
-    name = compute_rules_name(ask.locals)
+    name = compute_rules_name(instruction.locals)
     check_rules_known(name)
-    check_windows(ask)
-    check_minimum_stake(ask)
-    check_retries(ask)
-    check_texts(ask)
+    check_windows(instruction)
+    check_minimum_stake(instruction)
+    check_retries(instruction)
+    check_texts(instruction)
 
 
 def compute_rules_name(text: bytes) -> str:
@@ -41,12 +41,12 @@ def compute_rules_name(text: bytes) -> str:
 
 
 @rule("4.4")
-def check_windows(ask: Configuration) -> None:
+def check_windows(instruction: Configuration) -> None:
     """Each window has a slot, and both fit into the round."""
     needs = (
-        (ask.submission_window, SLOTS_MIN, "submission_window"),
-        (ask.audit_window, SLOTS_MIN, "audit_window"),
-        (ask.round_time, ask.submission_window + ask.audit_window, "round_time"),
+        (instruction.submission_window, SLOTS_MIN, "submission_window"),
+        (instruction.audit_window, SLOTS_MIN, "audit_window"),
+        (instruction.round_time, instruction.submission_window + instruction.audit_window, "round_time"),
     )
     for value, least, name in needs:
         if not least <= value <= SLOTS_MAX:
@@ -61,18 +61,18 @@ def check_bounty(bounty: int, per_round: int) -> None:
 
 
 @rule("4.6")
-def check_minimum_stake(ask: Configuration) -> None:
+def check_minimum_stake(instruction: Configuration) -> None:
     """A task asks for a stake."""
-    if ask.minimum_stake < STAKE_MIN:
-        raise BadTask(f"minimum_stake is {ask.minimum_stake} roe; at least {STAKE_MIN} are needed")
+    if instruction.minimum_stake < STAKE_MIN:
+        raise BadTask(f"minimum_stake is {instruction.minimum_stake} roe; at least {STAKE_MIN} are needed")
 
 
 @rule("4.7")
-def check_retries(ask: Configuration) -> None:
+def check_retries(instruction: Configuration) -> None:
     """Retries of failed lists are bounded."""
-    if ask.allowed_failed_distributions > RETRIES_MAX:
+    if instruction.allowed_failed_distributions > RETRIES_MAX:
         raise BadTask(
-            f"allowed_failed_distributions is {ask.allowed_failed_distributions}; "
+            f"allowed_failed_distributions is {instruction.allowed_failed_distributions}; "
             f"0 to {RETRIES_MAX} are allowed"
         )
 
@@ -85,10 +85,10 @@ def check_rules_known(name: str) -> None:
 
 
 @rule("4.9")
-def check_texts(ask: Configuration) -> None:
+def check_texts(instruction: Configuration) -> None:
     """A task's texts are UTF-8."""
     for name in ("name", "description", "audit_program", "executable_network", "metadata", "locals"):
         try:
-            getattr(ask, name).decode()
+            getattr(instruction, name).decode()
         except UnicodeDecodeError as error:
             raise BadTask(f"{name} is not UTF-8: {error.reason} at byte {error.start}") from None

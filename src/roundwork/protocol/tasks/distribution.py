@@ -46,39 +46,39 @@ ENTRY_BYTES = 128
 """A list may have LIST_BYTES, and ENTRY_BYTES more for each submission of its round."""
 
 
-def upload(state: State, slot: int, ask: UploadDistributionList) -> None:
+def upload(state: State, slot: int, instruction: UploadDistributionList) -> None:
     """Keep one chunk of a list until the list is submitted.
 
     Raises UnknownTask, WrongPhase, NotStaked, BadUpload, ListStands.
     """
-    task = get_task(state, ask.task)
+    task = get_task(state, instruction.task)
     check_upload_phase(task, slot)
-    check_chunk(state, ask)
-    cursor = RoundCursor(state, ask.task, ask.round)
-    if ask.round == NO_ROUND:
-        check_lister(task, get_stake(state, ask.task, ask.node), ask.node)
+    check_chunk(state, instruction)
+    cursor = RoundCursor(state, instruction.task, instruction.round)
+    if instruction.round == NO_ROUND:
+        check_lister(task, get_stake(state, instruction.task, instruction.node), instruction.node)
     else:
-        check_may_list(cursor, slot, ask.node)
+        check_may_list(cursor, slot, instruction.node)
 
-    key = ask.node + ask.chunk.to_bytes(2, "big")
-    state.put(cursor.chunks, key, Chunk(ask.data[: ask.size]))
+    key = instruction.node + instruction.chunk.to_bytes(2, "big")
+    state.put(cursor.chunks, key, Chunk(instruction.data[: instruction.size]))
 
 
-def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
+def submit_list(state: State, slot: int, instruction: SubmitDistributionList) -> None:
     """Put the uploaded list into the round's record; the first accepted one of an attempt stands.
 
     Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, ListStands, BadUpload, ListTooLong,
     ListReadAlready, ListMalformed, ListBadNode, ListBadSlash, ListOverBounty. Source: docs/PROTOCOL.md 8.
     """
-    task = get_task(state, ask.task)
-    cursor = RoundCursor(state, ask.task, ask.round)
-    check_may_list(cursor, slot, ask.node)
+    task = get_task(state, instruction.task)
+    cursor = RoundCursor(state, instruction.task, instruction.round)
+    check_may_list(cursor, slot, instruction.node)
     most = compute_bytes_max(len(cursor.submissions.rows))
-    upload = get_upload(cursor, ask.account, most)
-    check_uploaded(upload, ask.account)
+    upload = get_upload(cursor, instruction.account, most)
+    check_uploaded(upload, instruction.account)
     check_size(upload, most)
-    check_unread(cursor, ask.account)
-    state.lists_read.add(name_reading(cursor, ask.account))  # also of a list that is refused below
+    check_unread(cursor, instruction.account)
+    state.lists_read.add(name_reading(cursor, instruction.account))  # also of a list that is refused below
     amounts = check_listed(cursor, check_json(upload.text))
     check_slashes(cursor, amounts)
     check_rewards(task, amounts)
@@ -86,30 +86,30 @@ def submit_list(state: State, slot: int, ask: SubmitDistributionList) -> None:
     for key in upload.keys:
         state.remove(upload.chunks, key)
     entries = tuple(sorted(amounts.items()))
-    state.put(cursor.lists, bytes([cursor.opened.attempt]), DistributionList(ask.node, slot, entries))
+    state.put(cursor.lists, bytes([cursor.opened.attempt]), DistributionList(instruction.node, slot, entries))
 
 
-def audit_list(state: State, slot: int, ask: AuditDistribution) -> None:
+def audit_list(state: State, slot: int, instruction: AuditDistribution) -> None:
     """Take a node's view of the list that stands; the first `false` raises the audit.
 
     Raises UnknownTask, WrongPhase, UnknownRound, ListMissing, NotStaked, OwnSubmission,
     UnknownSubmission, AlreadyAudited, NoAuditRaised. Source: docs/PROTOCOL.md 9.
     """
-    task = get_task(state, ask.task)
-    check_list_audit_window(task, slot, ask.round)
-    cursor = RoundCursor(state, ask.task, ask.round)
+    task = get_task(state, instruction.task)
+    check_list_audit_window(task, slot, instruction.round)
+    cursor = RoundCursor(state, instruction.task, instruction.round)
     record = get_attempt(cursor, slot)
     attempt = bytes([record.attempt])
     listed = check_list_there(cursor, record.attempt)
-    check_list_auditor(task, get_stake(state, ask.task, ask.node), ask.node)
-    check_not_own_list(listed, ask.node)
-    check_list_candidate(listed, ask.candidate)
+    check_list_auditor(task, get_stake(state, instruction.task, instruction.node), instruction.node)
+    check_not_own_list(listed, instruction.node)
+    check_list_candidate(listed, instruction.candidate)
     audits, votes = cursor.list_audits, cursor.list_votes
-    check_first_list_view(votes, attempt + ask.node)
-    check_list_raised(audits.rows.get(attempt), bool(ask.is_valid))
+    check_first_list_view(votes, attempt + instruction.node)
+    check_list_raised(audits.rows.get(attempt), bool(instruction.is_valid))
 
-    add_view(state, slot, audits, votes, attempt, ask.node, bool(ask.is_valid))
-    state.put(cursor.voices, ask.node, Mark(slot))
+    add_view(state, slot, audits, votes, attempt, instruction.node, bool(instruction.is_valid))
+    state.put(cursor.voices, instruction.node, Mark(slot))
 
 
 def get_attempt(cursor: RoundCursor, slot: int) -> Round:
@@ -254,12 +254,13 @@ def check_lister(task: Task, stake: Stake, node: NodeKey) -> None:
 
 
 @rule("8.6")
-def check_chunk(state: State, ask: UploadDistributionList) -> None:
+def check_chunk(state: State, instruction: UploadDistributionList) -> None:
     """A chunk's number and size are in bounds."""
     most = state.genesis.list_chunks_max
-    if ask.chunk >= most or ask.size > CHUNK_BYTES:
+    if instruction.chunk >= most or instruction.size > CHUNK_BYTES:
         raise BadUpload(
-            f"chunk {ask.chunk} of {ask.size} bytes; allowed are numbers below {most}, sizes to {CHUNK_BYTES}"
+            f"chunk {instruction.chunk} of {instruction.size} bytes; "
+            f"allowed are numbers below {most}, sizes to {CHUNK_BYTES}"
         )
 
 

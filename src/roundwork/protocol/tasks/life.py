@@ -146,132 +146,143 @@ def check_allowlister(state: State, key: Key) -> None:
 # Changes
 
 
-def create(state: State, slot: int, ask: CreateTask) -> None:
+def create(state: State, slot: int, instruction: CreateTask) -> None:
     """Found a task; its manager, the payer, pays the bounty in.
 
     Raises TaskExists, WrongOwner, WrongRules, BadTask, InsufficientFunds.
     """
-    check_vacant(state, ask.task)
-    check_owner(state, ask.task, TASK_PROGRAM)
-    check_configuration(ask)
-    check_bounty(ask.total_bounty, ask.bounty_per_round)
-    check_payer(state, ask.payer)
-    check_funds(state, ask.payer, ask.total_bounty)
+    check_vacant(state, instruction.task)
+    check_owner(state, instruction.task, TASK_PROGRAM)
+    check_configuration(instruction)
+    check_bounty(instruction.total_bounty, instruction.bounty_per_round)
+    check_payer(state, instruction.payer)
+    check_funds(state, instruction.payer, instruction.total_bounty)
 
-    debit(state, ask.payer, ask.total_bounty)
-    task = build_task(state, slot, ask, ask.pot, ask.total_bounty)
-    state.put(state.tasks, ask.task, task)
+    debit(state, instruction.payer, instruction.total_bounty)
+    task = build_task(state, slot, instruction, instruction.pot, instruction.total_bounty)
+    state.put(state.tasks, instruction.task, task)
 
 
-def update(state: State, slot: int, ask: UpdateTask) -> None:
+def update(state: State, slot: int, instruction: UpdateTask) -> None:
     """Found a successor: it takes over what no open round has reserved of the bounty, and the activity.
 
     Raises UnknownTask, NotManager, TaskClosed, TaskExists, WrongOwner, WrongRules, BadTask.
     """
-    old = get_task(state, ask.task)
-    check_manager(old, ask.payer)
+    old = get_task(state, instruction.task)
+    check_manager(old, instruction.payer)
     check_living(old)
-    check_vacant(state, ask.successor)
-    check_owner(state, ask.successor, TASK_PROGRAM)
-    check_configuration(ask)
+    check_vacant(state, instruction.successor)
+    check_owner(state, instruction.successor, TASK_PROGRAM)
+    check_configuration(instruction)
     moved = old.bounty - compute_reserved(old)
-    check_bounty(moved, ask.bounty_per_round)
+    check_bounty(moved, instruction.bounty_per_round)
 
-    found_successor(state, ask, old, build_task(state, slot, ask, ask.successor_pot, moved))
+    create_successor(
+        state, instruction, old, build_task(state, slot, instruction, instruction.successor_pot, moved)
+    )
 
 
-def found_successor(state: State, ask: UpdateTask | UpdateTokenTask, old: Task, new: Task) -> None:
+def create_successor(state: State, instruction: UpdateTask | UpdateTokenTask, old: Task, new: Task) -> None:
     """Store a successor, which took over its bounty, and let the old task point at it."""
     new = msgspec.structs.replace(
-        new, migrated_from=ask.task, is_active=old.is_active, is_allowlisted=old.is_allowlisted
+        new, migrated_from=instruction.task, is_active=old.is_active, is_allowlisted=old.is_allowlisted
     )
-    state.put(state.tasks, ask.successor, new)
-    old = msgspec.structs.replace(old, bounty=old.bounty - new.bounty, migrated_to=ask.successor)
-    state.put(state.tasks, ask.task, old)
+    state.put(state.tasks, instruction.successor, new)
+    old = msgspec.structs.replace(old, bounty=old.bounty - new.bounty, migrated_to=instruction.successor)
+    state.put(state.tasks, instruction.task, old)
 
 
-def build_task(state: State, slot: int, ask: Configuration, pot: Key, bounty: int) -> Task:
+def build_task(state: State, slot: int, instruction: Configuration, pot: Key, bounty: int) -> Task:
     """The record of a task that begins now."""
     return Task(
         program=TASK_PROGRAM,
-        manager=ask.payer,
+        manager=instruction.payer,
         pot=pot,
-        name=ask.name,
-        description=ask.description,
-        audit_program=ask.audit_program,
-        executable_network=ask.executable_network,
-        metadata=ask.metadata,
-        locals=ask.locals,
-        rules=compute_rules_name(ask.locals),
-        timetable=Timetable(slot, ask.round_time, ask.submission_window, ask.audit_window),
-        minimum_stake=ask.minimum_stake,
-        bounty_per_round=ask.bounty_per_round,
-        allowed_failed_distributions=ask.allowed_failed_distributions,
+        name=instruction.name,
+        description=instruction.description,
+        audit_program=instruction.audit_program,
+        executable_network=instruction.executable_network,
+        metadata=instruction.metadata,
+        locals=instruction.locals,
+        rules=compute_rules_name(instruction.locals),
+        timetable=Timetable(
+            slot, instruction.round_time, instruction.submission_window, instruction.audit_window
+        ),
+        minimum_stake=instruction.minimum_stake,
+        bounty_per_round=instruction.bounty_per_round,
+        allowed_failed_distributions=instruction.allowed_failed_distributions,
         bounty=bounty,
         is_allowlisted=state.genesis.kind == "development",
     )
 
 
-def allow(state: State, ask: Whitelist) -> None:
+def allow(state: State, instruction: Whitelist) -> None:
     """Allow-list a task, or take it off. Raises UnknownTask, NotAllowlister."""
-    task = get_task(state, ask.task)
-    check_allowlister(state, ask.program)
+    task = get_task(state, instruction.task)
+    check_allowlister(state, instruction.program)
 
-    state.put(state.tasks, ask.task, msgspec.structs.replace(task, is_allowlisted=bool(ask.flag)))
+    state.put(
+        state.tasks, instruction.task, msgspec.structs.replace(task, is_allowlisted=bool(instruction.flag))
+    )
 
 
-def fund(state: State, ask: FundTask, payer: Key) -> None:
+def fund(state: State, instruction: FundTask, payer: Key) -> None:
     """Add to the bounty. What is left on a throw-away account goes back to the fee payer.
 
     Raises UnknownTask, TaskClosed, BadAmount, WrongOwner, InsufficientFunds.
     """
-    task = get_task(state, ask.task)
+    task = get_task(state, instruction.task)
     check_living(task)
-    check_amount(ask.amount)
-    check_payer(state, ask.funder)
-    check_funds(state, ask.funder, ask.amount)
+    check_amount(instruction.amount)
+    check_payer(state, instruction.funder)
+    check_funds(state, instruction.funder, instruction.amount)
 
-    debit(state, ask.funder, ask.amount)
-    state.put(state.tasks, ask.task, msgspec.structs.replace(task, bounty=task.bounty + ask.amount))
-    if get_owner(state, ask.funder) == TASK_PROGRAM and ask.funder not in state.get_stakes(ask.task).rows:
-        left = get_balance(state, ask.funder)
-        state.remove(state.accounts, ask.funder)  # first: the fee payer may be the same account
+    debit(state, instruction.funder, instruction.amount)
+    state.put(
+        state.tasks, instruction.task, msgspec.structs.replace(task, bounty=task.bounty + instruction.amount)
+    )
+    if (
+        get_owner(state, instruction.funder) == TASK_PROGRAM
+        and instruction.funder not in state.get_stakes(instruction.task).rows
+    ):
+        left = get_balance(state, instruction.funder)
+        state.remove(state.accounts, instruction.funder)  # first: the fee payer may be the same account
         credit(state, payer, left)
 
 
-def set_active(state: State, slot: int, ask: SetActive) -> None:
+def set_active(state: State, slot: int, instruction: SetActive) -> None:
     """Open or shut the task for new submissions, from the next ledger round on.
 
     Raises UnknownTask, NotManager, TaskClosed.
     """
-    task = get_task(state, ask.task)
-    check_manager(task, ask.manager)
+    task = get_task(state, instruction.task)
+    check_manager(task, instruction.manager)
     check_living(task)
 
     ledger_round = task.timetable.compute_round(slot)
     was_active = is_active_at_start(task, ledger_round)
     state.put(
         state.tasks,
-        ask.task,
+        instruction.task,
         msgspec.structs.replace(
-            task, is_active=bool(ask.active), was_active=was_active, switched_round=ledger_round
+            task, is_active=bool(instruction.active), was_active=was_active, switched_round=ledger_round
         ),
     )
 
 
-def close(state: State, ask: CloseTask) -> None:
+def close(state: State, instruction: CloseTask) -> None:
     """End a task: the bounty goes to the manager. Stakes and balances stay.
 
     Raises UnknownTask, NotManager, TaskClosed, OpenRounds.
     """
-    task = get_task(state, ask.task)
-    check_manager(task, ask.manager)
+    task = get_task(state, instruction.task)
+    check_manager(task, instruction.manager)
     check_living(task)
     check_no_open_rounds(task)
 
     credit(state, task.manager, task.bounty)
     state.put(
         state.tasks,
-        ask.task,
+        instruction.task,
         msgspec.structs.replace(task, bounty=0, is_active=False, was_active=False, is_closed=True),
     )

@@ -19,29 +19,29 @@ from .round import RoundEvent, StepKind
 from .stakes import add_to, get_stake
 
 
-def ask_payout(state: State, ask: Payout) -> None:
+def check_payout(state: State, instruction: Payout) -> None:
     """Payout happens by itself; asking for it changes nothing.
 
     Raises UnknownTask, UnknownRound, NotDue.
     """
-    task = get_task(state, ask.task)
-    check_payout_round(state, ask)
-    check_paid(task, ask.round)
+    task = get_task(state, instruction.task)
+    check_payout_round(state, instruction)
+    check_paid(task, instruction.round)
 
 
 @rule("9.8")
-def check_payout_round(state: State, ask: Payout) -> None:
+def check_payout_round(state: State, instruction: Payout) -> None:
     """The round was opened by a submission, and is not pruned."""
-    if RoundCursor(state, ask.task, ask.round).record is None:
-        raise UnknownRound(f"round {ask.round} was never opened, or its records are pruned")
+    if RoundCursor(state, instruction.task, instruction.round).record is None:
+        raise UnknownRound(f"round {instruction.round} was never opened, or its records are pruned")
 
 
 @rule("9.9")
-def check_paid(task: Task, number: int) -> None:
+def check_paid(task: Task, round_number: int) -> None:
     """The round is paid or closed."""
-    if number in task.open_rounds:
+    if round_number in task.open_rounds:
         raise NotDue(
-            f"round {number} is open; it is paid by itself when its list has stood through its audit"
+            f"round {round_number} is open; it is paid by itself when its list has stood through its audit"
         )
 
 

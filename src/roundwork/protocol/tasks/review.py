@@ -28,53 +28,53 @@ from .round import WINDOWS, Activity, RoundEvent, StepKind, compute_pruning_slot
 from .stakes import get_stake
 
 
-def submit(state: State, slot: int, ask: SubmitTask) -> None:
+def submit(state: State, slot: int, instruction: SubmitTask) -> None:
     """Put a node's proof into its round; the first one opens the round.
 
     Raises UnknownTask, WrongPhase, TaskClosed, NotStaked, AlreadySubmitted, BadValue,
     BountyExhausted, TaskInactive. Source: docs/PROTOCOL.md 6.
     """
-    task = get_task(state, ask.task)
-    check_submit_window(task, slot, ask.round)
+    task = get_task(state, instruction.task)
+    check_submit_window(task, slot, instruction.round)
     check_living(task)
-    stake = get_stake(state, ask.task, ask.node)
-    check_takes_part(task, stake, ask.node)
-    cursor = RoundCursor(state, ask.task, ask.round)
-    check_first_submission(cursor.submissions, ask.node, ask.round)
-    check_value(ask.value)
+    stake = get_stake(state, instruction.task, instruction.node)
+    check_takes_part(task, stake, instruction.node)
+    cursor = RoundCursor(state, instruction.task, instruction.round)
+    check_first_submission(cursor.submissions, instruction.node, instruction.round)
+    check_value(instruction.value)
     record = cursor.record
     check_reservable(task, record is not None)
-    check_active(task, ask.round)
+    check_active(task, instruction.round)
 
     if record is None:
         open_round(cursor)
-    state.put(cursor.submissions, ask.node, Submission(ask.value, slot, stake.amount))
+    state.put(cursor.submissions, instruction.node, Submission(instruction.value, slot, stake.amount))
     state.put(
-        state.get_stakes(ask.task),
-        ask.node,
-        Stake(stake.amount, stake.available, stake.endpoint, ask.round),
+        state.get_stakes(instruction.task),
+        instruction.node,
+        Stake(stake.amount, stake.available, stake.endpoint, instruction.round),
     )
 
 
-def audit(state: State, slot: int, ask: AuditSubmission) -> None:
+def audit(state: State, slot: int, instruction: AuditSubmission) -> None:
     """Take a node's view of a submission; the first `false` raises the audit.
 
     Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, OwnSubmission, UnknownSubmission,
     AlreadyAudited, NoAuditRaised. Source: docs/PROTOCOL.md 7.
     """
-    task = get_task(state, ask.task)
-    check_audit_window(task, slot, ask.round)
-    cursor = RoundCursor(state, ask.task, ask.round)
+    task = get_task(state, instruction.task)
+    check_audit_window(task, slot, instruction.round)
+    cursor = RoundCursor(state, instruction.task, instruction.round)
     check_round(cursor)
-    check_staker(task, get_stake(state, ask.task, ask.node), ask.node)
-    check_candidate(cursor, ask.candidate)
-    check_not_own(ask.node, ask.candidate)
+    check_staker(task, get_stake(state, instruction.task, instruction.node), instruction.node)
+    check_candidate(cursor, instruction.candidate)
+    check_not_own(instruction.node, instruction.candidate)
     audits, votes = cursor.audits, cursor.votes
-    check_first_view(votes, ask.candidate + ask.node)
-    check_raised(audits.rows.get(ask.candidate), bool(ask.is_valid))
+    check_first_view(votes, instruction.candidate + instruction.node)
+    check_raised(audits.rows.get(instruction.candidate), bool(instruction.is_valid))
 
-    add_view(state, slot, audits, votes, ask.candidate, ask.node, bool(ask.is_valid))
-    state.put(cursor.voices, ask.node, Mark(slot))
+    add_view(state, slot, audits, votes, instruction.candidate, instruction.node, bool(instruction.is_valid))
+    state.put(cursor.voices, instruction.node, Mark(slot))
 
 
 # Checks
@@ -87,10 +87,10 @@ def check_submit_window(task: Task, slot: int, round_number: int) -> None:
 
 
 @rule("6.2")
-def check_active(task: Task, number: int) -> None:
+def check_active(task: Task, round_number: int) -> None:
     """The task was active when the review began."""
-    if not is_active_at_start(task, number + REVIEW):
-        raise TaskInactive(f"the task was not active when ledger round {number + REVIEW} began")
+    if not is_active_at_start(task, round_number + REVIEW):
+        raise TaskInactive(f"the task was not active when ledger round {round_number + REVIEW} began")
 
 
 @rule("6.3")
@@ -100,10 +100,10 @@ def check_takes_part(task: Task, stake: Stake, node: NodeKey) -> None:
 
 
 @rule("6.4")
-def check_first_submission(submissions: Table[Submission], node: NodeKey, number: int) -> None:
+def check_first_submission(submissions: Table[Submission], node: NodeKey, round_number: int) -> None:
     """A node submits once in a round."""
     if node in submissions.rows:
-        raise AlreadySubmitted(f"{base58_of(node)} submitted in round {number} already")
+        raise AlreadySubmitted(f"{base58_of(node)} submitted in round {round_number} already")
 
 
 @rule("6.5")
@@ -240,13 +240,13 @@ def add_view(
     """Raise an audit with this view, or count the view in the one that is raised."""
     raised = audits.rows.get(candidate)
     if raised is None:
-        new, number = Audit(node, slot), 0
+        new, order = Audit(node, slot), 0
     else:
-        number = raised.valid + raised.invalid + 1
+        order = raised.valid + raised.invalid + 1
         valid, invalid = raised.valid + is_valid, raised.invalid + (not is_valid)
         new = Audit(raised.trigger_by, raised.slot, valid, invalid)
     state.put(audits, candidate, new)
-    state.put(votes, candidate + node, Vote(is_valid, slot, number))
+    state.put(votes, candidate + node, Vote(is_valid, slot, order))
 
 
 def compute_votes(raised: Audit | None) -> int:

@@ -14,50 +14,50 @@ from .life import check_amount, check_funds, check_living, check_payer, get_rule
 NOBODY = Stake()
 
 
-def stake(state: State, ask: StakeIn) -> None:
+def stake(state: State, instruction: StakeIn) -> None:
     """Add to a node's stake.
 
     Raises UnknownTask, TaskClosed, BadAmount, WrongOwner, InsufficientFunds.
     """
-    task = get_task(state, ask.task)
+    task = get_task(state, instruction.task)
     check_living(task)
-    check_amount(ask.amount)
-    check_payer(state, ask.node)
-    check_funds(state, ask.node, ask.amount)
+    check_amount(instruction.amount)
+    check_payer(state, instruction.node)
+    check_funds(state, instruction.node, instruction.amount)
 
-    debit(state, ask.node, ask.amount)
-    add_stake(state, ask.task, ask.node, ask.amount, ask.endpoint)
+    debit(state, instruction.node, instruction.amount)
+    add_stake(state, instruction.task, instruction.node, instruction.amount, instruction.endpoint)
 
 
-def withdraw(state: State, slot: int, ask: Withdraw) -> None:
+def withdraw(state: State, slot: int, instruction: Withdraw) -> None:
     """Move the whole stake to the available balance.
 
     Raises UnknownTask, NotStaked, PayoutPending, StakeLocked.
     """
-    task = get_task(state, ask.task)
-    old = get_stake(state, ask.task, ask.node)
+    task = get_task(state, instruction.task)
+    old = get_stake(state, instruction.task, instruction.node)
     check_has_stake(old)
     check_not_settling(task)
-    check_no_messages(state, ask.task, task, ask.node)
+    check_no_messages(state, instruction.task, task, instruction.node)
     check_not_recent(task, old, slot)
 
     new = Stake(0, old.available + old.amount, old.endpoint, old.last_round)
-    state.put(state.get_stakes(ask.task), ask.node, new)
+    state.put(state.get_stakes(instruction.task), instruction.node, new)
 
 
-def claim(state: State, ask: Claim) -> None:
+def claim(state: State, instruction: Claim) -> None:
     """Pay the whole available balance to the beneficiary.
 
     Raises UnknownTask, NothingToClaim, PayoutPending.
     """
-    task = get_task(state, ask.task)
-    old = get_stake(state, ask.task, ask.node)
+    task = get_task(state, instruction.task)
+    old = get_stake(state, instruction.task, instruction.node)
     check_claimable(old)
     check_not_settling(task)
 
-    credit(state, ask.beneficiary, old.available)
+    credit(state, instruction.beneficiary, old.available)
     new = Stake(old.amount, 0, old.endpoint, old.last_round)
-    state.put(state.get_stakes(ask.task), ask.node, new)
+    state.put(state.get_stakes(instruction.task), instruction.node, new)
 
 
 # Records
@@ -104,10 +104,10 @@ def check_has_stake(stake: Stake) -> None:
 @rule("4.18")
 def check_no_messages(state: State, key: TaskKey, task: Task, node: NodeKey) -> None:
     """A stake is locked while an open round has any message of the node's."""
-    for number in task.open_rounds:
-        if has_message(RoundCursor(state, key, number), node):
+    for round_number in task.open_rounds:
+        if has_message(RoundCursor(state, key, round_number), node):
             raise StakeLocked(
-                f"submission cannot withdraw: round {number} is open and the node took part in it"
+                f"submission cannot withdraw: round {round_number} is open and the node took part in it"
             )
 
 

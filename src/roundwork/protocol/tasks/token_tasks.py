@@ -29,7 +29,7 @@ from .life import (
     check_owner,
     check_vacant,
     compute_reserved,
-    found_successor,
+    create_successor,
     get_task,
 )
 from .pots import (
@@ -45,120 +45,139 @@ from .pots import (
 from .stakes import add_stake, add_to, check_claimable, check_not_settling, get_stake
 
 
-def create(state: State, slot: int, ask: CreateTokenTask) -> None:
+def create(state: State, slot: int, instruction: CreateTokenTask) -> None:
     """Found a task and its pot; its manager, the payer, pays the bounty into the pot.
 
     Raises TaskExists, WrongOwner, WrongRules, BadTask, SeedMismatch, AccountInUse, BalanceTooLow, Token….
     """
-    check_vacant(state, ask.task)
-    check_owner(state, ask.task, KPL_PROGRAM)
-    check_configuration(ask)
-    check_bounty(ask.total_bounty, ask.bounty_per_round)
-    get_mint(state, ask.mint)
-    check_derived_pot(ask.pot, ask.seed, ask.authority)
-    check_new_pot(state, ask.payer, ask.pot)
-    spent = check_payment(state, ask.source, ask.mint, ask.pot, ask.payer, ask.total_bounty)
+    check_vacant(state, instruction.task)
+    check_owner(state, instruction.task, KPL_PROGRAM)
+    check_configuration(instruction)
+    check_bounty(instruction.total_bounty, instruction.bounty_per_round)
+    get_mint(state, instruction.mint)
+    check_derived_pot(instruction.pot, instruction.seed, instruction.authority)
+    check_new_pot(state, instruction.payer, instruction.pot)
+    spent = check_payment(
+        state,
+        instruction.source,
+        instruction.mint,
+        instruction.pot,
+        instruction.payer,
+        instruction.total_bounty,
+    )
 
-    open_pot(state, ask.payer, ask.pot, ask.mint)
-    move(state, ask.source, spent, ask.pot, ask.total_bounty)
-    task = build_task(state, slot, ask, ask.pot, ask.total_bounty)
-    state.put(state.tasks, ask.task, msgspec.structs.replace(task, program=KPL_PROGRAM, mint=ask.mint))
+    open_pot(state, instruction.payer, instruction.pot, instruction.mint)
+    move(state, instruction.source, spent, instruction.pot, instruction.total_bounty)
+    task = build_task(state, slot, instruction, instruction.pot, instruction.total_bounty)
+    state.put(
+        state.tasks,
+        instruction.task,
+        msgspec.structs.replace(task, program=KPL_PROGRAM, mint=instruction.mint),
+    )
 
 
-def update(state: State, slot: int, ask: UpdateTokenTask) -> None:
+def update(state: State, slot: int, instruction: UpdateTokenTask) -> None:
     """Found a successor in the same token; what no open round has reserved moves to its pot.
 
     Raises UnknownTask, NotManager, TaskClosed, TaskExists, WrongOwner, WrongRules, BadTask, WrongPot,
     SeedMismatch, AccountInUse, BalanceTooLow, Token….
     """
-    old = get_task(state, ask.task)
-    check_manager(old, ask.payer)
+    old = get_task(state, instruction.task)
+    check_manager(old, instruction.payer)
     check_living(old)
-    check_vacant(state, ask.successor)
-    check_owner(state, ask.successor, KPL_PROGRAM)
-    check_configuration(ask)
+    check_vacant(state, instruction.successor)
+    check_owner(state, instruction.successor, KPL_PROGRAM)
+    check_configuration(instruction)
     moved = old.bounty - compute_reserved(old)
-    check_bounty(moved, ask.bounty_per_round)
-    check_pot(old, ask.pot)
-    check_authority_named(old, ask.authority)
-    check_same_mint(old.mint, ask.mint)
-    check_derived_pot(ask.successor_pot, ask.seed, ask.successor_authority)
-    check_new_pot(state, ask.payer, ask.successor_pot)
+    check_bounty(moved, instruction.bounty_per_round)
+    check_pot(old, instruction.pot)
+    check_authority_named(old, instruction.authority)
+    check_same_mint(old.mint, instruction.mint)
+    check_derived_pot(instruction.successor_pot, instruction.seed, instruction.successor_authority)
+    check_new_pot(state, instruction.payer, instruction.successor_pot)
     check_not_frozen(get_account(state, old.pot), old.pot)
 
-    open_pot(state, ask.payer, ask.successor_pot, ask.mint)
-    pay_out(state, old.pot, ask.successor_pot, moved)
-    new = build_task(state, slot, ask, ask.successor_pot, moved)
-    found_successor(state, ask, old, msgspec.structs.replace(new, program=KPL_PROGRAM, mint=old.mint))
+    open_pot(state, instruction.payer, instruction.successor_pot, instruction.mint)
+    pay_out(state, old.pot, instruction.successor_pot, moved)
+    new = build_task(state, slot, instruction, instruction.successor_pot, moved)
+    create_successor(
+        state, instruction, old, msgspec.structs.replace(new, program=KPL_PROGRAM, mint=old.mint)
+    )
 
 
-def fund(state: State, ask: FundTokens) -> None:
+def fund(state: State, instruction: FundTokens) -> None:
     """Add to the bounty.
 
     Raises UnknownTask, TaskClosed, BadAmount, WrongPot, Token….
     """
-    task = get_task(state, ask.task)
+    task = get_task(state, instruction.task)
     check_living(task)
-    check_amount(ask.amount)
-    check_pot(task, ask.pot)
+    check_amount(instruction.amount)
+    check_pot(task, instruction.pot)
     check_not_frozen(get_account(state, task.pot), task.pot)
-    spent = check_payment(state, ask.source, task.mint, task.pot, ask.funder, ask.amount)
+    spent = check_payment(
+        state, instruction.source, task.mint, task.pot, instruction.funder, instruction.amount
+    )
 
-    move(state, ask.source, spent, task.pot, ask.amount)
-    state.put(state.tasks, ask.task, msgspec.structs.replace(task, bounty=task.bounty + ask.amount))
+    move(state, instruction.source, spent, task.pot, instruction.amount)
+    state.put(
+        state.tasks, instruction.task, msgspec.structs.replace(task, bounty=task.bounty + instruction.amount)
+    )
 
 
-def stake(state: State, ask: StakeTokens) -> None:
+def stake(state: State, instruction: StakeTokens) -> None:
     """Add to a node's stake.
 
     Raises UnknownTask, TaskClosed, BadAmount, WrongPot, Token….
     """
-    task = get_task(state, ask.task)
+    task = get_task(state, instruction.task)
     check_living(task)
-    check_amount(ask.amount)
-    check_stake_size(get_stake(state, ask.task, ask.node).amount + ask.amount)
-    check_pot(task, ask.pot)
+    check_amount(instruction.amount)
+    check_stake_size(get_stake(state, instruction.task, instruction.node).amount + instruction.amount)
+    check_pot(task, instruction.pot)
     check_not_frozen(get_account(state, task.pot), task.pot)
-    spent = check_payment(state, ask.source, task.mint, task.pot, ask.node, ask.amount)
+    spent = check_payment(
+        state, instruction.source, task.mint, task.pot, instruction.node, instruction.amount
+    )
 
-    move(state, ask.source, spent, task.pot, ask.amount)
-    add_stake(state, ask.task, ask.node, ask.amount, ask.endpoint)
+    move(state, instruction.source, spent, task.pot, instruction.amount)
+    add_stake(state, instruction.task, instruction.node, instruction.amount, instruction.endpoint)
 
 
-def claim(state: State, ask: ClaimTokens) -> None:
+def claim(state: State, instruction: ClaimTokens) -> None:
     """Pay the whole available balance to the beneficiary, a token account.
 
     Raises UnknownTask, NothingToClaim, PayoutPending, WrongPot, Token….
     """
-    task = get_task(state, ask.task)
-    old = get_stake(state, ask.task, ask.node)
+    task = get_task(state, instruction.task)
+    old = get_stake(state, instruction.task, instruction.node)
     check_claimable(old)
     check_not_settling(task)
-    check_pot(task, ask.pot)
-    check_authority_named(task, ask.authority)
-    check_payable(state, task, ask.beneficiary)
+    check_pot(task, instruction.pot)
+    check_authority_named(task, instruction.authority)
+    check_payable(state, task, instruction.beneficiary)
 
-    pay_out(state, task.pot, ask.beneficiary, old.available)
-    add_to(state, ask.task, ask.node, 0, -old.available)
+    pay_out(state, task.pot, instruction.beneficiary, old.available)
+    add_to(state, instruction.task, instruction.node, 0, -old.available)
 
 
-def delete(state: State, ask: DeleteTask) -> None:
+def delete(state: State, instruction: DeleteTask) -> None:
     """End a task: the bounty becomes what the manager can claim. Stakes and balances stay.
 
     The instruction names no account of the manager's that the tokens could go to.
     Raises UnknownTask, NotManager, TaskClosed, OpenRounds, WrongPot, TokenMintMismatch.
     """
-    task = get_task(state, ask.task)
-    check_manager(task, ask.manager)
+    task = get_task(state, instruction.task)
+    check_manager(task, instruction.manager)
     check_living(task)
     check_no_open_rounds(task)
-    check_pot(task, ask.pot)
-    check_authority_named(task, ask.authority)
-    check_same_mint(task.mint, ask.mint)
+    check_pot(task, instruction.pot)
+    check_authority_named(task, instruction.authority)
+    check_same_mint(task.mint, instruction.mint)
 
-    add_to(state, ask.task, task.manager, 0, task.bounty)
+    add_to(state, instruction.task, task.manager, 0, task.bounty)
     ended = msgspec.structs.replace(task, bounty=0, is_active=False, was_active=False, is_closed=True)
-    state.put(state.tasks, ask.task, ended)
+    state.put(state.tasks, instruction.task, ended)
 
 
 # Checks
