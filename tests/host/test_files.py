@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from roundwork.host.files import READABLE_BY_OWNER, create_file, replace_file
+from roundwork.host.files import READABLE_BY_OWNER, create_file, rename_folder, replace_file
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -40,3 +40,17 @@ def test_a_file_that_cannot_be_placed_leaves_nothing_behind(tmp_path: Path) -> N
         replace_file(tmp_path / "place", b"content")
 
     assert [tmp_path / "place"] == list(tmp_path.iterdir())
+
+
+def test_a_folder_gets_its_name_once_it_is_whole_and_never_that_of_another(tmp_path: Path) -> None:
+    building, place = tmp_path / "home.new", tmp_path / "home"
+    building.mkdir()
+    replace_file(building / "key.json", b"key")
+
+    rename_folder(building, place)
+
+    assert [place / "key.json"] == [path for path in tmp_path.rglob("*") if path.is_file()]
+    building.mkdir()
+    with pytest.raises(OSError, match="home"):
+        rename_folder(building, place)
+    assert b"key" == (place / "key.json").read_bytes()

@@ -27,6 +27,16 @@ def create_file(path: Path, content: bytes, mode: int = READABLE_BY_ALL) -> None
     _sync_folder(path.parent)
 
 
+def rename_folder(folder: Path, name: Path) -> None:
+    """Give a folder beside `name` that name, which no folder may have yet. Raises OSError.
+
+    The name survives the loss of power; files in the folder are synced before.
+    """
+    _sync_folder(folder)
+    folder.rename(name)
+    _sync_folder(name.parent)
+
+
 @contextlib.contextmanager
 def _write_part(path: Path, content: bytes, mode: int) -> Iterator[str]:
     """A file beside `path` that holds the content, synced to disk. It is gone afterwards."""

@@ -288,7 +288,7 @@ def test_the_head_can_be_asked_through_cometbft(ledger: Ledger, engine: StandIn)
         "state_hash": head.state_hash.hex(),
     } == msgspec.json.decode(answer.value)
     assert (1, "roundwork") == (unknown.code, unknown.codespace)
-    assert unknown.log.startswith("no path '/store/key'; /head is one")
+    assert unknown.log.startswith("the path '/store/key' is unknown; /head is known")
     assert 1 == empty.code
 
 

@@ -60,6 +60,18 @@ def test_secrets_are_for_their_owner_alone(directory: Path) -> None:
     assert [stat.S_IMODE(path.stat().st_mode) for path in secrets] == [0o600] * 3
 
 
+def test_a_home_whose_writing_was_cut_short_is_written_again(tmp_path: Path) -> None:
+    genesis = make_genesis([keypair_of("n00")])
+    unfinished = tmp_path / "comet.new" / "config"
+    unfinished.mkdir(parents=True)
+    (unfinished / "genesis.json").write_bytes(b'{"chain_id": "rou')
+
+    write_home(tmp_path, genesis, P2P, Keypair())
+
+    assert genesis == Home(tmp_path).genesis.app_state.ledger
+    assert [tmp_path / "comet"] == list(tmp_path.iterdir())
+
+
 def test_a_home_is_never_written_twice(directory: Path) -> None:
     before = (directory / "comet/config/priv_validator_key.json").read_bytes()
 

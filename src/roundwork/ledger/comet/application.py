@@ -108,7 +108,7 @@ class Application:
         head = self.chain.state.head
         if request.path != "/head":
             response.code, response.codespace = 1, CODESPACE
-            response.log = f"no path {request.path!r}; /head is one; the ledger's own RPC answers the rest"
+            response.log = f"the path {request.path!r} is unknown; /head is known"
             return
         response.height = head.height
         response.value = msgspec.json.encode(

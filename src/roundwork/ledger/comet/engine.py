@@ -108,11 +108,11 @@ class CometEngine:
         calls = [
             {
                 "jsonrpc": "2.0",
-                "id": number,
+                "id": position,
                 "method": "broadcast_tx_async",
                 "params": {"tx": base64.b64encode(wire).decode()},
             }
-            for number, wire in enumerate(wires)
+            for position, wire in enumerate(wires)
         ]
         try:
             response = await self._client.post("/", content=msgspec.json.encode(calls))

@@ -9,7 +9,6 @@ DIRECTORY/comet/         CometBFT's home, and the working directory of engine an
 
 import base64
 import hashlib
-import os
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from blake3 import blake3
 from solders.keypair import Keypair
 
 from ...errors import BadConfig, BadGenesis
+from ...host.files import READABLE_BY_OWNER, rename_folder, replace_file
 from ...protocol.genesis import hash_genesis
 from ...protocol.params import Genesis, Key, key_of
 from ...protocol.transaction import WIRE_BYTES_MAX
@@ -115,14 +115,15 @@ def write_home(directory: Path, genesis: Genesis, p2p: str, validator: Keypair) 
     for name in ("config", "data"):
         (building / name).mkdir(parents=True, exist_ok=True)
     config = building / "config"
-    (config / "genesis.json").write_bytes(_pretty(compose_genesis(genesis, [validator])))
-    (config / "config.toml").write_text(compose_config(genesis, p2p))
-    _write_secret(config / "priv_validator_key.json", _pretty(_compose_validator_key(validator)))
-    _write_secret(config / "node_key.json", _pretty({"priv_key": _compose_private(Keypair())}))
-    _write_secret(
-        building / "data" / "priv_validator_state.json", _pretty({"height": "0", "round": 0, "step": 0})
-    )
-    building.rename(home)
+    replace_file(config / "genesis.json", _pretty(compose_genesis(genesis, [validator])))
+    replace_file(config / "config.toml", compose_config(genesis, p2p).encode())
+    for name, secret in (
+        ("config/priv_validator_key.json", _compose_validator_key(validator)),
+        ("config/node_key.json", {"priv_key": _compose_private(Keypair())}),
+        ("data/priv_validator_state.json", {"height": "0", "round": 0, "step": 0}),
+    ):
+        replace_file(building / name, _pretty(secret), READABLE_BY_OWNER)
+    rename_folder(building, home)
 
 
 def compose_genesis(genesis: Genesis, validators: list[Keypair]) -> dict[str, object]:
@@ -252,8 +253,3 @@ def _base64(raw: bytes) -> str:
 
 def _pretty(value: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
-
-
-def _write_secret(path: Path, raw: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(raw)

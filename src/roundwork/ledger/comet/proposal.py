@@ -113,13 +113,13 @@ def check_proposal(candidates: Sequence[Candidate]) -> None:
     if len(candidates) > TRANSACTIONS_MAX:
         raise EngineFailed(f"{len(candidates)} transactions in a block; {TRANSACTIONS_MAX} are allowed")
     spent: set[bytes] = set()
-    for number, (_, transaction, is_verified, reason) in enumerate(candidates):
+    for position, (_, transaction, is_verified, reason) in enumerate(candidates):
         if transaction is None:
-            raise EngineFailed(f"transaction {number} is undecodable: {reason}")
+            raise EngineFailed(f"transaction {position} is undecodable: {reason}")
         if not is_verified:
-            raise EngineFailed(f"transaction {number} has a signature that does not verify")
+            raise EngineFailed(f"transaction {position} has a signature that does not verify")
         if transaction.signatures[0] in spent:
-            raise EngineFailed(f"transaction {number} stands twice in the block")
+            raise EngineFailed(f"transaction {position} stands twice in the block")
         spent.add(transaction.signatures[0])
 
 

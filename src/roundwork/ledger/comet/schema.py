@@ -258,8 +258,8 @@ def _describe(table: str) -> descriptor_pb2.FileDescriptorProto:
     return file
 
 
-def _add_field(message: descriptor_pb2.DescriptorProto, number: str, kind: str, name: str) -> None:
-    field = message.field.add(name=name, number=int(number), label=_Field.LABEL_OPTIONAL)
+def _add_field(message: descriptor_pb2.DescriptorProto, field_number: str, kind: str, name: str) -> None:
+    field = message.field.add(name=name, number=int(field_number), label=_Field.LABEL_OPTIONAL)
     if kind.startswith("*"):
         field.label, kind = _Field.LABEL_REPEATED, kind[1:]
     if kind in _TYPES:

@@ -193,4 +193,4 @@ async def _say_exception(writer: asyncio.StreamWriter, error: EngineFailed) -> N
     try:
         await writer.drain()
     except ConnectionError:
-        log.info("CometBFT was gone before it could be told")
+        log.info("CometBFT has closed the connection and does not read why")

@@ -112,10 +112,10 @@ class History:
         )
         return [Place(*row) for row in rows.fetchall()]
 
-    def find_pruned(self, task: bytes, number: int) -> int | None:
+    def find_pruned(self, task: bytes, round_number: int) -> int | None:
         """The height of the block that pruned a round; None if no block did."""
         row = self._search(
-            "SELECT height FROM events WHERE task = ? AND round = ? AND kind = 'pruned'", (task, number)
+            "SELECT height FROM events WHERE task = ? AND round = ? AND kind = 'pruned'", (task, round_number)
         ).fetchone()
         return row[0] if row else None
 
