@@ -100,12 +100,12 @@ def test_a_task_is_deployed_in_its_token_and_shown_so(live: Live) -> None:
 
 def test_clients_find_a_task_in_a_token_its_json_and_its_pot(live: Live) -> None:
     async def question(bank: Bank) -> None:
-        ask, view = bank.client.call, await bank.read()
+        call, view = bank.client.call, await bank.read()
 
-        listed = await ask("getProgramAccounts", base58_of(KPL_PROGRAM), {"encoding": "base64"})
-        shown = (await ask("getTaskAccountInfo", bank.task, {"stake": True}))["value"]
+        listed = await call("getProgramAccounts", base58_of(KPL_PROGRAM), {"encoding": "base64"})
+        shown = (await call("getTaskAccountInfo", bank.task, {"stake": True}))["value"]
         authority = base58_of(find_authority(key_of(view.pot)))
-        held = await ask(
+        held = await call(
             "getTokenAccountsByOwner", authority, {"mint": bank.mint}, {"encoding": "jsonParsed"}
         )
 
@@ -114,8 +114,8 @@ def test_clients_find_a_task_in_a_token_its_json_and_its_pot(live: Live) -> None
         facts = json.loads(text)
         assert (bank.mint, 100 * UNIT) == (facts["token_type"], facts["total_bounty_amount"])
         assert base58_of(KPL_PROGRAM) == shown["owner"]
-        assert bank.task in [one["pubkey"] for one in listed]
-        assert [view.pot] == [one["pubkey"] for one in held["value"]]
+        assert bank.task in [row["pubkey"] for row in listed]
+        assert [view.pot] == [row["pubkey"] for row in held["value"]]
 
     live(question)
 

@@ -19,7 +19,7 @@ class Site:
     """An app with a page that answers at once and one that never does."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self.cut: list[str] = []
         self.app = Starlette(routes=[Route("/", self._answer), Route("/never", self._hang)])
 
@@ -27,7 +27,7 @@ class Site:
         return PlainTextResponse("here")
 
     async def _hang(self, request: Request) -> PlainTextResponse:
-        self.asked.set()
+        self.requested.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -44,18 +44,18 @@ async def fetch(listening: socket.socket, path: str) -> bytes:
     return response
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_server_and_the_work(number: signal.Signals) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_and_the_work(signal_number: signal.Signals) -> None:
     async def run() -> bytes:
         stopped = asyncio.Event()
 
-        async def ask() -> bytes:
+        async def request_page() -> bytes:
             response = await fetch(listening, "/")
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal_number)
             return response
 
         with listen("127.0.0.1", 0) as listening:
-            asking = asyncio.ensure_future(ask())
+            requesting = asyncio.ensure_future(request_page())
             await serve(
                 Site().app,
                 [listening],
@@ -64,7 +64,7 @@ def test_a_signal_ends_the_server_and_the_work(number: signal.Signals) -> None:
                 ready=lambda: None,
                 shutdown_seconds=5,
             )
-        return await asking
+        return await requesting
 
     assert b"here" in asyncio.run(run())
 
@@ -95,7 +95,7 @@ def test_a_request_that_outlasts_the_shutdown_is_cut() -> None:
             await serve(
                 site.app,
                 [listening],
-                wait_for(site.asked),
+                wait_for(site.requested),
                 stop=lambda: None,
                 ready=lambda: None,
                 shutdown_seconds=0,

@@ -22,8 +22,8 @@ def sign(chain: Chain, pair: Keypair, amount: int) -> bytes:
     from solders.transaction import Transaction
 
     tick = Hash(get_newest_tick(chain.state, chain.state.head.slot + 1)[0])
-    ask = give(pair, Keypair().pubkey(), amount)
-    return bytes(Transaction([pair], Message.new_with_blockhash([ask], pair.pubkey(), tick), tick))
+    instruction = give(pair, Keypair().pubkey(), amount)
+    return bytes(Transaction([pair], Message.new_with_blockhash([instruction], pair.pubkey(), tick), tick))
 
 
 def make_block(chain: Chain, *wires: bytes) -> None:

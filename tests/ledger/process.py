@@ -49,11 +49,11 @@ class LedgerClient:
     def fund(self, pair: Keypair, amount: int = 10**10) -> None:
         self.call("requestAirdrop", str(pair.pubkey()), amount)
 
-    def sign(self, pair: Keypair, *asked: Instruction) -> bytes:
+    def sign(self, pair: Keypair, *instructions: Instruction) -> bytes:
         """A signed transaction that no other equals."""
         self.nonce += 1
         tick = Hash.from_string(self.call("getLatestBlockhash")["value"]["blockhash"])
-        marked = [*asked, set_compute_unit_limit(self.nonce)]
+        marked = [*instructions, set_compute_unit_limit(self.nonce)]
         return bytes(Transaction([pair], Message.new_with_blockhash(marked, pair.pubkey(), tick), tick))
 
     def send(self, wire: bytes, **config: Any) -> str:

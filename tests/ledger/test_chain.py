@@ -77,14 +77,14 @@ def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory: Path) -> None:
     async def run(chain: Chain) -> tuple[int, int]:
         ledger = Ledger(chain, Producer(chain, Verifier(workers=0)))
         rpc = Rpc(ledger, METHODS, Rates(LIMITS))
-        ask = Request("getBlockHeight")
+        request = Request("getBlockHeight")
         make_block(chain)
-        before = await rpc.call(ask)
+        before = await rpc.call(request)
         head = chain.state.head
         block = next_block(chain.state, head.time_ms + 1000, [], key_of(chain.genesis.producer))
         outcome = chain.execute(block, [])
 
-        reading = asyncio.create_task(rpc.call(ask))
+        reading = asyncio.create_task(rpc.call(request))
         _, pending = await asyncio.wait([reading], timeout=0)
         assert {reading} == pending
         chain.persist(block, outcome)

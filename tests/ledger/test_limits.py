@@ -44,18 +44,18 @@ ELSEWHERE = {"x-forwarded-for": "203.0.113.7"}
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
-    options = [part for name, number in SMALL.items() for part in ("--limit", f"{name}={number}")]
-    with running(tmp_path_factory.mktemp("limits") / "ledger", None, *options) as one:
-        yield one
+    options = [part for name, value in SMALL.items() for part in ("--limit", f"{name}={value}")]
+    with running(tmp_path_factory.mktemp("limits") / "ledger", None, *options) as process:
+        yield process
 
 
-def ask(method: str, *params: object, id: int = 1) -> dict[str, Any]:
+def compose_request(method: str, *params: object, id: int = 1) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id, "method": method, "params": list(params)}
 
 
 async def call(websocket: ClientConnection, method: str, *params: object) -> dict[str, Any]:
     """The answer of a call, notifications in between left out."""
-    await websocket.send(json.dumps(ask(method, *params)))
+    await websocket.send(json.dumps(compose_request(method, *params)))
     async with asyncio.timeout(10):
         answer: dict[str, Any] = {}
         while "id" not in answer:
@@ -86,7 +86,7 @@ async def read_until_closed(websocket: ClientConnection) -> tuple[int, str, int]
 def test_every_limit_is_documented_with_its_default() -> None:
     text = (Path(__file__).parents[2] / "docs" / "RPC.md").read_text()
 
-    documented = {name: int(number) for name, number in re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.M)}
+    documented = {name: int(value) for name, value in re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.M)}
 
     assert {name: getattr(LIMITS, name) for name in Limits.__struct_fields__} == documented
 
@@ -107,23 +107,23 @@ def test_a_body_that_is_too_large_is_not_read(ledger: RunningLedger) -> None:
 
 
 def test_a_batch_that_is_too_large_is_refused_whole(ledger: RunningLedger) -> None:
-    answer = ledger.post([ask("getHealth")] * 11)
+    answer = ledger.post([compose_request("getHealth")] * 11)
 
     assert -32600 == answer["error"]["code"]
-    assert 10 == len(ledger.post([ask("getHealth")] * 10))
+    assert 10 == len(ledger.post([compose_request("getHealth")] * 10))
 
 
 def test_a_connection_too_many_is_told_so(ledger: RunningLedger) -> None:
     held = [HTTPConnection("127.0.0.1", ledger.port) for _ in range(9)]
 
     statuses = []
-    for one in held:  # each stays open
-        one.request("GET", "/health")
-        answer = one.getresponse()
+    for entry in held:  # each stays open
+        entry.request("GET", "/health")
+        answer = entry.getresponse()
         answer.read()
         statuses.append(answer.status)
-    for one in held:
-        one.close()
+    for entry in held:
+        entry.close()
 
     assert (200, 503) == (statuses[0], statuses[-1])
 
@@ -133,9 +133,9 @@ def test_websockets_have_limits_in_all_and_by_address(ledger: RunningLedger) -> 
         """The reasons that those are closed with that are too many."""
         url = f"ws://127.0.0.1:{ledger.port + 1}"
         opened = [await connect(url, additional_headers=headers) for _ in range(count)]
-        reasons = [await read_until_closed(one) for one in opened if not await is_answered(one)]
-        for one in opened:
-            await one.close()
+        reasons = [await read_until_closed(entry) for entry in opened if not await is_answered(entry)]
+        for entry in opened:
+            await entry.close()
         return [f"{code} {reason}" for code, reason, _ in reasons]
 
     assert ["1008 8 websockets are open"] * 2 == asyncio.run(open_some(10))
@@ -162,7 +162,7 @@ def test_subscriptions_have_limits_by_websocket_and_in_all_and_come_free_again(l
 
 
 def test_an_address_that_calls_too_often_is_told_to_wait(ledger: RunningLedger) -> None:
-    content = json.dumps([ask("getHealth")] * 10).encode()
+    content = json.dumps([compose_request("getHealth")] * 10).encode()
 
     first = ledger.http.post("", content=content, headers=ELSEWHERE)
     second = ledger.http.post("", content=content, headers=ELSEWHERE)
@@ -171,7 +171,7 @@ def test_an_address_that_calls_too_often_is_told_to_wait(ledger: RunningLedger) 
     assert (200, 429, "1") == (first.status_code, second.status_code, second.headers["retry-after"])
     assert -32005 == second.json()["error"]["code"]
     assert "too many calls from 203.0.113.7: 1 a second" in second.json()["error"]["message"]
-    assert [200] * 5 == [one.status_code for one in local]
+    assert [200] * 5 == [entry.status_code for entry in local]
 
 
 def test_a_websocket_that_calls_too_often_stays_open(ledger: RunningLedger) -> None:
@@ -181,14 +181,14 @@ def test_a_websocket_that_calls_too_often_stays_open(ledger: RunningLedger) -> N
             return [await call_any(websocket) for _ in range(30)]
 
     async def call_any(websocket: ClientConnection) -> dict[str, Any]:
-        await websocket.send(json.dumps(ask("getHealth")))
+        await websocket.send(json.dumps(compose_request("getHealth")))
         answer: dict[str, Any] = json.loads(await websocket.recv())
         return answer
 
     answers = asyncio.run(run())
 
-    assert ["ok"] * 12 == [one["result"] for one in answers[:12]]
-    assert {-32005} == {one["error"]["code"] for one in answers if "error" in one}
+    assert ["ok"] * 12 == [entry["result"] for entry in answers[:12]]
+    assert {-32005} == {entry["error"]["code"] for entry in answers if "error" in entry}
 
 
 def test_calls_are_counted_by_address_and_come_back_with_time() -> None:
@@ -315,7 +315,7 @@ def test_who_does_not_read_its_answers_gets_no_more_of_them_but_loses_none(tmp_p
         url = f"ws://127.0.0.1:{port}"
         async with connect(url, max_queue=1, max_size=None, compression=None) as websocket:
             for n in range(8):  # 3 MB of answer each
-                await websocket.send(json.dumps(ask("getLeaderSchedule", id=n)))
+                await websocket.send(json.dumps(compose_request("getLeaderSchedule", id=n)))
             return [json.loads(await websocket.recv())["id"] for _ in range(8)]
 
     with running(tmp_path / "ledger", None, "--limit", "waiting_bytes=100000") as ledger:
@@ -328,15 +328,15 @@ def test_a_pool_that_is_full_takes_nothing(tmp_path: Path) -> None:
         ledger.fund(pair)
         wires = [ledger.sign(pair, give(pair, Keypair().pubkey(), n + 1)) for n in range(10)]
         batch = [
-            ask("sendTransaction", base64.b64encode(wire).decode(), {"encoding": "base64"}, id=at)
+            compose_request("sendTransaction", base64.b64encode(wire).decode(), {"encoding": "base64"}, id=at)
             for at, wire in enumerate(wires)
         ]
 
         answers = ledger.post(batch)
 
-        refused = [one["error"] for one in answers if "error" in one]
+        refused = [entry["error"] for entry in answers if "error" in entry]
         assert 3 == len(answers) - len(refused)
-        assert {-32005} == {one["code"] for one in refused}
-        assert {PoolFull.__name__} == {one["data"]["roundwork"]["name"] for one in refused}
+        assert {-32005} == {entry["code"] for entry in refused}
+        assert {PoolFull.__name__} == {entry["data"]["roundwork"]["name"] for entry in refused}
         with pytest.raises(RpcFailure):
             ledger.call("getNothing")

@@ -127,17 +127,17 @@ def test_what_a_killed_worker_was_asked_is_verified_all_the_same(
             process = verifier.workers[0].process
             assert process is not None
             process.kill()
-            asked = [verifier.verify(transactions) for _ in range(5)]  # the loop knows nothing of it yet
-            assert [expected] * 5 == await asyncio.gather(*asked)
+            verifying = [verifier.verify(transactions) for _ in range(5)]  # the loop knows nothing of it yet
+            assert [expected] * 5 == await asyncio.gather(*verifying)
             await get_ready(verifier)
             assert process is not verifier.workers[0].process
 
     run(scene())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_worker_goes_on_when_all_processes_are_asked_to_end(
-    run: Callable[[Awaitable[None]], None], number: signal.Signals
+    run: Callable[[Awaitable[None]], None], signal_number: signal.Signals
 ) -> None:
     transactions, expected = make_transactions(FRAME)
 
@@ -146,7 +146,7 @@ def test_a_worker_goes_on_when_all_processes_are_asked_to_end(
             await get_ready(verifier)
             [worker] = verifier.workers
             assert worker.process is not None
-            worker.process.send_signal(number)
+            worker.process.send_signal(signal_number)
             assert expected == await verifier.verify(transactions)
             assert worker.is_open
 
@@ -197,7 +197,9 @@ def test_workers_end_with_their_verifier(run: Callable[[Awaitable[None]], None])
 
 def test_a_worker_answers_whole_frames_and_ends_with_the_last() -> None:
     transactions, expected = make_transactions(5)
-    frame = encode_frame([(one.signatures, one.keys[:1], one.message) for one in transactions])
+    frame = encode_frame(
+        [(transaction.signatures, transaction.keys[:1], transaction.message) for transaction in transactions]
+    )
     said = BytesIO()
 
     work(BytesIO(frame + frame + frame[:-1]), said)

@@ -367,11 +367,11 @@ async def read_standing(client: Client, task: str, main: str, node: str) -> dict
     view = await read_task(client, task)
     stake = next((stake for stake in view.stakes if stake.node == node), None)
     newest = (view.slot - view.starting_slot) // view.round_time
-    numbers = list(range(max(newest - 2 - DISTRIBUTION - view.allowed_failed_distributions, 0), newest))
-    rounds = await client.get_rounds(task, numbers)
+    round_numbers = list(range(max(newest - 2 - DISTRIBUTION - view.allowed_failed_distributions, 0), newest))
+    rounds = await client.get_rounds(task, round_numbers)
     payments = {
-        number: {"reward": paid.reward, "slash": paid.slash}
-        for number, round_view in sorted(rounds.items())
+        round_number: {"reward": paid.reward, "slash": paid.slash}
+        for round_number, round_view in sorted(rounds.items())
         for paid in round_view.payments
         if paid.node == node
     }
@@ -395,13 +395,14 @@ async def _read_tokens_of(client: Client, view: TaskView, main: str) -> dict[str
     return {"token": view.mint, "decimals": decimals, "tokens_of_main_key": amount}
 
 
-def build_uploads(task: bytes, node: bytes, number: int, text: bytes) -> list[TaskInstruction]:
+def build_uploads(task: bytes, node: bytes, round_number: int, text: bytes) -> list[TaskInstruction]:
     """The instructions that upload a list, chunk by chunk; each fits into a transaction of its own."""
     pieces = [text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)]
     if not pieces or len(pieces[-1]) == CHUNK_BYTES:
         pieces.append(b"")  # a short chunk says that the list ends
     return [
-        UploadDistributionList(task, node, at, len(piece), piece, number) for at, piece in enumerate(pieces)
+        UploadDistributionList(task, node, at, len(piece), piece, round_number)
+        for at, piece in enumerate(pieces)
     ]
 
 

@@ -130,14 +130,14 @@ class Client:
         view: TaskView | None = _convert(await self.call("getTask", task), TaskView | None)
         return view
 
-    async def get_round(self, task: str, number: int) -> RoundView | None:
+    async def get_round(self, task: str, round_number: int) -> RoundView | None:
         """A round as it stands; None if there is no such task."""
-        view: RoundView | None = _convert(await self.call("getRound", task, number), RoundView | None)
+        view: RoundView | None = _convert(await self.call("getRound", task, round_number), RoundView | None)
         return view
 
-    async def get_rounds(self, task: str, numbers: list[int]) -> dict[int, RoundView]:
+    async def get_rounds(self, task: str, round_numbers: list[int]) -> dict[int, RoundView]:
         """Several rounds at once."""
-        views = await self.call_many(*[("getRound", task, number) for number in numbers])
+        views = await self.call_many(*[("getRound", task, round_number) for round_number in round_numbers])
         return {view.round: view for view in _convert(views, list[RoundView])}
 
     async def get_ledger(self) -> LedgerView:

@@ -41,10 +41,10 @@ def read_limits(settings: tuple[str, ...]) -> Limits:
     """The limits with some of them set, each as NAME=NUMBER. Raises BadConfig."""
     values: dict[str, int] = {}
     for setting in settings:
-        name, _, number = setting.partition("=")
+        name, _, value = setting.partition("=")
         if name not in Limits.__struct_fields__:
             raise BadConfig(f"--limit {setting}: there is no {name}; one of {list(Limits.__struct_fields__)}")
-        if not number.isdecimal() or not int(number):
-            raise BadConfig(f"--limit {setting}: {number!r} is not a number of 1 or more")
-        values[name] = int(number)
+        if not value.isdecimal() or not int(value):
+            raise BadConfig(f"--limit {setting}: {value!r} is not a number of 1 or more")
+        values[name] = int(value)
     return Limits(**values)

@@ -44,8 +44,8 @@ def _say(verdicts: BinaryIO, answer: bytes) -> None:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(
-            number, signal.SIG_IGN
+            signal_number, signal.SIG_IGN
         )  # terminals and systemd signal all processes; the ledger ends this one
     work(sys.stdin.buffer, sys.stdout.buffer)

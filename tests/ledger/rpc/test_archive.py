@@ -52,10 +52,10 @@ def test_a_pruned_round_is_read_over_rpc_as_it_was_before(tmp_path: Path) -> Non
     task = base58_of(world.task)
     with running(tmp_path / "ledger") as ledger:
         after = ledger.call("getRound", task, 0)
-        asked = [task, {"round": 0}]
+        params = [task, {"round": 0}]
         seen = (
-            ledger.call("getTaskSubmissionInfo", *asked),
-            ledger.call("getTaskDistributionInfo", *asked),
+            ledger.call("getTaskSubmissionInfo", *params),
+            ledger.call("getTaskDistributionInfo", *params),
         )
         never = ledger.call("getRound", task, 1)
         paid = ledger.call("getRound", base58_of(bytes(32)), 0)
@@ -65,9 +65,11 @@ def test_a_pruned_round_is_read_over_rpc_as_it_was_before(tmp_path: Path) -> Non
     assert [0, 0, 700] == [payment["slash"] for payment in sorted_by_name(world, after["payments"])]
     for field in ("attempt", "beacon", "seed"):
         assert getattr(before, field) == after[field]
-    assert [one.value for one in before.submissions] == [one["value"] for one in after["submissions"]]
-    assert [one.verdict for one in before.submissions] == [one["verdict"] for one in after["submissions"]]
-    assert [one.auditors for one in before.lists] == [one["auditors"] for one in after["lists"]]
+    assert [entry.value for entry in before.submissions] == [entry["value"] for entry in after["submissions"]]
+    assert [entry.verdict for entry in before.submissions] == [
+        entry["verdict"] for entry in after["submissions"]
+    ]
+    assert [entry.auditors for entry in before.lists] == [entry["auditors"] for entry in after["lists"]]
     assert (submissions, distributions) == seen
     assert "Unopened" == never["status"]
     assert paid is None

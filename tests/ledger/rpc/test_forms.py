@@ -86,12 +86,12 @@ def p(name: str) -> Pubkey:
     return Pubkey(KEYS[name])
 
 
-def q(number: int) -> bytes:
-    return struct.pack("<Q", number)
+def q(value: int) -> bytes:
+    return struct.pack("<Q", value)
 
 
-def u32(number: int) -> bytes:
-    return struct.pack("<I", number)
+def u32(value: int) -> bytes:
+    return struct.pack("<I", value)
 
 
 def parse(program: bytes, accounts: str, data: bytes) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def compile_one(instruction: Instruction) -> tuple[Raw, tuple[bytes, ...]]:
     return decoded.instructions[0], decoded.accounts
 
 
-@pytest.mark.parametrize(("instruction", "kind", "info"), SYSTEM, ids=[one[1] for one in SYSTEM])
+@pytest.mark.parametrize(("instruction", "kind", "info"), SYSTEM, ids=[row[1] for row in SYSTEM])
 def test_system_instructions_are_parsed(instruction: Any, kind: str, info: dict[str, Any]) -> None:
     assert expect(SYSTEM_PROGRAM, "system", kind, **info) == parse_instruction(*compile_one(instruction))
 
@@ -210,7 +210,7 @@ TOKEN = [
 
 
 @pytest.mark.parametrize(
-    ("accounts", "data", "kind", "info"), TOKEN, ids=[f"{one[2]}-{one[0]}" for one in TOKEN]
+    ("accounts", "data", "kind", "info"), TOKEN, ids=[f"{row[2]}-{row[0]}" for row in TOKEN]
 )
 def test_token_instructions_are_parsed(accounts: str, data: bytes, kind: str, info: dict[str, Any]) -> None:
     assert expect(TOKEN_PROGRAM, "spl-token", kind, **info) == parse(TOKEN_PROGRAM, accounts, data)
@@ -243,7 +243,7 @@ LOOKUP = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("accounts", "data", "kind", "info"), LOOKUP, ids=[one[2] for one in LOOKUP])
+@pytest.mark.parametrize(("accounts", "data", "kind", "info"), LOOKUP, ids=[row[2] for row in LOOKUP])
 def test_instructions_for_lookup_tables_are_parsed(
     accounts: str, data: bytes, kind: str, info: dict[str, Any]
 ) -> None:

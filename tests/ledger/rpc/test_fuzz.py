@@ -48,9 +48,9 @@ class Served:
         self.loop.run_until_complete(self.prepare(rpc))
 
     async def prepare(self, rpc: Rpc) -> None:
-        ask = give(self.faucet, Keypair().pubkey(), 5)
+        instruction = give(self.faucet, Keypair().pubkey(), 5)
         tick = Hash(self.producer.get_newest_tick()[0])
-        message = Message.new_with_blockhash([ask], self.faucet.pubkey(), tick)
+        message = Message.new_with_blockhash([instruction], self.faucet.pubkey(), tick)
         self.wire = bytes(Transaction([self.faucet], message, tick))
         text = base64.b64encode(self.wire).decode()
         await self.take(Connection(self.subscriptions, ""), "sendTransaction", [text, {"encoding": "base64"}])
@@ -83,8 +83,8 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with closing(Served(tmp_path_factory.mktemp("fuzz") / "ledger")) as one:
-        yield one
+    with closing(Served(tmp_path_factory.mktemp("fuzz") / "ledger")) as served:
+        yield served
 
 
 WORDS = [
@@ -197,6 +197,6 @@ def test_every_body_is_answered_or_asks_for_no_answer(served: Served, body: Any)
 
     answer = served.loop.run_until_complete(run())
 
-    for one in [] if answer is None else [json.loads(answer)]:
-        for each in one if isinstance(one, list) else [one]:
+    for answers in [] if answer is None else [json.loads(answer)]:
+        for each in answers if isinstance(answers, list) else [answers]:
             assert "result" in each or each["error"]["code"] in CODES

@@ -38,13 +38,13 @@ ROOT = Path(__file__).parents[3]
 DOCUMENTED = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)\n```", (ROOT / "docs/RPC.md").read_text())
 ]
-REQUESTS = [one for one in DOCUMENTED if not one["method"].endswith("Subscribe")]
+REQUESTS = [entry for entry in DOCUMENTED if not entry["method"].endswith("Subscribe")]
 
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
-    with running(tmp_path_factory.mktemp("rpc") / "ledger") as one:
-        yield one
+    with running(tmp_path_factory.mktemp("rpc") / "ledger") as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def fill(request: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("request_", REQUESTS, ids=[one["method"] for one in REQUESTS])
+@pytest.mark.parametrize("request_", REQUESTS, ids=[entry["method"] for entry in REQUESTS])
 def test_every_documented_request_is_answered(
     ledger: RunningLedger, values: dict[str, str], request_: dict[str, Any]
 ) -> None:
@@ -137,7 +137,7 @@ def test_every_documented_request_is_answered(
 def test_every_method_and_subscription_is_documented() -> None:
     subscriptions = {f"{kind}Subscribe" for kind in KINDS}
 
-    assert {*METHODS, *subscriptions} == {one["method"] for one in DOCUMENTED}
+    assert {*METHODS, *subscriptions} == {entry["method"] for entry in DOCUMENTED}
 
 
 def test_every_documented_subscription_is_taken_and_ended(
@@ -150,13 +150,13 @@ def test_every_documented_subscription_is_taken_and_ended(
                     if not request["method"].endswith("Subscribe"):
                         continue
                     await websocket.send(json.dumps(fill(request, values)))
-                    number = await receive_answer(websocket)
-                    assert isinstance(number, int)
+                    subscription_id = await receive_answer(websocket)
+                    assert isinstance(subscription_id, int)
                     if request["method"] == "signatureSubscribe":
                         continue  # it has ended by itself
                     ended = request["method"].replace("Subscribe", "Unsubscribe")
                     await websocket.send(
-                        json.dumps({"jsonrpc": "2.0", "id": 2, "method": ended, "params": [number]})
+                        json.dumps({"jsonrpc": "2.0", "id": 2, "method": ended, "params": [subscription_id]})
                     )
                     assert await receive_answer(websocket) is True
 
@@ -181,7 +181,7 @@ def test_a_websocket_answers_requests_batches_and_nothing_to_notifications(ledge
             answer: list[Any] = json.loads(await websocket.recv())
             return answer
 
-    assert ["ok", "ok"] == [one["result"] for one in asyncio.run(run())]
+    assert ["ok", "ok"] == [entry["result"] for entry in asyncio.run(run())]
 
 
 # Bad requests
@@ -229,8 +229,8 @@ def test_a_batch_is_answered_in_order_and_has_a_limit(ledger: RunningLedger) -> 
 
     answers = ledger.post(batch)
 
-    assert list(range(10)) == [one["id"] for one in answers]
-    assert [-32601] * 5 == [one["error"]["code"] for one in answers[1::2]]
+    assert list(range(10)) == [entry["id"] for entry in answers]
+    assert [-32601] * 5 == [entry["error"]["code"] for entry in answers[1::2]]
     too_many = [{"jsonrpc": "2.0", "id": n, "method": "getHealth"} for n in range(1001)]
     assert -32600 == ledger.post(too_many)["error"]["code"]
 
@@ -279,8 +279,8 @@ def test_a_replayed_transaction_is_refused(ledger: RunningLedger, payer: Keypair
 
 
 def test_a_transaction_with_an_unknown_blockhash_is_refused(ledger: RunningLedger, payer: Keypair) -> None:
-    ask = give(payer, Keypair().pubkey(), 5)
-    message = Message.new_with_blockhash([ask], payer.pubkey(), Hash(bytes([7]) * 32))
+    instruction = give(payer, Keypair().pubkey(), 5)
+    message = Message.new_with_blockhash([instruction], payer.pubkey(), Hash(bytes([7]) * 32))
     wire = bytes(Transaction([payer], message, Hash(bytes([7]) * 32)))
 
     for config in ({}, {"skipPreflight": True}):
@@ -362,10 +362,10 @@ def test_a_batch_of_transactions_is_executed_together_each_with_its_answer(
     answers = ledger.post(batch)
 
     assert [-32002, -32602] == [answers[10]["error"]["code"], answers[11]["error"]["code"]]
-    signatures = [one["result"] for one in answers if "result" in one]
+    signatures = [entry["result"] for entry in answers if "result" in entry]
     assert 20 == len(signatures)
     statuses = ledger.call("getSignatureStatuses", signatures)["value"]
-    assert all(one["err"] is None for one in statuses)
+    assert all(entry["err"] is None for entry in statuses)
 
 
 def test_a_version_that_was_not_asked_for_is_not_shown(ledger: RunningLedger, payer: Keypair) -> None:
@@ -429,7 +429,7 @@ def test_sysvars_say_what_other_methods_say(ledger: RunningLedger) -> None:
         ]
 
     assert ledger.call("getEpochSchedule") == read("SysvarEpochSchedu1e111111111111111111111111")
-    hashes = {one["slot"]: one["hash"] for one in read("SysvarS1otHashes111111111111111111111111111")}
+    hashes = {entry["slot"]: entry["hash"] for entry in read("SysvarS1otHashes111111111111111111111111111")}
     slot = max(hashes)
     assert hashes[slot] == ledger.call("getBlock", slot)["blockhash"]
 
@@ -437,14 +437,18 @@ def test_sysvars_say_what_other_methods_say(ledger: RunningLedger) -> None:
 def test_a_price_is_part_of_the_fee_that_is_told_and_paid(ledger: RunningLedger, payer: Keypair) -> None:
     tick = Hash.from_string(ledger.call("getLatestBlockhash")["value"]["blockhash"])
     # 1,000 units at 2,500 micro-roe are 2.5 roe, rounded up.
-    asked = [set_compute_unit_limit(1000), set_compute_unit_price(2500), give(payer, Keypair().pubkey(), 1)]
-    message = Message.new_with_blockhash(asked, payer.pubkey(), tick)
+    instructions = [
+        set_compute_unit_limit(1000),
+        set_compute_unit_price(2500),
+        give(payer, Keypair().pubkey(), 1),
+    ]
+    message = Message.new_with_blockhash(instructions, payer.pubkey(), tick)
 
-    told = ledger.call("getFeeForMessage", base64.b64encode(bytes(message)).decode())["value"]
+    fee = ledger.call("getFeeForMessage", base64.b64encode(bytes(message)).decode())["value"]
     signature = ledger.send(bytes(Transaction([payer], message, tick)))
 
-    assert told == 5003
-    assert told == ledger.call("getTransaction", signature, {"encoding": "json"})["meta"]["fee"]
+    assert fee == 5003
+    assert fee == ledger.call("getTransaction", signature, {"encoding": "json"})["meta"]["fee"]
 
 
 def test_what_a_program_returns_is_shown_simulated_and_done(
@@ -473,8 +477,8 @@ def test_every_slot_is_a_block_whose_hash_is_its_tick(ledger: RunningLedger, pay
     for before, after in pairwise(blocks):
         assert before["blockhash"] == after["previousBlockhash"]
         assert before["blockHeight"] + 1 == after["blockHeight"]
-    assert signature in [one["transaction"]["signatures"][0] for one in blocks[-1]["transactions"]]
-    assert len({one["blockhash"] for one in blocks}) == len(blocks)
+    assert signature in [entry["transaction"]["signatures"][0] for entry in blocks[-1]["transactions"]]
+    assert len({entry["blockhash"] for entry in blocks}) == len(blocks)
 
 
 def test_a_block_is_shown_when_nothing_can_be_added_to_it_any_more(
@@ -506,9 +510,9 @@ def test_a_block_is_shown_in_every_detail(ledger: RunningLedger, payer: Keypair)
     assert signature in show(transactionDetails="signatures")["signatures"]
     assert "transactions" not in show(transactionDetails="none")
     assert "rewards" not in brief
-    [one] = [one for one in brief["transactions"] if signature in one["transaction"]["signatures"]]
-    assert {"pubkey", "signer", "writable", "source"} == one["transaction"]["accountKeys"][0].keys()
-    assert "logMessages" not in one["meta"]
+    [entry] = [entry for entry in brief["transactions"] if signature in entry["transaction"]["signatures"]]
+    assert {"pubkey", "signer", "writable", "source"} == entry["transaction"]["accountKeys"][0].keys()
+    assert "logMessages" not in entry["meta"]
     assert len(full["transactions"]) == len(brief["transactions"])
     for encoding, kind in (("base58", list), ("base64", list), ("binary", str), ("jsonParsed", dict)):
         assert isinstance(show(encoding=encoding)["transactions"][0]["transaction"], kind)
@@ -550,7 +554,7 @@ def test_a_simulation_shows_accounts_as_they_would_be(ledger: RunningLedger, pay
     before = ledger.call("getBalance", str(payer.pubkey()))["value"]
     good, bad = simulate(5), simulate(10**15)
 
-    assert [5, before - 5 - 5000] == [one["lamports"] for one in good["accounts"]]
+    assert [5, before - 5 - 5000] == [entry["lamports"] for entry in good["accounts"]]
     assert [None, None] == bad["accounts"]
     assert ledger.call("getAccountInfo", str(target))["value"] is None
     assert before == ledger.call("getBalance", str(payer.pubkey()))["value"]
@@ -559,8 +563,8 @@ def test_a_simulation_shows_accounts_as_they_would_be(ledger: RunningLedger, pay
 def test_a_simulation_can_take_another_tick_or_check_signatures_not_both(
     ledger: RunningLedger, payer: Keypair
 ) -> None:
-    ask = give(payer, Keypair().pubkey(), 5)
-    message = Message.new_with_blockhash([ask], payer.pubkey(), Hash(bytes([7]) * 32))
+    instruction = give(payer, Keypair().pubkey(), 5)
+    message = Message.new_with_blockhash([instruction], payer.pubkey(), Hash(bytes([7]) * 32))
     wire = base64.b64encode(bytes(Transaction.new_unsigned(message))).decode()
 
     def simulate(**config: object) -> dict[str, Any]:
@@ -601,9 +605,11 @@ def test_a_young_ledger_answers_for_slots_without_blocks(ledger: RunningLedger) 
 
 
 def test_program_accounts_are_filtered(ledger: RunningLedger, values: dict[str, str]) -> None:
-    def find(*filters: object, **config: object) -> list[str]:
-        asked = {"encoding": "base64", "filters": list(filters), **config}
-        return [one["pubkey"] for one in ledger.call("getProgramAccounts", str(Pubkey(TOKEN_PROGRAM)), asked)]
+    def find(*filters: object, **options: object) -> list[str]:
+        config = {"encoding": "base64", "filters": list(filters), **options}
+        return [
+            entry["pubkey"] for entry in ledger.call("getProgramAccounts", str(Pubkey(TOKEN_PROGRAM)), config)
+        ]
 
     mint, held = values["mint"], values["token_account"]
     in_base64 = base64.b64encode(bytes(Pubkey.from_string(mint))).decode()
@@ -614,8 +620,8 @@ def test_program_accounts_are_filtered(ledger: RunningLedger, values: dict[str, 
     assert [held] == find({"memcmp": {"offset": 0, "bytes": in_base64, "encoding": "base64"}})
     assert [held] == find({"dataSize": 165}, {"memcmp": {"offset": 32, "bytes": values["address"]}})
     assert [] == find({"dataSize": 82}, {"memcmp": {"offset": 32, "bytes": values["address"]}})
-    asked = {"encoding": "base64", "withContext": True, "dataSlice": {"offset": 0, "length": 0}}
-    with_context = ledger.call("getProgramAccounts", str(Pubkey(TOKEN_PROGRAM)), asked)
+    config = {"encoding": "base64", "withContext": True, "dataSlice": {"offset": 0, "length": 0}}
+    with_context = ledger.call("getProgramAccounts", str(Pubkey(TOKEN_PROGRAM)), config)
     assert {"context", "value"} == with_context.keys()
     assert ["", "base64"] == with_context["value"][0]["account"]["data"]
     for bad in (
@@ -691,16 +697,25 @@ def test_a_signature_is_notified_at_once_or_when_it_lands_then_its_subscription_
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
             await subscribe(websocket, "signature", before)
             notes = [await receive_note(websocket)]
-            number = await subscribe(websocket, "signature", after, {"enableReceivedNotification": True})
+            subscription_id = await subscribe(
+                websocket, "signature", after, {"enableReceivedNotification": True}
+            )
             ledger.send(wire)
             notes += [await receive_note(websocket), await receive_note(websocket)]
-            ask = {"jsonrpc": "2.0", "id": 9, "method": "signatureUnsubscribe", "params": [number]}
-            await websocket.send(json.dumps(ask))
+            request = {
+                "jsonrpc": "2.0",
+                "id": 9,
+                "method": "signatureUnsubscribe",
+                "params": [subscription_id],
+            }
+            await websocket.send(json.dumps(request))
             return notes, json.loads(await websocket.recv())
 
     notes, ended = asyncio.run(run())
 
-    assert [{"err": None}, "receivedSignature", {"err": None}] == [one["result"]["value"] for one in notes]
+    assert [{"err": None}, "receivedSignature", {"err": None}] == [
+        entry["result"]["value"] for entry in notes
+    ]
     assert (-32602, "Invalid subscription id.") == (ended["error"]["code"], ended["error"]["message"])
 
 
@@ -711,7 +726,7 @@ def test_logs_are_notified_in_each_form_and_of_rejected_transactions_too(
 
     async def run() -> list[dict[str, Any]]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
-            numbers = [
+            subscription_ids = [
                 await subscribe(websocket, "logs", form)
                 for form in (
                     "all",
@@ -722,7 +737,7 @@ def test_logs_are_notified_in_each_form_and_of_rejected_transactions_too(
             ]
             ledger.send(ledger.sign(payer, give(payer, target, 10**15)), skipPreflight=True)
             notes = [await receive_note(websocket) for _ in range(3)]
-            assert numbers[:3] == sorted(one["subscription"] for one in notes)
+            assert subscription_ids[:3] == sorted(entry["subscription"] for entry in notes)
             return notes
 
     for note in asyncio.run(run()):
@@ -780,11 +795,11 @@ def test_subscriptions_do_not_exist_over_http(ledger: RunningLedger) -> None:
 
 
 async def subscribe(websocket: ClientConnection, kind: str, *params: object) -> int:
-    ask = {"jsonrpc": "2.0", "id": 1, "method": f"{kind}Subscribe", "params": params}
-    await websocket.send(json.dumps(ask))
-    number = await receive_answer(websocket)
-    assert isinstance(number, int)
-    return number
+    request = {"jsonrpc": "2.0", "id": 1, "method": f"{kind}Subscribe", "params": params}
+    await websocket.send(json.dumps(request))
+    subscription_id = await receive_answer(websocket)
+    assert isinstance(subscription_id, int)
+    return subscription_id
 
 
 async def receive_note(websocket: ClientConnection) -> dict[str, Any]:

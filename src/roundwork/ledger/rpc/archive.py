@@ -10,28 +10,28 @@ from ...protocol.tasks.round import compute_pruning_slot
 from ..chain import Chain
 
 
-def may_be_pruned(state: State, task: Key, number: int) -> bool:
+def may_be_pruned(state: State, task: Key, round_number: int) -> bool:
     """Whether a round is old enough to be pruned, so that only the journal may have it."""
     record = state.tasks.rows.get(task)
-    if record is None or RoundCursor(state, task, number).record is not None:
+    if record is None or RoundCursor(state, task, round_number).record is not None:
         return False
-    pruned = compute_pruning_slot(record.timetable, number, record.allowed_failed_distributions)
+    pruned = compute_pruning_slot(record.timetable, round_number, record.allowed_failed_distributions)
     return state.head.slot >= pruned
 
 
-def get_state_of(chain: Chain, task: Key, number: int) -> State:
+def get_state_of(chain: Chain, task: Key, round_number: int) -> State:
     """A state that holds a round: the present one, or for a pruned round a state of that round alone."""
-    height = chain.history.find_pruned(task, number)
-    return chain.state if height is None else _recall(chain, height, task, number)
+    height = chain.history.find_pruned(task, round_number)
+    return chain.state if height is None else _recall(chain, height, task, round_number)
 
 
-def _recall(chain: Chain, height: int, task: Key, number: int) -> State:
+def _recall(chain: Chain, height: int, task: Key, round_number: int) -> State:
     entry = chain.journal.read(height)
     assert entry is not None, "the history holds nothing that the journal does not"
     [event] = [
         event
         for event in entry.events
-        if isinstance(event, Pruned) and (event.task, event.round) == (task, number)
+        if isinstance(event, Pruned) and (event.task, event.round) == (task, round_number)
     ]
     live = chain.state
     recalled = State(live.genesis, live.genesis_hash, live.head)

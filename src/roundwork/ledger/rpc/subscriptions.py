@@ -34,7 +34,7 @@ Topic = tuple[str, bytes]
 
 log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
-_numbers = itertools.count(1)
+_ids = itertools.count(1)
 
 
 class Changed:
@@ -86,7 +86,7 @@ class Subscription:
     """One subscription of one connection; `ends` after its first notification if it is a signature's."""
 
     def __init__(self, topic: Topic, notify: Notify, ends: bool = False) -> None:
-        self.number = next(_numbers)
+        self.id = next(_ids)
         self.topic = topic
         self.notify = notify
         self.ends = ends
@@ -111,17 +111,17 @@ class Connection:
         self._fresh: list[Subscription] = []
 
     def subscribe(self, subscription: Subscription) -> int:
-        """Add a subscription; its number. Raises NodeUnhealthy."""
+        """Add a subscription; its id. Raises NodeUnhealthy."""
         if len(self.subscriptions) >= self._limits.subscriptions:
             raise NodeUnhealthy(f"a connection has at most {self._limits.subscriptions} subscriptions")
         self._all.add(self, subscription)
-        self.subscriptions[subscription.number] = subscription
+        self.subscriptions[subscription.id] = subscription
         self._fresh.append(subscription)
-        return subscription.number
+        return subscription.id
 
-    def unsubscribe(self, kind: str, number: int) -> bool:
-        """End a subscription. Raises InvalidParams if there is none of that number and kind."""
-        subscription = self.subscriptions.get(number)
+    def unsubscribe(self, kind: str, subscription_id: int) -> bool:
+        """End a subscription. Raises InvalidParams if there is none of that id and kind."""
+        subscription = self.subscriptions.get(subscription_id)
         if subscription is None or subscription.topic[0] != kind:
             raise InvalidParams("Invalid subscription id.")
         self.end(subscription)
@@ -129,7 +129,7 @@ class Connection:
 
     def end(self, subscription: Subscription) -> None:
         """Forget a subscription."""
-        if self.subscriptions.pop(subscription.number, None) is not None:
+        if self.subscriptions.pop(subscription.id, None) is not None:
             self._all.remove(subscription)
 
     def notify(self, subscription: Subscription, results: list[Any]) -> None:
@@ -138,7 +138,7 @@ class Connection:
             note = {
                 "jsonrpc": "2.0",
                 "method": f"{subscription.topic[0]}Notification",
-                "params": {"result": result, "subscription": subscription.number},
+                "params": {"result": result, "subscription": subscription.id},
             }
             self.say(_encoder.encode(note))
         if results and subscription.ends:
@@ -220,14 +220,14 @@ class Subscriptions:
         if self.count >= self.limits.subscriptions_in_all:
             raise NodeUnhealthy(f"a ledger has at most {self.limits.subscriptions_in_all} subscriptions")
         kind, name = subscription.topic
-        self._topics[kind].setdefault(name, {})[subscription.number] = connection, subscription
+        self._topics[kind].setdefault(name, {})[subscription.id] = connection, subscription
         self.count += 1
 
     def remove(self, subscription: Subscription) -> None:
         """Let a subscription see no more blocks."""
         kind, name = subscription.topic
         row = self._topics[kind][name]
-        del row[subscription.number]
+        del row[subscription.id]
         if not row:
             del self._topics[kind][name]
         self.count -= 1

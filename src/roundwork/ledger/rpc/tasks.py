@@ -27,9 +27,9 @@ def get_task(ledger: Ledger, params: Params) -> Any:
 
 
 async def get_round(ledger: Ledger, params: Params) -> Any:
-    task, number = params.key(0, "the task"), params.get(1, int, "the round")
+    task, round_number = params.key(0, "the task"), params.get(1, int, "the round")
     try:
-        return view_round(await _find_state(ledger, task, number), task, number)
+        return view_round(await _find_state(ledger, task, round_number), task, round_number)
     except UnknownTask:
         return None
 
@@ -49,28 +49,28 @@ def get_task_account_info(ledger: Ledger, params: Params) -> Json:
 
 
 async def get_task_submissions(ledger: Ledger, params: Params) -> Any:
-    task, number = params.key(0, "the task"), _read_round(params, 1)
+    task, round_number = params.key(0, "the task"), _read_round(params, 1)
     try:
-        return describe_submissions(await _find_state(ledger, task, number), task, number)
+        return describe_submissions(await _find_state(ledger, task, round_number), task, round_number)
     except UnknownTask:
         return None
 
 
 async def get_task_distributions(ledger: Ledger, params: Params) -> Any:
-    task, number = params.key(0, "the task"), _read_round(params, 1)
+    task, round_number = params.key(0, "the task"), _read_round(params, 1)
     try:
-        return describe_distributions(await _find_state(ledger, task, number), task, number)
+        return describe_distributions(await _find_state(ledger, task, round_number), task, round_number)
     except UnknownTask:
         return None
 
 
 async def get_my_submission_round(ledger: Ledger, params: Params) -> Json:
     """The last round in which a node submitted, as a number in `data`; null if it never did."""
-    task, node, number = params.key(0, "the task"), params.key(1, "the node"), _read_round(params, 2)
-    if number is not None:
-        state = await _find_state(ledger, task, number)
-        has = node in RoundCursor(state, task, number).submissions.rows
-        return ledger.with_context({"data": number} if has else None)
+    task, node, round_number = params.key(0, "the task"), params.key(1, "the node"), _read_round(params, 2)
+    if round_number is not None:
+        state = await _find_state(ledger, task, round_number)
+        has = node in RoundCursor(state, task, round_number).submissions.rows
+        return ledger.with_context({"data": round_number} if has else None)
     stake = ledger.state.get_stakes(task).rows.get(node)
     return ledger.with_context({"data": stake.last_round} if stake and stake.last_round >= 0 else None)
 
@@ -83,15 +83,15 @@ def get_my_stake(ledger: Ledger, params: Params) -> Json:
     return ledger.with_context({"data": stake.amount} if stake else None)
 
 
-async def _find_state(ledger: Ledger, task: Key, number: int | None) -> State:
+async def _find_state(ledger: Ledger, task: Key, round_number: int | None) -> State:
     """The state that holds a round: from the archive if the round is pruned.
 
     For all rounds, the present state.
     """
-    if number is None or not may_be_pruned(ledger.state, task, number):
+    if round_number is None or not may_be_pruned(ledger.state, task, round_number):
         return ledger.state
     await wait_for_history(ledger)
-    return get_state_of(ledger.chain, task, number)
+    return get_state_of(ledger.chain, task, round_number)
 
 
 def _read_round(params: Params, at: int) -> int | None:
@@ -99,10 +99,10 @@ def _read_round(params: Params, at: int) -> int | None:
 
     Raises InvalidParams.
     """
-    number = params.config(at).get("round", -1)
-    if not isinstance(number, int) or isinstance(number, bool) or not -1 <= number < 2**64:
-        raise InvalidParams(f"Invalid params: round is {show(number)}; a round, or -1 for all")
-    return None if number == -1 else number
+    round_number = params.config(at).get("round", -1)
+    if not isinstance(round_number, int) or isinstance(round_number, bool) or not -1 <= round_number < 2**64:
+        raise InvalidParams(f"Invalid params: round is {show(round_number)}; a round, or -1 for all")
+    return None if round_number == -1 else round_number
 
 
 METHODS: dict[str, Any] = {
