@@ -207,7 +207,7 @@ def test_a_list_that_comes_too_early_is_told_its_window() -> None:
 
 
 def test_who_allow_lists_is_named() -> None:
-    for lister, named in ((None, "nobody"), (str(keypair_of("lister").pubkey()),) * 2):
+    for lister, named in ((None, "no key"), (str(keypair_of("lister").pubkey()),) * 2):
         world = Stage(allowlister=lister)
         ask = ins.Whitelist(world.task, world.key("n00"), 0)
         assert world.run("n00", world.instruct(ask)).text.endswith(f"genesis names {named}")

@@ -1,4 +1,4 @@
-"""Addresses that follow from other addresses. Nobody has a key for them."""
+"""Addresses that are derived from other addresses. No key signs for them."""
 
 from hashlib import sha256
 
@@ -14,10 +14,10 @@ def find_associated(owner: Key, mint: Key) -> Key:
 
 
 def compute_seed(pot: Key) -> bytes:
-    """What a pot's authority is derived from, as existing clients compute it."""
+    """The seed of a pot's authority, as existing clients compute it."""
     return sha256(base58_of(pot).encode()).digest()
 
 
 def find_authority(pot: Key) -> Key:
-    """The owner of a pot: an address of the KPL program, off the curve, so that nobody signs for it."""
+    """The owner of a pot: an address of the KPL program, off the curve, so that no key signs for it."""
     return bytes(Pubkey.find_program_address([compute_seed(pot)], Pubkey(KPL_PROGRAM))[0])

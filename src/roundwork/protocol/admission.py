@@ -1,4 +1,4 @@
-"""What a transaction must be to run at all: whoever fails here is void, pays nothing and changes nothing."""
+"""The rules that admit a transaction. A transaction that breaks one is Void: it changes nothing."""
 
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ def admit_keys(state: State, slot: int, transaction: Transaction, fee: int) -> t
 
 
 def compute_fee(genesis: Genesis, transaction: Transaction) -> int:
-    """What a transaction costs, executed or rejected, in roe: its signatures and the price that it offers.
+    """The fee of a transaction in roe: for its signatures, and the price that it offers.
 
     Signatures that its ed25519 instructions verify count too. Raises BadComputeBudget, DuplicateInstruction.
     """
@@ -87,7 +87,8 @@ def check_tick(state: State, tick: bytes, slot: int) -> None:
     named = state.tick_slots.get(tick)
     if named is None or not slot - TICKS <= named < slot:
         raise BlockhashNotFound(
-            f"Blockhash not found: {base58_of(tick)} is no tick of slots {max(0, slot - TICKS)} to {slot - 1}"
+            f"Blockhash not found: {base58_of(tick)} is not the tick of a slot "
+            f"from {max(0, slot - TICKS)} to {slot - 1}"
         )
 
 
@@ -111,7 +112,7 @@ def check_payer(state: State, payer: Key) -> None:
 
 @rule("3.9")
 def check_may_pay(state: State, payer: Key) -> None:
-    """The fee payer is no account of the token program, whose money may be what it wraps."""
+    """The fee payer does not belong to the token program, whose accounts may wrap their money."""
     if get_owner(state, payer) == TOKEN_PROGRAM:
         raise InvalidAccountForFee(f"{base58_of(payer)} belongs to the token program and pays no fees")
 

@@ -13,7 +13,7 @@ def compute_supply(state: State) -> int:
 
 
 def compute_owed(state: State, key: Key) -> int:
-    """What a task holds for others: its bounty, stakes and what can be claimed."""
+    """The money that a task holds for others: its bounty, stakes and available balances."""
     stakes = state.get_stakes(key).rows.values()
     return state.tasks.rows[key].bounty + sum(stake.amount + stake.available for stake in stakes)
 
@@ -22,8 +22,8 @@ def find_token_faults(state: State) -> list[str]:
     """What does not add up in tokens, as sentences; there is never anything.
 
     The accounts of a mint hold its supply (wrapped native money has no supply of its own, it lies in the
-    account), and a task's pot holds what the task does. Tokens that somebody sent straight to a pot are
-    nobody's.
+    account), and a task's pot holds what the task does. Tokens that were sent straight to a pot
+    belong to no account.
     """
     held: dict[Key, int] = {}
     mints, pots, faults = {}, {}, []

@@ -1,4 +1,4 @@
-"""Round, offset, phase and windows of a slot: the one table that everything else asks."""
+"""Round, offset, phase and windows of a slot. All other modules read them here."""
 
 from enum import IntEnum
 

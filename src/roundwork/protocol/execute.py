@@ -1,4 +1,4 @@
-"""The way in: a block comes, what is due happens, its transactions run, and the state hash moves on."""
+"""Execute a block: do the due work, run the transactions, pay the fees, and compute the next state hash."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,7 +70,7 @@ class Kind(IntEnum):
 
 
 Returned = tuple[Key, bytes]
-"""What an instruction hands back: its program, and the data."""
+"""The data that an instruction returned, and its program."""
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -125,7 +125,7 @@ def decode_landed(wire: bytes, receipt: Receipt) -> Transaction:
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a block did: one receipt a transaction, the events of what was due, the change set."""
+    """The result of a block: a receipt for each transaction, the events of due work, the change set."""
 
     block_hash: bytes
     state_hash: bytes
@@ -217,7 +217,7 @@ def simulate(state: State, transaction: Transaction, slot: int, is_verified: boo
 def simulated(
     state: State, transaction: Transaction, slot: int, is_verified: bool = True
 ) -> Iterator[Receipt]:
-    """The same, and while it lasts the state is what the transaction would leave."""
+    """Like `simulate`; inside the `with` block the state is as after the transaction."""
     mark, lists_read = state.mark(), state.lists_read
     state.lists_read = set()
     ticks = add_ticks(state, slot)
@@ -367,7 +367,7 @@ def _run_task(state: State, slot: int, program: Key, decoded: instructions.Instr
 def check_program(program: Key) -> None:
     """An instruction names a program that this ledger has."""
     if program not in PROGRAMS:
-        raise UnknownProgram(f"{base58_of(program)} is no program of this ledger")
+        raise UnknownProgram(f"{base58_of(program)} is not a program of this ledger")
 
 
 # Blocks

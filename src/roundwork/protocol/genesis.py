@@ -27,7 +27,7 @@ from .records import Account
 from .state import Head, State, compute_state_hash
 
 OLD_FIELDS = frozenset(("treasury", "lattice_blocks"))
-"""By these a genesis of law version 1 is told."""
+"""The fields that only a genesis of law version 1 has."""
 
 SLOT_HASHES = 512
 """Slots that the sysvar of slot hashes has room for."""
@@ -56,7 +56,7 @@ def decode_genesis(raw: bytes, source: str) -> Genesis:
 
 
 def read_old_genesis(raw: bytes, source: str) -> Genesis:
-    """What a genesis of law version 1 has in common with ours. Raises BadGenesis."""
+    """The fields of a genesis of law version 1 that this law has too. Raises BadGenesis."""
     try:
         fields = msgspec.json.decode(raw, type=dict[str, Any])
         return msgspec.convert({k: v for k, v in fields.items() if k not in OLD_FIELDS}, type=Genesis)
@@ -74,7 +74,7 @@ def _check_version(raw: bytes, source: str) -> None:
 
 
 def describe_old_law(source: str) -> str:
-    """What a ledger of an older law is told, and what its owner can do."""
+    """The error for a ledger of an older law; it says what the owner can do."""
     return (
         f"{source} is of a ledger of law version 1; this roundwork runs version {LAW_VERSION}. Carry its "
         "money over: `roundwork ledger export --output genesis.json`, put that file into a new directory, "

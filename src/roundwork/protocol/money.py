@@ -1,4 +1,4 @@
-"""Money at addresses: read, credit, debit. Whoever debits has checked the balance."""
+"""Money at addresses: read, credit, debit. The caller checks the balance before a debit."""
 
 from .params import SYSTEM_PROGRAM, Key
 from .records import Account

@@ -6,13 +6,13 @@ import msgspec
 from solders.pubkey import Pubkey
 
 Key = bytes
-"""A 32-byte Ed25519 public key, or an address nobody holds a key for."""
+"""A 32-byte Ed25519 public key, or a derived address for which no key exists."""
 
 TaskKey = Key
 """The address of a task."""
 
 NodeKey = Key
-"""The address of a node: of who stakes, submits, audits and hands in lists."""
+"""The address of a node, which stakes, submits, audits and hands in lists."""
 
 KOII = 10**9
 """One coin, in roe."""
@@ -34,7 +34,7 @@ TASK_SPACE_MAX = 50_000_000
 """Bytes that an account of a task program may have: what existing clients create for a task."""
 
 LAW_VERSION = 2
-"""What a block says first. Another number is another law: docs/decisions/0063."""
+"""The first field of a block. Another number means another law: docs/decisions/0063."""
 
 
 def key_of(text: str) -> Key:
@@ -85,11 +85,11 @@ PROGRAMS = frozenset(
 
 
 class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
-    """What the one state machine reads where rule sets differ. Source: docs/PROTOCOL.md 5."""
+    """The parameters in which rule sets differ. Source: docs/PROTOCOL.md 5."""
 
     name: str
     locked_rounds: int
-    """A stake is also locked while its node has a submission in one of the last so many ledger rounds."""
+    """For how many ledger rounds after the round of its node's last submission a stake stays locked."""
 
 
 KOII_1 = RuleSet(
@@ -124,7 +124,7 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The most slots that may pass between two blocks; a longer silence pauses the rounds."""
     fee_per_signature: int = 5000
     settle_records_max: int = 20_000
-    """Records of due work done in one block."""
+    """The most list entries that a block pays."""
     list_chunks_max: int = 8192
     """Chunks of 508 bytes that one distribution list may have."""
     producer: str

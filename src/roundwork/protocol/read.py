@@ -33,7 +33,7 @@ def view_ledger(state: State) -> LedgerView:
 
 
 def view_task(state: State, key: TaskKey) -> TaskView:
-    """A task as it stands. Raises UnknownTask."""
+    """The view of a task. Raises UnknownTask."""
     task = get_task(state, key)
     table = task.timetable
     slot = state.head.slot
@@ -73,7 +73,7 @@ def view_task(state: State, key: TaskKey) -> TaskView:
 
 
 def view_round(state: State, key: TaskKey, round_number: int) -> RoundView:
-    """A round as it stands; one that nobody opened has no submissions. Raises UnknownTask."""
+    """The view of a round; a round that is not opened has no submissions. Raises UnknownTask."""
     task = get_task(state, key)
     cursor = RoundCursor(state, key, round_number)
     record = cursor.record

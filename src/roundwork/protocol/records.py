@@ -1,4 +1,4 @@
-"""What the state holds. Records are frozen: a change puts a new one in the old one's place.
+"""The records of the state. They are frozen: a change replaces a record by a new one.
 
 They are stored and hashed as MessagePack arrays in field order, so fields are only ever appended.
 """
@@ -11,7 +11,7 @@ from .tasks.round import RoundState
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The base of what a table holds."""
+    """The base of the records of tables."""
 
 
 class Account(Record, frozen=True, array_like=True, gc=False):
@@ -55,15 +55,15 @@ class Task(Record, frozen=True, array_like=True, gc=False):
     beacons: tuple[tuple[int, bytes], ...] = ()
     """The last two beacons, each with the ledger round it was fixed in."""
     mint: Key = b""
-    """The token of bounty and stakes; empty for the native one."""
+    """The token of bounty and stakes; empty for native money."""
     settling: int = 0
     """Settlements of this task that wait in the queue."""
     paid: int = 0
-    """What the settlement under way has paid of what its round reserved."""
+    """How much of its round's reserve the current payout has paid, in roe."""
 
 
 class Stake(Record, frozen=True, array_like=True, gc=False):
-    """A node in a task: its stake, what it may claim, where peers reach it."""
+    """A node in a task: its stake, its available balance, the endpoint where peers reach it."""
 
     amount: int = 0
     available: int = 0
@@ -118,7 +118,7 @@ class DistributionList(Record, frozen=True, array_like=True, gc=False):
 
 
 class Payment(Record, frozen=True, array_like=True, gc=False):
-    """What a round paid a node and took from it."""
+    """The amounts that a round paid to a node and took from it."""
 
     reward: int
     slash: int

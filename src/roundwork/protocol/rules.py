@@ -1,4 +1,4 @@
-"""The registry of what the law may refuse: every numbered rule of docs/PROTOCOL.md and its check."""
+"""The registry of the rules of docs/PROTOCOL.md: each number with its check."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Rule:
-    """One numbered rule. `check` raises, or returns what it has proved to be there."""
+    """A numbered rule. `check` raises, or returns the record whose existence it has proved."""
 
     __slots__ = ("check", "number")
 

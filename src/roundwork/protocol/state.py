@@ -33,7 +33,7 @@ R = TypeVar("R", bound=Record)
 
 
 class Scope(Enum):
-    """What a table belongs to. Its name is the letter of its kind and then what the scope says."""
+    """What a table belongs to. Its name is the letter of its kind, then the bytes described here."""
 
     LEDGER = "the ledger"
     TASK = "a task: its address"
@@ -42,7 +42,7 @@ class Scope(Enum):
 
 
 class TableKind(NamedTuple):
-    """A kind of table: the first byte of its name, what it holds, under what keys, and whose it is."""
+    """A kind of table: the first byte of its name, its records, their keys, and its scope."""
 
     letter: bytes
     record: type[Record]
@@ -113,7 +113,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TableChange(msgspec.Struct, frozen=True, array_like=True):
-    """What a block changed in one table: all rows gone first or not, then rows by key (None: removed)."""
+    """The changes of a block in one table: all rows gone first or not, then rows by key (None: removed)."""
 
     name: bytes
     is_dropped: bool
@@ -137,7 +137,7 @@ def compute_state_hash(before: bytes, changes: list[TableChange]) -> bytes:
 
 
 class State:
-    """Everything the law knows, in memory. One owner; not safe to share between threads."""
+    """The whole state of the law, in memory. Not safe to share between threads."""
 
     def __init__(self, genesis: Genesis, genesis_hash: bytes, head: Head) -> None:
         self.genesis = genesis
@@ -159,7 +159,7 @@ class State:
     # Tables
 
     def get_table(self, name: bytes) -> Table[Any]:
-        """The table of that name, made when first asked for. Do not keep it across blocks."""
+        """The table of that name, created at its first use. Do not keep it across blocks."""
         table = self.tables.get(name)
         if table is None:
             table = self.tables[name] = Table(name)
@@ -207,7 +207,7 @@ class State:
                 table.rows[key] = before
 
     def take_changes(self) -> list[TableChange]:
-        """What changed since this was last asked, in canonical order. Forgets how to roll it back."""
+        """The changes since the last call, in canonical order. They cannot be rolled back afterwards."""
         touched: dict[bytes, set[bytes]] = {}
         dropped: set[bytes] = set()
         for table, key, _ in self._log:

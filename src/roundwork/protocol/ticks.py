@@ -1,4 +1,4 @@
-"""Ticks: what a transaction names to say when it was made, and what keeps it from running twice."""
+"""Ticks: a transaction names one to show its age, and so runs once only."""
 
 from blake3 import blake3
 
@@ -13,7 +13,7 @@ def compute_tick(block_hash: bytes, slot: int) -> bytes:
 
 
 def get_newest_tick(state: State, slot: int) -> tuple[bytes, int]:
-    """The tick of the last slot that is closed when the next block is one of `slot`, and that slot.
+    """The tick of the last slot that is closed when the next block is in `slot`, and that slot.
 
     On a ledger whose first slot is not over yet this is the tick of slot 0.
     """
@@ -40,7 +40,7 @@ def roll_ticks(state: State, slot: int) -> None:
 
 
 def add_ticks(state: State, slot: int) -> list[bytes]:
-    """Take in the ticks of the slots that are closed when the next block is one of `slot`."""
+    """Add the ticks of the slots that are closed when the next block is in `slot`."""
     ticks = []
     for closed in range(state.head.slot, slot):
         tick = compute_tick(state.head.block_hash, closed)

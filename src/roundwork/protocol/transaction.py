@@ -1,4 +1,4 @@
-"""Wire bytes to what the law reads, and the signature predicate.
+"""The transaction: parse its bytes, and verify its signatures.
 
 The format is Solana's: legacy, and version 0. Source: docs/PROTOCOL.md 3.
 """
@@ -48,7 +48,7 @@ class Transaction(msgspec.Struct, frozen=True, gc=False):
     version: int | None = None
     lookups: tuple[Lookup, ...] = ()
     loaded: tuple[Key, ...] = ()
-    """What it took from lookup tables, writable ones first; for readers, from the receipt once it ran."""
+    """The accounts from lookup tables, writable accounts first; set from the receipt, for readers."""
 
     @property
     def accounts(self) -> tuple[Key, ...]:
@@ -161,7 +161,7 @@ def check_well_formed(
 
 
 def _read_length(wire: bytes, at: int) -> tuple[int, int]:
-    """A compact-u16 and the position behind it; only the shortest form is one."""
+    """A compact-u16 and the position behind it; only its shortest form is valid."""
     first = wire[at]
     if first < 0x80:
         return first, at + 1
@@ -172,7 +172,7 @@ def _read_length(wire: bytes, at: int) -> tuple[int, int]:
         return first & 0x7F | second << 7, at + 2
     third = wire[at + 2]
     if not 0 < third < 4:
-        raise Undecodable(f"the length at byte {at} is no compact u16")
+        raise Undecodable(f"the length at byte {at} is not a compact u16")
     return first & 0x7F | (second & 0x7F) << 7 | third << 14, at + 3
 
 
@@ -182,7 +182,7 @@ def is_signed(transaction: Transaction) -> bool:
 
 
 def verify(signatures: tuple[bytes, ...], keys: tuple[Key, ...], message: bytes) -> bool:
-    """Whether each signature is one of the message by the key in its place. There may be more keys."""
+    """Whether each signature of the message verifies against the key at its place. There may be more keys."""
     return all(
         Signature(signature).verify(Pubkey(key), message)
         for signature, key in zip(signatures, keys, strict=False)

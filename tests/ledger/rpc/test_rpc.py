@@ -287,7 +287,7 @@ def test_a_transaction_with_an_unknown_blockhash_is_refused(ledger: RunningLedge
         failure = refused(ledger, wire, **config)
         assert "Transaction simulation failed: Blockhash not found" == failure.message
         assert "BlockhashNotFound" == failure.data["err"]
-        assert "no tick of slots" in failure.data["roundwork"]["text"]
+        assert "is not the tick of a slot" in failure.data["roundwork"]["text"]
 
 
 def test_a_message_that_takes_accounts_from_what_is_no_lookup_table_is_refused(

@@ -12,7 +12,7 @@ from ..rules import rule
 from ..transaction import Transaction
 
 UNITS_DEFAULT = 200_000
-"""Compute units of an instruction, where none are asked for."""
+"""The compute units of an instruction if no limit is set."""
 
 UNITS_MAX = 1_400_000
 """Compute units of a transaction, at most."""
@@ -62,7 +62,7 @@ def read_budget(transaction: Transaction) -> Budget:
 
 @rule("3.3")
 def check_budget_instruction(at: int, data: bytes) -> tuple[int, int]:
-    """A compute budget instruction has a form that there is, and asks for a heap within bounds."""
+    """A compute budget instruction has a known form, and sets a heap within bounds."""
     kind = data[0] if data else 0
     if kind not in _SIZES or len(data) < _SIZES[kind]:
         raise BadComputeBudget(

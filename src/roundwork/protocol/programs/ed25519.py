@@ -60,7 +60,7 @@ def check_count(data: bytes) -> None:
 
 @rule("3.33")
 def check_slice(call: Call, instruction: int, offset: int, size: int) -> bytes:
-    """What is pointed at lies within an instruction of the transaction."""
+    """The signature, key and message lie within an instruction of the transaction."""
     if instruction == THIS_INSTRUCTION:
         data = call.data
     elif instruction < len(call.datas):

@@ -43,7 +43,7 @@ HEAD_BYTES = 56
 ADDRESSES_MAX = 256
 TABLE_BYTES_MAX = HEAD_BYTES + 32 * ADDRESSES_MAX
 COOLDOWN_SLOTS = 512
-"""So long a deactivated table is still of use, and so old may be the slot that names a new one."""
+"""How many slots a deactivated table stays usable, and how old the slot of a new table may be."""
 
 ACTIVE = 2**64 - 1
 """The slot of deactivation of a table that is active."""
@@ -129,14 +129,14 @@ def check_table_account(account: Account | None, key: Key) -> Account:
         raise AddressLookupTableNotFound(f"there is no address lookup table at {base58_of(key)}")
     if account.owner != LOOKUP_PROGRAM:
         raise InvalidAddressLookupTableOwner(
-            f"{base58_of(key)} belongs to {base58_of(account.owner)}: it is no address lookup table"
+            f"{base58_of(key)} belongs to {base58_of(account.owner)}: it is not an address lookup table"
         )
     return account
 
 
 @rule("3.12")
 def check_table_data(table: LookupTable | None, key: Key) -> LookupTable:
-    """A message takes accounts from what is a table."""
+    """A table that a message names is initialised."""
     if table is None:
         raise InvalidAddressLookupTableData(f"{base58_of(key)} holds no address lookup table yet")
     return table
@@ -297,7 +297,7 @@ def _get_number(call: Call) -> int:
 
 @rule("3.41")
 def check_lookup_call(call: Call) -> None:
-    """A lookup instruction is one that there is, whole, and names its accounts."""
+    """A lookup instruction has a known number, is complete, and names its accounts."""
     number = _get_number(call)
     handler = _HANDLERS.get(number)
     if handler is None:
@@ -313,14 +313,14 @@ def check_lookup_call(call: Call) -> None:
 
 @rule("3.42")
 def check_lookup_signed(call: Call, at: int) -> None:
-    """Who pays for a table, or may change it, signs."""
+    """The account that pays for a table signs, and so does the authority that changes it."""
     if not call.signed[at]:
         raise MissingSigner(f"{base58_of(call.keys[at])} did not sign")
 
 
 @rule("3.43")
 def check_recent(recent: int, slot: int) -> None:
-    """A table is named by one of the last 512 slots."""
+    """A new table is named after one of the last 512 slots."""
     if not slot - COOLDOWN_SLOTS <= recent <= slot:
         raise NotRecentSlot(
             f"a table is named by one of the slots {max(0, slot - COOLDOWN_SLOTS)} to {slot}, not {recent}"
@@ -345,7 +345,7 @@ def check_table_vacant(state: State, key: Key) -> None:
 
 @rule("3.46")
 def check_table(table: LookupTable | None, key: Key) -> LookupTable:
-    """What is changed is a table."""
+    """An account that is changed as a table is a table."""
     if table is None:
         raise NotATable(f"there is no address lookup table at {base58_of(key)}")
     return table
@@ -405,13 +405,13 @@ def check_table_over(table: LookupTable, slot: int, key: Key) -> None:
 
 @rule("3.53")
 def check_heir(key: Key, heir: Key) -> None:
-    """What a closed table held goes to another account."""
+    """A closed table pays its money into another account."""
     if key == heir:
         raise BadInstruction(f"the money of the table {base58_of(key)} must go to another account")
 
 
 @rule("3.54")
 def check_payer_named(call: Call) -> None:
-    """Who pays for a longer table is among the accounts."""
+    """The account that pays for a longer table is among the accounts."""
     if len(call.keys) < 3:
         raise BadInstruction("the table needs more money for its new size, and no account is named to pay it")

@@ -1,4 +1,4 @@
-"""The memo programs: a text that its signers stand for, and nothing else."""
+"""The memo programs: a text, and the accounts that sign it."""
 
 from ...errors import BadMemo, MissingSigner
 from ..rules import rule

@@ -1,4 +1,4 @@
-"""Durable nonces: a value on an account, which one transaction may name instead of a tick, however late.
+"""Durable nonces: a value on an account that a transaction may name instead of a tick, at any later time.
 
 The bytes are Solana's: version u32, state u32, authority 32, value 32, fee per signature u64.
 """
@@ -26,7 +26,7 @@ _VERSION, _INITIALIZED = 1, 1
 
 
 class Nonce(NamedTuple):
-    """What a nonce account says: who may use it, and the value that stands for a tick."""
+    """The data of a nonce account: its authority, and the value that replaces a tick."""
 
     authority: Key
     value: bytes
@@ -42,7 +42,7 @@ def get_nonce(state: State, key: Key) -> Nonce | None:
 
 
 def find_nonce(transaction: Transaction) -> Key | None:
-    """The nonce account whose value a transaction names, if its first instruction moves one on.
+    """The nonce account whose value a transaction names, if its first instruction advances one.
 
     As in Solana the account must be among the message's own, and writable.
     """
@@ -56,7 +56,7 @@ def find_nonce(transaction: Transaction) -> Key | None:
 
 
 def compute_value(state: State, slot: int) -> bytes:
-    """The value that a nonce takes on in a slot: another one in every slot, the same for all nonces."""
+    """The value that every nonce takes on in a slot; each slot has its own."""
     return sha256(b"DURABLE_NONCE" + get_newest_tick(state, slot)[0]).digest()
 
 
@@ -87,7 +87,7 @@ def give_nonce(state: State, key: Key, authority: Key) -> None:
 
 @rule("3.6")
 def check_named_nonce(state: State, slot: int, transaction: Transaction, key: Key) -> None:
-    """Who names no tick names the value of a nonce, taken on in an earlier slot, whose authority signs."""
+    """A transaction without a tick names a nonce's value of an earlier slot; its authority signs."""
     nonce = get_nonce(state, key)
     signers = [
         transaction.keys[at] for at in transaction.instructions[0].accounts if at < transaction.signers
@@ -111,7 +111,7 @@ def check_named_nonce(state: State, slot: int, transaction: Transaction, key: Ke
 
 @rule("3.36")
 def check_nonce(nonce: Nonce | None, key: Key) -> Nonce:
-    """What is moved on or given to another authority is a nonce."""
+    """An account whose nonce is advanced or given to another authority is a nonce."""
     if nonce is None:
         raise NotANonce(f"no nonce is initialised at {base58_of(key)}")
     return nonce
@@ -119,17 +119,17 @@ def check_nonce(nonce: Nonce | None, key: Key) -> Nonce:
 
 @rule("3.37")
 def check_blank_nonce(state: State, key: Key) -> None:
-    """What becomes a nonce, or is emptied without being one, is a blank system account of 80 bytes."""
+    """An account that becomes a nonce, or is emptied without one, is a blank system account of 80 bytes."""
     account = state.accounts.rows.get(key)
     if account is None or account.owner != SYSTEM_PROGRAM or account.space != NONCE_BYTES or account.data:
         raise NotANonce(
-            f"{base58_of(key)} is no blank account of the system program with {NONCE_BYTES} bytes"
+            f"{base58_of(key)} is not a blank account of the system program with {NONCE_BYTES} bytes"
         )
 
 
 @rule("3.38")
 def check_nonce_authority(keys: Sequence[Key], signed: Sequence[bool], authority: Key) -> None:
-    """Who may use a nonce is among the accounts and signs; before it is one, the account itself."""
+    """A nonce's authority is among the accounts and signs; for a blank account the account itself does."""
     if not any(key == authority and signs for key, signs in zip(keys, signed, strict=True)):
         raise MissingSigner(f"{base58_of(authority)}, who may use the nonce, did not sign")
 

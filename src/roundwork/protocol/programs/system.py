@@ -44,7 +44,7 @@ from .nonces import (
 
 
 class Call(NamedTuple):
-    """An instruction with its accounts resolved, who of them signed, and the slot of its block."""
+    """An instruction with its accounts, which of them signed, and the slot of its block."""
 
     keys: Sequence[Key]
     signed: Sequence[bool]
@@ -71,7 +71,7 @@ def _get_number(call: Call) -> int:
 
 @rule("3.20")
 def check_known(call: Call) -> None:
-    """A system instruction is one that there is, whole, and names its accounts."""
+    """A system instruction has a known number, is complete, and names its accounts."""
     number = _get_number(call)
     handler = _HANDLERS.get(number)
     if handler is None:
@@ -87,7 +87,7 @@ def check_known(call: Call) -> None:
 
 @rule("3.21")
 def check_signed(call: Call, at: int) -> None:
-    """Who pays, is created, assigned or sized signs."""
+    """The account that pays, is created, is assigned or gets its size signs."""
     if not call.signed[at]:
         raise MissingSigner(f"{base58_of(call.keys[at])} did not sign")
 
@@ -105,7 +105,7 @@ def check_spendable(state: State, key: Key) -> None:
 
 @rule("3.23")
 def check_balance(state: State, key: Key, amount: int) -> None:
-    """Nobody pays more than it has."""
+    """An account pays at most its balance."""
     balance = get_balance(state, key)
     if balance < amount:
         raise BalanceTooLow(f"{base58_of(key)} holds {balance} roe; {amount} are to move")
@@ -120,10 +120,10 @@ def check_vacant(state: State, key: Key) -> None:
 
 @rule("3.25")
 def check_space(space: int, owner: Key) -> None:
-    """An account's data has a limit, and the accounts of task programs have another one."""
+    """An account's data has a limit; accounts of the task programs have a higher limit."""
     most = TASK_SPACE_MAX if owner in (TASK_PROGRAM, KPL_PROGRAM) else SPACE_MAX
     if space > most:
-        raise BadSpace(f"{space} bytes are asked for; an account of {base58_of(owner)} has at most {most}")
+        raise BadSpace(f"{space} bytes are too many; an account of {base58_of(owner)} has at most {most}")
 
 
 @rule("3.26")
@@ -159,7 +159,7 @@ def check_derived(key: Key, base: Key, seed: bytes, owner: Key) -> None:
 
 @rule("3.30")
 def check_seed_owner(owner: Key) -> None:
-    """The owner of an address made with a seed does not end as what a program's addresses are made from."""
+    """The owner of an address made with a seed does not end in `ProgramDerivedAddress`."""
     if owner.endswith(b"ProgramDerivedAddress"):
         raise WrongOwner(f"{base58_of(owner)} would make an address that programs derive")
 

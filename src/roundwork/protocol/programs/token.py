@@ -71,7 +71,7 @@ def put_data(state: State, key: Key, data: bytes, balance: int | None = None) ->
 
 @rule("12.1")
 def check_known(call: Call) -> None:
-    """A token instruction is one that there is, whole, and names its accounts."""
+    """A token instruction has a known number, is complete, and names its accounts."""
     number = call.data[0] if call.data else -1
     handler = _HANDLERS.get(number)
     if handler is None:
@@ -172,7 +172,7 @@ def check_spender(state: State, call: Call, at: int, giver: TokenAccount, amount
 
 
 def move(state: State, source: Key, spent: TokenAccount, target: Key, amount: int) -> None:
-    """Store the account that gave, and credit the other one with what it gave."""
+    """Store the account that gave, and credit the account that takes."""
     native = amount if spent.reserve is not None else 0
     put_token(state, source, spent, -native)
     taker = get_account(state, target)

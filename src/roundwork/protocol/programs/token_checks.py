@@ -1,4 +1,4 @@
-"""What the token program refuses: mints, accounts, amounts, authorities."""
+"""The checks of the token program: mints, accounts, amounts, authorities."""
 
 from ...errors import (
     MissingSigner,
@@ -36,7 +36,7 @@ U64 = 2**64
 
 
 def get_data(state: State, key: Key) -> bytes:
-    """The data of an account of the token program whose size is that of one of its records, else nothing."""
+    """The data of a mint, token account or multisig, told by owner and size; otherwise empty."""
     account = state.accounts.rows.get(key)
     if account is None or account.owner != TOKEN_PROGRAM or account.space not in SIZES:
         return b""
@@ -55,33 +55,33 @@ def get_account(state: State, key: Key) -> TokenAccount:
 
 @rule("12.2")
 def check_mint(mint: Mint | None, key: Key) -> Mint:
-    """Where a mint is named there is one."""
+    """An account that is named as a mint is a mint."""
     if mint is None:
-        raise TokenNotMint(f"{base58_of(key)} is no mint")
+        raise TokenNotMint(f"{base58_of(key)} is not a mint")
     return mint
 
 
 @rule("12.3")
 def check_account(account: TokenAccount | None, key: Key) -> TokenAccount:
-    """Where a token account is named there is one."""
+    """An account that is named as a token account is a token account."""
     if account is None:
-        raise TokenUninitialized(f"{base58_of(key)} is no token account")
+        raise TokenUninitialized(f"{base58_of(key)} is not a token account")
     return account
 
 
 @rule("12.4")
 def check_fresh(state: State, key: Key, size: int) -> None:
-    """What is initialised belongs to the token program, has the size that it needs, and is still blank."""
+    """An account to initialise belongs to the token program, has the right size, and is blank."""
     account = state.accounts.rows.get(key)
     if account is None or account.owner != TOKEN_PROGRAM or account.space != size:
-        raise TokenUninitialized(f"{base58_of(key)} is no account of the token program of {size} bytes")
+        raise TokenUninitialized(f"{base58_of(key)} is not an account of the token program with {size} bytes")
     if account.data.strip(b"\0"):
         raise TokenInUse(f"{base58_of(key)} is initialised already")
 
 
 @rule("12.5")
 def check_authority(state: State, call: Call, at: int, authority: Key | None) -> None:
-    """Who disposes of something is its authority, and signs; for a multisig enough of its signers do."""
+    """The authority over an account or mint signs; for a multisig enough of its signers do."""
     if call.keys[at] != authority:
         needed = "nobody" if authority is None else base58_of(authority)
         raise TokenOwnerMismatch(f"{base58_of(call.keys[at])} is not the authority, {needed} is")
@@ -99,7 +99,7 @@ def check_authority(state: State, call: Call, at: int, authority: Key | None) ->
 
 @rule("12.6")
 def check_same_mint(mint: Key, other: Key) -> None:
-    """Tokens move between accounts of one mint."""
+    """Tokens move between accounts of the same mint."""
     if mint != other:
         raise TokenMintMismatch(f"one account is of mint {base58_of(mint)}, the other of {base58_of(other)}")
 
@@ -113,7 +113,7 @@ def check_not_frozen(account: TokenAccount, key: Key) -> None:
 
 @rule("12.8")
 def check_enough(available: int, amount: int) -> None:
-    """Nobody gives more tokens than it has, or than were approved."""
+    """An account gives at most what it holds, a delegate at most what was approved."""
     if available < amount:
         raise TokenNotEnough(f"{available} tokens are there; {amount} are to move")
 
@@ -170,7 +170,7 @@ def check_freezable(mint: Mint) -> None:
 
 @rule("12.16")
 def check_frozen_state(account: TokenAccount, is_frozen: bool) -> None:
-    """What is frozen is not frozen yet, what is thawed is frozen."""
+    """An account that is frozen was not frozen before; an account that is thawed was."""
     if account.is_frozen == is_frozen:
         raise TokenFrozen(f"the account is {'' if is_frozen else 'not '}frozen already")
 
@@ -186,13 +186,13 @@ def check_signers(needed: int, count: int) -> None:
 
 @rule("12.18")
 def check_authority_kind(kind: int, allowed: tuple[int, ...]) -> None:
-    """A mint has authorities to mint and to freeze, an account an owner and who may close it."""
+    """A mint has authorities to mint and to freeze; an account has an owner and a closing authority."""
     if kind not in allowed:
         raise TokenAuthorityUnsupported(f"an authority of kind {kind} is none of {allowed}")
 
 
 @rule("12.19")
 def check_apart(source: Key, target: Key) -> None:
-    """The money of a closed account goes to another one."""
+    """The money of a closed account goes to another account."""
     if source == target:
         raise TokenInUse("an account cannot be closed into itself")

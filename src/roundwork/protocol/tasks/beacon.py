@@ -1,4 +1,4 @@
-"""What is drawn from a beacon, and the beacon itself."""
+"""The beacon of a round, and the values that are drawn from it."""
 
 from blake3 import blake3
 
@@ -6,7 +6,7 @@ from ..params import Key
 
 
 def compute_first_beacon(genesis_hash: bytes, task: Key) -> bytes:
-    """What stands in for the beacon before a task has one."""
+    """The value that replaces the beacon before a task has one."""
     return blake3(b"roundwork/beacon/0" + genesis_hash + task).digest()
 
 

@@ -1,4 +1,4 @@
-"""What founds a task says of it, and what the law allows there."""
+"""The configuration of a new task, and the rules for it."""
 
 from ...errors import BadTask, WrongRules
 from ..params import KOII_1, RULE_SETS
@@ -6,7 +6,7 @@ from ..rules import rule
 from .instructions import CreateTask, CreateTokenTask, UpdateTask, UpdateTokenTask
 
 STAKE_MIN = 1000
-"""The least minimum_stake a task may ask for, in roe."""
+"""The least `minimum_stake` of a task, in roe."""
 
 RETRIES_MAX = 100
 """The most retries of failed lists that a task may allow."""
@@ -32,7 +32,7 @@ def check_configuration(instruction: Configuration) -> None:
 
 
 def compute_rules_name(text: bytes) -> str:
-    """The rule set that a task's `task_locals` asks for. Only texts that begin `rules:` speak of it."""
+    """The name of the rule set in a task's `task_locals`: the text after `rules:`, or the default."""
     first = text.decode(errors="replace").partition(" ")[0]
     return first.removeprefix("rules:") if first.startswith("rules:") else KOII_1.name
 
@@ -62,7 +62,7 @@ def check_bounty(bounty: int, per_round: int) -> None:
 
 @rule("4.6")
 def check_minimum_stake(instruction: Configuration) -> None:
-    """A task asks for a stake."""
+    """A task has a minimum stake."""
     if instruction.minimum_stake < STAKE_MIN:
         raise BadTask(f"minimum_stake is {instruction.minimum_stake} roe; at least {STAKE_MIN} are needed")
 

@@ -1,4 +1,4 @@
-"""One round of one task in a state: its record, its tables, and the one way to move it on."""
+"""A round of a task in a state: its record, its tables, and the method that changes its state."""
 
 import msgspec
 
@@ -21,7 +21,7 @@ _CHUNKS = TABLE_KINDS["chunks"].letter
 
 
 class RoundCursor:
-    """Where the records of a round are. `round_number` may be a round that nobody has opened."""
+    """The place of a round's records. `round_number` may be a round that is not opened."""
 
     __slots__ = ("_suffix", "round_number", "state", "task_key")
 
@@ -40,7 +40,7 @@ class RoundCursor:
 
     @property
     def record(self) -> Round | None:
-        """The round's record; None if nobody has opened it, or it is pruned."""
+        """The round's record; None if the round is not opened, or is pruned."""
         return self.rounds.rows.get(u64(self.round_number))
 
     @property
@@ -72,7 +72,7 @@ class RoundCursor:
 
     @property
     def voices(self) -> Table[Mark]:
-        """By node: who gave a view of a submission or a list."""
+        """By node: the nodes that gave a view of a submission or a list."""
         return self.state.get_table(_VOICES + self._suffix)
 
     @property

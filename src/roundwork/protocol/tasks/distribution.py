@@ -65,7 +65,7 @@ def upload(state: State, slot: int, instruction: UploadDistributionList) -> None
 
 
 def submit_list(state: State, slot: int, instruction: SubmitDistributionList) -> None:
-    """Put the uploaded list into the round's record; the first accepted one of an attempt stands.
+    """Put the uploaded list into the round's record; the first accepted list of an attempt stands.
 
     Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, ListStands, BadUpload, ListTooLong,
     ListReadAlready, ListMalformed, ListBadNode, ListBadSlash, ListOverBounty. Source: docs/PROTOCOL.md 8.
@@ -150,7 +150,7 @@ class Upload(NamedTuple):
 def get_upload(cursor: RoundCursor, account: NodeKey, most: int) -> Upload:
     """An account's upload for the round; if it has none, its upload that names no round.
 
-    Counting ends behind `most` bytes, so that a list that is too long costs no more than one that is not.
+    Counting ends behind `most` bytes, so that a longer list costs no more.
     """
     upload = _find_upload(cursor.chunks, account, most)
     return upload if upload.keys else _find_upload(cursor.chunks_of_no_round, account, most)
@@ -182,17 +182,17 @@ def compute_bytes_max(submissions: int) -> int:
 def decode_list(text: bytes) -> dict[str, int]:
     """A list's amounts by base58 address. Raises ValueError if it is anything but integers by name.
 
-    What it says of a bad list is the same under every version of Python, because receipts must be.
+    The error of a bad list is the same under every version of Python, because receipts must be equal.
     """
     bare = _STRINGS.sub(b"", text)
     if bare.count(b"{") + bare.count(b"[") != 1:  # found here, so that no depth of the stack decides
-        raise ValueError("it is not one object without others in it")
+        raise ValueError("it is not a single object without objects in it")
     try:
         amounts = json.loads(
             text.decode(), object_pairs_hook=_read_pairs, parse_float=str, parse_int=_read_int
         )
     except (json.JSONDecodeError, UnicodeDecodeError):
-        raise ValueError("it is no JSON in UTF-8") from None
+        raise ValueError("it is not JSON in UTF-8") from None
     if not isinstance(amounts, dict):
         raise ValueError("it is not an object")
     return amounts
@@ -249,7 +249,7 @@ def check_attempt(task: Task, slot: int, round_number: int, record: Round) -> No
 
 @rule("8.5")
 def check_lister(task: Task, stake: Stake, node: NodeKey) -> None:
-    """Who uploads and hands in a list has at least the minimum stake."""
+    """A node that uploads or hands in a list has at least the minimum stake."""
     _check_minimum(task, stake, node)
 
 
@@ -284,21 +284,21 @@ def check_uploaded(upload: Upload, account: Key) -> None:
 
 @rule("8.9")
 def check_size(upload: Upload, most: int) -> None:
-    """A list is no longer than its round's submissions need, so that they have paid for reading it."""
+    """The limit of a list's length grows with its round's submissions, whose fees pay for reading it."""
     if upload.size > most:
         raise ListTooLong(f"the list has more than {most} bytes, the most for the submissions of its round")
 
 
 @rule("8.10")
 def check_unread(cursor: RoundCursor, account: Key) -> None:
-    """A list is read once a block: a refused one costs its reading and pays one fee."""
+    """An account's list is read once a block: a refused list costs its reading and pays only one fee."""
     if name_reading(cursor, account) in cursor.state.lists_read:
         raise ListReadAlready(f"the list of {base58_of(account)} was read in this block; try the next one")
 
 
 @rule("8.11")
 def check_json(text: bytes) -> dict[str, int]:
-    """A list is one JSON object of integers by address, each address once."""
+    """A list is a JSON object of integers by address, each address once."""
     try:
         return decode_list(text)
     except ValueError as error:
@@ -349,20 +349,20 @@ def check_list_there(cursor: RoundCursor, attempt: int) -> DistributionList:
 
 @rule("9.3")
 def check_list_auditor(task: Task, stake: Stake, node: NodeKey) -> None:
-    """Who audits a list has at least the minimum stake."""
+    """A node that audits a list has at least the minimum stake."""
     _check_minimum(task, stake, node)
 
 
 @rule("9.4")
 def check_not_own_list(listed: DistributionList, node: NodeKey) -> None:
-    """Nobody audits its own list."""
+    """A node does not audit its own list."""
     if node == listed.submitter:
         raise OwnSubmission(f"{base58_of(node)} cannot audit its own list")
 
 
 @rule("9.5")
 def check_list_candidate(listed: DistributionList, candidate: NodeKey) -> None:
-    """The candidate that an audit names is who handed the list in."""
+    """The candidate that an audit names is the node that handed in the list."""
     if candidate != listed.submitter:
         raise UnknownSubmission(
             f"the list came from {base58_of(listed.submitter)}, not from {base58_of(candidate)}"
@@ -380,7 +380,7 @@ def check_first_list_view(votes: Table[Vote], key: bytes) -> None:
 def check_list_raised(raised: Audit | None, is_valid: bool) -> None:
     """A view that all is well needs an audit that was raised; silence is consent."""
     if is_valid and raised is None:
-        raise NoAuditRaised("no audit of the list is raised; only a view of invalid raises one")
+        raise NoAuditRaised("no audit of the list is raised yet; only a view of invalid raises an audit")
 
 
 def decode_key(name: str) -> Key:

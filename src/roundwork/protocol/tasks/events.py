@@ -1,4 +1,4 @@
-"""What happens to money and rounds by itself, told to readers: one struct for each kind."""
+"""The events of due work, for readers: what happened to money and rounds. One struct for each kind."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class _Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Paid(_Event, frozen=True, array_like=True, gc=False, tag="paid"):
-    """A node's reward was added to what it may claim."""
+    """A node's reward was added to its available balance."""
 
     node: NodeKey
     amount: int

@@ -53,7 +53,7 @@ class SubmitTask(_Base, frozen=True, gc=False):
 
 
 class AuditSubmission(_Base, frozen=True, gc=False):
-    """A view of somebody's submission; the first invalid one raises the audit."""
+    """A view of a node's submission; the first invalid view raises the audit."""
 
     task: TaskKey
     node: NodeKey
@@ -73,7 +73,7 @@ class AuditDistribution(_Base, frozen=True, gc=False):
 
 
 class Payout(_Base, frozen=True, gc=False):
-    """Asks for a payout, which happens by itself."""
+    """Asks for a payout. It changes nothing, because the ledger pays by itself."""
 
     task: TaskKey
     round: int
@@ -266,7 +266,7 @@ class ClaimTokens(_Base, frozen=True, gc=False):
 
 
 class DeleteTask(_Base, frozen=True, gc=False):
-    """Ends a task; its bounty becomes what the manager can claim."""
+    """Ends a task; its bounty becomes the manager's available balance."""
 
     task: TaskKey
     manager: Key

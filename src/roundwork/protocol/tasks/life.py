@@ -90,7 +90,7 @@ def check_owner(state: State, key: TaskKey, program: Key) -> None:
 
 @rule("4.10")
 def check_funds(state: State, key: Key, amount: int) -> None:
-    """Nobody pays more than it has."""
+    """An account pays at most its balance."""
     balance = get_balance(state, key)
     if balance < amount:
         raise InsufficientFunds(f"{base58_of(key)} holds {balance} roe; {amount} are needed")
@@ -98,7 +98,7 @@ def check_funds(state: State, key: Key, amount: int) -> None:
 
 @rule("4.11")
 def check_payer(state: State, key: Key) -> None:
-    """Whoever pays a bounty or a stake is a plain account, or one of the task program that is no task."""
+    """An account that pays a bounty or a stake is plain, or belongs to the task program and holds no task."""
     owner = get_owner(state, key)
     if owner not in (SYSTEM_PROGRAM, TASK_PROGRAM) or key in state.tasks.rows:
         raise WrongOwner(f"{base58_of(key)} belongs to {base58_of(owner)}; it cannot pay here")
@@ -139,7 +139,7 @@ def check_allowlister(state: State, key: Key) -> None:
     """Only the key that genesis names allow-lists tasks."""
     if base58_of(key) != state.genesis.allowlister:
         raise NotAllowlister(
-            f"{base58_of(key)} cannot allow-list tasks; genesis names {state.genesis.allowlister or 'nobody'}"
+            f"{base58_of(key)} cannot allow-list tasks; genesis names {state.genesis.allowlister or 'no key'}"
         )
 
 
@@ -227,7 +227,7 @@ def allow(state: State, instruction: Whitelist) -> None:
 
 
 def fund(state: State, instruction: FundTask, payer: Key) -> None:
-    """Add to the bounty. What is left on a throw-away account goes back to the fee payer.
+    """Add to the bounty. The rest of a throw-away account goes back to the fee payer.
 
     Raises UnknownTask, TaskClosed, BadAmount, WrongOwner, InsufficientFunds.
     """

@@ -1,4 +1,4 @@
-"""The end of a round: its list is judged, paid in bounded slices, and pruned when nobody needs it."""
+"""The end of a round: its list is judged and paid in bounded slices; later the round is pruned."""
 
 import msgspec
 
@@ -95,7 +95,7 @@ def settle_slice(state: State, place: bytes, most: int, events: list[Event]) -> 
 
 
 def settle_amount(cursor: RoundCursor, node: NodeKey, amount: int, events: list[Event]) -> int:
-    """Credit one reward or take one slash; what the bounty loses by it (negative: gains)."""
+    """Credit a reward or take a slash. Returns the roe that the bounty loses (negative: gains)."""
     state, task_key, round_number = cursor.state, cursor.task_key, cursor.round_number
     if amount > 0:
         add_to(state, task_key, node, 0, amount)
@@ -118,7 +118,7 @@ def finish(cursor: RoundCursor, events: list[Event]) -> None:
 
 
 def end_round(cursor: RoundCursor, settled: bool = False) -> None:
-    """Take a round off the open ones; what it reserved and did not pay is free again."""
+    """Remove a round from the open rounds; the unpaid part of its reserve is free again."""
     task = cursor.task
     open_rounds = tuple(each for each in task.open_rounds if each != cursor.round_number)
     paid = 0 if settled else task.paid
@@ -129,9 +129,9 @@ def end_round(cursor: RoundCursor, settled: bool = False) -> None:
 
 
 def pass_on(state: State, key: TaskKey) -> None:
-    """Move what a migrated task has not reserved to its last successor; to the manager if that is closed.
+    """Move a migrated task's unreserved bounty to its last successor, or to the manager if that is closed.
 
-    A manager is given tokens to claim at the old task. A frozen pot does not hold up what is due.
+    A manager gets tokens as its available balance at the old task. A frozen pot does not stop this.
     """
     old = state.tasks.rows[key]
     moved = old.bounty - compute_reserved(old)
@@ -157,7 +157,7 @@ def find_last_successor(state: State, key: TaskKey) -> tuple[TaskKey, Task]:
 
 
 def next_place(state: State) -> bytes:
-    """The place behind the last one in the queue."""
+    """The first free place of the queue."""
     return u64(int.from_bytes(max(state.queue.rows, default=bytes(8)), "big") + 1)
 
 

@@ -1,6 +1,6 @@
 """The pots of tasks that pay in a token: token accounts that the law alone moves tokens out of.
 
-A pot belongs to an address that follows from it and that nobody can sign for. It holds the bounty, the
+A pot belongs to an address that follows from it and that no key signs for. It holds the bounty, the
 stakes and the available balances of its task. Source: docs/PROTOCOL.md 13.
 """
 
@@ -34,7 +34,7 @@ def check_derived_pot(pot: Key, seed: bytes, authority: Key) -> None:
 
 @rule("13.3")
 def check_vacant_pot(state: State, pot: Key) -> None:
-    """A new pot lies where there is no account but a plain one."""
+    """A new pot lies where there is no account, or a plain account."""
     account = state.accounts.rows.get(pot)
     if account is not None and (account.owner != SYSTEM_PROGRAM or account.space):
         raise AccountInUse(
@@ -51,7 +51,7 @@ def check_pot(task: Task, pot: Key) -> None:
 
 @rule("13.5")
 def check_authority_named(task: Task, authority: Key) -> None:
-    """An instruction that names the pot's authority names the right one."""
+    """An instruction that names the pot's authority names that of the task's pot."""
     if authority != find_authority(task.pot):
         raise WrongPot(
             f"{base58_of(authority)} was named; the authority of the pot is "
@@ -91,13 +91,13 @@ def check_payable(state: State, task: Task, target: Key) -> None:
 
 
 def compute_cost(state: State, pot: Key) -> int:
-    """What is missing for a pot's account, in roe."""
+    """How much a pot's account lacks, in roe."""
     return max(RESERVE - get_balance(state, pot), 0)
 
 
 @rule("13.7")
 def check_not_into_pot(task: Task, target: Key) -> None:
-    """What is claimed leaves the pot: in it the tokens would be nobody's."""
+    """Claimed tokens leave the pot: inside it they would belong to no account."""
     if target == task.pot:
         raise WrongPot(f"{base58_of(target)} is the pot itself; name a token account of your own")
 
@@ -115,7 +115,7 @@ def open_pot(state: State, payer: Key, pot: Key, mint: Key) -> None:
 
 
 def pay_out(state: State, pot: Key, target: Key, amount: int) -> None:
-    """Move tokens out of a pot. Whoever does has checked that they are its task's to give."""
+    """Move tokens out of a pot. The caller has checked that they belong to its task."""
     held = get_account(state, pot)
     assert held.amount >= amount, "a pot holds less than its task owes"
     move(state, pot, msgspec.structs.replace(held, amount=held.amount - amount), target, amount)

@@ -1,4 +1,4 @@
-"""Submissions and their audits: what a node may say about a round while it is reviewed."""
+"""Submissions and their audits: the instructions of a round's review."""
 
 import msgspec
 
@@ -95,7 +95,7 @@ def check_active(task: Task, round_number: int) -> None:
 
 @rule("6.3")
 def check_takes_part(task: Task, stake: Stake, node: NodeKey) -> None:
-    """Who submits has at least the minimum stake."""
+    """A node that submits has at least the minimum stake."""
     _check_minimum(task, stake, node)
 
 
@@ -140,13 +140,13 @@ def check_round(cursor: RoundCursor) -> None:
 
 @rule("7.3")
 def check_staker(task: Task, stake: Stake, node: NodeKey) -> None:
-    """Who audits has at least the minimum stake."""
+    """A node that audits has at least the minimum stake."""
     _check_minimum(task, stake, node)
 
 
 @rule("7.5")
 def check_not_own(node: NodeKey, candidate: NodeKey) -> None:
-    """Nobody audits its own submission."""
+    """A node does not audit its own submission."""
     if node == candidate:
         raise OwnSubmission(f"{base58_of(node)} cannot audit its own submission")
 
@@ -169,7 +169,7 @@ def check_first_view(votes: Table[Vote], key: bytes) -> None:
 def check_raised(raised: Audit | None, is_valid: bool) -> None:
     """A view that all is well needs an audit that was raised; silence is consent."""
     if is_valid and raised is None:
-        raise NoAuditRaised("no audit is raised; only a view of invalid raises one")
+        raise NoAuditRaised("no audit is raised yet; only a view of invalid raises an audit")
 
 
 def _check_window(task: Task, slot: int, round_number: int, activity: Activity, what: str) -> None:
@@ -210,7 +210,7 @@ def schedule_attempt(cursor: RoundCursor, attempt: int) -> None:
 
 
 def get_beacon(state: State, key: TaskKey, task: Task, ledger_round: int) -> bytes:
-    """The last beacon that was fixed when a ledger round began, the present one or the one before."""
+    """The last beacon that was fixed when a ledger round began, the current or the previous ledger round."""
     for fixed, beacon in reversed(task.beacons):
         if fixed < ledger_round:
             return beacon
@@ -237,7 +237,7 @@ def add_view(
     node: NodeKey,
     is_valid: bool,
 ) -> None:
-    """Raise an audit with this view, or count the view in the one that is raised."""
+    """Raise an audit with this view, or count the view in the raised audit."""
     raised = audits.rows.get(candidate)
     if raised is None:
         new, order = Audit(node, slot), 0
@@ -250,7 +250,7 @@ def add_view(
 
 
 def compute_votes(raised: Audit | None) -> int:
-    """The `votes` of a candidate: +1 if nobody raised an audit, else the sum of the votes after it."""
+    """The `votes` of a candidate: +1 if no audit was raised, otherwise the sum of the votes after it."""
     return 1 if raised is None else raised.valid - raised.invalid
 
 

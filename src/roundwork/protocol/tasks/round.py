@@ -1,4 +1,4 @@
-"""The life of a round: its states, what moves it from one to the next, the steps that fall due, its windows.
+"""The life of a round: its states, its transitions, its steps (work that falls due), and its windows.
 
 The law moves rounds by `TRANSITIONS`, schedules `Step`s, and opens windows by `WINDOWS`; the participant, the
 steps of JavaScript tasks and the picture read the same tables. A rule set with more states or windows adds
@@ -13,13 +13,13 @@ from ..clock import DISTRIBUTION, REVIEW, Phase, Timetable
 from ..params import KOII_1, TaskKey
 
 PRUNING = 4
-"""A round's records are pruned so many ledger rounds after its work, and one more for every retry allowed."""
+"""The ledger rounds from a round's work to its pruning; each allowed retry adds one."""
 
 # States
 
 
 class RoundState(IntEnum):
-    """Where a round stands that at least one submission has opened."""
+    """The state of a round that a submission has opened."""
 
     SUBMITTING = 0
     """SUBMIT of its review is under way."""
@@ -41,7 +41,7 @@ class RoundState(IntEnum):
 
 
 class RoundEvent(Enum):
-    """What moves a round from one state to the next."""
+    """The events that move a round from one state to the next."""
 
     FIRST_SUBMISSION = "the first submission is accepted"
     SUBMIT_ENDED = "SUBMIT of its review ends"
@@ -61,7 +61,7 @@ class Transition(NamedTuple):
     effect: str
 
 
-_CLOSED_UNPAID = "what it reserved is free again"
+_CLOSED_UNPAID = "its reserve is free again"
 
 TRANSITIONS = (
     Transition(RoundEvent.FIRST_SUBMISSION, None, RoundState.SUBMITTING, "its bounty is reserved"),
@@ -96,7 +96,7 @@ def compute_next_state(before: RoundState | None, event: RoundEvent) -> RoundSta
 
 
 class StepKind(IntEnum):
-    """What falls due for a round. In one slot and task, steps come in this order, of one kind by round."""
+    """The kinds of steps. Steps of the same slot and task run in this order, then by round."""
 
     SUBMIT_END = 2
     ATTEMPT_END = 3
@@ -104,7 +104,7 @@ class StepKind(IntEnum):
 
 
 class Step(NamedTuple):
-    """Something that falls due for a round, in the first block of `slot` or a later one."""
+    """Work that falls due for a round, in the first block of `slot` or of a later slot."""
 
     slot: int
     task: TaskKey
@@ -149,7 +149,7 @@ _LATER = {Period.WORK: 0, Period.REVIEW: REVIEW, Period.DISTRIBUTION: DISTRIBUTI
 
 
 class Activity(Enum):
-    """What is done for a round in one of its windows."""
+    """The activities of a round; each has a window."""
 
     WORK = "work"
     SUBMIT = "submit"
@@ -163,7 +163,7 @@ class Activity(Enum):
 class Window(NamedTuple):
     """When an activity of a round takes place: a phase of one of its ledger rounds, or a part of that phase.
 
-    A window of the distribution comes one ledger round later for every attempt that failed.
+    Each failed attempt moves the windows of the distribution one ledger round later.
     """
 
     period: Period
@@ -172,7 +172,7 @@ class Window(NamedTuple):
     doing: str
     """For people: what happens in it."""
     label: str = ""
-    """One word for a picture; empty where the picture shows none."""
+    """The word in a picture; empty where the picture shows none."""
     first_part: int = 0
     """The first of `parts` equal parts of the phase that belongs to the window, counted from 0."""
     last_part: int = 0
@@ -233,12 +233,12 @@ def find_window(windows: Windows, table: Timetable, slot: int, period: Period) -
 
 
 def compute_turn(table: Timetable, rank: int) -> int:
-    """The offset from which a node of a rank, 0 the highest, hands in a list; from rank 3 on, everybody."""
+    """The offset from which a node of a rank, 0 the highest, hands in a list; from rank 3 on, every node."""
     return min(rank, TURNS) * ((table.submission_window + 1) // (TURNS + 1))
 
 
 TURNS = 3
-"""Nodes that hand in a list one after the other before everybody else may."""
+"""The number of nodes that may hand in a list before all others, one after the other."""
 
 
 def compute_pruning_slot(table: Timetable, round_number: int, retries_allowed: int) -> int:

@@ -64,12 +64,12 @@ def claim(state: State, instruction: Claim) -> None:
 
 
 def get_stake(state: State, task: TaskKey, node: NodeKey) -> Stake:
-    """A node's stake in a task; an empty one if it never had any."""
+    """A node's stake in a task; an empty record if it never had one."""
     return state.get_stakes(task).rows.get(node, NOBODY)
 
 
 def add_stake(state: State, key: TaskKey, node: NodeKey, amount: int, endpoint: bytes) -> None:
-    """Add to a node's stake; an endpoint replaces the one that was there."""
+    """Add to a node's stake; an endpoint replaces the endpoint before."""
     old = get_stake(state, key, node)
     new = Stake(old.amount + amount, old.available, endpoint or old.endpoint, old.last_round)
     state.put(state.get_stakes(key), node, new)

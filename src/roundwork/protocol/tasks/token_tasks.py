@@ -162,7 +162,7 @@ def claim(state: State, instruction: ClaimTokens) -> None:
 
 
 def delete(state: State, instruction: DeleteTask) -> None:
-    """End a task: the bounty becomes what the manager can claim. Stakes and balances stay.
+    """End a task: the bounty becomes the manager's available balance. Stakes and balances stay.
 
     The instruction names no account of the manager's that the tokens could go to.
     Raises UnknownTask, NotManager, TaskClosed, OpenRounds, WrongPot, TokenMintMismatch.
