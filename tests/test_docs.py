@@ -140,3 +140,4 @@ def test_every_module_has_its_place_in_the_map_of_the_house() -> None:
     rooms = {path.parent.name for path in modules}
     assert [] == [path.name for path in modules if not re.search(rf"\b{path.name}", text)]
     assert [] == [room for room in rooms if f"{room}/" not in text]
+    assert len(text.split("```")[1].strip().splitlines()) <= 60
