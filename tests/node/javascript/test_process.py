@@ -71,8 +71,8 @@ def test_steps_arrive_as_messages_of_node_ipc(tmp_path: Path, sandbox: str) -> N
     async def run() -> None:
         async with run_main(tmp_path, source + "console.log('ready')", sandbox) as main:
             await until_running(main)
-            main.program.tell(Step("executeTask", 5))
-            main.program.tell(Step("generateAndSubmitDistributionList", 3, True))
+            main.program.send(Step("executeTask", 5))
+            main.program.send(Step("generateAndSubmitDistributionList", 3, True))
             first, second = await main.read("message"), await main.read("message", 2)
             assert {"functionCall": "executeTask", "roundNumber": 5, "isPreviousRoundFailed": False} == first
             assert ("generateAndSubmitDistributionList", 3, True) == tuple(second.values())
@@ -86,11 +86,11 @@ def test_it_is_started_again_after_exit_0_and_never_after_exit_1(tmp_path: Path,
     async def run() -> None:
         async with run_main(tmp_path, source, sandbox) as main:
             await until_running(main)
-            main.program.tell(Step("executeTask", 0))
+            main.program.send(Step("executeTask", 0))
             await main.wait_for(lambda line: "ready" in line, 2)
             assert main.program.starts == 2
             assert "javascript: ended with exit code 0: started again in 2 s" in main.lines
-            main.program.tell(Step("executeTask", 1))
+            main.program.send(Step("executeTask", 1))
             await asyncio.wait_for(main.running, 10)
             assert "javascript: ended with exit code 1: it is not started again" in main.lines
             assert not main.program.is_running
@@ -251,7 +251,7 @@ def test_its_resident_memory_is_bounded_and_what_it_only_reserves_is_not(
     async def run() -> None:
         async with run_main(tmp_path, source, sandbox, limits=limits) as main:
             await until_running(main)
-            main.program.tell(Step("executeTask", 1))
+            main.program.send(Step("executeTask", 1))
             told = await main.wait_for(lambda line: "bytes of memory" in line)
             assert f"{limits.memory_bytes} are allowed" in told
             await main.wait_for(lambda line: "ended with exit code 137: started again in 2 s" in line)

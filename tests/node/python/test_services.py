@@ -60,7 +60,7 @@ def test_what_one_node_puts_another_gets(tmp_path: Path, environment: Environmen
 
     assert put == content_id
     assert got == "True"
-    assert unknown.startswith("Unavailable: nobody serves bafkrei")
+    assert unknown.startswith("Unavailable: no node serves bafkrei")
     assert nonsense == "InvalidSubmission: 'nonsense' is not a content id"
 
 

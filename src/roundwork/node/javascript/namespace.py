@@ -1,7 +1,7 @@
-"""What a main.js may call at its node: the published methods by name, and nothing else.
+"""What a main.js may call at its node: the published methods by name, and no others.
 
-The original lets a task call any method of the node's own object. Here a table names what there is; every
-entry is a method of `Namespace` that takes JSON values and answers one.
+The original lets a task call any method of the node's own object. Here a table lists the methods; each entry
+is a method of `Namespace` that takes JSON values and answers a JSON value.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Namespace:
     """The node as one JavaScript task sees it.
 
     `read_ledger(method, params)` makes one RPC call that reads; `list_nodes()` are the task's nodes that
-    this one knows. A liar submits every value with its last character changed. Methods raise BadCall, or
+    this node knows. A liar submits every value with its last character changed. Methods raise BadCall, or
     what the ledger refuses with.
     """
 
@@ -138,8 +138,7 @@ class Namespace:
         return self._setting.ledger_url
 
     async def get_nodes(self, url: Any = None) -> Any:
-        """Nodes hand on what they know of one another, so there is no need to fetch from `url`: a task that
-        could name it would reach any address there is."""
+        """All nodes that this node knows. `url` is not fetched: a task could name any address with it."""
         return self._list_nodes()
 
     async def get_program_accounts(self) -> Any:
@@ -153,7 +152,7 @@ class Namespace:
     # The node and its keys
 
     async def get_submitter_account(self) -> Any:
-        """The key that holds this task's stake and nothing else: it is the task's to use."""
+        """The key that holds this task's stake and nothing else; the task may use it."""
         pair = bytes(self._wallet.keypair)
         return {
             "_keypair": {
@@ -169,10 +168,10 @@ class Namespace:
         return TASK_NODE_VERSION
 
     async def default_task_setup(self) -> None:
-        """The stake is there before the task starts: nothing is left to be set up."""
+        """Nothing is left to set up: the stake is on the ledger before the task starts."""
 
     async def sign_data(self, body: Any) -> str:
-        """Any JSON begins with a byte that a transaction's message cannot have within its 1232 bytes."""
+        """JSON begins with a byte that no transaction message of at most 1232 bytes begins with."""
         text = msgspec.json.encode(body)
         return encode_base58(bytes(self._wallet.keypair.sign_message(text)) + text)
 
@@ -200,7 +199,7 @@ class Namespace:
         return await asyncio.to_thread(self._files.call, "readFile", path)
 
     async def open_file(self, path: Any) -> None:
-        """A stream cannot cross HTTP. What is left of the original is that the file is there, empty."""
+        """Make an empty file, as the original does first. Its stream cannot cross HTTP."""
         await asyncio.to_thread(self._files.call, "writeFile", path, "")
 
     async def get_base_path(self) -> str:
@@ -212,7 +211,7 @@ class Namespace:
     # Transactions
 
     async def submit(self, value: Any, round_number: Any) -> None:
-        """Submit once: a round that has this node's submission is left as it is."""
+        """Submit, unless the round already has a submission of this node."""
         round_number = read_round(round_number)
         if not isinstance(value, str):
             raise BadCall(f"a submission is text; this is {type(value).__name__}")
@@ -258,7 +257,7 @@ class Namespace:
         await self._wallet.send(instruction)
 
     async def trigger_payout(self, round_number: Any) -> None:
-        """A payout happens by itself; asking for it is refused while the round is open."""
+        """Payouts happen by themselves; a request for one is refused while the round is open."""
         await self._wallet.send(Payout(self._task, read_round(round_number)))
 
     async def claim_reward(self, pot: Any, beneficiary: Any, claimer: Any = None) -> str:
@@ -373,7 +372,7 @@ METHODS = {
     "uploadDistributionList": "upload_list",
     "verifySignedData": "verify_signed_data",
 }
-"""All there is, by the name that tasks call it."""
+"""The function for each published name."""
 
 _PARTS = {
     "submission": "is_submission_required",
@@ -384,7 +383,7 @@ _PARTS = {
 
 
 def read_round(value: Any) -> int:
-    """A round's number. Raises BadCall."""
+    """A round number. Raises BadCall."""
     if type(value) is not int or not 0 <= value < 2**63:
         raise BadCall(f"a round is an integer of at least 0; this is {value!r}")
     return value
@@ -401,7 +400,7 @@ def encode_list(amounts: Any) -> bytes:
         if type(amount) is not int:
             raise BadCall(f"the amount of {node[:80]} is {amount!r:.80}; it must be an integer of roe")
     text = msgspec.json.encode(amounts)
-    # A last chunk that is full would be read on with what an earlier upload has left behind it.
+    # After a full last chunk a reader would go on and read what an earlier upload has left.
     return text if len(text) % CHUNK_BYTES else text + b" "
 
 

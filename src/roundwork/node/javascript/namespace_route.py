@@ -1,4 +1,4 @@
-"""POST /namespace-wrapper: how a main.js asks its node for something over HTTP."""
+"""POST /namespace-wrapper: the requests of a main.js to its node over HTTP."""
 
 import asyncio
 import hmac
@@ -25,13 +25,13 @@ LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 def build_namespace_route(get_namespaces: Callable[[], Mapping[str, Namespace]]) -> Route:
     """POST /namespace-wrapper, for the gateway. `get_namespaces()` are the running tasks by address.
 
-    Only processes of this machine are answered, and each only for the task whose secret it shows.
+    Only processes on this machine get answers, each only for the task whose secret it shows.
     """
     calls = asyncio.Semaphore(CALLS_MAX)
 
     async def answer(request: Request) -> Response:
         if request.client is None or request.client.host not in LOOPBACK:
-            return _refuse(401, "only this machine is answered here")
+            return _refuse(401, "only processes on this machine get answers here")
         async with calls:
             raw = await read_body(request, BODY_BYTES_MAX)
             if raw is None:
@@ -45,7 +45,7 @@ async def _answer(raw: bytes, namespaces: Mapping[str, Namespace]) -> Response:
     try:
         request = msgspec.json.decode(raw, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as error:
-        return _refuse(422, f"the call is no JSON object: {error}")
+        return _refuse(422, f"the call must be a JSON object: {error}")
     args, task, secret = request.get("args"), request.get("taskId"), request.get("secret")
     for name, value, kind in (("args", args, list), ("taskId", task, str), ("secret", secret, str)):
         if not value or not isinstance(value, kind):

@@ -1,4 +1,4 @@
-"""Tasks that are a main.js: started under Node.js in their sandbox, told what is due, restarted, ended."""
+"""Tasks that are a main.js: started under Node.js in their sandbox, called when due, restarted, ended."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ..python.channel import TaskLog
 from .steps import Step
 
 STOPPED = 1
-"""The exit code by which a task says that it cannot go on; after any other it is started again."""
+"""A task ends with this exit code when it cannot go on; after any other it is started again."""
 
 PAUSE_SECONDS_MAX = 300
 RESET_SECONDS = 5 * 3600
-"""After running for so long a task has no failures to its name."""
+"""The failures of a task that ran this long are forgotten."""
 
 UNREAD_BYTES_MAX = 64 * 1024
-"""Messages that a task has not read; beyond that further ones are dropped."""
+"""Unread messages of a task; beyond this size further messages are dropped."""
 
 PORTS = range(20_000, 32_000)
 """Where tasks serve: below what kernels hand out for connections."""
@@ -45,7 +45,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class JavascriptSetting(msgspec.Struct, frozen=True, kw_only=True):
-    """One main.js on one node: what it is told when it starts, and what it may use."""
+    """One main.js on one node: what it receives when it starts, and what it may use."""
 
     task: str
     """Address of the task, base58."""
@@ -53,11 +53,11 @@ class JavascriptSetting(msgspec.Struct, frozen=True, kw_only=True):
     program: Path
     """main.js; its folder is what the task can read."""
     home: Path
-    """The only directory that it can write. Made if it is not there."""
+    """The only directory that it can write. Made if missing."""
     main_key: str
     """Public key that pays the node's fees."""
     secret: str
-    """What the task shows when it asks the node for something."""
+    """The task shows this with every request to its node."""
     ledger_url: str
     service_url: str
     web_port: int
@@ -92,7 +92,7 @@ class JavascriptTask:
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process to talk to."""
+        """Whether a process runs that takes steps."""
         return self._channel is not None
 
     async def run(self, stake: int) -> None:
@@ -115,8 +115,8 @@ class JavascriptTask:
             failures += 1
             await asyncio.sleep(pause_seconds)
 
-    def tell(self, step: Step) -> None:
-        """Tell the task what is due. It acknowledges nothing; what it cannot read is dropped."""
+    def send(self, step: Step) -> None:
+        """Send a step that is due. The task acknowledges nothing; a step that it does not read is dropped."""
         if self._channel is None:
             return
         message = {
@@ -133,7 +133,7 @@ class JavascriptTask:
     async def serve(
         self, method: str, path: str, query: str, headers: Sequence[tuple[str, str]], body: bytes
     ) -> WebAnswer:
-        """Hand one web request to the task's own server. Raises TaskFailed."""
+        """Give a web request to the task's own server. Raises TaskFailed."""
         target = httpx2.URL(
             scheme="http",
             host="127.0.0.1",
@@ -219,7 +219,7 @@ class JavascriptTask:
         memory_mib = setting.limits.memory_bytes // (1024 * 1024)
         command = (
             self._node,
-            # V8 collects garbage in time if it knows how much there is; it is no argument of the program.
+            # V8 collects garbage in time if it knows its limit; the program does not see this argument.
             f"--max-old-space-size={memory_mib * 3 // 4}",
             str(setting.program),
             setting.name,
@@ -266,7 +266,7 @@ def find_node() -> str:
 
 
 def find_free_port() -> int:
-    """A port that is free, and that no connection of this machine will happen to be given."""
+    """A free port, outside the range that the kernel gives to connections."""
     while True:
         port = secrets.choice(PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -275,7 +275,7 @@ def find_free_port() -> int:
 
 
 def compute_pause_seconds(failures: int) -> int:
-    """How long a task waits to be started again, after so many failures before this one."""
+    """How long a task waits for its restart after `failures` earlier failures."""
     return min(2 ** (failures + 1), PAUSE_SECONDS_MAX) if failures < 10 else PAUSE_SECONDS_MAX
 
 
@@ -290,14 +290,14 @@ def compute_endpoints(ledger_url: str, node_port: int) -> tuple[str, ...]:
 
 
 async def _drain(reader: asyncio.StreamReader) -> None:
-    """What a task sends on its channel means nothing here, but must not fill it."""
+    """Read and ignore what a task sends on its channel, so that the channel does not fill."""
     with contextlib.suppress(ConnectionError):
         while await reader.read(65536):
             pass
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Its control pipe is closed: it kills the task and ends, by force if it must."""
+    """Wait for the end of a process whose control pipe is closed; kill it if it takes too long."""
     try:
         await asyncio.wait_for(process.wait(), KILL_SECONDS)
     except TimeoutError:

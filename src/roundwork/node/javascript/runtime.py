@@ -1,4 +1,4 @@
-"""A node at work on a task that is a main.js: slots in, steps told; what it does about them is its own."""
+"""A node at work on a task that is a main.js: slots in, calls to the task out; the task does the rest."""
 
 import logging
 from pathlib import Path
@@ -16,7 +16,7 @@ from .process import JavascriptTask
 from .steps import Step, compute_steps
 
 ENDPOINTS_MAX = 1000
-"""Roe on top of the stake: a new endpoint on the ledger costs one."""
+"""Roe on top of the stake: each new endpoint on the ledger costs 1 roe."""
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 class JavascriptRuntime:
     """One node in one JavaScript task, from `run` to its cancellation.
 
-    The program is started once the node has its stake, and told each step once; a process that was started
-    anew is told again what is still due. When it says that it cannot go on (exit code 1), the node stays,
-    but tells and stakes nothing more.
+    The program starts when the node has its stake and gets each step once; after a restart it gets again the
+    steps that are still due. When it ends with exit code 1 (it cannot go on), the node stays, but sends no
+    more steps and adds no more stake.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class JavascriptRuntime:
         self._program = program
         self._task = current.task.address
         self._loop: Loop[Literal["program", "stake"]] = Loop(client, identity, current, directory)
-        self._told: set[Step] = set()
+        self._sent: set[Step] = set()
         self._starts = 0
         self._is_over = False
 
     async def run(self) -> None:
-        """Tell what is due, slot by slot. Raises UnknownTask, StoreFull, StoreCorrupt."""
+        """Send what is due, slot by slot. Raises UnknownTask, StoreFull, StoreCorrupt."""
         await self._loop.run(self._act)
 
     def _act(self, view: View) -> None:
@@ -62,26 +62,26 @@ class JavascriptRuntime:
         if not self._loop.has("program"):
             self._loop.start("program", self._run_program(stake))
         if self._program.is_running:
-            self._tell(view)
+            self._send_steps(view)
 
     async def _run_program(self, stake: int) -> None:
         await self._program.run(stake)
         self._is_over = True
 
-    def _tell(self, view: View) -> None:
+    def _send_steps(self, view: View) -> None:
         if self._program.starts != self._starts:
-            self._starts, self._told = self._program.starts, set()
+            self._starts, self._sent = self._program.starts, set()
         due = list_due(view, self._loop.slot)
         for step in due:
-            if step not in self._told:
-                self._program.tell(step)
+            if step not in self._sent:
+                self._program.send(step)
                 log.info("%s round=%d%s", step.function, step.round, " again" * step.is_second_look)
-        self._told = set(due)
+        self._sent = set(due)
 
     async def _stake(self, view: View) -> None:
-        """Top the stake up, but never beyond what the operator gave in all.
+        """Top the stake up, but never beyond the sum that the operator gave.
 
-        The task holds the key to its stake and can take it out: it must not be given more for that.
+        The task holds the key to its stake and can take it out: that must not get it more.
         """
         budget = max(self._identity.stake_target, view.task.minimum_stake) + ENDPOINTS_MAX
         owed = owe_stake(view)
@@ -113,7 +113,7 @@ class JavascriptRuntime:
 
 
 def list_due(view: View, slot: int) -> list[Step]:
-    """What a task is to be told by now, from what the node sees."""
+    """The steps that are due for a task, from what the node sees."""
     rounds = view.rounds.values()
     attempts = {
         round_number: view.rounds[round_number].attempt

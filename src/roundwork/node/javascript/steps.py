@@ -1,4 +1,4 @@
-"""When a JavaScript task is told what: from the windows of a round and the rounds that are open."""
+"""When a JavaScript task is called for what: by the windows of a round and the rounds that are open."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Step(NamedTuple):
     function: Function
     round: int
     is_retry: bool = False
-    """Whether the round's previous list failed, or never came."""
+    """Whether the round's previous list failed or was never submitted."""
     is_second_look: bool = False
 
 
 def compute_steps(
     now: Moment, attempts: Mapping[int, int], contested: frozenset[tuple[Activity, int]]
 ) -> list[Step]:
-    """What a task is to be told by now in this ledger round and phase.
+    """The calls that a task should have received by now, in this ledger round and phase.
 
     `attempts`: the attempt that each open round is in. `contested`: the rounds in which an audit is
     raised, of a submission (Activity.AUDIT) or of the list (Activity.AUDIT_LIST).

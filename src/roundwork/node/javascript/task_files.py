@@ -1,7 +1,7 @@
-"""A task's directory, for a node that does file operations on the task's behalf: nothing leads out of it.
+"""File operations that a node does for a task, within the task's directory only.
 
-The names of the operations, their arguments and their answers are those of Node.js (`fs.promises`), because
-that is what JavaScript tasks ask for. The task may put links anywhere at any moment, so every path is walked
+Names, arguments and answers of the operations are those of Node.js (`fs.promises`), which JavaScript tasks
+use. The task may put links anywhere at any moment, so every path is walked
 folder by folder and no link is ever followed.
 """
 
@@ -34,7 +34,7 @@ _FLAGS = {
 
 
 class BadCall(Exception):
-    """A file operation that failed, or that there is not; the text is what Node.js would say."""
+    """A file operation failed or does not exist; the text is what Node.js would say."""
 
 
 class TaskFiles:
@@ -75,7 +75,7 @@ class TaskFiles:
             name = errno.errorcode.get(error.errno or 0, "EIO")
             raise BadCall(f"{name}: {error.strerror}, {method} '{arguments[0][:200]}'") from error
         except (TypeError, ValueError, KeyError) as error:
-            raise BadCall(f"fs.{method} cannot be called so: {error}") from error
+            raise BadCall(f"fs.{method} cannot be called with these arguments: {error}") from error
 
     def _read(self, path: str, options: Any = None) -> Any:
         with self._open(path, os.O_RDONLY) as file:
@@ -229,7 +229,7 @@ def _read_all(file: int) -> bytes:
 
 
 def _get_option(options: Any, name: str) -> str | None:
-    """An option given by itself, as text, or among others."""
+    """An option that is given alone, as text, or in an object."""
     value = options.get(name) if isinstance(options, dict) else options
     return value if isinstance(value, str) else None
 
@@ -237,7 +237,7 @@ def _get_option(options: Any, name: str) -> str | None:
 def _get_flag(options: Any, default: str) -> int:
     flag = options.get("flag") if isinstance(options, dict) else None
     if flag is not None and flag not in _FLAGS:
-        raise ValueError(f"flag {flag!r} is none of {', '.join(_FLAGS)}")
+        raise ValueError(f"flag {flag!r} must be one of {', '.join(_FLAGS)}")
     return _FLAGS[flag or default]
 
 

@@ -1,4 +1,4 @@
-"""What a JavaScript task may have signed: its own staking key signs, the node's main key only pays fees."""
+"""What a node signs for a JavaScript task: with the task's staking key; the main key only pays fees."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WINDOW_SLOTS = 600
 class TaskWallet:
     """The staking key of one task, the main key behind it, and the program that the task lives under.
 
-    What is sent is waited for; methods raise BadCall, or what the ledger refuses with.
+    Methods wait until a transaction is durable; they raise BadCall, or what the ledger refuses with.
     """
 
     def __init__(self, client: Client, payer: Keypair, keypair: Keypair, program: Key = TASK_PROGRAM) -> None:
@@ -45,15 +45,17 @@ class TaskWallet:
         self._window = 0
         self._sent = 0
 
-    async def send(self, ask: instructions.Instruction, signer: Keypair | None = None) -> str:
+    async def send(self, instruction: instructions.Instruction, signer: Keypair | None = None) -> str:
         """Send one instruction of the task program, signed by the staking key or by `signer`."""
-        return await self._send(wrap(ask, self.program), signer or self.keypair)
+        return await self._send(wrap(instruction, self.program), signer or self.keypair)
 
     async def transfer(self, source: Any, target: Pubkey, amount: int) -> str:
         """Move money of the staking key, or of a key that the task hands over whole."""
         if isinstance(source, str):
             if read_key(source) != self.node:
-                raise BadCall(f"{source} is not this task's staking key: the node moves nobody else's money")
+                raise BadCall(
+                    f"{source} is not this task's staking key: the node moves the money of no other key"
+                )
             pair = self.keypair
         else:
             pair = read_keypair(source)
@@ -62,9 +64,9 @@ class TaskWallet:
         )
 
     async def pay_for(self, wire: bytes, signers: Sequence[Keypair]) -> str:
-        """Sign as the fee payer, and as whoever of `signers` must, a transaction that the task made.
+        """Sign a transaction that the task made: as the fee payer, and with those of `signers` that it needs.
 
-        The main key does nothing in it but pay the fee.
+        The main key only pays the fee in it.
         """
         try:
             given = VersionedTransaction.from_bytes(wire)
@@ -104,12 +106,14 @@ class TaskWallet:
         return await send(self._client, [instruction], [self._payer, signer])
 
     async def _take_turn(self) -> None:
-        """A task that sends without end spends the operator's fees for a while only. Raises BadCall."""
+        """Bound what a task that sends without end costs the operator in fees. Raises BadCall."""
         window = await self._client.get_slot() // WINDOW_SLOTS
         if window != self._window:
             self._window, self._sent = window, 0
         if self._sent >= TRANSACTIONS_MAX:
-            raise BadCall(f"{TRANSACTIONS_MAX} transactions in {WINDOW_SLOTS} slots are all that is paid for")
+            raise BadCall(
+                f"the node pays for at most {TRANSACTIONS_MAX} transactions in {WINDOW_SLOTS} slots"
+            )
         self._sent += 1
 
 
@@ -124,7 +128,7 @@ def read_key(value: Any) -> Pubkey:
 
 
 def read_keypair(value: Any) -> Keypair:
-    """A keypair that a task hands over: what JSON.stringify makes of one, or 64 bytes. Raises BadCall."""
+    """A keypair from a task: 64 bytes, or what JSON.stringify makes of a Keypair. Raises BadCall."""
     match value:
         case {"_keypair": {"secretKey": secret}} | {"secretKey": secret}:
             raw = read_bytes(secret)
@@ -149,4 +153,4 @@ def read_bytes(value: Any) -> bytes:
             case _:
                 raise ValueError("neither a Buffer nor an array")
     except (TypeError, ValueError, KeyError) as error:
-        raise BadCall(f"{value!r:.80} are no bytes: {error}") from error
+        raise BadCall(f"{value!r:.80} cannot be read as bytes: {error}") from error

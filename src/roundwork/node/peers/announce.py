@@ -1,4 +1,4 @@
-"""Give other nodes the address of this one, and read from them where the others are."""
+"""Give other nodes the address of this node, and read from them the addresses of the rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..answers import ServiceError
 from .outgoing import Fetcher
 from .registrations import REGISTRATIONS_MAX, BadRegistration, Registrations
 
-ASKED_MAX = 3
+CHOSEN_MAX = 3
 """Peers that get a request at a time."""
 
 FIRST_PAUSE_SECONDS = 2.0
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 
 class Announcer:
-    """Keeps a node and its peers acquainted, from `run` to its cancellation.
+    """Keeps a node and its peers informed of one another, from `run` to its cancellation.
 
-    `url` is where strangers reach this node, "" for nowhere; `peers` get requests, too.
+    `url` is where strangers reach this node, "" for nowhere; `peers` get requests beside the known nodes.
     """
 
     def __init__(
@@ -49,26 +49,26 @@ class Announcer:
         self._peers = peers
 
     async def run(self) -> None:
-        """Ask around, soon again while nobody has answered, then ever more rarely."""
+        """Announce again and again: soon while no peer knows this node, then at growing pauses."""
         pause = FIRST_PAUSE_SECONDS
         while True:
-            is_known = await self.ask_around()
+            is_known = await self.announce()
             pause = min(pause * 2, LAST_PAUSE_SECONDS) if is_known else FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause)
 
-    async def ask_around(self) -> bool:
-        """Meet a few peers; whether any of them knows this node now."""
+    async def announce(self) -> bool:
+        """Exchange addresses with a few peers; whether any of them knows this node now."""
         known = self._registrations.get_endpoints()
         known.pop(str(self._keypair.pubkey()), None)
         peers = sorted({*known.values(), *self._peers} - {self._url})
-        chosen = random.sample(peers, min(ASKED_MAX, len(peers)))
+        chosen = random.sample(peers, min(CHOSEN_MAX, len(peers)))
         mine = self._registrations.sign(self._keypair, self._url) if self._url else None
         if mine is not None:
             self._add(mine)
-        return any(await asyncio.gather(*(self._meet(peer.rstrip("/"), mine) for peer in chosen)))
+        return any(await asyncio.gather(*(self._exchange(peer.rstrip("/"), mine) for peer in chosen)))
 
-    async def _meet(self, peer: str, mine: bytes | None) -> bool:
-        """Whether a peer knows us now. What it says of others counts as far as they have signed it."""
+    async def _exchange(self, peer: str, mine: bytes | None) -> bool:
+        """Whether a peer knows this node now. What it says of other nodes counts if they have signed it."""
         try:
             is_known = mine is None or await self._register(peer, mine)
             answer = await self._fetcher.fetch(
@@ -98,6 +98,6 @@ class Announcer:
         return answer.status == 200
 
     def _add(self, registration: bytes) -> None:
-        """Believe it if it can be believed; what a peer has from the ledger only has no signature."""
+        """Take a registration if it is good; what a peer has from the ledger only has no signature."""
         with contextlib.suppress(BadRegistration):
             self._registrations.add(registration)

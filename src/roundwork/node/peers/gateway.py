@@ -24,7 +24,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length")
 )
-"""Headers that belong to one connection and are not passed on."""
+"""Headers that belong to a single connection and are not passed on."""
 
 
 class Served(Protocol):
@@ -49,8 +49,8 @@ def build_gateway(
     """The node's app, for uvicorn.
 
     `get_tasks()` are the running tasks by address; `registrations` where the nodes of each task are;
-    `get_metrics()` numbers by Prometheus name; `routes` come on top. A task's code is a stranger's: what it
-    answers is served as data, in a sandbox of its own, never with this node's name on it.
+    `get_metrics()` values by Prometheus name; `routes` are added. A task's code is a stranger's: browsers get
+    its answers as sandboxed data.
     """
     pages = _Pages(store, get_tasks, registrations, get_metrics)
     return Starlette(routes=[*pages.list_routes(), *routes])
@@ -145,7 +145,7 @@ _AS_DATA = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox allow-scripts allow-forms",
 }
-"""So that a page of one task is a stranger to every other page of this node."""
+"""Browsers keep a page of a task apart from every other page of this node."""
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes | None:
@@ -162,10 +162,10 @@ def _pass_on(status: int, headers: list[tuple[str, str]], body: bytes) -> Respon
     try:
         raw = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers]
     except UnicodeEncodeError:
-        return _refuse(502, "the task answered headers that are none")
+        return _refuse(502, "the task answered invalid headers")
     is_whole = all(_is_header(name, value) for name, value in raw) and 200 <= status <= 599
     if not is_whole:
-        return _refuse(502, "the task answered headers or a status that are none")
+        return _refuse(502, "the task answered an invalid header or status")
     response = Response(body, status_code=status)
     kept = [(name, value) for name, value in raw if name.decode() not in HOP_BY_HOP]
     length = [(name, value) for name, value in response.raw_headers if name == b"content-length"]

@@ -15,7 +15,7 @@ from .storage import fetch_blob
 async def fetch_metadata(
     task: TaskView, ledger: LedgerView, peers: Sequence[str] = ()
 ) -> dict[str, Any] | None:
-    """What the task says of itself; None if no node has it, or it is no JSON object."""
+    """What the task says about itself; None if no node has it or if it is not a JSON object."""
     if not is_content_id(task.metadata):
         return None
     fetcher = Fetcher(is_development=ledger.kind == "development")

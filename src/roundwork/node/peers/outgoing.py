@@ -1,4 +1,4 @@
-"""What leaves the node for a task: HTTP requests within permitted hosts, addresses, sizes and rates."""
+"""HTTP requests that a node makes for its tasks, within permitted hosts, addresses, sizes and rates."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class Fetcher:
             return Answer(url, response.status, answered, bytes(chunks))
 
     async def _wait_for_turn(self, host: str) -> None:
-        """Politeness: requests to one host keep a pause between them; development hosts are our own."""
+        """Keep a pause between requests to the same host; development hosts are our own and need none."""
         if self._is_development:
             return
         now = asyncio.get_running_loop().time()
@@ -145,10 +145,10 @@ class Fetcher:
 def is_permitted(host: str, port: int, hosts: Sequence[str]) -> bool:
     """Whether "name" (ports 80 and 443), "name:port" or "*.name" among `hosts` covers the host."""
     for pattern in hosts:
-        name, _, asked_port = (
+        name, _, named_port = (
             pattern.lower().rpartition(":") if _has_port(pattern) else (pattern.lower(), "", "")
         )
-        ports = (int(asked_port),) if asked_port else (80, 443)
+        ports = (int(named_port),) if named_port else (80, 443)
         is_named = host.endswith(name[1:]) if name.startswith("*.") else host == name.strip("[]")
         if is_named and port in ports:
             return True
@@ -156,7 +156,7 @@ def is_permitted(host: str, port: int, hosts: Sequence[str]) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is out in the world, seen through every way of writing an IPv4 one as IPv6."""
+    """Whether an IP address is public, also when an IPv6 address stands for an IPv4 address."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
@@ -167,7 +167,7 @@ def is_public(address: str) -> bool:
 
 
 class _Guarded(httpcore2.AsyncNetworkBackend):
-    """Looks names up itself, and connects to no address that was not looked at."""
+    """Looks names up itself, and connects only to addresses that it has checked."""
 
     def __init__(self, is_development: bool) -> None:
         self._inner = httpcore2.AnyIOBackend()
@@ -206,7 +206,7 @@ def _parse(url: str) -> httpx2.URL:
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as error:
-        raise ServiceError("Refused", f"{url[:200]!r} is no URL: {error}") from error
+        raise ServiceError("Refused", f"{url[:200]!r} is not a URL: {error}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
         raise ServiceError(
             "Refused", f"{url[:200]!r} is not allowed: http:// or https://, a host, no password"

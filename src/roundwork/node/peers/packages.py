@@ -1,4 +1,4 @@
-"""A task's package on a node: from a folder that is at hand, or from the nodes that serve it."""
+"""A task's package on a node: from a local folder, or from the nodes that serve it."""
 
 import shutil
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from .outgoing import Fetcher
 from .storage import BlobStore, fetch_blob
 
 PACKAGE_ROUND = 2**62
-"""The round under which a package's blobs are kept: they are not dropped with a round's."""
+"""A package's blobs are kept under this round, so that they are not dropped with those of a round."""
 
 
 async def get_package(setting: NodeSetting, task: TaskView, store: BlobStore, fetcher: Fetcher) -> Package:
@@ -44,7 +44,7 @@ async def get_package(setting: NodeSetting, task: TaskView, store: BlobStore, fe
 async def _keep_metadata(
     package: Package, task: TaskView, store: BlobStore, fetcher: Fetcher, peers: Sequence[str]
 ) -> None:
-    """Serve what clients show of the task, if it can be had."""
+    """Serve what clients show of the task, if it is found."""
     if not is_content_id(task.metadata) or store.get(task.metadata) is not None:
         return
     endpoints = [*peers, *(stake.endpoint for stake in task.stakes if stake.endpoint)]

@@ -20,7 +20,7 @@ PAYLOAD_BYTES_MAX = 16 * 1024
 
 
 class BadPayload(ValueError):
-    """Not something that can be signed, or not signed by whom it should be."""
+    """A value that cannot be signed, or a payload that the named node has not signed."""
 
 
 def sign_payload(keypair: Keypair, value: dict[str, Any] | list[Any]) -> str:
@@ -44,14 +44,14 @@ def open_payload(signed: str, node: str) -> Any:
         is_signed = len(signature) == 64 and Signature.from_bytes(signature).verify(key, text)
         value = msgspec.json.decode(text) if is_signed else None
     except (ValueError, RecursionError) as error:
-        raise BadPayload(f"no signed payload of {node}: {error}") from error
+        raise BadPayload(f"not a signed payload of {node}: {error}") from error
     if not isinstance(value, dict | list):
         raise BadPayload(f"{node} did not sign this")
     return value
 
 
 def encode_base58(data: bytes) -> str:
-    """Bytes as base58, leading zeros as ones."""
+    """Bytes as base58; leading zeros become "1"."""
     return base58_encode(data)
 
 
@@ -60,4 +60,4 @@ def decode_base58(text: str) -> bytes:
     try:
         return base58_decode(text)
     except ValueError as error:
-        raise BadPayload(f"no base58: {error}") from error
+        raise BadPayload(f"not base58: {error}") from error

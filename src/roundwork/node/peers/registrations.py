@@ -1,7 +1,7 @@
-"""Where the nodes of a task are reached: what the ledger says, and what they have signed since.
+"""Where the nodes of a task are reached: what the ledger says, and what the nodes have signed since.
 
-An endpoint on the ledger costs a transaction and has 64 bytes; a registration costs nothing, and nodes hand
-it on to one another. Only nodes that have stake in the task can register, which bounds the list.
+An endpoint on the ledger costs a transaction and has at most 64 bytes; a registration costs nothing, and
+nodes pass it on. Only nodes with stake in the task can register, which bounds the list.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ REGISTRATION_BYTES_MAX = 4096
 URL_BYTES_MAX = 256
 REGISTRATIONS_MAX = 1024
 LIFE_MS = 60 * 60 * 1000
-"""A registration that is not renewed counts so long."""
+"""A registration counts this long unless it is renewed."""
 
 AHEAD_MS = 60 * 1000
-"""A clock may be so far ahead of ours."""
+"""The clock of another node may be this far ahead of ours."""
 
 PRIVATE_NAMES = (".localhost", ".local", ".internal", ".home.arpa")
 
@@ -34,11 +34,11 @@ Text = Annotated[str, msgspec.Meta(max_length=REGISTRATION_BYTES_MAX)]
 
 
 class BadRegistration(Exception):
-    """A registration that is not believed; the text says why."""
+    """A registration is refused; the text says why."""
 
 
 class Place(msgspec.Struct, frozen=True, rename={"task": "taskId"}):
-    """What a node signs: where it is, since when (ms). Ours name the task too, older ones do not."""
+    """What a node signs: its URL, and when it signed (ms). Ours name the task too, older ones do not."""
 
     url: Text
     timestamp: int
@@ -46,7 +46,7 @@ class Place(msgspec.Struct, frozen=True, rename={"task": "taskId"}):
 
 
 class Registration(msgspec.Struct, frozen=True, rename={"submitter": "submitterPubkey"}):
-    """A signed place, in the shape that existing nodes exchange; `data` is what was signed, to the letter."""
+    """A signed place, in the form that existing nodes exchange; `data` is exactly what was signed."""
 
     data: dict[str, Any]
     signature: Text
@@ -62,7 +62,7 @@ class Registration(msgspec.Struct, frozen=True, rename={"submitter": "submitterP
 class Registrations:
     """The places of one task's nodes. `get_task` is the task as it was last read.
 
-    They are kept in memory: whoever is there renews its own, and the ledger has what must last.
+    They are kept in memory: a running node renews its own, and the ledger has what must last.
     """
 
     def __init__(
@@ -83,14 +83,14 @@ class Registrations:
         return msgspec.json.encode(Registration(data, sign_payload(keypair, data), node, node))
 
     def add(self, body: bytes) -> None:
-        """Believe a registration, as it was sent. Raises BadRegistration."""
+        """Take a registration as it was sent. Raises BadRegistration."""
         if len(body) > REGISTRATION_BYTES_MAX:
             raise BadRegistration(f"{len(body)} bytes; at most {REGISTRATION_BYTES_MAX} are allowed")
         try:
             registration = msgspec.json.decode(body, type=Registration)
             place = msgspec.convert(registration.data, Place)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise BadRegistration(f"it is none: {error}") from error
+            raise BadRegistration(f"not a registration: {error}") from error
         self._check_node(registration.node)
         self._check_place(place)
         self._check_newer(registration.node, place)
@@ -107,7 +107,7 @@ class Registrations:
         return staked | {node: place.url for node, (place, _) in self._signed.items()}
 
     def list_nodes(self) -> list[dict[str, Any]]:
-        """The same as existing clients read it. What is from the ledger only has no signature, and time 0."""
+        """The same as existing clients read it; an entry of the ledger has no signature and time 0."""
         nodes = []
         for node, url in sorted(self.get_endpoints().items()):
             if node in self._signed:
@@ -143,10 +143,10 @@ class Registrations:
         except BadPayload as error:
             raise BadRegistration(f"forged: {error}") from error
         if signed != registration.data:
-            raise BadRegistration("forged: something else was signed than is said")
+            raise BadRegistration("forged: the signature is for other data")
 
     def _prune(self) -> None:
-        """Forget who has no stake any more, and what was not renewed."""
+        """Drop registrations of nodes without stake, and those that were not renewed."""
         staked = {stake.node for stake in self._get_task().stakes if stake.amount}
         oldest = self._get_ms() - LIFE_MS
         self._signed = {
@@ -157,9 +157,9 @@ class Registrations:
 
 
 def find_fault(url: str, is_development: bool) -> str | None:
-    """Why others cannot be told a URL; None if they can.
+    """Why a URL cannot be announced; None if it can.
 
-    Names that lead to a private address are refused when they are connected to (outgoing.py).
+    A name that leads to a private address is refused at connection (outgoing.py).
     """
     if len(url.encode()) > URL_BYTES_MAX:
         return f"is too long: a URL has at most {URL_BYTES_MAX} bytes"
@@ -167,7 +167,7 @@ def find_fault(url: str, is_development: bool) -> str | None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        return f"is no URL: {error}"
+        return f"is not a URL: {error}"
     if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
         return "must be http:// or https://, a host, perhaps a port and a path"
     if is_development:

@@ -1,4 +1,4 @@
-"""Content-addressed blobs: kept on disk under their content id, found at peers, always checked against it."""
+"""Content-addressed blobs: kept on disk under their content id, fetched from peers, always checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .outgoing import Fetcher
 BLOB_BYTES_MAX = 32 * 1024 * 1024
 QUOTA_BYTES = 1024 * 1024 * 1024
 PEERS_MAX = 8
-"""Endpoints that get a request for one blob."""
+"""At most this many endpoints get a request for a blob."""
 PEER_SECONDS = 10.0
 
 
@@ -70,7 +70,7 @@ class BlobStore:
         return data if compute_content_id(data) == content_id else None
 
     def drop(self, task: str, before_round: int) -> None:
-        """Let go of what was put for rounds below `before_round`; delete what nobody else put."""
+        """Drop what was put for rounds below `before_round`; delete blobs that no other put keeps."""
         with self._lock:
             gone = self._index.execute(
                 "SELECT DISTINCT content_id FROM puts WHERE task = ? AND round < ?", (task, before_round)

@@ -1,7 +1,7 @@
-"""A running worker and the channel to it: frames on pipes, calls to it, services for what it asks, its log.
+"""A running worker and its channel: frames on pipes, calls to the worker, services that it requests, its log.
 
-The other end is `worker.py`, whose docstring says what frames there are; here nothing it sends is
-believed: sizes are bounded, every frame is decoded against its shape, and a broken one ends the process.
+The other end is `worker.py`; its docstring describes the frames. Nothing that a worker sends is trusted:
+sizes are bounded, every frame is decoded against its shape, and a bad frame ends the process.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from .spill import BadSpill, SpillFolder
 Service = Callable[[msgspec.Raw], Awaitable[Any]]
 """Answers one method that a task may call at its node: params as JSON bytes in, a JSON value out.
 
-Raises ServiceError for what the task is to know, msgspec.ValidationError for params that are wrong,
-RemoteError or StoreFull where the world fails it.
+Raises ServiceError for what the task should know, msgspec.ValidationError for wrong params, RemoteError or
+StoreFull when the ledger or the disk fails.
 """
 
 Services = Mapping[str, Service]
 
-ASKS_MAX = 16
-"""Services at work for one process at a time; while they are, its further frames wait in the pipe."""
+REQUESTS_MAX = 16
+"""Requests of one process that are served at a time; its further frames wait in the pipe."""
 
 LOG_LINE_BYTES_MAX = 4096
 LOG_LINES_MAX = 1000
-"""Lines of one call that are logged; the rest are counted."""
+"""This many lines of one call are logged; further lines are only counted."""
 
 FAILURE_CHARACTERS_MAX = 16_384
 LAST_WORDS_SECONDS = 1.0
-"""For a process that closed its channel to end by itself, so that we learn how it did."""
+"""A process that closed its channel gets this long to end by itself, so that we learn how it ended."""
 
 
 class _Frame(msgspec.Struct):
-    """Whatever a worker may send."""
+    """Every kind of frame that a worker may send."""
 
     id: int = 0
     ready: list[str] | None = None
-    ask: str | None = None
+    method: str | None = msgspec.field(default=None, name="ask")
+    """The service that the task requests."""
     params: msgspec.Raw = msgspec.Raw(b"{}")
     answer: msgspec.Raw = msgspec.Raw()
     failed: str | None = None
@@ -61,13 +62,13 @@ class WorkerProcess:
         self.answers = 0
         self._child = child
         self._writing: asyncio.WriteTransport | None = None
-        """None until `start` has come so far: its deadline may pass before."""
+        """None until `start` has connected it: the deadline of `start` may pass before."""
         self._spill = spill
         self._services = services
         self._log = TaskLog(log)
         self._calls: dict[int, asyncio.Future[msgspec.Raw]] = {}
         self._last_id = 0
-        self._asks = asyncio.Semaphore(ASKS_MAX)
+        self._serving = asyncio.Semaphore(REQUESTS_MAX)
         self._sending = asyncio.Lock()
         self._jobs: set[asyncio.Task[None]] = set()
         self._waiting: asyncio.Task[str] | None = None
@@ -105,17 +106,17 @@ class WorkerProcess:
             del self._calls[call_id]
 
     def fail(self, reason: str) -> None:
-        """End all waiting calls with TaskFailed; the process is of no more use."""
+        """End all waiting calls with TaskFailed; the process is not used again."""
         waiting: list[asyncio.Future[Any]] = [self._ready, *self._calls.values()]
         for future in waiting:
             if not future.done():
                 future.set_exception(TaskFailed(reason[:FAILURE_CHARACTERS_MAX]))
         if not self._ready.cancelled():
-            # Nobody may be waiting for it any more: then it has been said already.
+            # If nothing waits for it, the failure was reported before: do not report it again.
             self._ready.exception()
 
     async def end(self) -> None:
-        """Kill the process and whatever it started, and wait until it is gone; idempotent."""
+        """Kill the process and all that it started, and wait until it has ended; idempotent."""
         if self.is_over:
             return
         self.is_over = True
@@ -140,16 +141,16 @@ class WorkerProcess:
         except asyncio.IncompleteReadError:
             await self._explain_end()
         except (msgspec.DecodeError, BadSpill, RecursionError) as error:
-            self.fail(f"it sent a frame that is none: {error}")
+            self.fail(f"it sent a bad frame: {error}")
 
     async def _take(self, body: bytes) -> None:
         """One frame. Raises msgspec.DecodeError, BadSpill."""
         frame = _decode(body)
         if frame.spill is not None:
             frame = _decode(await asyncio.to_thread(self._spill.take, frame.spill))
-        if frame.ask is not None:
-            await self._asks.acquire()
-            self._spawn(self._serve(frame.id, frame.ask, frame.params))
+        if frame.method is not None:
+            await self._serving.acquire()
+            self._spawn(self._serve(frame.id, frame.method, frame.params))
         elif frame.ready is not None:
             if not self._ready.done():
                 self._ready.set_result(frame.ready)
@@ -169,7 +170,7 @@ class WorkerProcess:
         except BadSpill as error:
             self.fail(str(error))
         finally:
-            self._asks.release()
+            self._serving.release()
 
     async def _ask_service(self, method: str, params: msgspec.Raw) -> dict[str, Any]:
         service = self._services.get(method)
@@ -196,18 +197,18 @@ class WorkerProcess:
             try:
                 await self._to_child.drain()
             except ConnectionError:
-                # The reading side sees the end too, and knows how it came.
+                # The reading side sees the end too, and reports the reason.
                 return
 
     async def _explain_end(self) -> None:
-        """The channel is closed: learn how the process ended, by force if it has not."""
+        """The channel is closed: report how the process ended; kill it if it has not."""
         timer = asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._child.kill)
         how = await self._wait()
         timer.cancel()
         self.fail(f"its process ended ({how})")
 
     async def _wait(self) -> str:
-        """How the process ended, once it has; two may ask."""
+        """Wait until the process has ended; how it ended. Two tasks may wait at a time."""
         if self._waiting is None:
             self._waiting = asyncio.create_task(asyncio.to_thread(self._child.wait))
         return await asyncio.shield(self._waiting)
@@ -219,7 +220,7 @@ class WorkerProcess:
 
 
 class TaskLog:
-    """What the task prints, line by line, long ones cut and many of them counted only."""
+    """What the task prints, line by line: long lines are cut, too many are only counted."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._write = log
@@ -247,7 +248,7 @@ class TaskLog:
         self._lines += 1
         if self._lines <= LOG_LINES_MAX:
             text = line[:LOG_LINE_BYTES_MAX].decode("utf-8", "replace")
-            # What it prints must not be able to move a terminal's cursor or forge other lines.
+            # A task must not move a terminal's cursor or forge log lines.
             self._write(
                 "".join(
                     char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}"
@@ -265,7 +266,7 @@ def _error(kind: str, text: str) -> dict[str, Any]:
 
 
 async def open_reader(pipe: IO[bytes]) -> asyncio.StreamReader:
-    """What a process writes into a pipe, to be read on this loop."""
+    """A reader on this loop for what a process writes into a pipe."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)

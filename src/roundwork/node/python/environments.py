@@ -63,10 +63,10 @@ call = dict(call="submission", seconds=1, round=0, seed="", random_seed="")
 assert Worker(Channel(0, 1), start).answer(call) == dict(answer=None)
 write_bundle("bundle", ({sdk!r}, {library!r}))
 """
-"""What every worker does until its first answer, and then what it has loaded for it."""
+"""Does what every worker does until its first answer, then writes the modules that it has loaded."""
 
 BARE: tuple[str, ...] = ("-s", "-P", "-S")
-"""Not even the interpreter's own site-packages."""
+"""Flags that leave out the interpreter's own site-packages."""
 
 INSTALL_SECONDS = 600
 
@@ -81,16 +81,16 @@ class Environment(msgspec.Struct, frozen=True):
 async def prepare_environment(
     directory: Path, lock: bytes | None = None, requires_python: str | None = None
 ) -> Environment:
-    """The environment for a requirements.lock, made under `directory` if it is not there yet.
+    """The environment for a requirements.lock, made under `directory` if it is missing.
 
-    No lock: the bare standard library. Wheels only, every line pinned and hashed, so nothing of the
-    packages runs at installation. Several nodes may share `directory`. Raises BadTaskFile.
+    Without a lock it is the bare standard library. Only wheels are installed, every line pinned and hashed,
+    so no code of a package runs at installation. Several nodes may share `directory`. Raises BadTaskFile.
     """
     return await asyncio.to_thread(_prepare, directory, lock, requires_python)
 
 
 def compute_environment_id(lock: bytes, requires_python: str | None) -> str:
-    """What the environment's folder is called: the sha256 of both."""
+    """The name of the environment's folder: the sha256 of both."""
     return hashlib.sha256(lock + b"\0" + (requires_python or "").encode()).hexdigest()
 
 
@@ -132,7 +132,7 @@ def _check_python(requires_python: str | None) -> None:
 def _prepare_sdk(directory: Path) -> Path:
     """A folder with the few files of roundwork that a worker imports, compiled, named by their hash.
 
-    And by the standard library's, as far as one look tells: the bundle beside them has code of it.
+    The hash covers version and age of the standard library too: the bundle beside them has code of it.
     """
     contents = {name: (PACKAGE / name).read_bytes() for name in SDK_FILES}
     library = Path(sysconfig.get_path("stdlib"))
@@ -164,7 +164,8 @@ def _prepare_sdk(directory: Path) -> Path:
 def _prepare_bundle(python: str, sdk: Path) -> None:
     """The modules that a worker loads, in one file of the SDK's folder: bundle.py says why.
 
-    Found by being a worker once, so it is right for each version of Python. Raises CalledProcessError.
+    A worker is run once to find them, so the list is right for each version of Python.
+    Raises CalledProcessError.
     """
     if (sdk / "bundle").exists():
         return
@@ -201,6 +202,6 @@ def _install(folder: Path, lock: bytes) -> None:
     except subprocess.TimeoutExpired as error:
         raise BadTaskFile(f"requirements.lock was not installed within {INSTALL_SECONDS} s") from error
     if done.returncode:
-        words = done.stderr.strip().splitlines()[-3:]
-        raise BadTaskFile("requirements.lock cannot be installed: " + " | ".join(words))
+        last_lines = done.stderr.strip().splitlines()[-3:]
+        raise BadTaskFile("requirements.lock cannot be installed: " + " | ".join(last_lines))
     (folder / "complete").touch()

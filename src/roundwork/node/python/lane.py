@@ -25,7 +25,7 @@ WEB_CALLS_MAX = 64
 
 
 class TaskSetting(msgspec.Struct, frozen=True, kw_only=True):
-    """One task on one node: everything its processes are told when they start."""
+    """One task on one node: everything that its processes receive when they start."""
 
     task: str
     """Address of the task, base58."""
@@ -34,7 +34,7 @@ class TaskSetting(msgspec.Struct, frozen=True, kw_only=True):
     program: Path
     """The author's task.py; its folder is what the task can read."""
     home: Path
-    """The task's own directory: state, files; the only place it may write. Made if it is not there."""
+    """The task's own directory, for state and files; the task writes nowhere else. Made if missing."""
     environment: Environment
     limits: Limits = Limits()
     params: dict[str, Any] = {}
@@ -71,30 +71,30 @@ class Lane:
     async def call(self, function: str, request: dict[str, Any], deadline_seconds: float, answer: Any) -> Any:
         """Run one of the author's functions; its answer, decoded as the type `answer`.
 
-        Raises TaskFailed, with the traceback, if it raised, answered something else, broke the channel,
-        outgrew its disk or had not ended after `deadline_seconds`.
+        Raises TaskFailed, with the traceback, if the function raises, answers another type, breaks the
+        channel, exceeds its disk or has not ended after `deadline_seconds`.
         """
-        async with self._told_by_name(function, deadline_seconds) as timer:
+        async with self._named_failures(function, deadline_seconds) as timer:
             raw = await self._call(function, request, timer)
             if len(raw) > ANSWER_BYTES_MAX:
                 raise TaskFailed(f"its answer has {len(raw)} bytes; {ANSWER_BYTES_MAX} are allowed")
             return msgspec.json.decode(raw, type=answer)
 
     async def start(self, deadline_seconds: float) -> list[str]:
-        """Start the process, if there is none; the author's functions by name. Raises TaskFailed."""
-        async with self._told_by_name("the import of its file", deadline_seconds):
+        """Start the process if none runs; the author's functions by name. Raises TaskFailed."""
+        async with self._named_failures("the import of its file", deadline_seconds):
             await self._get_process()
         return self._functions
 
     async def kill(self) -> None:
-        """Kill the process, if there is one, and wait until it is gone."""
+        """Kill the process, if one runs, and wait until it has ended."""
         process, self._process = self._process, None
         if process is not None:
             await process.end()
 
     @asynccontextmanager
-    async def _told_by_name(self, what: str, deadline_seconds: float) -> AsyncIterator[asyncio.Timeout]:
-        """Whatever goes wrong within becomes TaskFailed and ends the process."""
+    async def _named_failures(self, what: str, deadline_seconds: float) -> AsyncIterator[asyncio.Timeout]:
+        """Turn every failure within into TaskFailed, named `what`, and end the process."""
         try:
             async with asyncio.timeout(deadline_seconds) as timer, self._busy, self._ended_by_failure():
                 yield timer
@@ -109,9 +109,9 @@ class Lane:
 
     @asynccontextmanager
     async def _ended_by_failure(self) -> AsyncIterator[None]:
-        """Whatever goes wrong, the next call meets a new process.
+        """After a failure the next call gets a new process.
 
-        But one slow web request among others is no reason to end those.
+        One slow web request does not end the other requests of its process.
         """
         answers = self._process.answers if self._process else 0
         is_good = False
@@ -164,7 +164,7 @@ class Lane:
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # The thread cannot be stopped; what it starts must not live on without anybody to end it.
+            # The thread cannot be stopped: end the process that it starts.
             starting.add_done_callback(_end_unwanted)
             raise
 

@@ -1,4 +1,4 @@
-"""All processes of one task, and which of the author's functions runs in which."""
+"""All processes of one task, and which process runs which of the author's functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .channel import Services
 from .lane import Kind, Lane, TaskSetting
 
 Roe = Annotated[int, msgspec.Meta(ge=-MONEY_MAX - 1, le=MONEY_MAX)]
-NEEDED = ("work", "submission", "audit")
+NEEDED_FUNCTIONS = ("work", "submission", "audit")
 START_SECONDS = 30.0
 WEB_BODY_BYTES_MAX = 8 * 1024 * 1024
 FORGET_SECONDS = 10.0
@@ -62,7 +62,7 @@ class Lanes:
         self._lanes = {kind: Lane(kind, setting, sandbox, services, log) for kind in kinds}
 
     async def check(self) -> None:
-        """Start the review lane, so that a file that cannot be run is said at once and not round by round.
+        """Start the review lane, so that a file that cannot run is reported at once and not in every round.
 
         Raises BadTaskFile.
         """
@@ -75,9 +75,11 @@ class Lanes:
             raise BadTaskFile(
                 f"{program} cannot be run: {last}; mend it, its traceback is in the log"
             ) from None
-        missing = [name for name in NEEDED if name not in functions]
+        missing = [name for name in NEEDED_FUNCTIONS if name not in functions]
         if missing:
-            raise BadTaskFile(f"{program} has no @task.{missing[0]}; a task has {', '.join(NEEDED)}")
+            raise BadTaskFile(
+                f"{program} has no @task.{missing[0]}; a task has {', '.join(NEEDED_FUNCTIONS)}"
+            )
 
     async def work(self, round: int, seed: str, deadline_seconds: float) -> None:
         """Run `@task.work` for a round."""
@@ -132,7 +134,7 @@ class Lanes:
     async def serve(
         self, method: str, path: str, query: str, headers: Sequence[tuple[str, str]], body: bytes
     ) -> WebAnswer:
-        """Hand one web request to `@task.routes`; what it answers."""
+        """Give a web request to `@task.routes`; its answer."""
         request = {
             **self._newest,
             "method": method,
@@ -179,6 +181,6 @@ def compute_seed(seed: str, node: str) -> bytes:
 
 
 def compute_random_seed(secret: bytes, task: str, round: int, step: str, candidate: str) -> bytes:
-    """What `ctx.random` is seeded with: the same after a crash, and nobody without the secret foresees it."""
+    """The seed of `ctx.random`: the same after a crash; only who knows the secret can foresee it."""
     message = "\0".join(("roundwork/random/1", task, str(round), step, candidate))
     return hmac.digest(secret, message.encode(), hashlib.sha256)

@@ -32,16 +32,16 @@ from ..peers.storage import BlobStore
 from .lanes import Lanes
 
 KEEP_BLOBS_ROUNDS = 3
-"""Proofs are kept so many rounds beyond the one that is closed."""
+"""Proofs are kept this many rounds beyond the round that is closed."""
 
 MARGIN = 0.9
-"""Of the time that is left for a function of the author's, so much is given."""
+"""The part of the time left that a function of the author's gets."""
 
 AUDIT_SECONDS_MIN = 0.5
-"""What an audit gets at least if there is so much time: a lane that was killed has to start, too."""
+"""An audit gets at least this long if the window allows it: a killed lane has to start first."""
 
 SEND_SLOTS = 20
-"""A message that is not durable after so many slots is owed again; the law takes each only once."""
+"""A message that is not durable after this many slots is owed again; the law takes each only once."""
 
 UPLOADS_MAX = 16
 """Chunks of a list that are under way at a time."""
@@ -143,7 +143,7 @@ class Runtime:
 
     async def _decide_verdict(self, duty: duties.DecideVerdict) -> None:
         async with self._auditing:
-            # A proof made to hang its auditors must not keep them from the other proofs.
+            # A proof that hangs its auditors must not use up the time of the other proofs.
             waiting = sum(isinstance(each, duties.DecideVerdict) for each in self._loop.list_running())
             left = self._compute_seconds(duty.until)
             seconds = min(left, max(left * 2 / (waiting + 1), AUDIT_SECONDS_MIN))
@@ -160,11 +160,11 @@ class Runtime:
         self._decide(ListDecided(duty.round, amounts))
 
     def _decide(self, decision: Decision) -> None:
-        """Remember what was decided; of two decisions about one matter, the first one stands."""
+        """Remember a decision; of two decisions about the same matter the first stands."""
         self._memory = learn(self._memory, self._loop.file.decide(decision))
 
     def _compute_seconds(self, until: int) -> float:
-        """How long a function may take that must be done before slot `until`."""
+        """How long a function may take that must end before slot `until`."""
         loop = self._loop
         return max((until - loop.slot) * loop.slot_seconds * MARGIN, loop.slot_seconds)
 
@@ -192,7 +192,7 @@ class Runtime:
 
 
 def warn(duty: Duty, error: Exception) -> None:
-    """Log why a duty failed: in one line, and the traceback of an author's function below it."""
+    """Log why a duty failed: a line, and below it the traceback of an author's function."""
     text = str(error) or "it took too long"
     last = text.rpartition("\n")[2]
     line = f"{describe(duty)}: {type(error).__name__}: {last}"

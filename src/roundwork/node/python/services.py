@@ -1,4 +1,4 @@
-"""What a task may ask its node for: HTTP, peers, storage, signatures, the ledger."""
+"""The services that a node gives its task: HTTP, peers, storage, signatures, the ledger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .channel import Service, Services
 Request = TypeVar("Request")
 
 READING_METHODS = frozenset(("isBlockhashValid", "minimumLedgerSlot"))
-"""RPC methods that read and are not called get…"""
+"""RPC methods that read although their names do not begin with get."""
 
 
 class HttpRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ class StoragePut(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class StorageGet(msgspec.Struct, forbid_unknown_fields=True):
-    """`ctx.storage.get`; `node` is the first to be requested."""
+    """`ctx.storage.get`; `node` gets the first request."""
 
     content_id: str
     node: str | None
@@ -80,9 +80,9 @@ class Verify(msgspec.Struct, forbid_unknown_fields=True):
 class TaskServices:
     """The services of one task. All raise ServiceError.
 
-    `keypair` is the one behind `ctx.node`; `hosts` the permitted hosts of `ctx.http`; `get_endpoints`
-    gives node -> URL of the task's nodes as the ledger has them now; `read_ledger(method, params)` makes
-    one RPC call and returns its result (only reading methods ever reach it), or raises RemoteError.
+    `keypair` belongs to `ctx.node`; `hosts` are the permitted hosts of `ctx.http`; `get_endpoints` gives
+    the URL of each of the task's nodes that is known now; `read_ledger(method, params)` makes one RPC call
+    and returns its result, or raises RemoteError. It gets only methods that read.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class TaskServices:
         self._read_ledger = read_ledger
 
     def list_services(self) -> Services:
-        """Each service by the name that a worker calls it by."""
+        """Each service by the name that workers use."""
         return {
             "http.request": _decoding(HttpRequest, self._request_http),
             "peers.list": _decoding(Nothing, self._list_peers),
@@ -151,7 +151,7 @@ class TaskServices:
             urls = [*filter(None, (first, *endpoints.values()))]
             data = await fetch_blob(request.content_id, self._fetcher, urls)
             if data is None:
-                raise ServiceError("Unavailable", f"nobody serves {request.content_id}")
+                raise ServiceError("Unavailable", f"no node serves {request.content_id}")
             await asyncio.to_thread(self._store.put, data, self._task, request.round)
         return data
 

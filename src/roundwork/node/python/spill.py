@@ -16,14 +16,14 @@ _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class BadSpill(Exception):
-    """What lies in the folder is not what a worker writes there."""
+    """The folder holds something that a worker does not write there."""
 
 
 class SpillFolder:
-    """The folder, held open: whatever the task puts in its place, this one stays the one that is used.
+    """The folder, held open: a folder that the task puts in its place is not used.
 
-    Links are never followed and only regular files are read, so the node reads nothing here but what the
-    task could have sent in frames.
+    Links are never followed and only regular files are read, so the node reads only what the task could
+    have sent in frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,5 +62,5 @@ class SpillFolder:
         return data
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         os.close(self._folder)
