@@ -13,14 +13,14 @@
     │   └── BadGenesis, OldLaw, BadConfig, BadKeypair, BadTaskFile
     ├── TaskFailed               a task's own code raised, hung or returned a wrong value
     ├── RemoteError              another process answered with an error, or not at all
-    ├── StoreCorrupt             what is on disk cannot be what we wrote
+    ├── StoreCorrupt             a file on disk differs from what we wrote
     ├── StoreInUse               another process works in the directory
     ├── StoreFull                the disk refused a write
     ├── PoolFull                 too many transactions wait for a block
-    ├── EngineFailed             the consensus engine stopped, or sent what it may not send
+    ├── EngineFailed             the consensus engine stopped, or broke its protocol
     └── PortInUse                another process listens on the port
 
-A rejection is a value to the executor: it ends one transaction, never a block. Its `code` is the
+For the executor a rejection is a value: it ends one transaction, never a block. Its `code` is the
 `Custom` number that stock clients see; numbers are never reused.
 """
 
@@ -645,7 +645,7 @@ class RemoteError(RoundworkError):
 
 
 class StoreCorrupt(RoundworkError):
-    """What is on disk is not what was written there."""
+    """A file on disk differs from what was written."""
 
 
 class StoreFull(RoundworkError):
@@ -657,7 +657,7 @@ class PoolFull(RoundworkError):
 
 
 class EngineFailed(RoundworkError):
-    """The consensus engine stopped, or sent what it may not send; the text says which."""
+    """The consensus engine stopped or broke its protocol; the text says which."""
 
 
 class StoreInUse(RoundworkError):

@@ -65,27 +65,29 @@ def draw_svg(table: Timetable, rounds: int = 4) -> str:
         ' three consecutive ledger rounds">',
         *(_text(LEFT + (at + 0.5) * ROUND_WIDTH, 20, f"ledger round {at}") for at in range(columns)),
     ]
-    for number in range(rounds):
-        parts += _draw_round(table, number)
+    for round_number in range(rounds):
+        parts += _draw_round(table, round_number)
     return "\n".join((*parts, "</svg>", ""))
 
 
-def _draw_round(table: Timetable, number: int) -> Iterator[str]:
-    top = TOP + number * ROW
-    yield _text(LEFT / 2, top + BAR / 2 + 4, f"round {number}")
+def _draw_round(table: Timetable, round_number: int) -> Iterator[str]:
+    top = TOP + round_number * ROW
+    yield _text(LEFT / 2, top + BAR / 2 + 4, f"round {round_number}")
     for window in _WINDOWS.values():
-        first, last = window.compute_slots(table, number)
+        first, last = window.compute_slots(table, round_number)
         if last < first:
             continue
         period = window.period.value
-        yield _bar(table, number, first, last + 1, top, period, _SHADES[window.phase])
+        yield _bar(table, round_number, first, last + 1, top, period, _SHADES[window.phase])
         if window.label:
             yield _text(_place(table, (first + last + 1) / 2), top + BAR / 2 + 4, window.label)
 
 
-def _bar(table: Timetable, number: int, first: float, end: float, top: int, period: str, shade: float) -> str:
+def _bar(
+    table: Timetable, round_number: int, first: float, end: float, top: int, period: str, shade: float
+) -> str:
     left, right = _place(table, first), _place(table, end)
-    title = escape(f"round {number}: {period}, slots {first} to {end - 1}")
+    title = escape(f"round {round_number}: {period}, slots {first} to {end - 1}")
     return (
         f'<rect x="{left:.1f}" y="{top}" width="{right - left:.1f}" height="{BAR}" fill="{_COLOURS[period]}"'
         f' fill-opacity="{shade}" stroke="#667"><title>{title}</title></rect>'

@@ -9,7 +9,7 @@ LOUD = ("WARNING", "ERROR", "CRITICAL")
 
 
 class Follower:
-    """Reads one log as it grows."""
+    """Reads a log file while it grows."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -50,7 +50,7 @@ OVER = ("PayoutSuccessful", "ClosedUnpaid")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run. `round_slots` is one ledger round, None for the rounds and windows of the task's own."""
+    """The network to run. `round_slots` is the length of a round; None keeps the task's own windows."""
 
     task: Path
     directory: Path
@@ -64,13 +64,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: str | None = None
     params: dict[str, str] = {}
     secrets: dict[str, str] = {}
-    """What the task asks of its operators, the same for every node."""
+    """The permissions and variables that the task asks for; every node gets the same."""
     token: bool = False
-    """The task pays in a token that is made at the start; so does one whose configuration says KPL."""
+    """Whether the task pays in a token that is made at the start. A KPL task does so always."""
 
 
 class Network(msgspec.Struct):
-    """What is written down of a running network, so that another terminal can look after it."""
+    """The file about a running network, from which another terminal can watch and control it."""
 
     url: str
     task: str
@@ -78,7 +78,7 @@ class Network(msgspec.Struct):
 
 
 class Watch(msgspec.Struct, frozen=True):
-    """What a watcher is shown: the task, its rounds so far, its processes and which of them have ended."""
+    """The state of a network for its watchers: the task, its rounds, its processes, the ended ones."""
 
     ledger: LedgerView
     task: TaskView
@@ -86,7 +86,7 @@ class Watch(msgspec.Struct, frozen=True):
     members: list[Member]
     ended: dict[str, str] = {}
     warnings: tuple[tuple[str, str], ...] = ()
-    """What nodes have warned of so far: who, and what."""
+    """The warnings of nodes so far: the node's name, and the text."""
 
     is_supply_constant: bool = True
     """Of native money, and of the token that the task pays in."""
@@ -138,7 +138,7 @@ class Localnet:
             return msgspec.structs.replace(watch, state_hash=str(self._read_state_hash()))
 
     def finish(self) -> bool:
-        """Have `run` come to its end now. False while it still starts and has nothing to tell."""
+        """Make `run` end now. False while it still starts and has no result."""
         self._is_asked = self._is_watching
         return self._is_asked
 
@@ -352,8 +352,8 @@ def summarise(watch: Watch) -> dict[str, object]:
                 "key": member.address,
                 "role": member.role,
                 "submitted": sum(each.node == member.address for view in rounds for each in view.submissions),
-                "earned": sum(one.reward for one in paid),
-                "slashed": sum(one.slash for one in paid),
+                "earned": sum(payment.reward for payment in paid),
+                "slashed": sum(payment.slash for payment in paid),
                 "stake": stake.amount if stake else 0,
                 "available": stake.available if stake else 0,
             }
@@ -380,12 +380,12 @@ def _clear(directory: Path) -> None:
 
 
 def _write_network(directory: Path, network: Network) -> None:
-    """Others read the file at any moment, so it is there whole or as it was."""
+    """Other processes read the file at any moment, so it is replaced as a whole."""
     replace_file(directory / STATE_FILE, msgspec.json.encode(network))
 
 
 def _fit(package: Package, plan: Plan) -> Package:
-    """A package with what the plan asks for: rules, windows, and a bounty that lasts."""
+    """The task's package with the plan's rules and windows, and a bounty that lasts."""
     bounty = package.bounty_per_round * (plan.rounds + SPARE_ROUNDS)
     package = msgspec.structs.replace(package, rules=plan.rules, total_bounty=bounty)
     if plan.round_slots is None:
@@ -397,7 +397,7 @@ def _fit(package: Package, plan: Plan) -> Package:
 
 
 def _choose_sandbox(name: str | None, warn: Callable[[str], None]) -> str:
-    """What confines the task: as asked for, or the best there is. It is the author's own, so none will do."""
+    """The sandbox of the task, as requested or the best available; if there is none, none is used."""
     try:
         return choose_sandbox(name).name
     except BadConfig as error:

@@ -38,7 +38,7 @@ Role = Literal["ledger", "honest", "liar", "program"]
 
 
 class Member(msgspec.Struct):
-    """One process, and how to start it again. It says on stdout, as a line of JSON, that it is ready.
+    """A process, and how to start it again. It writes a line of JSON to stdout when it is ready.
 
     `port`: it is ready when it listens there, instead.
     """
@@ -49,11 +49,11 @@ class Member(msgspec.Struct):
     port: int | None = None
     pid: int = 0
     address: str = ""
-    """What a node is known by on the ledger; where anything else answers."""
+    """The address of a node on the ledger; the URL of any other process."""
 
 
 class Supervisor:
-    """The processes of one directory. One that ends stays ended until a restart is requested."""
+    """The processes of one directory. A process that ends stays ended until a restart is requested."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
         """`environment`: variables beyond those of this process."""
@@ -144,7 +144,7 @@ class Supervisor:
 
 
 def ask_restart(directory: Path, name: str) -> int:
-    """Have whoever supervises a directory start an ended process again; its new pid. Raises RemoteError."""
+    """Make the supervisor of a directory start an ended process again; its new pid. Raises RemoteError."""
     answer_path = _get_answer(directory, name)
     answer_path.unlink(missing_ok=True)
     _get_order(directory, name).touch()
@@ -204,7 +204,7 @@ async def _let_go(process: asyncio.subprocess.Process) -> None:
 
 
 def _end_with_parent() -> None:
-    """Runs in the child before its program: who started it may be killed, and must leave nobody behind."""
+    """Runs in the child before its program: its parent may be killed, and must leave no process behind."""
     die_with_parent(signal.SIGTERM)
 
 

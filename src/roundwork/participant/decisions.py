@@ -1,4 +1,4 @@
-"""What a node decides in a task and remembers: on disk before anything follows from it."""
+"""The decisions of a node in a task. Each is on disk before the node acts on it."""
 
 from typing import assert_never
 
@@ -38,7 +38,7 @@ Decision = Worked | ValueDecided | VerdictDecided | ListDecided
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What a node has decided, by round.
+    """The decisions of a node, by round.
 
     `worked`: rounds whose work came to its end · `values`: what to submit, None for nothing · `verdicts`:
     "valid" or "invalid" by candidate · `lists`: amounts by submitter · `forgotten`: rounds below it are
@@ -53,7 +53,7 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 def learn(memory: Memory, decision: Decision) -> Memory:
-    """The memory with one decision more."""
+    """The memory with a further decision."""
     replace, round_number = msgspec.structs.replace, decision.round
     match decision:
         case Worked():

@@ -1,4 +1,4 @@
-"""One slot of a task: which rounds it belongs to, and which of their windows are open in it."""
+"""A slot of a task: the rounds that it belongs to, and their windows that are open."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Which node hands in the list of a round under `koii-1`: the published rule, and who follows if it fails."""
+"""Which node hands in the list of a round under `koii-1`: the published rule, and the nodes after it."""
 
 import hashlib
 import json
@@ -33,9 +33,9 @@ def select_node(
 
 
 def rank_nodes(nodes: Sequence[str], round_number: int, attempt: int, selected: str | None) -> list[str]:
-    """The order in which nodes hand in a list: the selected one, then the others by a hash of the attempt.
+    """The order in which nodes hand in a list: the selected node, then the others by a hash of the attempt.
 
-    So a selected node that is silent, or a rule that selects nobody, costs a part of a window and not a
+    So a selected node that is silent, or a rule that selects no node, costs a part of a window and not a
     round. Source: docs/decisions/0030.
     """
 
@@ -47,7 +47,7 @@ def rank_nodes(nodes: Sequence[str], round_number: int, attempt: int, selected: 
 
 
 def _select_second(scores: Mapping[str, int]) -> str | None:
-    """The scan of a retry, as published: it finds the last that took second place, or nobody."""
+    """The scan of a retry, as published: it finds the last that took second place, or none."""
     best = second = float("-inf")
     selected = None
     for node, score in scores.items():

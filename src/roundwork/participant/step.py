@@ -1,7 +1,7 @@
-"""What a node owes now: pure decisions from what the ledger shows and what the node remembers.
+"""The duties of a node: pure decisions from the views of the ledger and the memory of the node.
 
-A duty either calls one of the author's functions (`Work`, `Decide…`), whose answer is remembered before
-anything follows from it, or sends what was decided (`Send…`). What the ledger already shows is not owed; a
+A duty either calls one of the author's functions (`Work`, `Decide…`), whose result is remembered before
+the node acts on it, or sends a decision (`Send…`). What the ledger already shows is not owed; a
 duty that failed is owed again as long as its time has not passed.
 """
 
@@ -97,7 +97,7 @@ class TopUp(msgspec.Struct, frozen=True, tag=True):
 
 
 class Forget(msgspec.Struct, frozen=True, tag=True):
-    """Let go of what belongs to rounds below this one: they are closed."""
+    """Forget the rounds below this number: they are closed."""
 
     before_round: int
 
@@ -109,7 +109,7 @@ Duty = (
 
 
 class View(msgspec.Struct, frozen=True):
-    """What a node sees: its task, the rounds that matter, itself.
+    """The view of a node: its task, the rounds that matter, itself.
 
     `secret` picks the node's sample; `stake_target` is what it wants to have at stake, in roe, 0 if it
     never stakes by itself; `endpoint` is where peers reach it.
@@ -124,7 +124,7 @@ class View(msgspec.Struct, frozen=True):
 
 
 def step(memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
-    """What the node owes at a slot, and its memory without what is closed.
+    """The duties of the node at a slot, and its memory without closed rounds.
 
     Source: docs/PROTOCOL.md 2.1, and the table of windows in protocol/tasks/round.py.
     """
@@ -167,7 +167,7 @@ def get_stake(view: View) -> int:
 
 
 def owe_stake(view: View) -> list[TopUp]:
-    """What is missing at stake, if the node stakes by itself and the task goes on."""
+    """How much the stake lacks, if the node stakes by itself and the task goes on."""
     task, stake = view.task, get_stake(view)
     if not view.stake_target or not task.is_active or task.is_closed or task.migrated_to is not None:
         return []
@@ -186,7 +186,7 @@ def _forget_closed(memory: Memory, view: View, now: Moment) -> tuple[Memory, lis
 
 
 def _owe_work(memory: Memory, view: View, now: Moment) -> list[Duty]:
-    """The work of this ledger round; early in it also that of the last one, if a crash cut it short."""
+    """The work of this ledger round, and early in it that of the round before, if a crash interrupted it."""
     if not view.task.is_active or view.task.migrated_to is not None:
         return []
     working = now.compute_round(Period.WORK)
@@ -287,7 +287,7 @@ def is_my_turn(view: View, listed: RoundView, now: Moment) -> bool:
 
 
 def _get_listers(view: View, listed: RoundView) -> list[str]:
-    """Who can hand in a list: nodes with stake; if any of these took part in the round, they alone."""
+    """The nodes that can hand in a list: those with stake, or those of them that took part in the round."""
     submitted = {submission.node for submission in listed.submissions}
     able = [stake.node for stake in view.task.stakes if stake.amount >= view.task.minimum_stake]
     return [node for node in able if node in submitted] or able

@@ -105,6 +105,7 @@ class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     address: str
     balance: int
+    """In roe."""
 
 
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,15 +115,20 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     chain: str = "roundwork-dev"
+    """The name of the chain."""
     kind: Literal["development", "production"] = "development"
     time_ms: int
     """When slot 0 begins, milliseconds since 1970."""
     symbol: str = "KOII"
+    """The symbol of native money."""
     decimals: int = 9
+    """One coin is 10^decimals roe."""
     slot_ms: int = 400
+    """The length of a slot in milliseconds."""
     gap_slots_max: int = 2
     """The most slots that may pass between two blocks; a longer silence pauses the rounds."""
     fee_per_signature: int = 5000
+    """In roe."""
     settle_records_max: int = 20_000
     """The most list entries that a block pays."""
     list_chunks_max: int = 8192
@@ -130,6 +136,8 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     producer: str
     """Earns the fees of the embedded engine."""
     faucet: str | None = None
+    """The address that airdrops come from; a ledger with a faucet is a development ledger."""
     allowlister: str | None = None
     """Whose signature allow-lists a task; on a development ledger tasks are allow-listed when created."""
     accounts: tuple[Grant, ...]
+    """The accounts that genesis funds."""

@@ -18,8 +18,11 @@ class Account(Record, frozen=True, array_like=True, gc=False):
     """Money at an address. `space` is the size of its data in bytes; `data` leaves trailing zeros out."""
 
     balance: int
+    """In roe."""
     owner: Key = SYSTEM_PROGRAM
+    """The program that may change the account."""
     space: int = 0
+    """The size of its data in bytes; bytes beyond `data` are zeros."""
     data: bytes = b""
     is_executable: bool = False
 
@@ -29,25 +32,34 @@ class Task(Record, frozen=True, array_like=True, gc=False):
 
     program: Key
     manager: Key
+    """The address that created the task and may change it."""
     pot: Key
+    """The account that holds the task's money."""
     name: bytes
     description: bytes
     audit_program: bytes
     executable_network: bytes
     metadata: bytes
     locals: bytes
+    """The text that may name the rule set."""
     rules: str
+    """The name of the rule set."""
     timetable: Timetable
     minimum_stake: int
+    """In roe, or the smallest unit of the mint, like all money here."""
     bounty_per_round: int
     allowed_failed_distributions: int
     bounty: int
+    """The money that pays rounds, with the reserve of open rounds."""
     is_active: bool = False
     is_allowlisted: bool = False
     is_closed: bool = False
     migrated_to: TaskKey = TaskKey(b"")
+    """The successor after an update; empty if there is none."""
     migrated_from: TaskKey = TaskKey(b"")
+    """The task before an update; empty if there is none."""
     open_rounds: tuple[int, ...] = ()
+    """The numbers of rounds that are neither paid nor closed."""
     was_active: bool = False
     """Whether it was active when ledger round `switched_round` began."""
     switched_round: int = -1
@@ -66,8 +78,11 @@ class Stake(Record, frozen=True, array_like=True, gc=False):
     """A node in a task: its stake, its available balance, the endpoint where peers reach it."""
 
     amount: int = 0
+    """In roe, or the smallest unit of the task's mint."""
     available: int = 0
+    """Money that the node can claim, in the same unit."""
     endpoint: bytes = b""
+    """The URL where peers reach the node."""
     last_round: int = -1
     """The last round it submitted in."""
 
@@ -88,17 +103,23 @@ class Submission(Record, frozen=True, array_like=True, gc=False):
     """A node's proof for a round, with the stake it was accepted with."""
 
     value: bytes
+    """The proof, trimmed: 1 to 512 bytes."""
     slot: int
     stake: int
+    """The submitter's stake when its submission was accepted."""
 
 
 class Audit(Record, frozen=True, array_like=True, gc=False):
     """An audit that was raised: by whom, and how the votes stand."""
 
     trigger_by: NodeKey
+    """The node that raised the audit."""
     slot: int
+    """The slot in which it was raised."""
     valid: int = 0
+    """The number of votes for the candidate."""
     invalid: int = 0
+    """The number of votes against the candidate."""
 
 
 class Vote(Record, frozen=True, array_like=True, gc=False):
@@ -113,7 +134,9 @@ class DistributionList(Record, frozen=True, array_like=True, gc=False):
     """The list of one attempt, amounts by submitter's address: positive rewards, negative slashes."""
 
     submitter: NodeKey
+    """The node that handed in the list."""
     slot: int
+    """The slot in which it was handed in."""
     amounts: tuple[tuple[NodeKey, int], ...]
 
 
@@ -121,7 +144,9 @@ class Payment(Record, frozen=True, array_like=True, gc=False):
     """The amounts that a round paid to a node and took from it."""
 
     reward: int
+    """In roe, or the smallest unit of the task's mint."""
     slash: int
+    """In the same unit."""
 
 
 class Settlement(Record, frozen=True, array_like=True, gc=False):
@@ -130,6 +155,7 @@ class Settlement(Record, frozen=True, array_like=True, gc=False):
     task: TaskKey
     round: int
     done: int = 0
+    """The number of amounts that are paid."""
 
 
 class Chunk(Record, frozen=True, array_like=True, gc=False):
