@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -99,3 +100,31 @@ def test_a_full_disk_acknowledges_nothing_and_loses_nothing(directory: Path) -> 
 
     with closing(Chain(directory)) as chain:
         assert expected <= reached == chain.state.head.height
+
+
+def test_readers_on_several_threads_see_every_block_that_is_written(directory: Path) -> None:
+    """Also the history is one: it ended for good when another reader hid a block from it."""
+    with closing(Chain(directory)) as chain, ThreadPoolExecutor(3) as threads:
+        run_blocks(chain, 100)
+        last = chain.journal.height + 200
+        missing: list[int] = []
+
+        def look() -> None:
+            while chain.journal.height < last:
+                chain.journal.find_slot(2)
+                chain.history.find_address(bytes(32), None, 1000)
+
+        def follow() -> None:
+            while (height := chain.journal.height) < last:
+                entry = chain.journal.read(height)
+                if entry is None or entry.block.height != height:
+                    missing.append(height)
+
+        running = [threads.submit(work) for work in (look, look, follow)]
+        while chain.journal.height < last:
+            make_block(chain)
+        for done in running:
+            done.result()
+
+        assert [] == missing
+        assert chain.history.wait_for(last, 30)

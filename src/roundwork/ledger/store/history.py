@@ -9,12 +9,12 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from ...errors import StoreCorrupt, StoreFull, Undecodable
 from ...protocol.execute import Kind, decode_landed
 from ...protocol.tasks.events import AttemptFailed, ClosedUnpaid, Event, Paid, Pruned, Settled, Slashed
-from .journal import Entry, Journal, open_database
+from .journal import Entry, Journal, Reader, open_database
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS transactions (
@@ -65,7 +65,7 @@ class History:
         self._journal = journal
         self._writer = open_database(path, _SCHEMA, "NORMAL")
         self._writer.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        self._reader = open_database(path, "", "NORMAL")
+        self._reader = Reader(path)
         self.height: int
         (self.height,) = self._writer.execute("SELECT height FROM progress").fetchone()
         self.count: int
@@ -100,7 +100,7 @@ class History:
             "SELECT height, position FROM transactions WHERE signature = ? ORDER BY height, position",
             (_prefix(signature),),
         )
-        return [Place(*row) for row in rows.fetchall()]
+        return [Place(*row) for row in rows]
 
     def find_address(self, address: bytes, before: Place | None, limit: int) -> list[Place]:
         """The newest transactions that name an address like this one, newest first."""
@@ -110,19 +110,19 @@ class History:
             "ORDER BY height DESC, position DESC LIMIT ?",
             (_prefix(address), height, position, limit),
         )
-        return [Place(*row) for row in rows.fetchall()]
+        return [Place(*row) for row in rows]
 
     def find_pruned(self, task: bytes, round_number: int) -> int | None:
         """The height of the block that pruned a round; None if no block did."""
-        row = self._search(
+        rows = self._search(
             "SELECT height FROM events WHERE task = ? AND round = ? AND kind = 'pruned'", (task, round_number)
-        ).fetchone()
-        return row[0] if row else None
+        )
+        return rows[0][0] if rows else None
 
-    def _search(self, query: str, values: tuple[int | bytes, ...]) -> sqlite3.Cursor:
+    def _search(self, query: str, values: tuple[int | bytes, ...]) -> list[Any]:
         if self.failure is not None:
             raise self.failure
-        return self._reader.execute(query, values)
+        return self._reader.fetch(query, values)
 
     def close(self) -> None:
         """Stop following the journal and close the file."""

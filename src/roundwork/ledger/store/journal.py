@@ -1,9 +1,10 @@
 """The journal: one row for each block, synced before anything in it is acknowledged. It is the truth."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -51,7 +52,7 @@ class Journal:
         """Open or make the file. Raises StoreCorrupt, StoreFull."""
         self.path = path
         self._writer = open_database(path, _SCHEMA, "FULL")
-        self._reader = open_database(path, "", "FULL")
+        self._reader = Reader(path)
         (newest,) = self._writer.execute("SELECT max(height) FROM blocks").fetchone()
         self.height: int = newest or 0
 
@@ -84,8 +85,8 @@ class Journal:
 
     def read(self, height: int) -> Entry | None:
         """The block of a height, if there is one. Raises StoreCorrupt."""
-        row = self._reader.execute(f"SELECT {_COLUMNS} FROM blocks WHERE height = ?", (height,)).fetchone()
-        return self._decode(row) if row else None
+        rows = self._reader.fetch(f"SELECT {_COLUMNS} FROM blocks WHERE height = ?", (height,))
+        return self._decode(rows[0]) if rows else None
 
     def read_from(self, height: int) -> Iterator[Entry]:
         """The blocks from a height on, in order. Raises StoreCorrupt, also where one is missing."""
@@ -98,15 +99,15 @@ class Journal:
 
     def find_slot(self, slot: int) -> list[Entry]:
         """The blocks of a slot, in order."""
-        rows = self._reader.execute(f"SELECT {_COLUMNS} FROM blocks WHERE slot = ? ORDER BY height", (slot,))
-        return [self._decode(row) for row in rows.fetchall()]
+        rows = self._reader.fetch(f"SELECT {_COLUMNS} FROM blocks WHERE slot = ? ORDER BY height", (slot,))
+        return [self._decode(row) for row in rows]
 
     def find_before(self, slot: int) -> Entry | None:
         """The last block before a slot."""
-        row = self._reader.execute(
+        rows = self._reader.fetch(
             f"SELECT {_COLUMNS} FROM blocks WHERE slot < ? ORDER BY slot DESC, height DESC LIMIT 1", (slot,)
-        ).fetchone()
-        return self._decode(row) if row else None
+        )
+        return self._decode(rows[0]) if rows else None
 
     def check_reaches(self, height: int, derived: Path) -> None:
         """Raises StoreCorrupt if the journal ends before a block that a file derived from it has."""
@@ -119,8 +120,8 @@ class Journal:
 
     def check_law(self) -> None:
         """Raises OldLaw if the blocks are of another version of the law."""
-        row = self._reader.execute("SELECT block FROM blocks ORDER BY height LIMIT 1").fetchone()
-        version = msgspec.msgpack.decode(row[0])[0] if row else LAW_VERSION
+        rows = self._reader.fetch("SELECT block FROM blocks ORDER BY height LIMIT 1")
+        version = msgspec.msgpack.decode(rows[0][0])[0] if rows else LAW_VERSION
         if version != LAW_VERSION:
             raise OldLaw(describe_old_law(str(self.path)))
 
@@ -143,6 +144,37 @@ class Journal:
             )  # fmt: skip
         except msgspec.DecodeError as error:
             raise StoreCorrupt(f"{self.path}: block {height} cannot be read: {error}") from error
+
+
+class Reader:
+    """Reads a SQLite file with a connection for each thread.
+
+    All reads of one connection see the file as it was when the oldest unfinished one began. So on a shared
+    connection, a read that another thread has not finished would hide blocks that are written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises StoreCorrupt, StoreFull."""
+        self._path = path
+        self._thread = threading.local()
+        self._databases: list[sqlite3.Connection] = []
+        self._connect()
+
+    def fetch(self, query: str, values: Sequence[int | bytes] = ()) -> list[Any]:
+        """All rows of a query. Raises StoreCorrupt, StoreFull where a thread cannot open the file."""
+        database: sqlite3.Connection = getattr(self._thread, "database", None) or self._connect()
+        return database.execute(query, values).fetchall()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        for database in self._databases:
+            database.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        database = open_database(self._path, "", "NORMAL")
+        self._thread.database = database
+        self._databases.append(database)
+        return database
 
 
 def open_database(path: Path, schema: str, synchronous: str) -> sqlite3.Connection:
