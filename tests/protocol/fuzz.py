@@ -21,7 +21,7 @@ import msgspec
 from solders.keypair import Keypair
 
 from roundwork.errors import Undecodable
-from roundwork.protocol.addresses import compute_seed, find_associated, find_authority
+from roundwork.protocol.addresses import compute_pot_seed, find_associated, find_authority
 from roundwork.protocol.clock import Phase
 from roundwork.protocol.execute import Kind, Outcome, execute, next_block
 from roundwork.protocol.genesis import create_state
@@ -673,7 +673,7 @@ class Fuzz:
                 TASK_PROGRAM, ins.CreateTask(payer, key, pot, total_bounty=total, **self._shape())
             )
         source = self._find_tokens(payer)
-        seed = compute_seed(pot) if self.chance(0.95) else bytes(32)
+        seed = compute_pot_seed(pot) if self.chance(0.95) else bytes(32)
         mint = getattr(self._held(source), "mint", WRAPPED_MINT)
         ask = ins.CreateTokenTask(
             payer, source, key, pot, find_authority(pot), mint, total_bounty=total, seed=seed, **self._shape()
@@ -750,7 +750,7 @@ class Fuzz:
             mint = task.mint if self.chance(0.95) else self.of("mint")
             ask = ins.UpdateTokenTask(
                 manager, key, task.pot, find_authority(task.pot), successor, pot, find_authority(pot), mint,
-                seed=compute_seed(pot), **self._shape(),
+                seed=compute_pot_seed(pot), **self._shape(),
             )  # fmt: skip
         return self._wrap(task.program, ask)
 
@@ -1082,7 +1082,7 @@ class Fuzz:
                 source = self.purses[manager, mint]
                 ask = ins.CreateTokenTask(
                     manager, source, key, pot, find_authority(pot), mint, total_bounty=total,
-                    seed=compute_seed(pot), **shape,
+                    seed=compute_pot_seed(pot), **shape,
                 )  # fmt: skip
             program = KPL_PROGRAM if mint else TASK_PROGRAM
             made = self._create(key, 1000, program)

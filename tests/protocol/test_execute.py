@@ -17,7 +17,6 @@ from roundwork.protocol.execute import (
 )  # fmt: skip
 from roundwork.protocol.params import TICKS
 from roundwork.protocol.state import u64
-from roundwork.protocol.tasks.beacon import compute_seed
 from roundwork.protocol.ticks import compute_closing_ticks, compute_tick, get_newest_tick
 from roundwork.protocol.transaction import decode_transaction
 
@@ -83,10 +82,6 @@ def test_a_block_is_never_dated_before_its_parent() -> None:
 
     with pytest.raises(ValueError, match="before its parent"):
         execute(world.state, msgspec.structs.replace(block, time_ms=block.time_ms - 1), [])
-
-
-def test_the_seed_of_a_node_is_its_own() -> None:
-    assert compute_seed(bytes(32), bytes(32)) != compute_seed(bytes(32), bytes([1]) * 32)
 
 
 def test_a_block_survives_its_bytes() -> None:

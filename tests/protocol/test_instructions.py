@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roundwork.protocol.addresses import compute_seed, find_authority
+from roundwork.protocol.addresses import compute_pot_seed, find_authority
 from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, base58_of, key_of
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.layouts import CODECS, FIXED, TASKS, TOKEN_TASKS, Codec, Codecs, Layout
@@ -131,7 +131,7 @@ def test_a_pots_seed_and_authority_are_those_that_clients_compute() -> None:
         accounts = [key_of(one["pubkey"]) for one in KPL[name]["accounts"]]
         data = bytes.fromhex(KPL[name]["data_hex"])
 
-        assert data[seed_at:] == compute_seed(accounts[pot])
+        assert data[seed_at:] == compute_pot_seed(accounts[pot])
         assert accounts[authority] == find_authority(accounts[pot])
 
 

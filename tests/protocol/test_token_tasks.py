@@ -7,7 +7,7 @@ import pytest
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 
-from roundwork.protocol.addresses import compute_seed, find_authority
+from roundwork.protocol.addresses import compute_pot_seed, find_authority
 from roundwork.protocol.books import compute_owed, find_token_faults
 from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, WRAPPED_MINT
 from roundwork.protocol.programs.token import RESERVE
@@ -88,7 +88,7 @@ def test_tokens_are_never_claimed_as_native_money() -> None:
 @shows("13.2")
 def _derived_pot() -> None:
     world = TokenStage()
-    refuse_creation(world, "SeedMismatch", creation(world, seed=compute_seed(world.key("pot"))))
+    refuse_creation(world, "SeedMismatch", creation(world, seed=compute_pot_seed(world.key("pot"))))
     refuse_creation(world, "SeedMismatch", creation(world, authority=find_authority(world.key("pot"))))
 
 
@@ -96,7 +96,7 @@ def _derived_pot() -> None:
 def _vacant_pot() -> None:
     world = TokenStage()
     pot = world.key("mint")
-    taken = creation(world, pot=pot, seed=compute_seed(pot), authority=find_authority(pot))
+    taken = creation(world, pot=pot, seed=compute_pot_seed(pot), authority=find_authority(pot))
     refuse_creation(world, "AccountInUse", taken, pot="mint")
 
 

@@ -8,7 +8,7 @@ from solders.instruction import AccountMeta, Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
-from roundwork.protocol.addresses import compute_seed, find_authority
+from roundwork.protocol.addresses import compute_pot_seed, find_authority
 from roundwork.protocol.params import KPL_PROGRAM, TOKEN_PROGRAM, WRAPPED_MINT, Key
 from roundwork.protocol.programs.token_checks import get_account, get_data
 from roundwork.protocol.programs.token_records import ACCOUNT_BYTES, MINT_BYTES, decode_account
@@ -65,7 +65,7 @@ class TokenWorld(World):
         pot = fields["pot"]
         assert isinstance(pot, bytes)
         own: dict[str, Any] = {"source": self.key("manager.tokens"), "authority": find_authority(pot),
-               "mint": self.key("mint"), "seed": compute_seed(pot)}  # fmt: skip
+               "mint": self.key("mint"), "seed": compute_pot_seed(pot)}  # fmt: skip
         return instructions.CreateTokenTask(**{**own, **fields})
 
     def ask_update(
@@ -75,7 +75,7 @@ class TokenWorld(World):
         own: dict[str, Any] = {"pot": pot, "name": b"next", "description": b"", "audit_program": b"",
                "executable_network": b"", "metadata": b"", "locals": b"", "allowed_failed_distributions": 1,
                "authority": find_authority(pot), "successor_authority": find_authority(successor_pot),
-               "mint": self.key("mint"), "seed": compute_seed(successor_pot)}  # fmt: skip
+               "mint": self.key("mint"), "seed": compute_pot_seed(successor_pot)}  # fmt: skip
         return instructions.UpdateTokenTask(
             payer=self.key("manager"), task=task, successor=self.key(successor),
             successor_pot=successor_pot, **{**own, **fields},

@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from ..errors import BadConfig, TokenNotEnough
-from ..protocol.addresses import compute_seed, find_associated, find_authority
+from ..protocol.addresses import compute_pot_seed, find_associated, find_authority
 from ..protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     KOII,
@@ -139,7 +139,7 @@ def build_create(
         authority=find_authority(bytes(pot.pubkey())),
         mint=key_of(mint),
         total_bounty=total_bounty,
-        seed=compute_seed(bytes(pot.pubkey())),
+        seed=compute_pot_seed(bytes(pot.pubkey())),
         **fields,
     )
     return [make_account(manager, task, compute_rent(0), 0, KPL_PROGRAM), wrap(instruction, KPL_PROGRAM)]
@@ -158,7 +158,7 @@ def build_update(
         successor_pot=bytes(pot.pubkey()),
         successor_authority=find_authority(bytes(pot.pubkey())),
         mint=key_of(_get_mint(old)),
-        seed=compute_seed(bytes(pot.pubkey())),
+        seed=compute_pot_seed(bytes(pot.pubkey())),
         **fields,
     )
     return [make_account(manager, successor, compute_rent(0), 0, KPL_PROGRAM), wrap(instruction, KPL_PROGRAM)]

@@ -13,11 +13,11 @@ def find_associated(owner: Key, mint: Key) -> Key:
     return bytes(Pubkey.find_program_address(seeds, Pubkey(ASSOCIATED_TOKEN_PROGRAM))[0])
 
 
-def compute_seed(pot: Key) -> bytes:
+def compute_pot_seed(pot: Key) -> bytes:
     """The seed of a pot's authority, as existing clients compute it."""
     return sha256(base58_of(pot).encode()).digest()
 
 
 def find_authority(pot: Key) -> Key:
     """The owner of a pot: an address of the KPL program, off the curve, so that no key signs for it."""
-    return bytes(Pubkey.find_program_address([compute_seed(pot)], Pubkey(KPL_PROGRAM))[0])
+    return bytes(Pubkey.find_program_address([compute_pot_seed(pot)], Pubkey(KPL_PROGRAM))[0])

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
+from solders.pubkey import Pubkey
 
 from roundwork.errors import RemoteError, StoreFull, TaskFailed
 from roundwork.node.answers import ServiceError
 from roundwork.node.confinement.sandbox import Limits
 from roundwork.node.python.channel import Service
-from roundwork.node.python.lanes import Lanes, Verdict, compute_random_seed, compute_seed
+from roundwork.node.python.lanes import Lanes, Verdict, compute_node_seed, compute_random_seed
 from roundwork.views import SubmissionView
 
 from ..house import NODE, SECRET, SEED, TASK, House
@@ -73,7 +74,14 @@ def test_state_survives_the_processes_and_is_dropped_when_its_round_closes(house
             await lanes.submit(1, SEED, 20)
         return await lanes.submit(2, SEED, 20)
 
-    assert house.run(WHOLE, forget) == compute_seed(SEED, ME).hex()
+    assert house.run(WHOLE, forget) == compute_node_seed(SEED, ME).hex()
+
+
+def test_the_seed_of_a_node_follows_from_the_rounds_seed_and_its_address() -> None:
+    seed = compute_node_seed(SEED, ME)
+
+    assert seed == blake3(bytes.fromhex(SEED) + bytes(Pubkey.from_string(ME))).digest()
+    assert seed != compute_node_seed(SEED, str(Pubkey.default()))
 
 
 def test_chance_is_the_same_after_a_crash_and_different_for_every_step(house: House) -> None:

@@ -99,7 +99,7 @@ class Lanes:
     ) -> Verdict:
         """Run `@task.audit` on the submission of `node`. TaskFailed is never a vote."""
         step = self._prepare("audit", round, seed, node)
-        candidate_seed = compute_seed(seed, node).hex()
+        candidate_seed = compute_node_seed(seed, node).hex()
         step["candidate"] = {"node": node, "value": value, "seed": candidate_seed, "stake": stake}
         kind, reason = await self._lanes["review"].call(
             "audit", step, deadline_seconds, tuple[Literal["valid", "invalid", "unavailable"], str]
@@ -171,11 +171,11 @@ class Lanes:
 
     def _prepare(self, step: str, round: int, seed: str, candidate: str = "") -> dict[str, Any]:
         random_seed = compute_random_seed(self._secret, self.setting.task, round, step, candidate)
-        own_seed = compute_seed(seed, self.setting.node)
+        own_seed = compute_node_seed(seed, self.setting.node)
         return {"round": round, "seed": own_seed.hex(), "random_seed": random_seed.hex()}
 
 
-def compute_seed(seed: str, node: str) -> bytes:
+def compute_node_seed(seed: str, node: str) -> bytes:
     """`ctx.seed` of a node: blake3(B ‖ node), B the round's seed in hex. Source: docs/PROTOCOL.md 6."""
     return blake3(bytes.fromhex(seed) + bytes(Pubkey.from_string(node))).digest()
 

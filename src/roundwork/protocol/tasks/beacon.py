@@ -20,8 +20,3 @@ def compute_beacon(
     return blake3(
         b"roundwork/beacon/1" + genesis_hash + task + before + round_number.to_bytes(8, "little") + mix
     ).digest()
-
-
-def compute_seed(beacon: bytes, node: Key) -> bytes:
-    """What personalises a node's work in a round."""
-    return blake3(beacon + node).digest()

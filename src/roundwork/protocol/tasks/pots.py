@@ -7,7 +7,7 @@ stakes and the available balances of its task. Source: docs/PROTOCOL.md 13.
 import msgspec
 
 from ...errors import AccountInUse, SeedMismatch, WrongPot
-from ..addresses import compute_seed, find_authority
+from ..addresses import compute_pot_seed, find_authority
 from ..money import credit, debit, get_balance
 from ..params import SYSTEM_PROGRAM, TOKEN_PROGRAM, Key, base58_of
 from ..programs.system import Call, check_balance, check_spendable
@@ -24,7 +24,7 @@ from ..state import State
 @rule("13.2")
 def check_derived_pot(pot: Key, seed: bytes, authority: Key) -> None:
     """A new pot's seed and authority follow from its address."""
-    if seed != compute_seed(pot):
+    if seed != compute_pot_seed(pot):
         raise SeedMismatch(f"the seed is not the sha256 of the text {base58_of(pot)}")
     if authority != find_authority(pot):
         raise SeedMismatch(

@@ -59,9 +59,10 @@ class Transition(NamedTuple):
     before: RoundState | None
     after: RoundState | None
     effect: str
+    """What the law does beside: the column of the table in docs/PROTOCOL.md, which a test compares."""
 
 
-_CLOSED_UNPAID = "its reserve is free again"
+_RESERVE_FREE = "its reserve is free again"
 
 TRANSITIONS = (
     Transition(RoundEvent.FIRST_SUBMISSION, None, RoundState.SUBMITTING, "its bounty is reserved"),
@@ -76,9 +77,9 @@ TRANSITIONS = (
     Transition(
         RoundEvent.LIST_FAILED, RoundState.RETRYING, RoundState.RETRYING, "the next attempt is scheduled"
     ),
-    Transition(RoundEvent.LAST_LIST_FAILED, RoundState.REVIEWING, RoundState.UNPAID, _CLOSED_UNPAID),
-    Transition(RoundEvent.LAST_LIST_FAILED, RoundState.RETRYING, RoundState.UNPAID, _CLOSED_UNPAID),
-    Transition(RoundEvent.PAYOUT_DONE, RoundState.SETTLING, RoundState.PAID, _CLOSED_UNPAID),
+    Transition(RoundEvent.LAST_LIST_FAILED, RoundState.REVIEWING, RoundState.UNPAID, _RESERVE_FREE),
+    Transition(RoundEvent.LAST_LIST_FAILED, RoundState.RETRYING, RoundState.UNPAID, _RESERVE_FREE),
+    Transition(RoundEvent.PAYOUT_DONE, RoundState.SETTLING, RoundState.PAID, _RESERVE_FREE),
     Transition(RoundEvent.PRUNING_DUE, RoundState.PAID, None, "its records leave the state"),
     Transition(RoundEvent.PRUNING_DUE, RoundState.UNPAID, None, "its records leave the state"),
 )
