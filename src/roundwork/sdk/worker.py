@@ -221,7 +221,10 @@ def _take_channel() -> tuple[int, int]:
 
 
 def _refuse(rules: bytes) -> None:
-    """Give up what root may do, then every call that a BPF program of the node's refuses. Raises OSError."""
+    """Give up what root may do, and every system call that the node's BPF program does not allow.
+
+    Raises OSError.
+    """
     import ctypes
 
     class Rules(ctypes.Structure):

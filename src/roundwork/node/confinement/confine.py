@@ -29,8 +29,8 @@ import msgspec
 from . import relay
 from .interpreter import find_interpreter
 from .pids import PidsGroup
-from .sandbox import DENIED, DEVICES, MIB, SYSTEM_READABLE, Limits, compose_bwrap
-from .seccomp import build_filter, open_filter
+from .sandbox import DEVICES, MIB, SYSTEM_READABLE, Limits, compose_bwrap
+from .seccomp import build_filter
 
 NODE_READABLE = ("/etc/ssl/openssl.cnf",)
 """What Node.js will not start without, where it exists."""
@@ -111,7 +111,6 @@ class Confined:
             clean_env=True,
             env=order.environment,
             cwd=order.home,
-            extra_deny_syscalls=DENIED,
             net_allow=[f"tcp://{endpoint}" for endpoint in order.endpoints],
             net_allow_bind=[order.listen],
             max_processes=limits.processes,
@@ -163,16 +162,15 @@ class Boxed:
         python = os.path.realpath(sys.executable)
         program = Path(relay.__file__)
         paths = [program, *find_interpreter(), *map(Path, (python, *NODE_READABLE, *order.readable))]
-        rules = open_filter(allow_processes=True, allow_sockets=True)
-        with control, theirs, way_in, rules, _open_hosts() as hosts:
+        with control, theirs, way_in, _open_hosts() as hosts:
             arguments = compose_bwrap(paths, order.home, {"/etc/hosts": hosts.fileno()})
-            arguments += ["--seccomp", str(rules.fileno()), "--", python, "-I", "-S", str(program)]
+            arguments += ["--", python, "-I", "-S", str(program)]
             arguments += [str(theirs.fileno()), str(way_in.fileno())]
             self._group = PidsGroup(order.limits.processes + RELAYS)
             self._process = subprocess.Popen(
                 self._group.wrap(arguments),
                 env={"PATH": os.defpath},
-                pass_fds=(rules.fileno(), hosts.fileno(), theirs.fileno(), way_in.fileno()),
+                pass_fds=(hosts.fileno(), theirs.fileno(), way_in.fileno()),
             )
             theirs.close()
             self.pid = self._process.pid

@@ -15,6 +15,7 @@ from typing import IO, Any, Protocol
 import msgspec
 
 from ...errors import BadConfig
+from ...host.process import describe_end
 from . import seccomp
 from .pids import PidsGroup, is_bounded
 
@@ -23,23 +24,8 @@ log = logging.getLogger(__name__)
 MIB = 1024 * 1024
 SYSTEM_READABLE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 """Shared libraries; nothing in them is a secret."""
-DENIED = (
-    # Landlock does not mediate what a file is marked with, so its owner could mark any file there is.
-    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
-    *("utime", "utimes", "futimesat", "utimensat", "setxattr", "lsetxattr", "fsetxattr", "setxattrat"),
-    *("removexattr", "lremovexattr", "fremovexattr", "removexattrat", "file_setattr", "mknod", "mknodat"),
-    # What one process may do to another of the same user, the node among them; memory that no limit counts.
-    *("prlimit64", "setpriority", "sched_setscheduler", "sched_setparam", "sched_setattr", "ioprio_set"),
-    *("sched_setaffinity", "migrate_pages", "move_pages", "process_madvise", "process_mrelease", "kcmp"),
-    *("memfd_create", "mq_open", "mq_unlink", "inotify_init", "inotify_init1", "fanotify_init"),
-    # What a node that runs as root could do to the machine.
-    *("chroot", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups"),
-    *("setfsuid", "setfsgid", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex"),
-    *("syslog", "acct", "personality", "sethostname", "setdomainname", "vhangup", "swapon", "swapoff"),
-    *("open_tree", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount", "mount_setattr", "umount2"),
-    *("pivot_root", "setns", "unshare", "quotactl_fd", "open_by_handle_at"),
-)
-"""System calls that sandlock lets through and that the hostile suite found a use for."""
+BY_SIGNAL = 128
+"""Above it are the exit codes by which bubblewrap tells of a signal."""
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 
@@ -74,7 +60,7 @@ class Child(Protocol):
         """End the program and everything it started. May be called twice."""
 
     def wait(self) -> str:
-        """Block until it has ended, once; how, in words ("exit 1", "signal 9")."""
+        """Block until it has ended, once; how, in words ("exit 1", "killed by SIGKILL")."""
 
 
 class Sandbox(Protocol):
@@ -166,7 +152,6 @@ class Sandlock:
             clean_env=True,
             env=_build_environment(confinement.writable),
             cwd=str(confinement.writable),
-            extra_deny_syscalls=DENIED,
             # It counts reservations of all processes together and kills without a word. One process has
             # the kernel's own limit, set below, which is a MemoryError that the author can read.
             max_memory=2 * limits.memory_bytes if limits.processes > 1 else None,
@@ -185,7 +170,7 @@ class Sandlock:
         return _Locked(process, group)
 
     def build_filter(self, limits: Limits) -> bytes:
-        """What sandlock lets through: MPTCP, secret memory, a root's ioctl on devices and networks."""
+        """On top of what sandlock refuses."""
         return seccomp.build_filter(allow_processes=limits.processes > 1)
 
 
@@ -204,13 +189,15 @@ class _Locked:
     def wait(self) -> str:
         result = self._process.wait()
         self._group.close()
+        if result.signal > 0:
+            return explain_end(-result.signal)
         if result.exit_code >= 0:
-            return f"exit {result.exit_code}"
+            return explain_end(result.exit_code)
         return f"killed ({result.reason.name.lower()})"
 
 
 class Bubblewrap:
-    """Namespaces of its own for files, processes, network and users, and a seccomp filter."""
+    """Namespaces of its own for files, processes, network and users."""
 
     name = "bwrap"
 
@@ -223,19 +210,14 @@ class Bubblewrap:
         for name, value in _build_environment(confinement.writable).items():
             arguments += ["--setenv", name, value]
         life, held = os.pipe()
-        with (
-            seccomp.open_filter(allow_processes=confinement.limits.processes > 1) as filter,
-            os.fdopen(held, "wb") as held_file,
-        ):
-            descriptors = (filter.fileno(), held_file.fileno())
-            arguments += ["--seccomp", str(descriptors[0]), "--sync-fd", str(descriptors[1])]
+        with os.fdopen(held, "wb"):
             group = PidsGroup(confinement.limits.processes)
-            whole = group.wrap([*arguments, "--", *command])
-            return _Spawned(whole, {"PATH": os.defpath}, descriptors, life=life, group=group)
+            whole = group.wrap([*arguments, "--sync-fd", str(held), "--", *command])
+            return _Spawned(whole, {"PATH": os.defpath}, (held,), life=life, group=group)
 
     def build_filter(self, limits: Limits) -> bytes:
-        """Nothing: bubblewrap has put the filter in place."""
-        return b""
+        """All that there is: bubblewrap refuses no system call."""
+        return seccomp.build_filter(allow_processes=limits.processes > 1)
 
 
 def compose_bwrap(readable: Sequence[Path], home: str, files: Mapping[str, int] | None = None) -> list[str]:
@@ -311,7 +293,15 @@ class _Spawned:
             self._life = None
         if self._group is not None:
             self._group.close()
-        return f"exit {code}" if code >= 0 else f"signal {-code}"
+        if code > BY_SIGNAL:
+            return explain_end(BY_SIGNAL - code)
+        return explain_end(code)
+
+
+def explain_end(code: int) -> str:
+    """How a task's process ended, in words for its author; `code` is negative for a signal."""
+    end = describe_end(code)
+    return f"{end}: it made a system call that tasks have no use for" if code == -signal.SIGSYS else end
 
 
 def _bounds(limits: Limits) -> dict[str, int]:

@@ -83,8 +83,6 @@ ATTEMPTS = {
     "change owners outside": "os.chown(node + '/node-key.json', os.getuid(), os.getgid())",
     "mark a file outside": "os.setxattr(node + '/node-key.json', 'user.x', b'x')",
     "become somebody else": "os.setuid(12345)",
-    "set the clock": "import time; time.clock_settime(time.CLOCK_REALTIME, time.time())",
-    "read the kernel's log": "call(103, 10, 0, 0)",
     "watch the node's files": (
         "key = (node + '/node-key.json').encode(); call(254, call(253), address(key), 2)"
     ),
@@ -94,25 +92,17 @@ ATTEMPTS = {
     "fork": "os.fork() or os._exit(0)",
     "run a program": "subprocess.run([sys.executable, '-c', 'pass'], check=True)",
     "become a shell": "os.execv('/bin/sh', ['sh'])",
-    "trace the node": "call(101, 16, parent, 0, 0)",
-    "read the node through the kernel": "call(310, parent, 0, 0, 0, 0, 0)",
     "open an io_uring": "call(425, 8, 0)",
-    "load a BPF program": "call(321, 0, 0, 0)",
     "make a namespace": "call(272, 0x10000000)",
-    "mount": "call(165, 0, 0, 0, 0, 0)",
     "change its root": "os.chroot('/')",
-    "open by handle": "call(304, -100, 0, 0)",
     "take the node's descriptor": "fd = call(434, parent, 0); call(438, fd, 1, 0)",
     "hide memory in a file": "os.memfd_create('x')",
-    "hide memory from the kernel": "call(447, 0)",
     "hide memory in a shared segment": "call(29, 0, 4096, 0o1777)",
     "leave a semaphore behind": "call(64, 0, 1, 0o1777)",
     "leave a message queue behind": "call(68, 0, 0o1777)",
     "outlive the node": "call(157, 1, 0, 0, 0, 0)",
     "clone itself": "call(56, 17, 0, 0, 0, 0) or os._exit(0)",
     "clone itself in a new namespace": "call(56, 0x20000011, 0, 0, 0, 0) or os._exit(0)",
-    "compare the node's descriptors": "call(312, parent, parent, 0, 0, 0)",
-    "catch page faults": "call(323, 0)",
     "use what root may do": (
         "head, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()\n"
         "call(125, ctypes.addressof(head), ctypes.addressof(data))\n"
@@ -129,7 +119,6 @@ ATTEMPTS = {
     "hide memory in a socket": "pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)",
     "hide open files in a socket": "socket.send_fds(pair[0], [b'x'], [pipe[0]])",
     "hide memory in rules": "call(444, 0, 0, 1)",
-    "hide memory in a keyring": "call(250, 0, -2, 1)",
     "take the machine's asynchronous requests": (
         "place = (ctypes.c_ulong * 1)(); call(206, 1, ctypes.addressof(place))"
     ),
@@ -138,7 +127,6 @@ ATTEMPTS = {
     "let other programs wait for its lease": "fcntl.fcntl(open('f', 'w').fileno(), 1024, fcntl.F_RDLCK)",
     "have signals sent": "fcntl.fcntl(pipe[0], 8, os.getpid())",
     "have a signal chosen": "fcntl.fcntl(pipe[0], 10, 9)",
-    "change its descriptor table": "call(154, 0, 0, 0)",
     "stack a filter": "action = (ctypes.c_uint32 * 1)(0x7FFF0000); call(317, 2, 0, ctypes.addressof(action))",
     "open a unix socket": "socket.socket(socket.AF_UNIX)",
     "open a virtual machine's socket": "socket.socket(40, socket.SOCK_STREAM)",
@@ -149,7 +137,41 @@ ATTEMPTS = {
     "signal the node by a descriptor": "fd = call(434, parent, 0); call(424, fd, 0, 0, 0)",
     "raise its memory limit": "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
     "raise its file limit": "resource.setrlimit(resource.RLIMIT_NOFILE, (9999, 9999))",
+    "hide from its node": "call(157, 4, 0, 0, 0, 0)",
+    "give up its name": "call(157, 59, 0, 0, 0, 0)",
+    "open a file by a struct": "call(437, -100, 0, 0, 0)",
+    "let nobody wait for its child": "call(56, 0x50F00 | 0x2000, 0, 0, 0, 0)",
+    "make a thread in a namespace": "call(56, 0x50F00 | 0x4000000, 0, 0, 0, 0)",
+    "make a child by a struct": "call(435, 0, 0)",
+    "call what does not exist yet": "call(500, 0)",
+    "hide pages between pipes": "call(276, pipe[0], pipe[1], 1, 0)",
+    "change modes at home": "os.chmod(open('f', 'w').name, 0o4755)",
+    "mark a file at home": "os.setxattr(open('f', 'w').name, 'user.x', bytes(4096))",
+    "make a device": "os.mknod('device', 0o20666, os.makedev(1, 3))",
+    "lock memory": "call(149, 0, 4096)",
 }
+
+KILLED = {
+    "set the clock": "import time; time.clock_settime(time.CLOCK_REALTIME, time.time())",
+    "read the kernel's log": "call(103, 10, 0, 0)",
+    "trace the node": "call(101, 16, parent, 0, 0)",
+    "read the node through the kernel": "call(310, parent, 0, 0, 0, 0, 0)",
+    "load a BPF program": "call(321, 0, 0, 0)",
+    "mount": "call(165, 0, 0, 0, 0, 0)",
+    "open by handle": "call(304, -100, 0, 0)",
+    "hide memory from the kernel": "call(447, 0)",
+    "compare the node's descriptors": "call(312, parent, parent, 0, 0, 0)",
+    "catch page faults": "call(323, 0)",
+    "hide memory in a keyring": "call(250, 0, -2, 1)",
+    "change its descriptor table": "call(154, 0, 0, 0)",
+    "read its own memory through the kernel": "call(310, os.getpid(), 0, 0, 0, 0, 0)",
+    "open another's mounts": "call(428, -100, 0, 0)",
+    "measure the machine": "call(298, 0, 0, -1, -1, 0)",
+    "load a module": "call(313, 0, 0, 0)",
+    "call the kernel as another kind of program": "call(0x40000000 + 39)",
+    "call the kernel as a 32-bit program": "run('b814000000cd80c3')",
+}
+"""What no library calls: no refusal, the end."""
 
 PROBE = """
 import ctypes, fcntl, resource, socket, subprocess
@@ -163,6 +185,12 @@ def call(number, *arguments):
 
 def address(data):
     return id(data) + bytes.__basicsize__ - 1
+
+def run(code):
+    import mmap
+    place = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    place.write(bytes.fromhex(code))
+    return ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(place)))()
 
 @task.submission
 def submission(ctx):
@@ -188,9 +216,20 @@ def test_a_task_cannot(house: House, listener: int, attempt: str) -> None:
     assert (house.directory / "node-key.json").read_text() == "the node's key"
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of these calls are x86_64's")
+@pytest.mark.parametrize("attempt", KILLED.values(), ids=KILLED)
+def test_a_task_is_killed_that_tries_to(house: House, listener: int, attempt: str) -> None:
+    params = {"node": str(house.directory), "parent": os.getpid(), "port": listener}
+
+    with pytest.raises(TaskFailed, match="SIGSYS"):
+        house.submit(PROBE.format(attempt=indent(attempt, " " * 8)), params=params)
+
+
 CHILDREN = {
     "in a new namespace": "call(56, 0x10000011, 0, 0, 0, 0) or os._exit(0)",
     "in a new network": "call(56, 0x40000011, 0, 0, 0, 0) or os._exit(0)",
+    "in new mounts": "call(56, 0x20011, 0, 0, 0, 0) or os._exit(0)",
+    "with other users": "subprocess.run([sys.executable], user=12345)",
     "of the node's": "call(56, 0x8011, 0, 0, 0, 0) or os._exit(0)",
     "whom nobody can trace": "call(56, 0x800011, 0, 0, 0, 0) or os._exit(0)",
 }
