@@ -9,6 +9,7 @@ COMMANDS = {
     "task": "Deploy, fund and look after tasks.",
     "token": "Make a token and move it, for tasks that pay in one.",
     "keygen": "Make a keypair.",
+    "address": "Print the address of a keypair file.",
     "balance": "Show what an address holds.",
     "airdrop": "Get money from a development ledger's faucet.",
     "transfer": "Send money.",

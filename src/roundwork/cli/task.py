@@ -10,6 +10,7 @@ from ..errors import BadConfig
 from .keys import key_option, passphrase_option, read_key
 from .options import ADDRESS, ROE, ask, json_option, url_option
 from .options import show as show_facts
+from .task_ledger import list_tasks, show_rounds
 from .task_view import compose_summary, compose_task, find_warnings, prepare, tell, warn
 
 manager_option = key_option(
@@ -20,6 +21,10 @@ manager_option = key_option(
 @click.group()
 def command() -> None:
     """Deploy, fund and look after tasks."""
+
+
+command.add_command(list_tasks)
+command.add_command(show_rounds)
 
 
 @command.command()

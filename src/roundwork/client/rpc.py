@@ -9,7 +9,7 @@ import msgspec
 
 from .. import errors
 from ..errors import BadConfig, Rejected, RemoteError, RoundworkError, Void
-from ..protocol.params import TOKEN_PROGRAM, base58_of
+from ..protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
 from ..protocol.programs.token_records import ACCOUNT_BYTES
 from ..views import LedgerView, RoundView, TaskView
 
@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 30.0
+TASKS_AT_ONCE = 100
+ROUNDS_AT_ONCE = 100
 
 
 class Unreachable(RemoteError):
@@ -130,6 +132,18 @@ class Client:
         view: TaskView | None = _convert(await self.call("getTask", task), TaskView | None)
         return view
 
+    async def get_tasks(self) -> list[TaskView]:
+        """Every task of the ledger, in the order of addresses."""
+        config = {"encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
+        programs = (TASK_PROGRAM, KPL_PROGRAM)
+        calls = [("getProgramAccounts", base58_of(program), config) for program in programs]
+        keys = sorted(row["pubkey"] for rows in await self.call_many(*calls) for row in rows)
+        views: list[TaskView | None] = []
+        for at in range(0, len(keys), TASKS_AT_ONCE):
+            answers = await self.call_many(*(("getTask", key) for key in keys[at : at + TASKS_AT_ONCE]))
+            views += _convert(answers, list[TaskView | None])
+        return [view for view in views if view is not None]  # other accounts of the programs hold no task
+
     async def get_round(self, task: str, round_number: int) -> RoundView | None:
         """A round as it stands; None if there is no such task."""
         view: RoundView | None = _convert(await self.call("getRound", task, round_number), RoundView | None)
@@ -137,8 +151,12 @@ class Client:
 
     async def get_rounds(self, task: str, round_numbers: list[int]) -> dict[int, RoundView]:
         """Several rounds at once."""
-        views = await self.call_many(*[("getRound", task, round_number) for round_number in round_numbers])
-        return {view.round: view for view in _convert(views, list[RoundView])}
+        views: list[RoundView] = []
+        for at in range(0, len(round_numbers), ROUNDS_AT_ONCE):
+            numbers = round_numbers[at : at + ROUNDS_AT_ONCE]
+            answers = await self.call_many(*(("getRound", task, round_number) for round_number in numbers))
+            views += _convert(answers, list[RoundView])
+        return {view.round: view for view in views}
 
     async def get_ledger(self) -> LedgerView:
         """What the ledger was founded on."""

@@ -1,0 +1,180 @@
+"""`roundwork task list` and `task rounds`: what a ledger knows of its tasks and their rounds."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import ADDRESS, ask, format_money, json_option, url_option
+
+if TYPE_CHECKING:
+    from ..client.rpc import Client
+    from ..views import LedgerView, RoundView, TaskView
+
+ROUNDS_SHOWN = 10
+COLUMNS = ("round", "status", "node", "value", "votes", "verdict", "reward", "slash", "reason")
+
+
+@click.command("list")
+@click.option("--all", "with_all", is_flag=True, help="Show inactive, closed and updated tasks too.")
+@url_option
+@json_option
+def list_tasks(with_all: bool, url: str, as_json: bool) -> None:
+    """List the tasks of a ledger, those that pay most a node first."""
+
+    async def run(client: "Client") -> "tuple[LedgerView, list[TaskView]]":
+        return await client.get_ledger(), await client.get_tasks()
+
+    ledger, tasks = ask(url, run)
+    shown = [_summarise(task) for task in tasks if with_all or _is_open(task)]
+    shown.sort(key=lambda row: (-row["per_node"], row["task"]))
+    if as_json:
+        click.echo(json.dumps(shown))
+        return
+    for row in shown:
+        click.echo("\n".join(_compose_task(row, ledger)))
+    hidden = len(tasks) - len(shown)
+    more = f"; {hidden} more with --all" if hidden else ""
+    click.echo(f"{len(shown)} {'task' if len(shown) == 1 else 'tasks'}{more}", err=True)
+
+
+@click.command("rounds")
+@click.argument("address", type=ADDRESS)
+@click.option(
+    "--last",
+    type=click.IntRange(1),
+    default=ROUNDS_SHOWN,
+    show_default=True,
+    help="How many rounds, counted back from the newest.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print a row for each node and round, as CSV.")
+@url_option
+@json_option
+def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) -> None:
+    """Show which nodes a task's rounds paid and slashed, and why. Pruned rounds come from the history."""
+    from ..client.operations import read_task
+
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude one another")
+
+    async def run(client: "Client") -> "tuple[LedgerView, TaskView, list[RoundView]]":
+        task = await read_task(client, address)
+        newest = (task.slot - task.starting_slot) // task.round_time
+        numbers = list(range(max(0, newest - last + 1), newest + 1))
+        rounds = await client.get_rounds(address, numbers)
+        return await client.get_ledger(), task, [rounds[number] for number in numbers]
+
+    ledger, task, rounds = ask(url, run)
+    if as_json:
+        facts = [{"round": each.round, "status": each.status, "nodes": _list_nodes(each)} for each in rounds]
+        click.echo(json.dumps(facts))
+    elif as_csv:
+        click.echo(_compose_csv(rounds), nl=False)
+    else:
+        for each in rounds:
+            click.echo("\n".join(_compose_round(each, task, ledger)))
+
+
+def _is_open(task: "TaskView") -> bool:
+    return task.is_active and not task.is_closed and task.migrated_to is None
+
+
+def _summarise(task: "TaskView") -> dict[str, Any]:
+    """The facts by which tasks are compared. `per_node` is the reward of a round if all nodes share it."""
+    able = sum(stake.amount >= task.minimum_stake for stake in task.stakes)
+    reserved = task.bounty_per_round * len(task.open_rounds)
+    return {
+        "task": task.address,
+        "name": task.name,
+        "mint": task.mint,
+        "bounty": task.bounty,
+        "rounds_left": max(0, task.bounty - reserved) // task.bounty_per_round,
+        "bounty_per_round": task.bounty_per_round,
+        "nodes": able,
+        "per_node": task.bounty_per_round // max(1, able),
+        "minimum_stake": task.minimum_stake,
+        "round_slots": task.round_time,
+        "is_open": _is_open(task),
+    }
+
+
+def _compose_task(row: dict[str, Any], ledger: "LedgerView") -> Iterator[str]:
+    unit = ("of the smallest unit of " + row["mint"], 0) if row["mint"] else (ledger.symbol, ledger.decimals)
+    per_round, per_node, stake = (
+        format_money(row[name], *unit) for name in ("bounty_per_round", "per_node", "minimum_stake")
+    )
+    seconds = row["round_slots"] * ledger.slot_ms / 1000
+    yield f"{row['task']}  {row['name']}{'' if row['is_open'] else '  (not open)'}"
+    yield f"  {per_round} a round of {seconds:g} s, {row['rounds_left']:,} rounds left"
+    yield f"  {row['nodes']} nodes, so about {per_node} each; a stake of at least {stake}"
+
+
+def _list_nodes(view: "RoundView") -> list[dict[str, Any]]:
+    """A row for each node that submitted in a round."""
+    paid = {payment.node: payment for payment in view.payments}
+    rows = []
+    for each in view.submissions:
+        payment = paid.get(each.node)
+        rows.append(
+            {
+                "node": each.node,
+                "value": each.value,
+                "votes": each.votes,
+                "verdict": each.verdict,
+                "reward": payment.reward if payment else 0,
+                "slash": payment.slash if payment else 0,
+                "reason": _explain(view, each.node),
+            }
+        )
+    return rows
+
+
+def _explain(view: "RoundView", node: str) -> str:
+    """Why a node got what it got, from its audit and from the end of the round."""
+    each = next(each for each in view.submissions if each.node == node)
+    against = [auditor for auditor, is_valid in each.auditors.items() if not is_valid]
+    if against:
+        in_favour = len(each.auditors) - len(against)
+        return f"{len(against)} found it invalid, {in_favour} valid; first {against[0]}"
+    if view.status == "ClosedUnpaid":
+        return _explain_end(view)
+    return ""
+
+
+def _explain_end(view: "RoundView") -> str:
+    if not view.lists:
+        return "no node handed in a list"
+    failed = [each for each in view.lists if each.trigger_by is not None and each.votes <= 0]
+    return f"{len(failed)} of {len(view.lists)} lists failed their audit"
+
+
+_ENDS = {
+    "Unopened": "no submission",
+    "Open": "under way",
+    "PayoutSuccessful": "paid",
+    "ClosedUnpaid": "closed unpaid",
+}
+
+
+def _compose_round(view: "RoundView", task: "TaskView", ledger: "LedgerView") -> Iterator[str]:
+    unit = ("tokens' smallest units", 0) if task.mint else (ledger.symbol, ledger.decimals)
+    reason = f": {_explain_end(view)}" if view.status == "ClosedUnpaid" else ""
+    yield f"round {view.round}: {_ENDS[view.status]}{reason}"
+    for row in _list_nodes(view):
+        money = [f"paid {format_money(row['reward'], *unit)}"] if row["reward"] else []
+        money += [f"slashed {format_money(row['slash'], *unit)}"] if row["slash"] else []
+        verdict = f"{row['verdict']}{row['reason'] and ': '}{row['reason']}"
+        yield f"  {row['node']:<44}  {', '.join(money) or 'nothing':<24}  {verdict}"
+
+
+def _compose_csv(rounds: "Iterable[RoundView]") -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    for each in rounds:
+        for row in _list_nodes(each):
+            writer.writerow({"round": each.round, "status": each.status, **row})
+    return text.getvalue()

@@ -1,0 +1,83 @@
+"""`task list`, `task rounds` and `address`: what the ledger knows already, found and compared."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roundwork.protocol.params import base58_of
+
+from ..ledger.process import RunningLedger, running
+from ..ledger.rpc.test_archive import keep, pay_and_slash
+from ..protocol.stage import Stage
+from .test_task import run
+
+
+@pytest.fixture(scope="module")
+def world() -> Stage:
+    """A task whose round 0 paid two nodes, slashed one and is pruned, and whose round 9 has no list."""
+    world = pay_and_slash(Stage({"allowed_failed_distributions": 0})).go(10)
+    return world.submitted(9).go(13)
+
+
+@pytest.fixture(scope="module")
+def ledger(world: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    directory = tmp_path_factory.mktemp("rounds") / "ledger"
+    keep(world, directory)
+    with running(directory) as ledger:
+        yield ledger
+
+
+def test_tasks_are_listed_with_what_they_pay(world: Stage, ledger: RunningLedger) -> None:
+    [row] = json.loads(run("task", "list", "--url", ledger.url, "--json").stdout)
+    shown = run("task", "list", "--url", ledger.url)
+
+    view = ledger.call("getTask", base58_of(world.task))
+    assert (view["address"], view["bounty"]) == (row["task"], row["bounty"])
+    able = [stake for stake in view["stakes"] if stake["amount"] >= view["minimum_stake"]]
+    assert 0 < len(able) == row["nodes"]
+    assert view["bounty_per_round"] // len(able) == row["per_node"]
+    assert f"{row['rounds_left']:,} rounds left" in shown.stdout
+    assert "1 task" in shown.stderr
+
+
+def test_rounds_say_who_was_paid_and_slashed_and_why_also_pruned_ones(
+    world: Stage, ledger: RunningLedger
+) -> None:
+    task = base58_of(world.task)
+    everything = ("task", "rounds", task, "--url", ledger.url, "--last", 100)
+
+    told = json.loads(run(*everything, "--json").stdout)
+    shown = run(*everything).stdout
+    rows = list(csv.DictReader(io.StringIO(run(*everything, "--csv").stdout)))
+
+    first = {base58_of(world.key(name)): name for name in ("n00", "n01", "n02")}
+    by_name = {first[row["node"]]: row for row in told[0]["nodes"]}
+    assert [60, 40, 0] == [by_name[name]["reward"] for name in ("n00", "n01", "n02")]
+    assert [0, 0, 700] == [by_name[name]["slash"] for name in ("n00", "n01", "n02")]
+    assert "convicted" == by_name["n02"]["verdict"]
+    assert by_name["n02"]["reason"].startswith("2 found it invalid, 0 valid")
+    assert "round 0: paid" in shown
+    assert "round 1: no submission" in shown
+    assert "round 9: closed unpaid: no node handed in a list" in shown
+    assert {"0", "9"} == {row["round"] for row in rows}
+    assert ["700"] == [row["slash"] for row in rows if row["slash"] != "0"]
+
+
+def test_rounds_of_no_task_and_two_forms_at_once_are_refused(ledger: RunningLedger) -> None:
+    nowhere = base58_of(bytes(32))
+
+    assert "UnknownTask" in run("task", "rounds", nowhere, "--url", ledger.url).stderr
+    both = run("task", "rounds", nowhere, "--url", ledger.url, "--csv", "--json")
+    assert (2, True) == (both.returncode, "exclude one another" in both.stderr)
+
+
+def test_a_keypair_file_says_its_address(tmp_path: Path) -> None:
+    made = json.loads(run("keygen", tmp_path / "key.json", "--json").stdout)["address"]
+
+    assert made == run("address", tmp_path / "key.json").stdout.strip()
+    assert {"address": made} == json.loads(run("address", tmp_path / "key.json", "--json").stdout)
+    assert "BadKeypair" in run("address", tmp_path / "none.json").stderr
