@@ -1,5 +1,6 @@
-"""What processes exchange: base58, base64, amounts of tokens, texts."""
+"""What processes and people exchange: base58, base64, amounts of money, texts."""
 
+import re
 from binascii import a2b_base64
 from typing import Any
 
@@ -8,6 +9,25 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 Json = dict[str, Any]
+
+_AMOUNT = re.compile(r"(0|[1-9][0-9]{0,30})(?:\.([0-9]{1,30}))?")
+
+
+def read_amount(text: str, decimals: int) -> int:
+    """An amount that a person wrote, in the smallest unit; a whole unit is 10^decimals of it.
+
+    Digits, and at most one point with digits on both sides. A comma, a leading zero or an exponent can be
+    read in two ways. Raises ValueError, which says how to write the amount.
+    """
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        form = 'digits with at most one point between them, "1500" or "2.5"' if decimals else 'digits, "1500"'
+        raise ValueError(f"{text!r:.60} is not an amount: write {form}")
+    fraction = (match[2] or "").rstrip("0")
+    if len(fraction) > decimals:
+        most = f"at most {decimals} digits behind the point" if decimals else "a whole number"
+        raise ValueError(f"{text!r:.60} is too fine an amount: write {most}")
+    return int(match[1] + fraction.ljust(decimals, "0"))
 
 
 def describe_amount(amount: int, decimals: int) -> Json:

@@ -15,7 +15,7 @@ from solders.keypair import Keypair
 
 from roundwork.cli import COMMANDS, main
 from roundwork.cli.keygen import command as keygen
-from roundwork.cli.options import ROE, format_money, read_pairs
+from roundwork.cli.options import AMOUNT, ROE, format_money, read_pairs
 from roundwork.cli.root import root
 from roundwork.host.keypairs import read_keypair, write_keypair
 from roundwork.node.keystore import derive_keypairs
@@ -285,17 +285,45 @@ def test_money_is_shown_exactly(roe: int, text: str) -> None:
         ("2koii", 2 * KOII),
         ("2.5 KOII", 25 * 10**8),
         ("0.000000001koii", 1),
-        ("1,000,000,000koii", 10**18),
+        ("1000000000 Koii", 10**18),
+        ("0.5000000000koii", KOII // 2),
     ],
 )
 def test_money_is_read_exactly(text: str, roe: int) -> None:
     assert roe == ROE.convert(text, None, None)
 
 
-@pytest.mark.parametrize("text", ["", "koii", "x", "1.5", "-1koii", "0koii", "0.0000000001koii", "nankoii"])
-def test_what_is_no_money_is_refused(text: str) -> None:
-    with pytest.raises(click.BadParameter):
+NOT_ROE = ["", "x", "1.5", "1,5", "1_000", "0x10", "1e3", "١٢", "²"]
+NOT_COINS = [
+    *("", "-1", "+1", "nan", "inf", "1e3", "1,5", "1,000", "1,000.5", "1.000,5", "1'000", "1 000", "1_000"),
+    *(".5", "5.", "1.2.3", "007", "0.5.", "½", "١٢", "１２", "9" * 40),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        *((text, "write roe in digits, 1500, or KOII") for text in NOT_ROE),
+        *((f"{text}koii", 'write digits with at most one point between them, "1500"') for text in NOT_COINS),
+        ("007", 'write digits, "1500"'),
+        ("0koii", "0 is not in the range"),
+        ("0.0000000001koii", "at most 9 digits behind the point"),
+        ("20000000000koii", "is not in the range"),
+    ],
+)
+def test_an_amount_that_can_be_read_in_two_ways_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(click.BadParameter) as refusal:
         ROE.convert(text, None, None)
+
+    assert reason in refusal.value.message
+
+
+@pytest.mark.parametrize("text", ["", "1.5", "1,5", "1_000", " 5", "007", "١٢", "5koii", "0", str(2**64)])
+def test_an_amount_of_tokens_is_digits(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        AMOUNT.convert(text, None, None)
+
+    assert 5 == AMOUNT.convert("5", None, None)
 
 
 def test_pairs_may_hold_equals_signs() -> None:

@@ -292,7 +292,27 @@ def test_percentages_are_exact(share: Any, stake: int, slashed: int) -> None:
     assert amounts == {"a": -slashed}
 
 
-@pytest.mark.parametrize("share", [0.7, None, "70", "seventy", "-1%", "101%", "1/0", "1/", "%", 2])
+@pytest.mark.parametrize(
+    "share",
+    [
+        0.7,
+        None,
+        "70",
+        "seventy",
+        "-1%",
+        "101%",
+        "1/0",
+        "1/",
+        "%",
+        2,
+        "0,7",
+        "7.%",
+        ".7",
+        "٧٠%",
+        "1_0%",
+        "1.2.3%",
+    ],
+)
 def test_a_share_that_is_not_exact_or_not_a_share_is_refused(share: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         equal_split(slash=share)

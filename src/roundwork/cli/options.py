@@ -3,8 +3,8 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 URL = "http://127.0.0.1:8899"
 ROE_MAX = 2**64 - 1
+COIN_DECIMALS = 9
+_COINS = re.compile(r"(.*?) *koii", re.IGNORECASE)
 
 
 class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newest click only
@@ -35,22 +37,46 @@ class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newes
         return value
 
 
-class Roe(click.IntRange):
-    """Money: an integer of roe, or coins with their name, `2.5koii`, exactly."""
+class Amount(click.IntRange):
+    """An amount of a token in its smallest unit: digits."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str):
+            try:
+                value = self.read(value)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+    def read(self, text: str) -> int:
+        """The amount in the smallest unit. Raises ValueError, which says how to write it."""
+        from ..wire import read_amount
+
+        return read_amount(text, 0)
+
+
+class Roe(Amount):
+    """Native money: digits of roe, or coins with their name, `2.5koii`, exactly."""
 
     name = "roe"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, str) and value.lower().endswith("koii"):
-            try:
-                roe = Decimal(value[:-4].strip().replace(",", "")) * 10**9
-                value = int(roe) if roe == roe.to_integral_value() else value
-            except (ArithmeticError, ValueError):
-                self.fail(f"{value!r} is no amount: an integer of roe, or such as 2.5koii", param, ctx)
-        return super().convert(value, param, ctx)
+    def read(self, text: str) -> int:
+        """The amount in roe. Raises ValueError, which says how to write it."""
+        from ..wire import read_amount
+
+        coins = _COINS.fullmatch(text)
+        if coins is None and not (text.isascii() and text.isdecimal()):
+            raise ValueError(
+                f"{text!r:.60} is not an amount: write roe in digits, 1500, or KOII with at most one point"
+                " between digits, 2.5koii"
+            )
+        return read_amount(text, 0) if coins is None else read_amount(coins[1], COIN_DECIMALS)
 
 
 ADDRESS = Address()
+AMOUNT = Amount(1, ROE_MAX)
 ROE = Roe(1, ROE_MAX)
 ROE_OR_NONE = Roe(0, ROE_MAX)
 

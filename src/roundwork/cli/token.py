@@ -6,9 +6,7 @@ from pathlib import Path
 import click
 
 from .keys import choose_address, key_option, passphrase_option, read_key
-from .options import ADDRESS, ROE_MAX, ask, format_money, json_option, show, url_option
-
-AMOUNT = click.IntRange(1, ROE_MAX)
+from .options import ADDRESS, AMOUNT, ask, format_money, json_option, show, url_option
 
 payer_option = key_option("--key", "key_path", "Who signs and pays; else the key of Solana's configuration.")
 

@@ -73,17 +73,23 @@ def _parse_text(text: str) -> tuple[int, int]:
         return numerator, denominator * 100
     if "/" in text:
         above, below = text.split("/", 1)
-        if above.strip().isdecimal() and below.strip().isdecimal():
-            return int(above), int(below)
-        raise ValueError(f'{text!r} is no share: write "70%", "7/10" or "0.7"')
+        return _parse_digits(above, text), _parse_digits(below, text)
     return _parse_decimal(text, text)
 
 
 def _parse_decimal(digits: str, whole: str) -> tuple[int, int]:
-    before, _, after = digits.strip().partition(".")
-    if not (before + after).isdecimal():
-        raise ValueError(f'{whole!r} is no share: write "70%", "7/10" or "0.7"')
-    return int(before + after), 10 ** len(after)
+    before, point, after = digits.partition(".")
+    if not point:
+        return _parse_digits(before, whole), 1
+    return _parse_digits(before, whole) * 10 ** len(after) + _parse_digits(after, whole), 10 ** len(after)
+
+
+def _parse_digits(digits: str, whole: str) -> int:
+    """As where amounts are read: digits on both sides of a point, and no comma."""
+    digits = digits.strip(" ")
+    if not (digits.isascii() and digits.isdecimal()):
+        raise ValueError(f'{whole!r} is not a share: write "70%", "7/10" or "0.7"')
+    return int(digits)
 
 
 def _slash_convicted(round: Round, ratio: tuple[int, int]) -> dict[str, int]:
