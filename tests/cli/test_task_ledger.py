@@ -32,7 +32,7 @@ def ledger(world: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 
 def test_tasks_are_listed_with_what_they_pay(world: Stage, ledger: RunningLedger) -> None:
-    [row] = json.loads(run("task", "list", "--url", ledger.url, "--json").stdout)
+    [row] = json.loads(run("task", "list", "--url", ledger.url, "--json").stdout)["tasks"]
     shown = run("task", "list", "--url", ledger.url)
 
     view = ledger.call("getTask", base58_of(world.task))
@@ -50,7 +50,7 @@ def test_rounds_say_who_was_paid_and_slashed_and_why_also_pruned_ones(
     task = base58_of(world.task)
     everything = ("task", "rounds", task, "--url", ledger.url, "--last", 100)
 
-    told = json.loads(run(*everything, "--json").stdout)
+    told = json.loads(run(*everything, "--json").stdout)["rounds"]
     shown = run(*everything).stdout
     rows = list(csv.DictReader(io.StringIO(run(*everything, "--csv").stdout)))
 

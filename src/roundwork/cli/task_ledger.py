@@ -32,7 +32,7 @@ def list_tasks(with_all: bool, url: str, as_json: bool) -> None:
     shown = [_summarise(task) for task in tasks if with_all or _is_open(task)]
     shown.sort(key=lambda row: (-row["per_node"], row["task"]))
     if as_json:
-        click.echo(json.dumps(shown))
+        click.echo(json.dumps({"tasks": shown}))
         return
     for row in shown:
         click.echo("\n".join(_compose_task(row, ledger)))
@@ -70,7 +70,7 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
     ledger, task, rounds = ask(url, run)
     if as_json:
         facts = [{"round": each.round, "status": each.status, "nodes": _list_nodes(each)} for each in rounds]
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps({"task": address, "rounds": facts}))
     elif as_csv:
         click.echo(_compose_csv(rounds), nl=False)
     else:
