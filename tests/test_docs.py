@@ -1,5 +1,6 @@
 """What the documents say is so: links lead somewhere, commands exist, code of the tutorial runs."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -9,11 +10,13 @@ from typing import Any
 import click
 import pytest
 
+import roundwork
 from roundwork import errors
 from roundwork.cli.root import root
 from roundwork.ledger.rpc.dispatch import METHODS
 from roundwork.package.config import FIELDS, OUR_FIELDS
 from roundwork.protocol.params import Genesis
+from roundwork.sdk import task
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -141,3 +144,20 @@ def test_every_module_has_its_place_in_the_map_of_the_house() -> None:
     assert [] == [path.name for path in modules if not re.search(rf"\b{path.name}", text)]
     assert [] == [room for room in rooms if f"{room}/" not in text]
     assert len(text.split("```")[1].strip().splitlines()) <= 60
+
+
+def test_everything_that_a_task_gets_is_in_the_reference_of_tasks() -> None:
+    text = (ROOT / "docs" / "TASKS.md").read_text()
+    classes = (task.Context, task.Candidate, task.Round, task.Submitter, task.Response, task.Request)
+
+    def list_names(kind: type) -> set[str]:
+        made = set(re.findall(r"self\.(\w+) = ", inspect.getsource(kind)))
+        return {name for name in made | set(vars(kind)) if not name.startswith("_")}
+
+    names = {name for kind in classes for name in list_names(kind)}
+
+    assert {"seed", "audits_done", "state_of", "text"} <= names
+    assert [] == sorted(name for name in names if not re.search(rf"\b{name}\b", text))
+    assert [] == [
+        name for name in roundwork.__all__ if not re.search(rf"\b{name}\b", text) and name[0].islower()
+    ]
