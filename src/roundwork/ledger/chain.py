@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,19 @@ from ..protocol.genesis import create_state, decode_genesis, encode_genesis
 from ..protocol.params import Genesis
 from ..protocol.state import Head, State
 from ..protocol.transaction import Transaction
+from .store.agreement import (
+    CHECKPOINT_FILE,
+    GENESIS_FILE,
+    HISTORY_FILE,
+    JOURNAL_FILE,
+    Files,
+    check_founded_once,
+)
 from .store.checkpoint import Checkpoint, Pending
 from .store.history import History
-from .store.journal import Entry, Journal
+from .store.journal import Entry, Journal, JournalReader
 from .store.recent import Recent
+from .store.wal import check_log
 
 CHECKPOINT_BLOCKS = 100
 CHECKPOINT_SECONDS = 10.0
@@ -29,8 +39,6 @@ HISTORY_LAG_BLOCKS_MAX = 2_000
 
 LAG_SECONDS = 1.0
 """How long a block waits for a history that is too far behind."""
-
-GENESIS_FILE = "genesis.json"
 
 log = logging.getLogger(__name__)
 
@@ -54,35 +62,37 @@ class Chain:
         """Open a ledger and recover it from what is on disk.
 
         `replay=False` leaves the state at the checkpoint, because an engine delivers the rest again, and
-        holds every checkpoint back until `allow_checkpoint`. Raises BadGenesis, StoreCorrupt, StoreFull.
+        holds every checkpoint back until `allow_checkpoint`. Everything is read before anything is written.
+        Raises BadGenesis, OldLaw, StoreCorrupt, StoreFull.
         """
         self.directory = directory
         self.genesis = read_genesis(directory)
-        self.journal = Journal(directory / "journal.db")
-        self.journal.check_law()
-        self.checkpoint = Checkpoint(directory / "checkpoint.db")
-        self.state, self._pending = self._load()
-        self.checkpointed = self.state.head
         self.recent = Recent()
-        self.history = History(directory / "history.db", self.journal)
+        self._recover(replay)
+        genesis_hash = self.state.genesis_hash
+        self.journal = Journal(directory / JOURNAL_FILE)
+        self.checkpoint = Checkpoint(directory / CHECKPOINT_FILE, genesis_hash)
+        self.history = History(directory / HISTORY_FILE, self.journal, genesis_hash)
         self.listeners: list[Listener] = []
         self._executed: deque[_Executed] = deque()
-        self._allowed = None if replay else self.state.head.height
+        self._allowed = None if replay else self.checkpointed.height
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
         self._ready: tuple[Head, Pending] | None = None
         self._checkpoint_time = time.monotonic()
         self._is_broken = False
-        if replay:
-            self._replay()
 
     @classmethod
     def create(cls, directory: Path, genesis: Genesis) -> None:
-        """Found a ledger in a directory. Raises BadGenesis if it has one already, or the genesis is bad."""
+        """Found a ledger in a directory.
+
+        Raises BadGenesis if it has one already, or the genesis is bad; StoreCorrupt if it holds blocks.
+        """
         create_state(genesis)
         path = directory / GENESIS_FILE
         if path.exists():
             raise BadGenesis(f"{path}: a ledger is founded here already; choose another directory")
+        check_founded_once(directory)
         directory.mkdir(parents=True, exist_ok=True)
         replace_file(path, encode_genesis(genesis))
 
@@ -143,20 +153,25 @@ class Chain:
 
     # Recovery
 
-    def _load(self) -> tuple[State, Pending]:
-        state = create_state(self.genesis)
-        loaded = self.checkpoint.load()
-        if loaded is None:
-            return state, Pending.of(state)
-        head, tables = loaded
-        self.journal.check_reaches(head.height, self.checkpoint.path)
-        state = State(self.genesis, state.genesis_hash, head)
-        state.load(tables)
-        return state, Pending()
+    def _recover(self, replay: bool) -> None:
+        """Bring the state to the checkpoint and, if asked to, through the blocks behind it. Reads only."""
+        self.state = create_state(self.genesis)
+        self._pending = Pending.of(self.state)
+        check_log(self.directory / JOURNAL_FILE)
+        with closing(Files(self.directory)) as files:
+            files.check(self.state.genesis_hash)
+            if files.saved is not None:
+                tables = files.checkpoint.read_tables(files.saved.content)
+                self.state = State(self.genesis, self.state.genesis_hash, files.saved.head)
+                self.state.load(tables)
+                self._pending = Pending()
+            self.checkpointed = self.state.head
+            if replay:
+                self._replay(files.journal)
 
-    def _replay(self) -> None:
-        for entry in self.journal.read_from(self.state.head.height + 1):
-            outcome = replay_entry(self.state, entry, str(self.journal.path))
+    def _replay(self, journal: JournalReader) -> None:
+        for entry in journal.read_from(self.state.head.height + 1):
+            outcome = replay_entry(self.state, entry, str(journal.path))
             self._pending.merge(outcome.changes)
             if entry.block.slot + self.recent.slots >= self.state.head.slot:
                 self.recent.add(entry.block, entry.receipts)
@@ -195,13 +210,18 @@ class Chain:
 
 
 def read_genesis(directory: Path) -> Genesis:
-    """The genesis of a ledger's directory. Raises BadGenesis."""
+    """The genesis of a ledger's directory. Raises BadGenesis, OldLaw."""
     path = directory / GENESIS_FILE
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise BadGenesis(f"{path} is missing; `roundwork ledger run` founds a ledger") from None
-    return decode_genesis(raw, str(path))
+        raise BadGenesis(
+            f"{path} is missing; name the --directory of a ledger, or found one with `roundwork ledger run`"
+        ) from None
+    try:
+        return decode_genesis(raw, str(path))
+    except UnicodeDecodeError as error:
+        raise BadGenesis(f"{path} is not UTF-8 ({error}); put it back from a copy") from None
 
 
 def replay_entry(state: State, entry: Entry, source: str) -> Outcome:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..errors import BadGenesis, BadInput, OldLaw, StoreCorrupt
-from ..protocol.genesis import FIXED, create_state, decode_genesis, encode_genesis, read_old_genesis
+from ..errors import BadInput, OldLaw, StoreCorrupt
+from ..protocol.genesis import FIXED, create_state, encode_genesis, read_old_genesis
 from ..protocol.params import (
     LOOKUP_PROGRAM,
     TOKEN_PROGRAM,
@@ -30,8 +30,9 @@ from ..protocol.params import (
 from ..protocol.programs.lookups import decode_table
 from ..protocol.programs.token_records import SIZES, decode_account, decode_mint, decode_multisig
 from ..protocol.records import Account
-from .chain import GENESIS_FILE, replay_entry
-from .store.journal import Journal
+from .chain import read_genesis, replay_entry
+from .store.agreement import CHECKPOINT_FILE, GENESIS_FILE, JOURNAL_FILE, Files
+from .store.journal import JournalReader
 
 
 class Money(NamedTuple):
@@ -71,13 +72,9 @@ def export(directory: Path, chain: str | None = None) -> Export:
     """
     path = directory / GENESIS_FILE
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise BadGenesis(f"{path} is missing; name the --directory of a ledger") from None
-    try:
-        genesis = decode_genesis(raw, str(path))
+        genesis = read_genesis(directory)
     except OldLaw:
-        genesis = read_old_genesis(raw, str(path))
+        genesis = read_old_genesis(path.read_bytes(), str(path))
         money = _read_old(directory)
     else:
         money = _replay(directory, genesis)
@@ -106,9 +103,10 @@ def export(directory: Path, chain: str | None = None) -> Export:
 
 def _replay(directory: Path, genesis: Genesis) -> Money:
     state = create_state(genesis)
-    with closing(Journal(directory / "journal.db")) as journal:
-        for entry in journal.read_from(1):
-            replay_entry(state, entry, str(journal.path))
+    with closing(Files(directory)) as files:
+        files.check(state.genesis_hash)
+        for entry in files.journal.read_from(1):
+            replay_entry(state, entry, str(files.journal.path))
     tasks = {
         key: TaskMoney(task.manager, task.pot, task.bounty, task.mint)
         for key, task in state.tasks.rows.items()
@@ -122,8 +120,8 @@ def _replay(directory: Path, genesis: Genesis) -> Money:
 
 def _read_old(directory: Path) -> Money:
     """The money of a ledger of law version 1, from its checkpoint. Raises BadInput, StoreCorrupt."""
-    path = directory / "checkpoint.db"
-    with closing(Journal(directory / "journal.db")) as journal:
+    path = directory / CHECKPOINT_FILE
+    with closing(JournalReader(directory / JOURNAL_FILE)) as journal:
         height = journal.height
     accounts: dict[Key, Account] = {}
     tasks: dict[Key, TaskMoney] = {}

@@ -14,9 +14,9 @@ from ..protocol.params import base58_of
 from ..protocol.state import Head
 from ..protocol.transaction import decode_transaction, is_signed
 from .chain import read_genesis, replay_entry
-from .store.checkpoint import read_head
-from .store.history import read_progress
-from .store.journal import Entry, Journal
+from .store.agreement import Files
+from .store.checkpoint import REMEDY
+from .store.journal import Entry
 
 Facts = dict[str, str | int]
 
@@ -24,16 +24,18 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def read_info(directory: Path) -> Facts:
-    """Where the ledger in a directory stands. Raises BadGenesis, StoreCorrupt, StoreFull."""
+    """Where the ledger in a directory stands. Writes nothing. Raises BadGenesis, OldLaw, StoreCorrupt."""
     genesis = read_genesis(directory)
+    genesis_hash = create_state(genesis).genesis_hash
     facts: Facts = {
         "chain": genesis.chain,
         "kind": genesis.kind,
-        "genesis_hash": base58_of(create_state(genesis).genesis_hash),
+        "genesis_hash": base58_of(genesis_hash),
         "slot_ms": genesis.slot_ms,
     }
-    with closing(Journal(directory / "journal.db")) as journal:
-        journal.check_law()
+    with closing(Files(directory)) as files:
+        files.check(genesis_hash)
+        journal = files.journal
         entry = journal.read(journal.height)
         facts["height"] = journal.height
         if entry is not None:
@@ -41,37 +43,33 @@ def read_info(directory: Path) -> Facts:
             facts["time_ms"] = entry.block.time_ms
             facts["block_hash"] = entry.block_hash.hex()
             facts["state_hash"] = entry.state_hash.hex()
-        facts["history_lag_blocks"] = journal.height - read_progress(directory / "history.db")
-        facts["journal_bytes"] = journal.path.stat().st_size
+        facts["history_lag_blocks"] = journal.height - files.indexed_height
+        facts["journal_bytes"] = journal.path.stat().st_size if journal.path.exists() else 0
     return facts
 
 
 def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
     """Replay the journal from genesis with every signature; `progress` is called with (done, total) blocks.
 
-    Raises StoreCorrupt at the first signature, receipt, event, block hash or state hash that is not as it
-    was written, and if the checkpoint or the history has blocks that the journal does not have.
+    Writes nothing. Raises StoreCorrupt at the first signature, receipt, event, block hash or state hash that
+    is not as it was written, and if the checkpoint or the history is damaged, is of another ledger, or has
+    blocks that the journal does not have. Raises BadGenesis, OldLaw.
     """
     state = create_state(read_genesis(directory))
     supply = compute_supply(state)
     transactions = 0
-    checkpoint, history = directory / "checkpoint.db", directory / "history.db"
-    saved = read_head(checkpoint)  # before the journal is opened: a running ledger writes it first
-    indexed = read_progress(history)
-    with closing(Journal(directory / "journal.db")) as journal:
-        journal.check_law()
-        journal.check_reaches(saved.height if saved else 0, checkpoint)
-        journal.check_reaches(indexed, history)
-        total = journal.height
+    with closing(Files(directory)) as files:
+        files.check(state.genesis_hash)
+        files.checkpoint.check_records()
+        files.history.check_buckets()
+        journal, saved = files.journal, files.saved
         for entry in journal.read_from(1):
-            if entry.block.height > total:
-                break
             check_signatures(entry.block, entry.verified, str(journal.path))
-            check_told(entry, replay_entry(state, entry, str(journal.path)), str(journal.path))
-            if saved is not None and saved.height == entry.block.height:
-                check_saved(saved, state.head, str(checkpoint))
+            check_results(entry, replay_entry(state, entry, str(journal.path)), str(journal.path))
+            if saved is not None and saved.head.height == entry.block.height:
+                check_saved(saved.head, state.head, str(files.checkpoint.path))
             transactions += len(entry.block.transactions)
-            progress(entry.block.height, total)
+            progress(entry.block.height, journal.height)
     if compute_supply(state) != supply:
         raise StoreCorrupt(f"{directory}: the supply was {supply} roe and is {compute_supply(state)}")
     faults = find_token_faults(state)
@@ -90,10 +88,10 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
 def check_saved(saved: Head, replayed: Head, source: str) -> None:
     """Raises StoreCorrupt if a checkpoint's block is not the journal's block of that height."""
     if saved != replayed:
-        raise StoreCorrupt(f"{source}: block {saved.height} is not the journal's; delete the file")
+        raise StoreCorrupt(f"{source}: block {saved.height} is not the journal's; {REMEDY}")
 
 
-def check_told(entry: Entry, outcome: Outcome, source: str) -> None:
+def check_results(entry: Entry, outcome: Outcome, source: str) -> None:
     """Raises StoreCorrupt if a receipt or an event, which no hash covers, is not as it was written."""
     for name, was, now in (
         ("receipts", *[list(map(encode_receipt, source.receipts)) for source in (entry, outcome)]),

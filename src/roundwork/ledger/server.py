@@ -8,17 +8,20 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
 import uvloop
+from solders.keypair import Keypair
 from starlette.types import ASGIApp
 
+from ..errors import BadKeypair
 from ..host.hold import hold
 from ..host.keypairs import make_keypair, read_keypair
 from ..host.serve import listen, serve
 from ..protocol.params import KOII, Genesis, Grant
-from .chain import GENESIS_FILE, Chain
+from .chain import Chain
 from .embedded.producer import Producer
 from .limits import LIMITS, Limits
 from .rpc.http import build_app
 from .signatures import Verifier
+from .store.agreement import GENESIS_FILE, check_founded_once
 
 DEFAULT_PORT = 8899
 FAUCET_BALANCE = 10**9 * KOII
@@ -46,6 +49,7 @@ def found_development(directory: Path, **settings: int) -> None:
     """
     if (directory / GENESIS_FILE).exists():
         return
+    check_founded_once(directory)
     directory.mkdir(parents=True, exist_ok=True)
     faucet = make_keypair(directory / FAUCET_FILE)
     producer = make_keypair(directory / PRODUCER_FILE)
@@ -91,13 +95,27 @@ def run(
 ) -> None:
     """Run an embedded ledger until SIGTERM or SIGINT. `ready` is called when it answers.
 
-    Raises BadGenesis, StoreCorrupt, StoreFull, StoreInUse, PortInUse.
+    Raises BadGenesis, BadKeypair, OldLaw, StoreCorrupt, StoreFull, StoreInUse, PortInUse.
     """
     with lock(directory):
         sockets = bind(host, port, limits.stalled_seconds)
         with closing(Chain(directory)) as chain:
             rest_collector()
             uvloop.run(_run(chain, sockets, ready, limits))
+
+
+def read_faucet(chain: Chain) -> Keypair | None:
+    """The key that gives money on a development ledger; None where there is none. Raises BadKeypair."""
+    path = chain.directory / FAUCET_FILE
+    if not path.exists():
+        return None
+    pair = read_keypair(path)
+    if chain.genesis.faucet is not None and str(pair.pubkey()) != chain.genesis.faucet:
+        raise BadKeypair(
+            f"{path} is the key of {pair.pubkey()}; the faucet of this ledger is {chain.genesis.faucet}. Put "
+            "that key back, or delete the file to go on without a faucet"
+        )
+    return pair
 
 
 def rest_collector() -> None:
@@ -109,10 +127,10 @@ def rest_collector() -> None:
 async def _run(
     chain: Chain, sockets: list[socket.socket], ready: Callable[[Chain], None], limits: Limits
 ) -> None:
-    faucet = chain.directory / FAUCET_FILE
+    faucet = read_faucet(chain)
     async with Verifier() as verifier:
         producer = Producer(chain, verifier, limits.pool_transactions)
-        app = build_app(chain, producer, read_keypair(faucet) if faucet.exists() else None, limits)
+        app = build_app(chain, producer, faucet, limits)
         await serve_engine(app, sockets, producer.run(), producer.stop, lambda: ready(chain), limits)
 
 
@@ -132,8 +150,10 @@ async def serve_engine(
         stop=stop,
         ready=ready,
         shutdown_seconds=SHUTDOWN_SECONDS,
-        limits=limits,
-        websocket_bytes_max=limits.body_bytes,
+        http="httptools",
+        ws="websockets-sansio",
+        limit_concurrency=limits.connections,
+        ws_max_size=limits.body_bytes,
     )
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.errors import BadConfig, BadGenesis
+from roundwork.errors import BadConfig, BadGenesis, BadKeypair
 from roundwork.ledger.chain import Chain
 from roundwork.ledger.comet.home import Home, compute_address, compute_timeout_commit_ms, write_home
 from roundwork.ledger.inspect import read_info
@@ -40,7 +41,7 @@ def test_a_home_reads_back_as_it_was_founded(directory: Path) -> None:
     assert genesis == home.genesis.app_state.ledger
     assert hash_genesis(genesis) == home.genesis_hash
     assert [bytes(keypair_of("producer").pubkey())] == list(home.producers.values())
-    assert home.get_rpc_address() == "unix://rpc.sock"
+    assert home.rpc_address == "unix://rpc.sock"
 
 
 def test_a_validator_has_the_address_that_its_key_gives() -> None:
@@ -130,8 +131,41 @@ def test_a_malformed_genesis_is_named(
 def test_a_broken_configuration_is_named(directory: Path) -> None:
     (directory / "comet/config/config.toml").write_text("[rpc\n")
 
-    with pytest.raises(BadConfig, match=r"config\.toml: \[rpc\] laddr cannot be read"):
-        Home(directory).get_rpc_address()
+    with pytest.raises(BadConfig, match=r"config\.toml cannot be read"):
+        Home(directory)
+
+
+def test_a_configuration_under_which_cometbft_would_not_find_its_application_is_refused(
+    directory: Path,
+) -> None:
+    config = directory / "comet/config/config.toml"
+    config.write_text(config.read_text().replace("unix://app.sock", "unix://apq.sock"))
+
+    with pytest.raises(BadConfig, match=r'they must be "unix://app\.sock" and "socket"'):
+        Home(directory)
+
+
+@pytest.mark.parametrize("part", ["address", "pub_key", "priv_key"])
+def test_a_validator_key_whose_parts_do_not_belong_together_is_refused(directory: Path, part: str) -> None:
+    place = directory / "comet/config/priv_validator_key.json"
+    write_home(directory / "other", make_genesis([keypair_of("n00")]), P2P, Keypair())
+    key, other = [
+        json.loads((root / place.relative_to(directory)).read_text())
+        for root in (directory, directory / "other")
+    ]
+    place.write_text(json.dumps({**key, part: other[part]}))
+
+    with pytest.raises(BadKeypair, match="its parts belong to different keys"):
+        Home(directory)
+
+
+def test_the_key_of_another_validator_is_refused(directory: Path) -> None:
+    other = directory / "other"
+    write_home(other, make_genesis([keypair_of("n00")]), P2P, Keypair())
+    shutil.copy(other / "comet/config/priv_validator_key.json", directory / "comet/config")
+
+    with pytest.raises(BadKeypair, match="is not a validator of this chain"):
+        Home(directory)
 
 
 def test_the_configuration_makes_about_a_block_a_slot(directory: Path) -> None:

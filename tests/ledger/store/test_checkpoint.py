@@ -49,7 +49,7 @@ def test_a_checkpoint_of_another_ledger_is_found(directory: Path, tmp_path: Path
             run_blocks(chain, 3)
     shutil.copy(tmp_path / "other" / "checkpoint.db", directory)
 
-    with pytest.raises(StoreCorrupt, match=r"checkpoint\.db: block 4 is not the journal's"):
+    with pytest.raises(StoreCorrupt, match=r"checkpoint\.db is of the ledger"):
         verify(directory, lambda done, total: None)
 
 

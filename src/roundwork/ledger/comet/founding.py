@@ -7,12 +7,11 @@ from solders.keypair import Keypair
 
 from ...errors import BadConfig, BadKeypair
 from ...host.keypairs import is_encrypted, read_keypair
-from ..chain import GENESIS_FILE, read_genesis
+from ..chain import read_genesis
 from ..server import found_development
-from ..store.journal import Journal
+from ..store.agreement import GENESIS_FILE, JOURNAL_FILE
+from ..store.journal import JournalReader
 from .home import Home, write_home
-
-JOURNAL_FILE = "journal.db"
 
 
 def found_home(directory: Path, p2p: str, validator: Path | None, **settings: int) -> Home:
@@ -24,7 +23,7 @@ def found_home(directory: Path, p2p: str, validator: Path | None, **settings: in
         raise BadKeypair(f"{validator} is encrypted; CometBFT reads a validator's key as it is")
     if not (directory / GENESIS_FILE).exists():
         found_development(directory, **settings)
-    with closing(Journal(directory / JOURNAL_FILE)) as journal:
+    with closing(JournalReader(directory / JOURNAL_FILE)) as journal:
         if journal.height:
             raise BadConfig(
                 f"{directory} holds {journal.height} blocks already, and CometBFT must agree on each "

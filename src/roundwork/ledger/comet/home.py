@@ -12,12 +12,13 @@ import hashlib
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from blake3 import blake3
 from solders.keypair import Keypair
 
-from ...errors import BadConfig, BadGenesis
+from ...errors import BadConfig, BadGenesis, BadKeypair
 from ...host.files import READABLE_BY_OWNER, rename_folder, replace_file
 from ...protocol.genesis import hash_genesis
 from ...protocol.params import Genesis, Key, key_of
@@ -57,7 +58,10 @@ class CometGenesis(msgspec.Struct, frozen=True):
 
 
 class Home:
-    """A home that `init` has written. Raises BadGenesis, BadConfig."""
+    """A home that `init` has written.
+
+    `rpc_address` is where CometBFT's own RPC is. Raises BadGenesis, BadConfig, BadKeypair.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -71,20 +75,13 @@ class Home:
                 f"run `roundwork ledger comet init --directory {directory}` first"
             ) from None
         self.genesis = decode_comet_genesis(raw, str(place))
+        self.rpc_address = read_rpc_address(self.path / "config" / "config.toml")
+        check_validator_key(self.path / "config" / "priv_validator_key.json", self.genesis)
         self.genesis_hash = hash_genesis(self.genesis.app_state.ledger)
         self.producers: dict[bytes, Key] = {
             bytes.fromhex(address): key_of(account)
             for address, account in self.genesis.app_state.producers.items()
         }
-
-    def get_rpc_address(self) -> str:
-        """The address of CometBFT's own RPC, as config.toml has it: unix://… or tcp://… Raises BadConfig."""
-        place = self.path / "config" / "config.toml"
-        try:
-            laddr = tomllib.loads(place.read_text())["rpc"]["laddr"]
-        except (tomllib.TOMLDecodeError, KeyError, FileNotFoundError) as error:
-            raise BadConfig(f"{place}: [rpc] laddr cannot be read ({error}); restore it") from None
-        return str(laddr)
 
 
 def get_home(directory: Path) -> Path:
@@ -172,6 +169,44 @@ def decode_comet_genesis(raw: bytes, source: str) -> CometGenesis:
     if (expected := compute_chain_id(genesis.app_state)) != genesis.chain_id:
         raise BadGenesis(f"{source}: chain_id is {genesis.chain_id}; app_state was founded as {expected}")
     return genesis
+
+
+def read_rpc_address(place: Path) -> str:
+    """The address of CometBFT's own RPC, as config.toml has it: unix://… or tcp://…
+
+    Raises BadConfig, also if CometBFT would look for its application at another place and find none.
+    """
+    try:
+        settings = tomllib.loads(place.read_text())
+        address = settings["rpc"]["laddr"]
+        meeting = settings["proxy_app"], settings["abci"]
+    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        raise BadConfig(f"{place} cannot be read ({error!r}); restore it") from None
+    if meeting != (f"unix://{APP_SOCKET}", "socket"):
+        raise BadConfig(
+            f'{place}: proxy_app and abci are {meeting}; they must be "unix://{APP_SOCKET}" and "socket"'
+        )
+    return str(address)
+
+
+def check_validator_key(place: Path, genesis: CometGenesis) -> None:
+    """Raises BadKeypair if the validator's key is damaged, or not the key of a validator of this chain.
+
+    CometBFT would start with another key, and wait for ever for a block that no validator makes.
+    """
+    try:
+        content = msgspec.json.decode(place.read_bytes(), type=dict[str, Any])
+        pair = Keypair.from_bytes(base64.b64decode(content["priv_key"]["value"], validate=True))
+    except FileNotFoundError:
+        raise BadKeypair(f"{place} is missing; put the validator's key back") from None
+    except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
+        raise BadKeypair(f"{place} is damaged ({error!r}); put the validator's key back") from None
+    if content != _compose_validator_key(pair):
+        raise BadKeypair(f"{place} is damaged: its parts belong to different keys; put it back")
+    if content["address"] not in [validator.address for validator in genesis.validators]:
+        raise BadKeypair(
+            f"{place} is the key of {content['address']}, which is not a validator of this chain"
+        )
 
 
 def compute_chain_id(state: AppState) -> str:

@@ -7,11 +7,10 @@ from typing import Any
 
 import uvloop
 
-from ...host.keypairs import read_keypair
 from ..chain import Chain
 from ..limits import LIMITS, Limits
 from ..rpc.http import build_app
-from ..server import FAUCET_FILE, bind, lock, rest_collector, serve_engine
+from ..server import bind, lock, read_faucet, rest_collector, serve_engine
 from .engine import CometEngine
 from .home import Home
 from .seam import Seam, open_seam
@@ -47,9 +46,8 @@ async def _run(
         await _catch_up(seam)
         if seam.server.ended.done():
             return await seam.server.ended
-        engine = CometEngine(seam.application, home.get_rpc_address())
-        faucet = home.directory / FAUCET_FILE
-        app = build_app(seam.chain, engine, read_keypair(faucet) if faucet.exists() else None, limits)
+        engine = CometEngine(seam.application, home.rpc_address)
+        app = build_app(seam.chain, engine, read_faucet(seam.chain), limits)
         try:
             await serve_engine(
                 app, sockets, seam.server.ended, seam.server.end, lambda: ready(seam.chain), limits

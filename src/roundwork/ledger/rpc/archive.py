@@ -21,18 +21,17 @@ def may_be_pruned(state: State, task: Key, round_number: int) -> bool:
 
 def get_state_of(chain: Chain, task: Key, round_number: int) -> State:
     """A state that holds a round: the present one, or for a pruned round a state of that round alone."""
-    height = chain.history.find_pruned(task, round_number)
-    return chain.state if height is None else _recall(chain, height, task, round_number)
+    for place in chain.history.find_pruned(task, round_number):
+        entry = chain.journal.read(place.height)
+        assert entry is not None, "the history holds nothing that the journal does not"
+        event = entry.events[place.position]
+        if isinstance(event, Pruned) and (event.task, event.round) == (task, round_number):
+            return _recall(chain, event)
+    return chain.state
 
 
-def _recall(chain: Chain, height: int, task: Key, round_number: int) -> State:
-    entry = chain.journal.read(height)
-    assert entry is not None, "the history holds nothing that the journal does not"
-    [event] = [
-        event
-        for event in entry.events
-        if isinstance(event, Pruned) and (event.task, event.round) == (task, round_number)
-    ]
+def _recall(chain: Chain, event: Pruned) -> State:
+    task = event.task
     live = chain.state
     recalled = State(live.genesis, live.genesis_hash, live.head)
     tables = [TableChange(b"T", False, [(task, live.tasks.rows[task])])]

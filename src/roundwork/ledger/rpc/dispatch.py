@@ -52,9 +52,6 @@ class Request(msgspec.Struct):
     jsonrpc: str = "2.0"
 
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding a client's bytes may raise."""
-
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _request = msgspec.json.Decoder(Request)
 _encoder = msgspec.json.Encoder()
@@ -79,7 +76,7 @@ class Rpc:
             return None if response is None else _encoder.encode(response)
         try:
             items = _items.decode(body)
-        except UNREADABLE as error:
+        except msgspec.DecodeError as error:
             return self.refuse(ParseError(f"Parse error: {error}"))
         calls_max = self.ledger.limits.batch_calls
         if not 0 < len(items) <= calls_max:
@@ -170,7 +167,7 @@ def _read(raw: bytes | msgspec.Raw) -> Request | RpcError:
         request = _request.decode(raw)
     except msgspec.ValidationError as error:
         return InvalidRequest(f"Invalid request: {error}")
-    except UNREADABLE as error:
+    except msgspec.DecodeError as error:
         return ParseError(f"Parse error: {error}")
     if request.jsonrpc != "2.0":
         return InvalidRequest(f"Invalid request: jsonrpc is {request.jsonrpc!r}; 2.0 is expected")
