@@ -43,7 +43,8 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "markdownDescriptionPath": PATH,
     "repositoryUrl": [
         (7, "must be a URL"),
-        ("example.org", "must be a URL"),
+        ("example", "must be a URL"),
+        ("ftp://example.org", "must be a URL"),
         ("https://a b", "must be a URL"),
     ],
     "imageUrl": [*TEXT, ("x" * 2001, "1 to 2000 bytes")],
@@ -91,16 +92,16 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     ],
     "requirementsTags": [
         ("RAM", "must be a list of requirements"),
-        ([7], "must have entries with a type among GLOBAL_VARIABLE"),
-        ([{"type": "GPU"}], "must have entries with a type among GLOBAL_VARIABLE"),
+        ([7], "entry 1: 7 must have a type among GLOBAL_VARIABLE"),
+        ([{"type": "GPU"}], "must have a type among GLOBAL_VARIABLE"),
         ([{"type": "task_variable", "value": "X"}], "did you mean TASK_VARIABLE?"),
         ([{"type": "TASK_VARIABLE"}], "must have, for TASK_VARIABLE, a variable's name as value"),
         ([{"type": "GLOBAL_VARIABLE", "value": "A B"}], "letters, digits, _; not 'A B'"),
     ],
     "tags": [
         ("AI", "must be a list of tags"),
-        ([7], "must be a list of texts, each of 1 to 50 bytes"),
-        (["x" * 51], "each of 1 to 50 bytes"),
+        (["AI", 7], "entry 2: 7 must be text of 1 to 50 bytes; put it in quotes"),
+        (["x" * 51], "of 1 to 50 bytes"),
     ],
     "environment": [(7, "must be one of TEST, PRODUCTION"), ("PRODUCTIVE", "did you mean PRODUCTION?")],
     "task_id": FORM_OF_ADDRESS,
@@ -111,9 +112,9 @@ OURS_WRONG: dict[str, list[tuple[Any, str]]] = {
     "params": [("x", "must be fields"), ({1: 2}, "must be fields")],
     "hosts": [
         ("example.org", "must be a list of hosts"),
-        (["http://example.org"], "must have hosts: example.org, *.example.org"),
-        ([7], "must have hosts"),
-        (["a b"], "must have hosts"),
+        (["http://example.org"], "must be a host: example.org, *.example.org"),
+        (["a.b", 7], "entry 2: 7 must be a host"),
+        (["a b"], "must be a host"),
     ],
     "limits": [
         ("x", "must have fields among memory, disk, processes"),
@@ -122,7 +123,10 @@ OURS_WRONG: dict[str, list[tuple[Any, str]]] = {
         ({"cpu_percent": 101}, "has cpu_percent 101, which must lie between 1 and 100"),
         ({"processes": 1.5}, "has processes 1.5, which must be an integer"),
     ],
-    "secrets": [("TOKEN", "must be a list of names"), (["a b"], "must have names of letters, digits and _")],
+    "secrets": [
+        ("TOKEN", "must be a list of names"),
+        (["a b"], "must be a variable's name of letters, digits and _"),
+    ],
     "rules": [(7, "must be one of koii-1"), ("koii1", "did you mean koii-1?")],
     "requires_python": [(7, "must be text")],
     "demo": [("x", "must have the fields command and params"), ({"command": []}, "command and params")],
@@ -217,7 +221,7 @@ def test_a_misspelt_field_is_warned_of_with_the_right_one(tmp_path: Path, name: 
 def test_a_misspelt_field_of_our_own_is_refused(tmp_path: Path, name: str) -> None:
     told = refuse(tmp_path, write({**GOOD, "roundwork": {f"{name}x": 1}}))
 
-    assert f"{name}x: no such field; did you mean {name}?" == told
+    assert f"roundwork.{name}x: no such field; did you mean {name}?" == told
 
 
 def test_a_field_that_is_given_twice_is_refused(tmp_path: Path) -> None:

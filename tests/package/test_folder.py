@@ -209,7 +209,7 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str, said: str) ->
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadTaskFile, match="is no folder"):
+    with pytest.raises(BadTaskFile, match="is not a folder"):
         load_package(tmp_path / "nowhere")
     with pytest.raises(BadConfig, match="cannot be read: No such file"):
         load_package(tmp_path)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from ..errors import BadConfig, Rejected
 from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX
@@ -17,6 +15,7 @@ from ..protocol.tasks.instructions import CreateTask
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from .fields import (
     Parse,
+    WrongEntry,
     choice,
     integer,
     list_of,
@@ -26,12 +25,21 @@ from .fields import (
     parse_url,
     show,
     suggest,
+    suggest_given,
     text,
     to_json,
 )
-from .requirements import ANY_HOST, HOST, find_doubts, parse_limits, parse_requirement
+from .requirements import (
+    ANY_HOST,
+    HOST,
+    TAG_FIELDS,
+    find_doubts,
+    find_remark,
+    parse_limits,
+    parse_requirement,
+)
+from .yaml_file import check_numbers, load_yaml
 
-CONFIG_BYTES_MAX = 256 * 1024
 NETWORKS = ("DEVELOPMENT", "ARWEAVE", "IPFS")
 TASK_TYPES = ("KOII", "KPL")
 ENVIRONMENTS = ("TEST", "PRODUCTION")
@@ -61,77 +69,51 @@ def read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
 
     Raises BadConfig that names the file, the field, the value and what is allowed.
     """
-    raw = _load(path)
-    warnings = _warn_of_unknown(path, raw, [*FIELDS, "roundwork", *OLDER_FIELDS])
+    raw = load_yaml(path)
+    warnings = _warn_of_unknown(path, "", raw, [*FIELDS, "roundwork", *OLDER_FIELDS])
     ours = raw.get("roundwork") or {}
     if not isinstance(ours, dict):
         raise BadConfig(f"{path}: roundwork: {ours!r} must be fields: {', '.join(OUR_FIELDS)}")
-    unknown = _warn_of_unknown(path, ours, list(OUR_FIELDS))
+    unknown = _warn_of_unknown(path, "roundwork.", ours, list(OUR_FIELDS))
     if unknown:
         # A field of ours that is misspelt would silently permit, or forbid, something.
         raise BadConfig(unknown[0])
     config = _parse_fields(path, "", FIELDS, raw)
     config["roundwork"] = _parse_fields(path, "roundwork.", OUR_FIELDS, ours)
     _check_together(path, config)
-    return config, warnings + _doubt_values(path, config)
+    return config, warnings + _warn_of_unknown_in_tags(path, raw) + _doubt_values(path, config)
 
 
-def _load(path: Path) -> dict[Any, Any]:
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise BadConfig(f"{path} cannot be read: {error.strerror}") from error
-    if len(text) > CONFIG_BYTES_MAX:
-        raise BadConfig(f"{path} has {len(text)} bytes; a config-task.yml has at most {CONFIG_BYTES_MAX}")
-    try:
-        raw = yaml.load(text, _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise BadConfig(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
-        raise BadConfig(f"{path} must be fields, `task_name: …` and so on")
-    return raw
+def _warn_of_unknown(path: Path, prefix: str, raw: Mapping[Any, Any], known: Sequence[str]) -> list[str]:
+    return [
+        f"{path}: {prefix}{name!s:.100}: no such field{_suggest_place(name, prefix) or suggest(name, known)}"
+        for name in raw
+        if name not in known
+    ]
 
 
-class _Loader(yaml.SafeLoader):
-    """Numbers with a point stay exact, no field is given twice, and no part may stand for another (a few
-    lines would be gigabytes)."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise yaml.YAMLError(f"{twice} is given twice, at last in line {node.end_mark.line}")
-        return super().construct_mapping(node, deep)
+def _suggest_place(name: Any, prefix: str) -> str:
+    """Where a field belongs that stands at the wrong depth."""
+    if prefix == "roundwork." and name in FIELDS:
+        return "; it belongs outside of roundwork:"
+    return "; it belongs under roundwork:" if not prefix and name in OUR_FIELDS else ""
 
 
-def _construct_decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal | float:
-    text = loader.construct_scalar(node)
-    try:
-        return Decimal(text.replace("_", ""))
-    except ArithmeticError:
-        return loader.construct_yaml_float(node)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_decimal)
-
-
-def _warn_of_unknown(path: Path, raw: Mapping[Any, Any], known: list[str]) -> list[str]:
-    warnings = []
-    for name in raw:
-        if name not in known:
-            warnings.append(f"{path}: {name}: no such field{suggest(name, known)}")
-    return warnings
+def _warn_of_unknown_in_tags(path: Path, raw: Mapping[Any, Any]) -> list[str]:
+    tags = raw.get("requirementsTags")
+    return [
+        warning
+        for index, tag in enumerate(tags if isinstance(tags, list) else (), 1)
+        for warning in _warn_of_unknown(path, f"requirementsTags: entry {index}: ", tag, TAG_FIELDS)
+    ]
 
 
 def _doubt_values(path: Path, config: dict[str, Any]) -> list[str]:
     """What existing files have although nothing published allows it, and what is made of it."""
+    url = config["repositoryUrl"]
     strange = [tag for tag in config["tags"] if tag not in TAGS]
     return [
+        *([] if "://" in url else [f"{path}: repositoryUrl: {url!r} has no scheme; write https://{url}"]),
         *(f"{path}: tags: {tag!r} is none of {', '.join(TAGS)}{suggest(tag, TAGS)}" for tag in strange),
         *(f"{path}: requirementsTags: {doubt}" for doubt in find_doubts(config["requirementsTags"])),
     ]
@@ -141,16 +123,24 @@ def _parse_fields(
     path: Path, prefix: str, fields: Mapping[str, Field], raw: Mapping[str, Any]
 ) -> dict[str, Any]:
     parsed = {}
+    unknown = [name for name in raw if name not in fields]
     for name, field in fields.items():
         value = raw.get(name)
         # Templates leave fields that do not apply as empty text, some of them as a space.
         if value is None or (isinstance(value, str) and not value.strip()):
             if field.default is ...:
-                raise BadConfig(f"{path}: {prefix}{name} is missing: {_describe(field)}")
+                near = suggest_given(name, unknown)
+                raise BadConfig(f"{path}: {prefix}{name} is missing: {_describe(field)}{near}")
             parsed[name] = field.default
             continue
         try:
+            check_numbers(value, f"{prefix}{name}")
+        except ValueError as error:
+            raise BadConfig(f"{path}: {error}") from error
+        try:
             parsed[name] = field.parse(value)
+        except WrongEntry as error:
+            raise BadConfig(f"{path}: {prefix}{name}: {error}") from error
         except ValueError as error:
             raise BadConfig(f"{path}: {prefix}{name}: {show(value)} {error}") from error
     return parsed
@@ -217,13 +207,13 @@ def _host(value: Any) -> str:
         value == ANY_HOST or HOST.fullmatch(value) or _PARAM_OR_NAME.fullmatch(value)
     )
     if not is_host:
-        raise ValueError("must have hosts: example.org, *.example.org, example.org:8080, $param, * for any")
+        raise ValueError("must be a host: example.org, *.example.org, example.org:8080, $param, * for any")
     return str(value)
 
 
 def _variable(value: Any) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError("must have names of letters, digits and _")
+        raise ValueError(f"must be a variable's name of letters, digits and _{find_remark(value)}")
     return value
 
 
@@ -235,7 +225,11 @@ def _params(value: Any) -> dict[str, Any]:
 
 def _demo(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or set(value) != {"command", "params"}:
-        raise ValueError("must have the fields command and params")
+        unknown = (
+            [name for name in value if name not in ("command", "params")] if isinstance(value, dict) else []
+        )
+        near = "".join(f"; {name}: no such field{suggest(name, ('command', 'params'))}" for name in unknown)
+        raise ValueError(f"must have the fields command and params{near}")
     command = list_of(text(1000), "words")(value["command"])
     params = _params(value["params"])
     if not command or not all(isinstance(item, str) for item in params.values()):
@@ -267,7 +261,7 @@ FIELDS: dict[str, Field] = {
     "allowed_failed_distributions": Field(integer(0), 3),
     "space": Field(number("0.1", str(TASK_SPACE_MAX // 1_000_000), "MB"), Decimal("0.1")),
     "requirementsTags": Field(list_of(parse_requirement, "requirements"), ()),
-    "tags": Field(list_of(text(50, "a list of texts, each"), "tags"), ()),
+    "tags": Field(list_of(text(50), "tags"), ()),
     "environment": Field(choice(*ENVIRONMENTS), "TEST"),
     "task_id": Field(parse_address, ""),
     "migrationDescription": Field(text(2000), ""),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
+from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ..protocol.params import KOII, MONEY_MAX, key_of
 
@@ -15,7 +16,16 @@ Parse = Callable[[Any], Any]
 """A value as it is used. Raises ValueError: "must be …"."""
 
 MIB = 1024 * 1024
+
+
+class WrongEntry(ValueError):
+    """An entry of a list cannot be used; the text has its place, its value and what is allowed."""
+
+
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|[KMGT]i?B)", re.IGNORECASE)
+_URL = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_BARE_URL = re.compile(r"([\w-]+@)?[\w-]+(\.[\w-]+)+([:/]\S*)?")
+"""A URL whose scheme is left out: "github.com/name/task", "git@github.com:name/task.git"."""
 _UNITS = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40}
 
 
@@ -25,9 +35,35 @@ def suggest(name: Any, known: Iterable[str]) -> str:
     return f"; did you mean {by_lower[near[0]]}?" if near else ""
 
 
+def suggest_given(missing: str, given: Iterable[Any]) -> str:
+    """Which of the names that nobody knows may be meant for a field that is missing."""
+    by_lower = {str(name).lower(): name for name in given}
+    near = difflib.get_close_matches(missing.lower(), by_lower, 1)
+    return f"; there is {by_lower[near[0]]}: did you mean {missing}?" if near else ""
+
+
+def suggest_file(path: Path) -> str:
+    """A file that may be meant for one that is missing: often its name differs in case alone."""
+    for above, below in zip(reversed(path.parents), [*reversed(path.parents), path][1:], strict=True):
+        if above.is_dir() and not below.exists():
+            near = difflib.get_close_matches(below.name.lower(), names := _list_names(above), 1, 0.8)
+            return f"; there is {above / names[near[0]]}: did you mean that?" if near else ""
+    return ""
+
+
+def _list_names(folder: Path) -> dict[str, str]:
+    return {each.name.lower(): each.name for each in folder.iterdir()}
+
+
 def show(value: Any) -> str:
     """A value as it stands in the file, cut short."""
-    return str(value) if isinstance(value, Decimal) else f"{value!r:.200}"
+    match value:
+        case bool():
+            return f"{value}".lower()
+        case Decimal() | date():
+            return str(value)
+        case _:
+            return f"{value!r:.200}"
 
 
 def parse_size(value: Any) -> int:
@@ -43,7 +79,8 @@ def parse_size(value: Any) -> int:
 def text(bytes_max: int, allowed: str = "text") -> Parse:
     def parse(value: Any) -> str:
         if not isinstance(value, str) or not 1 <= len(value.encode()) <= bytes_max:
-            raise ValueError(f"must be {allowed} of 1 to {bytes_max} bytes")
+            quotes = "; put it in quotes" if isinstance(value, bool | int | Decimal | date) else ""
+            raise ValueError(f"must be {allowed} of 1 to {bytes_max} bytes{quotes}")
         return value
 
     return parse
@@ -51,10 +88,12 @@ def text(bytes_max: int, allowed: str = "text") -> Parse:
 
 def integer(least: int, most: int = 2**63 - 1, unit: str = "") -> Parse:
     def parse(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        # 600.0 is whole, too.
+        is_whole = _is_number(value) and value == int(value)
+        if not is_whole or not least <= value <= most:
             bound = f"of at least {least}" if most == 2**63 - 1 else f"from {least} to {most}"
-            raise ValueError(f"must be an integer {bound}{unit}")
-        return value
+            raise ValueError(f"must be an integer {bound}{unit}{_find_quotes(value)}")
+        return int(value)
 
     return parse
 
@@ -63,10 +102,11 @@ def money(least: Decimal, allowed: str) -> Parse:
     """KOII in the file, roe in memory, exactly."""
 
     def parse(value: Any) -> int:
-        is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-        roe = Decimal(value) * KOII if is_number else None
+        roe = Decimal(value) * KOII if _is_number(value) else None
         if roe is None or roe != roe.to_integral_value() or value < least or roe > MONEY_MAX:
-            raise ValueError(f"must be a number of KOII, {allowed}, with at most 9 decimals")
+            raise ValueError(
+                f"must be a number of KOII, {allowed}, with at most 9 decimals{_find_quotes(value)}"
+            )
         return int(roe)
 
     return parse
@@ -74,9 +114,8 @@ def money(least: Decimal, allowed: str) -> Parse:
 
 def number(least: str, most: str, unit: str) -> Parse:
     def parse(value: Any) -> Decimal:
-        is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-        if not is_number or not Decimal(least) <= value <= Decimal(most):
-            raise ValueError(f"must be a number from {least} to {most} {unit}")
+        if not _is_number(value) or not Decimal(least) <= value <= Decimal(most):
+            raise ValueError(f"must be a number from {least} to {most} {unit}{_find_quotes(value)}")
         return Decimal(value)
 
     return parse
@@ -92,7 +131,8 @@ def choice(*allowed: str) -> Parse:
 
 
 def parse_url(value: Any) -> str:
-    if not isinstance(value, str) or urlsplit(value).scheme not in ("http", "https") or " " in value:
+    """A URL; one without a scheme is let through, for a warning. Raises ValueError."""
+    if not isinstance(value, str) or not (_URL.fullmatch(value) or _BARE_URL.fullmatch(value)):
         raise ValueError("must be a URL, https://…")
     return value
 
@@ -109,9 +149,25 @@ def list_of(parse: Parse, what: str) -> Parse:
     def parse_list(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise ValueError(f"must be a list of {what}")
-        return tuple(parse(item) for item in value)
+        parsed = []
+        for index, item in enumerate(value, 1):
+            try:
+                parsed.append(parse(item))
+            except ValueError as error:
+                raise WrongEntry(f"entry {index}: {show(item)} {error}") from error
+        return tuple(parsed)
 
     return parse_list
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _find_quotes(value: Any) -> str:
+    """How to write a number that stands as text in the file."""
+    form = "write it in digits, with at most one point between digits"
+    return f"; {form}, without quotes" if isinstance(value, str) and value[:1].isdecimal() else ""
 
 
 def to_json(value: Any) -> Any:

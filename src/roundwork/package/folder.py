@@ -12,6 +12,7 @@ import msgspec
 from ..errors import BadConfig, BadTaskFile
 from .config import read_config
 from .content import compute_content_id, is_content_id
+from .fields import suggest_file
 from .requirements import Requirement, compute_hosts, compute_limits
 
 CONFIG = "config-task.yml"
@@ -96,7 +97,9 @@ def load_package(folder: Path) -> Package:
     allowed.
     """
     if not folder.is_dir():
-        raise BadTaskFile(f"{folder} is no folder; a task is a folder with task.py and {CONFIG}")
+        raise BadTaskFile(
+            f"{folder} is not a folder; a task is a folder with task.py and {CONFIG}{suggest_file(folder)}"
+        )
     folder = folder.resolve()
     config, warnings = read_config(folder / CONFIG)
     ours = config["roundwork"]
@@ -140,7 +143,7 @@ def load_package(folder: Path) -> Package:
         demo=Demo(**ours["demo"]) if ours["demo"] else None,
         lock=lock.read_bytes() if lock.is_file() else None,
         requires_python=ours["requires_python"],
-        warnings=tuple(warnings),
+        warnings=(*warnings, *_warn_of_lock(lock)),
     )
 
 
@@ -229,11 +232,23 @@ def _find_program(folder: Path, named: str) -> Path:
     if start.suffix and not start.exists():
         raise BadConfig(
             f"{folder / CONFIG}: task_audit_program: {named!r} must be a file; it is not there. Is it built?"
+            f"{suggest_file(start)}"
         )
     for name in PROGRAMS:
         if (start / name).is_file():
             return start / name
-    raise BadTaskFile(f"{start} has no program: a task has {' or '.join(PROGRAMS)}")
+    near = next(filter(None, (suggest_file(start / name) for name in PROGRAMS)), "")
+    raise BadTaskFile(f"{start} has no program: a task has {' or '.join(PROGRAMS)}{near}")
+
+
+def _warn_of_lock(lock: Path) -> list[str]:
+    """Files that look like a list of requirements, and that nothing is installed from."""
+    if lock.is_file():
+        return []
+    near = suggest_file(lock) or (
+        "; requirements.txt is not read" if lock.with_suffix(".txt").is_file() else ""
+    )
+    return [f"{lock} is missing, so no package is installed{near}"] if near else []
 
 
 def _find_description(folder: Path, named: str) -> Path | None:
@@ -242,6 +257,7 @@ def _find_description(folder: Path, named: str) -> Path | None:
     if named and not (path.is_relative_to(folder) and path.is_file()):
         raise BadConfig(
             f"{folder / CONFIG}: markdownDescriptionPath: {named!r} must be a file in the task's folder"
+            f"{suggest_file(path)}"
         )
     return path if named else None
 

@@ -23,21 +23,18 @@ def describe_permissions(package: Package, hosts: Sequence[str] | None = None) -
     ]
     if package.lock is not None:
         lines.append(f"Python packages: {_count_pins(package.lock)} pinned ones of its requirements.lock")
-    descriptions = {
-        each.value: each.description for each in package.requirements if each.type.endswith("_VARIABLE")
-    }
-    lines += [_describe_variable(name, descriptions.get(name, "")) for name in package.secrets]
+    variables = {each.value: each for each in package.requirements if each.type.endswith("_VARIABLE")}
+    lines += [
+        _describe_variable(variables.get(name, Requirement("TASK_VARIABLE", name)))
+        for name in package.secrets
+    ]
     return lines + describe_wishes(package.requirements)
 
 
 def describe_requirements(requirements: Sequence[Requirement]) -> list[str]:
     """The same of what metadata.json tells, which is the tags alone."""
     limits = [f"{each.type} {each.value}" for each in requirements if each.type in ("RAM", "STORAGE", "CPU")]
-    variables = [
-        _describe_variable(each.value, each.description)
-        for each in requirements
-        if each.type.endswith("_VARIABLE")
-    ]
+    variables = [_describe_variable(each) for each in requirements if each.type.endswith("_VARIABLE")]
     return [*limits, *variables, *describe_wishes(requirements)]
 
 
@@ -68,8 +65,10 @@ def _describe_hosts(hosts: Sequence[str], kind: str) -> str:
     return "network: the ledger and this node" + (f"; it asks for {shown}, and gets no more" if shown else "")
 
 
-def _describe_variable(name: str, description: str) -> str:
-    return f"variable {name}{f': {description}' if description else ''}"
+def _describe_variable(variable: Requirement) -> str:
+    described = f": {variable.description}" if variable.description else ""
+    info = f" (how to get it: {variable.retrieval_info})" if variable.retrieval_info else ""
+    return f"variable {variable.value}{described}{info}"
 
 
 def _count(number: int, singular: str, plural: str) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from ..errors import BadConfig
-from .fields import MIB, Parse, integer, parse_size, show, suggest
+from .fields import MIB, Parse, integer, parse_size, show, suggest, suggest_given
 
 REQUIREMENT_TYPES = (
     *("GLOBAL_VARIABLE", "TASK_VARIABLE", "CPU", "RAM", "STORAGE"),
@@ -27,8 +28,14 @@ INTERNET = "REQUIRE_INTERNET"
 ANY_HOST = "*"
 HOST = re.compile(r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 
+TAG_FIELDS = ("type", "value", "description", "retrievalInfo")
+"""Fields of an entry of requirementsTags."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 """With points: existing tasks have WEB3.STORAGE_KEY."""
+
+_REMARK = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)\s*[\s(\[{#:;=|].*", re.DOTALL)
+"""A variable's name and more behind it."""
 
 _CORES = re.compile(r"(\d{1,3})\s*-?\s*(v?cpus?|cores?)?", re.IGNORECASE)
 _WORDS = re.compile(r"[\s,/|]+")
@@ -54,6 +61,8 @@ class Requirement(msgspec.Struct, frozen=True):
     type: str
     value: str
     description: str = ""
+    retrieval_info: str | msgspec.UnsetType = msgspec.field(name="retrievalInfo", default=msgspec.UNSET)
+    """How an operator gets the value. Only some existing files have it."""
 
 
 _count = integer(1)
@@ -73,18 +82,33 @@ TAG_LIMITS = {"RAM": "memory", "STORAGE": "disk", "CPU": "processes"}
 
 def parse_requirement(value: Any) -> Requirement:
     """One entry of requirementsTags. Raises ValueError."""
-    kind = value.get("type") if isinstance(value, dict) else None
+    fields = value if isinstance(value, dict) else {}
+    unknown = [name for name in fields if name not in TAG_FIELDS]
+    kind = fields.get("type")
     if kind not in REQUIREMENT_TYPES:
-        raise ValueError(
-            f"must have entries with a type among {', '.join(REQUIREMENT_TYPES)}"
-            f"{suggest(kind, REQUIREMENT_TYPES) if kind else ''}"
-        )
-    wanted, description = (str(value.get(name) or "").strip() for name in ("value", "description"))
+        near = suggest(kind, REQUIREMENT_TYPES) if kind else suggest_given("type", unknown)
+        raise ValueError(f"must have a type among {', '.join(REQUIREMENT_TYPES)}{near}")
+    wanted, description, info = (_read_text(fields, name) for name in TAG_FIELDS[1:])
     if kind.endswith("_VARIABLE") and not _VARIABLE.fullmatch(wanted):
+        near = find_remark(wanted) if wanted else suggest_given("value", unknown)
         raise ValueError(
-            f"must have, for {kind}, a variable's name as value: letters, digits, _; not {wanted!r}"
+            f"must have, for {kind}, a variable's name as value: letters, digits, _; not {wanted!r}{near}"
         )
-    return Requirement(kind, wanted, description)
+    return Requirement(kind, wanted, description, info or msgspec.UNSET)
+
+
+def find_remark(value: Any) -> str:
+    """Which part of a text may be a variable's name, if a remark stands behind it."""
+    match = _REMARK.fullmatch(value) if isinstance(value, str) else None
+    return f"; if {match[1]} is the name, leave out what follows it" if match else ""
+
+
+def _read_text(fields: Mapping[str, Any], name: str) -> str:
+    """A field of an entry, "" if it is missing; existing files have numbers there, too. Raises ValueError."""
+    value = fields.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | Decimal)):
+        raise ValueError(f"must have text as {name}, not {show(value)}; put it in quotes")
+    return "" if value is None else str(value).strip()
 
 
 def read_requirements(value: Any) -> list[Requirement]:
@@ -99,7 +123,9 @@ def read_requirements(value: Any) -> list[Requirement]:
 def parse_limits(value: Any) -> dict[str, int]:
     """The fields of roundwork.limits, as fields of node.sandbox.Limits. Raises ValueError."""
     if not isinstance(value, dict) or not value.keys() <= LIMITS.keys():
-        raise ValueError(f"must have fields among {', '.join(LIMITS)}")
+        unknown = [name for name in value if name not in LIMITS] if isinstance(value, dict) else []
+        near = "".join(f"; {name}: no such field{suggest(name, LIMITS)}" for name in unknown)
+        raise ValueError(f"must have fields among {', '.join(LIMITS)}{near}")
     return {LIMITS[name][0]: _parse_limit(name, amount, name) for name, amount in value.items()}
 
 

@@ -1,0 +1,101 @@
+"""config-task.yml as YAML, strictly: what YAML and a person read in two ways is kept apart, to be refused."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from ..errors import BadConfig
+from .fields import suggest_file
+
+CONFIG_BYTES_MAX = 256 * 1024
+_PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_FORMS = (
+    (re.compile(r".*:.*"), "base 60"),
+    (re.compile(r"[-+]?0[xX].*"), "base 16"),
+    (re.compile(r"[-+]?0[bB].*"), "base 2"),
+    (re.compile(r"[-+]?0[0-7_]+"), "base 8"),
+)
+"""Forms of numbers that YAML does not read in base 10."""
+
+
+class DoubtfulNumber(NamedTuple):
+    """A number that YAML reads otherwise than a person may. `text` is what the file has."""
+
+    text: str
+    meaning: str
+    """What YAML reads."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def load_yaml(path: Path) -> dict[Any, Any]:
+    """The fields of the file; numbers with a point are Decimal. Raises BadConfig, which names the file."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BadConfig(f"{path} cannot be read: {error.strerror}{suggest_file(path)}") from error
+    if len(text) > CONFIG_BYTES_MAX:
+        raise BadConfig(f"{path} has {len(text)} bytes; a config-task.yml has at most {CONFIG_BYTES_MAX}")
+    try:
+        raw = yaml.load(text, _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise BadConfig(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise BadConfig(f"{path} must be fields, `task_name: …` and so on")
+    return raw
+
+
+def check_numbers(value: Any, place: str) -> None:
+    """Raises ValueError for a doubtful number in a field; `place` is the field's name."""
+    match value:
+        case DoubtfulNumber():
+            raise ValueError(
+                f"{place}: {value.text} can be read in two ways: YAML reads {value.meaning}. Write digits,"
+                " with at most one point between digits; put it in quotes if it is text"
+            )
+        case dict():
+            for name, item in value.items():
+                check_numbers(name, place)
+                check_numbers(item, f"{place}: {name}")
+        case list():
+            for index, item in enumerate(value, 1):
+                check_numbers(item, f"{place}: entry {index}")
+        case _:
+            pass
+
+
+class _Loader(yaml.SafeLoader):
+    """Numbers with a point stay exact, no field is given twice, and no part may stand for another (a few
+    lines would be gigabytes)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"{twice} is given twice, at last in line {node.end_mark.line}")
+        return super().construct_mapping(node, deep)
+
+
+def _construct_number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | Decimal | DoubtfulNumber:
+    text = loader.construct_scalar(node)
+    if _PLAIN.fullmatch(text):
+        return Decimal(text) if "." in text else int(text)
+    is_whole = node.tag == "tag:yaml.org,2002:int"
+    read = loader.construct_yaml_int(node) if is_whole else loader.construct_yaml_float(node)
+    base = next((name for form, name in _FORMS if form.fullmatch(text)), "")
+    return DoubtfulNumber(text, f"{read}{base and f' ({base})'}")
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _construct_number)
