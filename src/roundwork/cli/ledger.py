@@ -89,6 +89,23 @@ def verify(directory: Path, as_json: bool) -> None:
 
 @command.command()
 @directory_option
+@click.option("--slots", type=click.IntRange(1), required=True, help="How many slots.")
+@json_option
+def warp(directory: Path, slots: int, as_json: bool) -> None:
+    """Let slots of a stopped development ledger pass at once, with all that falls due in them."""
+    from ..ledger.comet.home import check_no_home
+    from ..ledger.warp import warp
+
+    check_no_home(directory)
+    hidden = as_json or not sys.stderr.isatty()
+    with click.progressbar(length=slots, label="warping", hidden=hidden, file=sys.stderr) as bar:
+        facts = warp(directory, slots, lambda done: bar.update(done - bar.pos))
+    text = f"slot {facts['slot']:,}, height {facts['height']:,}: {facts['blocks']:,} blocks made"
+    click.echo(json.dumps(facts) if as_json else text)
+
+
+@command.command()
+@directory_option
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the genesis here.")
 @click.option("--chain", help="The name of the new chain; else the old one's with -2.")
 @json_option

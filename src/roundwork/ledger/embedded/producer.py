@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Sequence
 
 from ...errors import RoundworkError
@@ -13,6 +12,7 @@ from ...protocol.transaction import Transaction
 from ..chain import Chain
 from ..limits import LIMITS
 from ..signatures import Verifier
+from .clock import BlockClock
 from .pool import Answer, Pool, Ticket, Waiting
 
 BLOCK_TRANSACTIONS_MAX = 2_000
@@ -23,9 +23,14 @@ class Producer:
     """Makes the blocks of an embedded ledger. One `run` at a time."""
 
     def __init__(
-        self, chain: Chain, verifier: Verifier, pool_transactions: int = LIMITS.pool_transactions
+        self,
+        chain: Chain,
+        verifier: Verifier,
+        pool_transactions: int = LIMITS.pool_transactions,
+        clock: BlockClock | None = None,
     ) -> None:
         self._chain = chain
+        self._clock = clock or BlockClock(chain.state.head.time_ms)
         self._verifier = verifier
         self._pool = Pool(pool_transactions)
         self._key = key_of(chain.genesis.producer)
@@ -34,7 +39,9 @@ class Producer:
 
     def get_slot(self) -> int:
         """The slot that a block made now would have."""
-        return compute_slot(self._chain.genesis, self._chain.state.head, max(_now_ms(), self._began_ms()))[0]
+        return compute_slot(
+            self._chain.genesis, self._chain.state.head, max(self._clock.now_ms(), self._began_ms())
+        )[0]
 
     def get_newest_tick(self) -> tuple[bytes, int]:
         """The tick that a transaction sent now names, and its slot."""
@@ -67,13 +74,13 @@ class Producer:
     async def _wait_for_work(self) -> None:
         if len(self._pool):
             return
-        seconds = max(0.0, self._heartbeat_ms() - _now_ms()) / 1000
+        seconds = max(0.0, self._heartbeat_ms() - self._clock.now_ms()) / 1000
         with contextlib.suppress(TimeoutError):  # then a heartbeat is due
             await asyncio.wait_for(self._work.wait(), seconds)
 
     async def _make_block(self, taken: list[Waiting]) -> None:
         chain = self._chain
-        block = next_block(chain.state, _now_ms(), [waiting.wire for waiting in taken], self._key)
+        block = next_block(chain.state, self._clock.now_ms(), [waiting.wire for waiting in taken], self._key)
         outcome = chain.execute(block, [True] * len(taken), [waiting.transaction for waiting in taken])
         try:
             await asyncio.to_thread(chain.persist, block, outcome)
@@ -96,7 +103,3 @@ class Producer:
         genesis, state = self._chain.genesis, self._chain.state
         is_busy = any(task.is_active or task.open_rounds for task in state.tasks.rows.values())
         return state.head.began_ms + genesis.slot_ms * (1 if is_busy else genesis.gap_slots_max)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
