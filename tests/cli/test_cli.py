@@ -117,14 +117,14 @@ def test_help_costs_at_most_five_bare_interpreter_starts() -> None:
         (("up", HELLO, "--nodes", "0"), "0 is not in the range"),
         (("up", HELLO, "--param", "x"), "'x' is not of the form NAME=VALUE"),
         (("up", HELLO, "--rules", "none"), "'none' is not"),
-        (("balance", "0OIl"), "'0OIl' is no address: 32 bytes in base58"),
+        (("balance", "0OIl"), "'0OIl' is not an address: 32 bytes in base58"),
         (("transfer", STRANGER, "-1", "--from", "x"), "No such option"),
         (("transfer", STRANGER, "0", "--from", "x"), "0 is not in the range"),
         (("airdrop", STRANGER, 2**64), "is not in the range"),
         (("node", "run"), "Missing option '--task'"),
         (("ledger", "run", "--port", "99999"), "99999 is not in the range"),
         (("ledger", "run", "--slot-ms", "0"), "0 is not in the range"),
-        (("node", "claim", "--task", STRANGER, "--to", "me"), "'me' is no address"),
+        (("node", "claim", "--task", STRANGER, "--to", "me"), "'me' is not an address"),
     ],
 )
 def test_a_wrong_call_is_explained_and_exits_with_2(

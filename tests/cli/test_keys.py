@@ -207,5 +207,5 @@ def test_a_ledger_that_is_none_of_ours_is_never_sent_anything(home: Path, tmp_pa
 
         foreign.terminate()
         asked = foreign.stdout.read()
-    assert f"RemoteError: {url} is no ledger of roundwork: Method not found (-32601)\n" == done.stderr
+    assert f"RemoteError: {url} is not a ledger of roundwork: Method not found (-32601)\n" == done.stderr
     assert ["getLedger"] == [json.loads(line)["method"] for line in asked.splitlines()]

@@ -52,7 +52,7 @@ def test_a_folder_is_checked_without_a_ledger_or_a_key(tmp_path: Path) -> None:
     assert 0 == shown.returncode
     assert "bounty 11 KOII: 5 rounds of 2 KOII" in shown.stdout
     assert "HTTP through the node: example.org" in shown.stdout
-    for warning in ("did you mean audit_window?", "equal_split pays everybody alike", "lasts 5 rounds"):
+    for warning in ("did you mean audit_window?", "equal_split pays every node the same", "lasts 5 rounds"):
         assert warning in shown.stderr
         assert warning in " ".join(told["warnings"])
     assert pack(load_package(folder))[0] == told["package"]

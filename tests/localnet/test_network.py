@@ -307,7 +307,7 @@ def test_files_that_no_up_made_are_not_removed(tmp_path: Path) -> None:
         ({"nodes": 0}, "at least one node"),
         ({"nodes": 2, "liars": 3}, "not more liars"),
         ({"round_slots": 19}, "--round-slots 19: at least 20"),
-        ({"task": HELLO / "nowhere"}, "is no folder"),
+        ({"task": HELLO / "nowhere"}, "is not a folder"),
         ({"sandbox": "paper"}, "--sandbox paper"),
     ],
 )

@@ -89,7 +89,7 @@ def test_the_operator_is_asked_at_a_terminal(ledger: RunningLedger, tmp_path: Pa
 
     assert 1 == code
     assert "HTTP through the node: example.org" in shown
-    assert "is not run: nobody agreed" in shown
+    assert "is not run: the operator did not agree" in shown
 
 
 def test_a_host_that_a_tag_names_is_reached_and_another_is_not(ledger: RunningLedger, tmp_path: Path) -> None:

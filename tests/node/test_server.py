@@ -184,7 +184,7 @@ def test_why_a_node_does_not_start_is_one_line(ledger: RunningLedger, task: str,
     asked: dict[str, tuple[Any, ...]] = {
         f"UnknownTask: there is no task at {nowhere}": (nowhere, tmp_path / "a"),
         "is package": (task, tmp_path / "b", "--package", other),
-        "is no folder; a task is a folder with task.py": (task, tmp_path / "c", "--package", "nowhere"),
+        "is not a folder; a task is a folder with task.py": (task, tmp_path / "c", "--package", "nowhere"),
         "BadKeypair: ": (task, spoilt, "--package", HELLO),
         f"PortInUse: port {taken}": (task, tmp_path / "d", "--package", HELLO, "--port", taken),
         "--endpoint": (task, tmp_path / "e", "--package", HELLO, "--endpoint", "http://" + "x" * 300),

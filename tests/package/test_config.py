@@ -254,7 +254,7 @@ def test_a_description_or_its_file_is_needed(tmp_path: Path) -> None:
         ({"tags": ["web crawling"]}, ["tags: 'web crawling' is none of", "did you mean Web Crawling?"]),
         (
             {"requirementsTags": [{"type": "STORAGE", "value": "test"}]},
-            ["requirementsTags: has STORAGE 'test', which must be a size", "it is no limit now"],
+            ["requirementsTags: has STORAGE 'test', which must be a size", "it sets no limit now"],
         ),
         (
             {"requirementsTags": [{"type": "RAM", "value": "1 MB"}]},

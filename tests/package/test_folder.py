@@ -307,11 +307,11 @@ def test_a_package_with_a_wrong_blob_or_a_path_that_leads_out_is_refused(tmp_pat
     evil = b'{"format":"roundwork/package/1","files":{"../../evil":"' + content_id.encode() + b'"}}'
     evil_id = compute_content_id(evil)
 
-    with pytest.raises(BadTaskFile, match="cannot be had"):
+    with pytest.raises(BadTaskFile, match="is not available"):
         unpack(content_id, {content_id: b"other"}.get, tmp_path / "b")
     with pytest.raises(BadTaskFile, match="leads out of the package"):
         unpack(evil_id, {evil_id: evil, content_id: blobs[content_id]}.get, tmp_path / "b")
-    with pytest.raises(BadTaskFile, match="is no package"):
+    with pytest.raises(BadTaskFile, match="is not a package"):
         unpack(compute_content_id(b"[]"), {compute_content_id(b"[]"): b"[]"}.get, tmp_path / "b")
 
 
@@ -409,5 +409,5 @@ def test_one_task_in_two_languages_is_one_package(tmp_path: Path) -> None:
 def test_another_program_lies_beside_the_first(name: str) -> None:
     package = load_package(Path(__file__).parents[1] / "compat" / "javascript")
 
-    with pytest.raises(BadTaskFile, match="is no program beside"):
+    with pytest.raises(BadTaskFile, match="is not a program beside"):
         choose_program(package, name)

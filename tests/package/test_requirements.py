@@ -77,7 +77,7 @@ def test_everything_a_task_asks_for_is_told(tmp_path: Path) -> None:
     assert [
         "HTTP through the node: example.org, that of the param start",
         "up to 2 GiB of memory, 300 MiB of disk, 256 processes at a time",
-        "Python packages: 1 pinned ones of its requirements.lock",
+        "Python packages: 1 pinned in its requirements.lock",
         "variable API_KEY: Get one at example.org",
         "variable TOKEN",
         f"CPU 256-core: more than this machine has, {os.cpu_count()}",

@@ -33,10 +33,10 @@ class Desk:
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(self, method: str, params: dict[str, Any]) -> Any:
-        self.asked.append((method, params))
+    def request(self, method: str, params: dict[str, Any]) -> Any:
+        self.requests.append((method, params))
         answer = self.answers[method.replace(".", "_")]
         if isinstance(answer, Exception):
             raise answer
@@ -55,7 +55,7 @@ def build_context(desk: Desk | None = None, saved: SavedFile | None = None, **ch
         "secrets": {},
         "files": "files",
         "saved": saved or SavedFile(":memory:"),
-        "ask": (desk or Desk()).ask,
+        "request": (desk or Desk()).request,
     }
     return Context(**{**given, **changes})
 
@@ -374,7 +374,7 @@ def test_an_http_answer_is_read_as_text_and_json() -> None:
         "b",
     )
     sent = {"method": "GET", "url": "http://x/", "headers": {"Accept": "*/*"}, "body": ""}
-    assert desk.asked == [("http.request", sent)]
+    assert desk.requests == [("http.request", sent)]
 
 
 def test_what_a_peer_answers_may_be_nonsense() -> None:
@@ -393,7 +393,7 @@ def test_in_an_audit_the_candidate_is_asked_first_for_a_blob() -> None:
     data = build_context(desk, submitter="somebody").storage.get("bafkrei")
 
     assert data == b"hi"
-    assert desk.asked == [("storage.get", {"content_id": "bafkrei", "node": "somebody", "round": 3})]
+    assert desk.requests == [("storage.get", {"content_id": "bafkrei", "node": "somebody", "round": 3})]
 
 
 def test_equal_values_are_stored_under_one_content_id() -> None:
@@ -403,4 +403,4 @@ def test_equal_values_are_stored_under_one_content_id() -> None:
     storage.put_json({"a": 1, "b": "ü"})
     storage.put_json({"b": "ü", "a": 1})
 
-    assert desk.asked[0] == desk.asked[1]
+    assert desk.requests[0] == desk.requests[1]

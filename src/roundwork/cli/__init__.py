@@ -7,7 +7,7 @@ COMMANDS = {
     "ledger": "Run, inspect and verify a settlement ledger.",
     "node": "Run a node; stake, withdraw, claim.",
     "task": "Deploy, fund and look after tasks.",
-    "token": "Make a token and move it, for tasks that pay in one.",
+    "token": "Make a token and move it, for tasks that pay in a token.",
     "keygen": "Make a keypair.",
     "address": "Print the address of a keypair file.",
     "balance": "Show what an address holds.",

@@ -5,7 +5,7 @@ import json
 import click
 
 from .keys import choose_address
-from .options import ADDRESS, ROE, ask, json_option, url_option
+from .options import ADDRESS, ROE, call_ledger, json_option, url_option
 
 
 @click.command()
@@ -17,5 +17,5 @@ def command(address: str, roe: int, url: str, as_json: bool) -> None:
     """Have the faucet give ROE (default 100 KOII) to ADDRESS."""
     from ..client.operations import airdrop
 
-    signature = ask(url, lambda client: airdrop(client, address, roe))
+    signature = call_ledger(url, lambda client: airdrop(client, address, roe))
     click.echo(json.dumps({"signature": signature}) if as_json else signature)

@@ -5,7 +5,7 @@ import json
 import click
 
 from .keys import choose_address
-from .options import ADDRESS, ask, format_money, json_option, url_option
+from .options import ADDRESS, call_ledger, format_money, json_option, url_option
 
 
 @click.command()
@@ -14,5 +14,5 @@ from .options import ADDRESS, ask, format_money, json_option, url_option
 @json_option
 def command(address: str, url: str, as_json: bool) -> None:
     """Show what ADDRESS holds; without one, the address that Solana's configuration has the key of."""
-    roe = ask(url, lambda client: client.get_balance(address))
+    roe = call_ledger(url, lambda client: client.get_balance(address))
     click.echo(json.dumps({"address": address, "roe": roe}) if as_json else format_money(roe))

@@ -1,4 +1,4 @@
-"""What Solana's and Koii's own command lines are configured with, for whoever uses them on our ledger."""
+"""The configuration of Solana's and Koii's own command lines, for people who use those on our ledger."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import click
 
 PATHS = (".config/koii/cli/config.yml", ".config/solana/cli/config.yml")
-"""Below the home directory; the first that is there counts."""
+"""Below the home directory; the first that exists counts."""
 
 
 class ClientConfig(NamedTuple):
@@ -26,8 +26,8 @@ def find_client_config() -> ClientConfig | None:
     return None
 
 
-def tell(line: str) -> None:
-    """Say what was chosen for the caller, where it does not disturb the output."""
+def report_choice(line: str) -> None:
+    """Print to stderr what was chosen for the caller."""
     click.echo(f"using {line}", err=True)
 
 
@@ -37,7 +37,7 @@ def _read(path: Path) -> ClientConfig | None:
     try:
         content = yaml.safe_load(path.read_bytes())
     except (OSError, yaml.YAMLError, ValueError) as error:
-        tell(f"nothing of {path}, which cannot be read: {' '.join(str(error).split())}")
+        report_choice(f"nothing of {path}, which cannot be read: {' '.join(str(error).split())}")
         return None
     if not isinstance(content, dict):
         return None

@@ -1,11 +1,11 @@
-"""`roundwork keygen`: make a keypair, or two, or get them again from a mnemonic."""
+"""`roundwork keygen`: make a keypair, or two, or derive them again from a mnemonic."""
 
 from pathlib import Path
 
 import click
 
 from ..errors import BadKeypair
-from .keys import ask_for_mnemonic, get_passphrase, passphrase_option
+from .keys import get_passphrase, passphrase_option, read_mnemonic
 from .options import json_option, show
 
 path_type = click.Path(path_type=Path, dir_okay=False)
@@ -37,11 +37,11 @@ def command(
     from ..node.keystore import derive_keypairs, make_mnemonic
 
     if mnemonic and recover:
-        raise click.UsageError("--mnemonic makes new words, --recover asks for old ones: give one of them")
+        raise click.UsageError("--mnemonic makes new words, --recover reads old ones: give one of the two")
     for each in filter(None, (path, staking)):
-        if each.exists():  # said before words are shown that would lead to no file
+        if each.exists():  # refuse before words are shown that would lead to no file
             raise BadKeypair(f"{each} exists already; a keypair is never overwritten")
-    phrase = make_mnemonic(int(words)) if mnemonic else ask_for_mnemonic() if recover else None
+    phrase = make_mnemonic(int(words)) if mnemonic else read_mnemonic() if recover else None
     main, other = (Keypair(), Keypair()) if phrase is None else derive_keypairs(phrase)
     passphrase = _choose_passphrase(passphrase_path) if encrypt else None
     write_keypair(path, main, passphrase)

@@ -1,4 +1,4 @@
-"""Keys of the command line: which file, and where the passphrase of an encrypted one comes from."""
+"""Keys of the command line: which file, and where the passphrase of an encrypted file comes from."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import BadKeypair
-from .client_config import find_client_config, tell
+from .client_config import find_client_config, report_choice
 
 if TYPE_CHECKING:
     from solders.keypair import Keypair
@@ -22,13 +22,13 @@ passphrase_option = click.option(
     "--passphrase-file",
     "passphrase_path",
     type=click.Path(path_type=Path, dir_okay=False),
-    help=f"The passphrase of encrypted keypairs; else {PASSPHRASE}, else it is asked for.",
+    help=f"The passphrase of encrypted keypairs; else {PASSPHRASE}, else it is read from the terminal.",
 )
 """There is no option for the passphrase itself: every process on the machine can read arguments."""
 
 
 def key_option(name: str, variable: str, help: str) -> Callable[[AnyCommand], AnyCommand]:
-    """An option for a keypair file; the one that Solana's configuration names if it is not given."""
+    """An option for a keypair file; without it, the file that Solana's configuration names."""
     return click.option(
         name, variable, type=click.Path(path_type=Path), callback=choose_key, help=help, show_default=False
     )
@@ -41,7 +41,7 @@ def choose_key(ctx: click.Context, param: click.Parameter, given: Path | None) -
     found = find_client_config()
     if found is None or not found.keypair_path:
         raise click.MissingParameter(ctx=ctx, param=param)
-    tell(f"key {found.keypair_path} (keypair_path of {found.path})")
+    report_choice(f"key {found.keypair_path} (keypair_path of {found.path})")
     return Path(found.keypair_path).expanduser()
 
 
@@ -65,7 +65,7 @@ def read_keys(paths: list[Path], passphrase_path: Path | None) -> "list[Keypair]
 
 
 def read_node_keys(directory: Path, task: str, passphrase_path: Path | None) -> "tuple[Keypair, Keypair]":
-    """A node's main keypair and the one that it stakes in a task with. Raises BadKeypair."""
+    """A node's main keypair, and the keypair that holds its stake in a task. Raises BadKeypair."""
     from ..node.keystore import find_staking_path
 
     main, staking = read_keys([directory / "main.json", find_staking_path(directory, task)], passphrase_path)
@@ -93,7 +93,7 @@ def get_passphrase(path: Path | None, question: str | None, confirm: bool = Fals
     return answer
 
 
-def ask_for_mnemonic() -> str:
+def read_mnemonic() -> str:
     """The words, from a terminal without showing them, or a line of stdin. They are never an argument."""
     if sys.stdin.isatty():
         words: str = click.prompt("Mnemonic", hide_input=True, err=True)

@@ -20,13 +20,16 @@ from .ledger_options import (
 P2P = "tcp://127.0.0.1:0"
 
 p2p_option = click.option(
-    "--p2p", default=P2P, show_default=True, help="Where other validators reach this one, tcp://HOST:PORT."
+    "--p2p",
+    default=P2P,
+    show_default=True,
+    help="Where other validators reach this validator, tcp://HOST:PORT.",
 )
 
 
 @click.group()
 def command() -> None:
-    """Run a ledger on CometBFT: many operators who need not trust one another."""
+    """Run a ledger on CometBFT: many operators, who do not need to trust each other."""
 
 
 @command.command()
@@ -64,7 +67,7 @@ def run(
     from ..ledger.comet.home import Home, has_home
     from ..ledger.limits import read_limits
 
-    read_limits(limits)  # what is wrong with them is said here and once
+    read_limits(limits)  # a wrong limit is an error here, before any process starts
     binary = supervise.find_cometbft()
     directory = directory.absolute()
     if not has_home(directory):

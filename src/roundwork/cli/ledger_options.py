@@ -1,4 +1,4 @@
-"""What the commands of a ledger share: their options, and the line that says that it answers."""
+"""What the commands of a ledger share: their options, and the line that reports that it answers."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ port_option = click.option(
     type=click.IntRange(1, 65_534),
     default=8899,
     show_default=True,
-    help="For RPC; websockets also on the next one.",
+    help="For RPC; websockets also on the next port.",
 )
 slot_option = click.option(
     "--slot-ms",

@@ -8,8 +8,18 @@ from pathlib import Path
 import click
 
 from .keys import get_passphrase, passphrase_option, read_node_keys
-from .node_view import Agreement, compose_standing, say_once
-from .options import ADDRESS, ROE, ROE_OR_NONE, ask, json_option, read_pairs, secret_option, show, url_option
+from .node_view import Agreement, compose_standing, report_once
+from .options import (
+    ADDRESS,
+    ROE,
+    ROE_OR_NONE,
+    call_ledger,
+    json_option,
+    read_pairs,
+    secret_option,
+    show,
+    url_option,
+)
 
 directory_option = click.option(
     "--directory",
@@ -35,7 +45,9 @@ def command() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Its port; 0 is any free one.")
 @click.option("--endpoint", help="Where others reach the gateway, if not at host and port.")
-@click.option("--peer", "peers", multiple=True, help="URL of a node to ask beside those on the ledger.")
+@click.option(
+    "--peer", "peers", multiple=True, help="URL of one more node to call, beside those on the ledger."
+)
 @click.option(
     "--stake",
     type=ROE_OR_NONE,
@@ -128,7 +140,7 @@ def stake(
     from ..client.operations import stake as stake_more
 
     main, staking = read_node_keys(directory, task, passphrase_path)
-    signature = ask(url, lambda client: stake_more(client, main, staking, task, amount, endpoint))
+    signature = call_ledger(url, lambda client: stake_more(client, main, staking, task, amount, endpoint))
     show({"signature": signature}, as_json)
 
 
@@ -148,10 +160,11 @@ def withdraw(
 
     main, staking = read_node_keys(directory, task, passphrase_path)
     if wait:
-        tell = say_once()
-        signature = ask(url, lambda client: withdraw_when_free(client, main, staking, task, tell))
+        signature = call_ledger(
+            url, lambda client: withdraw_when_free(client, main, staking, task, report_once())
+        )
     else:
-        signature = ask(url, lambda client: withdraw_all(client, main, staking, task))
+        signature = call_ledger(url, lambda client: withdraw_all(client, main, staking, task))
     show({"signature": signature}, as_json)
 
 
@@ -159,7 +172,7 @@ def withdraw(
 @url_option
 @directory_option
 @task_option
-@click.option("--to", type=ADDRESS, help="Who is paid; the node's main key if nobody is named.")
+@click.option("--to", type=ADDRESS, help="The address that is paid; without it, the node's main key.")
 @passphrase_option
 @json_option
 def claim(
@@ -170,7 +183,10 @@ def claim(
 
     main, staking = read_node_keys(directory, task, passphrase_path)
     target = to or str(main.pubkey())
-    show({"signature": ask(url, lambda client: claim_all(client, main, staking, task, target))}, as_json)
+    show(
+        {"signature": call_ledger(url, lambda client: claim_all(client, main, staking, task, target))},
+        as_json,
+    )
 
 
 @command.command()
@@ -186,12 +202,12 @@ def status(url: str, directory: Path, task: str, as_json: bool) -> None:
 
     main = read_address(directory / "main.json")
     staking = read_address(find_staking_path(directory, task))
-    standing = ask(url, lambda client: read_standing(client, task, main, staking))
+    standing = call_ledger(url, lambda client: read_standing(client, task, main, staking))
     show(standing if as_json else compose_standing(standing), as_json)
 
 
 def _get_passphrase(directory: Path, task: str, passphrase_path: Path | None) -> str | None:
-    """The passphrase of the node's keys, or for those that are made now; asked for if any is encrypted."""
+    """The passphrase of the node's keys, old or new; read from the terminal if a key is encrypted."""
     from ..host.keypairs import is_encrypted
     from ..node.keystore import find_staking_path
 

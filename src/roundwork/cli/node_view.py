@@ -1,4 +1,4 @@
-"""What the operator of a node is shown and asked before a stranger's program runs."""
+"""What the operator of a node sees and agrees to before a stranger's program runs."""
 
 import json
 import sys
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ..views import TaskView
 
 AGREED = "agreed.json"
-"""In the node's directory, what was agreed to by task: it is asked again when one asks for something else."""
+"""In the node's directory: what was agreed to, by task. Other requirements need a new agreement."""
 
 
 class Agreement:
-    """Shows what a task asks for; goes on if that is nothing special, agreed before, or agreed to now.
+    """Shows what a task requires; goes on if that is modest, agreed to before, or agreed to now.
 
-    `--yes` is for the task that the operator named. Its successor may have what it had; to more than that
-    somebody agrees at the terminal, or by naming it.
+    `--yes` is for the task that the operator named. Its successor may have the same; the operator agrees to
+    more than that at the terminal, or by naming the successor.
     """
 
     def __init__(self, directory: Path, task: str, is_agreed: bool) -> None:
@@ -32,7 +32,7 @@ class Agreement:
         self._is_agreed = is_agreed
 
     def __call__(self, package: "Package", hosts: Sequence[str], task: "TaskView") -> None:
-        """Raises BadConfig if nobody agrees."""
+        """Raises BadConfig if the operator does not agree."""
         from ..host.files import replace_file
         from ..package.permissions import describe_permissions, is_modest
 
@@ -40,7 +40,7 @@ class Agreement:
         agreed = self._read()
         before = agreed.get(task.address, agreed.get(task.migrated_from or ""))
         if before != lines or task.address == self._task:
-            click.echo(f"task {package.name} by {package.author or 'somebody'} asks for", err=True)
+            click.echo(f"task {package.name} by {package.author or 'an unnamed author'} asks for", err=True)
             for line in lines:
                 click.echo(f"  {line}", err=True)
         if not is_modest(package) and before != lines:
@@ -56,7 +56,7 @@ class Agreement:
             how = "--yes" if is_named else f"`node run --task {task} --yes`"
             raise BadConfig(f"task {name} asks for more than every task has{more}; agree to it with {how}")
         if not click.confirm("Run it?", err=True):
-            raise BadConfig(f"task {name} is not run: nobody agreed to what it asks for")
+            raise BadConfig(f"task {name} is not run: the operator did not agree to what it asks for")
 
     def _read(self) -> dict[str, list[str]]:
         try:
@@ -66,23 +66,23 @@ class Agreement:
         return agreed if isinstance(agreed, dict) else {}
 
 
-def say_once() -> Callable[[Exception], None]:
-    """Says on stderr what is waited for, each thing once."""
-    said: set[str] = set()
+def report_once() -> Callable[[Exception], None]:
+    """A function that prints to stderr what is waited for, each text once."""
+    reported: set[str] = set()
 
-    def say(error: Exception) -> None:
-        if str(error) not in said:
-            said.add(str(error))
+    def report(error: Exception) -> None:
+        if str(error) not in reported:
+            reported.add(str(error))
             click.echo(f"waiting: {error}", err=True)
 
-    return say
+    return report
 
 
 def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
-    """Where a node stands, for people."""
+    """The standing of a node in a task, for people."""
     token = standing.get("token")
 
-    def tell(amount: int) -> str:
+    def format_amount(amount: int) -> str:
         return format_money(amount, "tokens", standing["decimals"]) if token else format_money(amount)
 
     fees = format_money(standing["balance_of_main_key"])
@@ -90,13 +90,13 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
         "node": standing["node"],
         "endpoint": standing["endpoint"] or "not on the ledger",
         **({"token": token} if token else {}),
-        "stake": tell(standing["stake"]),
-        "can claim": tell(standing["available"]),
+        "stake": format_amount(standing["stake"]),
+        "can claim": format_amount(standing["available"]),
         "main key": f"{standing['main_key']}, holds {fees}",
     }
     if token:
-        facts["main key"] += f" and {tell(standing['tokens_of_main_key'])}"
-    for number, paid in standing["rounds"].items():
-        taken = f", slashed {tell(paid['slash'])}" if paid["slash"] else ""
-        facts[f"round {number}"] = f"paid {tell(paid['reward'])}{taken}"
+        facts["main key"] += f" and {format_amount(standing['tokens_of_main_key'])}"
+    for round_number, paid in standing["rounds"].items():
+        taken = f", slashed {format_amount(paid['slash'])}" if paid["slash"] else ""
+        facts[f"round {round_number}"] = f"paid {format_amount(paid['reward'])}{taken}"
     return facts

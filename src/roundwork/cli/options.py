@@ -1,4 +1,4 @@
-"""What commands share: options, the kinds of values they take, how they ask a ledger and what they print."""
+"""What commands share: options, the kinds of values they take, how they call a ledger and what they print."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .client_config import find_client_config, tell
+from .client_config import find_client_config, report_choice
 
 if TYPE_CHECKING:
     from ..client.rpc import Client
@@ -33,7 +33,7 @@ class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newes
         try:
             key_of(value)
         except ValueError:
-            self.fail(f"{value!r} is no address: 32 bytes in base58", param, ctx)
+            self.fail(f"{value!r} is not an address: 32 bytes in base58", param, ctx)
         return value
 
 
@@ -87,7 +87,7 @@ def _choose_url(ctx: click.Context, param: click.Parameter, given: str | None) -
     found = find_client_config()
     if found is None or not found.json_rpc_url:
         return URL
-    tell(f"ledger {found.json_rpc_url} (json_rpc_url of {found.path})")
+    report_choice(f"ledger {found.json_rpc_url} (json_rpc_url of {found.path})")
     return found.json_rpc_url
 
 
@@ -95,24 +95,24 @@ url_option = click.option(
     "--url",
     envvar="ROUNDWORK_URL",
     callback=_choose_url,
-    help=f"The ledger's RPC; else ROUNDWORK_URL, else what Solana's configuration says, else {URL}.",
+    help=f"The ledger's RPC; else ROUNDWORK_URL, else the one of Solana's configuration, else {URL}.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def ask(url: str, question: "Callable[[Client], Awaitable[T]]") -> T:
-    """The answer to one question to the ledger. Raises RemoteError where none of ours answers."""
+def call_ledger(url: str, request: "Callable[[Client], Awaitable[T]]") -> T:
+    """The response of the ledger to one request. Raises RemoteError if no ledger of ours answers there."""
     from ..client.rpc import Client, Refused
     from ..errors import RemoteError
 
     async def run() -> T:
         async with Client(url) as client:
-            # Nobody there is said at once; only an outage in between is waited for.
+            # A ledger that does not answer at first is an error at once; a later outage is waited for.
             try:
                 await client.get_ledger()
             except Refused as error:
-                raise RemoteError(f"{url} is no ledger of roundwork: {error}") from error
-            return await question(client)
+                raise RemoteError(f"{url} is not a ledger of roundwork: {error}") from error
+            return await request(client)
 
     return asyncio.run(run())
 
@@ -144,7 +144,7 @@ def _read_secrets(ctx: click.Context, param: click.Parameter, given: tuple[str, 
         name, has_value, value = pair.partition("=")
         if not has_value and name not in os.environ:
             raise click.BadParameter(
-                f"{name!r} has no value, and no variable of the environment is called so"
+                f"{name!r} has no value, and the environment has no variable of this name"
             )
         read[name] = value if has_value else os.environ[name]
     return read

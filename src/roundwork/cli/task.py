@@ -8,10 +8,10 @@ import click
 
 from ..errors import BadConfig
 from .keys import key_option, passphrase_option, read_key
-from .options import ADDRESS, ROE, ask, json_option, url_option
+from .options import ADDRESS, ROE, call_ledger, json_option, url_option
 from .options import show as show_facts
 from .task_ledger import list_tasks, show_rounds
-from .task_view import compose_summary, compose_task, find_warnings, prepare, tell, warn
+from .task_view import compose_summary, compose_task, find_warnings, prepare, report, warn
 
 manager_option = key_option(
     "--key", "key_path", "The manager's keypair file; else the one that Solana's configuration names."
@@ -77,13 +77,13 @@ def deploy(
 
     async def run(client: Client) -> str:
         address = await deploy_package(client, manager, package, content_id, metadata)
-        tell(f"created {address}", as_json)
+        report(f"created {address}", as_json)
         if not inactive:
             await set_active(client, manager, address, True)
-            tell("opened it for submissions", as_json)
+            report("opened it for submissions", as_json)
         return address
 
-    address = ask(url, run)
+    address = call_ledger(url, run)
     facts = {"task": address, "package": content_id, "metadata": metadata}
     show_facts({**facts, "warnings": find_warnings(package)} if as_json else facts, as_json)
 
@@ -111,8 +111,10 @@ def update(
     address = _choose_task(words[0] if len(words) == 2 else None, load_package(folder).task_id)
     package, content_id, metadata = prepare(folder, as_json, is_new=False)
     if not package.migration_description:
-        tell("warning: migrationDescription is empty: nobody is told what is new", as_json)
-    successor = ask(url, lambda client: update_task(client, manager, address, package, content_id, metadata))
+        report("warning: migrationDescription is empty: operators do not see what is new", as_json)
+    successor = call_ledger(
+        url, lambda client: update_task(client, manager, address, package, content_id, metadata)
+    )
     facts = {"task": successor, "migrated_from": address, "package": content_id, "metadata": metadata}
     show_facts(facts, as_json)
 
@@ -134,7 +136,7 @@ def show(address: str, url: str, as_json: bool) -> None:
         view = await read_task(client, address)
         return view, await fetch_metadata(view, await client.get_ledger())
 
-    view, metadata = ask(url, run)
+    view, metadata = call_ledger(url, run)
     if as_json:
         click.echo(json.dumps({**msgspec.to_builtins(view), "metadata_json": metadata}))
         return
@@ -156,7 +158,7 @@ def fund(
     from ..client.operations import fund as fund_task
 
     payer = read_key(key_path, passphrase_path)
-    _show(ask(url, lambda client: fund_task(client, payer, address, roe)), as_json)
+    _show(call_ledger(url, lambda client: fund_task(client, payer, address, roe)), as_json)
 
 
 @command.command()
@@ -173,7 +175,7 @@ def activate(
     from ..client.operations import set_active
 
     manager = read_key(key_path, passphrase_path)
-    _show(ask(url, lambda client: set_active(client, manager, address, not off)), as_json)
+    _show(call_ledger(url, lambda client: set_active(client, manager, address, not off)), as_json)
 
 
 @command.command()
@@ -187,7 +189,7 @@ def close(address: str, key_path: Path, passphrase_path: Path | None, url: str, 
     from ..client.operations import close_task
 
     manager = read_key(key_path, passphrase_path)
-    _show(ask(url, lambda client: close_task(client, manager, address)), as_json)
+    _show(call_ledger(url, lambda client: close_task(client, manager, address)), as_json)
 
 
 def _show(signature: str, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import ADDRESS, ask, format_money, json_option, url_option
+from .options import ADDRESS, call_ledger, format_money, json_option, url_option
 
 if TYPE_CHECKING:
     from ..client.rpc import Client
@@ -28,7 +28,7 @@ def list_tasks(with_all: bool, url: str, as_json: bool) -> None:
     async def run(client: "Client") -> "tuple[LedgerView, list[TaskView]]":
         return await client.get_ledger(), await client.get_tasks()
 
-    ledger, tasks = ask(url, run)
+    ledger, tasks = call_ledger(url, run)
     shown = [_summarise(task) for task in tasks if with_all or _is_open(task)]
     shown.sort(key=lambda row: (-row["per_node"], row["task"]))
     if as_json:
@@ -67,7 +67,7 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
         rounds = await client.get_rounds(address, numbers)
         return await client.get_ledger(), task, [rounds[number] for number in numbers]
 
-    ledger, task, rounds = ask(url, run)
+    ledger, task, rounds = call_ledger(url, run)
     if as_json:
         facts = [{"round": each.round, "status": each.status, "nodes": _list_nodes(each)} for each in rounds]
         click.echo(json.dumps({"task": address, "rounds": facts}))

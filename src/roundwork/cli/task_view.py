@@ -1,4 +1,4 @@
-"""What `roundwork task` says: of a folder before it is paid for, of a task as it stands."""
+"""What `roundwork task` prints: about a folder before its bounty is paid, about a task as it is now."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ def find_warnings(package: "Package") -> list[str]:
     warnings = list(package.warnings)
     if package.kind == "python" and "equal_split(" in package.program.read_text("utf-8", "replace"):
         warnings.append(
-            "equal_split pays everybody alike: who splits a stake into ten earns ten shares;"
+            "equal_split pays every node the same: a stake split into ten nodes earns ten shares;"
             " proportional_split pays by stake"
         )
     if package.kind == "javascript" and package.hosts:
@@ -32,7 +32,7 @@ def find_warnings(package: "Package") -> list[str]:
 
 
 def prepare(folder: Path, as_json: bool, is_new: bool = True) -> "tuple[Package, str, str]":
-    """The package, its content id and that of its metadata.json, with everything said before it is paid."""
+    """The package, its content id and that of its metadata.json; prints what a creator should read."""
     from ..package.folder import METADATA, load_package, pack
     from ..package.metadata import write_metadata
 
@@ -40,15 +40,15 @@ def prepare(folder: Path, as_json: bool, is_new: bool = True) -> "tuple[Package,
     content_id, _ = pack(package)
     metadata = write_metadata(package, time.time_ns() // 1_000_000)
     for line in compose_summary(package, content_id, is_new):
-        tell(line, as_json)
-    tell(f"metadata {metadata}, in {package.program.parent / METADATA}", as_json)
+        report(line, as_json)
+    report(f"metadata {metadata}, in {package.program.parent / METADATA}", as_json)
     if not as_json:
         warn(package)
     return package, content_id, metadata
 
 
 def compose_summary(package: "Package", content_id: str, is_new: bool = True) -> list[str]:
-    """What a folder is as a task; a successor brings no bounty, it takes over what is there."""
+    """A folder as a task. A successor brings no bounty: it takes over that of the old task."""
     unit = "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
     bounty, a_round, stake = (
         format_money(roe, unit)
@@ -67,14 +67,14 @@ def warn(package: "Package") -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
-def tell(line: str, as_json: bool) -> None:
-    """Progress, where it does not disturb the output."""
+def report(line: str, as_json: bool) -> None:
+    """Print progress to stderr, unless the output is JSON."""
     if not as_json:
         click.echo(line, err=True)
 
 
 def compose_task(view: "TaskView", metadata: dict[str, Any] | None) -> list[str]:
-    """A task, what it asks of its nodes as far as anybody serves that, and its nodes."""
+    """A task, what it requires of its nodes if a node serves its metadata, and its nodes."""
     import msgspec
 
     facts = msgspec.to_builtins(view)

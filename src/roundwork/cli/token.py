@@ -6,9 +6,11 @@ from pathlib import Path
 import click
 
 from .keys import choose_address, key_option, passphrase_option, read_key
-from .options import ADDRESS, AMOUNT, ask, format_money, json_option, show, url_option
+from .options import ADDRESS, AMOUNT, call_ledger, format_money, json_option, show, url_option
 
-payer_option = key_option("--key", "key_path", "Who signs and pays; else the key of Solana's configuration.")
+payer_option = key_option(
+    "--key", "key_path", "The key that signs and pays; else that of Solana's configuration."
+)
 
 
 @click.group()
@@ -23,11 +25,11 @@ def command() -> None:
 @url_option
 @json_option
 def create(decimals: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool) -> None:
-    """Make a new token; who signs may make more of it, nobody may freeze it."""
+    """Make a new token. The signing key may make more of it; it cannot be frozen."""
     from ..client.operations import create_token
 
     payer = read_key(key_path, passphrase_path)
-    mint = ask(url, lambda client: create_token(client, payer, decimals))
+    mint = call_ledger(url, lambda client: create_token(client, payer, decimals))
     click.echo(json.dumps({"mint": mint}) if as_json else mint)
 
 
@@ -46,7 +48,10 @@ def mint(
     from ..client.operations import mint_tokens
 
     payer = read_key(key_path, passphrase_path)
-    show({"signature": ask(url, lambda client: mint_tokens(client, payer, token, owner, amount))}, as_json)
+    show(
+        {"signature": call_ledger(url, lambda client: mint_tokens(client, payer, token, owner, amount))},
+        as_json,
+    )
 
 
 @command.command()
@@ -64,7 +69,10 @@ def send(
     from ..client.operations import send_tokens
 
     payer = read_key(key_path, passphrase_path)
-    show({"signature": ask(url, lambda client: send_tokens(client, payer, token, owner, amount))}, as_json)
+    show(
+        {"signature": call_ledger(url, lambda client: send_tokens(client, payer, token, owner, amount))},
+        as_json,
+    )
 
 
 @command.command()
@@ -76,6 +84,6 @@ def balance(token: str, owner: str, url: str, as_json: bool) -> None:
     """Show what OWNER holds of TOKEN."""
     from ..client.operations import read_tokens
 
-    amount, decimals = ask(url, lambda client: read_tokens(client, token, owner))
+    amount, decimals = call_ledger(url, lambda client: read_tokens(client, token, owner))
     facts = {"mint": token, "owner": owner, "amount": amount, "decimals": decimals}
     click.echo(json.dumps(facts) if as_json else format_money(amount, token, decimals))

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from .keys import key_option, passphrase_option, read_key
-from .options import ADDRESS, ROE, ask, json_option, url_option
+from .options import ADDRESS, ROE, call_ledger, json_option, url_option
 
 
 @click.command()
@@ -23,5 +23,5 @@ def command(
     from ..client.operations import transfer_money
 
     pair = read_key(source, passphrase_path)
-    signature = ask(url, lambda client: transfer_money(client, pair, address, roe))
+    signature = call_ledger(url, lambda client: transfer_money(client, pair, address, roe))
     click.echo(json.dumps({"signature": signature}) if as_json else signature)

@@ -35,7 +35,7 @@ DIRECTORY = Path(".roundwork/up")
     "--rules", default="koii-1", show_default=True, type=click.Choice(["koii-1"]), help="The rule set."
 )
 @click.option("--token", is_flag=True, help="Pay in a token that is made for it.")
-@click.option("--round-slots", type=int, help="Slots of a round, if not as the task says.")
+@click.option("--round-slots", type=int, help="Slots of a round, in place of the task's own.")
 @click.option(
     "--slot-ms",
     type=click.IntRange(20, 60_000),
@@ -150,7 +150,7 @@ def _print_hints(console: "Console", plan: "Plan") -> None:
 
 
 def _find_program() -> str:
-    """How this program is called from here, to be pasted."""
+    """The command that calls this program from here, for a person to paste."""
     program = Path(sys.executable).with_name("roundwork")
     found = shutil.which("roundwork")
     return "roundwork" if found and Path(found) == program else _shorten(program)
@@ -163,19 +163,21 @@ def _shorten(path: Path) -> str:
 
 
 async def _until_signal(network: "Localnet", show: "Show") -> "Watch | None":
-    """Run it. SIGTERM and SIGINT end it, so that nobody is left behind: how it stood then, None if it was
-    still starting."""
+    """Run the network until a signal; its last state, None if it was still starting.
+
+    SIGTERM and SIGINT end it in order, so that no process is left behind.
+    """
     task = asyncio.create_task(network.run(show))
     loop = asyncio.get_running_loop()
 
     def end() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, lambda: None)
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, lambda: None)
         if not network.finish():
             task.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, end)
     try:
         return await task
     except asyncio.CancelledError:

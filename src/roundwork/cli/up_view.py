@@ -18,11 +18,11 @@ from .options import format_money
 
 PAST_ROUNDS = 6
 LABEL_CHARACTERS = 22
-TOLD_CHARACTERS = 36
+DOING_CHARACTERS = 36
 BAR_CHARACTERS = range(20, 61)
 COLOURS = {"work": "cyan", "review": "yellow", "distribution": "green"}
 LINE_CHARACTERS = 200
-"""Of output that nobody looks at through a terminal."""
+"""The width of output that does not go to a terminal."""
 
 
 def make_console(as_json: bool) -> Console:
@@ -32,7 +32,7 @@ def make_console(as_json: bool) -> Console:
 
 
 class Announcer:
-    """Says once of each process that it has started, that it has ended, and what it warned of."""
+    """Prints once for each process that it has started, that it has ended, and its warnings."""
 
     def __init__(self, console: Console, restart: str) -> None:
         self._console = console
@@ -49,7 +49,7 @@ class Announcer:
                 advice = f"start it again with `{self._restart} {member.name}`"
                 self._say(member, True, f"  {member.name:<8} {watch.ended[member.name]}; {advice}")
         for name, warning in watch.warnings:
-            if warning not in self._warned:  # what happens to all nodes is said of one
+            if warning not in self._warned:  # a warning that all nodes have is shown once
                 self._warned.add(warning)
                 self._console.print(
                     Text(f"  {name:<8} {warning}", style="yellow"), soft_wrap=not self._console.is_terminal
@@ -62,7 +62,7 @@ class Announcer:
 
 
 class Lines:
-    """A line for each round that is over."""
+    """Prints a line for each round that is over."""
 
     def __init__(self, console: Console, restart: str) -> None:
         """`restart`: the command that starts an ended process again, but for its name."""
@@ -79,11 +79,11 @@ class Lines:
     def show(self, watch: Watch) -> None:
         """Say what is new."""
         self._announcer.announce(watch)
-        for number, view in watch.rounds.items():
-            if number not in self._shown and view.status in OVER:
-                self._shown.add(number)
+        for round_number, view in watch.rounds.items():
+            if round_number not in self._shown and view.status in OVER:
+                self._shown.add(round_number)
                 end = "; ".join(filter(None, _describe_end(watch, view)))
-                self._console.print(f"slot {watch.task.slot}: round {number}: {end}")
+                self._console.print(f"slot {watch.task.slot}: round {round_number}: {end}")
 
 
 class Picture:
@@ -133,17 +133,17 @@ def print_summary(console: Console, watch: Watch) -> None:
 
 
 def draw(watch: Watch, width: int) -> RenderableType:
-    """The rounds under way, a bar each, and below them the last ones that are over."""
+    """The rounds under way, a bar each, and below them the last rounds that are over."""
     table, slot = compute_timetable(watch.task), watch.task.slot
-    bar = min(max(width - LABEL_CHARACTERS - TOLD_CHARACTERS - 3, BAR_CHARACTERS[0]), BAR_CHARACTERS[-1])
+    bar = min(max(width - LABEL_CHARACTERS - DOING_CHARACTERS - 3, BAR_CHARACTERS[0]), BAR_CHARACTERS[-1])
     place = f"ledger round {table.compute_round(slot)}, slot {slot}"
     lines = [Text(f"\n{place:<{LABEL_CHARACTERS}} {draw_heading(table, bar)}", style="dim")]
-    for period, number, doing in list_periods(table, slot):
+    for period, round_number, doing in list_periods(table, slot):
         passed, ahead = draw_bar(table, slot, bar)
-        count = _count(watch, watch.rounds.get(number), period)
+        count = _count(watch, watch.rounds.get(round_number), period)
         lines.append(
             Text.assemble(
-                f"{period:<13} {f'round {number}':<{LABEL_CHARACTERS - 14}} ",
+                f"{period:<13} {f'round {round_number}':<{LABEL_CHARACTERS - 14}} ",
                 (passed, f"bold {COLOURS[period]}"),
                 (ahead, "dim"),
                 f"  {doing}{count and ': '}{count}",
@@ -185,7 +185,7 @@ def _describe_end(watch: Watch, view: RoundView) -> tuple[str, str]:
     slashed = _group(watch, ((payment.node, payment.slash) for payment in view.payments if payment.slash))
     good = [f"{money}{' each' if ' ' in names else ''} to {names}" for money, names in paid]
     bad = [f"{names} lost {money}{' each' if ' ' in names else ''}" for money, names in slashed]
-    return ", ".join(good) or "nobody is paid", ", ".join(bad)
+    return ", ".join(good) or "no node is paid", ", ".join(bad)
 
 
 def _group(watch: Watch, amounts: Iterable[tuple[str, int]]) -> list[tuple[str, str]]:
@@ -211,7 +211,7 @@ def _count_verdicts(watch: Watch, node: str) -> str:
 
 def _explain_slashes(watch: Watch) -> list[str]:
     lines = []
-    for number, view in watch.rounds.items():
+    for round_number, view in watch.rounds.items():
         by_node = {each.node: each for each in view.submissions}
         for payment in view.payments:
             if payment.slash:
@@ -219,7 +219,7 @@ def _explain_slashes(watch: Watch) -> list[str]:
                 wanted = -min(listed.amounts.get(payment.node, 0) for listed in view.lists)
                 if wanted > payment.slash:
                     lost += f", all it still had of the {_format(watch, wanted)} that its list took"
-                lines.append(f"round {number}: {lost}: {_explain(watch, by_node[payment.node])}")
+                lines.append(f"round {round_number}: {lost}: {_explain(watch, by_node[payment.node])}")
     return lines
 
 

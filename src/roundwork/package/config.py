@@ -20,9 +20,9 @@ from .fields import (
     integer,
     list_of,
     money,
-    number,
     parse_address,
     parse_url,
+    quantity,
     show,
     suggest,
     suggest_given,
@@ -65,7 +65,7 @@ class Field(NamedTuple):
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """The fields of a config-task.yml, `roundwork` among them, and warnings about ones nobody knows.
+    """The fields of a config-task.yml, `roundwork` among them, and warnings about unknown fields.
 
     Raises BadConfig that names the file, the field, the value and what is allowed.
     """
@@ -156,7 +156,7 @@ def _describe(field: Field) -> str:
 
 
 def _check_together(path: Path, config: dict[str, Any]) -> None:
-    """What the law says of the task, and what no field can be asked alone."""
+    """Check what the law demands of a task, and the rules that concern several fields."""
     _check_law(path, config)
     if config["task_type"] == "KPL" and not config["token_type"]:
         raise BadConfig(f"{path}: token_type is missing: it must be the token's mint for task_type KPL")
@@ -171,7 +171,7 @@ def _check_law(path: Path, config: dict[str, Any]) -> None:
     many decimals the token has.
     """
     is_native = config["task_type"] == "KOII"
-    ask = CreateTask(
+    instruction = CreateTask(
         payer=bytes(32),
         task=bytes(32),
         pot=bytes(32),
@@ -190,8 +190,8 @@ def _check_law(path: Path, config: dict[str, Any]) -> None:
         allowed_failed_distributions=config["allowed_failed_distributions"],
     )
     try:
-        check_configuration(ask)
-        check_bounty(ask.total_bounty, ask.bounty_per_round)
+        check_configuration(instruction)
+        check_bounty(instruction.total_bounty, instruction.bounty_per_round)
     except Rejected as error:
         reason = str(error)
         name = reason.partition(" ")[0]
@@ -199,7 +199,7 @@ def _check_law(path: Path, config: dict[str, Any]) -> None:
 
 
 LAW_NAMES = {"minimum_stake": "minimum_stake_amount", "bounty_per_round": "bounty_amount_per_round"}
-"""Fields that the law calls otherwise."""
+"""Fields that have another name in the law."""
 
 
 def _host(value: Any) -> str:
@@ -259,7 +259,7 @@ FIELDS: dict[str, Field] = {
     "total_bounty_amount": Field(money(Decimal(10), "at least 10")),
     "bounty_amount_per_round": Field(_positive),
     "allowed_failed_distributions": Field(integer(0), 3),
-    "space": Field(number("0.1", str(TASK_SPACE_MAX // 1_000_000), "MB"), Decimal("0.1")),
+    "space": Field(quantity("0.1", str(TASK_SPACE_MAX // 1_000_000), "MB"), Decimal("0.1")),
     "requirementsTags": Field(list_of(parse_requirement, "requirements"), ()),
     "tags": Field(list_of(text(50), "tags"), ()),
     "environment": Field(choice(*ENVIRONMENTS), "TEST"),

@@ -1,4 +1,4 @@
-"""How single fields of a configuration are read: each raises ValueError that says what is allowed."""
+"""How single fields of a configuration are read: each raises ValueError with what is allowed."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def money(least: Decimal, allowed: str) -> Parse:
     return parse
 
 
-def number(least: str, most: str, unit: str) -> Parse:
+def quantity(least: str, most: str, unit: str) -> Parse:
     def parse(value: Any) -> Decimal:
         if not _is_number(value) or not Decimal(least) <= value <= Decimal(most):
             raise ValueError(f"must be a number from {least} to {most} {unit}{_find_quotes(value)}")

@@ -18,7 +18,7 @@ from .requirements import Requirement, compute_hosts, compute_limits
 CONFIG = "config-task.yml"
 LOCK = "requirements.lock"
 METADATA = "metadata.json"
-"""What clients show of a task. It says when it was made, so it is no part of the package."""
+"""What clients show of a task. It holds the time it was made, so it is not part of the package."""
 PROGRAMS = ("task.py", "main.js", "dist/main.js")
 FORMAT: Final = "roundwork/package/1"
 PACKAGE_BYTES_MAX = 50 * 1000 * 1000
@@ -158,7 +158,9 @@ def choose_program(package: Package, name: str) -> Package:
         or program.suffix not in (".py", ".js")
         or not program.is_file()
     ):
-        raise BadTaskFile(f"{name} is no program beside {package.program}: it is a .py or .js file there")
+        raise BadTaskFile(
+            f"{name} is not a program beside {package.program}: it must be a .py or .js file there"
+        )
     kind: Literal["python", "javascript"] = "python" if program.suffix == ".py" else "javascript"
     return msgspec.structs.replace(package, program=program, kind=kind)
 
@@ -207,7 +209,7 @@ def unpack(content_id: str, get_blob: Callable[[str], bytes | None], folder: Pat
     try:
         manifest = msgspec.json.decode(_get_checked(content_id, get_blob), type=Manifest)
     except msgspec.DecodeError as error:
-        raise BadTaskFile(f"{content_id} is no package: {error}") from error
+        raise BadTaskFile(f"{content_id} is not a package: {error}") from error
     for name, file_id in manifest.files.items():
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
@@ -298,5 +300,5 @@ def _walk(folder: Path) -> list[Path]:
 def _get_checked(content_id: str, get_blob: Callable[[str], bytes | None]) -> bytes:
     data = get_blob(content_id) if is_content_id(content_id) else None
     if data is None or compute_content_id(data) != content_id:
-        raise BadTaskFile(f"{content_id} of the package cannot be had, or is not what its id says")
+        raise BadTaskFile(f"{content_id} of the package is not available, or its bytes do not match the id")
     return data

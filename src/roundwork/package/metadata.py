@@ -13,9 +13,9 @@ from .folder import METADATA, Package
 
 
 def write_metadata(package: Package, now_ms: int) -> str:
-    """Write metadata.json beside the executable, for the nodes to serve; its content id.
+    """Write metadata.json beside the executable, for the nodes to serve; returns its content id.
 
-    One that says the same already stays, with its date: tasks of one package share it.
+    A file with the same content stays, with its date: tasks of one package share it.
     Raises BadTaskFile.
     """
     path = package.program.parent / METADATA
@@ -32,7 +32,7 @@ def write_metadata(package: Package, now_ms: int) -> str:
 
 
 def find_metadata(package: Package, content_id: str) -> bytes | None:
-    """metadata.json beside the executable, if it is the one that a task names."""
+    """metadata.json beside the executable, if it has the content id that a task names."""
     path = package.program.parent / METADATA
     metadata = path.read_bytes() if path.is_file() else b""
     return metadata if metadata and compute_content_id(metadata) == content_id else None

@@ -1,4 +1,4 @@
-"""What a task asks of whoever runs it, in words, and whether it asks for more than every task has."""
+"""What a task requires of its node, in words, and whether that is more than every task has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MODEST_LIMITS = {"memory_bytes": 512 * 2**20, "disk_bytes": GIB, "processes": 1,
 
 
 def describe_permissions(package: Package, hosts: Sequence[str] | None = None) -> list[str]:
-    """One line for each thing that a task may do, or wants. `hosts` are the package's, once looked up."""
+    """One line for each permission or requirement of a task. `hosts` are those of the package, resolved."""
     limits = {**MODEST_LIMITS, **package.limits}
     lines = [
         _describe_hosts(package.hosts if hosts is None else hosts, package.kind),
@@ -22,7 +22,7 @@ def describe_permissions(package: Package, hosts: Sequence[str] | None = None) -
         f" {_count(limits['processes'], 'process', 'processes')} at a time",
     ]
     if package.lock is not None:
-        lines.append(f"Python packages: {_count_pins(package.lock)} pinned ones of its requirements.lock")
+        lines.append(f"Python packages: {_count_pins(package.lock)} pinned in its requirements.lock")
     variables = {each.value: each for each in package.requirements if each.type.endswith("_VARIABLE")}
     lines += [
         _describe_variable(variables.get(name, Requirement("TASK_VARIABLE", name)))
@@ -32,14 +32,14 @@ def describe_permissions(package: Package, hosts: Sequence[str] | None = None) -
 
 
 def describe_requirements(requirements: Sequence[Requirement]) -> list[str]:
-    """The same of what metadata.json tells, which is the tags alone."""
+    """The same from metadata.json, which has the tags only."""
     limits = [f"{each.type} {each.value}" for each in requirements if each.type in ("RAM", "STORAGE", "CPU")]
     variables = [_describe_variable(each) for each in requirements if each.type.endswith("_VARIABLE")]
     return [*limits, *variables, *describe_wishes(requirements)]
 
 
 def describe_wishes(requirements: Sequence[Requirement]) -> list[str]:
-    """What a task says about machine, network and add-ons, and what of it this machine does not have."""
+    """What a task requires of machine, network and add-ons, and what this machine lacks of it."""
     lines = []
     for each in requirements:
         about = f" ({each.description})" if each.description else ""
@@ -52,7 +52,7 @@ def describe_wishes(requirements: Sequence[Requirement]) -> list[str]:
 
 
 def is_modest(package: Package) -> bool:
-    """Whether a task asks for nothing that an operator has to agree to."""
+    """Whether a task requires nothing that an operator has to agree to."""
     asks_for_more = any(package.limits.get(name, 0) > limit for name, limit in MODEST_LIMITS.items())
     return not (package.hosts or package.secrets or package.lock or asks_for_more)
 
@@ -71,8 +71,8 @@ def _describe_variable(variable: Requirement) -> str:
     return f"variable {variable.value}{described}{info}"
 
 
-def _count(number: int, singular: str, plural: str) -> str:
-    return f"{number} {singular if number == 1 else plural}"
+def _count(count: int, singular: str, plural: str) -> str:
+    return f"{count} {singular if count == 1 else plural}"
 
 
 def _count_pins(lock: bytes) -> int:

@@ -1,4 +1,4 @@
-"""requirementsTags and limits: what a task asks of whoever runs it, read, and given its meaning here.
+"""requirementsTags and limits: what a task requires of the nodes that run it, parsed here.
 
 Tags are free text in existing tasks ("4-core", "5 GB", "testnet", "OSX"). What can be checked is checked when
 the file is read; what depends on the machine is checked where the task is to run.
@@ -23,7 +23,7 @@ REQUIREMENT_TYPES = (
     *("NETWORK", "ARCHITECTURE", "OS", "ADDON"),
 )
 INTERNET = "REQUIRE_INTERNET"
-"""The ADDON with which existing tasks say that they ask hosts of the internet."""
+"""The ADDON of existing tasks that need hosts of the internet."""
 
 ANY_HOST = "*"
 HOST = re.compile(r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d{1,5})?|\[[0-9A-Fa-f:]+\](:\d{1,5})?")
@@ -50,7 +50,7 @@ SYSTEMS = {
     "Darwin": ("darwin", "macos", "mac", "osx"),
     "Windows": ("windows", "win", "win10", "win11"),
 }
-"""What machines call themselves, and what people call them."""
+"""What machines call themselves, and what people write."""
 
 ANY = ("any", "all", "*")
 
@@ -112,7 +112,7 @@ def _read_text(fields: Mapping[str, Any], name: str) -> str:
 
 
 def read_requirements(value: Any) -> list[Requirement]:
-    """The requirements of somebody's metadata.json, those left out that nobody can read."""
+    """The requirements of a stranger's metadata.json. Malformed entries are left out."""
     found = []
     for tag in value if isinstance(value, list) else ():
         with contextlib.suppress(ValueError):
@@ -130,7 +130,7 @@ def parse_limits(value: Any) -> dict[str, int]:
 
 
 def compute_limits(requirements: Sequence[Requirement]) -> dict[str, int]:
-    """What the tags mean as fields of node.sandbox.Limits; a text that is no limit means none."""
+    """The tags as fields of node.sandbox.Limits. A text that does not parse sets no limit."""
     limits = {}
     for each in requirements:
         if each.type in TAG_LIMITS:
@@ -140,14 +140,14 @@ def compute_limits(requirements: Sequence[Requirement]) -> dict[str, int]:
 
 
 def find_doubts(requirements: Sequence[Requirement]) -> list[str]:
-    """Why a tag that should be a limit is none: existing tasks say "test" there, so it is no error."""
+    """Why a tag sets no limit although it should. Not an error: existing tasks have "test" there."""
     doubts = []
     for each in requirements:
         if each.type in TAG_LIMITS and each.value:
             try:
                 _parse_tag_limit(each.type, each.value)
             except ValueError as error:
-                doubts.append(f"{error}; it is no limit now")
+                doubts.append(f"{error}; it sets no limit now")
     return doubts
 
 
@@ -167,7 +167,7 @@ def check_machine(
     machine: str = platform.machine(),
     system: str = platform.system(),
 ) -> None:
-    """Whether a task wants a machine like this one. Raises BadConfig that names what it wants."""
+    """Check that a task runs on a machine of this kind. Raises BadConfig, which names the kind it needs."""
     for kind, names, ours in (("ARCHITECTURE", ARCHITECTURES, machine), ("OS", SYSTEMS, system)):
         wanted = [each.value for each in requirements if each.type == kind and each.value]
         words = {word for text in wanted for word in _WORDS.split(text.lower())}
@@ -189,12 +189,12 @@ def _parse_tag_limit(kind: str, wanted: str) -> int:
 
 
 def _parse_limit(limit: str, amount: Any, name: str) -> int:
-    """`name` is what the field is called where it stands."""
+    """`name` is the name of the field in its file."""
     _, parse, least, most = LIMITS[limit]
     try:
-        number = int(parse(amount))
+        limit_value = int(parse(amount))
     except ValueError as error:
         raise ValueError(f"has {name} {show(amount)}, which {error}") from error
-    if not least <= number <= most:
+    if not least <= limit_value <= most:
         raise ValueError(f"has {name} {show(amount)}, which must lie between {least} and {most}")
-    return number
+    return limit_value

@@ -1,4 +1,4 @@
-"""Web requests inside the sandbox: an ASGI app, or a dict of path to function, is asked for one answer."""
+"""Web requests inside the sandbox: an ASGI app, or a dict of path to function, answers one request."""
 
 from __future__ import annotations
 

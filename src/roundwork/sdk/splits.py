@@ -1,4 +1,4 @@
-"""Distribution functions to take ready-made: whom they pay, whom they slash, and whom that rewards."""
+"""Distribution functions to take ready-made: which nodes they pay and slash, and what that rewards."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def equal_split(slash: Share = "70%") -> Distribution:
     """The bounty in equal parts to all with votes above 0; from the convicted, `slash` of their stake.
 
-    It rewards heads: who splits one stake into ten nodes is paid ten times. Use it where the same work
-    done twice is worth twice as much, or where identities are scarce; otherwise `proportional_split`.
+    It rewards the number of nodes: one stake split into ten nodes is paid ten times. Use it where the same
+    work done twice is worth twice as much, or where identities are scarce; else `proportional_split`.
     What does not divide stays in the bounty. `slash` is text ("70%", "7/10") or a Fraction, never a float.
     """
     ratio = parse_share(slash)
@@ -35,8 +35,8 @@ def equal_split(slash: Share = "70%") -> Distribution:
 def proportional_split(slash: Share = "70%", cap: int | None = None) -> Distribution:
     """The bounty by stake to all with votes above 0; from the convicted, `slash` of their stake.
 
-    Splitting a stake earns nothing, so it rewards capital rather than heads. Stake above `cap` (roe)
-    counts no more; a cap invites whoever is above it to split. What does not divide stays in the bounty.
+    Splitting a stake earns nothing, so it rewards capital, not the number of nodes. Stake above `cap` (roe)
+    does not count, so a node above the cap gains by splitting. What does not divide stays in the bounty.
     """
     ratio = parse_share(slash)
 
@@ -63,7 +63,7 @@ def parse_share(share: Share) -> tuple[int, int]:
     else:
         raise TypeError(f'{share!r} is not exact: write a share as text, "70%", or as a Fraction')
     if denominator <= 0 or not 0 <= numerator <= denominator:
-        raise ValueError(f"{share!r} is no share: it must lie between 0% and 100%")
+        raise ValueError(f"{share!r} is not a share: it must lie between 0% and 100%")
     return numerator, denominator
 
 

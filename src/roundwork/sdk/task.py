@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from .saved import SavedFile, SavedValues
 
     AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
-    Ask = Callable[[str, dict[str, Any]], Any]
+    Requester = Callable[[str, dict[str, Any]], Any]
 
 VALUE_BYTES_MAX = 512
 """As in the law, which a task's process does not import; a test holds them equal."""
 
 
 class Unavailable(Exception):
-    """Cannot be had now. Raised or returned by an audit it is no vote."""
+    """Not available now. An audit that raises or returns it casts no vote."""
 
 
 class InvalidSubmission(Exception):
-    """Nonsense where a proof should be. Raised in an audit it is a vote against the candidate."""
+    """The submission is not a proof. An audit that raises it votes against the candidate."""
 
 
 class Refused(Exception):
@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 class Submitter:
-    """One submitter as the distribution function is given it: stake in roe, verdict as the law says.
+    """One submitter as the distribution function is given it: stake in roe, verdict by the law.
 
     `verdict` is "untried", "acquitted", "inconclusive", "convicted" or "unavailable".
     """
@@ -90,7 +90,7 @@ class Candidate:
         self.stake = stake
 
     def json(self) -> Any:
-        """The value read as JSON. Raises InvalidSubmission if it is none."""
+        """The value read as JSON. Raises InvalidSubmission if it is not JSON."""
         return _parse_json(self.value, "the submission")
 
 
@@ -111,7 +111,7 @@ class Response:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body read as JSON. Raises InvalidSubmission if it is none."""
+        """The body read as JSON. Raises InvalidSubmission if it is not JSON."""
         return _parse_json(self.body, self.url)
 
 
@@ -133,11 +133,11 @@ class Request:
 class Http:
     """Requests to the hosts that config-task.yml permits, made by the node. Safe to use from threads."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, request: Requester) -> None:
+        self._request = request
 
     def get(self, url: str, headers: dict[str, str] | None = None) -> Response:
-        """GET, redirects followed. Raises Unavailable if nobody answers, Refused if it is not allowed."""
+        """GET, redirects followed. Raises Unavailable if no host answers, Refused if it is not allowed."""
         return self.request("GET", url, headers=headers)
 
     def post(self, url: str, body: bytes | str, headers: dict[str, str] | None = None) -> Response:
@@ -148,51 +148,51 @@ class Http:
         self, method: str, url: str, body: bytes | str = b"", headers: dict[str, str] | None = None
     ) -> Response:
         """Any other method."""
-        asked = {"method": method, "url": url, "headers": headers or {}, "body": _to_base64(body)}
-        return _to_response(self._ask("http.request", asked))
+        params = {"method": method, "url": url, "headers": headers or {}, "body": _to_base64(body)}
+        return _to_response(self._request("http.request", params))
 
 
 class Peer:
     """Another node of this task."""
 
-    __slots__ = ("_ask", "node")
+    __slots__ = ("_request", "node")
 
-    def __init__(self, ask: Ask, node: str) -> None:
-        self._ask = ask
+    def __init__(self, request: Requester, node: str) -> None:
+        self._request = request
         self.node = node
 
     def get(self, path: str) -> Response:
         """GET one of the routes that the peer's `@task.routes` serves. Raises Unavailable."""
-        return _to_response(self._ask("peers.get", {"node": self.node, "path": path}))
+        return _to_response(self._request("peers.get", {"node": self.node, "path": path}))
 
 
 class Peers:
     """The other nodes of this task, by public key."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, request: Requester) -> None:
+        self._request = request
 
     def __getitem__(self, node: str) -> Peer:
-        return Peer(self._ask, node)
+        return Peer(self._request, node)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ask("peers.list", {}))
+        return iter(self._request("peers.list", {}))
 
     def __len__(self) -> int:
-        return len(self._ask("peers.list", {}))
+        return len(self._request("peers.list", {}))
 
 
 class Storage:
     """Blobs by content id: what is put here every other node can get."""
 
-    def __init__(self, ask: Ask, round: int, submitter: str | None) -> None:
-        self._ask = ask
+    def __init__(self, request: Requester, round: int, submitter: str | None) -> None:
+        self._request = request
         self._round = round
         self._submitter = submitter
 
     def put(self, data: bytes | str) -> str:
         """Keep bytes (or text as UTF-8) for others to get; their content id, 59 characters."""
-        return str(self._ask("storage.put", {"data": _to_base64(data), "round": self._round}))
+        return str(self._request("storage.put", {"data": _to_base64(data), "round": self._round}))
 
     def put_json(self, value: Any) -> str:
         """Keep a value as JSON, the same value always under the same content id."""
@@ -203,25 +203,25 @@ class Storage:
     def get(self, content_id: str, node: str | None = None) -> bytes:
         """The bytes of a content id: from here, from `node` (in an audit: the candidate), from others.
 
-        Raises Unavailable if nobody serves them, InvalidSubmission if the text is no content id.
+        Raises Unavailable if no node serves them, InvalidSubmission if the text is not a content id.
         """
-        asked = {"content_id": content_id, "node": node or self._submitter, "round": self._round}
-        return a2b_base64(self._ask("storage.get", asked))
+        params = {"content_id": content_id, "node": node or self._submitter, "round": self._round}
+        return a2b_base64(self._request("storage.get", params))
 
     def get_json(self, content_id: str, node: str | None = None) -> Any:
-        """The same, read as JSON. Raises InvalidSubmission if it is none."""
+        """The same, read as JSON. Raises InvalidSubmission if it is not JSON."""
         return _parse_json(self.get(content_id, node), content_id)
 
 
 class Ledger:
     """The settlement ledger, to read from."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, request: Requester) -> None:
+        self._request = request
 
     def call(self, method: str, *params: Any) -> Any:
         """One RPC method that reads, `call("getBalance", key)`. Raises Refused for one that writes."""
-        return self._ask("ledger.call", {"method": method, "params": list(params)})
+        return self._request("ledger.call", {"method": method, "params": list(params)})
 
 
 class Context:
@@ -247,10 +247,10 @@ class Context:
         secrets: dict[str, str],
         files: str,
         saved: SavedFile,
-        ask: Ask,
+        request: Requester,
         submitter: str | None = None,
     ) -> None:
-        """`ask(method, params)` asks the node for a service; `submitter` is who is being audited."""
+        """`request(method, params)` requests a service of the node; `submitter` is the audited node."""
         self.task = task
         self.node = node
         self.round = round
@@ -259,12 +259,12 @@ class Context:
         self.secrets = secrets
         self.state = saved.of_round(round)
         self.store = saved.across_rounds()
-        self.http = Http(ask)
-        self.peers = Peers(ask)
-        self.storage = Storage(ask, round, submitter)
-        self.ledger = Ledger(ask)
+        self.http = Http(request)
+        self.peers = Peers(request)
+        self.storage = Storage(request, round, submitter)
+        self.ledger = Ledger(request)
         self.seconds_left = seconds_left
-        self._ask = ask
+        self._request = request
         self._files = files
         self._saved = saved
         self._random_seed = random_seed
@@ -287,16 +287,16 @@ class Context:
         return self._random
 
     def state_of(self, round: int) -> SavedValues:
-        """`state` of another round that is still open: routes are asked about several."""
+        """`state` of another round that is still open: web requests concern several rounds."""
         return self._saved.of_round(round)
 
     def sign(self, value: dict[str, Any] | list[Any]) -> str:
         """The value with this node's signature, as one text that `verify` opens."""
-        return str(self._ask("sign", {"value": value}))
+        return str(self._request("sign", {"value": value}))
 
     def verify(self, signed: str, node: str) -> Any:
         """The value that `node` signed. Raises InvalidSubmission if it did not."""
-        return self._ask("verify", {"signed": signed, "node": node})
+        return self._request("verify", {"signed": signed, "node": node})
 
     def log(self, *values: object) -> None:
         """A line in the node's log; `print` does the same."""
@@ -351,7 +351,7 @@ class Task:
 
         work, setup: None · submission, lie: text or None · audit of a Candidate: ("valid" | "invalid" |
         "unavailable", reason) · distribution of a Round: roe by submitter · routes: what it returned.
-        Raises what the function raised, TypeError or ValueError for an answer that is none.
+        Raises what the function raised, TypeError or ValueError for an answer of another kind.
         """
         if step == "audit":
             return self._call_audit(ctx, given)

@@ -1,8 +1,8 @@
 """The program inside the sandbox: reads calls from the node, runs the author's functions, answers.
 
 Standard library and the SDK only; nothing of the node is here. A frame is a u32 (little endian) length
-and so many bytes of JSON; what is longer than FRAME_BYTES_MAX is a file in the spill folder, and the
-frame says its name. The node sends `start`, then `call`; the worker sends `ready`, `ask`, `answer`,
+and so many bytes of JSON; a longer one is a file in the spill folder, and the
+frame holds its name. The node sends `start`, then `call`; the worker sends `ready`, `ask`, `answer`,
 `failed`. Every frame but the first has an `id`, and a reply has the id of what it replies to.
 """
 
@@ -54,14 +54,14 @@ def main() -> None:
 
 
 class Channel:
-    """Frames in both directions. One thread reads; any thread may write, and ask."""
+    """Frames in both directions. One thread reads; any thread may write and request."""
 
     def __init__(self, source: int, sink: int) -> None:
         self._source = os.fdopen(source, "rb")
         self._sink = os.fdopen(sink, "wb")
         self._writing = threading.Lock()
         self._calls: SimpleQueue[dict[str, Any]] = SimpleQueue()
-        self._asked: dict[int, SimpleQueue[dict[str, Any]]] = {}
+        self._requests: dict[int, SimpleQueue[dict[str, Any]]] = {}
         self._last_id = 0
         self.spill = ""
 
@@ -73,19 +73,19 @@ class Channel:
             self.write({"id": call["id"], **answer(call)})
 
     def listen(self, take: Callable[[dict[str, Any]], None]) -> None:
-        """Start the reading thread, which hands calls to `take` and answers to who asked."""
+        """Start the reading thread, which hands calls to `take` and replies to the thread that waits."""
         threading.Thread(target=self._listen, args=(take,), daemon=True).start()
 
-    def ask(self, method: str, params: dict[str, Any]) -> Any:
-        """Ask the node for a service and wait. Raises Unavailable, Refused, InvalidSubmission."""
+    def request(self, method: str, params: dict[str, Any]) -> Any:
+        """Request a service and wait for its reply. Raises Unavailable, Refused, InvalidSubmission."""
         from . import task as sdk
 
         waiting: SimpleQueue[dict[str, Any]] = SimpleQueue()
         with self._writing:
             self._last_id += 1
-            number = self._last_id
-            self._asked[number] = waiting
-        self.write({"id": number, "ask": method, "params": params})
+            request_id = self._last_id
+            self._requests[request_id] = waiting
+        self.write({"id": request_id, "ask": method, "params": params})
         reply = waiting.get()
         if "error" in reply:
             raise getattr(sdk, reply["error"]["kind"])(reply["error"]["text"])
@@ -128,7 +128,7 @@ class Channel:
             if "call" in message:
                 take(message)
             else:
-                self._asked.pop(message["id"]).put(message)
+                self._requests.pop(message["id"]).put(message)
         # The node is gone: so is the reason to run, whatever the main thread is busy with.
         os._exit(0)
 
@@ -153,7 +153,7 @@ class Worker:
             return {"failed": _describe(error)}
 
     def get_routes(self, call: dict[str, Any]) -> Any:
-        """What `@task.routes` returned; `call` says for which round."""
+        """What `@task.routes` returned for the round of `call`."""
         return self.task.call("routes", self._prepare(call))
 
     def _run(self, step: str, call: dict[str, Any]) -> Any:
@@ -195,7 +195,7 @@ class Worker:
             secrets=self._start["secrets"],
             files=self._files,
             saved=self._get_saved(),
-            ask=self._channel.ask,
+            request=self._channel.request,
             submitter=call["candidate"]["node"] if "candidate" in call else None,
         )
 

@@ -210,7 +210,7 @@ def asking(method: str, params: str = "{}") -> str:
         @task.submission
         def submission(ctx):
             try:
-                return "got " + repr(ctx._ask("{method}", {params}))
+                return "got " + repr(ctx._request("{method}", {params}))
             except (Unavailable, Refused, InvalidSubmission) as error:
                 return type(error).__name__ + ": " + str(error)
     """
@@ -265,7 +265,7 @@ def test_services_may_be_asked_from_many_threads_at_once(house: House) -> None:
         @task.submission
         def submission(ctx):
             with ThreadPoolExecutor(4) as pool:
-                return str(sum(pool.map(lambda _: ctx._ask("service", {}), range(4))))
+                return str(sum(pool.map(lambda _: ctx._request("service", {}), range(4))))
         """,
         services={"service": service},
     )
@@ -283,7 +283,7 @@ def test_a_large_answer_goes_both_ways(house: House) -> None:
     source = """
         @task.submission
         def submission(ctx):
-            return str(len(ctx._ask("service", {"data": "x" * 3_000_000})))
+            return str(len(ctx._request("service", {"data": "x" * 3_000_000})))
     """
 
     assert house.submit(source, services={"service": service}) == "3000000"
@@ -316,7 +316,7 @@ def test_a_cancelled_call_leaves_no_process(house: House) -> None:
     source = """
         @task.work
         def work(ctx):
-            ctx._ask("begun", {})
+            ctx._request("begun", {})
             while True: pass
     """
 
