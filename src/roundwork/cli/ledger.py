@@ -1,11 +1,13 @@
 """`roundwork ledger`: run, inspect and verify a settlement ledger."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
 
 import click
 
+from ..errors import BadInput
 from . import ledger_comet
 from .ledger_options import (
     announce,
@@ -17,6 +19,7 @@ from .ledger_options import (
     port_option,
     slot_option,
 )  # fmt: skip
+from .options import ADDRESS
 
 
 @click.group()
@@ -32,19 +35,51 @@ command.add_command(ledger_comet.command, "comet")
 @host_option
 @port_option
 @slot_option
+@click.option(
+    "--account",
+    "account_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="For a new ledger: an account as `solana account --output json` writes it; may be given again.",
+)
+@click.option(
+    "--clone",
+    "clones",
+    multiple=True,
+    type=ADDRESS,
+    help="For a new ledger: copy the balance of this account from --clone-url; may be given again.",
+)
+@click.option("--clone-url", help="RPC of the ledger or cluster that --clone copies from.")
 @limit_option
 @json_option
 def run(
-    directory: Path, host: str, port: int, slot_ms: int | None, limits: tuple[str, ...], as_json: bool
+    directory: Path,
+    host: str,
+    port: int,
+    slot_ms: int | None,
+    account_files: tuple[Path, ...],
+    clones: tuple[str, ...],
+    clone_url: str | None,
+    limits: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Run a ledger; the first time, found a development ledger with a faucet."""
+    """Run a ledger; the first time, create a development ledger with a faucet."""
     from ..ledger import server
     from ..ledger.comet.home import check_no_home
+    from ..ledger.grants import copy_grants, read_grant
     from ..ledger.limits import read_limits
+    from ..ledger.store.agreement import GENESIS_FILE
 
+    if clones and clone_url is None:
+        raise click.UsageError("--clone needs --clone-url, the RPC to copy from")
     allowed = read_limits(limits)
     check_no_home(directory)
-    server.found_development(directory, **compose_settings(slot_ms))
+    if (account_files or clones) and (directory / GENESIS_FILE).exists():
+        raise BadInput(f"{directory} has a ledger already; --account and --clone are for a new one")
+    grants = [read_grant(path) for path in account_files]
+    if clone_url is not None:
+        grants += asyncio.run(copy_grants(clone_url, list(clones)))
+    server.found_development(directory, grants, **compose_settings(slot_ms))
     server.run(directory, host, port, announce(host, port, as_json), allowed)
 
 

@@ -3,7 +3,7 @@
 import gc
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
@@ -42,10 +42,10 @@ SHUTDOWN_SECONDS = 3
 they asked it to end."""
 
 
-def found_development(directory: Path, **settings: int) -> None:
-    """Found a development ledger with a faucet and a producer of its own, if none is there yet.
+def found_development(directory: Path, grants: Sequence[Grant] = (), **settings: int) -> None:
+    """Create a development ledger with a faucet and a producer of its own, if the directory has no ledger.
 
-    `settings` are fields of the genesis. Raises BadGenesis.
+    `grants` are accounts beside the faucet; `settings` are fields of the genesis. Raises BadGenesis.
     """
     if (directory / GENESIS_FILE).exists():
         return
@@ -57,7 +57,7 @@ def found_development(directory: Path, **settings: int) -> None:
         time_ms=time.time_ns() // 1_000_000 - FIRST_SLOT_MS,
         producer=str(producer.pubkey()),
         faucet=str(faucet.pubkey()),
-        accounts=(Grant(str(faucet.pubkey()), FAUCET_BALANCE),),
+        accounts=(Grant(str(faucet.pubkey()), FAUCET_BALANCE), *grants),
         **settings,  # type: ignore[arg-type] # only numbers are settings
     )
     Chain.create(directory, genesis)

@@ -22,7 +22,7 @@ def found_home(directory: Path, p2p: str, validator: Path | None, **settings: in
     if validator is not None and is_encrypted(validator):
         raise BadKeypair(f"{validator} is encrypted; CometBFT reads a validator's key as it is")
     if not (directory / GENESIS_FILE).exists():
-        found_development(directory, **settings)
+        found_development(directory, (), **settings)
     with closing(JournalReader(directory / JOURNAL_FILE)) as journal:
         if journal.height:
             raise BadConfig(

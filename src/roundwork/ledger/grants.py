@@ -1,0 +1,62 @@
+"""Accounts that a new development ledger begins with: from files, or copied from another ledger."""
+
+from pathlib import Path
+
+import msgspec
+
+from ..client.rpc import Client
+from ..errors import BadInput, RemoteError
+from ..protocol.params import SYSTEM_PROGRAM, Grant, base58_of, key_of
+
+
+class _Account(msgspec.Struct, frozen=True):
+    lamports: int
+    owner: str = base58_of(SYSTEM_PROGRAM)
+    data: list[str] | str = ""
+
+
+class _File(msgspec.Struct, frozen=True):
+    """What `solana account ADDRESS --output json` writes, as far as a genesis can hold it."""
+
+    pubkey: str
+    account: _Account
+
+
+def read_grant(path: Path) -> Grant:
+    """The account in a file of `solana account --output json`. Raises BadInput, also for data."""
+    try:
+        read = msgspec.json.decode(path.read_bytes(), type=_File)
+        key_of(read.pubkey)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadInput(
+            f'{path} is not an account: {error}; it needs {{"pubkey": …, "account": {{"lamports": …}}}}'
+        ) from None
+    return _make_grant(str(path), read.pubkey, read.account)
+
+
+async def copy_grants(url: str, addresses: list[str]) -> list[Grant]:
+    """The accounts at addresses of another ledger or cluster. Raises BadInput, RemoteError."""
+    async with Client(url) as client:
+        values = (await client.call("getMultipleAccounts", addresses, {"encoding": "base64"}))["value"]
+    grants = []
+    for address, value in zip(addresses, values, strict=True):
+        if value is None:
+            raise BadInput(f"--clone {address}: there is no account at {url}")
+        try:
+            account = msgspec.convert(value, _Account)
+        except msgspec.ValidationError as error:
+            raise RemoteError(f"{url} answered no account for {address}: {error}") from None
+        grants.append(_make_grant(f"--clone {address}", address, account))
+    return grants
+
+
+def _make_grant(source: str, address: str, account: _Account) -> Grant:
+    data = account.data if isinstance(account.data, str) else account.data[0] if account.data else ""
+    if data or account.owner != base58_of(SYSTEM_PROGRAM):
+        raise BadInput(
+            f"{source}: {address} belongs to {account.owner} or has data; a genesis holds balances of plain "
+            "accounts only"
+        )
+    return Grant(address, account.lamports)
