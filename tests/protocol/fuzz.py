@@ -32,7 +32,6 @@ from roundwork.protocol.params import (
     KPL_PROGRAM,
     LOOKUP_PROGRAM,
     MEMO_PROGRAMS,
-    PROGRAMS,
     SYSTEM_PROGRAM,
     SYSVAR_RECENT_BLOCKHASHES,
     SYSVAR_RENT,
@@ -49,9 +48,9 @@ from roundwork.protocol.programs.nonces import get_nonce
 from roundwork.protocol.programs.token_records import decode_account, decode_mint, decode_multisig
 from roundwork.protocol.rules import RULES
 from roundwork.protocol.state import State, TableChange
+from roundwork.protocol.table import PROGRAMS
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
-from roundwork.protocol.tasks.layouts import CODECS
 from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction, is_signed
 
@@ -615,12 +614,9 @@ class Fuzz:
         return self._ask_round(key, task)
 
     def _wrap(self, program: Key, ask: ins.Instruction) -> Ask:
-        codecs = CODECS[program]
-        codec = codecs.by_class.get(type(ask))
-        if codec is None:  # the other program's
+        if type(ask).__name__ not in PROGRAMS[program].by_name:  # the other program's
             program = KPL_PROGRAM if program == TASK_PROGRAM else TASK_PROGRAM
-            codec = CODECS[program].by_class[type(ask)]
-        accounts, data = codec.encode(ask)
+        accounts, data = PROGRAMS[program].encode(ask)
         return Ask(program, tuple(Role(*account) for account in accounts), data)
 
     def _shape(self) -> dict[str, Any]:
@@ -1278,17 +1274,18 @@ def name_instruction(program: Key, data: bytes) -> str | None:
 
 def list_instructions() -> list[str]:
     """Every instruction of every program."""
-    from roundwork.protocol.programs import lookups, system, token
-
-    names = [f"{NAMES[program]} {number}" for program in CODECS for number in _numbers(program)]
-    names += [f"system {number}" for number in system._HANDLERS]
-    names += [f"lookup {number}" for number in lookups._HANDLERS]
-    names += [f"token {number}" for number in token._HANDLERS]
-    return [*names, "associated 0", "associated 1", "memo", "ed25519"]
-
-
-def _numbers(program: Key) -> list[int]:
-    return sorted({codec.number for codec in CODECS[program].by_class.values()})
+    programs = (
+        TASK_PROGRAM,
+        KPL_PROGRAM,
+        SYSTEM_PROGRAM,
+        LOOKUP_PROGRAM,
+        TOKEN_PROGRAM,
+        ASSOCIATED_TOKEN_PROGRAM,
+    )
+    names = [
+        f"{NAMES[program]} {number}" for program in programs for number in sorted(PROGRAMS[program].by_number)
+    ]
+    return [*names, "memo", "ed25519"]
 
 
 def _count(tally: Tally, transaction: Any, receipt: Any) -> None:

@@ -9,16 +9,14 @@ import pytest
 from roundwork.errors import Undecodable
 from roundwork.protocol.execute import Kind, simulated
 from roundwork.protocol.params import (
-    ASSOCIATED_TOKEN_PROGRAM,
-    KPL_PROGRAM,
+    COMPUTE_BUDGET_PROGRAM,
+    ED25519_PROGRAM,
     LOOKUP_PROGRAM,
+    MEMO_PROGRAMS,
     SYSTEM_PROGRAM,
-    TASK_PROGRAM,
-    TOKEN_PROGRAM,
     Key,
-)  # fmt: skip
-from roundwork.protocol.programs import lookups, system, token
-from roundwork.protocol.tasks.layouts import CODECS
+)
+from roundwork.protocol.table import PROGRAMS
 from roundwork.protocol.transaction import Instruction, Transaction, decode_transaction
 
 from .scenes import list_scenes
@@ -30,14 +28,14 @@ CONTEXTS = 8
 NUMBER_BYTES = {SYSTEM_PROGRAM: 4, LOOKUP_PROGRAM: 4}
 """Bytes of an instruction's number; 1 in other programs."""
 
+WITHOUT_ROLES = {*MEMO_PROGRAMS, COMPUTE_BUDGET_PROGRAM, ED25519_PROGRAM}
+"""Programs whose instructions touch no account."""
+
 EXPECTED = {
-    *((TASK_PROGRAM, codec.number) for codec in CODECS[TASK_PROGRAM].by_class.values()),
-    *((KPL_PROGRAM, codec.number) for codec in CODECS[KPL_PROGRAM].by_class.values()),
-    *((SYSTEM_PROGRAM, number) for number in system._HANDLERS),
-    *((LOOKUP_PROGRAM, number) for number in lookups._HANDLERS),
-    *((TOKEN_PROGRAM, number) for number in token._HANDLERS),
-    (ASSOCIATED_TOKEN_PROGRAM, 0),
-    (ASSOCIATED_TOKEN_PROGRAM, 1),
+    (program.key, codec.number)
+    for program in PROGRAMS.values()
+    if program.key not in WITHOUT_ROLES
+    for codec in program.codecs
 }
 
 

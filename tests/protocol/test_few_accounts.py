@@ -11,16 +11,14 @@ from roundwork.protocol.params import (
     TOKEN_PROGRAM,
     Key,
 )
-from roundwork.protocol.programs import lookups, system, token
+from roundwork.protocol.table import PROGRAMS
 
 from .world import World
 
 NEEDED = [
-    *((SYSTEM_PROGRAM, number, accounts) for number, (_, accounts, _) in system._HANDLERS.items()),
-    *((LOOKUP_PROGRAM, number, handler.accounts) for number, handler in lookups._HANDLERS.items()),
-    *((TOKEN_PROGRAM, number, accounts) for number, (accounts, _, _) in token._HANDLERS.items()),
-    (ASSOCIATED_TOKEN_PROGRAM, 0, 4),
-    (ASSOCIATED_TOKEN_PROGRAM, 1, 4),
+    (key, codec.number, codec.needed)
+    for key in (SYSTEM_PROGRAM, LOOKUP_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM)
+    for codec in PROGRAMS[key].codecs
 ]
 """What Solana's clients name at least, written down here a second time below."""
 

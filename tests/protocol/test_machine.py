@@ -15,13 +15,14 @@ from solders.system_program import TransferParams, transfer
 from roundwork.protocol.books import compute_owed, compute_supply
 from roundwork.protocol.execute import Outcome, execute
 from roundwork.protocol.genesis import create_state
-from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM, PROGRAMS, SYSTEM_PROGRAM, base58_of
+from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM, base58_of
 from roundwork.protocol.read import view_round, view_task
 from roundwork.protocol.state import ROUND_TABLES, State, TableChange
+from roundwork.protocol.table import PROGRAMS
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.events import Paid
-from roundwork.protocol.tasks.layouts import CODECS
+from roundwork.protocol.tasks.layouts import TASK_PROGRAMS
 from roundwork.protocol.tasks.life import compute_reserved
 
 from .stage import NODES, Stage
@@ -376,7 +377,7 @@ def test_no_field_of_an_instruction_makes_the_law_raise_anything_but_a_rejection
     kind: Any, data: st.DataObject, fill: bytes
 ) -> None:
     world = kind().submitted()
-    number, length = data.draw(st.sampled_from(sorted(CODECS[world.program].by_size)))
+    number, length = data.draw(st.sampled_from(sorted(TASK_PROGRAMS[world.program].by_size)))
     known = (*NODES, "manager", "task", "pot", *world.keys)
     few = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=5))
     accounts = data.draw(st.lists(st.sampled_from(few), min_size=12, max_size=12))

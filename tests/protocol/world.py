@@ -20,8 +20,8 @@ from roundwork.protocol.execute import Block, Outcome, Receipt, execute, next_bl
 from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, Key
 from roundwork.protocol.state import State
+from roundwork.protocol.table import PROGRAMS
 from roundwork.protocol.tasks import instructions
-from roundwork.protocol.tasks.layouts import CODECS
 from roundwork.protocol.tasks.life import compute_reserved
 from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction, is_signed
@@ -228,7 +228,7 @@ COMPUTE_BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111
 
 
 def task_instruction(ask: instructions.Instruction, program: Key = TASK_PROGRAM) -> Instruction:
-    accounts, data = CODECS[program].encode(ask)
+    accounts, data = PROGRAMS[program].encode(ask)
     metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
     return Instruction(Pubkey(program), data, metas)
 

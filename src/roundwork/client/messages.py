@@ -6,13 +6,13 @@ from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
 from ..protocol.params import TASK_PROGRAM, Key
+from ..protocol.table import PROGRAMS
 from ..protocol.tasks.instructions import Instruction as TaskInstruction
-from ..protocol.tasks.layouts import CODECS
 
 
 def wrap(instruction: TaskInstruction, program: Key = TASK_PROGRAM) -> Instruction:
     """An instruction of the task program that the task belongs to."""
-    accounts, data = CODECS[program].encode(instruction)
+    accounts, data = PROGRAMS[program].encode(instruction)
     metas = [AccountMeta(Pubkey(account.key), account.is_signer, account.is_writable) for account in accounts]
     return Instruction(Pubkey(program), data, metas)
 

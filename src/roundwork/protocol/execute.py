@@ -1,6 +1,6 @@
 """Execute a block: do the due work, run the transactions, pay the fees, and compute the next state hash."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import assert_never
@@ -10,35 +10,130 @@ from blake3 import blake3
 
 from ..errors import Rejected, Undecodable, UnknownProgram, Void
 from .admission import admit, check_signatures
+from .layout import Call, Program
 from .money import credit, debit
 from .params import (
     ASSOCIATED_TOKEN_PROGRAM,
+    COMPUTE_BUDGET_PROGRAM,
     ED25519_PROGRAM,
+    KPL_PROGRAM,
     LAW_VERSION,
     LOOKUP_PROGRAM,
     MEMO_1_PROGRAM,
-    MEMO_PROGRAMS,
-    PROGRAMS,
+    MEMO_4_PROGRAM,
+    MEMO_PROGRAM,
     SYSTEM_PROGRAM,
+    TASK_PROGRAM,
     TOKEN_PROGRAM,
     Genesis,
     Key,
     base58_of,
 )  # fmt: skip
-from .programs import associated, ed25519, lookups, memo, system, token
+from .programs import associated, compute_budget, ed25519, lookups, memo, system, token
 from .programs.nonces import advance
 from .records import Mark
 from .rules import rule
 from .state import Head, State, TableChange, compute_state_hash
-from .tasks import distribution, instructions, payout, review, stakes, token_tasks
-from .tasks import life as tasks
+from .table import PROGRAMS
+from .tasks import distribution, life, payout, review, stakes, token_tasks
 from .tasks.cursor import RoundCursor
 from .tasks.events import Event
-from .tasks.layouts import CODECS
+from .tasks.layouts import TaskProgram
 from .tasks.round import StepKind, decode_step
 from .ticks import add_ticks, roll_ticks
 from .transaction import Instruction as RawInstruction
 from .transaction import Transaction, decode_transaction
+
+Handler = Callable[..., bytes | None]
+"""Carries out an instruction: takes the state, the call, and the values of its fields or its struct. Raises
+Rejected; may return data."""
+
+HANDLERS: dict[tuple[Key, int], Handler] = {
+    (SYSTEM_PROGRAM, 0): system.create_account,
+    (SYSTEM_PROGRAM, 1): system.assign,
+    (SYSTEM_PROGRAM, 2): system.transfer,
+    (SYSTEM_PROGRAM, 3): system.create_account_with_seed,
+    (SYSTEM_PROGRAM, 4): system.advance_nonce,
+    (SYSTEM_PROGRAM, 5): system.withdraw_nonce,
+    (SYSTEM_PROGRAM, 6): system.initialize_nonce,
+    (SYSTEM_PROGRAM, 7): system.authorize_nonce,
+    (SYSTEM_PROGRAM, 8): system.allocate,
+    (SYSTEM_PROGRAM, 9): system.allocate_with_seed,
+    (SYSTEM_PROGRAM, 10): system.assign_with_seed,
+    (SYSTEM_PROGRAM, 11): system.transfer_with_seed,
+    (TASK_PROGRAM, 0): life.create,
+    (TASK_PROGRAM, 1): review.submit,
+    (TASK_PROGRAM, 2): review.audit,
+    (TASK_PROGRAM, 3): distribution.audit_list,
+    (TASK_PROGRAM, 4): payout.check_payout,
+    (TASK_PROGRAM, 5): life.allow,
+    (TASK_PROGRAM, 6): life.set_active,
+    (TASK_PROGRAM, 7): stakes.claim,
+    (TASK_PROGRAM, 8): life.fund,
+    (TASK_PROGRAM, 9): stakes.stake,
+    (TASK_PROGRAM, 10): stakes.withdraw,
+    (TASK_PROGRAM, 11): distribution.upload,
+    (TASK_PROGRAM, 12): distribution.submit_list,
+    (TASK_PROGRAM, 14): life.update,
+    (TASK_PROGRAM, 35): life.close,
+    (KPL_PROGRAM, 0): token_tasks.create,
+    (KPL_PROGRAM, 1): review.submit,
+    (KPL_PROGRAM, 2): review.audit,
+    (KPL_PROGRAM, 3): distribution.audit_list,
+    (KPL_PROGRAM, 4): payout.check_payout,
+    (KPL_PROGRAM, 5): life.allow,
+    (KPL_PROGRAM, 6): life.set_active,
+    (KPL_PROGRAM, 7): token_tasks.claim,
+    (KPL_PROGRAM, 8): token_tasks.fund,
+    (KPL_PROGRAM, 9): token_tasks.stake,
+    (KPL_PROGRAM, 10): stakes.withdraw,
+    (KPL_PROGRAM, 11): distribution.upload,
+    (KPL_PROGRAM, 12): distribution.submit_list,
+    (KPL_PROGRAM, 13): token_tasks.update,
+    (KPL_PROGRAM, 14): token_tasks.delete,
+    (TOKEN_PROGRAM, 0): token.initialize_mint,
+    (TOKEN_PROGRAM, 1): token.initialize_account,
+    (TOKEN_PROGRAM, 2): token.initialize_multisig,
+    (TOKEN_PROGRAM, 3): token.transfer,
+    (TOKEN_PROGRAM, 4): token.approve,
+    (TOKEN_PROGRAM, 5): token.revoke,
+    (TOKEN_PROGRAM, 6): token.set_authority,
+    (TOKEN_PROGRAM, 7): token.mint_to,
+    (TOKEN_PROGRAM, 8): token.burn,
+    (TOKEN_PROGRAM, 9): token.close_account,
+    (TOKEN_PROGRAM, 10): token.freeze_account,
+    (TOKEN_PROGRAM, 11): token.thaw_account,
+    (TOKEN_PROGRAM, 12): token.transfer_checked,
+    (TOKEN_PROGRAM, 13): token.approve_checked,
+    (TOKEN_PROGRAM, 14): token.mint_to_checked,
+    (TOKEN_PROGRAM, 15): token.burn_checked,
+    (TOKEN_PROGRAM, 16): token.initialize_account_of,
+    (TOKEN_PROGRAM, 17): token.sync_native,
+    (TOKEN_PROGRAM, 18): token.initialize_account_of,
+    (TOKEN_PROGRAM, 19): token.initialize_multisig_2,
+    (TOKEN_PROGRAM, 20): token.initialize_mint,
+    (TOKEN_PROGRAM, 21): token.get_account_size,
+    (TOKEN_PROGRAM, 22): token.stay_as_is,
+    (TOKEN_PROGRAM, 23): token.describe_amount,
+    (TOKEN_PROGRAM, 24): token.read_amount,
+    (ASSOCIATED_TOKEN_PROGRAM, 0): associated.create,
+    (ASSOCIATED_TOKEN_PROGRAM, 1): associated.create_idempotent,
+    (MEMO_1_PROGRAM, 0): memo.note,
+    (MEMO_PROGRAM, 0): memo.note_signed,
+    (MEMO_4_PROGRAM, 0): memo.note_signed,
+    (COMPUTE_BUDGET_PROGRAM, 1): compute_budget.do_nothing,
+    (COMPUTE_BUDGET_PROGRAM, 2): compute_budget.do_nothing,
+    (COMPUTE_BUDGET_PROGRAM, 3): compute_budget.do_nothing,
+    (COMPUTE_BUDGET_PROGRAM, 4): compute_budget.do_nothing,
+    (LOOKUP_PROGRAM, 0): lookups.create,
+    (LOOKUP_PROGRAM, 1): lookups.freeze,
+    (LOOKUP_PROGRAM, 2): lookups.extend,
+    (LOOKUP_PROGRAM, 3): lookups.deactivate,
+    (LOOKUP_PROGRAM, 4): lookups.close,
+    (ED25519_PROGRAM, 0): ed25519.verify,
+}
+"""What carries out each instruction of the table, by its program and its number."""
+
 
 TEXT_MAX = 400
 """Characters of an error's text that a receipt keeps: names in a list may be as long as the list."""
@@ -284,90 +379,29 @@ def _parse(wire: bytes) -> Transaction | Undecodable:
 def _run_instruction(
     state: State, slot: int, keys: tuple[Key, ...], transaction: Transaction, instruction: RawInstruction
 ) -> Returned | None:
-    program, signers = keys[instruction.program], transaction.signers
-    check_program(program)
-    codecs = CODECS.get(program)
-    if codecs is not None:
-        decoded = codecs.decode(keys, signers, instruction.accounts, instruction.data)
-        _run_task(state, slot, program, decoded, keys[0])
-        return None
-    named = [keys[at] for at in instruction.accounts]
-    signed = [at < signers for at in instruction.accounts]
-    datas = [each.data for each in transaction.instructions] if program == ED25519_PROGRAM else ()
-    call = system.Call(named, signed, instruction.data, slot, datas)
-    if program == SYSTEM_PROGRAM:
-        system.run(state, call)
-    elif program == TOKEN_PROGRAM:
-        data = token.run(state, call)
-        return None if data is None else (program, data)
-    elif program == ASSOCIATED_TOKEN_PROGRAM:
-        associated.run(state, call)
-    elif program in MEMO_PROGRAMS:
-        memo.run(call, is_signed=program != MEMO_1_PROGRAM)
-    elif program == LOOKUP_PROGRAM:
-        lookups.run(state, call)
-    elif program == ED25519_PROGRAM:
-        ed25519.run(call)
-    return None
-
-
-def _run_task(state: State, slot: int, program: Key, decoded: instructions.Instruction, payer: Key) -> None:
-    tasks.check_own_program(state, decoded.task, program)
-    match decoded:
-        case instructions.SubmitTask():
-            review.submit(state, slot, decoded)
-        case instructions.AuditSubmission():
-            review.audit(state, slot, decoded)
-        case instructions.AuditDistribution():
-            distribution.audit_list(state, slot, decoded)
-        case instructions.UploadDistributionList():
-            distribution.upload(state, slot, decoded)
-        case instructions.SubmitDistributionList():
-            distribution.submit_list(state, slot, decoded)
-        case instructions.Payout():
-            payout.check_payout(state, decoded)
-        case instructions.Stake():
-            stakes.stake(state, decoded)
-        case instructions.Withdraw():
-            stakes.withdraw(state, slot, decoded)
-        case instructions.Claim():
-            stakes.claim(state, decoded)
-        case instructions.FundTask():
-            tasks.fund(state, decoded, payer)
-        case instructions.CreateTask():
-            tasks.create(state, slot, decoded)
-        case instructions.SetActive():
-            tasks.set_active(state, slot, decoded)
-        case instructions.CloseTask():
-            tasks.close(state, decoded)
-        case instructions.UpdateTask():
-            tasks.update(state, slot, decoded)
-        case instructions.Whitelist():
-            tasks.allow(state, decoded)
-        case instructions.StakeTokens():
-            token_tasks.stake(state, decoded)
-        case instructions.ClaimTokens():
-            token_tasks.claim(state, decoded)
-        case instructions.FundTokens():
-            token_tasks.fund(state, decoded)
-        case instructions.CreateTokenTask():
-            token_tasks.create(state, slot, decoded)
-        case instructions.UpdateTokenTask():
-            token_tasks.update(state, slot, decoded)
-        case instructions.DeleteTask():
-            token_tasks.delete(state, decoded)
-        case _:
-            assert_never(decoded)
+    key = keys[instruction.program]
+    program = check_program(PROGRAMS.get(key), key)
+    places = instruction.accounts
+    call = Call(
+        [keys[at] for at in places], places, transaction.signers, instruction.data, slot, keys[0],
+        transaction.instructions,
+    )  # fmt: skip
+    codec, values = program.decode(program, call)
+    if isinstance(program, TaskProgram):
+        life.check_own_program(state, values[0].task, key)
+    returned = HANDLERS[program.key, codec.number](state, call, *values)
+    return None if returned is None else (key, returned)
 
 
 # Checks
 
 
 @rule("3.16")
-def check_program(program: Key) -> None:
+def check_program(program: Program | None, key: Key) -> Program:
     """An instruction names a program that this ledger has."""
-    if program not in PROGRAMS:
-        raise UnknownProgram(f"{base58_of(program)} is not a program of this ledger")
+    if program is None:
+        raise UnknownProgram(f"{base58_of(key)} is not a program of this ledger")
+    return program
 
 
 # Blocks

@@ -10,7 +10,6 @@ from .params import (
     LAW_VERSION,
     MONEY_MAX,
     NATIVE_LOADER,
-    PROGRAMS,
     SYSVAR_CLOCK,
     SYSVAR_EPOCH_SCHEDULE,
     SYSVAR_OWNER,
@@ -25,6 +24,7 @@ from .params import (
 )  # fmt: skip
 from .records import Account
 from .state import Head, State, compute_state_hash
+from .table import PROGRAMS
 
 OLD_FIELDS = frozenset(("treasury", "lattice_blocks"))
 """The fields that only a genesis of law version 1 has."""

@@ -75,14 +75,6 @@ SYSVAR_EPOCH_SCHEDULE = key_of("SysvarEpochSchedu1e111111111111111111111111")
 SYSVAR_RENT = key_of("SysvarRent111111111111111111111111111111111")
 WRAPPED_MINT = key_of("So11111111111111111111111111111111111111112")
 
-PROGRAMS = frozenset(
-    (
-        SYSTEM_PROGRAM, TASK_PROGRAM, KPL_PROGRAM, TOKEN_PROGRAM, ASSOCIATED_TOKEN_PROGRAM, *MEMO_PROGRAMS,
-        COMPUTE_BUDGET_PROGRAM, LOOKUP_PROGRAM, ED25519_PROGRAM,
-    )
-)  # fmt: skip
-"""Every program of the ledger."""
-
 
 class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters in which rule sets differ. Source: docs/PROTOCOL.md 5."""

@@ -1,28 +1,37 @@
 """Associated token accounts: an owner's account for a mint, at the address that follows from both."""
 
-from ...errors import AccountInUse, BadInstruction, WrongOwner
+from ...errors import AccountInUse, WrongOwner
 from ..addresses import find_associated
+from ..layout import Call
 from ..money import credit, debit, get_balance
 from ..params import SYSTEM_PROGRAM, TOKEN_PROGRAM, Key, base58_of
 from ..records import Account
 from ..rules import rule
 from ..state import State
-from .system import Call, check_balance, check_signed, check_spendable
+from .system import check_balance, check_signed, check_spendable
 from .token import RESERVE, open_account
 from .token_checks import get_data, get_mint
 from .token_records import ACCOUNT_BYTES, decode_account
 
 
-def run(state: State, call: Call) -> None:
-    """Create an owner's token account for a mint, paid by the first account; instruction 1 if it is missing.
+def create(state: State, call: Call) -> None:
+    """Create an owner's token account for a mint, paid by the first account.
 
-    Raises BadInstruction, WrongOwner, AccountInUse, TokenNotMint, and what a payment raises.
+    Raises WrongOwner, AccountInUse, TokenNotMint, and what a payment raises.
     """
-    check_associated_call(call)
+    _create(state, call, is_idempotent=False)
+
+
+def create_idempotent(state: State, call: Call) -> None:
+    """The same, if the owner has no such account yet."""
+    _create(state, call, is_idempotent=True)
+
+
+def _create(state: State, call: Call, is_idempotent: bool) -> None:
     payer, key, owner, mint = call.keys[:4]
     check_associated(call, find_associated(owner, mint))
     existing = decode_account(get_data(state, key))
-    if call.data == b"\1" and existing is not None and existing.owner == owner:
+    if is_idempotent and existing is not None and existing.owner == owner:
         return
     check_associated_vacant(state, key)
     missing = max(RESERVE - get_balance(state, key), 0)
@@ -50,12 +59,3 @@ def check_associated_vacant(state: State, key: Key) -> None:
     account = state.accounts.rows.get(key)
     if account is not None and account.owner != SYSTEM_PROGRAM:
         raise AccountInUse(f"{base58_of(key)} exists already")
-
-
-@rule("12.23")
-def check_associated_call(call: Call) -> None:
-    """The associated token program creates, and names its accounts."""
-    if call.data not in (b"", b"\0", b"\1") or len(call.keys) < 4:
-        raise BadInstruction(
-            "the associated token program has instructions 0 and 1, with at least 4 accounts"
-        )

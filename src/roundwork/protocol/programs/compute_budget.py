@@ -7,9 +7,12 @@ compute units is a price that the sender offers, so it is paid. Formats and boun
 from typing import NamedTuple
 
 from ...errors import BadComputeBudget, DuplicateInstruction
+from ..layout import Call
 from ..params import COMPUTE_BUDGET_PROGRAM
 from ..rules import rule
+from ..state import State
 from ..transaction import Transaction
+from .layouts import COMPUTE_BUDGET
 
 UNITS_DEFAULT = 200_000
 """The compute units of an instruction if no limit is set."""
@@ -20,9 +23,10 @@ UNITS_MAX = 1_400_000
 HEAP_STEP, HEAP_MIN, HEAP_MAX = 1024, 32 * 1024, 256 * 1024
 """Bytes of a heap: a multiple of the first, between the others."""
 
-_HEAP, _LIMIT, _PRICE, _LOADED = 1, 2, 3, 4
-_SIZES = {_HEAP: 5, _LIMIT: 5, _PRICE: 9, _LOADED: 5}
-"""Bytes of each instruction: its number, then a u32, of the price a u64."""
+_HEAP, _LIMIT, _PRICE = (
+    COMPUTE_BUDGET.by_name[name].number
+    for name in ("requestHeapFrame", "setComputeUnitLimit", "setComputeUnitPrice")
+)
 
 
 class Budget(NamedTuple):
@@ -60,17 +64,22 @@ def read_budget(transaction: Transaction) -> Budget:
     return Budget(values.get(_PRICE, 0), min(units, UNITS_MAX))
 
 
+def do_nothing(state: State, call: Call, value: int) -> None:
+    """The instructions say something of their transaction, and were read before it was admitted."""
+
+
 @rule("3.3")
 def check_budget_instruction(at: int, data: bytes) -> tuple[int, int]:
     """A compute budget instruction has a known form, and sets a heap within bounds."""
     kind = data[0] if data else 0
-    if kind not in _SIZES or len(data) < _SIZES[kind]:
+    codec = COMPUTE_BUDGET.by_number.get(kind)
+    if codec is None or len(data) < codec.size:
         raise BadComputeBudget(
             f"instruction {at}: the compute budget has instructions 1 to 4 of 5 or 9 bytes, "
             f"not {kind} of {len(data)}",
             at,
         )
-    value = int.from_bytes(data[1 : _SIZES[kind]], "little")
+    (value,) = codec.read(data)
     if kind == _HEAP and not (HEAP_MIN <= value <= HEAP_MAX and value % HEAP_STEP == 0):
         raise BadComputeBudget(
             f"instruction {at}: a heap has {HEAP_MIN} to {HEAP_MAX} bytes in steps of {HEAP_STEP}, "

@@ -10,10 +10,11 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 
 from ...errors import Ed25519BadKey, Ed25519BadOffsets, Ed25519BadSignature, Ed25519BadSize
+from ..layout import Call
 from ..params import ED25519_PROGRAM
 from ..rules import rule
+from ..state import State
 from ..transaction import Transaction
-from .system import Call
 
 THIS_INSTRUCTION = 0xFFFF
 
@@ -21,12 +22,11 @@ _HEAD_BYTES = 2
 _OFFSETS = struct.Struct("<7H")
 
 
-def run(call: Call) -> None:
+def verify(state: State, call: Call, data: bytes) -> None:
     """Verify every signature. Raises Ed25519BadSize, Ed25519BadOffsets, Ed25519BadKey, Ed25519BadSignature.
 
     Source: docs/PROTOCOL.md 3.
     """
-    data = call.data
     check_count(data)
     for offsets in _OFFSETS.iter_unpack(data[_HEAD_BYTES : _HEAD_BYTES + _OFFSETS.size * data[0]]):
         signature_at, signature_in, key_at, key_in, message_at, message_bytes, message_in = offsets
@@ -63,10 +63,10 @@ def check_slice(call: Call, instruction: int, offset: int, size: int) -> bytes:
     """The signature, key and message lie within an instruction of the transaction."""
     if instruction == THIS_INSTRUCTION:
         data = call.data
-    elif instruction < len(call.datas):
-        data = call.datas[instruction]
+    elif instruction < len(call.instructions):
+        data = call.instructions[instruction].data
     else:
-        raise Ed25519BadOffsets(f"there is no instruction {instruction}; there are {len(call.datas)}")
+        raise Ed25519BadOffsets(f"there is no instruction {instruction}; there are {len(call.instructions)}")
     if offset + size > len(data):
         raise Ed25519BadOffsets(f"bytes {offset} to {offset + size} are wanted of {len(data)}")
     return data[offset : offset + size]

@@ -5,9 +5,7 @@ option), then addresses of 32 bytes each.
 """
 
 import struct
-from collections.abc import Callable
 from hashlib import sha256
-from typing import NamedTuple
 
 import msgspec
 from solders.pubkey import Pubkey
@@ -31,13 +29,14 @@ from ...errors import (
     TableFrozen,
     TableFull,
 )  # fmt: skip
+from ..layout import Call
 from ..money import credit, debit, get_balance
 from ..params import LOOKUP_PROGRAM, SYSTEM_PROGRAM, Key, base58_of, compute_rent
 from ..records import Account
 from ..rules import rule
 from ..state import State
 from ..transaction import Transaction
-from .system import Call, check_balance, check_spendable
+from .system import check_balance, check_spendable
 
 HEAD_BYTES = 56
 ADDRESSES_MAX = 256
@@ -172,17 +171,6 @@ def check_loaded_once(keys: tuple[Key, ...]) -> None:
 # The program
 
 
-def run(state: State, call: Call) -> None:
-    """Carry out one instruction of the lookup program.
-
-    Raises BadInstruction, MissingSigner, SeedMismatch, NotRecentSlot, AccountInUse, NotATable, TableFrozen,
-    NotTableAuthority, TableDeactivated, TableFull, TableEmpty, TableActive, and what a payment raises.
-    Source: docs/PROTOCOL.md 3.
-    """
-    check_lookup_call(call)
-    _HANDLERS[_get_number(call)].act(state, call)
-
-
 def find_table(authority: Key, slot: int, bump: int) -> Key | None:
     """The address of the table that an authority names by a slot; None if the bump gives none."""
     seeds = authority + slot.to_bytes(8, "little") + bytes([bump])
@@ -190,9 +178,8 @@ def find_table(authority: Key, slot: int, bump: int) -> Key | None:
     return None if Pubkey(derived).is_on_curve() else derived
 
 
-def _create(state: State, call: Call) -> None:
+def create(state: State, call: Call, recent: int, bump: int) -> None:
     key, authority, payer = call.keys[:3]
-    recent, bump = struct.unpack_from("<QB", call.data, 4)
     check_table_vacant(state, key)
     check_recent(recent, call.slot)
     check_table_address(key, find_table(authority, recent, bump))
@@ -206,7 +193,7 @@ def _create(state: State, call: Call) -> None:
     _put(state, key, LookupTable(ACTIVE, 0, 0, authority, b""))
 
 
-def _freeze(state: State, call: Call) -> None:
+def freeze(state: State, call: Call) -> None:
     key, table = _get_own(state, call)
     check_table_active(table, key)
     check_table_filled(table, key)
@@ -214,10 +201,9 @@ def _freeze(state: State, call: Call) -> None:
     _put(state, key, msgspec.structs.replace(table, authority=None))
 
 
-def _extend(state: State, call: Call) -> None:
+def extend(state: State, call: Call, added: bytes) -> None:
     key, table = _get_own(state, call)
     check_table_active(table, key)
-    added = call.data[12:]
     check_room(table, len(added) // 32, key)
     missing = compute_missing(state, key, HEAD_BYTES + len(table.addresses) + len(added))
     if missing:
@@ -234,14 +220,14 @@ def _extend(state: State, call: Call) -> None:
     _put(state, key, msgspec.structs.replace(table, addresses=table.addresses + added))
 
 
-def _deactivate(state: State, call: Call) -> None:
+def deactivate(state: State, call: Call) -> None:
     key, table = _get_own(state, call)
     check_table_active(table, key)
 
     _put(state, key, msgspec.structs.replace(table, deactivated=call.slot))
 
 
-def _close(state: State, call: Call) -> None:
+def close(state: State, call: Call) -> None:
     key, table = _get_own(state, call)
     check_table_over(table, call.slot, key)
     check_heir(key, call.keys[2])
@@ -272,49 +258,13 @@ def compute_missing(state: State, key: Key, space: int) -> int:
     return max(compute_rent(space) - get_balance(state, key), 0)
 
 
-class _Handler(NamedTuple):
-    accounts: int
-    size: int | None
-    """Bytes of the data; None: a count and that many addresses."""
-    act: Callable[[State, Call], None]
-
-
-_HANDLERS = {
-    0: _Handler(3, 13, _create),
-    1: _Handler(2, 4, _freeze),
-    2: _Handler(2, None, _extend),
-    3: _Handler(2, 4, _deactivate),
-    4: _Handler(3, 4, _close),
-}
-
-
-def _get_number(call: Call) -> int:
-    return int.from_bytes(call.data[:4], "little") if len(call.data) >= 4 else -1
-
-
 # Checks of the program
-
-
-@rule("3.41")
-def check_lookup_call(call: Call) -> None:
-    """A lookup instruction has a known number, is complete, and names its accounts."""
-    number = _get_number(call)
-    handler = _HANDLERS.get(number)
-    if handler is None:
-        raise BadInstruction(f"the lookup program has no instruction {number}; it has 0 to 4")
-    if len(call.keys) < handler.accounts:
-        raise BadInstruction(f"lookup instruction {number} needs {handler.accounts} accounts")
-    size = handler.size
-    if size is None:
-        size = 12 + 32 * int.from_bytes(call.data[4:12], "little")
-    if len(call.data) != size or size == 12:
-        raise BadInstruction(f"lookup instruction {number} has {len(call.data)} bytes, which do not fit it")
 
 
 @rule("3.42")
 def check_lookup_signed(call: Call, at: int) -> None:
     """The account that pays for a table signs, and so does the authority that changes it."""
-    if not call.signed[at]:
+    if not call.is_signed(at):
         raise MissingSigner(f"{base58_of(call.keys[at])} did not sign")
 
 

@@ -4,21 +4,22 @@ The bytes are Solana's: version u32, state u32, authority 32, value 32, fee per 
 """
 
 import struct
-from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 from ...errors import BlockhashNotFound, MissingSigner, NonceNotExpired, NotANonce
+from ..layout import Call
 from ..params import SYSTEM_PROGRAM, Key, base58_of
 from ..records import Account
 from ..rules import rule
 from ..state import State
 from ..ticks import get_newest_tick
 from ..transaction import Transaction
+from .layouts import SYSTEM
 
 NONCE_BYTES = 80
 
-ADVANCE = (4).to_bytes(4, "little")
+ADVANCE = SYSTEM.by_name["advanceNonce"].prefix
 """How the data of the system instruction begins that moves a nonce on."""
 
 _LAYOUT = struct.Struct("<II32s32sQ")
@@ -128,9 +129,9 @@ def check_blank_nonce(state: State, key: Key) -> None:
 
 
 @rule("3.38")
-def check_nonce_authority(keys: Sequence[Key], signed: Sequence[bool], authority: Key) -> None:
+def check_nonce_authority(call: Call, authority: Key) -> None:
     """A nonce's authority is among the accounts and signs; for a blank account the account itself does."""
-    if not any(key == authority and signs for key, signs in zip(keys, signed, strict=True)):
+    if authority not in call.list_signers():
         raise MissingSigner(f"{base58_of(authority)}, who may use the nonce, did not sign")
 
 

@@ -1,9 +1,6 @@
 """The system program: accounts are made, assigned, sized; money and nonces move. Formats are Solana's."""
 
-import struct
-from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import NamedTuple
 
 import msgspec
 
@@ -17,6 +14,7 @@ from ...errors import (
     SeedTooLong,
     WrongOwner,
 )  # fmt: skip
+from ..layout import Call
 from ..money import credit, debit, get_balance, get_owner
 from ..params import (
     KPL_PROGRAM,
@@ -43,52 +41,10 @@ from .nonces import (
 )  # fmt: skip
 
 
-class Call(NamedTuple):
-    """An instruction with its accounts, which of them signed, and the slot of its block."""
-
-    keys: Sequence[Key]
-    signed: Sequence[bool]
-    data: bytes
-    slot: int
-    datas: Sequence[bytes] = ()
-    """The data of every instruction of the transaction, for a program that points into them."""
-
-
-def run(state: State, call: Call) -> None:
-    """Carry out one system instruction.
-
-    Raises BadInstruction, MissingSigner, WrongOwner, AccountInUse, BalanceTooLow, BadSpace, SeedTooLong,
-    SeedMismatch, NotANonce, NonceNotExpired. Source: docs/PROTOCOL.md 3.
-    """
-    check_known(call)
-    form, _, act = _HANDLERS[_get_number(call)]
-    act(state, call, *_read(call.data, form))
-
-
-def _get_number(call: Call) -> int:
-    return int.from_bytes(call.data[:4], "little") if len(call.data) >= 4 else -1
-
-
-@rule("3.20")
-def check_known(call: Call) -> None:
-    """A system instruction has a known number, is complete, and names its accounts."""
-    number = _get_number(call)
-    handler = _HANDLERS.get(number)
-    if handler is None:
-        raise BadInstruction(f"the system program has no instruction {number}; it has {sorted(_HANDLERS)}")
-    form, accounts, _ = handler
-    if len(call.keys) < accounts:
-        raise BadInstruction(
-            f"system instruction {number} names {len(call.keys)} accounts; it needs {accounts}"
-        )
-    if len(call.data) < (_SIZES.get(form) or _measure(call.data, form)):
-        raise BadInstruction(f"system instruction {number} ends too early, after {len(call.data)} bytes")
-
-
 @rule("3.21")
 def check_signed(call: Call, at: int) -> None:
     """The account that pays, is created, is assigned or gets its size signs."""
-    if not call.signed[at]:
+    if not call.is_signed(at):
         raise MissingSigner(f"{base58_of(call.keys[at])} did not sign")
 
 
@@ -167,7 +123,7 @@ def check_seed_owner(owner: Key) -> None:
 @rule("3.31")
 def check_base(call: Call, base: Key) -> None:
     """The base of an address made with a seed is among the accounts and signs."""
-    if not any(key == base and signed for key, signed in zip(call.keys, call.signed, strict=True)):
+    if base not in call.list_signers():
         raise MissingSigner(f"the base {base58_of(base)} did not sign")
 
 
@@ -178,13 +134,13 @@ def check_sysvar(call: Call, at: int, sysvar: Key) -> None:
         raise BadInstruction(f"account {at} is {base58_of(call.keys[at])}; {base58_of(sysvar)} belongs there")
 
 
-def _create(state: State, call: Call, amount: int, space: int, owner: Key) -> None:
+def create_account(state: State, call: Call, amount: int, space: int, owner: Key) -> None:
     check_vacant(state, call.keys[1])
     check_signed(call, 1)
     _found(state, call, amount, space, owner)
 
 
-def _create_with_seed(
+def create_account_with_seed(
     state: State, call: Call, base: Key, seed: bytes, amount: int, space: int, owner: Key
 ) -> None:
     _check_seed(base, seed, owner, call.keys[1])
@@ -204,7 +160,7 @@ def _found(state: State, call: Call, amount: int, space: int, owner: Key) -> Non
     state.put(state.accounts, target, Account(amount, owner, space))
 
 
-def _assign(state: State, call: Call, owner: Key) -> None:
+def assign(state: State, call: Call, owner: Key) -> None:
     """As on Solana, an assignment to the present owner changes nothing and needs no signature."""
     if owner != get_owner(state, call.keys[0]):
         check_signed(call, 0)
@@ -213,7 +169,7 @@ def _assign(state: State, call: Call, owner: Key) -> None:
         _set_owner(state, call.keys[0], owner)
 
 
-def _assign_with_seed(state: State, call: Call, base: Key, seed: bytes, owner: Key) -> None:
+def assign_with_seed(state: State, call: Call, base: Key, seed: bytes, owner: Key) -> None:
     _check_seed(base, seed, owner, call.keys[0])
     if owner != get_owner(state, call.keys[0]):
         check_base(call, base)
@@ -227,12 +183,12 @@ def _set_owner(state: State, key: Key, owner: Key) -> None:
     state.put(state.accounts, key, msgspec.structs.replace(account, owner=owner))
 
 
-def _allocate(state: State, call: Call, space: int) -> None:
+def allocate(state: State, call: Call, space: int) -> None:
     check_signed(call, 0)
     _set_space(state, call.keys[0], space, SYSTEM_PROGRAM)
 
 
-def _allocate_with_seed(state: State, call: Call, base: Key, seed: bytes, space: int, owner: Key) -> None:
+def allocate_with_seed(state: State, call: Call, base: Key, seed: bytes, space: int, owner: Key) -> None:
     _check_seed(base, seed, owner, call.keys[0])
     check_base(call, base)
     _set_space(state, call.keys[0], space, owner)
@@ -246,12 +202,12 @@ def _set_space(state: State, key: Key, space: int, owner: Key) -> None:
         state.put(state.accounts, key, Account(get_balance(state, key), owner, space))
 
 
-def _transfer(state: State, call: Call, amount: int) -> None:
+def transfer(state: State, call: Call, amount: int) -> None:
     check_signed(call, 0)
     _move(state, call.keys[0], call.keys[1], amount)
 
 
-def _transfer_with_seed(state: State, call: Call, amount: int, seed: bytes, owner: Key) -> None:
+def transfer_with_seed(state: State, call: Call, amount: int, seed: bytes, owner: Key) -> None:
     source, base, target = call.keys[:3]
     check_signed(call, 1)
     _check_seed(base, seed, owner, source)
@@ -266,17 +222,17 @@ def _move(state: State, source: Key, target: Key, amount: int) -> None:
     credit(state, target, amount)
 
 
-def _advance_nonce(state: State, call: Call) -> None:
+def advance_nonce(state: State, call: Call) -> None:
     key = call.keys[0]
     check_sysvar(call, 1, SYSVAR_RECENT_BLOCKHASHES)
     nonce = check_nonce(get_nonce(state, key), key)
-    check_nonce_authority(call.keys, call.signed, nonce.authority)
+    check_nonce_authority(call, nonce.authority)
     check_nonce_expired(state, call.slot, nonce, key)
 
     write_nonce(state, call.slot, key, nonce.authority)
 
 
-def _withdraw_nonce(state: State, call: Call, amount: int) -> None:
+def withdraw_nonce(state: State, call: Call, amount: int) -> None:
     """Take money off a nonce account; all of it ends the nonce."""
     key, target = call.keys[:2]
     check_sysvar(call, 2, SYSVAR_RECENT_BLOCKHASHES)
@@ -286,9 +242,9 @@ def _withdraw_nonce(state: State, call: Call, amount: int) -> None:
     is_all = amount == get_balance(state, key)
     if nonce is None:
         check_blank_nonce(state, key)
-        check_nonce_authority(call.keys, call.signed, key)
+        check_nonce_authority(call, key)
     else:
-        check_nonce_authority(call.keys, call.signed, nonce.authority)
+        check_nonce_authority(call, nonce.authority)
         if is_all:
             check_nonce_expired(state, call.slot, nonce, key)
 
@@ -299,7 +255,7 @@ def _withdraw_nonce(state: State, call: Call, amount: int) -> None:
     credit(state, target, amount)
 
 
-def _initialize_nonce(state: State, call: Call, authority: Key) -> None:
+def initialize_nonce(state: State, call: Call, authority: Key) -> None:
     check_sysvar(call, 1, SYSVAR_RECENT_BLOCKHASHES)
     check_sysvar(call, 2, SYSVAR_RENT)
     check_blank_nonce(state, call.keys[0])
@@ -307,10 +263,10 @@ def _initialize_nonce(state: State, call: Call, authority: Key) -> None:
     write_nonce(state, call.slot, call.keys[0], authority)
 
 
-def _authorize_nonce(state: State, call: Call, authority: Key) -> None:
+def authorize_nonce(state: State, call: Call, authority: Key) -> None:
     key = call.keys[0]
     nonce = check_nonce(get_nonce(state, key), key)
-    check_nonce_authority(call.keys, call.signed, nonce.authority)
+    check_nonce_authority(call, nonce.authority)
 
     give_nonce(state, key, authority)
 
@@ -319,51 +275,3 @@ def _check_seed(base: Key, seed: bytes, owner: Key, key: Key) -> None:
     check_seed_size(seed)
     check_seed_owner(owner)
     check_derived(key, base, seed, owner)
-
-
-def _measure(data: bytes, form: str) -> int:
-    """How many bytes an instruction of this form needs, as far as its data says."""
-    before, has_seed, after = form.partition("S")
-    size = 4 + sum([_WIDTHS[letter] for letter in before + after])
-    if has_seed:
-        at = 4 + sum([_WIDTHS[letter] for letter in before])
-        size += 8 + int.from_bytes(data[at : at + 8], "little")
-    return size
-
-
-_WIDTHS = {"Q": 8, "K": 32}
-
-
-def _read(data: bytes, form: str) -> list[int | bytes]:
-    """The fields behind the number: Q a u64, K a key, S a text with its u64 length."""
-    fields: list[int | bytes] = []
-    at = 4
-    for letter in form:
-        if letter == "S":
-            (size,) = struct.unpack_from("<Q", data, at)
-            at += 8
-            fields += struct.unpack_from(f"<{size}s", data, at)
-            at += size
-        else:
-            fields += struct.unpack_from("<Q" if letter == "Q" else "<32s", data, at)
-            at += 8 if letter == "Q" else 32
-    return fields
-
-
-_HANDLERS: dict[int, tuple[str, int, Callable[..., None]]] = {
-    0: ("QQK", 2, _create),
-    1: ("K", 1, _assign),
-    2: ("Q", 2, _transfer),
-    3: ("KSQQK", 2, _create_with_seed),
-    4: ("", 3, _advance_nonce),
-    5: ("Q", 5, _withdraw_nonce),
-    6: ("K", 3, _initialize_nonce),
-    7: ("K", 2, _authorize_nonce),
-    8: ("Q", 1, _allocate),
-    9: ("KSQK", 1, _allocate_with_seed),
-    10: ("KSK", 1, _assign_with_seed),
-    11: ("QSK", 3, _transfer_with_seed),
-}
-
-_SIZES = {form: _measure(b"", form) for form, _, _ in _HANDLERS.values() if "S" not in form}
-"""Bytes of the forms that always have as many."""

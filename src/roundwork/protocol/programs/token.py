@@ -1,18 +1,17 @@
 """The token program: mints, accounts, transfers, approvals. Formats and numbers are the ecosystem's."""
 
 import re
-import struct
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import msgspec
 
-from ...errors import BadAmount, BadInstruction
+from ...errors import BadAmount
+from ..layout import Call
 from ..money import credit, get_balance
 from ..params import WRAPPED_MINT, Key, compute_rent
 from ..records import Account
 from ..rules import rule
 from ..state import State
-from .system import Call
 from .token_checks import (
     U64,
     check_apart,
@@ -52,16 +51,6 @@ RESERVE = compute_rent(ACCOUNT_BYTES)
 """What an account of wrapped native money keeps back, if it has it."""
 
 
-def run(state: State, call: Call) -> bytes | None:
-    """Carry out one token instruction, and hand back what it is asked for.
-
-    Raises Token…, BadInstruction, BadAmount. Source: docs/PROTOCOL.md 12.
-    """
-    check_known(call)
-    _, form, act = _HANDLERS[call.data[0]]
-    return act(state, call, *_read(call.data, form))
-
-
 def put_data(state: State, key: Key, data: bytes, balance: int | None = None) -> None:
     """Give an account other data, and another balance if that changes."""
     old = state.accounts.rows[key]
@@ -69,37 +58,17 @@ def put_data(state: State, key: Key, data: bytes, balance: int | None = None) ->
     state.put(state.accounts, key, Account(kept, old.owner, len(data), data, old.is_executable))
 
 
-@rule("12.1")
-def check_known(call: Call) -> None:
-    """A token instruction has a known number, is complete, and names its accounts."""
-    number = call.data[0] if call.data else -1
-    handler = _HANDLERS.get(number)
-    if handler is None:
-        raise BadInstruction(f"the token program has no instruction {number}; it has {sorted(_HANDLERS)}")
-    accounts, form, _ = handler
-    if len(call.keys) < accounts:
-        raise BadInstruction(
-            f"token instruction {number} names {len(call.keys)} accounts; it needs {accounts}"
-        )
-    try:
-        _read(call.data, form)
-    except (struct.error, IndexError):
-        raise BadInstruction(
-            f"token instruction {number} ends too early, after {len(call.data)} bytes"
-        ) from None
-
-
-def _init_mint(state: State, call: Call, decimals: int, authority: Key, freezer: Key | None) -> None:
+def initialize_mint(state: State, call: Call, decimals: int, authority: Key, freezer: Key | None) -> None:
     check_fresh(state, call.keys[0], MINT_BYTES)
 
     put_data(state, call.keys[0], encode_mint(Mint(0, decimals, authority, freezer)))
 
 
-def _init_account(state: State, call: Call) -> None:
+def initialize_account(state: State, call: Call) -> None:
     open_account(state, call.keys[0], call.keys[1], call.keys[2])
 
 
-def _init_account_of(state: State, call: Call, owner: Key) -> None:
+def initialize_account_of(state: State, call: Call, owner: Key) -> None:
     open_account(state, call.keys[0], call.keys[1], owner)
 
 
@@ -119,19 +88,26 @@ def open_account(state: State, key: Key, mint: Key, owner: Key) -> None:
     put_data(state, key, encode_account(opened))
 
 
-def _init_multisig(state: State, call: Call, needed: int) -> None:
-    signers = tuple(call.keys[2:] if call.data[0] == 2 else call.keys[1:])
+def initialize_multisig(state: State, call: Call, needed: int) -> None:
+    _open_multisig(state, call, needed, call.keys[2:])
+
+
+def initialize_multisig_2(state: State, call: Call, needed: int) -> None:
+    _open_multisig(state, call, needed, call.keys[1:])
+
+
+def _open_multisig(state: State, call: Call, needed: int, signers: Sequence[Key]) -> None:
     check_fresh(state, call.keys[0], MULTISIG_BYTES)
     check_signers(needed, len(signers))
 
-    put_data(state, call.keys[0], encode_multisig(Multisig(needed, signers)))
+    put_data(state, call.keys[0], encode_multisig(Multisig(needed, tuple(signers))))
 
 
-def _transfer(state: State, call: Call, amount: int) -> None:
+def transfer(state: State, call: Call, amount: int) -> None:
     _move(state, call, call.keys[0], call.keys[1], 2, amount)
 
 
-def _transfer_checked(state: State, call: Call, amount: int, decimals: int) -> None:
+def transfer_checked(state: State, call: Call, amount: int, decimals: int) -> None:
     check_same_mint(get_account(state, call.keys[0]).mint, call.keys[1])
     check_decimals(get_mint(state, call.keys[1]), decimals)
     _move(state, call, call.keys[0], call.keys[2], 3, amount)
@@ -185,11 +161,11 @@ def put_token(state: State, key: Key, account: TokenAccount, native: int = 0) ->
     put_data(state, key, encode_account(account), balance)
 
 
-def _approve(state: State, call: Call, amount: int) -> None:
+def approve(state: State, call: Call, amount: int) -> None:
     _delegate(state, call, call.keys[1], 2, amount)
 
 
-def _approve_checked(state: State, call: Call, amount: int, decimals: int) -> None:
+def approve_checked(state: State, call: Call, amount: int, decimals: int) -> None:
     check_same_mint(get_account(state, call.keys[0]).mint, call.keys[1])
     check_decimals(get_mint(state, call.keys[1]), decimals)
     _delegate(state, call, call.keys[2], 3, amount)
@@ -203,11 +179,11 @@ def _delegate(state: State, call: Call, delegate: Key | None, at: int, amount: i
     put_token(state, call.keys[0], msgspec.structs.replace(account, delegate=delegate, delegated=amount))
 
 
-def _revoke(state: State, call: Call) -> None:
+def revoke(state: State, call: Call) -> None:
     _delegate(state, call, None, 1, 0)
 
 
-def _set_authority(state: State, call: Call, kind: int, new: Key | None) -> None:
+def set_authority(state: State, call: Call, kind: int, new: Key | None) -> None:
     key = call.keys[0]
     mint = decode_mint(get_data(state, key))
     if mint is not None:
@@ -234,7 +210,7 @@ def _set_authority(state: State, call: Call, kind: int, new: Key | None) -> None
         )
 
 
-def _mint_to(state: State, call: Call, amount: int) -> None:
+def mint_to(state: State, call: Call, amount: int) -> None:
     account, mint = get_account(state, call.keys[1]), get_mint(state, call.keys[0])
     check_not_native(account)
     check_not_frozen(account, call.keys[1])
@@ -247,12 +223,12 @@ def _mint_to(state: State, call: Call, amount: int) -> None:
     put_token(state, call.keys[1], msgspec.structs.replace(account, amount=account.amount + amount))
 
 
-def _mint_to_checked(state: State, call: Call, amount: int, decimals: int) -> None:
+def mint_to_checked(state: State, call: Call, amount: int, decimals: int) -> None:
     check_decimals(get_mint(state, call.keys[0]), decimals)
-    _mint_to(state, call, amount)
+    mint_to(state, call, amount)
 
 
-def _burn(state: State, call: Call, amount: int) -> None:
+def burn(state: State, call: Call, amount: int) -> None:
     account, mint = get_account(state, call.keys[0]), get_mint(state, call.keys[1])
     check_not_native(account)
     check_not_frozen(account, call.keys[0])
@@ -264,12 +240,12 @@ def _burn(state: State, call: Call, amount: int) -> None:
     put_token(state, call.keys[0], msgspec.structs.replace(spent, amount=account.amount - amount))
 
 
-def _burn_checked(state: State, call: Call, amount: int, decimals: int) -> None:
+def burn_checked(state: State, call: Call, amount: int, decimals: int) -> None:
     check_decimals(get_mint(state, call.keys[1]), decimals)
-    _burn(state, call, amount)
+    burn(state, call, amount)
 
 
-def _close(state: State, call: Call) -> None:
+def close_account(state: State, call: Call) -> None:
     source, target = call.keys[0], call.keys[1]
     account = get_account(state, source)
     check_apart(source, target)
@@ -280,11 +256,11 @@ def _close(state: State, call: Call) -> None:
     state.remove(state.accounts, source)
 
 
-def _freeze(state: State, call: Call) -> None:
+def freeze_account(state: State, call: Call) -> None:
     _set_frozen(state, call, True)
 
 
-def _thaw(state: State, call: Call) -> None:
+def thaw_account(state: State, call: Call) -> None:
     _set_frozen(state, call, False)
 
 
@@ -299,7 +275,7 @@ def _set_frozen(state: State, call: Call, is_frozen: bool) -> None:
     put_token(state, call.keys[0], msgspec.structs.replace(account, is_frozen=is_frozen))
 
 
-def _sync_native(state: State, call: Call) -> None:
+def sync_native(state: State, call: Call) -> None:
     account = get_account(state, call.keys[0])
     reserve = check_native(account)
 
@@ -307,23 +283,23 @@ def _sync_native(state: State, call: Call) -> None:
     put_token(state, call.keys[0], msgspec.structs.replace(account, amount=amount))
 
 
-def _stay_as_is(state: State, call: Call) -> None:
+def stay_as_is(state: State, call: Call) -> None:
     """The owner of an account may be said to be immutable; nothing here depends on it."""
 
 
-def _get_size(state: State, call: Call) -> bytes:
+def get_account_size(state: State, call: Call) -> bytes:
     get_mint(state, call.keys[0])
     return ACCOUNT_BYTES.to_bytes(8, "little")
 
 
-def _describe_amount(state: State, call: Call, amount: int) -> bytes:
+def describe_amount(state: State, call: Call, amount: int) -> bytes:
     decimals = get_mint(state, call.keys[0]).decimals
     digits = str(amount).rjust(decimals + 1, "0")
     whole, part = digits[: len(digits) - decimals], digits[len(digits) - decimals :].rstrip("0")
     return f"{whole}.{part}".encode() if part else whole.encode()
 
 
-def _read_amount(state: State, call: Call, text: bytes) -> bytes:
+def read_amount(state: State, call: Call, text: bytes) -> bytes:
     return check_amount_text(text, get_mint(state, call.keys[0]).decimals).to_bytes(8, "little")
 
 
@@ -339,54 +315,3 @@ def check_amount_text(text: bytes, decimals: int) -> int:
 
 
 _AMOUNT = re.compile(rb"\+?([0-9]{0,39})(?:\.([0-9]*))?")
-
-
-def _read(data: bytes, form: str) -> list[int | bytes | None]:
-    """The fields behind the number: B a byte, Q a u64, K a key, O a key that may be missing, R the rest.
-
-    Raises struct.error, IndexError.
-    """
-    fields: list[int | bytes | None] = []
-    at = 1
-    for letter in form:
-        if letter == "O":
-            is_there = data[at]
-            at += 1
-            fields += struct.unpack_from("<32s", data, at) if is_there else [None]
-            at += 32 * bool(is_there)
-        elif letter == "R":
-            fields.append(data[at:])
-        else:
-            fields += struct.unpack_from({"B": "<B", "Q": "<Q", "K": "<32s"}[letter], data, at)
-            at += {"B": 1, "Q": 8, "K": 32}[letter]
-    return fields
-
-
-_HANDLERS: dict[int, tuple[int, str, Callable[..., bytes | None]]] = {
-    0: (1, "BKO", _init_mint),
-    1: (3, "", _init_account),
-    2: (2, "B", _init_multisig),
-    3: (3, "Q", _transfer),
-    4: (3, "Q", _approve),
-    5: (2, "", _revoke),
-    6: (2, "BO", _set_authority),
-    7: (3, "Q", _mint_to),
-    8: (3, "Q", _burn),
-    9: (3, "", _close),
-    10: (3, "", _freeze),
-    11: (3, "", _thaw),
-    12: (4, "QB", _transfer_checked),
-    13: (4, "QB", _approve_checked),
-    14: (3, "QB", _mint_to_checked),
-    15: (3, "QB", _burn_checked),
-    16: (2, "K", _init_account_of),
-    17: (1, "", _sync_native),
-    18: (2, "K", _init_account_of),
-    19: (1, "B", _init_multisig),
-    20: (1, "BKO", _init_mint),
-    21: (1, "", _get_size),
-    22: (1, "", _stay_as_is),
-    23: (1, "Q", _describe_amount),
-    24: (1, "R", _read_amount),
-}
-"""Accounts that each names at least, its fields, and what it does."""

@@ -18,10 +18,10 @@ from ...errors import (
     TokenUnfreezable,
     TokenUninitialized,
 )  # fmt: skip
+from ..layout import Call
 from ..params import TOKEN_PROGRAM, Key, base58_of
 from ..rules import rule
 from ..state import State
-from .system import Call
 from .token_records import (
     SIGNERS_MAX,
     SIZES,
@@ -86,7 +86,7 @@ def check_authority(state: State, call: Call, at: int, authority: Key | None) ->
         needed = "nobody" if authority is None else base58_of(authority)
         raise TokenOwnerMismatch(f"{base58_of(call.keys[at])} is not the authority, {needed} is")
     multisig = decode_multisig(get_data(state, authority))
-    signed = {key for key, is_signer in zip(call.keys, call.signed, strict=True) if is_signer}
+    signed = {*call.list_signers()}
     if multisig is not None:
         count = len(signed & {*multisig.signers} & {*call.keys[at + 1 :]})
         if count < multisig.needed:

@@ -22,6 +22,7 @@ from ...errors import (
     UnknownSubmission,
     WrongPhase,
 )  # fmt: skip
+from ..layout import Call
 from ..params import Key, NodeKey, base58_of, key_of
 from ..records import Audit, Chunk, DistributionList, Mark, Round, Stake, Task, Vote
 from ..rules import rule
@@ -46,25 +47,25 @@ ENTRY_BYTES = 128
 """A list may have LIST_BYTES, and ENTRY_BYTES more for each submission of its round."""
 
 
-def upload(state: State, slot: int, instruction: UploadDistributionList) -> None:
+def upload(state: State, call: Call, instruction: UploadDistributionList) -> None:
     """Keep one chunk of a list until the list is submitted.
 
     Raises UnknownTask, WrongPhase, NotStaked, BadUpload, ListStands.
     """
     task = get_task(state, instruction.task)
-    check_upload_phase(task, slot)
+    check_upload_phase(task, call.slot)
     check_chunk(state, instruction)
     cursor = RoundCursor(state, instruction.task, instruction.round)
     if instruction.round == NO_ROUND:
         check_lister(task, get_stake(state, instruction.task, instruction.node), instruction.node)
     else:
-        check_may_list(cursor, slot, instruction.node)
+        check_may_list(cursor, call.slot, instruction.node)
 
     key = instruction.node + instruction.chunk.to_bytes(2, "big")
     state.put(cursor.chunks, key, Chunk(instruction.data[: instruction.size]))
 
 
-def submit_list(state: State, slot: int, instruction: SubmitDistributionList) -> None:
+def submit_list(state: State, call: Call, instruction: SubmitDistributionList) -> None:
     """Put the uploaded list into the round's record; the first accepted list of an attempt stands.
 
     Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, ListStands, BadUpload, ListTooLong,
@@ -72,7 +73,7 @@ def submit_list(state: State, slot: int, instruction: SubmitDistributionList) ->
     """
     task = get_task(state, instruction.task)
     cursor = RoundCursor(state, instruction.task, instruction.round)
-    check_may_list(cursor, slot, instruction.node)
+    check_may_list(cursor, call.slot, instruction.node)
     most = compute_bytes_max(len(cursor.submissions.rows))
     upload = get_upload(cursor, instruction.account, most)
     check_uploaded(upload, instruction.account)
@@ -86,19 +87,21 @@ def submit_list(state: State, slot: int, instruction: SubmitDistributionList) ->
     for key in upload.keys:
         state.remove(upload.chunks, key)
     entries = tuple(sorted(amounts.items()))
-    state.put(cursor.lists, bytes([cursor.opened.attempt]), DistributionList(instruction.node, slot, entries))
+    state.put(
+        cursor.lists, bytes([cursor.opened.attempt]), DistributionList(instruction.node, call.slot, entries)
+    )
 
 
-def audit_list(state: State, slot: int, instruction: AuditDistribution) -> None:
+def audit_list(state: State, call: Call, instruction: AuditDistribution) -> None:
     """Take a node's view of the list that stands; the first `false` raises the audit.
 
     Raises UnknownTask, WrongPhase, UnknownRound, ListMissing, NotStaked, OwnSubmission,
     UnknownSubmission, AlreadyAudited, NoAuditRaised. Source: docs/PROTOCOL.md 9.
     """
     task = get_task(state, instruction.task)
-    check_list_audit_window(task, slot, instruction.round)
+    check_list_audit_window(task, call.slot, instruction.round)
     cursor = RoundCursor(state, instruction.task, instruction.round)
-    record = get_attempt(cursor, slot)
+    record = get_attempt(cursor, call.slot)
     attempt = bytes([record.attempt])
     listed = check_list_there(cursor, record.attempt)
     check_list_auditor(task, get_stake(state, instruction.task, instruction.node), instruction.node)
@@ -108,8 +111,8 @@ def audit_list(state: State, slot: int, instruction: AuditDistribution) -> None:
     check_first_list_view(votes, attempt + instruction.node)
     check_list_raised(audits.rows.get(attempt), bool(instruction.is_valid))
 
-    add_view(state, slot, audits, votes, attempt, instruction.node, bool(instruction.is_valid))
-    state.put(cursor.voices, instruction.node, Mark(slot))
+    add_view(state, call.slot, audits, votes, attempt, instruction.node, bool(instruction.is_valid))
+    state.put(cursor.voices, instruction.node, Mark(call.slot))
 
 
 def get_attempt(cursor: RoundCursor, slot: int) -> Round:

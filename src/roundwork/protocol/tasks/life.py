@@ -14,6 +14,7 @@ from ...errors import (
     WrongOwner,
 )  # fmt: skip
 from ..clock import Timetable
+from ..layout import Call
 from ..money import credit, debit, get_balance, get_owner
 from ..params import RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM, Key, RuleSet, TaskKey, base58_of
 from ..records import Task
@@ -146,7 +147,7 @@ def check_allowlister(state: State, key: Key) -> None:
 # Changes
 
 
-def create(state: State, slot: int, instruction: CreateTask) -> None:
+def create(state: State, call: Call, instruction: CreateTask) -> None:
     """Found a task; its manager, the payer, pays the bounty in.
 
     Raises TaskExists, WrongOwner, WrongRules, BadTask, InsufficientFunds.
@@ -159,11 +160,11 @@ def create(state: State, slot: int, instruction: CreateTask) -> None:
     check_funds(state, instruction.payer, instruction.total_bounty)
 
     debit(state, instruction.payer, instruction.total_bounty)
-    task = build_task(state, slot, instruction, instruction.pot, instruction.total_bounty)
+    task = build_task(state, call.slot, instruction, instruction.pot, instruction.total_bounty)
     state.put(state.tasks, instruction.task, task)
 
 
-def update(state: State, slot: int, instruction: UpdateTask) -> None:
+def update(state: State, call: Call, instruction: UpdateTask) -> None:
     """Found a successor: it takes over what no open round has reserved of the bounty, and the activity.
 
     Raises UnknownTask, NotManager, TaskClosed, TaskExists, WrongOwner, WrongRules, BadTask.
@@ -178,7 +179,7 @@ def update(state: State, slot: int, instruction: UpdateTask) -> None:
     check_bounty(moved, instruction.bounty_per_round)
 
     create_successor(
-        state, instruction, old, build_task(state, slot, instruction, instruction.successor_pot, moved)
+        state, instruction, old, build_task(state, call.slot, instruction, instruction.successor_pot, moved)
     )
 
 
@@ -216,7 +217,7 @@ def build_task(state: State, slot: int, instruction: Configuration, pot: Key, bo
     )
 
 
-def allow(state: State, instruction: Whitelist) -> None:
+def allow(state: State, call: Call, instruction: Whitelist) -> None:
     """Allow-list a task, or take it off. Raises UnknownTask, NotAllowlister."""
     task = get_task(state, instruction.task)
     check_allowlister(state, instruction.program)
@@ -226,7 +227,7 @@ def allow(state: State, instruction: Whitelist) -> None:
     )
 
 
-def fund(state: State, instruction: FundTask, payer: Key) -> None:
+def fund(state: State, call: Call, instruction: FundTask) -> None:
     """Add to the bounty. The rest of a throw-away account goes back to the fee payer.
 
     Raises UnknownTask, TaskClosed, BadAmount, WrongOwner, InsufficientFunds.
@@ -247,10 +248,10 @@ def fund(state: State, instruction: FundTask, payer: Key) -> None:
     ):
         left = get_balance(state, instruction.funder)
         state.remove(state.accounts, instruction.funder)  # first: the fee payer may be the same account
-        credit(state, payer, left)
+        credit(state, call.payer, left)
 
 
-def set_active(state: State, slot: int, instruction: SetActive) -> None:
+def set_active(state: State, call: Call, instruction: SetActive) -> None:
     """Open or shut the task for new submissions, from the next ledger round on.
 
     Raises UnknownTask, NotManager, TaskClosed.
@@ -259,7 +260,7 @@ def set_active(state: State, slot: int, instruction: SetActive) -> None:
     check_manager(task, instruction.manager)
     check_living(task)
 
-    ledger_round = task.timetable.compute_round(slot)
+    ledger_round = task.timetable.compute_round(call.slot)
     was_active = is_active_at_start(task, ledger_round)
     state.put(
         state.tasks,
@@ -270,7 +271,7 @@ def set_active(state: State, slot: int, instruction: SetActive) -> None:
     )
 
 
-def close(state: State, instruction: CloseTask) -> None:
+def close(state: State, call: Call, instruction: CloseTask) -> None:
     """End a task: the bounty goes to the manager. Stakes and balances stay.
 
     Raises UnknownTask, NotManager, TaskClosed, OpenRounds.

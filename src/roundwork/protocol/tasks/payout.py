@@ -3,6 +3,7 @@
 import msgspec
 
 from ...errors import NotDue, UnknownRound
+from ..layout import Call
 from ..money import credit
 from ..params import NodeKey, TaskKey
 from ..records import Payment, Record, Settlement, Task
@@ -19,7 +20,7 @@ from .round import RoundEvent, StepKind
 from .stakes import add_to, get_stake
 
 
-def check_payout(state: State, instruction: Payout) -> None:
+def check_payout(state: State, call: Call, instruction: Payout) -> None:
     """Payout happens by itself; asking for it changes nothing.
 
     Raises UnknownTask, UnknownRound, NotDue.

@@ -8,9 +8,10 @@ import msgspec
 
 from ...errors import AccountInUse, SeedMismatch, WrongPot
 from ..addresses import compute_pot_seed, find_authority
+from ..layout import Call
 from ..money import credit, debit, get_balance
 from ..params import SYSTEM_PROGRAM, TOKEN_PROGRAM, Key, base58_of
-from ..programs.system import Call, check_balance, check_spendable
+from ..programs.system import check_balance, check_spendable
 from ..programs.token import RESERVE, check_giver, move, open_account
 from ..programs.token_checks import check_not_frozen, check_same_mint, get_account
 from ..programs.token_records import ACCOUNT_BYTES, TokenAccount
@@ -74,7 +75,8 @@ def check_payment(state: State, source: Key, mint: Key, pot: Key, signer: Key, a
 
     Raises TokenUninitialized, TokenFrozen, TokenMintMismatch, TokenNotEnough, TokenOwnerMismatch.
     """
-    call = Call([source, pot, signer], [False, False, True], b"", slot=0)  # tokens move alike in every slot
+    # The signer is the first account of a message that names nothing else; tokens move alike in every slot.
+    call = Call([source, pot, signer], b"\1\2\0", 1, b"", slot=0, payer=signer)
     return check_giver(state, call, source, mint, 2, amount)
 
 

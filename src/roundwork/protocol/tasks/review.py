@@ -16,6 +16,7 @@ from ...errors import (
     WrongPhase,
 )  # fmt: skip
 from ..clock import REVIEW
+from ..layout import Call
 from ..params import NodeKey, TaskKey, base58_of
 from ..records import Audit, Mark, Round, Stake, Submission, Task, Vote
 from ..rules import rule
@@ -28,14 +29,14 @@ from .round import WINDOWS, Activity, RoundEvent, StepKind, compute_pruning_slot
 from .stakes import get_stake
 
 
-def submit(state: State, slot: int, instruction: SubmitTask) -> None:
+def submit(state: State, call: Call, instruction: SubmitTask) -> None:
     """Put a node's proof into its round; the first one opens the round.
 
     Raises UnknownTask, WrongPhase, TaskClosed, NotStaked, AlreadySubmitted, BadValue,
     BountyExhausted, TaskInactive. Source: docs/PROTOCOL.md 6.
     """
     task = get_task(state, instruction.task)
-    check_submit_window(task, slot, instruction.round)
+    check_submit_window(task, call.slot, instruction.round)
     check_living(task)
     stake = get_stake(state, instruction.task, instruction.node)
     check_takes_part(task, stake, instruction.node)
@@ -48,7 +49,7 @@ def submit(state: State, slot: int, instruction: SubmitTask) -> None:
 
     if record is None:
         open_round(cursor)
-    state.put(cursor.submissions, instruction.node, Submission(instruction.value, slot, stake.amount))
+    state.put(cursor.submissions, instruction.node, Submission(instruction.value, call.slot, stake.amount))
     state.put(
         state.get_stakes(instruction.task),
         instruction.node,
@@ -56,14 +57,14 @@ def submit(state: State, slot: int, instruction: SubmitTask) -> None:
     )
 
 
-def audit(state: State, slot: int, instruction: AuditSubmission) -> None:
+def audit(state: State, call: Call, instruction: AuditSubmission) -> None:
     """Take a node's view of a submission; the first `false` raises the audit.
 
     Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, OwnSubmission, UnknownSubmission,
     AlreadyAudited, NoAuditRaised. Source: docs/PROTOCOL.md 7.
     """
     task = get_task(state, instruction.task)
-    check_audit_window(task, slot, instruction.round)
+    check_audit_window(task, call.slot, instruction.round)
     cursor = RoundCursor(state, instruction.task, instruction.round)
     check_round(cursor)
     check_staker(task, get_stake(state, instruction.task, instruction.node), instruction.node)
@@ -73,8 +74,10 @@ def audit(state: State, slot: int, instruction: AuditSubmission) -> None:
     check_first_view(votes, instruction.candidate + instruction.node)
     check_raised(audits.rows.get(instruction.candidate), bool(instruction.is_valid))
 
-    add_view(state, slot, audits, votes, instruction.candidate, instruction.node, bool(instruction.is_valid))
-    state.put(cursor.voices, instruction.node, Mark(slot))
+    add_view(
+        state, call.slot, audits, votes, instruction.candidate, instruction.node, bool(instruction.is_valid)
+    )
+    state.put(cursor.voices, instruction.node, Mark(call.slot))
 
 
 # Checks

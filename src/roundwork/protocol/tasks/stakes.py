@@ -1,6 +1,7 @@
 """The stakes in a task: staked, withdrawn, claimed; locked while there is something they answer for."""
 
 from ...errors import NothingToClaim, NotStaked, PayoutPending, StakeLocked
+from ..layout import Call
 from ..money import credit, debit
 from ..params import NodeKey, TaskKey
 from ..records import Stake, Task
@@ -14,7 +15,7 @@ from .life import check_amount, check_funds, check_living, check_payer, get_rule
 NOBODY = Stake()
 
 
-def stake(state: State, instruction: StakeIn) -> None:
+def stake(state: State, call: Call, instruction: StakeIn) -> None:
     """Add to a node's stake.
 
     Raises UnknownTask, TaskClosed, BadAmount, WrongOwner, InsufficientFunds.
@@ -29,7 +30,7 @@ def stake(state: State, instruction: StakeIn) -> None:
     add_stake(state, instruction.task, instruction.node, instruction.amount, instruction.endpoint)
 
 
-def withdraw(state: State, slot: int, instruction: Withdraw) -> None:
+def withdraw(state: State, call: Call, instruction: Withdraw) -> None:
     """Move the whole stake to the available balance.
 
     Raises UnknownTask, NotStaked, PayoutPending, StakeLocked.
@@ -39,13 +40,13 @@ def withdraw(state: State, slot: int, instruction: Withdraw) -> None:
     check_has_stake(old)
     check_not_settling(task)
     check_no_messages(state, instruction.task, task, instruction.node)
-    check_not_recent(task, old, slot)
+    check_not_recent(task, old, call.slot)
 
     new = Stake(0, old.available + old.amount, old.endpoint, old.last_round)
     state.put(state.get_stakes(instruction.task), instruction.node, new)
 
 
-def claim(state: State, instruction: Claim) -> None:
+def claim(state: State, call: Call, instruction: Claim) -> None:
     """Pay the whole available balance to the beneficiary.
 
     Raises UnknownTask, NothingToClaim, PayoutPending.

@@ -6,6 +6,7 @@ Everything else is the one state machine; rent and fees stay native. Source: doc
 import msgspec
 
 from ...errors import BadAmount
+from ..layout import Call
 from ..params import KPL_PROGRAM, MONEY_MAX
 from ..programs.token import move
 from ..programs.token_checks import check_not_frozen, check_same_mint, get_account, get_mint
@@ -45,7 +46,7 @@ from .pots import (
 from .stakes import add_stake, add_to, check_claimable, check_not_settling, get_stake
 
 
-def create(state: State, slot: int, instruction: CreateTokenTask) -> None:
+def create(state: State, call: Call, instruction: CreateTokenTask) -> None:
     """Found a task and its pot; its manager, the payer, pays the bounty into the pot.
 
     Raises TaskExists, WrongOwner, WrongRules, BadTask, SeedMismatch, AccountInUse, BalanceTooLow, Token….
@@ -68,7 +69,7 @@ def create(state: State, slot: int, instruction: CreateTokenTask) -> None:
 
     open_pot(state, instruction.payer, instruction.pot, instruction.mint)
     move(state, instruction.source, spent, instruction.pot, instruction.total_bounty)
-    task = build_task(state, slot, instruction, instruction.pot, instruction.total_bounty)
+    task = build_task(state, call.slot, instruction, instruction.pot, instruction.total_bounty)
     state.put(
         state.tasks,
         instruction.task,
@@ -76,7 +77,7 @@ def create(state: State, slot: int, instruction: CreateTokenTask) -> None:
     )
 
 
-def update(state: State, slot: int, instruction: UpdateTokenTask) -> None:
+def update(state: State, call: Call, instruction: UpdateTokenTask) -> None:
     """Found a successor in the same token; what no open round has reserved moves to its pot.
 
     Raises UnknownTask, NotManager, TaskClosed, TaskExists, WrongOwner, WrongRules, BadTask, WrongPot,
@@ -99,13 +100,13 @@ def update(state: State, slot: int, instruction: UpdateTokenTask) -> None:
 
     open_pot(state, instruction.payer, instruction.successor_pot, instruction.mint)
     pay_out(state, old.pot, instruction.successor_pot, moved)
-    new = build_task(state, slot, instruction, instruction.successor_pot, moved)
+    new = build_task(state, call.slot, instruction, instruction.successor_pot, moved)
     create_successor(
         state, instruction, old, msgspec.structs.replace(new, program=KPL_PROGRAM, mint=old.mint)
     )
 
 
-def fund(state: State, instruction: FundTokens) -> None:
+def fund(state: State, call: Call, instruction: FundTokens) -> None:
     """Add to the bounty.
 
     Raises UnknownTask, TaskClosed, BadAmount, WrongPot, Token….
@@ -125,7 +126,7 @@ def fund(state: State, instruction: FundTokens) -> None:
     )
 
 
-def stake(state: State, instruction: StakeTokens) -> None:
+def stake(state: State, call: Call, instruction: StakeTokens) -> None:
     """Add to a node's stake.
 
     Raises UnknownTask, TaskClosed, BadAmount, WrongPot, Token….
@@ -144,7 +145,7 @@ def stake(state: State, instruction: StakeTokens) -> None:
     add_stake(state, instruction.task, instruction.node, instruction.amount, instruction.endpoint)
 
 
-def claim(state: State, instruction: ClaimTokens) -> None:
+def claim(state: State, call: Call, instruction: ClaimTokens) -> None:
     """Pay the whole available balance to the beneficiary, a token account.
 
     Raises UnknownTask, NothingToClaim, PayoutPending, WrongPot, Token….
@@ -161,7 +162,7 @@ def claim(state: State, instruction: ClaimTokens) -> None:
     add_to(state, instruction.task, instruction.node, 0, -old.available)
 
 
-def delete(state: State, instruction: DeleteTask) -> None:
+def delete(state: State, call: Call, instruction: DeleteTask) -> None:
     """End a task: the bounty becomes the manager's available balance. Stakes and balances stay.
 
     The instruction names no account of the manager's that the tokens could go to.
