@@ -12,6 +12,9 @@ from ...errors import StoreCorrupt, StoreFull
 FORMAT = 1
 """The `user_version` of files that carry digests. Files without digests, of an older version, have 0."""
 
+READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises. SQLite quotes damaged names in its errors, which Python cannot decode."""
+
 _ROWS_AT_ONCE = 1_000
 
 
@@ -112,7 +115,7 @@ def reading(path: Path, remedy: str) -> Iterator[None]:
     """Give every failure of a read its name. Raises StoreCorrupt, which ends with the remedy."""
     try:
         yield
-    except sqlite3.Error as error:
+    except READ_ERRORS as error:
         raise StoreCorrupt(f"{path}: {error}; {remedy}") from error
 
 

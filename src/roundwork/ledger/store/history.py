@@ -20,7 +20,7 @@ from ...errors import RoundworkError, StoreCorrupt, StoreFull, Undecodable
 from ...protocol.execute import Kind, decode_landed
 from ...protocol.state import u64
 from ...protocol.tasks.events import Pruned
-from .database import FORMAT, Reader, open_to_write
+from .database import FORMAT, READ_ERRORS, Reader, open_to_write
 from .journal import Entry, Journal
 
 REMEDY = "delete it, and it is built again from the journal"
@@ -286,7 +286,7 @@ class History(HistoryReader):
                     return
             try:
                 progress = self._index_batch()
-            except (StoreCorrupt, sqlite3.Error) as error:
+            except (StoreCorrupt, *READ_ERRORS) as error:
                 self._fail(error)
                 return
             with self._work:
