@@ -14,7 +14,7 @@ from ...protocol.transaction import Transaction
 from ...wire import Json
 from ..store.history import Place
 from .constants import EPOCH_SLOTS
-from .errors import BlockNotAvailable, InvalidParams
+from .errors import BlockNotAvailable, InvalidParams, NodeUnhealthy
 from .ledger import Ledger
 from .params import Params, field, show
 from .sending import decode_message
@@ -38,7 +38,10 @@ def get_slot(ledger: Ledger, params: Params) -> int:
 
 async def get_epoch_info(ledger: Ledger, params: Params) -> Json:
     params.config(0)
-    count = await count_transactions(ledger)
+    try:
+        count = await count_transactions(ledger)
+    except NodeUnhealthy:
+        count = None
     epoch, index = divmod(ledger.slot, EPOCH_SLOTS)
     return {
         "absoluteSlot": ledger.slot,

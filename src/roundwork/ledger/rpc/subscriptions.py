@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import inspect
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from .ledger import Ledger
 from .params import Params, field, read_key, read_signature, show
 from .rates import Message, get_address, is_local
 from .transaction_forms import compose_logs, describe_error, name_signatures
-from .transactions import find_landed
+from .transactions import find_all
 
 POLICY_VIOLATION = 1008
 """The code that a websocket is closed with when it breaks a limit."""
@@ -292,8 +293,12 @@ async def close(send: Callable[[Message], Any], reason: str) -> None:
 def _bind(connection: Connection) -> dict[str, Method]:
     """The methods of one connection."""
 
-    def bind(kind: str, build: Callable[[Ledger, Params], Subscription]) -> None:
-        methods[f"{kind}Subscribe"] = lambda ledger, params: connection.subscribe(build(ledger, params))
+    def bind(kind: str, build: "Build") -> None:
+        async def subscribe(ledger: Ledger, params: Params) -> int:
+            built = build(ledger, params)
+            return connection.subscribe(await built if inspect.isawaitable(built) else built)
+
+        methods[f"{kind}Subscribe"] = subscribe
         methods[f"{kind}Unsubscribe"] = lambda ledger, params: connection.unsubscribe(
             kind, params.get(0, int, "the subscription")
         )
@@ -361,7 +366,7 @@ def _logs(ledger: Ledger, params: Params) -> Subscription:
     return Subscription(("logs", b""), notify)
 
 
-def _signature(ledger: Ledger, params: Params) -> Subscription:
+async def _signature(ledger: Ledger, params: Params) -> Subscription:
     signature = read_signature(params.get(0, str, "the signature"))
     is_received_told = field(params.config(1), "enableReceivedNotification", bool, False)
 
@@ -372,10 +377,11 @@ def _signature(ledger: Ledger, params: Params) -> Subscription:
     subscription = Subscription(
         ("signature", signature), lambda changed: compose(changed.receipts[signature]), ends=True
     )
-    recent = ledger.chain.recent.find(signature)
-    landed = None if recent else find_landed(ledger, signature)
-    if recent is not None:
-        subscription.first = compose(recent.receipt)
+    recent = ledger.chain.recent
+    landed = None if recent.find(signature) else (await find_all(ledger, [signature]))[signature]
+    newest = recent.find(signature)  # a block may have come meanwhile, which notified nobody
+    if newest is not None:
+        subscription.first = compose(newest.receipt)
     elif landed is not None:
         subscription.first = compose(landed.receipt)
     return subscription
@@ -402,7 +408,10 @@ def _slots_updates(ledger: Ledger, params: Params) -> Subscription:
     )
 
 
-KINDS: dict[str, Callable[[Ledger, Params], Subscription]] = {
+Build = Callable[[Ledger, Params], Subscription | Awaitable[Subscription]]
+"""Makes a subscription from its parameters, at once or when the past has been searched. Raises RpcError."""
+
+KINDS: dict[str, Build] = {
     "account": _account,
     "program": _program,
     "logs": _logs,

@@ -1,6 +1,7 @@
 """RPC methods that read transactions and their results."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...errors import Undecodable
@@ -10,7 +11,7 @@ from ...protocol.transaction import Transaction
 from ...wire import Json
 from ..store.history import Place
 from ..store.journal import Entry
-from .errors import InvalidParams, UnsupportedTransactionVersion
+from .errors import InvalidParams, NodeUnhealthy, UnsupportedTransactionVersion
 from .ledger import Ledger
 from .params import Params, field, read_signature
 from .transaction_forms import (
@@ -50,13 +51,11 @@ class Landed(NamedTuple):
 async def get_transaction(ledger: Ledger, params: Params) -> Json | None:
     signature = read_signature(params.get(0, str, "the signature"))
     config = params.config_or_encoding(1)
-    return await ledger.read(_compose_transaction, ledger, signature, config)
+    [landed] = (await find_all(ledger, [signature])).values()
+    return await ledger.read(_compose_transaction, landed, config) if landed else None
 
 
-def _compose_transaction(ledger: Ledger, signature: bytes, config: Json) -> Json | None:
-    landed = find_landed(ledger, signature)
-    if landed is None:
-        return None
+def _compose_transaction(landed: Landed, config: Json) -> Json:
     return {"slot": landed.entry.block.slot, "blockTime": landed.seconds, **describe_landed(landed, config)}
 
 
@@ -70,7 +69,11 @@ async def get_signature_statuses(ledger: Ledger, params: Params) -> Json:
     statuses = {signature: find_recent_status(ledger, signature) for signature in signatures}
     missing = [signature for signature, status in statuses.items() if status is None]
     if missing:
-        statuses |= await ledger.read(_find_statuses, ledger, missing)
+        found = await find_all(ledger, missing)
+        statuses |= {
+            signature: compose_status(landed.entry.block.slot, landed.receipt) if landed else None
+            for signature, landed in found.items()
+        }
     return ledger.with_context([statuses[signature] for signature in signatures])
 
 
@@ -108,7 +111,7 @@ async def get_transaction_count(ledger: Ledger, params: Params) -> int:
 
 
 async def count_transactions(ledger: Ledger) -> int:
-    """Transactions that ran since genesis."""
+    """Transactions that ran since genesis. Raises NodeUnhealthy."""
     await wait_for_history(ledger)
     return ledger.chain.history.count
 
@@ -117,16 +120,42 @@ async def count_transactions(ledger: Ledger) -> int:
 
 
 async def wait_for_history(ledger: Ledger) -> None:
-    """Wait until the history holds every block that is durable now, but at most HISTORY_SECONDS."""
-    height = ledger.chain.journal.height
+    """Wait until the history holds every block that is durable now.
+
+    Raises NodeUnhealthy after HISTORY_SECONDS, because what is not known yet is not "none".
+    """
+    height, history = ledger.chain.journal.height, ledger.chain.history
     for _ in range(int(HISTORY_SECONDS * 100)):
-        if ledger.chain.history.height >= height or ledger.chain.history.failure:
+        if history.failure is not None:
+            raise history.failure
+        if history.height >= height:
             return
         await asyncio.sleep(0.01)
+    raise NodeUnhealthy(
+        f"the history has come to block {history.height} of {height}; send the same request again later"
+    )
+
+
+async def find_all(ledger: Ledger, signatures: Sequence[bytes]) -> dict[bytes, Landed | None]:
+    """Where transactions ran; None for one that never ran. Raises NodeUnhealthy while that is not known."""
+    found: dict[bytes, Landed | None] = dict.fromkeys(signatures)
+    chain = ledger.chain
+    while True:
+        missing = [signature for signature, landed in found.items() if landed is None]
+        indexed = chain.history.height
+        found |= await ledger.read(_find_each, ledger, missing)
+        oldest = chain.recent.oldest or chain.journal.height + 1
+        if indexed >= oldest - 1 or None not in found.values():
+            return found
+        await wait_for_history(ledger)
+
+
+def _find_each(ledger: Ledger, signatures: list[bytes]) -> dict[bytes, Landed | None]:
+    return {signature: find_landed(ledger, signature) for signature in signatures}
 
 
 def find_landed(ledger: Ledger, signature: bytes) -> Landed | None:
-    """A transaction that ran, found in memory or in the history; None if it did not run."""
+    """A transaction that ran, found in memory or in the history; None if neither has it."""
     recent = ledger.chain.recent.find(signature)
     places = [Place(recent.height, recent.position)] if recent else []
     for place in places or ledger.chain.history.find_transaction(signature):
@@ -140,14 +169,6 @@ def find_recent_status(ledger: Ledger, signature: bytes) -> Json | None:
     """The status of a transaction that ran not long ago; None of any other."""
     recent = ledger.chain.recent.find(signature)
     return compose_status(recent.slot, recent.receipt) if recent else None
-
-
-def _find_statuses(ledger: Ledger, signatures: list[bytes]) -> dict[bytes, Json | None]:
-    found = {signature: find_landed(ledger, signature) for signature in signatures}
-    return {
-        signature: compose_status(landed.entry.block.slot, landed.receipt) if landed else None
-        for signature, landed in found.items()
-    }
 
 
 def _find_bound(ledger: Ledger, config: Json, name: str) -> Place | None:

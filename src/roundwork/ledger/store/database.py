@@ -13,7 +13,7 @@ FORMAT = 1
 """The `user_version` of files that carry digests. Files without digests, of an older version, have 0."""
 
 READ_ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""What reading a damaged file raises. SQLite quotes damaged names in its errors, which Python cannot decode."""
+"""What a read of a damaged file raises. SQLite quotes damaged names, which Python may not decode."""
 
 _ROWS_AT_ONCE = 1_000
 

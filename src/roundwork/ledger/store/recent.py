@@ -26,6 +26,8 @@ class Recent:
         self.slots = slots
         self._landed: dict[bytes, Landed] = {}
         self._blocks: deque[tuple[int, list[bytes]]] = deque()
+        self._newest = 0
+        """The height of the last block."""
 
     def add(self, block: Block, receipts: Sequence[Receipt]) -> None:
         """Take in a block that is durable, and drop blocks that are too old."""
@@ -36,9 +38,15 @@ class Recent:
                 signatures.append(signature)
                 self._landed[signature] = Landed(block.slot, block.height, position, receipt)
         self._blocks.append((block.slot, signatures))
+        self._newest = block.height
         while self._blocks[0][0] < block.slot - self.slots:
             for signature in self._blocks.popleft()[1]:
                 self._landed.pop(signature, None)
+
+    @property
+    def oldest(self) -> int | None:
+        """The height of the first block from which on all statuses are here; None if none are."""
+        return self._newest - len(self._blocks) + 1 if self._blocks else None
 
     @property
     def size(self) -> int:
