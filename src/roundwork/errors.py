@@ -11,6 +11,8 @@
     │       AccountNotFound, InsufficientFundsForFee, AccountLoadedTwice, and those of lookup tables
     ├── BadInput                 a file, option or request is wrong: names it, the field and the remedy
     │   └── BadGenesis, OldLaw, BadConfig, BadKeypair, BadTaskFile
+    ├── Malformed                outside bytes that cannot be decoded
+    │   └── WrongShape           they decode, but not to the expected shape
     ├── TaskFailed               a task's own code raised, hung or returned a wrong value
     ├── RemoteError              another process answered with an error, or not at all
     ├── StoreCorrupt             a file on disk differs from what we wrote
@@ -634,6 +636,14 @@ class BadKeypair(BadInput):
 
 class BadTaskFile(BadInput):
     """A task folder or task.py that cannot be used."""
+
+
+class Malformed(RoundworkError):
+    """Outside bytes that cannot be decoded: their syntax, UTF-8, depth or size is wrong."""
+
+
+class WrongShape(Malformed):
+    """Outside bytes that decode to another shape, or to a value out of range."""
 
 
 class TaskFailed(RoundworkError):

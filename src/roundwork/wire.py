@@ -1,14 +1,166 @@
-"""What processes and people exchange: base58, base64, amounts of money, texts."""
+"""What processes and people exchange: every decoder of outside bytes, base58, base64, amounts, texts.
+
+Files, frames, bodies and answers are decoded here and nowhere else; `tests/test_decoders.py` holds that.
+A `decode_` function raises Malformed, or WrongShape for a wrong shape, and no other error for any bytes.
+"""
 
 import re
 from binascii import a2b_base64
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import based58
+import msgspec
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from .errors import Malformed, WrongShape
+
+if TYPE_CHECKING:
+    from yaml import SafeLoader
+
 Json = dict[str, Any]
+T = TypeVar("T")
+
+DEPTH_MAX = 128
+"""Arrays and objects within one another; serde_json, and with it Solana's nodes, has this bound too. It is
+far below what exhausts a stack: what is decoded can also be encoded, compared and printed."""
+
+JSON_BYTES_MAX = 64 * 1024 * 1024
+"""The most that any caller takes. Callers bound their input before, where it comes in."""
+
+BASE58_CHARACTERS_MAX = 24 * 1024
+"""Base58 takes time by the square of its length: 0.1 s for this many characters."""
+
+_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+@overload
+def decode_json(raw: bytes | str | msgspec.Raw) -> Any: ...
+@overload
+def decode_json(raw: bytes | str | msgspec.Raw, kind: type[T]) -> T: ...
+@overload
+def decode_json(raw: bytes | str | msgspec.Raw, kind: Any) -> Any: ...
+def decode_json(raw: bytes | str | msgspec.Raw, kind: Any = Any) -> Any:
+    """JSON as a value of type `kind`. Raises Malformed and, for a wrong type or range, WrongShape.
+
+    Of a name that an object has twice the last value counts, as in Python and JavaScript.
+    """
+    body = _take_bytes(raw, JSON_BYTES_MAX)
+    _check_depth(body)
+    return _decode(lambda: _get_json_decoder(kind).decode(body), "JSON")
+
+
+def decode_msgpack(raw: bytes, kind: Any) -> Any:
+    """MessagePack as a value of type `kind`. Raises Malformed and, for a wrong type or range, WrongShape."""
+    return _decode(lambda: _get_msgpack_decoder(kind).decode(raw), "MessagePack")
+
+
+def convert(value: Any, kind: Any) -> Any:
+    """Decoded JSON as a value of type `kind`. Raises WrongShape."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise WrongShape(str(error)) from error
+
+
+def decode_text(raw: bytes) -> str:
+    """UTF-8 as text. Raises Malformed."""
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed(f"byte {error.start} is not UTF-8: {error.reason}") from error
+
+
+def decode_toml(raw: bytes, bytes_max: int) -> dict[str, Any]:
+    """TOML of at most `bytes_max` bytes. Raises Malformed."""
+    import tomllib
+
+    text = decode_text(_take_bytes(raw, bytes_max))
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError is a ValueError
+        raise Malformed(f"not TOML: {error}") from error
+
+
+def decode_yaml(raw: bytes, loader: "type[SafeLoader]", bytes_max: int) -> Any:
+    """YAML of at most `bytes_max` bytes. Raises Malformed."""
+    import yaml
+
+    text = decode_text(_take_bytes(raw, bytes_max))
+    try:
+        value = yaml.load(text, loader)
+        _check_texts(value)
+    except yaml.YAMLError as error:
+        raise Malformed(f"not YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        # PyYAML passes on what its converters raise: KeyError for `!!bool x`, IndexError for `!!int ""`.
+        raise Malformed(f"not YAML: {type(error).__name__} {error}") from error
+    return value
+
+
+def _take_bytes(raw: bytes | str | msgspec.Raw, bytes_max: int) -> bytes:
+    """UTF-8 of at most `bytes_max` bytes. msgspec does not check the UTF-8 of the fields that it skips."""
+    if isinstance(raw, str):
+        try:
+            raw = raw.encode()
+        except UnicodeEncodeError as error:
+            raise Malformed(f"character {error.start} is not Unicode text: {error.reason}") from error
+    body = bytes(raw)
+    if len(body) > bytes_max:
+        raise Malformed(f"{len(body)} bytes are too many; {bytes_max} are allowed")
+    if not body.isascii():
+        decode_text(body)
+    return body
+
+
+def _check_depth(body: bytes) -> None:
+    """Raises Malformed for JSON that is nested deeper than DEPTH_MAX."""
+    if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
+        return
+    brackets = _TEXTS.sub(b"", body).translate(_TO_SQUARE, _NOT_BRACKETS)
+    for _ in range(DEPTH_MAX):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"")  # the innermost level
+    if brackets:
+        raise Malformed(f"not JSON, or nested deeper than {DEPTH_MAX} levels")
+
+
+def _check_texts(value: Any) -> None:
+    """Raises UnicodeEncodeError for half of a surrogate pair, which an escape in YAML can make."""
+    pending, seen = [value], set()
+    while pending:
+        part = pending.pop()
+        if isinstance(part, str):
+            part.encode()
+        elif isinstance(part, list | tuple | set | dict) and id(part) not in seen:
+            seen.add(id(part))  # an alias may lead back to it
+            pending += part
+            pending += part.values() if isinstance(part, dict) else ()
+
+
+def _decode(decode: Callable[[], Any], language: str) -> Any:
+    try:
+        return decode()
+    except msgspec.ValidationError as error:
+        raise WrongShape(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"not {language}: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def _get_json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+@lru_cache(maxsize=256)
+def _get_msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
+
 
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,30})(?:\.([0-9]{1,30}))?")
 
@@ -60,7 +212,9 @@ def base58_encode(raw: bytes) -> str:
 
 
 def base58_decode(text: str) -> bytes:
-    """The bytes of a base58 text of any length. Raises ValueError."""
+    """The bytes of a base58 text of at most BASE58_CHARACTERS_MAX. Raises ValueError."""
+    if len(text) > BASE58_CHARACTERS_MAX:
+        raise ValueError(f"{len(text)} characters are too many; {BASE58_CHARACTERS_MAX} are allowed")
     raw: bytes = based58.b58decode(text.encode())
     return raw
 

@@ -5,6 +5,10 @@ from typing import NamedTuple
 
 import click
 
+from ..errors import Malformed
+from ..wire import decode_yaml
+
+BYTES_MAX = 64 * 1024
 PATHS = (".config/koii/cli/config.yml", ".config/solana/cli/config.yml")
 """Below the home directory; the first that exists counts."""
 
@@ -35,8 +39,8 @@ def _read(path: Path) -> ClientConfig | None:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_bytes())
-    except (OSError, yaml.YAMLError, ValueError) as error:
+        content = decode_yaml(path.read_bytes(), yaml.SafeLoader, BYTES_MAX)
+    except (OSError, Malformed) as error:
         report_choice(f"nothing of {path}, which cannot be read: {' '.join(str(error).split())}")
         return None
     if not isinstance(content, dict):

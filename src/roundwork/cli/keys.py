@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import BadKeypair
+from ..errors import BadKeypair, Malformed
+from ..wire import decode_text
 from .client_config import find_client_config, report_choice
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def get_passphrase(path: Path | None, question: str | None, confirm: bool = Fals
     """
     if path is not None:
         try:
-            passphrase = path.read_text().partition("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
+            passphrase = decode_text(path.read_bytes()).partition("\n")[0].rstrip("\r")
+        except (OSError, Malformed) as error:
             raise BadKeypair(f"{path}, the passphrase file, cannot be read: {error}") from None
         if not passphrase:
             raise BadKeypair(f"{path}, the passphrase file, is empty")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import BadConfig
+from ..errors import BadConfig, Malformed
+from ..wire import decode_json
 from .options import format_money
 
 if TYPE_CHECKING:
@@ -60,10 +61,10 @@ class Agreement:
 
     def _read(self) -> dict[str, list[str]]:
         try:
-            agreed = json.loads(self._path.read_text())
-        except (OSError, ValueError):
+            agreed: dict[str, list[str]] = decode_json(self._path.read_bytes(), dict[str, list[str]])
+        except (OSError, Malformed):
             return {}
-        return agreed if isinstance(agreed, dict) else {}
+        return agreed
 
 
 def report_once() -> Callable[[Exception], None]:

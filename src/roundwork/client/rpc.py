@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from .. import errors
-from ..errors import BadConfig, Rejected, RemoteError, RoundworkError, Void
+from ..errors import BadConfig, Malformed, Rejected, RemoteError, RoundworkError, Void, WrongShape
 from ..protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
 from ..protocol.programs.token_records import ACCOUNT_BYTES
 from ..views import LedgerView, RoundView, TaskView
+from ..wire import convert, decode_json
 
 if TYPE_CHECKING:
     from httpx2 import AsyncBaseTransport
@@ -89,8 +90,8 @@ class Client:
         if response.is_server_error:  # the ledger stops, or has too many connections
             raise Unreachable(f"{self.url} does not answer: {response.status_code} {response.text.strip()}")
         try:
-            return msgspec.json.decode(response.content)
-        except msgspec.DecodeError as error:
+            return decode_json(response.content)
+        except Malformed as error:
             raise RemoteError(f"{self.url} answered {response.status_code} and no JSON") from error
 
     async def get_slot(self) -> int:
@@ -212,8 +213,8 @@ def _read_answer(answer: Any) -> Any:
 
 def _convert(value: Any, kind: Any) -> Any:
     try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
+        return convert(value, kind)
+    except WrongShape as error:
         raise RemoteError(f"the ledger's answer is not a {kind}: {error}") from error
 
 

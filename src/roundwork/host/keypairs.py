@@ -3,15 +3,18 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from nacl import pwhash, secret
 from nacl.exceptions import CryptoError
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from ..errors import BadKeypair
+from ..errors import BadKeypair, Malformed
+from ..wire import decode_json
 from .files import READABLE_BY_OWNER, create_file
 
+KEYPAIR_BYTES_MAX = 64 * 1024
 FORMAT = "roundwork/keystore/1"
 
 
@@ -42,8 +45,8 @@ def write_keypair(path: Path, pair: Keypair, passphrase: str | None = None) -> N
 def is_encrypted(path: Path) -> bool:
     """Whether a file holds an encrypted keypair; not if it cannot be read."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+        content = _read_json(path)
+    except (OSError, Malformed):
         return False
     return isinstance(content, dict) and content.get("format") == FORMAT
 
@@ -52,7 +55,7 @@ def read_address(path: Path) -> str:
     """The address of a keypair file; of an encrypted one as it says. Raises BadKeypair."""
     if not is_encrypted(path):
         return str(read_keypair(path).pubkey())
-    address = json.loads(path.read_text()).get("address")
+    address = _read_json(path).get("address")
     try:
         return str(Pubkey.from_string(address))
     except (TypeError, ValueError):
@@ -62,10 +65,10 @@ def read_address(path: Path) -> str:
 def read_keypair(path: Path, passphrase: str | None = None) -> Keypair:
     """A keypair from a file, plain or encrypted. Raises BadKeypair, which says what would be right."""
     try:
-        content = json.loads(path.read_text())
+        content = _read_json(path)
     except OSError as error:
         raise BadKeypair(f"{path} cannot be read: {error.strerror}; `roundwork keygen` makes one") from None
-    except (ValueError, RecursionError):
+    except Malformed:
         raise BadKeypair(f"{path} is not JSON; a keypair is a JSON array of 64 integers") from None
     if isinstance(content, dict) and content.get("format") == FORMAT:
         return _decrypt(path, content, passphrase)
@@ -77,6 +80,12 @@ def read_keypair(path: Path, passphrase: str | None = None) -> Keypair:
     except (TypeError, ValueError):
         raise BadKeypair(f"{path} holds values that are no integers from 0 to 255") from None
     return _from_bytes(path, raw)
+
+
+def _read_json(path: Path) -> Any:
+    """Raises OSError, Malformed."""
+    with path.open("rb") as file:
+        return decode_json(file.read(KEYPAIR_BYTES_MAX))
 
 
 def _from_bytes(path: Path, raw: bytes) -> Keypair:
@@ -113,7 +122,7 @@ def _decrypt(path: Path, content: dict[str, str], passphrase: str | None) -> Key
 def _stretch(passphrase: str, salt: bytes) -> bytes:
     key: bytes = pwhash.argon2id.kdf(
         secret.SecretBox.KEY_SIZE,
-        passphrase.encode(),
+        passphrase.encode("utf-8", "surrogateescape"),  # of a variable that is not UTF-8
         salt,
         opslimit=pwhash.argon2id.OPSLIMIT_INTERACTIVE,
         memlimit=pwhash.argon2id.MEMLIMIT_INTERACTIVE,

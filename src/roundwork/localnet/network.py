@@ -22,6 +22,7 @@ from ..package.folder import Demo, Package, load_package, pack
 from ..participant.moment import compute_timetable
 from ..protocol.params import KOII
 from ..views import LedgerView, RoundView, TaskView
+from ..wire import decode_json
 from .logs import Follower
 from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, supervise
 
@@ -325,7 +326,7 @@ def restart(directory: Path, name: str) -> int:
     path = directory / STATE_FILE
     if not is_held(directory) or not path.exists():
         raise BadConfig(f"--directory {directory}: no network runs there")
-    names = [member.name for member in msgspec.json.decode(path.read_bytes(), type=Network).members]
+    names = [member.name for member in decode_json(path.read_bytes(), Network).members]
     if name not in names:
         raise BadConfig(f"--restart {name}: it is one of {', '.join(names)}")
     return ask_restart(directory, name)

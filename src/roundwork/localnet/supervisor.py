@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 import signal
@@ -20,6 +19,7 @@ from ..errors import BadConfig, RemoteError
 from ..host.files import replace_file
 from ..host.hold import hold, is_held
 from ..host.process import describe_end, die_with_parent
+from ..wire import decode_json
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -94,7 +94,7 @@ class Supervisor:
         assert process.stdout is not None
         line = await process.stdout.readline()
         if line:
-            ready = json.loads(line)
+            ready = decode_json(line)
             member.address = ready.get("node") or ready.get("url", "")
         return bool(line)
 
@@ -153,7 +153,7 @@ def ask_restart(directory: Path, name: str) -> int:
         if time.monotonic() > deadline or not is_held(directory):
             raise RemoteError(f"{name} was not started again: the network stopped, or is stuck")
         time.sleep(POLL_SECONDS)
-    answer = json.loads(answer_path.read_text())
+    answer = decode_json(answer_path.read_bytes())
     if "error" in answer:
         raise RemoteError(answer["error"])
     return int(answer["pid"])

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import msgspec
 
 from ..client.operations import Signed
-from ..errors import StoreCorrupt, StoreFull
+from ..errors import Malformed, StoreCorrupt, StoreFull
 from ..participant.decisions import (
     Decision,
     ListDecided,
@@ -19,6 +19,7 @@ from ..participant.decisions import (
     Worked,
     learn,
 )
+from ..wire import decode_json
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS decisions (
@@ -126,8 +127,8 @@ class MemoryFile:
 
     def _decode(self, text: str, kind: Any = Any) -> Any:
         try:
-            return msgspec.json.decode(text, type=kind)
-        except msgspec.DecodeError as error:
+            return decode_json(text, kind)
+        except Malformed as error:
             raise StoreCorrupt(f"{self.path}: {text[:80]!r} is nothing that we wrote: {error}") from error
 
     @contextmanager

@@ -102,7 +102,7 @@ def find_task_directory(setting: NodeSetting) -> NodeSetting:
     path = setting.directory / FIRST_TASK_FILE
     if not path.exists():
         replace_file(path, setting.task.encode())
-    if path.read_text() == setting.task:
+    if path.read_bytes() == setting.task.encode():
         return setting
     return msgspec.structs.replace(move(setting, setting.task, setting.peers), package=setting.package)
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..errors import BadConfig, BadTaskFile
+from ..errors import BadConfig, BadTaskFile, Malformed
+from ..wire import decode_json
 from .config import read_config
 from .content import compute_content_id, is_content_id
 from .fields import suggest_file
@@ -207,8 +208,8 @@ def unpack(content_id: str, get_blob: Callable[[str], bytes | None], folder: Pat
     Raises BadTaskFile for a blob that is missing or wrong, and for a path that leads out of the folder.
     """
     try:
-        manifest = msgspec.json.decode(_get_checked(content_id, get_blob), type=Manifest)
-    except msgspec.DecodeError as error:
+        manifest = decode_json(_get_checked(content_id, get_blob), Manifest)
+    except Malformed as error:
         raise BadTaskFile(f"{content_id} is not a package: {error}") from error
     for name, file_id in manifest.files.items():
         path = PurePosixPath(name)

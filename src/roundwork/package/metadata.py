@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 
 import msgspec
 
-from ..errors import BadTaskFile
+from ..errors import BadTaskFile, Malformed
+from ..wire import decode_json
 from .content import compute_content_id
 from .folder import METADATA, Package
 
@@ -19,9 +19,9 @@ def write_metadata(package: Package, now_ms: int) -> str:
     Raises BadTaskFile.
     """
     path = package.program.parent / METADATA
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+    with contextlib.suppress(OSError, Malformed, TypeError, KeyError):
         old = path.read_bytes()
-        if build_metadata(package, json.loads(old)["createdAt"]) == old:
+        if build_metadata(package, decode_json(old)["createdAt"]) == old:
             return compute_content_id(old)
     metadata = build_metadata(package, now_ms)
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from ..errors import BadConfig
+from ..errors import BadConfig, Malformed
+from ..wire import decode_yaml
 from .fields import suggest_file
 
 CONFIG_BYTES_MAX = 256 * 1024
@@ -40,12 +42,10 @@ def load_yaml(path: Path) -> dict[Any, Any]:
         text = path.read_bytes()
     except OSError as error:
         raise BadConfig(f"{path} cannot be read: {error.strerror}{suggest_file(path)}") from error
-    if len(text) > CONFIG_BYTES_MAX:
-        raise BadConfig(f"{path} has {len(text)} bytes; a config-task.yml has at most {CONFIG_BYTES_MAX}")
     try:
-        raw = yaml.load(text, _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise BadConfig(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raw = decode_yaml(text, _Loader, CONFIG_BYTES_MAX)
+    except Malformed as error:
+        raise BadConfig(f"{path}: {error}") from error
     if not isinstance(raw, dict):
         raise BadConfig(f"{path} must be fields, `task_name: …` and so on")
     return raw
@@ -80,9 +80,9 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        [(twice, count)] = names.most_common(1) or [("", 0)]
+        if count > 1:
             raise yaml.YAMLError(f"{twice} is given twice, at last in line {node.end_mark.line}")
         return super().construct_mapping(node, deep)
 

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 from blake3 import blake3
 
-from ..errors import BadGenesis, OldLaw
+from ..errors import BadGenesis, Malformed, OldLaw
+from ..wire import convert, decode_json
 from .params import (
     LAW_VERSION,
     MONEY_MAX,
@@ -48,8 +49,8 @@ def decode_genesis(raw: bytes, source: str) -> Genesis:
     """A genesis from its JSON. Raises OldLaw, and BadGenesis, which names `source`, field and remedy."""
     _check_version(raw, source)
     try:
-        genesis = msgspec.json.decode(raw, type=Genesis)
-    except msgspec.DecodeError as error:  # a ValidationError is one too, and names the field
+        genesis = decode_json(raw, Genesis)
+    except Malformed as error:  # a WrongShape is one too, and names the field
         raise BadGenesis(f"{source}: {error}; mend it, or found a ledger in another directory") from None
     _check(genesis, source)
     return genesis
@@ -58,16 +59,17 @@ def decode_genesis(raw: bytes, source: str) -> Genesis:
 def read_old_genesis(raw: bytes, source: str) -> Genesis:
     """The fields of a genesis of law version 1 that this law has too. Raises BadGenesis."""
     try:
-        fields = msgspec.json.decode(raw, type=dict[str, Any])
-        return msgspec.convert({k: v for k, v in fields.items() if k not in OLD_FIELDS}, type=Genesis)
-    except msgspec.DecodeError as error:
+        fields = decode_json(raw, dict[str, Any])
+        old: Genesis = convert({k: v for k, v in fields.items() if k not in OLD_FIELDS}, Genesis)
+        return old
+    except Malformed as error:
         raise BadGenesis(f"{source}: {error}") from None
 
 
 def _check_version(raw: bytes, source: str) -> None:
     try:
-        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
+        fields = decode_json(raw, dict[str, msgspec.Raw])
+    except Malformed:
         return  # what reads the whole file refuses it
     if OLD_FIELDS & fields.keys():
         raise OldLaw(describe_old_law(source))

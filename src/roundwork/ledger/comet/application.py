@@ -19,6 +19,7 @@ from ...protocol.admission import admit, check_signatures
 from ...protocol.execute import Block, Kind, Outcome, Receipt, compute_slot, encode_receipt, next_block
 from ...protocol.genesis import hash_genesis
 from ...protocol.params import LAW_VERSION, Key
+from ...wire import decode_json
 from ..chain import Chain
 from .home import AppState
 from .proposal import Candidate, Known, check_proposal, choose
@@ -94,7 +95,7 @@ class Application:
         state = self.chain.state
         if request.chain_id != self.chain_id:
             raise EngineFailed(f"CometBFT founds {request.chain_id}; the ledger here is {self.chain_id}")
-        founded = msgspec.json.decode(request.app_state_bytes, type=AppState).ledger
+        founded = decode_json(request.app_state_bytes, AppState).ledger
         if hash_genesis(founded) != state.genesis_hash:
             raise EngineFailed(f"the app_state that CometBFT founds {request.chain_id} on is not our genesis")
         if (request.initial_height, state.head.height) != (1, 0):

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import httpx2
 import msgspec
 
-from ...errors import PoolFull, RemoteError, RoundworkError, Void
+from ...errors import Malformed, PoolFull, RemoteError, RoundworkError, Void
 from ...protocol.ticks import get_newest_tick
 from ...protocol.transaction import Transaction
+from ...wire import decode_json
 from .application import Application
 from .home import POOL_TRANSACTIONS_MAX, RPC_BATCH_MAX
 from .proposal import Candidate
@@ -33,9 +34,6 @@ class _Error(msgspec.Struct):
 class _Reply(msgspec.Struct):
     id: int
     error: _Error | None = None
-
-
-_decoder = msgspec.json.Decoder(list[_Reply] | _Reply)
 
 
 class CometEngine:
@@ -116,13 +114,13 @@ class CometEngine:
         ]
         try:
             response = await self._client.post("/", content=msgspec.json.encode(calls))
-            replies = _decoder.decode(response.content)
-        except (httpx2.HTTPError, msgspec.DecodeError) as error:
+            replies = decode_json(response.content, list[_Reply] | _Reply)
+        except (httpx2.HTTPError, Malformed) as error:
             failure = RemoteError(f"CometBFT did not take the transaction: {error!r}")
             return [failure for _ in wires]
         errors: list[RoundworkError | None] = [None for _ in wires]
         for reply in replies if isinstance(replies, list) else [replies]:
-            if reply.error is not None:
+            if reply.error is not None and 0 <= reply.id < len(errors):
                 errors[reply.id] = _read_refusal(f"{reply.error.message}: {reply.error.data}")
         return errors
 

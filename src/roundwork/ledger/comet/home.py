@@ -9,7 +9,6 @@ DIRECTORY/comet/         CometBFT's home, and the working directory of engine an
 
 import base64
 import hashlib
-import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,19 @@ import msgspec
 from blake3 import blake3
 from solders.keypair import Keypair
 
-from ...errors import BadConfig, BadGenesis, BadKeypair
+from ...errors import BadConfig, BadGenesis, BadKeypair, Malformed
 from ...host.files import READABLE_BY_OWNER, rename_folder, replace_file
 from ...protocol.genesis import hash_genesis
 from ...protocol.params import Genesis, Key, key_of
 from ...protocol.transaction import WIRE_BYTES_MAX
+from ...wire import decode_json, decode_toml
 
 APP_SOCKET = "app.sock"
 RPC_SOCKET = "rpc.sock"
 BLOCK_BYTES_MAX = 2**20
 POOL_TRANSACTIONS_MAX = 10_000
 CHAIN_ID_BYTES_MAX = 50
+CONFIG_BYTES_MAX = 1024 * 1024
 RPC_BATCH_MAX = 256
 """Transactions handed to CometBFT in one request; they stay below its 1 MB of body."""
 
@@ -155,11 +156,11 @@ def compose_genesis(genesis: Genesis, validators: list[Keypair]) -> dict[str, ob
 def decode_comet_genesis(raw: bytes, source: str) -> CometGenesis:
     """CometBFT's genesis.json, checked. Raises BadGenesis, which names `source` and the field."""
     try:
-        genesis = msgspec.json.decode(raw, type=CometGenesis)
+        genesis = decode_json(raw, CometGenesis)
         for address, account in genesis.app_state.producers.items():
             bytes.fromhex(address)
             key_of(account)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (Malformed, ValueError) as error:
         raise BadGenesis(f"{source}: {error}") from None
     for validator in genesis.validators:
         if validator.address not in genesis.app_state.producers:
@@ -177,10 +178,10 @@ def read_rpc_address(place: Path) -> str:
     Raises BadConfig, also if CometBFT would look for its application at another place and find none.
     """
     try:
-        settings = tomllib.loads(place.read_text())
+        settings = decode_toml(place.read_bytes(), CONFIG_BYTES_MAX)
         address = settings["rpc"]["laddr"]
         meeting = settings["proxy_app"], settings["abci"]
-    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+    except (Malformed, KeyError, TypeError, OSError) as error:
         raise BadConfig(f"{place} cannot be read ({error!r}); restore it") from None
     if meeting != (f"unix://{APP_SOCKET}", "socket"):
         raise BadConfig(
@@ -195,11 +196,11 @@ def check_validator_key(place: Path, genesis: CometGenesis) -> None:
     CometBFT would start with another key, and wait for ever for a block that no validator makes.
     """
     try:
-        content = msgspec.json.decode(place.read_bytes(), type=dict[str, Any])
+        content = decode_json(place.read_bytes(), dict[str, Any])
         pair = Keypair.from_bytes(base64.b64decode(content["priv_key"]["value"], validate=True))
     except FileNotFoundError:
         raise BadKeypair(f"{place} is missing; put the validator's key back") from None
-    except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
+    except (Malformed, ValueError, KeyError, TypeError) as error:
         raise BadKeypair(f"{place} is damaged ({error!r}); put the validator's key back") from None
     if content != _compose_validator_key(pair):
         raise BadKeypair(f"{place} is damaged: its parts belong to different keys; put it back")

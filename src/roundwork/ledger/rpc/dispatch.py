@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from ...errors import RoundworkError
+from ...errors import Malformed, RoundworkError, WrongShape
+from ...wire import decode_json
 from . import accounts as rpc_accounts
 from . import blocks as rpc_blocks
 from . import constants as rpc_constants
@@ -52,8 +53,6 @@ class Request(msgspec.Struct):
     jsonrpc: str = "2.0"
 
 
-_items = msgspec.json.Decoder(list[msgspec.Raw])
-_request = msgspec.json.Decoder(Request)
 _encoder = msgspec.json.Encoder()
 
 
@@ -75,8 +74,8 @@ class Rpc:
             response = await self._answer_single(body)
             return None if response is None else _encoder.encode(response)
         try:
-            items = _items.decode(body)
-        except msgspec.DecodeError as error:
+            items = decode_json(body, list[msgspec.Raw])
+        except Malformed as error:
             return self.refuse(ParseError(f"Parse error: {error}"))
         calls_max = self.ledger.limits.batch_calls
         if not 0 < len(items) <= calls_max:
@@ -164,10 +163,10 @@ def compose_error(id: Any, error: RpcError) -> Any:
 
 def _read(raw: bytes | msgspec.Raw) -> Request | RpcError:
     try:
-        request = _request.decode(raw)
-    except msgspec.ValidationError as error:
+        request = decode_json(raw, Request)
+    except WrongShape as error:
         return InvalidRequest(f"Invalid request: {error}")
-    except msgspec.DecodeError as error:
+    except Malformed as error:
         return ParseError(f"Parse error: {error}")
     if request.jsonrpc != "2.0":
         return InvalidRequest(f"Invalid request: jsonrpc is {request.jsonrpc!r}; 2.0 is expected")

@@ -35,6 +35,7 @@ from ...protocol.tasks.instructions import (
 )
 from ...protocol.tasks.round import Activity
 from ...views import RoundView, TaskView
+from ...wire import convert, decode_json
 from ..peers.payload import BadPayload, decode_base58, encode_base58
 from .process import JavascriptSetting
 from .task_files import BadCall, TaskFiles
@@ -301,7 +302,7 @@ class Namespace:
         answer = await self._read_ledger("getTaskAccountInfo", [task, {"encoding": "base64", **parts}])
         if answer["value"] is None:
             raise BadCall(f"there is no task at {task}")
-        state = {"task_id": task, **msgspec.json.decode(b64decode(answer["value"]["data"][0]))}
+        state = {"task_id": task, **decode_json(b64decode(answer["value"]["data"][0]))}
         if parts["stake"]:
             state["stake_list"] |= await self._read_round_stakes(task)
         return state
@@ -333,7 +334,7 @@ class Namespace:
         answer = await self._read_ledger(method, params)
         if answer is None:
             raise BadCall(f"there is no task at {self._setting.task}")
-        return msgspec.convert(answer, kind)
+        return convert(answer, kind)
 
 
 METHODS = {

@@ -5,12 +5,12 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ...errors import RoundworkError
+from ...errors import Malformed, RoundworkError
+from ...wire import decode_json
 from ..peers.gateway import read_body
 from .namespace import Namespace
 from .task_files import BadCall
@@ -43,8 +43,8 @@ def build_namespace_route(get_namespaces: Callable[[], Mapping[str, Namespace]])
 
 async def _answer(raw: bytes, namespaces: Mapping[str, Namespace]) -> Response:
     try:
-        request = msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
+        request = decode_json(raw, dict[str, Any])
+    except Malformed as error:
         return _refuse(422, f"the call must be a JSON object: {error}")
     args, task, secret = request.get("args"), request.get("taskId"), request.get("secret")
     for name, value, kind in (("args", args, list), ("taskId", task, str), ("secret", secret, str)):

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import msgspec
 from solders.keypair import Keypair
 
+from ...errors import Malformed
+from ...wire import decode_json
 from ..answers import ServiceError
 from .outgoing import Fetcher
 from .registrations import REGISTRATIONS_MAX, BadRegistration, Registrations
@@ -78,8 +80,8 @@ class Announcer:
                 body_bytes_max=NODES_BYTES_MAX,
                 timeout_seconds=ANSWER_SECONDS,
             )
-            nodes = msgspec.json.decode(answer.body)
-        except (ServiceError, msgspec.DecodeError, RecursionError) as error:
+            nodes = decode_json(answer.body)
+        except (ServiceError, Malformed) as error:
             log.debug("%s: %s", peer, error)
             return False
         for entry in nodes[:REGISTRATIONS_MAX] if isinstance(nodes, list) else ():

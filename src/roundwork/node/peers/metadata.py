@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from ...errors import Malformed
 from ...package.content import is_content_id
 from ...views import LedgerView, TaskView
+from ...wire import decode_json
 from .outgoing import Fetcher
 from .storage import fetch_blob
 
@@ -22,8 +23,8 @@ async def fetch_metadata(
     endpoints = [*peers, *(stake.endpoint for stake in task.stakes if stake.endpoint)]
     try:
         blob = await fetch_blob(task.metadata, fetcher, endpoints)
-        metadata = json.loads(blob) if blob else None
-    except (ValueError, RecursionError):
+        metadata = decode_json(blob) if blob else None
+    except Malformed:
         return None
     finally:
         await fetcher.close()

@@ -4,13 +4,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from ...errors import BadTaskFile
+from ...errors import BadTaskFile, Malformed
 from ...package.content import is_content_id
 from ...package.folder import PACKAGE_BYTES_MAX, Manifest, Package, choose_program, load_package, pack, unpack
 from ...package.metadata import find_metadata
 from ...views import TaskView
+from ...wire import decode_json
 from ..setting import NodeSetting
 from .outgoing import Fetcher
 from .storage import BlobStore, fetch_blob
@@ -75,8 +74,8 @@ async def _fetch_package(
         return blob
 
     try:
-        manifest = msgspec.json.decode(await fetch(task.audit_program), type=Manifest)
-    except msgspec.DecodeError as error:
+        manifest = decode_json(await fetch(task.audit_program), Manifest)
+    except Malformed as error:
         raise BadTaskFile(
             f"{task.audit_program}, which task {task.address} runs, is not a package"
         ) from error

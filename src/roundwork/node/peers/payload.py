@@ -14,7 +14,8 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from ...wire import base58_decode, base58_encode
+from ...errors import Malformed
+from ...wire import base58_decode, base58_encode, decode_json
 
 PAYLOAD_BYTES_MAX = 16 * 1024
 
@@ -42,8 +43,8 @@ def open_payload(signed: str, node: str) -> Any:
     try:
         key = Pubkey.from_string(node)
         is_signed = len(signature) == 64 and Signature.from_bytes(signature).verify(key, text)
-        value = msgspec.json.decode(text) if is_signed else None
-    except (ValueError, RecursionError) as error:
+        value = decode_json(text) if is_signed else None
+    except (ValueError, Malformed) as error:
         raise BadPayload(f"not a signed payload of {node}: {error}") from error
     if not isinstance(value, dict | list):
         raise BadPayload(f"{node} did not sign this")

@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import msgspec
 from solders.keypair import Keypair
 
+from ...errors import Malformed
 from ...views import TaskView
+from ...wire import convert, decode_json
 from .outgoing import is_public
 from .payload import BadPayload, open_payload, sign_payload
 
@@ -87,9 +89,9 @@ class Registrations:
         if len(body) > REGISTRATION_BYTES_MAX:
             raise BadRegistration(f"{len(body)} bytes; at most {REGISTRATION_BYTES_MAX} are allowed")
         try:
-            registration = msgspec.json.decode(body, type=Registration)
-            place = msgspec.convert(registration.data, Place)
-        except (msgspec.DecodeError, RecursionError) as error:
+            registration = decode_json(body, Registration)
+            place: Place = convert(registration.data, Place)
+        except Malformed as error:
             raise BadRegistration(f"not a registration: {error}") from error
         self._check_node(registration.node)
         self._check_place(place)

@@ -7,13 +7,15 @@ sizes are bounded, every frame is decoded against its shape, and a bad frame end
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 
-from ...errors import RemoteError, StoreFull, TaskFailed
+from ...errors import Malformed, RemoteError, StoreFull, TaskFailed
 from ...sdk.worker import FRAME_BYTES_MAX
+from ...wire import decode_json
 from ..answers import ServiceError
 from ..confinement.sandbox import Child
 from .spill import BadSpill, SpillFolder
@@ -21,7 +23,7 @@ from .spill import BadSpill, SpillFolder
 Service = Callable[[msgspec.Raw], Awaitable[Any]]
 """Answers one method that a task may call at its node: params as JSON bytes in, a JSON value out.
 
-Raises ServiceError for what the task should know, msgspec.ValidationError for wrong params, RemoteError or
+Raises ServiceError for what the task should know, Malformed for wrong params, RemoteError or
 StoreFull when the ledger or the disk fails.
 """
 
@@ -38,11 +40,13 @@ FAILURE_CHARACTERS_MAX = 16_384
 LAST_WORDS_SECONDS = 1.0
 """A process that closed its channel gets this long to end by itself, so that we learn how it ended."""
 
+log = logging.getLogger(__name__)
+
 
 class _Frame(msgspec.Struct):
     """Every kind of frame that a worker may send."""
 
-    id: int = 0
+    id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     ready: list[str] | None = None
     method: str | None = msgspec.field(default=None, name="ask")
     """The service that the task requests."""
@@ -70,6 +74,8 @@ class WorkerProcess:
         self._last_id = 0
         self._serving = asyncio.Semaphore(REQUESTS_MAX)
         self._sending = asyncio.Lock()
+        self._faults: set[tuple[str, str]] = set()
+        """Services and errors that are in the log already."""
         self._jobs: set[asyncio.Task[None]] = set()
         self._waiting: asyncio.Task[str] | None = None
         self._ready: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
@@ -140,11 +146,13 @@ class WorkerProcess:
                 await self._take(await self._from_child.readexactly(size))
         except asyncio.IncompleteReadError:
             await self._explain_end()
-        except (msgspec.DecodeError, BadSpill, RecursionError) as error:
+        except (Malformed, BadSpill) as error:
             self.fail(f"it sent a bad frame: {error}")
+        except OSError as error:
+            self.fail(f"its channel cannot be read: {error}")
 
     async def _take(self, body: bytes) -> None:
-        """One frame. Raises msgspec.DecodeError, BadSpill."""
+        """One frame. Raises Malformed, BadSpill."""
         frame = _decode(body)
         if frame.spill is not None:
             frame = _decode(await asyncio.to_thread(self._spill.take, frame.spill))
@@ -165,27 +173,38 @@ class WorkerProcess:
 
     async def _serve(self, call_id: int, method: str, params: msgspec.Raw) -> None:
         try:
-            reply = await self._ask_service(method, params)
+            reply = await self._request_service(method, params)
             await self._send({"id": call_id, **reply})
         except BadSpill as error:
             self.fail(str(error))
         finally:
             self._serving.release()
 
-    async def _ask_service(self, method: str, params: msgspec.Raw) -> dict[str, Any]:
+    async def _request_service(self, method: str, params: msgspec.Raw) -> dict[str, Any]:
+        """The reply to a request: whatever goes wrong, the task gets it at once."""
         service = self._services.get(method)
         if service is None:
             return _error("Refused", f"{method[:80]!r} is not a service")
         try:
-            return {"answer": await service(params)}
+            return {"answer": msgspec.Raw(msgspec.json.encode(await service(params)))}
         except ServiceError as error:
             return _error(error.kind, str(error))
-        except msgspec.DecodeError as error:
+        except Malformed as error:
             return _error("Refused", f"{method}: {error}")
         except (RemoteError, TimeoutError) as error:
             return _error("Unavailable", f"{method}: {error}")
         except StoreFull as error:
             return _error("Refused", str(error))
+        except Exception as error:  # noqa: BLE001 -- no fault of ours or of a library leaves a task waiting
+            self._report_fault(method, error)
+            return _error("Unavailable", f"{method}: {type(error).__name__}")
+
+    def _report_fault(self, method: str, error: Exception) -> None:
+        """Log an error that no service may raise, once for each process."""
+        fault = (method, type(error).__name__)
+        if fault not in self._faults:
+            self._faults.add(fault)
+            log.error("the service %s failed", method, exc_info=error)
 
     async def _send(self, message: dict[str, Any]) -> None:
         body = msgspec.json.encode(message)
@@ -258,7 +277,7 @@ class TaskLog:
 
 
 def _decode(body: bytes) -> _Frame:
-    return msgspec.json.decode(body, type=_Frame)
+    return decode_json(body, _Frame)
 
 
 def _error(kind: str, text: str) -> dict[str, Any]:

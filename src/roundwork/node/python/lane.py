@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from ...errors import TaskFailed
+from ...errors import Malformed, TaskFailed
+from ...wire import decode_json
 from ..confinement.disk import DiskExceeded, check_disk, watch_disk
 from ..confinement.sandbox import Child, Confinement, Limits, Sandbox
 from .channel import Services, WorkerProcess
@@ -78,7 +79,7 @@ class Lane:
             raw = await self._call(function, request, timer)
             if len(raw) > ANSWER_BYTES_MAX:
                 raise TaskFailed(f"its answer has {len(raw)} bytes; {ANSWER_BYTES_MAX} are allowed")
-            return msgspec.json.decode(raw, type=answer)
+            return decode_json(raw, answer)
 
     async def start(self, deadline_seconds: float) -> list[str]:
         """Start the process if none runs; the author's functions by name. Raises TaskFailed."""
@@ -103,7 +104,7 @@ class Lane:
             failure = f"was still running after {deadline_seconds:g} s"
         except (TaskFailed, DiskExceeded, BadSpill, OSError) as error:
             failure = f"failed: {error}"
-        except (msgspec.DecodeError, RecursionError) as error:
+        except Malformed as error:
             failure = f"answered nonsense: {error}"
         raise TaskFailed(self._redact(f"{what} {failure}"))
 

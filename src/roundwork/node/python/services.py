@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from solders.keypair import Keypair
 
 from ...package.content import is_content_id
+from ...wire import decode_json
 from ..answers import ServiceError
 from ..peers.outgoing import Answer, Fetcher
+from ..peers.packages import PACKAGE_ROUND
 from ..peers.payload import BadPayload, open_payload, sign_payload
 from ..peers.storage import BlobStore, fetch_blob
 from .channel import Service, Services
 
 Request = TypeVar("Request")
+
+Round = Annotated[int, msgspec.Meta(ge=0, lt=PACKAGE_ROUND)]
 
 READING_METHODS = frozenset(("isBlockhashValid", "minimumLedgerSlot"))
 """RPC methods that read although their names do not begin with get."""
@@ -46,7 +50,7 @@ class StoragePut(msgspec.Struct, forbid_unknown_fields=True):
     """`ctx.storage.put`."""
 
     data: bytes
-    round: int
+    round: Round
 
 
 class StorageGet(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,7 +58,7 @@ class StorageGet(msgspec.Struct, forbid_unknown_fields=True):
 
     content_id: str
     node: str | None
-    round: int
+    round: Round
 
 
 class LedgerCall(msgspec.Struct, forbid_unknown_fields=True):
@@ -174,10 +178,9 @@ class TaskServices:
 
 
 def _decoding(form: type[Request], answer: Callable[[Request], Awaitable[Any]]) -> Service:
-    """A service that decodes its params as `form` first. Raises msgspec.ValidationError."""
-    decoder = msgspec.json.Decoder(form)
+    """A service that decodes its params as `form` first. Raises Malformed."""
 
     async def serve(params: msgspec.Raw) -> Any:
-        return await answer(decoder.decode(params))
+        return await answer(decode_json(params, form))
 
     return serve

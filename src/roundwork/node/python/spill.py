@@ -39,10 +39,10 @@ class SpillFolder:
         name = f"down-{next(self._numbers)}"
         try:
             file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _OPEN, 0o600, dir_fd=self._folder)
-        except (FileExistsError, FileNotFoundError) as error:
-            raise BadSpill(f"the spill folder was tampered with: {error}") from error
-        with os.fdopen(file, "wb") as out:
-            out.write(data)
+            with os.fdopen(file, "wb") as out:
+                out.write(data)
+        except OSError as error:  # the task is in the way, or the disk is full
+            raise BadSpill(f"message {name} cannot be written: {error}") from error
         return name
 
     def take(self, name: str) -> bytes:
@@ -51,14 +51,14 @@ class SpillFolder:
             raise BadSpill(f"{name[:80]!r} is not the name of a message")
         try:
             file = os.open(name, os.O_RDONLY | _OPEN, dir_fd=self._folder)
+            with os.fdopen(file, "rb") as source:
+                status = os.fstat(file)
+                if not stat.S_ISREG(status.st_mode) or status.st_size > SPILL_BYTES_MAX:
+                    raise BadSpill(f"message {name} is not a file of at most {SPILL_BYTES_MAX} bytes")
+                data = source.read(SPILL_BYTES_MAX)
+            os.unlink(name, dir_fd=self._folder)
         except OSError as error:
             raise BadSpill(f"message {name} cannot be read: {error}") from error
-        with os.fdopen(file, "rb") as source:
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > SPILL_BYTES_MAX:
-                raise BadSpill(f"message {name} is not a file of at most {SPILL_BYTES_MAX} bytes")
-            data = source.read(SPILL_BYTES_MAX)
-        os.unlink(name, dir_fd=self._folder)
         return data
 
     def close(self) -> None:

@@ -1,0 +1,71 @@
+"""Bodies and frames that cannot be decoded get an error of JSON-RPC, and the next call is served."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+import websockets
+
+from ..ledger.process import RunningLedger, running
+
+REQUEST = b'{"jsonrpc": "2.0", "id": 1, "method": "getSlot", "params": %s}'
+BODIES = {
+    "a method that is not UTF-8": b'{"jsonrpc": "2.0", "id": 1, "method": "\xff"}',
+    "params that are not UTF-8": REQUEST % b'["\xff\xfe"]',
+    "an unknown field that is not UTF-8": b'{"jsonrpc": "2.0", "id": 1, "method": "getSlot", "x": "\xc3"}',
+    "half of a surrogate pair": REQUEST % rb'["\ud800"]',
+    "deep params": REQUEST % (b"[" * 1000 + b"]" * 1000),
+    "very deep params": REQUEST % (b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
+    "a deep id": b'{"jsonrpc": "2.0", "id": ' + b"[" * 500 + b"]" * 500 + b', "method": "getSlot"}',
+    "a deep unknown field": b'{"x": ' + b"[" * 100_000,
+    "a deep batch": b"[" * 100_000,
+    "a batch with an item that is not UTF-8": b"[" + REQUEST % b"[]" + b', {"method": "\xff"}]',
+    "a number out of range": REQUEST % b"[1e999]",
+    "a number of five thousand digits": REQUEST % (b"[" + b"9" * 5000 + b"]"),
+    "no body": b"",
+}
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
+    with running(tmp_path_factory.mktemp("ledger")) as ledger:
+        yield ledger
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_that_cannot_be_decoded_is_a_parse_error(ledger: RunningLedger, name: str) -> None:
+    response = ledger.http.post("", content=BODIES[name])
+
+    assert 200 == response.status_code
+    assert response.json()["error"]["code"] in (-32700, -32600)
+    assert isinstance(ledger.call("getSlot"), int)
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_so_is_a_frame_of_a_websocket(ledger: RunningLedger, name: str) -> None:
+    async def run() -> None:
+        async with websockets.connect(f"ws://127.0.0.1:{ledger.port + 1}") as socket:
+            await socket.send(BODIES[name])
+            refusal = json.loads(await socket.recv())
+            await socket.send(REQUEST % b"[]")
+            answer = json.loads(await socket.recv())
+
+        assert refusal["error"]["code"] in (-32700, -32600)
+        assert isinstance(answer["result"], int)
+
+    asyncio.run(run())
+
+
+def test_a_text_frame_that_is_not_utf8_closes_its_websocket_as_rfc_6455_says(ledger: RunningLedger) -> None:
+    async def run() -> None:
+        async with websockets.connect(f"ws://127.0.0.1:{ledger.port + 1}") as socket:
+            await socket.send(b"\xff", text=True)
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await socket.recv()
+
+        assert closed.value.rcvd is not None
+        assert 1007 == closed.value.rcvd.code
+
+    asyncio.run(run())
+    assert isinstance(ledger.call("getSlot"), int)
