@@ -1,6 +1,5 @@
 """Frames of a hostile worker end its call, or are refused, and cost neither the node nor the next call."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,12 @@ def send(body):
     channel._sink.write(len(body).to_bytes(4, "little") + body)
     channel._sink.flush()
 
-def request(body):
-    '''Send a request with id 1 as it stands; what the node replies.'''
-    import queue
+def request(method):
     [channel] = [each for each in gc.get_objects() if isinstance(each, Channel)]
-    channel._asked[1] = waiting = queue.SimpleQueue()
-    send(body)
-    reply = waiting.get()
-    return (reply.get("error") or {"text": reply["answer"]})["text"]
+    try:
+        return channel.request(method, {})
+    except (Refused, Unavailable) as error:
+        return f"{type(error).__name__}: {error}"
 
 def spill(name, body):
     open(os.path.join("HOME", "spill-review", name), "wb").write(body)
@@ -121,18 +118,17 @@ SERVICES: Services = {
 @pytest.mark.parametrize(
     ("service", "answer"),
     [
-        ("fails", "fails: ZeroDivisionError"),
-        ("world", "world: the ledger does not answer"),
-        ("object", "object: TypeError"),
-        ("surrogate", "surrogate: UnicodeEncodeError"),
-        ("nothing", "'nothing' is not a service"),
+        ("fails", "Unavailable: fails: ZeroDivisionError"),
+        ("world", "Unavailable: world: the ledger does not answer"),
+        ("object", "Unavailable: object: TypeError"),
+        ("surrogate", "Unavailable: surrogate: UnicodeEncodeError"),
+        ("nothing", "Refused: 'nothing' is not a service"),
     ],
 )
 def test_every_request_is_answered_at_once_and_a_fault_is_logged_once(
     house: House, service: str, answer: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    frame = json.dumps({"id": 1, "ask": service, "params": {}})
-    source = write_source(house, f"return request({frame!r}.encode()) + '; ' + request({frame!r}.encode())")
+    source = write_source(house, f"return request({service!r}) + '; ' + request({service!r})")
 
     replies = house.submit(source, services=SERVICES)
 

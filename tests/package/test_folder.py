@@ -198,7 +198,6 @@ def test_every_mistake_names_file_field_value_and_what_is_allowed(
         ("a: &x [1]\nb: *x", "aliases .* are not allowed"),
         ("a: !!python/object:os.system x", "not YAML"),
         ("\x00", "not YAML"),
-        ("total_bounty_amount: 1.0e+999999999", "1.0e\\+999999999 is out of range"),
         ("a: 1\nb: 2\na: 3", "a is given twice"),
         ("x: " + "y" * 300_000, "300003 bytes are too many; 262144 are allowed"),
     ],
