@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 
 from ..client.rpc import Client
-from ..errors import BadInput, RemoteError
+from ..errors import BadInput, Malformed, RemoteError, WrongShape
 from ..protocol.params import SYSTEM_PROGRAM, Grant, base58_of, key_of
+from ..wire import convert, decode_json
 
 
 class _Account(msgspec.Struct, frozen=True):
@@ -25,11 +26,11 @@ class _File(msgspec.Struct, frozen=True):
 def read_grant(path: Path) -> Grant:
     """The account in a file of `solana account --output json`. Raises BadInput, also for data."""
     try:
-        read = msgspec.json.decode(path.read_bytes(), type=_File)
+        read = decode_json(path.read_bytes(), _File)
         key_of(read.pubkey)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except (Malformed, ValueError) as error:
         raise BadInput(
             f'{path} is not an account: {error}; it needs {{"pubkey": …, "account": {{"lamports": …}}}}'
         ) from None
@@ -45,8 +46,8 @@ async def copy_grants(url: str, addresses: list[str]) -> list[Grant]:
         if value is None:
             raise BadInput(f"--clone {address}: there is no account at {url}")
         try:
-            account = msgspec.convert(value, _Account)
-        except msgspec.ValidationError as error:
+            account = convert(value, _Account)
+        except WrongShape as error:
             raise RemoteError(f"{url} answered no account for {address}: {error}") from None
         grants.append(_make_grant(f"--clone {address}", address, account))
     return grants
