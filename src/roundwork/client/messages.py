@@ -1,29 +1,58 @@
-"""Instructions as a message carries them: those of the task programs, and what makes an account for one."""
+"""Instructions as a message carries them, from the rows of the law's table."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
 
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
-from solders.system_program import CreateAccountParams, create_account
 
-from ..protocol.params import TASK_PROGRAM, Key
+from ..protocol.layout import Account
+from ..protocol.params import COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM, TASK_PROGRAM, Key
 from ..protocol.table import PROGRAMS
 from ..protocol.tasks.instructions import Instruction as TaskInstruction
 
 
 def wrap(instruction: TaskInstruction, program: Key = TASK_PROGRAM) -> Instruction:
     """An instruction of the task program that the task belongs to."""
-    accounts, data = PROGRAMS[program].encode(instruction)
+    return _compose(program, *PROGRAMS[program].encode(instruction))
+
+
+def instruct(program: Key, name: str, **values: Any) -> Instruction:
+    """The instruction of this name in the table, with its accounts (as 32 bytes) and its fields by name."""
+    return _compose(program, *PROGRAMS[program].compose(name, values))
+
+
+def _compose(program: Key, accounts: Sequence[Account], data: bytes) -> Instruction:
     metas = [AccountMeta(Pubkey(account.key), account.is_signer, account.is_writable) for account in accounts]
     return Instruction(Pubkey(program), data, metas)
 
 
 def make_account(payer: Keypair, account: Keypair, money: int, space: int, program: Key) -> Instruction:
     """The instruction that creates a program's account, with `money` roe from the payer."""
-    params = CreateAccountParams(
-        from_pubkey=payer.pubkey(),
-        to_pubkey=account.pubkey(),
+    return instruct(
+        SYSTEM_PROGRAM,
+        "createAccount",
+        source=bytes(payer.pubkey()),
+        newAccount=bytes(account.pubkey()),
         lamports=money,
         space=space,
-        owner=Pubkey(program),
+        owner=program,
     )
-    return create_account(params)
+
+
+def pay(source: Keypair, target: Pubkey, amount: int) -> Instruction:
+    """The instruction that moves roe."""
+    return instruct(
+        SYSTEM_PROGRAM,
+        "transfer",
+        source=bytes(source.pubkey()),
+        destination=bytes(target),
+        lamports=amount,
+    )
+
+
+def make_unique() -> Instruction:
+    """An instruction that does nothing, and differs by chance: equal requests become two transactions."""
+    return instruct(COMPUTE_BUDGET_PROGRAM, "setComputeUnitLimit", units=secrets.randbits(32))

@@ -1,18 +1,15 @@
 """Operations of people and nodes, as the transactions that existing clients would build."""
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from solders.compute_budget import set_compute_unit_limit
 from solders.hash import Hash
 from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
-from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction, VersionedTransaction
 
 from ..errors import (
@@ -43,7 +40,7 @@ from ..protocol.tasks.instructions import Instruction as TaskInstruction
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..views import TaskView
 from . import token_operations as tokens
-from .messages import make_account, wrap
+from .messages import make_account, make_unique, pay, wrap
 from .rpc import Client, Unreachable
 from .token_operations import STAKING_MONEY, STAKING_SPACE
 
@@ -77,7 +74,7 @@ async def sign(client: Client, instructions: Sequence[Instruction], signers: Seq
     """
     tick, last_valid = await patiently(client.get_latest_blockhash)
     hash = Hash.from_string(tick)
-    marked = [*instructions, set_compute_unit_limit(secrets.randbits(32))]
+    marked = [*instructions, make_unique()]
     message = Message.new_with_blockhash(marked, signers[0].pubkey(), hash)
     needed = message.account_keys[: message.header.num_required_signatures]
     by_key = {pair.pubkey(): pair for pair in signers}
@@ -137,10 +134,7 @@ async def airdrop(client: Client, address: str, amount: int) -> str:
 
 async def transfer_money(client: Client, source: Keypair, target: str, amount: int) -> str:
     """Send roe."""
-    instruction = transfer(
-        TransferParams(from_pubkey=source.pubkey(), to_pubkey=Pubkey.from_string(target), lamports=amount)
-    )
-    return await send(client, [instruction], [source])
+    return await send(client, [pay(source, Pubkey.from_string(target), amount)], [source])
 
 
 async def create_token(client: Client, payer: Keypair, decimals: int) -> str:
@@ -197,7 +191,7 @@ async def deploy(
     instructions = [
         _make_task_account(manager, task, package),
         wrap(create),
-        transfer(TransferParams(from_pubkey=manager.pubkey(), to_pubkey=pot, lamports=POT_GIFT)),
+        pay(manager, pot, POT_GIFT),
     ]
     await send(client, instructions, [manager, task])
     return str(task.pubkey())
@@ -295,9 +289,7 @@ async def build_stake(
     if await client.get_account_owner(str(staking.pubkey())) is None:
         provide = make_account(payer, staking, amount + STAKING_MONEY, STAKING_SPACE, TASK_PROGRAM)
     else:
-        provide = transfer(
-            TransferParams(from_pubkey=payer.pubkey(), to_pubkey=staking.pubkey(), lamports=amount)
-        )
+        provide = pay(payer, staking.pubkey(), amount)
     instruction = Stake(key_of(task), bytes(staking.pubkey()), key_of(view.pot), amount, endpoint.encode())
     return [provide, wrap(instruction)]
 

@@ -10,7 +10,7 @@ import msgspec
 from .. import errors
 from ..errors import BadConfig, Malformed, Rejected, RemoteError, RoundworkError, Void, WrongShape
 from ..protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
-from ..protocol.programs.token_records import ACCOUNT_BYTES
+from ..protocol.programs.token_records import ACCOUNT_BYTES, AMOUNT_AT, MINT_AT
 from ..views import LedgerView, RoundView, TaskView
 from ..wire import convert, decode_json
 
@@ -114,8 +114,8 @@ class Client:
 
     async def get_tokens_held(self, mint: str) -> int:
         """The sum of all accounts of a token, each read by itself."""
-        filters = [{"dataSize": ACCOUNT_BYTES}, {"memcmp": {"offset": 0, "bytes": mint}}]
-        config = {"encoding": "base64", "filters": filters, "dataSlice": {"offset": 64, "length": 8}}
+        filters = [{"dataSize": ACCOUNT_BYTES}, {"memcmp": {"offset": MINT_AT, "bytes": mint}}]
+        config = {"encoding": "base64", "filters": filters, "dataSlice": {"offset": AMOUNT_AT, "length": 8}}
         found = await self.call("getProgramAccounts", base58_of(TOKEN_PROGRAM), config)
         return sum(int.from_bytes(base64.b64decode(row["account"]["data"][0]), "little") for row in found)
 

@@ -3,13 +3,11 @@
 Each function builds the instructions that existing clients would build; `operations` signs and sends them.
 """
 
-import struct
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from solders.instruction import AccountMeta, Instruction
+from solders.instruction import Instruction
 from solders.keypair import Keypair
-from solders.pubkey import Pubkey
 
 from ..errors import BadConfig, TokenNotEnough
 from ..protocol.addresses import compute_pot_seed, find_associated, find_authority
@@ -17,7 +15,6 @@ from ..protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     KOII,
     KPL_PROGRAM,
-    SYSTEM_PROGRAM,
     TOKEN_PROGRAM,
     Key,
     base58_of,
@@ -34,7 +31,7 @@ from ..protocol.tasks.instructions import (
     UpdateTokenTask,
 )
 from ..views import TaskView
-from .messages import make_account, wrap
+from .messages import instruct, make_account, wrap
 from .rpc import Client, Refused
 
 if TYPE_CHECKING:
@@ -51,23 +48,30 @@ STAKING_MONEY = compute_rent(1000) + 10_000
 
 def build_mint(payer: Keypair, mint: Keypair, decimals: int) -> list[Instruction]:
     """A new token, of which the payer may make more; signed by both."""
-    data = struct.pack("<BB32sB", 20, decimals, bytes(payer.pubkey()), 0)
     return [
         make_account(payer, mint, compute_rent(MINT_BYTES), MINT_BYTES, TOKEN_PROGRAM),
-        Instruction(Pubkey(TOKEN_PROGRAM), data, [AccountMeta(mint.pubkey(), False, True)]),
+        instruct(
+            TOKEN_PROGRAM,
+            "initializeMint2",
+            mint=bytes(mint.pubkey()),
+            decimals=decimals,
+            mintAuthority=bytes(payer.pubkey()),
+            freezeAuthority=None,
+        ),
     ]
 
 
 def build_minting(payer: Keypair, mint: str, owner: str, amount: int) -> list[Instruction]:
     """More of a token for an owner, in its associated account, which is opened if it is missing."""
-    account = find_account(key_of(owner), mint)
-    metas = [
-        AccountMeta(Pubkey.from_string(mint), False, True),
-        AccountMeta(Pubkey(account), False, True),
-        AccountMeta(payer.pubkey(), True, False),
-    ]
-    data = struct.pack("<BQ", 7, amount)
-    return [open_account(payer, key_of(owner), mint), Instruction(Pubkey(TOKEN_PROGRAM), data, metas)]
+    minting = instruct(
+        TOKEN_PROGRAM,
+        "mintTo",
+        mint=key_of(mint),
+        account=find_account(key_of(owner), mint),
+        mintAuthority=bytes(payer.pubkey()),
+        amount=amount,
+    )
+    return [open_account(payer, key_of(owner), mint), minting]
 
 
 def find_account(owner: Key, mint: str) -> Key:
@@ -77,25 +81,27 @@ def find_account(owner: Key, mint: str) -> Key:
 
 def open_account(payer: Keypair, owner: Key, mint: str) -> Instruction:
     """The instruction that opens an owner's associated account, if it is missing."""
-    metas = [
-        AccountMeta(payer.pubkey(), True, True),
-        AccountMeta(Pubkey(find_account(owner, mint)), False, True),
-        AccountMeta(Pubkey(owner), False, False),
-        AccountMeta(Pubkey.from_string(mint), False, False),
-        AccountMeta(Pubkey(SYSTEM_PROGRAM), False, False),
-        AccountMeta(Pubkey(TOKEN_PROGRAM), False, False),
-    ]
-    return Instruction(Pubkey(ASSOCIATED_TOKEN_PROGRAM), b"\1", metas)
+    return instruct(
+        ASSOCIATED_TOKEN_PROGRAM,
+        "createIdempotent",
+        source=bytes(payer.pubkey()),
+        account=find_account(owner, mint),
+        wallet=owner,
+        mint=key_of(mint),
+    )
 
 
 def build_transfer(source: Keypair, owner: Key, mint: str, amount: int) -> Instruction:
     """The instruction that moves tokens from the payer's associated account to an owner's."""
-    metas = [
-        AccountMeta(Pubkey(find_account(bytes(source.pubkey()), mint)), False, True),
-        AccountMeta(Pubkey(find_account(owner, mint)), False, True),
-        AccountMeta(source.pubkey(), True, False),
-    ]
-    return Instruction(Pubkey(TOKEN_PROGRAM), struct.pack("<BQ", 3, amount), metas)
+    payer = bytes(source.pubkey())
+    return instruct(
+        TOKEN_PROGRAM,
+        "transfer",
+        source=find_account(payer, mint),
+        destination=find_account(owner, mint),
+        authority=payer,
+        amount=amount,
+    )
 
 
 # Tasks

@@ -23,6 +23,7 @@ from .params import (
     Key,
     key_of,
 )  # fmt: skip
+from .programs.token_records import MINT_BYTES, Mint, encode_mint
 from .records import Account
 from .state import Head, State, compute_state_hash
 from .table import PROGRAMS
@@ -40,7 +41,7 @@ FIXED: dict[Key, Account] = {
     SYSVAR_RENT: Account(0, SYSVAR_OWNER, space=17),
     SYSVAR_SLOT_HASHES: Account(0, SYSVAR_OWNER, space=8 + SLOT_HASHES * 40),
     SYSVAR_EPOCH_SCHEDULE: Account(0, SYSVAR_OWNER, space=33),
-    WRAPPED_MINT: Account(0, TOKEN_PROGRAM, space=82, data=bytes(44) + b"\x09\x01"),
+    WRAPPED_MINT: Account(0, TOKEN_PROGRAM, MINT_BYTES, encode_mint(Mint(0, 9, None, None)).rstrip(b"\0")),
 }
 """What clients expect on every ledger: programs, sysvars (read from the head), the wrapped mint."""
 

@@ -2,6 +2,7 @@
 
 import base64
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import zstandard
@@ -21,7 +22,7 @@ from ...protocol.params import (
     base58_of,
 )  # fmt: skip
 from ...protocol.programs.lookups import TABLE_BYTES_MAX, decode_table
-from ...protocol.programs.nonces import NONCE_BYTES
+from ...protocol.programs.nonces import NONCE_BYTES, decode_nonce
 from ...protocol.programs.token_checks import get_data
 from ...protocol.programs.token_records import (
     Mint,
@@ -45,6 +46,13 @@ RENT_EPOCH = 2**64 - 1
 
 PARSED_BYTES_MAX = max(TABLE_BYTES_MAX, 20_000)
 """The most bytes of an account that has a parsed form: a lookup table, or the sysvar of slot hashes."""
+
+
+# The bytes of sysvars, as Solana has them.
+_CLOCK = struct.Struct("<QqQQq")
+_RENT = struct.Struct("<QdB")
+_EPOCH_SCHEDULE = struct.Struct("<QQ?QQ")
+_COUNT, _BLOCKHASH, _SLOT_HASH = struct.Struct("<Q"), struct.Struct("<32sQ"), struct.Struct("<Q32s")
 
 
 class Form(NamedTuple):
@@ -154,7 +162,7 @@ def _make_data(state: State, key: Key) -> bytes | None:
     if key == SYSVAR_CLOCK:
         return encode_clock(state.head)
     if key == SYSVAR_RENT:
-        return struct.pack("<QdB", RENT_PER_BYTE // 2, 2.0, 50)
+        return _RENT.pack(RENT_PER_BYTE // 2, 2.0, 50)
     if key == SYSVAR_RECENT_BLOCKHASHES:
         return encode_recent_blockhashes(state)
     if key == SYSVAR_SLOT_HASHES:
@@ -167,24 +175,28 @@ def _make_data(state: State, key: Key) -> bytes | None:
 def encode_clock(head: Head) -> bytes:
     """The clock sysvar: slot, epoch start, epoch, next epoch, unix time."""
     seconds = head.time_ms // 1000
-    return struct.pack("<QqQQq", head.slot, seconds, 0, 1, seconds)
+    return _CLOCK.pack(head.slot, seconds, 0, 1, seconds)
 
 
 def encode_recent_blockhashes(state: State) -> bytes:
     """The sysvar of recent blockhashes: up to 150, newest first."""
-    fee = struct.pack("<Q", state.genesis.fee_per_signature)
     newest = sorted(state.ticks.rows.items(), reverse=True)[:150]
-    return struct.pack("<Q", len(newest)) + b"".join(mark.digest + fee for _, mark in newest)
+    fee = state.genesis.fee_per_signature
+    return _encode_list(_BLOCKHASH.pack(mark.digest, fee) for _, mark in newest)
 
 
 def encode_slot_hashes(state: State) -> bytes:
     """The sysvar of slot hashes: the slots whose ticks are known and those ticks, newest first."""
     newest = sorted(state.ticks.rows.items(), reverse=True)[:SLOT_HASHES]
-    slots = b"".join(slot[::-1] + mark.digest for slot, mark in newest)
-    return struct.pack("<Q", len(newest)) + slots
+    return _encode_list(_SLOT_HASH.pack(int.from_bytes(slot, "big"), mark.digest) for slot, mark in newest)
 
 
-EPOCH_SCHEDULE = struct.pack("<QQ?QQ", EPOCH_SLOTS, EPOCH_SLOTS, False, 0, 0)
+def _encode_list(items: Iterable[bytes]) -> bytes:
+    packed = list(items)
+    return _COUNT.pack(len(packed)) + b"".join(packed)
+
+
+EPOCH_SCHEDULE = _EPOCH_SCHEDULE.pack(EPOCH_SLOTS, EPOCH_SLOTS, False, 0, 0)
 """The sysvar of the epoch schedule, as getEpochSchedule answers it."""
 
 
@@ -272,13 +284,13 @@ def _show_mint(mint: Mint) -> Json:
 
 
 def _parse_nonce(data: bytes) -> Json | None:
-    _, state, authority, blockhash, fee = struct.unpack("<II32s32sQ", data)
-    if state != 1:
+    nonce = decode_nonce(data)
+    if nonce is None:
         return None
     info = {
-        "authority": base58_of(authority),
-        "blockhash": base58_of(blockhash),
-        "feeCalculator": {"lamportsPerSignature": str(fee)},
+        "authority": base58_of(nonce.authority),
+        "blockhash": base58_of(nonce.value),
+        "feeCalculator": {"lamportsPerSignature": str(nonce.fee)},
     }
     return _compose("nonce", data, "initialized", info)
 
@@ -299,7 +311,7 @@ def _parse_lookup_table(account: Account, data: bytes) -> Json | None:
 
 
 def _parse_clock(data: bytes) -> Json:
-    slot, start, epoch, leader_epoch, seconds = struct.unpack("<QqQQq", data)
+    slot, start, epoch, leader_epoch, seconds = _CLOCK.unpack(data)
     info = {
         "slot": slot,
         "epoch": epoch,
@@ -311,7 +323,7 @@ def _parse_clock(data: bytes) -> Json:
 
 
 def _parse_rent(data: bytes) -> Json:
-    per_byte, threshold, burnt = struct.unpack("<QdB", data)
+    per_byte, threshold, burnt = _RENT.unpack(data)
     info = {"lamportsPerByteYear": str(per_byte), "exemptionThreshold": threshold, "burnPercent": burnt}
     return _compose("sysvar", data, "rent", info)
 
@@ -319,18 +331,20 @@ def _parse_rent(data: bytes) -> Json:
 def _parse_recent_blockhashes(data: bytes) -> Json:
     info = [
         {"blockhash": base58_of(blockhash), "feeCalculator": {"lamportsPerSignature": str(fee)}}
-        for blockhash, fee in struct.iter_unpack("<32sQ", data[8:])
+        for blockhash, fee in _BLOCKHASH.iter_unpack(data[_COUNT.size :])
     ]
     return _compose("sysvar", data, "recentBlockhashes", info)
 
 
 def _parse_slot_hashes(data: bytes) -> Json:
-    info = [{"slot": slot, "hash": base58_of(tick)} for slot, tick in struct.iter_unpack("<Q32s", data[8:])]
+    info = [
+        {"slot": slot, "hash": base58_of(tick)} for slot, tick in _SLOT_HASH.iter_unpack(data[_COUNT.size :])
+    ]
     return _compose("sysvar", data, "slotHashes", info)
 
 
 def _parse_epoch_schedule(data: bytes) -> Json:
-    slots, offset, warms_up, first_epoch, first_slot = struct.unpack("<QQ?QQ", data)
+    slots, offset, warms_up, first_epoch, first_slot = _EPOCH_SCHEDULE.unpack(data)
     info = {
         "slotsPerEpoch": slots,
         "leaderScheduleSlotOffset": offset,

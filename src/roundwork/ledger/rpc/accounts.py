@@ -7,7 +7,7 @@ from typing import Any
 from ...protocol.books import compute_supply
 from ...protocol.money import get_balance
 from ...protocol.params import Key, base58_of, compute_rent
-from ...protocol.programs.token_records import ACCOUNT_BYTES
+from ...protocol.programs.token_records import ACCOUNT_BYTES, STATE_AT
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...wire import Json, base58_decode
@@ -117,7 +117,7 @@ def _compile(entry: Any) -> Filter:
             wanted = _decode(compared.get("bytes"), field(compared, "encoding", str, "base58"))
             return lambda data: data.cut(offset, len(wanted)) == wanted
         case "tokenAccountState" | {"tokenAccountState": _}:
-            return lambda data: data.size == ACCOUNT_BYTES and data.cut(108, 1) != b"\0"
+            return lambda data: data.size == ACCOUNT_BYTES and data.cut(STATE_AT, 1) != b"\0"
         case _:
             raise InvalidParams(f"Invalid params: filter {show(entry)}; memcmp or dataSize is expected")
 

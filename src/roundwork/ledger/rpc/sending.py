@@ -1,16 +1,14 @@
 """RPC methods that take transactions in: send, simulate, airdrop."""
 
-import secrets
 from typing import Any
 
 import msgspec
-from solders.compute_budget import set_compute_unit_limit
 from solders.hash import Hash
 from solders.message import Message
 from solders.pubkey import Pubkey
-from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction as SignedTransaction
 
+from ...client.messages import make_unique, pay
 from ...errors import RoundworkError, Undecodable, Void
 from ...protocol.execute import Kind, Receipt, compose_void, simulate, simulated
 from ...protocol.params import KOII, TICKS, Key, base58_of
@@ -151,10 +149,7 @@ async def request_airdrop(ledger: Ledger, params: Params) -> str:
     if not 0 < amount <= AIRDROP_MAX:
         raise InvalidParams(f"Invalid params: the amount is {amount} roe; 1 to {AIRDROP_MAX} are given")
     pair = ledger.faucet
-    instructions = [
-        transfer(TransferParams(from_pubkey=pair.pubkey(), to_pubkey=Pubkey(target), lamports=amount)),
-        set_compute_unit_limit(secrets.randbits(32)),  # so that two equal airdrops are two transactions
-    ]
+    instructions = [pay(pair, Pubkey(target), amount), make_unique()]
     message = Message.new_with_blockhash(instructions, pair.pubkey(), Hash(tick))
     wire = bytes(SignedTransaction([pair], message, Hash(tick)))
     transaction = decode_transaction(wire)

@@ -10,10 +10,9 @@ from solders.keypair import Keypair
 from solders.message import Message, MessageV0, to_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
-from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
-from ...client.messages import wrap
+from ...client.messages import pay, wrap
 from ...client.operations import Signed, deliver, send
 from ...client.rpc import Client
 from ...protocol.params import TASK_PROGRAM, Key
@@ -59,9 +58,7 @@ class TaskWallet:
             pair = self.keypair
         else:
             pair = read_keypair(source)
-        return await self._send(
-            transfer(TransferParams(from_pubkey=pair.pubkey(), to_pubkey=target, lamports=amount)), pair
-        )
+        return await self._send(pay(pair, target, amount), pair)
 
     async def pay_for(self, wire: bytes, signers: Sequence[Keypair]) -> str:
         """Sign a transaction that the task made: as the fee payer, and with those of `signers` that it needs.

@@ -31,6 +31,14 @@ class Nonce(NamedTuple):
 
     authority: Key
     value: bytes
+    fee: int
+    """The fee of a signature when it took on its value, in roe."""
+
+
+def decode_nonce(data: bytes) -> Nonce | None:
+    """The nonce in the 80 bytes of an account; None if no nonce is initialised there."""
+    _, status, authority, value, fee = _LAYOUT.unpack(data)
+    return Nonce(authority, value, fee) if status == _INITIALIZED else None
 
 
 def get_nonce(state: State, key: Key) -> Nonce | None:
@@ -38,8 +46,7 @@ def get_nonce(state: State, key: Key) -> Nonce | None:
     account = state.accounts.rows.get(key)
     if account is None or account.owner != SYSTEM_PROGRAM or len(account.data) != NONCE_BYTES:
         return None
-    _, _, authority, value, _ = _LAYOUT.unpack(account.data)
-    return Nonce(authority, value)
+    return decode_nonce(account.data)
 
 
 def find_nonce(transaction: Transaction) -> Key | None:

@@ -12,6 +12,9 @@ MULTISIG_BYTES = 355
 SIZES = frozenset((MINT_BYTES, ACCOUNT_BYTES, MULTISIG_BYTES))
 SIGNERS_MAX = 11
 
+MINT_AT, AMOUNT_AT, STATE_AT = 0, 64, 108
+"""Where a token account has its mint, its amount (a u64) and its state (0: not initialised)."""
+
 _MINT = struct.Struct("<I32sQBBI32s")
 _ACCOUNT = struct.Struct("<32s32sQI32sBIQQI32s")
 
