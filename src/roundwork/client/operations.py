@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from solders.hash import Hash
@@ -22,8 +22,9 @@ from ..errors import (
     StakeLocked,
     UnknownTask,
 )
+from ..package.terms import compose_fields
 from ..protocol.clock import DISTRIBUTION
-from ..protocol.params import KOII_1, TASK_PROGRAM, base58_of, compute_rent, key_of
+from ..protocol.params import TASK_PROGRAM, base58_of, compute_rent, key_of
 from ..protocol.tasks.instructions import (
     CHUNK_BYTES,
     Claim,
@@ -37,7 +38,6 @@ from ..protocol.tasks.instructions import (
     Withdraw,
 )
 from ..protocol.tasks.instructions import Instruction as TaskInstruction
-from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..views import TaskView
 from . import token_operations as tokens
 from .messages import make_account, make_unique, pay, wrap
@@ -174,7 +174,7 @@ async def deploy(
     task = Keypair()
     if package.task_type == "KPL":
         package, key = await tokens.scale(client, package), Keypair()
-        fields = _configure(package, audit_program, metadata)
+        fields = compose_fields(package, audit_program, metadata)
         instructions = tokens.build_create(
             manager, task, key, package.token_type, package.total_bounty, fields
         )
@@ -186,7 +186,7 @@ async def deploy(
         task=bytes(task.pubkey()),
         pot=bytes(pot),
         total_bounty=package.total_bounty,
-        **_configure(package, audit_program, metadata),
+        **compose_fields(package, audit_program, metadata),
     )
     instructions = [
         _make_task_account(manager, task, package),
@@ -211,7 +211,7 @@ async def update(
     successor = Keypair()
     if old.mint is not None:
         package, key = await tokens.scale(client, package), Keypair()
-        fields = _configure(package, audit_program, metadata)
+        fields = compose_fields(package, audit_program, metadata)
         instructions = tokens.build_update(manager, successor, key, old, fields)
         await send(client, instructions, [manager, successor, key])
         return str(successor.pubkey())
@@ -221,7 +221,7 @@ async def update(
         pot=key_of(old.pot),
         successor=bytes(successor.pubkey()),
         successor_pot=bytes(make_pot()),
-        **_configure(package, audit_program, metadata),
+        **compose_fields(package, audit_program, metadata),
     )
     instructions = [_make_task_account(manager, successor, package), wrap(instruction)]
     await send(client, instructions, [manager, successor])
@@ -398,24 +398,6 @@ def build_uploads(task: bytes, node: bytes, round_number: int, text: bytes) -> l
     ]
 
 
-def _configure(package: "Package", audit_program: str, metadata: str) -> dict[str, Any]:
-    """The fields that creating and updating a task have in common."""
-    return {
-        "name": package.name.encode(),
-        "description": _cut(package.description, TEXT_BYTES_MAX["description"]),
-        "audit_program": audit_program.encode(),
-        "executable_network": package.executable_network.encode(),
-        "bounty_per_round": package.bounty_per_round,
-        "round_time": package.round_time,
-        "audit_window": package.audit_window,
-        "submission_window": package.submission_window,
-        "minimum_stake": package.minimum_stake,
-        "metadata": metadata.encode(),
-        "locals": b"" if package.rules == KOII_1.name else f"rules:{package.rules}".encode(),
-        "allowed_failed_distributions": package.allowed_failed_distributions,
-    }
-
-
 def make_pot() -> Pubkey:
     """An address for a task's pot that nobody holds a key for, in the form that existing clients make."""
     while True:
@@ -424,8 +406,3 @@ def make_pot() -> Pubkey:
             return Pubkey.from_string(text)
         except ValueError:  # a few do not decode to 32 bytes
             continue
-
-
-def _cut(text: str, size: int) -> bytes:
-    """The beginning of a text that fits into this many bytes."""
-    return text.encode()[:size].decode(errors="ignore").encode()

@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ..errors import BadConfig, Rejected
 from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX
 from ..protocol.tasks.configuration import SLOTS_MIN, STAKE_MIN, check_bounty, check_configuration
@@ -38,6 +40,7 @@ from .requirements import (
     parse_limits,
     parse_requirement,
 )
+from .terms import Terms, compose_fields
 from .yaml_file import check_numbers, load_yaml
 
 NETWORKS = ("DEVELOPMENT", "ARWEAVE", "IPFS")
@@ -170,24 +173,12 @@ def _check_law(path: Path, config: dict[str, Any]) -> None:
     A task that pays in a token is checked with its amounts when it is deployed: only then is it known how
     many decimals the token has.
     """
-    is_native = config["task_type"] == "KOII"
+    terms = read_terms(config)
+    if config["task_type"] != "KOII":
+        terms = msgspec.structs.replace(terms, minimum_stake=STAKE_MIN)
+    nowhere = bytes(32)
     instruction = CreateTask(
-        payer=bytes(32),
-        task=bytes(32),
-        pot=bytes(32),
-        name=config["task_name"].encode(),
-        description=b"",
-        audit_program=b"",
-        executable_network=config["task_executable_network"].encode(),
-        total_bounty=config["total_bounty_amount"],
-        bounty_per_round=config["bounty_amount_per_round"],
-        round_time=config["round_time"],
-        audit_window=config["audit_window"],
-        submission_window=config["submission_window"],
-        minimum_stake=config["minimum_stake_amount"] if is_native else STAKE_MIN,
-        metadata=b"",
-        locals=f"rules:{config['roundwork']['rules']}".encode(),
-        allowed_failed_distributions=config["allowed_failed_distributions"],
+        payer=nowhere, task=nowhere, pot=nowhere, total_bounty=terms.total_bounty, **compose_fields(terms)
     )
     try:
         check_configuration(instruction)
@@ -196,6 +187,23 @@ def _check_law(path: Path, config: dict[str, Any]) -> None:
         reason = str(error)
         name = reason.partition(" ")[0]
         raise BadConfig(f"{path}: {LAW_NAMES.get(name, name)}: {reason}") from None
+
+
+def read_terms(config: dict[str, Any]) -> Terms:
+    """The terms that the fields of a config-task.yml give a task."""
+    return Terms(
+        name=config["task_name"],
+        description=config["description"],
+        executable_network=config["task_executable_network"],
+        round_time=config["round_time"],
+        audit_window=config["audit_window"],
+        submission_window=config["submission_window"],
+        minimum_stake=config["minimum_stake_amount"],
+        total_bounty=config["total_bounty_amount"],
+        bounty_per_round=config["bounty_amount_per_round"],
+        allowed_failed_distributions=config["allowed_failed_distributions"],
+        rules=config["roundwork"]["rules"],
+    )
 
 
 LAW_NAMES = {"minimum_stake": "minimum_stake_amount", "bounty_per_round": "bounty_amount_per_round"}

@@ -11,10 +11,11 @@ import msgspec
 
 from ..errors import BadConfig, BadTaskFile, Malformed
 from ..wire import decode_json
-from .config import read_config
+from .config import read_config, read_terms
 from .content import compute_content_id, is_content_id
 from .fields import suggest_file
 from .requirements import Requirement, compute_hosts, compute_limits
+from .terms import Terms
 
 CONFIG = "config-task.yml"
 LOCK = "requirements.lock"
@@ -38,31 +39,21 @@ class Demo(msgspec.Struct, frozen=True):
     params: dict[str, str]
 
 
-class Package(msgspec.Struct, frozen=True, kw_only=True):
+class Package(Terms, frozen=True, kw_only=True):
     """A task folder that was read and found good. Money in roe, windows in slots."""
 
     folder: Path
     kind: Literal["python", "javascript"]
     program: Path
     """The executable, task.py or main.js; the task can read its folder."""
-    name: str
-    description: str
     description_path: Path | None
     """The file that the description is from."""
     author: str
     repository_url: str
     image_url: str
     info_url: str
-    executable_network: str
-    round_time: int
-    audit_window: int
-    submission_window: int
-    minimum_stake: int
     task_type: str
     token_type: str
-    total_bounty: int
-    bounty_per_round: int
-    allowed_failed_distributions: int
     space_bytes: int
     requirements: tuple[Requirement, ...]
     tags: tuple[str, ...]
@@ -77,7 +68,6 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     """What the task asks for, fields of node.sandbox.Limits."""
     secrets: tuple[str, ...]
     """Names of what the operator must provide; TASK_VARIABLE and GLOBAL_VARIABLE tags are among them."""
-    rules: str
     demo: Demo | None
     lock: bytes | None
     requires_python: str | None
@@ -109,27 +99,21 @@ def load_package(folder: Path) -> Package:
     description_path = _find_description(folder, config["markdownDescriptionPath"])
     requirements: tuple[Requirement, ...] = config["requirementsTags"]
     variables = (each.value for each in requirements if each.type.endswith("_VARIABLE"))
+    terms = msgspec.structs.asdict(read_terms(config))
+    if description_path is not None:
+        terms["description"] = _read(description_path)
     return Package(
+        **terms,
         folder=folder,
         kind="python" if program.suffix == ".py" else "javascript",
         program=program,
-        name=config["task_name"],
-        description=_read(description_path) if description_path else config["description"],
         description_path=description_path,
         author=config["author"],
         repository_url=config["repositoryUrl"],
         image_url=config["imageUrl"],
         info_url=config["infoUrl"],
-        executable_network=config["task_executable_network"],
-        round_time=config["round_time"],
-        audit_window=config["audit_window"],
-        submission_window=config["submission_window"],
-        minimum_stake=config["minimum_stake_amount"],
         task_type=config["task_type"],
         token_type=config["token_type"],
-        total_bounty=config["total_bounty_amount"],
-        bounty_per_round=config["bounty_amount_per_round"],
-        allowed_failed_distributions=config["allowed_failed_distributions"],
         space_bytes=int(config["space"] * 1_000_000),
         requirements=requirements,
         tags=config["tags"],
@@ -140,7 +124,6 @@ def load_package(folder: Path) -> Package:
         hosts=tuple(dict.fromkeys((*compute_hosts(requirements), *ours["hosts"]))),
         limits={**compute_limits(requirements), **ours["limits"]},
         secrets=tuple(dict.fromkeys((*variables, *ours["secrets"]))),
-        rules=ours["rules"],
         demo=Demo(**ours["demo"]) if ours["demo"] else None,
         lock=lock.read_bytes() if lock.is_file() else None,
         requires_python=ours["requires_python"],
