@@ -127,7 +127,7 @@ def test_a_stranger_is_not_listed_and_told_why(ledger: RunningLedger, tmp_path: 
             return httpx2.post(f"{node.endpoint}/register-node/{address}", content=body, trust_env=False)
 
         pair = Keypair()
-        data = {"url": "http://127.0.0.1:1", "timestamp": 1}
+        data = {"url": "http://127.0.0.1:1", "timestamp": 1, "taskId": task}
         asked = {"data": data, "signature": "1" * 88, "submitterPubkey": str(pair.pubkey())}
         refused = post(json.dumps(asked).encode())
         assert 409 == refused.status_code

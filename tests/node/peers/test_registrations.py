@@ -17,6 +17,7 @@ from roundwork.node.peers.registrations import (
     Registrations,
     find_fault,
 )
+from roundwork.purposes import PAYLOAD, REGISTRATION, Purpose
 from roundwork.views import StakeView, TaskView
 
 TASK = str(Keypair.from_seed(bytes([1]) * 32).pubkey())
@@ -52,12 +53,14 @@ class Room:
         return str(refused.value)
 
 
-def sign(pair: Keypair = NODE, claimed: Keypair | None = None, **data: Any) -> bytes:
+def sign(
+    pair: Keypair = NODE, claimed: Keypair | None = None, purpose: Purpose = REGISTRATION, **data: Any
+) -> bytes:
     """A registration; `claimed` is whom it says it is of."""
-    data = {"url": URL, "timestamp": NOW, **data}
+    data = {"url": URL, "timestamp": NOW, "taskId": TASK, **data}
     node = str((claimed or pair).pubkey())
     return json.dumps(
-        {"data": data, "signature": sign_payload(pair, data), "owner": node, "submitterPubkey": node}
+        {"data": data, "signature": sign_payload(pair, data, purpose), "owner": node, "submitterPubkey": node}
     ).encode()
 
 
@@ -76,7 +79,7 @@ def test_the_list_has_the_shape_that_existing_clients_read_and_can_be_handed_on(
     by_node = {one["submitterPubkey"]: one for one in room.known.list_nodes()}
 
     mine = by_node[str(NODE.pubkey())]
-    assert {"url": URL, "timestamp": NOW} == mine["data"]
+    assert {"url": URL, "timestamp": NOW, "taskId": TASK} == mine["data"]
     assert str(NODE.pubkey()) == mine["owner"]
     next_room.known.add(msgspec.json.encode(mine))
     assert URL == next_room.known.get_endpoints()[str(NODE.pubkey())]
@@ -110,6 +113,8 @@ def test_the_newer_registration_counts_and_the_older_one_is_stale() -> None:
         (sign(STRANGER, claimed=NODE), "forged"),
         (sign().replace(b"node.example", b"evil.example"), "forged: the signature is for other data"),
         (sign(taskId=OTHER), f"signed for task {OTHER}"),
+        (sign(taskId=None), "not a registration"),
+        (sign(purpose=PAYLOAD), "forged"),
         (sign(timestamp=NOW - LIFE_MS - 1), "stale"),
         (sign(timestamp=NOW + AHEAD_MS + 1), "stale"),
         (sign(timestamp=-1), "stale"),

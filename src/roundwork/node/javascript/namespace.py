@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 from solders.pubkey import Pubkey
-from solders.signature import Signature
 
 from ...participant.moment import compute_moment, compute_timetable
 from ...protocol.addresses import find_associated, find_authority
@@ -34,6 +33,7 @@ from ...protocol.tasks.instructions import (
     UploadDistributionList,
 )
 from ...protocol.tasks.round import Activity
+from ...purposes import PAYLOAD, is_signed, sign
 from ...views import RoundView, TaskView
 from ...wire import convert, decode_json
 from ..peers.payload import BadPayload, decode_base58, encode_base58
@@ -172,16 +172,15 @@ class Namespace:
         """Nothing is left to set up: the stake is on the ledger before the task starts."""
 
     async def sign_data(self, body: Any) -> str:
-        """JSON begins with a byte that no transaction message of at most 1232 bytes begins with."""
         text = msgspec.json.encode(body)
-        return encode_base58(bytes(self._wallet.keypair.sign_message(text)) + text)
+        return encode_base58(sign(PAYLOAD, self._wallet.keypair, text) + text)
 
     async def verify_signed_data(self, signed: Any, key: Any) -> Any:
         try:
             raw = decode_base58(signed) if isinstance(signed, str) else b""
         except BadPayload as error:
             return {"error": str(error)}
-        if len(raw) < 64 or not _verify(raw, read_key(key)):
+        if len(raw) < 64 or not is_signed(PAYLOAD, read_key(key), raw[:64], raw[64:]):
             return {"error": "Invalid signature"}
         return {"data": raw[64:].decode("utf-8", "replace")}
 
@@ -407,7 +406,3 @@ def encode_list(amounts: Any) -> bytes:
 
 def _lie(value: str) -> str:
     return value[:-1] + ("b" if value.endswith("a") else "a")
-
-
-def _verify(raw: bytes, key: Pubkey) -> bool:
-    return Signature.from_bytes(raw[:64]).verify(key, raw[64:])

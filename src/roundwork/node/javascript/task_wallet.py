@@ -17,6 +17,7 @@ from ...client.operations import Signed, deliver, send
 from ...client.rpc import Client
 from ...protocol.params import TASK_PROGRAM, Key
 from ...protocol.tasks import instructions
+from ...purposes import TRANSACTION, sign
 from .task_files import BadCall
 
 SIGNATURES_MAX = 4
@@ -76,9 +77,12 @@ class TaskWallet:
         keys = message.account_keys[: message.header.num_required_signatures]
         pairs = {pair.pubkey(): pair for pair in (*signers, self.keypair, self._payer)}
         text = to_bytes_versioned(message)
+        if not TRANSACTION.is_text(text):
+            raise BadCall("the message's header does not fit its accounts")
         old = [*given.signatures, *[Signature.default()] * len(keys)]
         signatures = [
-            pairs[key].sign_message(text) if key in pairs else old[at] for at, key in enumerate(keys)
+            Signature.from_bytes(sign(TRANSACTION, pairs[key], text)) if key in pairs else old[at]
+            for at, key in enumerate(keys)
         ]
         await self._take_turn()
         _, last_valid = await self._client.get_latest_blockhash()

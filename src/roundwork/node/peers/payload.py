@@ -1,8 +1,7 @@
 """Signed payloads in the published format: base58 of a 64-byte Ed25519 signature and UTF-8 JSON.
 
-Only objects and arrays are signed. Their text starts with "{" or "[", which a transaction's message
-would read as 123 or 91 signatures: no message of a transaction's size has that many, so a task that gets
-a payload signed never gets a transfer signed.
+A payload is JSON, so it can never be read as another purpose (purposes.py): a task that gets a payload
+signed gets no transfer and no registration signed. Only objects and arrays are signed for Python tasks.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from typing import Any
 import msgspec
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
-from solders.signature import Signature
 
 from ...errors import Malformed
+from ...purposes import PAYLOAD, Purpose, is_signed, sign
 from ...wire import base58_decode, base58_encode, decode_json
 
 PAYLOAD_BYTES_MAX = 16 * 1024
@@ -24,26 +23,28 @@ class BadPayload(ValueError):
     """A value that cannot be signed, or a payload that the named node has not signed."""
 
 
-def sign_payload(keypair: Keypair, value: dict[str, Any] | list[Any]) -> str:
-    """The value with a signature. Raises BadPayload for anything but an object or array, or a large one."""
+def sign_payload(keypair: Keypair, value: dict[str, Any] | list[Any], purpose: Purpose = PAYLOAD) -> str:
+    """The value with a signature for a purpose.
+
+    Raises BadPayload for anything but an object or array, or a large one.
+    """
     if not isinstance(value, dict | list):
         raise BadPayload(f"{type(value).__name__} cannot be signed: only objects and arrays are")
     text = msgspec.json.encode(value)
     if len(text) > PAYLOAD_BYTES_MAX:
         raise BadPayload(f"{len(text)} bytes are too many to sign; {PAYLOAD_BYTES_MAX} are allowed")
-    return encode_base58(bytes(keypair.sign_message(text)) + text)
+    return encode_base58(sign(purpose, keypair, text) + text)
 
 
-def open_payload(signed: str, node: str) -> Any:
-    """The value that `node` signed. Raises BadPayload if it did not."""
+def open_payload(signed: str, node: str, purpose: Purpose = PAYLOAD) -> Any:
+    """The value that `node` signed for a purpose. Raises BadPayload if it did not."""
     if len(signed) > 2 * PAYLOAD_BYTES_MAX:
         raise BadPayload(f"{len(signed)} characters are too many for a signed payload")
     raw = decode_base58(signed)
     signature, text = raw[:64], raw[64:]
     try:
         key = Pubkey.from_string(node)
-        is_signed = len(signature) == 64 and Signature.from_bytes(signature).verify(key, text)
-        value = decode_json(text) if is_signed else None
+        value = decode_json(text) if is_signed(purpose, key, signature, text) else None
     except (ValueError, Malformed) as error:
         raise BadPayload(f"not a signed payload of {node}: {error}") from error
     if not isinstance(value, dict | list):

@@ -1,7 +1,9 @@
 """Where the nodes of a task are reached: what the ledger says, and what the nodes have signed since.
 
 An endpoint on the ledger costs a transaction and has at most 64 bytes; a registration costs nothing, and
-nodes pass it on. Only nodes with stake in the task can register, which bounds the list.
+nodes pass it on. Only nodes with stake in the task can register, which bounds the list. Registrations have
+the shape that existing nodes exchange, but are signed for a purpose of their own: the key that signs them
+also signs what tasks give it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import msgspec
 from solders.keypair import Keypair
 
 from ...errors import Malformed
+from ...purposes import REGISTRATION
 from ...views import TaskView
 from ...wire import convert, decode_json
 from .outgoing import is_public
@@ -40,11 +43,11 @@ class BadRegistration(Exception):
 
 
 class Place(msgspec.Struct, frozen=True, rename={"task": "taskId"}):
-    """What a node signs: its URL, and when it signed (ms). Ours name the task too, older ones do not."""
+    """What a node signs: its URL, when it signed (ms), and the task."""
 
     url: Text
     timestamp: int
-    task: Text | None = None
+    task: Text
 
 
 class Registration(msgspec.Struct, frozen=True, rename={"submitter": "submitterPubkey"}):
@@ -82,7 +85,7 @@ class Registrations:
         """A registration of a node's own, as of now."""
         data = msgspec.to_builtins(Place(url, self._get_ms(), self._get_task().address))
         node = str(keypair.pubkey())
-        return msgspec.json.encode(Registration(data, sign_payload(keypair, data), node, node))
+        return msgspec.json.encode(Registration(data, sign_payload(keypair, data, REGISTRATION), node, node))
 
     def add(self, body: bytes) -> None:
         """Take a registration as it was sent. Raises BadRegistration."""
@@ -126,7 +129,7 @@ class Registrations:
 
     def _check_place(self, place: Place) -> None:
         now, task = self._get_ms(), self._get_task().address
-        if place.task not in (task, None):
+        if place.task != task:
             raise BadRegistration(f"signed for task {place.task[:64]}; this is {task}")
         if not now - LIFE_MS <= place.timestamp <= now + AHEAD_MS:
             raise BadRegistration(f"stale: signed at {place.timestamp} ms; it is {now} here, sign a new one")
@@ -141,7 +144,7 @@ class Registrations:
 
     def _check_signature(self, registration: Registration) -> None:
         try:
-            signed = open_payload(registration.signature, registration.node)
+            signed = open_payload(registration.signature, registration.node, REGISTRATION)
         except BadPayload as error:
             raise BadRegistration(f"forged: {error}") from error
         if signed != registration.data:
