@@ -71,7 +71,10 @@ def test_a_mistake_is_said_as_the_page_says(home: Path) -> None:
 
     _, told = run(home, "up", "primes", "--nodes", "2", "--rounds", "1")
 
-    assert "TaskFailed: TypeError: audit returned 1; it must return True, False or Unavailable" in told
+    assert (
+        "TaskFailed: TypeError: audit returned 1; it must return True, False, (False, reason) or Unavailable"
+        in told
+    )
 
 
 def test_the_task_of_the_page_is_deployed_and_a_node_stakes_in_it(home: Path, ledger: RunningLedger) -> None:

@@ -109,6 +109,7 @@ def test_the_worker_imports_nothing_of_the_node() -> None:
     [
         (True, ("valid", "")),
         (False, ("invalid", "")),
+        ((False, "5 of 8 pages differ"), ("invalid", "5 of 8 pages differ")),
         (Unavailable("gone"), ("unavailable", "gone")),
         (Unavailable, ("unavailable", "")),
     ],
@@ -120,12 +121,14 @@ def test_an_audit_answers_true_false_or_unavailable(answer: object, expected: tu
     assert expected == task.call("audit", build_context(), build_candidate("v"))
 
 
-@pytest.mark.parametrize("answer", [None, 1, 0, "True", [], (True,)])
+@pytest.mark.parametrize(
+    "answer", [None, 1, 0, "True", [], (True,), (True, "good"), (False, 1), (False, "a", "b"), [False, "a"]]
+)
 def test_an_audit_that_answers_anything_else_is_the_tasks_error(answer: object) -> None:
     task = Task("t")
     task.audit(lambda ctx, candidate: answer)
 
-    with pytest.raises(TypeError, match="must return True, False or Unavailable"):
+    with pytest.raises(TypeError, match=r"must return True, False, \(False, reason\) or Unavailable"):
         task.call("audit", build_context(), build_candidate("v"))
 
 

@@ -328,7 +328,11 @@ class Task:
         return self._add("submission", function)
 
     def audit(self, function: AnyFunction) -> AnyFunction:
-        """`audit(ctx, candidate)` returns True or False, or raises or returns Unavailable: no vote."""
+        """`audit(ctx, candidate)` returns True, False or (False, reason).
+
+        It raises or returns Unavailable if it can give no view. The node keeps the reason and shows it to the
+        candidate.
+        """
         return self._add("audit", function)
 
     def distribution(self, function: AnyFunction) -> AnyFunction:
@@ -374,9 +378,18 @@ class Task:
             return "invalid", str(error)
         if answer is True or answer is False:
             return ("valid" if answer else "invalid"), ""
+        if (
+            isinstance(answer, tuple)
+            and len(answer) == 2
+            and answer[0] is False
+            and isinstance(answer[1], str)
+        ):
+            return "invalid", answer[1]
         if isinstance(answer, Unavailable) or answer is Unavailable:
             return "unavailable", str(answer) if isinstance(answer, Unavailable) else ""
-        raise TypeError(f"audit returned {answer!r}; it must return True, False or Unavailable")
+        raise TypeError(
+            f"audit returned {answer!r}; it must return True, False, (False, reason) or Unavailable"
+        )
 
     def _add(self, step: str, function: AnyFunction) -> AnyFunction:
         if not callable(function):
