@@ -12,7 +12,10 @@ from .options import ADDRESS, call_ledger, format_money, json_option, url_option
 
 if TYPE_CHECKING:
     from ..client.rpc import Client
-    from ..views import LedgerView, RoundView, TaskView
+    from ..views import LedgerView, RoundView, SubmissionView, TaskView
+
+Reasons = dict[str, dict[str, str]]
+"""By candidate and auditor."""
 
 ROUNDS_SHOWN = 10
 COLUMNS = ("round", "status", "node", "value", "votes", "verdict", "reward", "slash", "reason")
@@ -60,22 +63,27 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude one another")
 
-    async def run(client: "Client") -> "tuple[LedgerView, TaskView, list[RoundView]]":
+    async def run(client: "Client") -> "tuple[LedgerView, TaskView, list[tuple[RoundView, Reasons]]]":
         task = await read_task(client, address)
         newest = (task.slot - task.starting_slot) // task.round_time
         numbers = list(range(max(0, newest - last + 1), newest + 1))
         rounds = await client.get_rounds(address, numbers)
-        return await client.get_ledger(), task, [rounds[number] for number in numbers]
+        ledger = await client.get_ledger()
+        with_reasons = [
+            (rounds[number], await _fetch_reasons(ledger, task, rounds[number])) for number in numbers
+        ]
+        return ledger, task, with_reasons
 
     ledger, task, rounds = call_ledger(url, run)
+    told = [(view, _list_nodes(view, reasons)) for view, reasons in rounds]
     if as_json:
-        facts = [{"round": each.round, "status": each.status, "nodes": _list_nodes(each)} for each in rounds]
+        facts = [{"round": view.round, "status": view.status, "nodes": nodes} for view, nodes in told]
         click.echo(json.dumps({"task": address, "rounds": facts}))
     elif as_csv:
-        click.echo(_compose_csv(rounds), nl=False)
+        click.echo(_compose_csv(told), nl=False)
     else:
-        for each in rounds:
-            click.echo("\n".join(_compose_round(each, task, ledger)))
+        for view, nodes in told:
+            click.echo("\n".join(_compose_round(view, nodes, task, ledger)))
 
 
 def _is_open(task: "TaskView") -> bool:
@@ -112,7 +120,21 @@ def _compose_task(row: dict[str, Any], ledger: "LedgerView") -> Iterator[str]:
     yield f"  {row['nodes']} nodes, so about {per_node} each; a stake of at least {stake}"
 
 
-def _list_nodes(view: "RoundView") -> list[dict[str, Any]]:
+async def _fetch_reasons(ledger: "LedgerView", task: "TaskView", view: "RoundView") -> Reasons:
+    """By candidate that was found invalid, and auditor: the reason, as far as the auditors answer."""
+    from ..node.peers.outgoing import Fetcher
+    from ..node.peers.reasons import fetch_reasons
+
+    accused = [each.node for each in view.submissions if not all(each.auditors.values())]
+    endpoints = {stake.node: stake.endpoint for stake in task.stakes}
+    fetcher = Fetcher(is_development=ledger.kind == "development")
+    try:
+        return {node: await fetch_reasons(fetcher, task.address, view, node, endpoints) for node in accused}
+    finally:
+        await fetcher.close()
+
+
+def _list_nodes(view: "RoundView", reasons: Reasons) -> list[dict[str, Any]]:
     """A row for each node that submitted in a round."""
     paid = {payment.node: payment for payment in view.payments}
     rows = []
@@ -126,19 +148,19 @@ def _list_nodes(view: "RoundView") -> list[dict[str, Any]]:
                 "verdict": each.verdict,
                 "reward": payment.reward if payment else 0,
                 "slash": payment.slash if payment else 0,
-                "reason": _explain(view, each.node),
+                "reason": _explain(view, each, reasons.get(each.node, {})),
             }
         )
     return rows
 
 
-def _explain(view: "RoundView", node: str) -> str:
+def _explain(view: "RoundView", each: "SubmissionView", reasons: dict[str, str]) -> str:
     """Why a node got what it got, from its audit and from the end of the round."""
-    each = next(each for each in view.submissions if each.node == node)
     against = [auditor for auditor, is_valid in each.auditors.items() if not is_valid]
     if against:
         in_favour = len(each.auditors) - len(against)
-        return f"{len(against)} found it invalid, {in_favour} valid; first {against[0]}"
+        said = next((f": {reason}" for reason in reasons.values() if reason), "")
+        return f"{len(against)} found it invalid, {in_favour} valid; first {against[0]}{said}"
     if view.status == "ClosedUnpaid":
         return _explain_end(view)
     return ""
@@ -159,22 +181,24 @@ _ENDS = {
 }
 
 
-def _compose_round(view: "RoundView", task: "TaskView", ledger: "LedgerView") -> Iterator[str]:
+def _compose_round(
+    view: "RoundView", nodes: list[dict[str, Any]], task: "TaskView", ledger: "LedgerView"
+) -> Iterator[str]:
     unit = ("tokens' smallest units", 0) if task.mint else (ledger.symbol, ledger.decimals)
     reason = f": {_explain_end(view)}" if view.status == "ClosedUnpaid" else ""
     yield f"round {view.round}: {_ENDS[view.status]}{reason}"
-    for row in _list_nodes(view):
+    for row in nodes:
         money = [f"paid {format_money(row['reward'], *unit)}"] if row["reward"] else []
         money += [f"slashed {format_money(row['slash'], *unit)}"] if row["slash"] else []
         verdict = f"{row['verdict']}{row['reason'] and ': '}{row['reason']}"
         yield f"  {row['node']:<44}  {', '.join(money) or 'nothing':<24}  {verdict}"
 
 
-def _compose_csv(rounds: "Iterable[RoundView]") -> str:
+def _compose_csv(rounds: "Iterable[tuple[RoundView, list[dict[str, Any]]]]") -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    for each in rounds:
-        for row in _list_nodes(each):
-            writer.writerow({"round": each.round, "status": each.status, **row})
+    for view, nodes in rounds:
+        for row in nodes:
+            writer.writerow({"round": view.round, "status": view.status, **row})
     return text.getvalue()

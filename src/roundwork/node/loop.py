@@ -10,6 +10,7 @@ from ..participant.step import View
 from .duties import Postponed
 from .lookout import CurrentTask, Identity, Lookout
 from .memory import MemoryFile
+from .peers.reasons import SlashNotices
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -17,10 +18,18 @@ Name = TypeVar("Name", bound=Hashable)
 class Loop(Generic[Name]):
     """Reads a view of each slot, hands it on, and keeps the jobs that come of it, each under its name."""
 
-    def __init__(self, client: Client, identity: Identity, current: CurrentTask, directory: Path) -> None:
+    def __init__(
+        self,
+        client: Client,
+        identity: Identity,
+        current: CurrentTask,
+        directory: Path,
+        notices: SlashNotices,
+    ) -> None:
         """Raises StoreFull, StoreCorrupt."""
         self.file = MemoryFile(directory / "memory.db")
         self.postponed = Postponed()
+        self._notices = notices
         self._lookout = Lookout(client, identity, current)
         self._jobs: dict[Name, asyncio.Task[None]] = {}
 
@@ -45,12 +54,14 @@ class Loop(Generic[Name]):
                 self._reap()
                 view = await self._lookout.look()
                 if view is not None:
+                    self._notices.look(view)
                     act(view)
                 await asyncio.sleep(self.slot_seconds / 2)
         finally:
             for job in self._jobs.values():
                 job.cancel()
             await asyncio.gather(*self._jobs.values(), return_exceptions=True)
+            self._notices.close()
             self.file.close()
 
     def start(self, name: Name, work: Coroutine[Any, Any, None]) -> None:

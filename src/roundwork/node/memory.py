@@ -26,11 +26,17 @@ CREATE TABLE IF NOT EXISTS decisions (
     kind TEXT NOT NULL, round INTEGER NOT NULL, subject TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (kind, round, subject)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reasons (
+    round INTEGER NOT NULL, candidate TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (round, candidate)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
 FORGOTTEN = "forgotten"
 ON_ITS_WAY = "on its way"
 STAKED = "staked"
+
+KEEP_REASONS_ROUNDS = 1_000
+"""Reasons are kept so many rounds longer than decisions: they explain old rounds."""
 
 
 class MemoryFile:
@@ -76,7 +82,25 @@ class MemoryFile:
         """Let go of closed rounds. Raises StoreFull, StoreCorrupt."""
         with self._told_apart():
             self._database.execute("DELETE FROM decisions WHERE round < ?", (before_round,))
+            oldest = before_round - KEEP_REASONS_ROUNDS
+            self._database.execute("DELETE FROM reasons WHERE round < ?", (oldest,))
         self._set_fact(FORGOTTEN, before_round)
+
+    def keep_reason(self, round_number: int, candidate: str, reason: str) -> None:
+        """Keep why this node found a proof invalid. Raises StoreFull, StoreCorrupt."""
+        with self._told_apart():
+            self._database.execute(
+                "INSERT OR IGNORE INTO reasons VALUES (?, ?, ?)", (round_number, candidate, reason)
+            )
+
+    def get_reasons(self, round_number: int) -> dict[str, str]:
+        """The reasons that this node gave in a round, by candidate. Raises StoreFull, StoreCorrupt."""
+        with self._told_apart():
+            return dict(
+                self._database.execute(
+                    "SELECT candidate, reason FROM reasons WHERE round = ?", (round_number,)
+                ).fetchall()
+            )
 
     @property
     def on_its_way(self) -> Signed | None:

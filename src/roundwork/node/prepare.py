@@ -24,6 +24,7 @@ from .javascript.task_wallet import TaskWallet
 from .lookout import CurrentTask, Identity
 from .peers.gateway import Served
 from .peers.outgoing import Fetcher
+from .peers.reasons import GetReasons, SlashNotices
 from .peers.registrations import Registrations
 from .peers.storage import BlobStore
 from .python.environments import prepare_environment
@@ -58,6 +59,7 @@ class PreparedTask(NamedTuple):
     work: Callable[[], Awaitable[None]]
     get_served: Callable[[], Served | None]
     get_metrics: Callable[[], Mapping[str, float]]
+    get_reasons: GetReasons = lambda round_number: {}
     routes: tuple[Route, ...] = ()
 
 
@@ -98,13 +100,14 @@ async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
     )
     needs.stack.push_async_callback(lanes.close)
     await lanes.check()
-    runtime = Runtime(needs.client, identity, lanes, needs.store, setting.home, current)
+    runtime = Runtime(needs.client, identity, lanes, needs.store, setting.home, current, _make_notices(needs))
     return PreparedTask(
         work=runtime.run,
         get_served=lambda: lanes,
         get_metrics=lambda: {
             f'roundwork_lane_starts{{lane="{kind}"}}': float(n) for kind, n in lanes.count_starts().items()
         },
+        get_reasons=runtime.get_reasons,
     )
 
 
@@ -138,7 +141,9 @@ def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         log=log_task,
         is_liar=identity.is_liar,
     )
-    runtime = JavascriptRuntime(needs.client, identity, program, setting.home, needs.current)
+    runtime = JavascriptRuntime(
+        needs.client, identity, program, setting.home, needs.current, _make_notices(needs)
+    )
     return PreparedTask(
         work=runtime.run,
         get_served=lambda: program if program.is_running else None,
@@ -148,6 +153,10 @@ def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         },
         routes=(build_namespace_route(lambda: {setting.task: namespace} if program.is_running else {}),),
     )
+
+
+def _make_notices(needs: TaskNeeds) -> SlashNotices:
+    return SlashNotices(needs.fetcher, needs.identity.node, needs.registrations.get_endpoints)
 
 
 def log_task(line: str) -> None:

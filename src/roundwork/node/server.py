@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -93,6 +93,7 @@ class Node:
             get_tasks=self._get_served,
             registrations=self._registrations,
             get_metrics=self._compute_metrics,
+            get_reasons=self._get_reasons,
             routes=first.prepared.routes,
         )
         sockets = [self._listening]
@@ -179,6 +180,13 @@ class Node:
         """The tasks that serve web requests now, by address."""
         served = {joined.setting.task: joined.prepared.get_served() for joined in self._joined}
         return {task: running for task, running in served.items() if running is not None}
+
+    def _get_reasons(self, task: str, round_number: int) -> Mapping[str, str] | None:
+        """Why this node found proofs of a round invalid, by candidate; None for a task that does not run."""
+        for joined in self._joined:
+            if joined.setting.task == task:
+                return joined.prepared.get_reasons(round_number)
+        return None
 
     def _compute_metrics(self) -> dict[str, float]:
         """Numbers by Prometheus name, summed over all tasks that the node has joined."""

@@ -13,6 +13,8 @@ from roundwork.client.operations import airdrop, deploy, read_task, set_active, 
 from roundwork.client.rpc import Client
 from roundwork.node.javascript.runtime import JavascriptRuntime
 from roundwork.node.lookout import CurrentTask, Identity
+from roundwork.node.peers.outgoing import Fetcher
+from roundwork.node.peers.reasons import SlashNotices
 from roundwork.package.folder import load_package
 from roundwork.protocol.params import KOII
 
@@ -42,7 +44,8 @@ class Place:
     async def run(self) -> AsyncIterator[MainJs]:
         program, lines = open_program(self.directory, TELL, "sandlock", task=self.task)
         current = CurrentTask(await read_task(self.client, self.task))
-        runtime = JavascriptRuntime(self.client, self.identity, program, self.directory, current)
+        notices = SlashNotices(Fetcher(is_development=True), self.identity.node, dict)
+        runtime = JavascriptRuntime(self.client, self.identity, program, self.directory, current, notices)
         running = asyncio.create_task(runtime.run())
         try:
             yield MainJs(program, lines, running)

@@ -14,6 +14,8 @@ from roundwork.client.rpc import Client
 from roundwork.node.confinement.sandbox import choose_sandbox
 from roundwork.node.lookout import CurrentTask, Identity
 from roundwork.node.memory import MemoryFile
+from roundwork.node.peers.outgoing import Fetcher
+from roundwork.node.peers.reasons import SlashNotices
 from roundwork.node.peers.storage import BlobStore
 from roundwork.node.python.environments import Environment
 from roundwork.node.python.lane import TaskSetting
@@ -90,7 +92,10 @@ class Member:
 
     async def start(self) -> None:
         current = CurrentTask(await read_task(self._client, self._task))
-        runtime = Runtime(self._client, self.identity, self._lanes, self._store, self.directory, current)
+        notices = SlashNotices(Fetcher(is_development=True), self.identity.node, dict)
+        runtime = Runtime(
+            self._client, self.identity, self._lanes, self._store, self.directory, current, notices
+        )
         self._running = asyncio.create_task(runtime.run())
 
     async def stop(self) -> None:

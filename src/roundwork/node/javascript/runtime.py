@@ -12,6 +12,7 @@ from ...protocol.tasks.round import Activity
 from ..duties import top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
+from ..peers.reasons import SlashNotices
 from .process import JavascriptTask
 from .steps import Step, compute_steps
 
@@ -36,13 +37,14 @@ class JavascriptRuntime:
         program: JavascriptTask,
         directory: Path,
         current: CurrentTask,
+        notices: SlashNotices,
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
         self._client = client
         self._identity = identity
         self._program = program
         self._task = current.task.address
-        self._loop: Loop[Literal["program", "stake"]] = Loop(client, identity, current, directory)
+        self._loop: Loop[Literal["program", "stake"]] = Loop(client, identity, current, directory, notices)
         self._sent: set[Step] = set()
         self._starts = 0
         self._is_over = False

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ...errors import TaskFailed
+from ...errors import RoundworkError, TaskFailed
 from ...package.content import is_content_id
 from ..answers import WebAnswer
 from .registrations import REGISTRATION_BYTES_MAX, BadRegistration, Registrations
@@ -44,15 +44,17 @@ def build_gateway(
     get_tasks: Callable[[], Mapping[str, Served]],
     registrations: Mapping[str, Registrations],
     get_metrics: Callable[[], Mapping[str, float]],
+    get_reasons: Callable[[str, int], Mapping[str, str] | None] = lambda task, round_number: None,
     routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The node's app, for uvicorn.
 
     `get_tasks()` are the running tasks by address; `registrations` where the nodes of each task are;
-    `get_metrics()` values by Prometheus name; `routes` are added. A task's code is a stranger's: browsers get
+    `get_metrics()` values by Prometheus name; `get_reasons(task, round)` why the node found proofs invalid,
+    by candidate; `routes` are added. A task's code is a stranger's: browsers get
     its answers as sandboxed data.
     """
-    pages = _Pages(store, get_tasks, registrations, get_metrics)
+    pages = _Pages(store, get_tasks, registrations, get_metrics, get_reasons)
     return Starlette(routes=[*pages.list_routes(), *routes])
 
 
@@ -63,11 +65,13 @@ class _Pages:
         get_tasks: Callable[[], Mapping[str, Served]],
         registrations: Mapping[str, Registrations],
         get_metrics: Callable[[], Mapping[str, float]],
+        get_reasons: Callable[[str, int], Mapping[str, str] | None],
     ) -> None:
         self._store = store
         self._get_tasks = get_tasks
         self._registrations = registrations
         self._get_metrics = get_metrics
+        self._get_reasons = get_reasons
 
     def list_routes(self) -> list[Route]:
         return [
@@ -76,6 +80,7 @@ class _Pages:
             Route("/metrics", self._show_metrics),
             Route("/nodes/{task}", self._show_nodes),
             Route("/register-node/{task}", self._register_node, methods=["POST"]),
+            Route("/reasons/{task}/{round:int}", self._show_reasons),
             Route("/ipfs/{content_id}", self._show_blob),
             Route("/task/{task}", self._serve_task, methods=METHODS),
             Route("/task/{task}/{path:path}", self._serve_task, methods=METHODS),
@@ -96,6 +101,17 @@ class _Pages:
         if known is None:
             return _refuse(404, f"task {request.path_params['task']} does not run here")
         return JSONResponse(known.list_nodes())
+
+    async def _show_reasons(self, request: Request) -> Response:
+        task, round_number = request.path_params["task"], request.path_params["round"]
+        try:
+            reasons = self._get_reasons(task, round_number) if round_number < 2**63 else {}
+        except RoundworkError as error:  # the node stops, or its disk fails
+            log.warning("%s: %s", request.url.path, error)
+            return _refuse(503, "the reasons cannot be read now")
+        if reasons is None:
+            return _refuse(404, f"task {task} does not run here")
+        return JSONResponse(reasons)
 
     async def _register_node(self, request: Request) -> Response:
         known = self._registrations.get(request.path_params["task"])

@@ -28,6 +28,7 @@ from ...views import SubmissionView
 from ..duties import top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
+from ..peers.reasons import SlashNotices, shorten
 from ..peers.storage import BlobStore
 from .lanes import Lanes
 
@@ -60,6 +61,7 @@ class Runtime:
         store: BlobStore,
         directory: Path,
         current: CurrentTask,
+        notices: SlashNotices,
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
         self._client = client
@@ -68,9 +70,13 @@ class Runtime:
         self._identity = identity
         self._lanes = lanes
         self._store = store
-        self._loop: Loop[Duty] = Loop(client, identity, current, directory)
+        self._loop: Loop[Duty] = Loop(client, identity, current, directory, notices)
         self._memory = self._loop.file.load()
         self._auditing = asyncio.Lock()
+
+    def get_reasons(self, round_number: int) -> dict[str, str]:
+        """Why this node found proofs of a round invalid, by candidate. Raises StoreFull, StoreCorrupt."""
+        return self._loop.file.get_reasons(round_number)
 
     async def run(self) -> None:
         """Do what is owed, slot by slot. Raises UnknownTask, StoreCorrupt."""
@@ -152,6 +158,8 @@ class Runtime:
             )
         if verdict.kind == "unavailable":
             raise RemoteError(f"no view yet, the proof cannot be had: {verdict.reason}")
+        if verdict.kind == "invalid":
+            self._loop.file.keep_reason(duty.round, duty.node, shorten(verdict.reason))
         self._decide(VerdictDecided(duty.round, duty.node, verdict.kind))
 
     async def _decide_list(self, duty: duties.DecideList, submissions: Sequence[SubmissionView]) -> None:

@@ -1,0 +1,120 @@
+"""Why nodes found proofs invalid: the node that gave a view keeps the reason, and answers its peers."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated
+
+import msgspec
+
+from ...errors import Malformed
+from ...participant.step import View
+from ...views import RoundView
+from ...wire import decode_json
+from ..answers import ServiceError
+from .outgoing import Fetcher
+
+REASON_CHARACTERS_MAX = 300
+"""Of a reason; the rest is cut off."""
+
+AUDITORS_ASKED_MAX = 5
+"""At most so many auditors of a proof get a request for their reasons."""
+
+ANSWER_SECONDS = 5.0
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+_Reasons = dict[Annotated[str, msgspec.Meta(max_length=64)], str]
+GetReasons = Callable[[int], Mapping[str, str]]
+"""The reasons that this node gave in a round, by candidate."""
+
+
+def shorten(reason: str) -> str:
+    """A reason as a line that can be kept and shown: printable characters, and not too many."""
+    printable = "".join(each if each.isprintable() else " " for each in reason[: REASON_CHARACTERS_MAX * 2])
+    return printable.strip()[:REASON_CHARACTERS_MAX]
+
+
+async def fetch_reasons(
+    fetcher: Fetcher, task: str, view: RoundView, node: str, endpoints: Mapping[str, str]
+) -> dict[str, str]:
+    """By auditor: why each of the first few found the proof of `node` invalid; "" if it does not say.
+
+    `endpoints` are those of nodes by address. Each auditor answers about its own views only.
+    """
+    [submission] = [each for each in view.submissions if each.node == node]
+    against = [auditor for auditor, is_valid in submission.auditors.items() if not is_valid]
+
+    async def fetch(auditor: str) -> str:
+        endpoint = endpoints.get(auditor)
+        if not endpoint:
+            return ""
+        try:
+            answer = await fetcher.fetch(
+                "GET",
+                f"{endpoint.rstrip('/')}/reasons/{task}/{view.round}",
+                hosts=None,
+                body_bytes_max=ANSWER_BYTES_MAX,
+                timeout_seconds=ANSWER_SECONDS,
+            )
+            return shorten(decode_json(answer.body, _Reasons).get(node, ""))
+        except (ServiceError, Malformed) as error:
+            log.debug("%s: %s", endpoint, error)
+            return ""
+
+    asked = against[:AUDITORS_ASKED_MAX]
+    return dict(zip(asked, await asyncio.gather(*map(fetch, asked)), strict=True))
+
+
+class SlashNotices:
+    """Warns of every slash of this node, with the reasons that its auditors give."""
+
+    def __init__(self, fetcher: Fetcher, node: str, get_endpoints: Callable[[], Mapping[str, str]]) -> None:
+        self._fetcher = fetcher
+        self._node = node
+        self._get_endpoints = get_endpoints
+        self._noticed: set[int] = set()
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    def look(self, view: View) -> None:
+        """Begin a notice for each slash in the rounds of a view that has none yet."""
+        for slashed in view.rounds.values():
+            if slashed.round not in self._noticed and _find_slash(slashed, self._node):
+                self._noticed.add(slashed.round)
+                job = asyncio.create_task(self._warn(view.task.address, slashed))
+                self._jobs.add(job)
+                job.add_done_callback(self._jobs.discard)
+
+    def close(self) -> None:
+        """End what is under way."""
+        for job in self._jobs:
+            job.cancel()
+
+    async def _warn(self, task: str, slashed: RoundView) -> None:
+        reasons: dict[str, str] = {}
+        if any(each.node == self._node for each in slashed.submissions):
+            endpoints = self._get_endpoints()
+            reasons = await fetch_reasons(self._fetcher, task, slashed, self._node, endpoints)
+        amount = _find_slash(slashed, self._node)
+        log.warning("round %d: this node lost %d of its stake: %s", slashed.round, amount, describe(reasons))
+
+
+def describe(reasons: Mapping[str, str]) -> str:
+    """Reasons by auditor as a line: the same reason once, with the number of auditors that gave it."""
+    if not reasons:
+        return "its list says so"
+    counts: dict[str, int] = {}
+    for reason in reasons.values():
+        counts[reason] = counts.get(reason, 0) + 1
+    return "; ".join(_describe_reason(reason, count) for reason, count in counts.items())
+
+
+def _describe_reason(reason: str, count: int) -> str:
+    nodes = "1 node" if count == 1 else f"{count} nodes"
+    return f"{nodes} found its proof invalid" + (f": {reason}" if reason else ", without a reason")
+
+
+def _find_slash(view: RoundView, node: str) -> int:
+    payments: Iterable[int] = (payment.slash for payment in view.payments if payment.node == node)
+    return next(iter(payments), 0)
