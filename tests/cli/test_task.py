@@ -12,7 +12,8 @@ from roundwork.package.content import compute_content_id
 from roundwork.package.folder import load_package, pack
 
 from ..ledger.process import RunningLedger, running
-from ..package.test_folder import write_task
+from ..node.house import require_sandbox
+from ..package.test_folder import PROGRAM, write_task
 
 KOII = 10**9
 
@@ -45,7 +46,7 @@ def test_a_folder_is_checked_without_a_ledger_or_a_key(tmp_path: Path) -> None:
     folder = make(
         tmp_path / "task", "audit_windows: 5\nroundwork: {hosts: [example.org]}", bounty_amount_per_round="2"
     )
-    (folder / "task.py").write_text("task.distribution(equal_split(slash='70%'))")
+    (folder / "task.py").write_text(f"{PROGRAM}task.distribution(equal_split(slash='70%'))\n")
 
     shown, told = run("task", "check", folder), json.loads(run("task", "check", folder, "--json").stdout)
 
@@ -104,6 +105,38 @@ def test_a_mistake_or_too_little_money_costs_nothing(
     assert "space: 51 must be a number from 0.1 to 50 MB" in wrong.stderr
     assert "BalanceTooLow" in dear.stderr or "InsufficientFunds" in dear.stderr
     assert before == run("balance", json_address(key), "--url", ledger.url).stdout
+
+
+MISTAKES = {
+    "def work(:": "SyntaxError: invalid syntax (task.py, line ",
+    "import requests": "ModuleNotFoundError: No module named 'requests'; a task imports its own",
+    "from roundwork import eqal_split": "ImportError: cannot import name 'eqal_split' from 'roundwork'",
+    "del task.functions['audit'], task.functions['work']": "no @task.work, no @task.audit; a task has",
+    "task = None": "TypeError: task.py has 0 Task objects",
+    "open('/etc/shadow')": "a task reads its own folder, and reads and writes in ctx.files",
+    "import socket; socket.create_connection(('127.0.0.1', 80))": "ctx.http asks the hosts",
+    "raise SystemExit('no')": "SystemExit: no (task.py, line ",
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), MISTAKES.items())
+def test_a_program_that_cannot_run_is_refused_before_money_moves(
+    ledger: RunningLedger, key: Path, tmp_path: Path, line: str, reason: str
+) -> None:
+    require_sandbox("sandlock")
+    folder = make(tmp_path / "task")
+    (folder / "task.py").write_text(f"{PROGRAM}{line}\n")
+    before = run("balance", json_address(key), "--url", ledger.url).stdout
+
+    checked = run("task", "check", folder)
+    deployed = run("task", "deploy", folder, "--key", key, "--url", ledger.url)
+
+    for done in (checked, deployed):
+        assert 1 == done.returncode
+        assert "BadTaskFile: " in done.stderr
+        assert reason in done.stderr.splitlines()[-1]
+    assert before == run("balance", json_address(key), "--url", ledger.url).stdout
+    assert not (folder / "metadata.json").exists()
 
 
 def json_address(path: Path) -> str:

@@ -196,7 +196,7 @@ def test_why_a_node_does_not_start_is_one_line(ledger: RunningLedger, task: str,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text + "\ndef (", "cannot be run: SyntaxError: invalid syntax; mend it"),
+        (lambda text: text + "\ndef (", "cannot be run: SyntaxError: invalid syntax (task.py, line "),
         (lambda text: text.replace("Task(", "Tusk("), "NameError: name 'Tusk' is not defined"),
         (
             lambda text: text.partition("@task.audit")[0],

@@ -63,6 +63,16 @@ PUBLISHED = """
 """
 
 
+PROGRAM = """\
+from roundwork import *
+
+task = Task("hello")
+task.work(lambda ctx: None)
+task.submission(lambda ctx: "hello")
+task.audit(lambda ctx, candidate: candidate.value == "hello")
+"""
+
+
 def write_config(folder: Path, text: str) -> None:
     (folder / "config-task.yml").write_text(dedent(text))
 
@@ -72,7 +82,7 @@ def write_task(folder: Path, more: str = "", **changes: str | None) -> Path:
     fields = {**GOOD, **changes}
     lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
     write_config(folder, "\n".join(lines) + "\n" + dedent(more))
-    (folder / "task.py").write_text("")
+    (folder / "task.py").write_text(PROGRAM)
     return folder
 
 

@@ -16,6 +16,7 @@ from .options import (
     call_ledger,
     json_option,
     read_pairs,
+    sandbox_option,
     secret_option,
     show,
     url_option,
@@ -54,7 +55,7 @@ def command() -> None:
     default=0,
     help="Roe (or 2koii) to have at stake whenever it is below the task's minimum.",
 )
-@click.option("--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task.")
+@sandbox_option
 @click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
 @secret_option
 @click.option("--yes", is_flag=True, help="Agree to what the task asks for.")

@@ -138,6 +138,11 @@ def read_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
     return read
 
 
+sandbox_option = click.option(
+    "--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task."
+)
+
+
 def _read_secrets(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     read = {}
     for pair in given:

@@ -8,10 +8,10 @@ import click
 
 from ..errors import BadConfig
 from .keys import key_option, passphrase_option, read_key
-from .options import ADDRESS, ROE, call_ledger, json_option, url_option
+from .options import ADDRESS, ROE, call_ledger, json_option, sandbox_option, url_option
 from .options import show as show_facts
 from .task_ledger import list_tasks, show_rounds
-from .task_view import compose_summary, compose_task, find_warnings, prepare, report, warn
+from .task_view import compose_summary, compose_task, find_warnings, load, prepare, report, warn
 
 manager_option = key_option(
     "--key", "key_path", "The manager's keypair file; else the one that Solana's configuration names."
@@ -29,14 +29,16 @@ command.add_command(show_rounds)
 
 @command.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@sandbox_option
 @json_option
-def check(folder: Path, as_json: bool) -> None:
-    """Read FOLDER as `deploy` would, and say what the task costs and what it asks of its nodes."""
+def check(folder: Path, sandbox: str | None, as_json: bool) -> None:
+    """Read FOLDER and load its program as `deploy` would; say what the task costs and asks of its nodes."""
     from ..package.folder import load_package, pack
     from ..package.permissions import describe_permissions
 
     package = load_package(folder)
     content_id, blobs = pack(package)
+    load(package, sandbox)
     facts = {
         "name": package.name,
         "package": content_id,
@@ -63,9 +65,16 @@ def check(folder: Path, as_json: bool) -> None:
 @passphrase_option
 @url_option
 @click.option("--inactive", is_flag=True, help="Do not open it for submissions yet.")
+@sandbox_option
 @json_option
 def deploy(
-    folder: Path, key_path: Path, passphrase_path: Path | None, url: str, inactive: bool, as_json: bool
+    folder: Path,
+    key_path: Path,
+    passphrase_path: Path | None,
+    url: str,
+    inactive: bool,
+    sandbox: str | None,
+    as_json: bool,
 ) -> None:
     """Create the task of FOLDER, pay its bounty in and open it."""
     from ..client.operations import deploy as deploy_package
@@ -73,7 +82,7 @@ def deploy(
     from ..client.rpc import Client
 
     manager = read_key(key_path, passphrase_path)
-    package, content_id, metadata = prepare(folder, as_json)
+    package, content_id, metadata = prepare(folder, sandbox, as_json)
 
     async def run(client: Client) -> str:
         address = await deploy_package(client, manager, package, content_id, metadata)
@@ -93,9 +102,15 @@ def deploy(
 @manager_option
 @passphrase_option
 @url_option
+@sandbox_option
 @json_option
 def update(
-    words: tuple[str, ...], key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
+    words: tuple[str, ...],
+    key_path: Path,
+    passphrase_path: Path | None,
+    url: str,
+    sandbox: str | None,
+    as_json: bool,
 ) -> None:
     """Found a task's successor from FOLDER: it takes the bounty over, open rounds settle at the old one.
 
@@ -109,7 +124,7 @@ def update(
     folder = Path(words[-1])
     manager = read_key(key_path, passphrase_path)
     address = _choose_task(words[0] if len(words) == 2 else None, load_package(folder).task_id)
-    package, content_id, metadata = prepare(folder, as_json, is_new=False)
+    package, content_id, metadata = prepare(folder, sandbox, as_json, is_new=False)
     if not package.migration_description:
         report("warning: migrationDescription is empty: operators do not see what is new", as_json)
     successor = call_ledger(

@@ -31,13 +31,35 @@ def find_warnings(package: "Package") -> list[str]:
     return warnings
 
 
-def prepare(folder: Path, as_json: bool, is_new: bool = True) -> "tuple[Package, str, str]":
+def load(package: "Package", sandbox: str | None) -> None:
+    """Load the program in the sandbox, so that one that cannot run costs nothing.
+
+    Raises BadTaskFile, BadConfig.
+    """
+    import asyncio
+
+    from ..node.confinement.sandbox import choose_sandbox_or_none
+    from ..node.python.environments import find_environments
+    from ..node.trial import load_program
+
+    def warn_of_none(reason: str) -> None:
+        click.echo(f"warning: {reason}", err=True)
+
+    chosen = choose_sandbox_or_none(sandbox, warn_of_none)
+    for line in asyncio.run(load_program(package, chosen, find_environments())):
+        click.echo(line, err=True)
+
+
+def prepare(
+    folder: Path, sandbox: str | None, as_json: bool, is_new: bool = True
+) -> "tuple[Package, str, str]":
     """The package, its content id and that of its metadata.json; prints what a creator should read."""
     from ..package.folder import METADATA, load_package, pack
     from ..package.metadata import write_metadata
 
     package = load_package(folder)
     content_id, _ = pack(package)
+    load(package, sandbox)
     metadata = write_metadata(package, time.time_ns() // 1_000_000)
     for line in compose_summary(package, content_id, is_new):
         report(line, as_json)

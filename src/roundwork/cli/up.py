@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import read_pairs, secret_option
+from .options import read_pairs, sandbox_option, secret_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +45,7 @@ DIRECTORY = Path(".roundwork/up")
 )
 @click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
 @secret_option
-@click.option("--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task.")
+@sandbox_option
 @click.option(
     "--engine",
     type=click.Choice(["embedded", "comet"]),

@@ -17,7 +17,7 @@ from ..host.files import replace_file
 from ..host.hold import is_held
 from ..host.keypairs import make_keypair
 from ..ledger.inspect import read_info
-from ..node.confinement.sandbox import choose_sandbox
+from ..node.confinement.sandbox import choose_sandbox_or_none
 from ..package.folder import Demo, Package, load_package, pack
 from ..participant.moment import compute_timetable
 from ..protocol.params import KOII
@@ -315,7 +315,7 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
         find_node()
     if package.task_type == "KPL":
         plan = msgspec.structs.replace(plan, token=True)
-    return Localnet(plan, package, _choose_sandbox(plan.sandbox, warn))
+    return Localnet(plan, package, choose_sandbox_or_none(plan.sandbox, warn))
 
 
 def restart(directory: Path, name: str) -> int:
@@ -395,14 +395,3 @@ def _fit(package: Package, plan: Plan) -> Package:
     return msgspec.structs.replace(
         package, round_time=plan.round_slots, submission_window=window, audit_window=window
     )
-
-
-def _choose_sandbox(name: str | None, warn: Callable[[str], None]) -> str:
-    """The sandbox of the task, as requested or the best available; if there is none, none is used."""
-    try:
-        return choose_sandbox(name).name
-    except BadConfig as error:
-        if name is not None:
-            raise
-        warn(f"the task runs unconfined: {error}")
-        return "none"

@@ -1,11 +1,9 @@
 """Making one task ready to run on a node, by the kind of its program."""
 
 import logging
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import NamedTuple
 
 from starlette.routing import Route
@@ -27,7 +25,7 @@ from .peers.outgoing import Fetcher
 from .peers.reasons import GetReasons, SlashNotices
 from .peers.registrations import Registrations
 from .peers.storage import BlobStore
-from .python.environments import prepare_environment
+from .python.environments import find_environments, prepare_environment
 from .python.lane import TaskSetting
 from .python.lanes import Lanes
 from .python.runtime import Runtime
@@ -72,16 +70,13 @@ async def prepare_task(needs: TaskNeeds) -> PreparedTask:
 
 async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
     setting, package, identity, current = needs.setting, needs.package, needs.identity, needs.current
-    environments = (
-        Path(os.environ.get("ROUNDWORK_CACHE", Path.home() / ".cache" / "roundwork")) / "environments"
-    )
     params = {**package.params, **setting.params}
     task_setting = TaskSetting(
         task=setting.task,
         node=identity.node,
         program=package.program,
         home=setting.home / "task",
-        environment=await prepare_environment(environments, package.lock, package.requires_python),
+        environment=await prepare_environment(find_environments(), package.lock, package.requires_python),
         limits=Limits(**package.limits),
         params=params,
         secrets=_choose_secrets(package, setting.secrets),

@@ -8,7 +8,7 @@ import resource
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -107,6 +107,20 @@ def choose_sandbox(name: str | None = None) -> Sandbox:
             return Bubblewrap()
         case _:
             raise BadConfig(f"--sandbox {name}: it is one of sandlock, bwrap, none")
+
+
+def choose_sandbox_or_none(name: str | None, warn: Callable[[str], None]) -> str:
+    """For a task of the person who runs it: "none" after a warning, where this machine has no sandbox.
+
+    Raises BadConfig if the sandbox that is named cannot be used.
+    """
+    try:
+        return choose_sandbox(name).name
+    except BadConfig as error:
+        if name is not None:
+            raise
+        warn(f"the task runs unconfined: {error}")
+        return "none"
 
 
 def _check_usable(name: str, is_usable: bool, needs: str) -> None:

@@ -35,6 +35,18 @@ RESET_SECONDS = 5 * 3600
 UNREAD_BYTES_MAX = 64 * 1024
 """Unread messages of a task; beyond this size further messages are dropped."""
 
+LOAD_SECONDS = 30.0
+LOAD_FAILED = "cannot be loaded: "
+LOADER = """
+import(require('url').pathToFileURL(process.argv[1])).then(() => process.exit(0), (error) => {
+  const [place] = String(error?.stack).split('\\n');
+  const [reason] = String(error).split('\\n');
+  console.error(`cannot be loaded: ${/:\\d+$/.test(place) ? `${reason} (${place})` : reason}`);
+  process.exit(1);
+});
+"""
+"""Loads a main.js and ends. The arguments of the program stand where they always do."""
+
 PORTS = range(20_000, 32_000)
 """Where tasks serve: below what kernels hand out for connections."""
 
@@ -115,6 +127,18 @@ class JavascriptTask:
             failures += 1
             await asyncio.sleep(pause_seconds)
 
+    async def load(self) -> tuple[str, int]:
+        """Load the program once, without any step: how that ended in words, and the exit code.
+
+        A program that goes on loading is good: it waits for its node, which is not there. The reason of a
+        failure is logged behind LOAD_FAILED.
+        """
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                return await self._run_once(0, is_load=True)
+        except TimeoutError:
+            return f"loads for more than {LOAD_SECONDS:g} s", 0
+
     def send(self, step: Step) -> None:
         """Send a step that is due. The task acknowledges nothing; a step that it does not read is dropped."""
         if self._channel is None:
@@ -158,7 +182,7 @@ class JavascriptTask:
         """Close connections to the task's server; cancel `run` first."""
         await self._http.aclose()
 
-    async def _run_once(self, stake: int) -> tuple[str, int]:
+    async def _run_once(self, stake: int, is_load: bool = False) -> tuple[str, int]:
         """One process, from start to end: how it ended in words, and its exit code (-1: it did not run)."""
         setting = self.setting
         setting.home.mkdir(parents=True, exist_ok=True)
@@ -166,7 +190,7 @@ class JavascriptTask:
             await check_disk(setting.home, setting.limits.disk_bytes)
         except DiskExceeded as error:
             return str(error), -1
-        async with self._start(stake) as process:
+        async with self._start(self._build_order(stake, is_load)) as process:
             watch = asyncio.create_task(watch_disk(setting.home, setting.limits.disk_bytes))
             ended = asyncio.create_task(process.wait())
             try:
@@ -179,7 +203,7 @@ class JavascriptTask:
                 ended.cancel()
 
     @asynccontextmanager
-    async def _start(self, stake: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def _start(self, order: Order) -> AsyncIterator[asyncio.subprocess.Process]:
         """The confining program with main.js in it, and our end of its channel; both are gone afterwards."""
         ours, theirs = socket.socketpair()
         control_out, control_in = os.pipe()
@@ -193,7 +217,7 @@ class JavascriptTask:
                     pass_fds=(control_out,),
                     start_new_session=True,
                 )
-            control.write(msgspec.json.encode(self._build_order(stake)) + b"\n")
+            control.write(msgspec.json.encode(order) + b"\n")
             self.starts += 1
             reader, self._channel = await asyncio.open_unix_connection(sock=ours)
             assert process.stdout is not None
@@ -214,13 +238,14 @@ class JavascriptTask:
                 for job in jobs:
                     job.cancel()
 
-    def _build_order(self, stake: int) -> Order:
+    def _build_order(self, stake: int, is_load: bool) -> Order:
         setting = self.setting
         memory_mib = setting.limits.memory_bytes // (1024 * 1024)
         command = (
             self._node,
             # V8 collects garbage in time if it knows its limit; the program does not see this argument.
             f"--max-old-space-size={memory_mib * 3 // 4}",
+            *(("-e", LOADER) if is_load else ()),
             str(setting.program),
             setting.name,
             setting.task,

@@ -78,6 +78,11 @@ class Environment(msgspec.Struct, frozen=True):
     readable: tuple[Path, ...]
 
 
+def find_environments() -> Path:
+    """Where the environments of tasks are kept on this machine."""
+    return Path(os.environ.get("ROUNDWORK_CACHE", Path.home() / ".cache" / "roundwork")) / "environments"
+
+
 async def prepare_environment(
     directory: Path, lock: bytes | None = None, requires_python: str | None = None
 ) -> Environment:

@@ -17,6 +17,7 @@ from ..confinement.disk import DiskExceeded, check_disk, watch_disk
 from ..confinement.sandbox import Child, Confinement, Limits, Sandbox
 from .channel import Services, WorkerProcess
 from .environments import Environment
+from .hints import find_hint
 from .spill import BadSpill, SpillFolder
 
 Kind = Literal["work", "review", "web"]
@@ -106,7 +107,7 @@ class Lane:
             failure = f"failed: {error}"
         except Malformed as error:
             failure = f"answered nonsense: {error}"
-        raise TaskFailed(self._redact(f"{what} {failure}"))
+        raise TaskFailed(self._redact(f"{what} {failure}{find_hint(failure)}"))
 
     @asynccontextmanager
     async def _ended_by_failure(self) -> AsyncIterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -71,14 +72,14 @@ class Lanes:
             functions = await self._lanes["review"].start(START_SECONDS)
         except TaskFailed as error:
             log.error("%s", error)
-            *_, last = str(error).splitlines()
-            raise BadTaskFile(
-                f"{program} cannot be run: {last}; mend it, its traceback is in the log"
-            ) from None
-        missing = [name for name in NEEDED_FUNCTIONS if name not in functions]
+            *before, last = str(error).splitlines()
+            places = re.findall(r'File ".*/(.+)", line (\d+)', "\n".join(before))
+            place = f" ({places[-1][0]}, line {places[-1][1]})" if places else ""
+            raise BadTaskFile(f"{program} cannot be run: {last}{place}") from None
+        missing = [f"@task.{name}" for name in NEEDED_FUNCTIONS if name not in functions]
         if missing:
             raise BadTaskFile(
-                f"{program} has no @task.{missing[0]}; a task has {', '.join(NEEDED_FUNCTIONS)}"
+                f"{program} has no {', no '.join(missing)}; a task has {', '.join(NEEDED_FUNCTIONS)}"
             )
 
     async def work(self, round: int, seed: str, deadline_seconds: float) -> None:
