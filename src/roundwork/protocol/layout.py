@@ -214,6 +214,7 @@ class Program:
         self._default = default
         self.decode = decode
         """The rule by which its instructions are read: it raises, or returns what it has read."""
+        self.layouts = layouts
         self.codecs = [Codec(layout, number_bytes) for layout in layouts]
         self.by_number = {codec.number: codec for codec in reversed(self.codecs)}
         self.by_name = {codec.name: codec for codec in reversed(self.codecs)}
