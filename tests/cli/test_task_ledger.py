@@ -3,17 +3,23 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from roundwork.package.content import compute_content_id
+from roundwork.package.folder import load_package, pack
+from roundwork.package.metadata import write_metadata
 from roundwork.protocol.params import base58_of
 
 from ..ledger.process import RunningLedger, running
 from ..ledger.rpc.test_archive import keep, pay_and_slash
 from ..protocol.stage import Stage
-from .test_task import run
+from .test_task import make, run
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,28 @@ def test_rounds_of_no_task_and_two_forms_at_once_are_refused(ledger: RunningLedg
     assert "UnknownTask" in run("task", "rounds", nowhere, "--url", ledger.url).stderr
     both = run("task", "rounds", nowhere, "--url", ledger.url, "--csv", "--json")
     assert (2, True) == (both.returncode, "exclude one another" in both.stderr)
+
+
+def test_a_package_is_served_without_a_stake_until_a_signal(tmp_path: Path) -> None:
+    folder = make(tmp_path / "task")
+    write_metadata(load_package(folder), 0)
+    content_id, blobs = pack(load_package(folder))
+    command = [sys.executable, "-m", "roundwork", "task", "serve", str(folder), "--json"]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stdout is not None
+            facts = json.loads(serving.stdout.readline())
+            served = [httpx2.get(f"{facts['url']}/ipfs/{name}", trust_env=False).content for name in blobs]
+            metadata = (folder / "metadata.json").read_bytes()
+            name = compute_content_id(metadata)
+            assert metadata == httpx2.get(f"{facts['url']}/ipfs/{name}", trust_env=False).content
+            assert 404 == httpx2.get(f"{facts['url']}/nodes/x", trust_env=False).status_code
+        finally:
+            serving.terminate()
+
+    assert (content_id, list(blobs.values())) == (facts["package"], served)
+    assert 0 == serving.returncode
 
 
 def test_a_keypair_file_says_its_address(tmp_path: Path) -> None:

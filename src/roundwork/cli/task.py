@@ -135,6 +135,26 @@ def update(
 
 
 @command.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0 is any free one.")
+@json_option
+def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
+    """Serve the package of FOLDER to nodes, without a stake and without running it, until Ctrl-C."""
+    import asyncio
+
+    from ..node.peers.serving import serve_package
+
+    def ready(content_id: str, blobs: int, port: int) -> None:
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        facts = {"url": url, "package": content_id, "blobs": blobs}
+        text = f"serves {content_id}, {blobs} blobs, at {url}; nodes fetch it with `node run --peer {url}`"
+        click.echo(json.dumps(facts) if as_json else text)
+
+    asyncio.run(serve_package(folder, host, port, ready))
+
+
+@command.command()
 @click.argument("address", type=ADDRESS)
 @url_option
 @json_option
