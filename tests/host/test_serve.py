@@ -80,7 +80,12 @@ def test_what_the_work_raises_ends_the_server_and_is_raised() -> None:
     async def run() -> None:
         with listen("127.0.0.1", 0) as listening:
             await serve(
-                Site().app, [listening], fail(), stop=lambda: None, ready=lambda: None, shutdown_seconds=5
+                Site().app,
+                [listening],
+                fail(),
+                stop=lambda: None,
+                ready=lambda: None,
+                shutdown_seconds=5,
             )
 
     with pytest.raises(BadConfig, match="the work failed"):

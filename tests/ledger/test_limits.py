@@ -19,7 +19,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 from solders.transaction import Transaction
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from roundwork.errors import BadConfig, PoolFull
 from roundwork.ledger.limits import LIMITS, Limits, read_limits
@@ -129,19 +129,30 @@ def test_a_connection_too_many_is_told_so(ledger: RunningLedger) -> None:
 
 
 def test_websockets_have_limits_in_all_and_by_address(ledger: RunningLedger) -> None:
-    async def open_some(count: int, **headers: str) -> list[str]:
-        """The reasons that those are closed with that are too many."""
-        url = f"ws://127.0.0.1:{ledger.port + 1}"
-        opened = [await connect(url, additional_headers=headers) for _ in range(count)]
-        reasons = [await read_until_closed(entry) for entry in opened if not await is_answered(entry)]
-        for entry in opened:
-            await entry.close()
-        return [f"{code} {reason}" for code, reason, _ in reasons]
+    url = f"ws://127.0.0.1:{ledger.port + 1}"
 
-    assert ["1008 8 websockets are open"] * 2 == asyncio.run(open_some(10))
-    assert ["1008 2 websockets of 203.0.113.9 are open"] == asyncio.run(
-        open_some(3, **{"x-forwarded-for": "203.0.113.9"})
-    )
+    async def fill_all() -> str:
+        """Open as many as there may be in all; the answer to the next one."""
+        opened = [await connect(url) for _ in range(SMALL["connections"])]
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url)
+        for websocket in opened:
+            await websocket.close()
+        return f"{refused.value.response.status_code} {refused.value.response.body.decode()}"
+
+    async def fill_one() -> tuple[int, str, int]:
+        """Open as many as one address may; how the next one is closed."""
+        headers = {"x-forwarded-for": "203.0.113.9"}
+        opened = [await connect(url, additional_headers=headers) for _ in range(3)]
+        answered = [await is_answered(websocket) for websocket in opened]
+        assert [True, True, False] == answered
+        closed = await read_until_closed(opened[-1])
+        for websocket in opened:
+            await websocket.close()
+        return closed
+
+    assert "503 8 websockets are open\n" == asyncio.run(fill_all())
+    assert (1008, "2 websockets of 203.0.113.9 are open", 0) == asyncio.run(fill_one())
 
 
 def test_subscriptions_have_limits_by_websocket_and_in_all_and_come_free_again(ledger: RunningLedger) -> None:

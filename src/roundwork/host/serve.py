@@ -5,12 +5,13 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from ..errors import PortInUse
+from .connections import Acceptor, Connection, Websocket
+from .front import FRONT_LIMITS, Front, FrontLimits, fit_descriptors
 
 FAREWELL_SECONDS = 1
 """How long requests may take to end after they were cancelled."""
@@ -19,12 +20,34 @@ BACKLOG = 1024
 """Connections that the kernel keeps until they are accepted."""
 
 
+TICKS_PER_SECOND = 10
+"""How often uvicorn calls `on_tick`."""
+
+
 class _Server(uvicorn.Server):
-    """A server that leaves signals alone: `serve` handles them, because they end the work, too."""
+    """A server that keeps to the limits of a front.
+
+    It leaves signals alone: `serve` handles them, because they end the work, too.
+    """
+
+    def __init__(self, config: uvicorn.Config, front: Front) -> None:
+        super().__init__(config)
+        self._front = front
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        acceptors = [Acceptor(each, self._front, self.config, self.server_state) for each in sockets or []]
+        self.servers = acceptors  # type: ignore[assignment] # they close as asyncio's servers do
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_PER_SECOND == 0:
+            self._front.check_clocks(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
 
 async def serve(
@@ -35,23 +58,28 @@ async def serve(
     stop: Callable[[], object],
     ready: Callable[[], None],
     shutdown_seconds: int,
-    **options: Any,
+    limits: FrontLimits = FRONT_LIMITS,
+    websocket_bytes_max: int | None = None,
 ) -> None:
     """Serve beside the work until SIGTERM, SIGINT or the end of the work.
 
     Then `stop` is called, which ends the work, and requests that came before have `shutdown_seconds` to get
-    their response. `options` are further ones of uvicorn.Config. Raises what the work raises.
+    their response. There are websockets if the size of their messages is given. Raises what the work raises.
     """
+    front = Front(fit_descriptors(limits))
     config = uvicorn.Config(
         app,
         loop="none",
         lifespan="off",
-        log_level="warning",
+        log_level="error",  # what it warns of is what clients do
         access_log=False,
         timeout_graceful_shutdown=shutdown_seconds + FAREWELL_SECONDS,
-        **options,
+        http=Connection,
+        ws="none" if websocket_bytes_max is None else Websocket,
+        ws_max_size=websocket_bytes_max or 0,
+        ws_per_message_deflate=False,  # it costs each subscriber's notification memory and time of its own
     )
-    server = _Server(config)
+    server = _Server(config, front)
     serving = asyncio.create_task(server.serve(list(sockets)))
     working = asyncio.ensure_future(work)
     signalled = asyncio.create_task(_watch_signals().wait())
@@ -77,14 +105,14 @@ def _watch_signals() -> asyncio.Event:
     return came
 
 
-def listen(host: str, port: int, stalled_seconds: int | None = None) -> socket.socket:
+def listen(host: str, port: int, stalled_seconds: int = FRONT_LIMITS.stalled_seconds) -> socket.socket:
     """A listening socket. Raises PortInUse.
 
     A connection whose other end takes nothing in for `stalled_seconds` is cut, where the system can do so.
     """
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if stalled_seconds is not None and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_seconds * 1000)
     try:
         listening.bind((host, port))

@@ -1,19 +1,16 @@
 """The most that a ledger takes from outside: every limit and its default."""
 
-import msgspec
-
 from ..errors import BadConfig
+from ..host.front import FrontLimits
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds on what clients may request."""
+class Limits(FrontLimits, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds on what clients may request, beside those on their connections."""
 
     body_bytes: int = 4 * 2**20
     """Bytes of one HTTP body or websocket message."""
     batch_calls: int = 1_000
     """Requests in one batch."""
-    connections: int = 2_000
-    """HTTP connections, and as many websockets."""
     websockets_per_address: int = 200
     """Websockets of one address that is not on this machine."""
     subscriptions: int = 1_000
@@ -22,8 +19,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Subscriptions of all websockets."""
     waiting_bytes: int = 8 * 2**20
     """Bytes that may wait for a websocket whose reader is slow. With more it is closed."""
-    stalled_seconds: int = 30
-    """Seconds after which a connection that takes in nothing is closed."""
     calls_per_second: int = 1_000
     """Calls of one address that is not on this machine, in the long run."""
     calls_at_once: int = 10_000

@@ -150,10 +150,8 @@ async def serve_engine(
         stop=stop,
         ready=ready,
         shutdown_seconds=SHUTDOWN_SECONDS,
-        http="httptools",
-        ws="websockets-sansio",
-        limit_concurrency=limits.connections,
-        ws_max_size=limits.body_bytes,
+        limits=limits,
+        websocket_bytes_max=limits.body_bytes,
     )
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from solders.keypair import Keypair
 
+from ...host.front import Message, get_address
 from ..chain import Chain
 from ..engine import Engine
 from ..limits import LIMITS, Limits
 from .dispatch import METHODS, Rpc
 from .errors import TooManyCalls
 from .ledger import Ledger
-from .rates import Message, Rates, get_address
+from .rates import Rates
 from .subscriptions import Subscriptions
 
 _CORS = [

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from ...host.front import Message, compute_name, get_address, is_local
 from ...protocol.execute import Block, Kind, Outcome, Receipt, decode_landed
 from ...protocol.params import Key, base58_of
 from ...protocol.records import Account
@@ -23,12 +24,15 @@ from .dispatch import METHODS, Method, Rpc
 from .errors import InvalidParams, NodeUnhealthy, TooManyCalls
 from .ledger import Ledger
 from .params import Params, field, read_key, read_signature, show
-from .rates import Message, get_address, is_local
 from .transaction_forms import compose_logs, describe_error, name_signatures
 from .transactions import find_all
 
 POLICY_VIOLATION = 1008
 """The code that a websocket is closed with when it breaks a limit."""
+
+FIRST_SECONDS = 0.05
+"""How long after its answer a subscription sends what is due already. Some clients (@solana/kit on Node's ws)
+lose a notification that arrives together with the answer, because they do not know its id yet."""
 
 Topic = tuple[str, bytes]
 """What a block must touch to concern a subscription: its kind, and an account, a signature or nothing."""
@@ -92,7 +96,7 @@ class Subscription:
         self.notify = notify
         self.ends = ends
         self.first: list[Any] = []
-        """Notifications that are due at once, after the answer to the subscribing."""
+        """Notifications that are due already when the client subscribes."""
 
 
 class Connection:
@@ -173,7 +177,7 @@ class Connection:
         self._room.set()
 
     async def take(self, body: bytes) -> None:
-        """Answer a message, then queue the notifications that are due at once."""
+        """Answer a message. Notifications that are due already follow a moment later."""
         try:
             answer = await self._rpc.answer(body, self.address)
         except TooManyCalls as error:
@@ -181,8 +185,13 @@ class Connection:
         if answer is not None:
             self.say(answer)
         fresh, self._fresh = self._fresh, []
+        if any(subscription.first for subscription in fresh):
+            asyncio.get_running_loop().call_later(FIRST_SECONDS, self._notify_first, fresh)
+
+    def _notify_first(self, fresh: list[Subscription]) -> None:
         for subscription in fresh:
-            self.notify(subscription, subscription.first)
+            if subscription.id in self.subscriptions:
+                self.notify(subscription, subscription.first)
 
     async def send_all(self, send: Callable[[Message], Any]) -> None:
         """Send what is queued until the reader is gone.
@@ -276,11 +285,10 @@ class Subscriptions:
 
     def _refuse(self, address: str) -> str | None:
         """The reason to refuse a websocket of an address; None if it may open."""
-        if len(self._connections) >= self.limits.connections:
-            return f"{self.limits.connections} websockets are open"
-        if is_local(address):
+        name = compute_name(address)
+        if is_local(name):
             return None
-        count = sum(1 for connection in self._connections if connection.address == address)
+        count = sum(1 for connection in self._connections if compute_name(connection.address) == name)
         most = self.limits.websockets_per_address
         return f"{most} websockets of {address} are open" if count >= most else None
 
