@@ -1,6 +1,7 @@
 """Operations against a real ledger process: what is asked for happens, and happens once."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -314,8 +315,9 @@ def test_an_outage_is_waited_out_and_the_transaction_runs_once(tmp_path: Path) -
 
 def test_a_ledger_that_answers_nobody_now_is_one_to_ask_again_later(tmp_path: Path) -> None:
     with (
-        running(tmp_path, None, "--limit", "connections=1") as ledger,  # the one that asks is too many
-        pytest.raises(Unreachable, match="does not answer: 503 Service Unavailable"),
+        running(tmp_path, None, "--limit", "connections=1") as ledger,
+        socket.create_connection(("127.0.0.1", ledger.port)),  # takes the only place
+        pytest.raises(Unreachable, match="does not answer: 503 1 connections are open"),
     ):
         use(ledger.url, lambda client: client.get_slot())
 
