@@ -63,3 +63,13 @@ def test_the_accounts_of_an_instruction_are_those_of_its_row() -> None:
 def test_a_name_that_no_row_has_is_a_fault_of_the_caller() -> None:
     with pytest.raises(KeyError, match="fly"):
         PROGRAMS[bytes(32)].compose("fly", {})
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 95, 255, 256, 257, 480, 509, 512])
+def test_a_padded_text_loses_the_spaces_at_its_end_and_no_others(count: int) -> None:
+    codec = Codec(Layout(1, "made", "", "text:512t"), 1)
+    text = (b" a\n" + b" " * count)[:512] if count < 512 else b" " * 512
+
+    values = codec.read(b"\1" + text.ljust(512))
+
+    assert [text.rstrip(b" ")] == values

@@ -145,7 +145,7 @@ class Codec:
             raise ValueError("the data ends too early")
         values = list(self._head.unpack_from(data))
         for at in self._texts:
-            values[at] = values[at].rstrip(b" ")
+            values[at] = _strip(values[at])
         at = self.size
         for reader in self._readers:
             value, at = reader(data, at)
@@ -277,6 +277,16 @@ Reader = Callable[[bytes, int], tuple[Any, int]]
 """Reads a value at a position; returns it and the position behind. Raises ValueError."""
 
 
+_SPACES = tuple(b" " * count for count in (256, 128, 64, 32))
+
+
+def _strip(text: bytes) -> bytes:
+    """A text without the spaces at its end: `rstrip` alone looks at each of the 450 of a usual submission."""
+    for spaces in _SPACES:
+        text = text.removesuffix(spaces)
+    return text.rstrip(b" ")
+
+
 def _cut(data: bytes, at: int, size: int) -> bytes:
     if at + size > len(data):
         raise ValueError("the data ends too early")
@@ -313,7 +323,7 @@ _READERS: dict[str, Reader] = {
     "S": _read_sized,
     "L": _read_keys,
     "*": lambda data, at: (data[at:], len(data)),
-    "*t": lambda data, at: (data[at:].rstrip(b" "), len(data)),
+    "*t": lambda data, at: (_strip(data[at:]), len(data)),
 }
 """How the types that may stand behind one of no fixed size are read. L are the bytes of its keys."""
 

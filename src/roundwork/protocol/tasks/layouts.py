@@ -148,8 +148,9 @@ def check_accounts(codec: Codec, call: Call) -> None:
 @rule("3.19")
 def check_signers(codec: Codec, call: Call) -> None:
     """Those of its accounts that must sign did."""
+    places, signers = call.places, call.signers
     for at in codec.signers:
-        if not call.is_signed(at):
+        if places[at] >= signers:
             raise MissingSigner(
                 f"account {at} of instruction {codec.number}, {base58_of(call.keys[at])}, did not sign"
             )
