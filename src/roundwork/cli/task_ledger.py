@@ -70,19 +70,20 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
         rounds = await client.get_rounds(address, numbers)
         ledger = await client.get_ledger()
         with_reasons = [
-            (rounds[number], await _fetch_reasons(ledger, task, rounds[number])) for number in numbers
+            (rounds[round_number], await _fetch_reasons(ledger, task, rounds[round_number]))
+            for round_number in numbers
         ]
         return ledger, task, with_reasons
 
     ledger, task, rounds = call_ledger(url, run)
-    told = [(view, _list_nodes(view, reasons)) for view, reasons in rounds]
+    listed = [(view, _list_nodes(view, reasons)) for view, reasons in rounds]
     if as_json:
-        facts = [{"round": view.round, "status": view.status, "nodes": nodes} for view, nodes in told]
+        facts = [{"round": view.round, "status": view.status, "nodes": nodes} for view, nodes in listed]
         click.echo(json.dumps({"task": address, "rounds": facts}))
     elif as_csv:
-        click.echo(_compose_csv(told), nl=False)
+        click.echo(_compose_csv(listed), nl=False)
     else:
-        for view, nodes in told:
+        for view, nodes in listed:
             click.echo("\n".join(_compose_round(view, nodes, task, ledger)))
 
 

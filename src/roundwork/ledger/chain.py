@@ -154,7 +154,7 @@ class Chain:
     # Recovery
 
     def _recover(self, replay: bool) -> None:
-        """Bring the state to the checkpoint and, if asked to, through the blocks behind it. Reads only."""
+        """Bring the state to the checkpoint and, if requested, through the blocks behind it. Reads only."""
         self.state = create_state(self.genesis)
         self._pending = Pending.of(self.state)
         check_log(self.directory / JOURNAL_FILE)

@@ -39,7 +39,7 @@ use."""
 
 SHUTDOWN_SECONDS = 3
 """How long earlier requests may still get their response after a signal. Supervisors kill a process 5 s after
-they asked it to end."""
+the request to end."""
 
 
 def found_development(directory: Path, grants: Sequence[Grant] = (), **settings: int) -> None:

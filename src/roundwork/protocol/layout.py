@@ -193,7 +193,7 @@ class Codec:
 
 
 class Program:
-    """A program: its instructions, and how they are told apart."""
+    """A program: its instructions, and how they are distinguished."""
 
     def __init__(
         self,

@@ -63,8 +63,8 @@ async def fetch_reasons(
             log.debug("%s: %s", endpoint, error)
             return ""
 
-    asked = against[:AUDITORS_ASKED_MAX]
-    return dict(zip(asked, await asyncio.gather(*map(fetch, asked)), strict=True))
+    chosen = against[:AUDITORS_ASKED_MAX]
+    return dict(zip(chosen, await asyncio.gather(*map(fetch, chosen)), strict=True))
 
 
 class SlashNotices:

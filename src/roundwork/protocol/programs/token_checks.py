@@ -36,7 +36,7 @@ U64 = 2**64
 
 
 def get_data(state: State, key: Key) -> bytes:
-    """The data of a mint, token account or multisig, told by owner and size; otherwise empty."""
+    """The data of a mint, token account or multisig, recognised by owner and size; otherwise empty."""
     account = state.accounts.rows.get(key)
     if account is None or account.owner != TOKEN_PROGRAM or account.space not in SIZES:
         return b""
