@@ -16,6 +16,8 @@ from websockets.sync.client import connect
 
 from roundwork.ledger.chain import Chain
 from roundwork.ledger.embedded.producer import Producer
+from roundwork.ledger.limits import LIMITS
+from roundwork.ledger.rpc.budget import Budget
 from roundwork.ledger.rpc.errors import NodeUnhealthy
 from roundwork.ledger.rpc.ledger import Ledger
 from roundwork.ledger.rpc.transactions import find_all
@@ -99,7 +101,8 @@ def test_a_history_that_lags_behind_a_burst_makes_nobody_wait_for_what_is_in_mem
 
     async def ask(chain: Chain, signature: bytes) -> dict[bytes, Any]:
         async with Verifier() as verifier:
-            return await find_all(Ledger(chain, Producer(chain, verifier)), [signature, bytes(64)])
+            ledger = Ledger(chain, Producer(chain, verifier))
+            return await find_all(ledger, Budget("", LIMITS), [signature, bytes(64)])
 
     with closing(Chain(tmp_path)) as chain:
         run_blocks(chain, 2)

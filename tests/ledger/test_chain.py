@@ -13,6 +13,7 @@ from roundwork.ledger.chain import Chain
 from roundwork.ledger.embedded.producer import Producer
 from roundwork.ledger.inspect import read_info, verify
 from roundwork.ledger.limits import LIMITS
+from roundwork.ledger.rpc.budget import Budget
 from roundwork.ledger.rpc.dispatch import METHODS, Request, Rpc
 from roundwork.ledger.rpc.ledger import Ledger
 from roundwork.ledger.rpc.rates import Rates
@@ -79,12 +80,12 @@ def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory: Path) -> None:
         rpc = Rpc(ledger, METHODS, Rates(LIMITS))
         request = Request("getBlockHeight")
         make_block(chain)
-        before = await rpc.call(request)
+        before = await rpc.call(request, Budget("", LIMITS))
         head = chain.state.head
         block = next_block(chain.state, head.time_ms + 1000, [], key_of(chain.genesis.producer))
         outcome = chain.execute(block, [])
 
-        reading = asyncio.create_task(rpc.call(request))
+        reading = asyncio.create_task(rpc.call(request, Budget("", LIMITS)))
         _, pending = await asyncio.wait([reading], timeout=0)
         assert {reading} == pending
         chain.persist(block, outcome)

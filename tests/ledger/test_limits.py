@@ -128,10 +128,8 @@ def test_a_connection_too_many_is_told_so(ledger: RunningLedger) -> None:
     assert (200, 503) == (statuses[0], statuses[-1])
 
 
-def test_websockets_have_limits_in_all_and_by_address(ledger: RunningLedger) -> None:
-    url = f"ws://127.0.0.1:{ledger.port + 1}"
-
-    async def fill_all() -> str:
+def test_websockets_have_limits_in_all_and_by_address(tmp_path: Path) -> None:
+    async def fill_all(url: str) -> str:
         """Open as many as there may be in all; the answer to the next one."""
         opened = [await connect(url) for _ in range(SMALL["connections"])]
         with pytest.raises(InvalidStatus) as refused:
@@ -140,7 +138,7 @@ def test_websockets_have_limits_in_all_and_by_address(ledger: RunningLedger) -> 
             await websocket.close()
         return f"{refused.value.response.status_code} {refused.value.response.body.decode()}"
 
-    async def fill_one() -> tuple[int, str, int]:
+    async def fill_one(url: str) -> tuple[int, str, int]:
         """Open as many as one address may; how the next one is closed."""
         headers = {"x-forwarded-for": "203.0.113.9"}
         opened = [await connect(url, additional_headers=headers) for _ in range(3)]
@@ -151,8 +149,13 @@ def test_websockets_have_limits_in_all_and_by_address(ledger: RunningLedger) -> 
             await websocket.close()
         return closed
 
-    assert "503 8 websockets are open\n" == asyncio.run(fill_all())
-    assert (1008, "2 websockets of 203.0.113.9 are open", 0) == asyncio.run(fill_one())
+    options = [part for name, value in SMALL.items() for part in ("--limit", f"{name}={value}")]
+    with running(tmp_path / "ledger", None, *options) as ledger:
+        url = f"ws://127.0.0.1:{ledger.port + 1}"
+        assert (1008, "2 websockets of 203.0.113.9 are open", 0) == asyncio.run(fill_one(url))
+    with running(tmp_path / "ledger", None, *options) as ledger:
+        url = f"ws://127.0.0.1:{ledger.port + 1}"
+        assert "503 8 websockets are open\n" == asyncio.run(fill_all(url))
 
 
 def test_subscriptions_have_limits_by_websocket_and_in_all_and_come_free_again(ledger: RunningLedger) -> None:

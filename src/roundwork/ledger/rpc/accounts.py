@@ -1,8 +1,11 @@
 """RPC methods that read accounts and money."""
 
 import base64
+import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
+
+import msgspec
 
 from ...protocol.books import compute_supply
 from ...protocol.money import get_balance
@@ -11,16 +14,10 @@ from ...protocol.programs.token_records import ACCOUNT_BYTES, STATE_AT
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...wire import Json, base58_decode
-from .account_forms import (
-    BASE58_BYTES_MAX,
-    AccountData,
-    describe_account,
-    describe_data,
-    get_account_data,
-    read_form,
-)
+from .account_data import SHORT_BYTES, encode_account, encode_accounts, encode_data_of, measure_data
+from .account_forms import BASE58_BYTES_MAX, AccountData, Form, get_account_data, read_form
 from .errors import InvalidParams
-from .ledger import Ledger
+from .ledger import Ledger, LongRead
 from .params import Params, field, read_key, show
 
 KEYS_MAX = 100
@@ -37,30 +34,45 @@ def get_balance_of(ledger: Ledger, params: Params) -> Json:
     return ledger.with_context(get_balance(ledger.state, params.key(0)))
 
 
-def get_account_info(ledger: Ledger, params: Params) -> Json:
+def get_account_info(ledger: Ledger, params: Params) -> msgspec.Raw:
     key, form = params.key(0), read_form(params.config(1))
-    return ledger.with_context(describe_account(ledger.state, key, form))
+    return ledger.encode_with_context(encode_account(ledger.state, key, form, params.budget))
 
 
-def get_multiple_accounts(ledger: Ledger, params: Params) -> Json:
+def _is_small_account(ledger: Ledger, params: Params) -> bool:
+    return measure_data(ledger.state, params.key(0), read_form(params.config(1))) <= SHORT_BYTES
+
+
+def get_multiple_accounts(ledger: Ledger, params: Params) -> msgspec.Raw:
+    keys, form = _read_keys(params)
+    return ledger.encode_with_context(encode_accounts(ledger.state, keys, form, params.budget))
+
+
+def _are_small_accounts(ledger: Ledger, params: Params) -> bool:
+    keys, form = _read_keys(params)
+    return sum(measure_data(ledger.state, key, form) for key in keys) <= SHORT_BYTES
+
+
+def _read_keys(params: Params) -> tuple[list[Key], Form]:
     names = params.get(0, list, "the addresses")
     if len(names) > KEYS_MAX:
         raise InvalidParams(f"Too many inputs provided; max {KEYS_MAX}")
     form = read_form(params.config(1), default="base64")
-    return ledger.with_context(
-        [describe_account(ledger.state, read_key(name, "the address"), form) for name in names]
-    )
+    return [read_key(name, "the address") for name in names], form
 
 
-def get_program_accounts(ledger: Ledger, params: Params) -> Any:
+def get_program_accounts(ledger: Ledger, params: Params) -> msgspec.Raw:
     program, config = params.key(0, "the program"), params.config(1)
     form, filters = read_form(config), read_filters(config)
-    found = [
-        {"pubkey": base58_of(key), "account": describe_data(ledger.state, key, account, data, form)}
+    found = params.budget.encode_list(
+        {
+            "pubkey": base58_of(key),
+            "account": encode_data_of(ledger.state, key, account, data, form, params.budget),
+        }
         for key, account in find_owned(ledger.state, program)
         if passes(filters, data := get_account_data(ledger.state, key, account))
-    ]
-    return ledger.with_context(found) if config.get("withContext") else found
+    )
+    return ledger.encode_with_context(found) if config.get("withContext") else found
 
 
 def get_rent(ledger: Ledger, params: Params) -> int:
@@ -80,7 +92,7 @@ def get_largest_accounts(ledger: Ledger, params: Params) -> Json:
     if which not in ("circulating", "nonCirculating"):
         raise InvalidParams(f"Invalid params: filter {show(which)}; circulating or nonCirculating")
     rows = ledger.state.accounts.rows.items() if which == "circulating" else ()
-    largest = sorted(rows, key=lambda item: (-item[1].balance, item[0]))[:LARGEST]
+    largest = heapq.nsmallest(LARGEST, rows, key=lambda item: (-item[1].balance, item[0]))
     value = [{"address": base58_of(key), "lamports": account.balance} for key, account in largest]
     return ledger.with_context(value)
 
@@ -144,10 +156,10 @@ def _decode(raw: Any, encoding: str) -> bytes:
 
 METHODS: dict[str, Any] = {
     "getBalance": get_balance_of,
-    "getAccountInfo": get_account_info,
-    "getMultipleAccounts": get_multiple_accounts,
-    "getProgramAccounts": get_program_accounts,
+    "getAccountInfo": LongRead(get_account_info, _is_small_account),
+    "getMultipleAccounts": LongRead(get_multiple_accounts, _are_small_accounts),
+    "getProgramAccounts": LongRead(get_program_accounts),
     "getMinimumBalanceForRentExemption": get_rent,
-    "getSupply": get_supply,
-    "getLargestAccounts": get_largest_accounts,
+    "getSupply": LongRead(get_supply),
+    "getLargestAccounts": LongRead(get_largest_accounts),
 }

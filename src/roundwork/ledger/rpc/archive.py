@@ -19,18 +19,18 @@ def may_be_pruned(state: State, task: Key, round_number: int) -> bool:
     return state.head.slot >= pruned
 
 
-def get_state_of(chain: Chain, task: Key, round_number: int) -> State:
-    """A state that holds a round: the present one, or for a pruned round a state of that round alone."""
+def recall(chain: Chain, task: Key, round_number: int) -> State | None:
+    """A state that holds a pruned round and nothing else; None if the round is not pruned."""
     for place in chain.history.find_pruned(task, round_number):
         entry = chain.journal.read(place.height)
         assert entry is not None, "the history holds nothing that the journal does not"
         event = entry.events[place.position]
         if isinstance(event, Pruned) and (event.task, event.round) == (task, round_number):
-            return _recall(chain, event)
-    return chain.state
+            return _restore(chain, event)
+    return None
 
 
-def _recall(chain: Chain, event: Pruned) -> State:
+def _restore(chain: Chain, event: Pruned) -> State:
     task = event.task
     live = chain.state
     recalled = State(live.genesis, live.genesis_hash, live.head)

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import msgspec
+
 from ...errors import BlockhashNotFound
 from ...protocol.admission import compute_fee
 from ...protocol.execute import Kind, decode_landed
@@ -13,15 +15,19 @@ from ...protocol.ticks import compute_tick
 from ...protocol.transaction import Transaction
 from ...wire import Json
 from ..store.history import Place
+from .budget import Budget, encode_range
 from .constants import EPOCH_SLOTS
 from .errors import BlockNotAvailable, InvalidParams, NodeUnhealthy
-from .ledger import Ledger
+from .ledger import Ledger, LongRead
 from .params import Params, field, show
 from .sending import decode_message
 from .transaction_forms import name_signatures
 from .transactions import Landed, count_transactions, describe_landed
 
 BLOCKS_MAX = 500_000
+SHORT_SLOTS = 5_000
+"""Lists of slots up to this length are made on the event loop."""
+
 SAMPLES_MAX = 720
 DETAILS = ("full", "accounts", "signatures", "none")
 CLOSE_SECONDS = 5.0
@@ -102,7 +108,7 @@ def _fee_calculator(ledger: Ledger) -> Json:
 # Blocks
 
 
-async def get_block(ledger: Ledger, params: Params) -> Json:
+async def get_block(ledger: Ledger, params: Params) -> msgspec.Raw:
     """A slot as a block: its stored blocks joined, or an empty one if it has none."""
     slot, config = params.get(0, int, "the slot"), params.config_or_encoding(1)
     detail = field(config, "transactionDetails", str, "full")
@@ -110,7 +116,9 @@ async def get_block(ledger: Ledger, params: Params) -> Json:
         raise InvalidParams(f"Invalid params: transactionDetails {show(detail)}; one of {', '.join(DETAILS)}")
     check_past(ledger, slot)
     await _wait_until_closed(ledger, slot)
-    return await ledger.read(_compose_block, ledger, slot, detail, config)
+    return await ledger.read_encoded(
+        params.budget, _compose_block, ledger, slot, detail, config, params.budget
+    )
 
 
 async def _wait_until_closed(ledger: Ledger, slot: int) -> None:
@@ -126,7 +134,7 @@ async def _wait_until_closed(ledger: Ledger, slot: int) -> None:
     raise BlockNotAvailable(slot)
 
 
-def _compose_block(ledger: Ledger, slot: int, detail: str, config: Json) -> Json:
+def _compose_block(ledger: Ledger, slot: int, detail: str, config: Json, budget: Budget) -> Json:
     entries = ledger.chain.journal.find_slot(slot)
     block: Json = {
         "blockhash": base58_of(compute_slot_tick(ledger, slot)),
@@ -146,9 +154,9 @@ def _compose_block(ledger: Ledger, slot: int, detail: str, config: Json) -> Json
     if detail == "signatures":
         block["signatures"] = [name_signatures(item.transaction)[0] for item in landed]
     elif detail != "none":
-        block["transactions"] = [
+        block["transactions"] = budget.encode_list(
             describe_landed(transaction, config, detail == "accounts") for transaction in landed
-        ]
+        )
     if field(config, "rewards", bool, True):
         block["rewards"] = []
     return block
@@ -180,25 +188,41 @@ def check_past(ledger: Ledger, slot: int) -> None:
 async def get_block_time(ledger: Ledger, params: Params) -> int:
     slot = params.get(0, int, "the slot")
     check_past(ledger, slot)
-    return await ledger.read(compute_time, ledger, slot)
+    return await ledger.read(params.budget, compute_time, ledger, slot)
 
 
-def get_blocks(ledger: Ledger, params: Params) -> list[int]:
+def get_blocks(ledger: Ledger, params: Params) -> msgspec.Raw:
+    return encode_range(_read_range(ledger, params))
+
+
+def _read_range(ledger: Ledger, params: Params) -> range:
     first = params.get(0, int, "the first slot")
     has_last = len(params.values) > 1 and not isinstance(params.values[1], dict)
     last = params.get(1, int, "the last slot", ledger.slot) if has_last else ledger.slot
     params.config(2 if has_last else 1)
     if last - first > BLOCKS_MAX:
         raise InvalidParams(f"Slot range too large; max {BLOCKS_MAX}")
-    return list(range(first, min(last, ledger.slot) + 1))
+    return range(first, min(last, ledger.slot) + 1)
 
 
-def get_blocks_with_limit(ledger: Ledger, params: Params) -> list[int]:
+def get_blocks_with_limit(ledger: Ledger, params: Params) -> msgspec.Raw:
+    return encode_range(_read_limited_range(ledger, params))
+
+
+def _read_limited_range(ledger: Ledger, params: Params) -> range:
     first, limit = params.get(0, int, "the first slot"), params.get(1, int, "the limit")
     params.config(2)
     if limit > BLOCKS_MAX:
         raise InvalidParams(f"Limit too large; max {BLOCKS_MAX}")
-    return list(range(first, min(first + limit - 1, ledger.slot) + 1))
+    return range(first, min(first + limit - 1, ledger.slot) + 1)
+
+
+def _are_few(ledger: Ledger, params: Params) -> bool:
+    return len(_read_range(ledger, params)) <= SHORT_SLOTS
+
+
+def _are_few_by_limit(ledger: Ledger, params: Params) -> bool:
+    return len(_read_limited_range(ledger, params)) <= SHORT_SLOTS
 
 
 def get_performance(ledger: Ledger, params: Params) -> list[Json]:
@@ -228,9 +252,9 @@ METHODS: dict[str, Any] = {
     "getFeeForMessage": get_fee_for_message,
     "getBlock": get_block,
     "getConfirmedBlock": get_block,
-    "getBlocks": get_blocks,
-    "getConfirmedBlocks": get_blocks,
-    "getBlocksWithLimit": get_blocks_with_limit,
+    "getBlocks": LongRead(get_blocks, _are_few),
+    "getConfirmedBlocks": LongRead(get_blocks, _are_few),
+    "getBlocksWithLimit": LongRead(get_blocks_with_limit, _are_few_by_limit),
     "getBlockTime": get_block_time,
     "getRecentPerformanceSamples": get_performance,
 }

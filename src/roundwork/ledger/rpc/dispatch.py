@@ -1,5 +1,6 @@
 """JSON-RPC 2.0: bodies in, answers out, over HTTP or websocket."""
 
+import asyncio
 import inspect
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from . import sending as rpc_sending
 from . import tasks as rpc_tasks
 from . import tokens as rpc_tokens
 from . import transactions as rpc_transactions
+from .budget import Budget
 from .errors import (
     InternalError,
     InvalidRequest,
@@ -25,12 +27,12 @@ from .errors import (
     TooManyCalls,
     describe_cause,
 )
-from .ledger import Ledger
+from .ledger import Ledger, LongRead
 from .params import Params
 from .rates import Rates
-from .sending import Sending
+from .sending import Sending, prepare_sending
 
-Method = Callable[[Ledger, Params], Any]
+Method = Callable[[Ledger, Params], Any] | LongRead
 """What answers a request, at once or as an awaitable. Raises RpcError, RoundworkError."""
 
 METHODS: dict[str, Method] = {
@@ -53,6 +55,9 @@ class Request(msgspec.Struct):
     jsonrpc: str = "2.0"
 
 
+SLICE_SECONDS = 0.001
+"""A batch lets other requests be answered after this much work."""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -69,10 +74,12 @@ class Rpc:
 
         Raises TooManyCalls.
         """
+        budget = Budget(address, self.ledger.limits)
         if not body.lstrip().startswith(b"["):
             self._check_rate(address, 1)
-            response = await self._answer_single(body)
-            return None if response is None else _encoder.encode(response)
+            response = await self._answer_single(body, budget)
+            self._charge(budget)
+            return response
         try:
             items = decode_json(body, list[msgspec.Raw])
         except Malformed as error:
@@ -81,84 +88,116 @@ class Rpc:
         if not 0 < len(items) <= calls_max:
             return self.refuse(InvalidRequest(f"Invalid request: a batch has 1 to {calls_max} requests"))
         self._check_rate(address, len(items))
-        responses = [response for response in await self._answer_batch(items) if response is not None]
-        return _encoder.encode(responses) if responses else None
+        responses = [response for response in await self._answer_batch(items, budget) if response is not None]
+        return b"[" + b",".join(responses) + b"]" if responses else None
 
     def refuse(self, error: RpcError) -> bytes:
         """The answer to a body that is refused as a whole."""
-        return _encoder.encode(compose_error(None, error))
+        response = _encode_error(None, error)
+        assert response is not None
+        return response
 
     def _check_rate(self, address: str, calls: int) -> None:
         if not self.rates.take(address, calls, time.monotonic()):
             raise TooManyCalls(address, self.ledger.limits.calls_per_second)
 
-    async def _answer_batch(self, items: list[msgspec.Raw]) -> list[Any]:
+    def _charge(self, budget: Budget) -> bool:
+        """Charge the work that is done to the address; whether it may have more of it."""
+        cost, budget.cost = budget.cost, 0.0
+        return cost < 1.0 or self.rates.charge(budget.address, cost)
+
+    async def _answer_batch(self, items: list[msgspec.Raw], budget: Budget) -> list[bytes | None]:
         """Requests in order, but all transactions of the batch reach the engine together."""
-        responses: list[Any] = []
+        responses: list[bytes | None] = []
         sendings: list[tuple[int, Request, Sending]] = []
+        refusal: RpcError | None = None
+        paused_at = time.perf_counter()
         for item in items:
             request = _read(item)
-            if isinstance(request, Request) and request.method == "sendTransaction":
-                self._prepare(request, responses, sendings)
+            if isinstance(request, Request) and refusal is not None:
+                responses.append(_encode_error(request.id, refusal))
+            elif isinstance(request, Request) and request.method == "sendTransaction":
+                await self._prepare(request, budget, responses, sendings)
             else:
-                responses.append(await self._answer_single(item))
+                responses.append(await self._answer_single(item, budget))
+            if not self._charge(budget):
+                refusal = TooManyCalls(budget.address, self.ledger.limits.calls_per_second)
+            if time.perf_counter() - paused_at > SLICE_SECONDS:
+                await asyncio.sleep(0)
+                paused_at = time.perf_counter()
         answers = await self.ledger.engine.submit([sending.item for _, _, sending in sendings])
         for (at, request, sending), answer in zip(sendings, answers, strict=True):
             try:
-                responses[at] = compose_result(request.id, sending.compose_answer(answer))
+                responses[at] = _encode_result(request.id, sending.compose_answer(answer), budget)
             except RpcError as error:
-                responses[at] = compose_error(request.id, error)
+                responses[at] = _encode_error(request.id, error)
         return responses
 
-    def _prepare(
-        self, request: Request, responses: list[Any], sendings: list[tuple[int, Request, Sending]]
+    async def _prepare(
+        self,
+        request: Request,
+        budget: Budget,
+        responses: list[bytes | None],
+        sendings: list[tuple[int, Request, Sending]],
     ) -> None:
         try:
-            sendings.append((len(responses), request, Sending(self.ledger, self._read_params(request))))
+            params = Params(request.params, self.ledger.slot, budget)
+            sendings.append((len(responses), request, await prepare_sending(self.ledger, params)))
             responses.append(None)
         except RpcError as error:
-            responses.append(compose_error(request.id, error))
+            responses.append(_encode_error(request.id, error))
 
-    async def _answer_single(self, raw: bytes | msgspec.Raw) -> Any:
+    async def _answer_single(self, raw: bytes | msgspec.Raw, budget: Budget) -> bytes | None:
         request = _read(raw)
         if isinstance(request, RpcError):
-            return compose_error(None, request)
+            return _encode_error(None, request)
         try:
-            result = await self.call(request)
+            return _encode_result(request.id, await self.call(request, budget), budget)
         except RpcError as error:
-            return compose_error(request.id, error)
-        return compose_result(request.id, result)
+            return _encode_error(request.id, error)
 
-    async def call(self, request: Request) -> Any:
+    async def call(self, request: Request, budget: Budget) -> Any:
         """What a method returns. Raises RpcError."""
         method = self._methods.get(request.method)
         if method is None:
             raise MethodNotFound()
         if request.method not in rpc_sending.METHODS:
             await self.ledger.settle()
+        params = Params(request.params, self.ledger.slot, budget)
         try:
-            result = method(self.ledger, self._read_params(request))
+            if isinstance(method, LongRead):
+                with budget.work():
+                    is_short = method.is_short(self.ledger, params)
+                if not is_short:
+                    return await self.ledger.read_state(budget, method.answer, params)
+                method = method.answer
+            with budget.work():
+                result = method(self.ledger, params)
             return await result if inspect.isawaitable(result) else result
         except RoundworkError as error:
             raise InternalError(f"Internal error: {error}", describe_cause(error)) from error
 
-    def _read_params(self, request: Request) -> Params:
-        return Params(request.params, self.ledger.slot)
+
+def _encode_result(id: Any, result: Any, budget: Budget) -> bytes | None:
+    """A response; None to a notification. Raises AnswerTooLarge."""
+    if id is msgspec.UNSET:
+        return None
+    if isinstance(result, msgspec.Raw):
+        response = b"".join((b'{"jsonrpc":"2.0","result":', result, b',"id":', _encoder.encode(id), b"}"))
+    else:
+        response = _encoder.encode({"jsonrpc": "2.0", "result": result, "id": id})
+    budget.take_bytes(len(response))
+    return response
 
 
-def compose_result(id: Any, result: Any) -> Any:
-    """A response; None to a notification."""
-    return None if id is msgspec.UNSET else {"jsonrpc": "2.0", "result": result, "id": id}
-
-
-def compose_error(id: Any, error: RpcError) -> Any:
+def _encode_error(id: Any, error: RpcError) -> bytes | None:
     """An error response; None to a notification."""
     if id is msgspec.UNSET:
         return None
     shown = {"code": error.code, "message": error.message}
     if error.data is not None:
         shown["data"] = error.data
-    return {"jsonrpc": "2.0", "error": shown, "id": id}
+    return _encoder.encode({"jsonrpc": "2.0", "error": shown, "id": id})
 
 
 def _read(raw: bytes | msgspec.Raw) -> Request | RpcError:

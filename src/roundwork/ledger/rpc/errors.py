@@ -78,10 +78,32 @@ class NodeUnhealthy(RpcError):
 
 
 class TooManyCalls(NodeUnhealthy):
-    """An address calls faster than the limits allow."""
+    """An address calls faster than the limits allow, or its calls take too long."""
 
     def __init__(self, address: str, calls_per_second: int) -> None:
         super().__init__(f"too many calls from {address}: {calls_per_second} a second are answered")
+
+
+class ReadAborted(RpcError):
+    """An answer costs more than one may."""
+
+    code = -32012
+
+
+class AnswerTooLarge(ReadAborted):
+    """An answer has too many bytes."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(
+            f"the answer has more than {bytes_max} bytes; request less at once, or a part by dataSlice"
+        )
+
+
+class WorkTooLong(ReadAborted):
+    """An answer needs too much processor time."""
+
+    def __init__(self, seconds_max: int) -> None:
+        super().__init__(f"the answer needs more than {seconds_max} seconds of work; request less at once")
 
 
 class UnsupportedTransactionVersion(RpcError):

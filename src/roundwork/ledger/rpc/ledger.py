@@ -1,12 +1,16 @@
 """What every RPC method is given: the ledger, as it is read and written over RPC."""
 
 import asyncio
+import copy
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 from solders.keypair import Keypair
 
+from ...host.front import compute_name, is_local
 from ...protocol.execute import Block, Outcome
 from ...protocol.state import State
 from ...protocol.ticks import compute_closing_ticks
@@ -14,12 +18,18 @@ from ...wire import Json
 from ..chain import Chain
 from ..engine import Engine
 from ..limits import LIMITS, Limits
+from .budget import THREAD_COST_SECONDS, Budget, join
+from .errors import NodeUnhealthy
+from .params import Params
 
 VERSION = "2.0.0"
 """The version of Solana's RPC whose shapes these are."""
 
 READERS = 2
-"""Threads that read the past, so that readers do not delay the next block."""
+"""Threads that read the past, so that no reader holds up the next block. One more reads the state."""
+
+READS_MAX = 500
+"""Reads that may wait for a thread."""
 
 T = TypeVar("T")
 
@@ -35,18 +45,23 @@ class Ledger:
         self.faucet = faucet
         self.limits = limits
         self._readers = ThreadPoolExecutor(READERS, "reader")
+        self._state_reader = ThreadPoolExecutor(1, "state-reader")
+        self._reads = Counter[str]()
+        """Reads that wait for a thread, by address."""
+        self._snapshot: State | None = None
+        self._view: Ledger | None = None
         self._settling: list[asyncio.Future[None]] = []
         chain.listeners.append(self._let_read)
 
     @property
     def state(self) -> State:
-        """The state after the last block."""
-        return self.chain.state
+        """The state after the last block; in a view, after the block that it is of."""
+        return self.chain.state if self._snapshot is None else self._snapshot
 
     @property
     def slot(self) -> int:
         """The slot of the last block: answers are of this slot."""
-        return self.chain.state.head.slot
+        return self.state.head.slot
 
     async def settle(self) -> None:
         """Wait until the whole state is on disk: a crash takes back nothing that a reader has seen."""
@@ -60,13 +75,61 @@ class Ledger:
             if not settled.done():  # else the reader has gone
                 settled.set_result(None)
         self._settling.clear()
+        self._view = None
 
-    async def read(self, function: Callable[..., T], *args: Any) -> T:
+    async def read(self, budget: Budget, function: Callable[..., T], *args: Any) -> T:
         """Run a function on another thread; what it returns.
 
-        It reads the journal or the history, not the state.
+        It reads the journal or the history, not the state. Raises NodeUnhealthy, ReadAborted.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._readers, function, *args)
+        return await self._run(self._readers, budget, function, *args)
+
+    async def read_encoded(self, budget: Budget, function: Callable[..., Any], *args: Any) -> msgspec.Raw:
+        """The same; the JSON of what the function returns. Raises AnswerTooLarge, too."""
+        return await self._run(self._readers, budget, _encode, budget, function, *args)
+
+    async def read_state(self, budget: Budget, function: Callable[..., Any], *args: Any) -> msgspec.Raw:
+        """The JSON of what a function returns that reads the state, on another thread.
+
+        Its first argument is a view: this ledger as it stands now, with a state that stays as it is.
+        Raises NodeUnhealthy, ReadAborted, and what the function raises.
+        """
+        return await self.run_on_view(budget, _encode_of_view, budget, function, *args)
+
+    async def run_on_view(self, budget: Budget, function: Callable[..., T], *args: Any) -> T:
+        """What a function returns that is given a view, on another thread; one such function runs at a time.
+
+        It may change the state of the view if it rolls that back. Raises as above.
+        """
+        if self._view is None or self._view.state.head is not self.state.head:
+            with budget.work():
+                self._view = self._take_view()
+        return await self._run(self._state_reader, budget, function, self._view, *args)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether this is the ledger as it stood after a block: then other threads may read it."""
+        return self._snapshot is not None
+
+    def _take_view(self) -> "Ledger":
+        view = copy.copy(self)
+        view._snapshot = copy_state(self.state)
+        return view
+
+    async def _run(
+        self, pool: ThreadPoolExecutor, budget: Budget, function: Callable[..., T], *args: Any
+    ) -> T:
+        name = compute_name(budget.address)
+        most = READS_MAX if is_local(name) else self.limits.reads_per_address
+        if self._reads[name] >= most or self._reads.total() >= READS_MAX:
+            raise NodeUnhealthy("too many long reads wait already; send again later")
+        self._reads[name] += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, _work, budget, function, *args)
+        finally:
+            self._reads[name] -= 1
+            if not self._reads[name]:
+                del self._reads[name]
 
     def is_tick_valid(self, tick: bytes) -> bool:
         """Whether a transaction that names this tick may still run. What is not valid never will."""
@@ -76,4 +139,46 @@ class Ledger:
 
     def with_context(self, value: Any) -> Json:
         """An answer with its slot."""
-        return {"context": {"slot": self.slot, "apiVersion": VERSION}, "value": value}
+        return {"context": self._describe_context(), "value": value}
+
+    def encode_with_context(self, value: msgspec.Raw) -> msgspec.Raw:
+        """The JSON of an answer with its slot, for a value that is encoded already."""
+        context = msgspec.json.encode(self._describe_context())
+        return join(b'{"context":', context, b',"value":', value, b"}")
+
+    def _describe_context(self) -> Json:
+        return {"slot": self.slot, "apiVersion": VERSION}
+
+
+Read = Callable[[Ledger, Params], Any]
+"""What answers a request at once. Raises RpcError, RoundworkError."""
+
+
+class LongRead(NamedTuple):
+    """A method whose answer may take long. It is given on another thread unless it `is_short`."""
+
+    answer: Read
+    is_short: Callable[[Ledger, Params], bool] = lambda ledger, params: False
+
+
+def copy_state(state: State) -> State:
+    """A state with the same records, which does not change when the first one does."""
+    copied = State(state.genesis, state.genesis_hash, state.head)
+    for name, table in state.tables.items():
+        copied.get_table(name).rows = table.rows.copy()
+    copied.tick_slots = state.tick_slots.copy()
+    return copied
+
+
+def _encode(budget: Budget, function: Callable[..., Any], *args: Any) -> msgspec.Raw:
+    result = function(*args)
+    return result if isinstance(result, msgspec.Raw) else budget.encode(result)
+
+
+def _encode_of_view(view: Ledger, budget: Budget, function: Callable[..., Any], *args: Any) -> msgspec.Raw:
+    return _encode(budget, function, view, *args)
+
+
+def _work(budget: Budget, function: Callable[..., T], *args: Any) -> T:
+    with budget.work(THREAD_COST_SECONDS):
+        return function(*args)

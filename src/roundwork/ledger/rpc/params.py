@@ -1,9 +1,11 @@
 """The parameters of one call, checked as they are read."""
 
+import reprlib
 from typing import Any
 
 from ...protocol.params import Key, key_of
 from ...wire import Json, base58_decode
+from .budget import Budget
 from .errors import InvalidParams, MinContextSlotNotReached
 
 COMMITMENTS = frozenset(
@@ -20,12 +22,13 @@ class Params:
     Every reading of them raises RpcError: InvalidParams, or MinContextSlotNotReached.
     """
 
-    def __init__(self, values: Any, slot: int) -> None:
-        """`slot` is that of the last block. Raises InvalidParams."""
+    def __init__(self, values: Any, slot: int, budget: Budget) -> None:
+        """`slot` is that of the last block, `budget` what the answer may cost. Raises InvalidParams."""
         if values is None:
             values = []
         if not isinstance(values, list):
             raise InvalidParams("Invalid params: an array is expected")
+        self.budget = budget
         self._slot = slot
         self.values: list[Any] = values
 
@@ -99,8 +102,25 @@ def read_signature(text: Any) -> bytes:
 
 def show(value: Any) -> str:
     """A client's value as errors quote it."""
-    text = repr(value)
+    text = _shortener.repr(value)
     return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+class _Shortener(reprlib.Repr):
+    """Shows values without looking through all of a large one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxlist = self.maxdict = self.maxother = 200
+
+    def repr_str(self, value: str, level: int) -> str:
+        return repr(value[: self.maxstring])
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if abs(value) < 2**64 else "a large number"
+
+
+_shortener = _Shortener()
 
 
 def _check_kind(value: Any, kind: type, name: str) -> Any:

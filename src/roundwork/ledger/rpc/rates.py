@@ -33,3 +33,15 @@ class Rates:
         if len(self._buckets) > limits.addresses:
             self._buckets.popitem(last=False)
         return is_allowed
+
+    def charge(self, address: str, calls: float) -> bool:
+        """Count calls that were made already; whether the address may go on with what it has begun.
+
+        It may owe as many calls as it may have saved.
+        """
+        name = compute_name(address)
+        if is_local(name) or name not in self._buckets:
+            return True
+        left, before = self._buckets[name]
+        self._buckets[name] = left - calls, before
+        return left - calls > -self._limits.calls_at_once

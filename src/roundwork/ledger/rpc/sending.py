@@ -1,6 +1,8 @@
 """RPC methods that take transactions in: send, simulate, airdrop."""
 
-from typing import Any
+import contextlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from solders.hash import Hash
@@ -10,14 +12,17 @@ from solders.transaction import Transaction as SignedTransaction
 
 from ...client.messages import make_unique, pay
 from ...errors import RoundworkError, Undecodable, Void
-from ...protocol.execute import Kind, Receipt, compose_void, simulate, simulated
+from ...protocol.execute import Kind, Receipt, compose_void, simulated
 from ...protocol.params import KOII, TICKS, Key, base58_of
-from ...protocol.state import State
+from ...protocol.tasks.instructions import SubmitDistributionList
+from ...protocol.tasks.layouts import TASK_PROGRAMS
 from ...protocol.transaction import WIRE_BYTES_MAX, Transaction, decode_transaction, is_signed
 from ...wire import Json, base58_decode, base58_encode, base64_decode
 from ..engine import Answer
-from .account_forms import Form, describe_account, read_form
+from .account_data import SHORT_BYTES, encode_accounts, measure_data
+from .account_forms import Form, read_form
 from .accounts import KEYS_MAX
+from .budget import Budget
 from .errors import (
     InternalError,
     InvalidParams,
@@ -55,18 +60,15 @@ TEXTS = {
 class Sending:
     """A transaction that a client sends: decoded, and simulated unless the client skips that."""
 
-    def __init__(self, ledger: Ledger, params: Params) -> None:
-        """Raises InvalidParams if it is undecodable, PreflightFailure if its simulation fails."""
+    def __init__(self, params: Params) -> None:
+        """Raises InvalidParams if it is undecodable."""
         config = params.config(1)
         read_commitment(config, "preflightCommitment")
         text = params.get(0, str, "the transaction")
         self.item = decode_wire(text, field(config, "encoding", str, "base58"))
         _, self.transaction = self.item
         self.name = base58_encode(self.transaction.signatures[0])
-        if not field(config, "skipPreflight", bool, False):
-            receipt = simulate(ledger.state, self.transaction, compute_slot(ledger))
-            if receipt.kind != Kind.OK:
-                raise compose_refusal(self.transaction, receipt)
+        self.has_preflight = not field(config, "skipPreflight", bool, False)
 
     def compose_answer(self, answer: Answer) -> str:
         """The result of the call: the signature. Raises RpcError if the transaction never ran."""
@@ -79,13 +81,27 @@ class Sending:
         return self.name
 
 
+async def prepare_sending(ledger: Ledger, params: Params) -> Sending:
+    """Decode a transaction that a client sends, and simulate it unless the client skips that.
+
+    Raises InvalidParams, PreflightFailure, SignatureVerificationFailure.
+    """
+    sending = Sending(params)
+    if sending.has_preflight:
+        simulation = Simulation(sending.transaction, compute_slot(ledger))
+        receipt = (await run_simulation(ledger, simulation, params.budget)).receipt
+        if receipt.kind != Kind.OK:
+            raise compose_refusal(sending.transaction, receipt)
+    return sending
+
+
 async def send_transaction(ledger: Ledger, params: Params) -> str:
-    sending = Sending(ledger, params)
+    sending = await prepare_sending(ledger, params)
     [answer] = await ledger.engine.submit([sending.item])
     return sending.compose_answer(answer)
 
 
-def simulate_transaction(ledger: Ledger, params: Params) -> Json:
+async def simulate_transaction(ledger: Ledger, params: Params) -> Json:
     config = params.config(1)
     _, transaction = decode_wire(
         params.get(0, str, "the transaction"), field(config, "encoding", str, "base58")
@@ -94,19 +110,19 @@ def simulate_transaction(ledger: Ledger, params: Params) -> Json:
     replaces = field(config, "replaceRecentBlockhash", bool, False)
     if checks and replaces:
         raise InvalidParams("sigVerify may not be used with replaceRecentBlockhash")
-    shown = _read_shown(config)
+    keys, form = _read_shown(config)
     value: Json = {}
     if replaces:
         tick, slot = ledger.engine.get_newest_tick()
         transaction = _replace_tick(transaction, tick)
         value["replacementBlockhash"] = {"blockhash": base58_of(tick), "lastValidBlockHeight": slot + TICKS}
     is_verified = not checks or is_signed(transaction)
-    with simulated(ledger.state, transaction, compute_slot(ledger), is_verified) as receipt:
-        accounts = _show_accounts(ledger.state, shown, receipt)
+    simulation = Simulation(transaction, compute_slot(ledger), is_verified, keys, form)
+    receipt, accounts = await run_simulation(ledger, simulation, params.budget)
     value |= {
         "err": describe_error(receipt),
         "logs": compose_logs(transaction, receipt) if receipt.kind != Kind.VOID else [],
-        "accounts": accounts,
+        "accounts": accounts if keys is not None else None,
         "unitsConsumed": 0,
         "returnData": describe_returned(receipt),
         "innerInstructions": [] if config.get("innerInstructions") else None,
@@ -114,29 +130,70 @@ def simulate_transaction(ledger: Ledger, params: Params) -> Json:
     return ledger.with_context(value)
 
 
-def _show_accounts(
-    state: State, shown: list[tuple[Key, Form]] | None, receipt: Receipt
-) -> list[Json | None] | None:
-    """The accounts as they would be; nulls if the transaction would fail."""
-    if shown is None:
-        return None
-    return [describe_account(state, *wanted) if receipt.kind == Kind.OK else None for wanted in shown]
+class Simulation(NamedTuple):
+    """A transaction to simulate in a slot, and the accounts that are shown as they would be after it."""
+
+    transaction: Transaction
+    slot: int
+    is_verified: bool = True
+    keys: Sequence[Key] | None = None
+    form: Form = Form()
 
 
-def _read_shown(config: Json) -> list[tuple[Key, Form]] | None:
-    """The accounts that a simulation shows, and their forms; None without a wish for any.
+class Simulated(NamedTuple):
+    """What became of a simulated transaction, and the JSON of the accounts that it shows."""
+
+    receipt: Receipt
+    accounts: msgspec.Raw
+
+
+class _ShowsMuch(Exception):
+    """The accounts after a simulation are too large to be shown on the event loop."""
+
+
+async def run_simulation(ledger: Ledger, simulation: Simulation, budget: Budget) -> Simulated:
+    """Simulate a transaction: on another thread if that may take long. Raises RpcError."""
+    if not reads_list(simulation.transaction):
+        with contextlib.suppress(_ShowsMuch), budget.work():
+            return _simulate(ledger, simulation, budget)
+    return await ledger.run_on_view(budget, _simulate, simulation, budget)
+
+
+def _simulate(ledger: Ledger, simulation: Simulation, budget: Budget) -> Simulated:
+    state = ledger.state
+    transaction, slot, is_verified, keys, form = simulation
+    with simulated(state, transaction, slot, is_verified) as receipt:
+        if not keys or receipt.kind != Kind.OK:  # a transaction that fails shows no account
+            return Simulated(receipt, budget.encode([None] * len(keys or ())))
+        if not ledger.is_view and sum(measure_data(state, key, form) for key in keys) > SHORT_BYTES:
+            raise _ShowsMuch
+        return Simulated(receipt, encode_accounts(state, keys, form, budget))
+
+
+def reads_list(transaction: Transaction) -> bool:
+    """Whether a transaction has a distribution list read, which may be megabytes."""
+    return any(
+        codec is not None and codec.build is SubmitDistributionList
+        for instruction in transaction.instructions
+        if (program := TASK_PROGRAMS.get(transaction.keys[instruction.program])) is not None
+        for codec in (program.find(instruction.data),)
+    )
+
+
+def _read_shown(config: Json) -> tuple[list[Key] | None, Form]:
+    """The accounts that a simulation shows, and their form; None without a wish for any.
 
     Raises InvalidParams.
     """
     wanted = field(config, "accounts", dict, None)
     if wanted is None:
-        return None
+        return None, Form()
     names, form = field(wanted, "addresses", list, []), read_form(wanted, default="base64")
     if form.encoding in ("binary", "base58"):
         raise InvalidParams("base58 encoding not supported")
     if len(names) > KEYS_MAX:
         raise InvalidParams(f"Too many accounts provided; max {KEYS_MAX}")
-    return [(read_key(name, "the address"), form) for name in names]
+    return [read_key(name, "the address") for name in names], form
 
 
 async def request_airdrop(ledger: Ledger, params: Params) -> str:

@@ -386,7 +386,9 @@ async def _signature(ledger: Ledger, params: Params) -> Subscription:
         ("signature", signature), lambda changed: compose(changed.receipts[signature]), ends=True
     )
     recent = ledger.chain.recent
-    landed = None if recent.find(signature) else (await find_all(ledger, [signature]))[signature]
+    landed = (
+        None if recent.find(signature) else (await find_all(ledger, params.budget, [signature]))[signature]
+    )
     newest = recent.find(signature)  # a block may have come meanwhile, which notified nobody
     if newest is not None:
         subscription.first = compose(newest.receipt)

@@ -4,7 +4,7 @@ import json
 
 from ...protocol.params import Key, TaskKey, base58_of
 from ...protocol.records import Audit, DistributionList, Round, Submission, Vote
-from ...protocol.state import State
+from ...protocol.state import ROUND_TABLES, TABLE_KINDS, State
 from ...protocol.tasks.cursor import RoundCursor
 from ...protocol.tasks.life import get_task
 from ...protocol.tasks.round import RoundState
@@ -64,6 +64,17 @@ def describe_task(state: State, key: TaskKey, parts: frozenset[str] = ALL_PARTS)
         "allowed_failed_distributions": task.allowed_failed_distributions,
         **({"token_type": base58_of(task.mint)} if task.mint else {}),
     }
+
+
+def count_rows(state: State, key: TaskKey) -> int:
+    """How many records a task has."""
+    tables = state.tables
+    stakes, rounds = (
+        tables.get(TABLE_KINDS["stakes"].letter + key),
+        tables.get(TABLE_KINDS["rounds"].letter + key),
+    )
+    names = [letter + key + at for at in (rounds.rows if rounds else ()) for letter in ROUND_TABLES]
+    return sum(len(table.rows) for table in (stakes, *map(tables.get, names)) if table is not None)
 
 
 def empty_submissions() -> Json:

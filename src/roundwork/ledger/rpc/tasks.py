@@ -1,6 +1,7 @@
 """RPC methods that only this ledger has: tasks and rounds."""
 
 import base64
+from collections.abc import Callable
 from typing import Any
 
 from ...errors import UnknownTask
@@ -11,12 +12,21 @@ from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
 from ...wire import Json
 from .account_forms import AccountData, Form, describe_data
-from .archive import get_state_of, may_be_pruned
+from .archive import may_be_pruned, recall
 from .errors import InvalidParams
-from .ledger import Ledger
+from .ledger import Ledger, LongRead
 from .params import Params, show
-from .task_forms import ALL_PARTS, describe_distributions, describe_submissions, encode_task
+from .task_forms import (
+    ALL_PARTS,
+    count_rows,
+    describe_distributions,
+    describe_submissions,
+    encode_task,
+)  # fmt: skip
 from .transactions import wait_for_history
+
+SHORT_ROWS = 500
+"""A task with this many records is read on the event loop; a larger one on another thread."""
 
 
 def get_task(ledger: Ledger, params: Params) -> Any:
@@ -28,10 +38,7 @@ def get_task(ledger: Ledger, params: Params) -> Any:
 
 async def get_round(ledger: Ledger, params: Params) -> Any:
     task, round_number = params.key(0, "the task"), params.get(1, int, "the round")
-    try:
-        return view_round(await _find_state(ledger, task, round_number), task, round_number)
-    except UnknownTask:
-        return None
+    return await _read_rounds(ledger, params, view_round, task, round_number)
 
 
 def get_task_account_info(ledger: Ledger, params: Params) -> Json:
@@ -50,26 +57,19 @@ def get_task_account_info(ledger: Ledger, params: Params) -> Json:
 
 async def get_task_submissions(ledger: Ledger, params: Params) -> Any:
     task, round_number = params.key(0, "the task"), _read_round(params, 1)
-    try:
-        return describe_submissions(await _find_state(ledger, task, round_number), task, round_number)
-    except UnknownTask:
-        return None
+    return await _read_rounds(ledger, params, describe_submissions, task, round_number)
 
 
 async def get_task_distributions(ledger: Ledger, params: Params) -> Any:
     task, round_number = params.key(0, "the task"), _read_round(params, 1)
-    try:
-        return describe_distributions(await _find_state(ledger, task, round_number), task, round_number)
-    except UnknownTask:
-        return None
+    return await _read_rounds(ledger, params, describe_distributions, task, round_number)
 
 
 async def get_my_submission_round(ledger: Ledger, params: Params) -> Json:
     """The last round in which a node submitted, as a number in `data`; null if it never did."""
     task, node, round_number = params.key(0, "the task"), params.key(1, "the node"), _read_round(params, 2)
     if round_number is not None:
-        state = await _find_state(ledger, task, round_number)
-        has = node in RoundCursor(state, task, round_number).submissions.rows
+        has = await _read_rounds(ledger, params, _find_submission, task, round_number, node)
         return ledger.with_context({"data": round_number} if has else None)
     stake = ledger.state.get_stakes(task).rows.get(node)
     return ledger.with_context({"data": stake.last_round} if stake and stake.last_round >= 0 else None)
@@ -83,15 +83,37 @@ def get_my_stake(ledger: Ledger, params: Params) -> Json:
     return ledger.with_context({"data": stake.amount} if stake else None)
 
 
-async def _find_state(ledger: Ledger, task: Key, round_number: int | None) -> State:
-    """The state that holds a round: from the archive if the round is pruned.
+async def _read_rounds(
+    ledger: Ledger, params: Params, read: Callable[..., Any], task: Key, round_number: int | None, *args: Any
+) -> Any:
+    """What `read` returns for one round, or for all that the state holds; None if there is no such task.
 
-    For all rounds, the present state.
+    A round that is pruned is read from the archive.
     """
-    if round_number is None or not may_be_pruned(ledger.state, task, round_number):
-        return ledger.state
-    await wait_for_history(ledger)
-    return get_state_of(ledger.chain, task, round_number)
+    if round_number is not None and may_be_pruned(ledger.state, task, round_number):
+        await wait_for_history(ledger)
+        recalled = await ledger.read(params.budget, recall, ledger.chain, task, round_number)
+        if recalled is not None:
+            return await ledger.read_encoded(params.budget, read, recalled, task, round_number, *args)
+    if count_rows(ledger.state, task) > SHORT_ROWS:
+        return await ledger.read_state(params.budget, _read_view, read, task, round_number, *args)
+    with params.budget.work():
+        return _read_view(ledger, read, task, round_number, *args)
+
+
+def _read_view(ledger: Ledger, read: Callable[..., Any], task: Key, *args: Any) -> Any:
+    try:
+        return read(ledger.state, task, *args)
+    except UnknownTask:
+        return None
+
+
+def _find_submission(state: State, task: Key, round_number: int, node: Key) -> bool:
+    return node in RoundCursor(state, task, round_number).submissions.rows
+
+
+def _is_small_task(ledger: Ledger, params: Params) -> bool:
+    return count_rows(ledger.state, params.key(0, "the task")) <= SHORT_ROWS
 
 
 def _read_round(params: Params, at: int) -> int | None:
@@ -107,9 +129,9 @@ def _read_round(params: Params, at: int) -> int | None:
 
 METHODS: dict[str, Any] = {
     "getLedger": lambda ledger, params: view_ledger(ledger.state),
-    "getTask": get_task,
+    "getTask": LongRead(get_task, _is_small_task),
     "getRound": get_round,
-    "getTaskAccountInfo": get_task_account_info,
+    "getTaskAccountInfo": LongRead(get_task_account_info, _is_small_task),
     "getTaskSubmissionInfo": get_task_submissions,
     "getTaskDistributionInfo": get_task_distributions,
     "getMyTaskSubmissionRoundInfo": get_my_submission_round,

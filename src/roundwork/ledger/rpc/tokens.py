@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ...protocol.params import TOKEN_PROGRAM, Key, base58_of
 from ...protocol.programs.token_checks import get_data
 from ...protocol.programs.token_records import ACCOUNT_BYTES, Mint, TokenAccount, decode_account, decode_mint
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...wire import Json, describe_amount
-from .account_forms import describe_data, get_account_data, read_form
+from .account_data import encode_account
+from .account_forms import read_form
 from .errors import InvalidParams
-from .ledger import Ledger
+from .ledger import Ledger, LongRead
 from .params import Params, read_key
 
 LARGEST = 20
@@ -31,12 +34,12 @@ def get_token_supply(ledger: Ledger, params: Params) -> Json:
     return ledger.with_context(describe_amount(mint.supply, mint.decimals))
 
 
-def get_token_accounts_by_owner(ledger: Ledger, params: Params) -> Json:
+def get_token_accounts_by_owner(ledger: Ledger, params: Params) -> msgspec.Raw:
     key = params.key(0, "the owner")
     return _describe_found(ledger, params, lambda account: account.owner == key)
 
 
-def get_token_accounts_by_delegate(ledger: Ledger, params: Params) -> Json:
+def get_token_accounts_by_delegate(ledger: Ledger, params: Params) -> msgspec.Raw:
     key = params.key(0, "the delegate")
     return _describe_found(ledger, params, lambda account: account.delegate == key)
 
@@ -55,7 +58,7 @@ def get_token_largest_accounts(ledger: Ledger, params: Params) -> Json:
     )
 
 
-def _describe_found(ledger: Ledger, params: Params, wanted: Callable[[TokenAccount], bool]) -> Json:
+def _describe_found(ledger: Ledger, params: Params, wanted: Callable[[TokenAccount], bool]) -> msgspec.Raw:
     chosen, form = params.get(1, dict, "mint or programId"), read_form(params.config(2))
     mint = read_key(chosen["mint"], "mint") if chosen.get("mint") else None
     if mint is not None:
@@ -63,16 +66,11 @@ def _describe_found(ledger: Ledger, params: Params, wanted: Callable[[TokenAccou
     elif read_key(chosen.get("programId"), "programId") != TOKEN_PROGRAM:
         raise InvalidParams("Invalid param: unrecognized Token program id")
     found = _find(ledger.state, lambda account: mint in (None, account.mint) and wanted(account))
-    shown = [
-        {
-            "pubkey": base58_of(key),
-            "account": describe_data(
-                ledger.state, key, stored, get_account_data(ledger.state, key, stored), form
-            ),
-        }
-        for key, stored, _ in found
-    ]
-    return ledger.with_context(shown)
+    shown = params.budget.encode_list(
+        {"pubkey": base58_of(key), "account": encode_account(ledger.state, key, form, params.budget)}
+        for key, _, _ in found
+    )
+    return ledger.encode_with_context(shown)
 
 
 def _find(state: State, wanted: Callable[[TokenAccount], bool]) -> list[tuple[Key, Account, TokenAccount]]:
@@ -109,7 +107,7 @@ def _get_mint(state: State, key: Key, missing: str = "not a Token mint") -> Mint
 METHODS: dict[str, Any] = {
     "getTokenAccountBalance": get_token_account_balance,
     "getTokenSupply": get_token_supply,
-    "getTokenAccountsByOwner": get_token_accounts_by_owner,
-    "getTokenAccountsByDelegate": get_token_accounts_by_delegate,
-    "getTokenLargestAccounts": get_token_largest_accounts,
+    "getTokenAccountsByOwner": LongRead(get_token_accounts_by_owner),
+    "getTokenAccountsByDelegate": LongRead(get_token_accounts_by_delegate),
+    "getTokenLargestAccounts": LongRead(get_token_largest_accounts),
 }

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ...errors import Undecodable
 from ...protocol.execute import Receipt, decode_landed
 from ...protocol.params import Key
@@ -11,6 +13,7 @@ from ...protocol.transaction import Transaction
 from ...wire import Json
 from ..store.history import Place
 from ..store.journal import Entry
+from .budget import Budget
 from .errors import InvalidParams, NodeUnhealthy, UnsupportedTransactionVersion
 from .ledger import Ledger
 from .params import Params, field, read_signature
@@ -48,11 +51,13 @@ class Landed(NamedTuple):
         return self.entry.block.time_ms // 1000
 
 
-async def get_transaction(ledger: Ledger, params: Params) -> Json | None:
+async def get_transaction(ledger: Ledger, params: Params) -> msgspec.Raw | None:
     signature = read_signature(params.get(0, str, "the signature"))
     config = params.config_or_encoding(1)
-    [landed] = (await find_all(ledger, [signature])).values()
-    return await ledger.read(_compose_transaction, landed, config) if landed else None
+    [landed] = (await find_all(ledger, params.budget, [signature])).values()
+    if landed is None:
+        return None
+    return await ledger.read_encoded(params.budget, _compose_transaction, landed, config)
 
 
 def _compose_transaction(landed: Landed, config: Json) -> Json:
@@ -69,7 +74,7 @@ async def get_signature_statuses(ledger: Ledger, params: Params) -> Json:
     statuses = {signature: find_recent_status(ledger, signature) for signature in signatures}
     missing = [signature for signature, status in statuses.items() if status is None]
     if missing:
-        found = await find_all(ledger, missing)
+        found = await find_all(ledger, params.budget, missing)
         statuses |= {
             signature: compose_status(landed.entry.block.slot, landed.receipt) if landed else None
             for signature, landed in found.items()
@@ -77,16 +82,18 @@ async def get_signature_statuses(ledger: Ledger, params: Params) -> Json:
     return ledger.with_context([statuses[signature] for signature in signatures])
 
 
-async def get_signatures_for_address(ledger: Ledger, params: Params) -> list[Json]:
+async def get_signatures_for_address(ledger: Ledger, params: Params) -> msgspec.Raw:
     address, config = params.key(0), params.config(1)
     limit = field(config, "limit", int, SIGNATURES_MAX)
     if not 1 <= limit <= SIGNATURES_MAX:
         raise InvalidParams(f"Invalid limit; max {SIGNATURES_MAX}")
     await wait_for_history(ledger)
-    return await ledger.read(_find_signatures, ledger, address, limit, config)
+    return await ledger.read_encoded(
+        params.budget, _find_signatures, ledger, address, limit, config, params.budget
+    )
 
 
-def _find_signatures(ledger: Ledger, address: Key, limit: int, config: Json) -> list[Json]:
+def _find_signatures(ledger: Ledger, address: Key, limit: int, config: Json, budget: Budget) -> list[Json]:
     before = _find_bound(ledger, config, "before")
     until = _find_bound(ledger, config, "until")
     found: list[Json] = []
@@ -94,6 +101,7 @@ def _find_signatures(ledger: Ledger, address: Key, limit: int, config: Json) -> 
     while len(found) < limit:
         places = ledger.chain.history.find_address(address, before, limit - len(found))
         for place in places:
+            budget.check_time()
             before = place
             if until is not None and place <= until:
                 return found
@@ -136,14 +144,14 @@ async def wait_for_history(ledger: Ledger) -> None:
     )
 
 
-async def find_all(ledger: Ledger, signatures: Sequence[bytes]) -> dict[bytes, Landed | None]:
+async def find_all(ledger: Ledger, budget: Budget, signatures: Sequence[bytes]) -> dict[bytes, Landed | None]:
     """Where transactions ran; None for one that never ran. Raises NodeUnhealthy while that is not known."""
     found: dict[bytes, Landed | None] = dict.fromkeys(signatures)
     chain = ledger.chain
     while True:
         missing = [signature for signature, landed in found.items() if landed is None]
         indexed = chain.history.height
-        found |= await ledger.read(_find_each, ledger, missing)
+        found |= await ledger.read(budget, _find_each, ledger, missing)
         oldest = chain.recent.oldest or chain.journal.height + 1
         if indexed >= oldest - 1 or None not in found.values():
             return found
