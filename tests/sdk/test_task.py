@@ -142,7 +142,9 @@ def test_an_audit_that_raises_unavailable_is_no_vote() -> None:
     assert answer == ("unavailable", "nobody serves it")
 
 
-@pytest.mark.parametrize("value", ["nonsense", "{", "", "[" * 100_000, "1" * 5000])
+@pytest.mark.parametrize(
+    "value", ["nonsense", "{", "", "[" * 100_000, "1" * 5000, "[" * 129 + "]" * 129, '"\\ud800"']
+)
 def test_nonsense_where_json_should_be_counts_against_the_candidate(value: str) -> None:
     task = Task("t")
     task.audit(lambda ctx, candidate: candidate.json() == {})
@@ -151,6 +153,15 @@ def test_nonsense_where_json_should_be_counts_against_the_candidate(value: str) 
 
     assert kind == "invalid"
     assert "is not JSON" in reason
+
+
+def test_json_has_at_most_128_levels_wherever_its_brackets_stand() -> None:
+    task = Task("t")
+    task.audit(lambda ctx, candidate: candidate.json() is not None)
+    deep, wide = "[" * 128 + "]" * 128, "[" + "[]," * 500 + "[]]"
+
+    for value in (deep, wide, '{"a": "' + "[" * 500 + '"}', '["\\u00e9\\ud83d\\ude00"]'):
+        assert ("valid", "") == task.call("audit", build_context(), build_candidate(value))
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), OSError("x"), Refused("x"), ZeroDivisionError()])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Requester = Callable[[str, dict[str, Any]], Any]
 
 VALUE_BYTES_MAX = 512
+JSON_DEPTH_MAX = 128
 """As in the law, which a task's process does not import; a test holds them equal."""
 
 
@@ -449,12 +450,37 @@ def _change_last(value: str | None) -> str | None:
 
 
 def _parse_json(text: str | bytes, what: str) -> Any:
+    """JSON of at most JSON_DEPTH_MAX levels, without halves of surrogate pairs. Raises InvalidSubmission.
+
+    What Python takes beyond that depends on its version and the stack, and auditors must agree.
+    """
     import json
 
     try:
-        return json.loads(text)
+        text = text if isinstance(text, str) else str(text, "utf-8")
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidSubmission(f"{what} is not JSON: {error}") from error
+    if text.count("[") + text.count("{") > JSON_DEPTH_MAX and is_deep(value):
+        raise InvalidSubmission(f"{what} is not JSON of at most {JSON_DEPTH_MAX} levels")
+    return value
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and dicts lie within one another in more than JSON_DEPTH_MAX levels."""
+    level = [value]
+    for _ in range(JSON_DEPTH_MAX + 1):
+        if not any(isinstance(part, dict | list) for part in level):
+            return False
+        within = (
+            part.values() if isinstance(part, dict) else part
+            for part in level
+            if isinstance(part, dict | list)
+        )
+        level = [part for parts in within for part in parts]
+    return True
 
 
 def _to_base64(data: bytes | str) -> str:

@@ -70,7 +70,14 @@ class Channel:
         self.listen(self._calls.put)
         while True:
             call = self._calls.get()
-            self.write({"id": call["id"], **answer(call)})
+            self.reply(call["id"], answer(call))
+
+    def reply(self, call_id: int, reply: dict[str, Any]) -> None:
+        """Send the reply to a call; why it cannot be sent if it is too long or not Unicode."""
+        try:
+            self.write({"id": call_id, **reply})
+        except ValueError as error:
+            self.write({"id": call_id, "failed": f"its answer cannot be sent: {error}"})
 
     def listen(self, take: Callable[[dict[str, Any]], None]) -> None:
         """Start the reading thread, which hands calls to `take` and replies to the thread that waits."""
@@ -107,8 +114,15 @@ class Channel:
         return whole
 
     def write(self, message: dict[str, Any]) -> None:
-        """Send one frame."""
-        body = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        """Send one frame. Raises ValueError if it is too long, too deep or has half of a surrogate pair."""
+        from .task import JSON_DEPTH_MAX, is_deep
+
+        try:
+            body = json.dumps(message, ensure_ascii=False).encode()
+        except RecursionError as error:
+            raise ValueError(str(error)) from error
+        if body.count(b"[") + body.count(b"{") > JSON_DEPTH_MAX and is_deep(message):
+            raise ValueError(f"a value has more than {JSON_DEPTH_MAX} levels")
         with self._writing:
             if len(body) > FRAME_BYTES_MAX:
                 body = self._write_spill(body)
@@ -271,10 +285,10 @@ def _serve_web(channel: Channel, worker: Worker) -> None:
         try:
             status, headers, body = await answer_request(routes, call)
         except BaseException as error:  # noqa: BLE001 -- as in Worker.answer
-            channel.write({"id": call["id"], "failed": _describe(error)})
+            channel.reply(call["id"], {"failed": _describe(error)})
         else:
             text = b2a_base64(body, newline=False).decode()
-            channel.write({"id": call["id"], "answer": {"status": status, "headers": headers, "body": text}})
+            channel.reply(call["id"], {"answer": {"status": status, "headers": headers, "body": text}})
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
@@ -293,7 +307,7 @@ def _serve_web(channel: Channel, worker: Worker) -> None:
                 if routes is None:
                     routes = await asyncio.to_thread(worker.get_routes, call)
             except BaseException as error:  # noqa: BLE001 -- as in Worker.answer
-                channel.write({"id": call["id"], "failed": _describe(error)})
+                channel.reply(call["id"], {"failed": _describe(error)})
                 continue
             task = asyncio.create_task(answer(call, routes))
             running.add(task)
@@ -310,4 +324,5 @@ def _describe(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next and trace.tb_frame.f_code.co_filename.startswith(here):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace)).strip()
+    text = "".join(traceback.format_exception(type(error), error, trace)).strip()
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -42,9 +42,10 @@ async def open_neighbours(
     count: int = 2,
     params: dict[str, Any] | None = None,
     hosts: tuple[str, ...] = (),
+    strangers: dict[str, str] | None = None,
 ) -> AsyncIterator[list[Neighbour]]:
-    """Nodes that know one another's endpoints."""
-    endpoints: dict[str, str] = {}
+    """Nodes that know one another's endpoints, and those of `strangers` by key."""
+    endpoints: dict[str, str] = dict(strangers or {})
     neighbours: list[Neighbour] = []
 
     async def read_ledger(method: str, asked: list[Any]) -> Any:

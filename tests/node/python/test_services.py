@@ -90,7 +90,7 @@ def test_http_is_bound_to_the_permitted_hosts(tmp_path: Path, environment: Envir
     )
 
     assert answers[0].startswith("Refused: example.org:80 is not among the permitted hosts")
-    assert answers[1].startswith("Unavailable: http://127.0.0.1:1/ does not answer")
+    assert answers[1].startswith("Unavailable: GET http://127.0.0.1:1/ does not answer")
 
 
 def test_the_ledger_is_read_and_never_written(tmp_path: Path, environment: Environment) -> None:

@@ -158,24 +158,26 @@ class JavascriptTask:
         self, method: str, path: str, query: str, headers: Sequence[tuple[str, str]], body: bytes
     ) -> WebAnswer:
         """Give a web request to the task's own server. Raises TaskFailed."""
-        target = httpx2.URL(
-            scheme="http",
-            host="127.0.0.1",
-            port=self.setting.web_port,
-            path=path,
-            query=query.encode() or None,
-        )
         if self._channel is None:
             raise TaskFailed(f"task {self.setting.task} does not run")
+        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         try:
-            async with self._http.stream(method, target, headers=list(headers), content=body) as answer:
+            target = httpx2.URL(
+                scheme="http",
+                host="127.0.0.1",
+                port=self.setting.web_port,
+                path=path,
+                query=query.encode("latin-1") or None,
+            )
+            async with self._http.stream(method, target, headers=lines, content=body) as answer:
                 whole = bytearray()
                 async for chunk in answer.aiter_raw():
                     whole += chunk
                     if len(whole) > ANSWER_BYTES_MAX:
                         raise TaskFailed(f"{path} answers more than {ANSWER_BYTES_MAX} bytes")
-                return WebAnswer(answer.status_code, answer.headers.multi_items(), bytes(whole))
-        except httpx2.HTTPError as error:
+                answered = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in answer.headers.raw]
+                return WebAnswer(answer.status_code, answered, bytes(whole))
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise TaskFailed(f"{method} {path}: {error!r}") from error
 
     async def close(self) -> None:

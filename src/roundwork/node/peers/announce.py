@@ -49,12 +49,18 @@ class Announcer:
         self._registrations = registrations
         self._fetcher = fetcher
         self._peers = peers
+        self._faults: set[str] = set()
+        """Errors that are in the log already."""
 
     async def run(self) -> None:
         """Announce again and again: soon while no peer knows this node, then at growing pauses."""
         pause = FIRST_PAUSE_SECONDS
         while True:
-            is_known = await self.announce()
+            try:
+                is_known = await self.announce()
+            except Exception as error:  # noqa: BLE001 -- nothing that a stranger sends may end the announcer
+                self._report_fault(error)
+                is_known = False
             pause = min(pause * 2, LAST_PAUSE_SECONDS) if is_known else FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause)
 
@@ -67,7 +73,12 @@ class Announcer:
         mine = self._registrations.sign(self._keypair, self._url) if self._url else None
         if mine is not None:
             self._add(mine)
-        return any(await asyncio.gather(*(self._exchange(peer.rstrip("/"), mine) for peer in chosen)))
+        exchanges = [self._exchange(peer.rstrip("/"), mine) for peer in chosen]
+        results = await asyncio.gather(*exchanges, return_exceptions=True)
+        for failure in results:
+            if isinstance(failure, Exception):
+                self._report_fault(failure)
+        return True in results
 
     async def _exchange(self, peer: str, mine: bytes | None) -> bool:
         """Whether a peer knows this node now. What it says of other nodes counts if they have signed it."""
@@ -86,6 +97,7 @@ class Announcer:
             return False
         for entry in nodes[:REGISTRATIONS_MAX] if isinstance(nodes, list) else ():
             self._add(msgspec.json.encode(entry))
+            await asyncio.sleep(0)  # a thousand bad signatures must not hold up the rest of the node
         return is_known
 
     async def _register(self, peer: str, mine: bytes) -> bool:
@@ -98,6 +110,12 @@ class Announcer:
             timeout_seconds=ANSWER_SECONDS,
         )
         return answer.status == 200
+
+    def _report_fault(self, error: Exception) -> None:
+        """Log an error that nothing here should raise, each kind once."""
+        if type(error).__name__ not in self._faults:
+            self._faults.add(type(error).__name__)
+            log.error("announcing failed", exc_info=error)
 
     def _add(self, registration: bytes) -> None:
         """Take a registration if it is good; what a peer has from the ledger only has no signature."""

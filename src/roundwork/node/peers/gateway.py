@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -25,6 +26,10 @@ HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length")
 )
 """Headers that belong to a single connection and are not passed on."""
+
+
+_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Served(Protocol):
@@ -147,12 +152,14 @@ class _Pages:
         body = await read_body(request, served.web_body_bytes_max)
         if body is None:
             return _refuse(413, f"a request to this task has at most {served.web_body_bytes_max} bytes")
+        # Not `request.url`: it cannot be read with a Host header or a query that is not ASCII.
+        query = request.scope["query_string"].decode("latin-1")
         headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
         try:
-            response = await served.serve(request.method, path, request.url.query, headers, body)
+            response = await served.serve(request.method, path, query, headers, body)
         except TaskFailed as error:
             # Strangers are not shown the traceback.
-            log.warning("%s %s: %s", request.method, request.url.path, error)
+            log.warning("%s %s: %s", request.method, path, error)
             return _refuse(502, f"task {task} failed to answer")
         return _pass_on(response.status, response.headers, response.body)
 
@@ -182,7 +189,8 @@ def _pass_on(status: int, headers: list[tuple[str, str]], body: bytes) -> Respon
     is_whole = all(_is_header(name, value) for name, value in raw) and 200 <= status <= 599
     if not is_whole:
         return _refuse(502, "the task answered an invalid header or status")
-    response = Response(body, status_code=status)
+    # These statuses have no body; the bytes of one would stand before the next answer of the connection.
+    response = Response(b"" if status in (204, 304) else body, status_code=status)
     kept = [(name, value) for name, value in raw if name.decode() not in HOP_BY_HOP]
     length = [(name, value) for name, value in response.raw_headers if name == b"content-length"]
     marks = [(name.lower().encode(), value.encode()) for name, value in _AS_DATA.items()]
@@ -191,7 +199,7 @@ def _pass_on(status: int, headers: list[tuple[str, str]], body: bytes) -> Respon
 
 
 def _is_header(name: bytes, value: bytes) -> bool:
-    return bool(name) and not set(name) & set(b" \t\r\n:\0") and not set(value) & set(b"\r\n\0")
+    return bool(_HEADER_NAME.fullmatch(name)) and not _CONTROL.search(value)
 
 
 def _refuse(status: int, message: str) -> Response:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
+import logging
+import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 import httpcore2
@@ -14,6 +15,7 @@ import msgspec
 
 from ...package.requirements import ANY_HOST
 from ..answers import ServiceError
+from .addresses import Resolver
 
 USER_AGENT = b"roundwork"
 REDIRECTS_MAX = 5
@@ -25,10 +27,17 @@ NODE_SETS = frozenset(
 )
 """Headers that a task does not choose."""
 
-_MAPPED = tuple(
-    map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"))
-)
-"""IPv6 ranges that stand for IPv4 addresses."""
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+KEPT_AT_HOME = frozenset(("authorization", "cookie", "proxy-authorization"))
+"""Headers that a redirect to another host does not take along."""
+
+SHOWN_CHARACTERS = 200
+"""Of a URL, in an error."""
+
+log = logging.getLogger(__name__)
+
+
+_NAME = re.compile(rb"[A-Za-z0-9._-]{1,253}")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -40,6 +49,15 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class _Request(NamedTuple):
+    method: str
+    url: str
+    hosts: Sequence[str] | None
+    headers: list[tuple[str, str]]
+    body: bytes
+    body_bytes_max: int
+
+
 class Fetcher:
     """HTTP for strangers' code. One per node, shared by its tasks; close it at the end.
 
@@ -49,15 +67,18 @@ class Fetcher:
     """
 
     def __init__(self, *, is_development: bool, requests_per_second: float = 5.0) -> None:
+        self._resolver = Resolver(is_development)
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=httpcore2.default_ssl_context(),
             max_connections=64,
             keepalive_expiry=10.0,
-            network_backend=_Guarded(is_development),
+            network_backend=_Guarded(self._resolver),
         )
         self._pause_seconds = 1 / requests_per_second
         self._next_at: dict[str, float] = {}
         self._is_development = is_development
+        self._faults: set[str] = set()
+        """Errors of libraries that are in the log already."""
 
     async def fetch(
         self,
@@ -70,44 +91,52 @@ class Fetcher:
         body_bytes_max: int = ANSWER_BYTES_MAX,
         timeout_seconds: float = REQUEST_SECONDS,
     ) -> Answer:
-        """One request, redirects of GET and HEAD followed within `hosts`: "*" is any, and so is None, which
-        is for peers' endpoints.
+        """One request; redirects of GET and HEAD are followed within `hosts`.
 
-        Raises ServiceError: Refused for a host, scheme, address or size that is not allowed, Unavailable
-        for one that does not answer in time.
+        "*" among `hosts` is any host, and so is None, which is for peers' endpoints. Raises ServiceError and
+        nothing else: Refused for a method, host, scheme, address or size that is not allowed, Unavailable
+        for a host that does not answer in time or answers what is not HTTP.
         """
+        shown = f"{method[:SHOWN_CHARACTERS]} {url[:SHOWN_CHARACTERS]}"
+        if method not in METHODS:
+            raise ServiceError("Refused", f"{shown}: the method must be one of {', '.join(sorted(METHODS))}")
         try:
             async with asyncio.timeout(timeout_seconds):
-                for _ in range(REDIRECTS_MAX + 1):
-                    answer = await self._fetch_once(method, url, hosts, headers, body, body_bytes_max)
-                    target = answer.headers.get("location")
-                    if not (300 < answer.status < 400 and target and method in ("GET", "HEAD")):
-                        return answer
-                    url = urljoin(url, target)
+                request = _Request(method, url, hosts, [*headers], body, body_bytes_max)
+                return await self._follow(request)
+        except ServiceError:
+            raise
         except TimeoutError as error:
-            raise ServiceError("Unavailable", f"{url} did not answer within {timeout_seconds:g} s") from error
-        except (httpcore2.LocalProtocolError, UnicodeEncodeError) as error:
             raise ServiceError(
-                "Refused", f"{method} {url} is not a request that can be sent: {error}"
+                "Unavailable", f"{shown} did not answer within {timeout_seconds:g} s"
             ) from error
+        except (httpcore2.LocalProtocolError, UnicodeEncodeError) as error:
+            raise ServiceError("Refused", f"{shown} is not a request that can be sent: {error}") from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as error:
-            raise ServiceError("Unavailable", f"{url} does not answer: {error!r}") from error
-        raise ServiceError("Unavailable", f"{url} redirects more than {REDIRECTS_MAX} times")
+            raise ServiceError("Unavailable", f"{shown} does not answer: {error!r}") from error
+        except Exception as error:  # a stranger chose the URL and wrote the answer
+            self._report_fault(shown, error)
+            raise ServiceError("Unavailable", f"{shown} failed: {type(error).__name__}") from error
 
     async def close(self) -> None:
         """Close all connections."""
         await self._pool.aclose()
+        self._resolver.close()
 
-    async def _fetch_once(
-        self,
-        method: str,
-        url: str,
-        hosts: Sequence[str] | None,
-        headers: Iterable[tuple[str, str]],
-        body: bytes,
-        body_bytes_max: int,
-    ) -> Answer:
-        parsed = _parse(url)
+    async def _follow(self, request: _Request) -> Answer:
+        """The answer behind at most REDIRECTS_MAX redirects. Raises ServiceError and httpcore's errors."""
+        for _ in range(REDIRECTS_MAX + 1):
+            answer = await self._fetch_once(request)
+            location = answer.headers.get("location")
+            if not (300 < answer.status < 400 and location and request.method in ("GET", "HEAD")):
+                return answer
+            request = _redirect(request, location)
+        shown = request.url[:SHOWN_CHARACTERS]
+        raise ServiceError("Unavailable", f"{shown} redirects more than {REDIRECTS_MAX} times")
+
+    async def _fetch_once(self, request: _Request) -> Answer:
+        method, url, hosts, headers, body, body_bytes_max = request
+        parsed = parse_url(url)
         port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
         if hosts is not None and ANY_HOST not in hosts and not is_permitted(parsed.host, port, hosts):
             raise ServiceError(
@@ -126,7 +155,9 @@ class Fetcher:
             async for chunk in response.aiter_stream():
                 chunks += chunk
                 if len(chunks) > body_bytes_max:
-                    raise ServiceError("Refused", f"{url} answers more than {body_bytes_max} bytes")
+                    raise ServiceError(
+                        "Refused", f"{url[:SHOWN_CHARACTERS]} answers more than {body_bytes_max} bytes"
+                    )
             answered = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in response.headers}
             return Answer(url, response.status, answered, bytes(chunks))
 
@@ -140,6 +171,12 @@ class Fetcher:
         turn = max(now, self._next_at.get(host, now))
         self._next_at[host] = turn + self._pause_seconds
         await asyncio.sleep(turn - now)
+
+    def _report_fault(self, shown: str, error: Exception) -> None:
+        """Log an error that no library should raise, each kind once."""
+        if type(error).__name__ not in self._faults:
+            self._faults.add(type(error).__name__)
+            log.error("%s failed", shown, exc_info=error)
 
 
 def is_permitted(host: str, port: int, hosts: Sequence[str]) -> bool:
@@ -155,23 +192,12 @@ def is_permitted(host: str, port: int, hosts: Sequence[str]) -> bool:
     return False
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is public, also when an IPv6 address stands for an IPv4 address."""
-    parsed = ipaddress.ip_address(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return is_public(str(parsed.ipv4_mapped))
-        if any(parsed in network for network in _MAPPED):
-            return False
-    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
-
-
 class _Guarded(httpcore2.AsyncNetworkBackend):
     """Looks names up itself, and connects only to addresses that it has checked."""
 
-    def __init__(self, is_development: bool) -> None:
+    def __init__(self, resolver: Resolver) -> None:
         self._inner = httpcore2.AnyIOBackend()
-        self._is_development = is_development
+        self._resolver = resolver
 
     async def connect_tcp(
         self,
@@ -181,11 +207,7 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        addresses = await _look_up(host, port)
-        if not self._is_development and not all(map(is_public, addresses)):
-            raise ServiceError(
-                "Refused", f"{host} is at a private address, {addresses}: only public ones are allowed"
-            )
+        addresses = await self._resolver.look_up(host, port)
         for address in addresses[:-1]:
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
@@ -194,24 +216,31 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
         return await self._inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
 
 
-async def _look_up(host: str, port: int) -> list[str]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise httpcore2.ConnectError(f"{host} is not known: {error}") from error
-    return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
-
-
-def _parse(url: str) -> httpx2.URL:
+def parse_url(url: str) -> httpx2.URL:
+    """A URL that can be fetched. Raises ServiceError (Refused)."""
+    shown = repr(url[:SHOWN_CHARACTERS])
     try:
         parsed = httpx2.URL(url)
-    except httpx2.InvalidURL as error:
-        raise ServiceError("Refused", f"{url[:200]!r} is not a URL: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
-        raise ServiceError(
-            "Refused", f"{url[:200]!r} is not allowed: http:// or https://, a host, no password"
-        )
+    except (httpx2.InvalidURL, ValueError) as error:  # ValueError: half of a surrogate pair
+        raise ServiceError("Refused", f"{shown} is not a URL: {error}") from error
+    is_host = _NAME.fullmatch(parsed.raw_host) or ":" in parsed.host
+    if parsed.scheme not in ("http", "https") or not is_host or parsed.userinfo:
+        raise ServiceError("Refused", f"{shown} is not allowed: http:// or https://, a host, no password")
+    if parsed.port is not None and not 0 < parsed.port < 2**16:
+        raise ServiceError("Refused", f"{shown} is not allowed: a port is from 1 to {2**16 - 1}")
     return parsed
+
+
+def _redirect(request: _Request, location: str) -> _Request:
+    """The request that a redirect asks for. Raises ServiceError (Unavailable)."""
+    try:
+        target = urljoin(request.url, location)
+        is_same_host = parse_url(target).netloc == parse_url(request.url).netloc
+    except (ValueError, ServiceError) as error:
+        shown = f"{request.url[:SHOWN_CHARACTERS]} redirects to {location[:SHOWN_CHARACTERS]!r}"
+        raise ServiceError("Unavailable", f"{shown}: {error}") from error
+    headers = [(k, v) for k, v in request.headers if is_same_host or k.lower() not in KEPT_AT_HOME]
+    return request._replace(url=target, headers=headers)
 
 
 def _has_port(pattern: str) -> bool:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from solders.keypair import Keypair
@@ -21,7 +19,9 @@ from ...errors import Malformed
 from ...purposes import REGISTRATION
 from ...views import TaskView
 from ...wire import convert, decode_json
-from .outgoing import is_public
+from ..answers import ServiceError
+from .addresses import is_public
+from .outgoing import parse_url
 from .payload import BadPayload, open_payload, sign_payload
 
 REGISTRATION_BYTES_MAX = 4096
@@ -166,19 +166,18 @@ def find_fault(url: str, is_development: bool) -> str | None:
 
     A name that leads to a private address is refused at connection (outgoing.py).
     """
-    if len(url.encode()) > URL_BYTES_MAX:
+    if len(url) > URL_BYTES_MAX or len(url.encode("utf-8", "replace")) > URL_BYTES_MAX:
         return f"is too long: a URL has at most {URL_BYTES_MAX} bytes"
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        return f"is not a URL: {error}"
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
+        parsed = parse_url(url)
+    except ServiceError as error:
+        return f"cannot be fetched: {error}"
+    if parsed.query or parsed.fragment:
         return "must be http:// or https://, a host, perhaps a port and a path"
     if is_development:
         return None
     try:
-        is_private = not is_public(str(ip_address(host)))
+        is_private = not is_public(parsed.host)
     except ValueError:
-        is_private = f".{host.lower()}".rstrip(".").endswith(PRIVATE_NAMES)
+        is_private = f".{parsed.host}".rstrip(".").endswith(PRIVATE_NAMES)
     return "is a private address: strangers cannot reach it" if is_private else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -18,6 +20,8 @@ QUOTA_BYTES = 1024 * 1024 * 1024
 PEERS_MAX = 8
 """At most this many endpoints get a request for a blob."""
 PEER_SECONDS = 10.0
+PATIENCE_SECONDS = 1.0
+"""A peer that takes longer no longer holds up the request to the next one."""
 
 
 class BlobStore:
@@ -106,19 +110,42 @@ class BlobStore:
 
 
 async def fetch_blob(content_id: str, fetcher: Fetcher, endpoints: Sequence[str]) -> bytes | None:
-    """A blob from the first of the endpoints that serves the right bytes; None if none does."""
-    for endpoint in list(dict.fromkeys(endpoints))[:PEERS_MAX]:
-        try:
-            answer = await fetcher.fetch(
-                "GET",
-                f"{endpoint.rstrip('/')}/ipfs/{content_id}",
-                hosts=None,
-                body_bytes_max=BLOB_BYTES_MAX,
-                timeout_seconds=PEER_SECONDS,
+    """A blob from the first of the endpoints that serves the right bytes; None if none does.
+
+    The first endpoint gets the first request, the others follow in random order: so no stranger decides who
+    is left out. Each has PATIENCE_SECONDS before the next is requested beside it.
+    """
+    first, *others = dict.fromkeys(endpoints) or [""]
+    chosen = [first, *random.sample(others, len(others))][:PEERS_MAX] if first else []
+    requests: set[asyncio.Task[bytes | None]] = set()
+    try:
+        while chosen or requests:
+            if chosen:
+                requests.add(asyncio.create_task(_fetch_from(content_id, fetcher, chosen.pop(0))))
+            patience = PATIENCE_SECONDS if chosen else None
+            done, requests = await asyncio.wait(
+                requests, timeout=patience, return_when=asyncio.FIRST_COMPLETED
             )
-        except ServiceError:
-            # Endpoints are what strangers wrote into the ledger: anything may be wrong with them.
-            continue
-        if answer.status == 200 and compute_content_id(answer.body) == content_id:
-            return answer.body
+            found = next((request.result() for request in done if request.result() is not None), None)
+            if found is not None:
+                return found
+    finally:
+        for request in requests:
+            request.cancel()
     return None
+
+
+async def _fetch_from(content_id: str, fetcher: Fetcher, endpoint: str) -> bytes | None:
+    """A blob from one endpoint, which a stranger wrote into the ledger: anything may be wrong with it."""
+    try:
+        answer = await fetcher.fetch(
+            "GET",
+            f"{endpoint.rstrip('/')}/ipfs/{content_id}",
+            hosts=None,
+            body_bytes_max=BLOB_BYTES_MAX,
+            timeout_seconds=PEER_SECONDS,
+        )
+    except ServiceError:
+        return None
+    computed = await asyncio.to_thread(compute_content_id, answer.body)
+    return answer.body if answer.status == 200 and computed == content_id else None

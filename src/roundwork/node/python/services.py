@@ -137,7 +137,7 @@ class TaskServices:
     async def _get_from_peer(self, request: PeerGet) -> Answer:
         endpoint = self._get_endpoints().get(request.node)
         if not endpoint:
-            raise ServiceError("Unavailable", f"node {request.node} has given no endpoint")
+            raise ServiceError("Unavailable", f"node {request.node[:80]} has given no endpoint")
         url = f"{endpoint.rstrip('/')}/task/{self._task}/{request.path.lstrip('/')}"
         return await self._fetcher.fetch("GET", url, hosts=None)
 
