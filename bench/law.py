@@ -27,7 +27,7 @@ from roundwork.ledger.chain import Chain
 from roundwork.ledger.server import rest_collector
 from roundwork.protocol.execute import Block, Outcome, execute, next_block
 from roundwork.protocol.genesis import create_state
-from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, key_of
+from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, NodeKey, TaskKey, key_of
 from roundwork.protocol.state import State
 from roundwork.protocol.tasks.instructions import CreateTask, SetActive, Stake, SubmitTask
 from roundwork.protocol.tasks.instructions import Instruction as TaskInstruction
@@ -44,9 +44,9 @@ def wrap(ask: TaskInstruction) -> Instruction:
     return Instruction(Pubkey(TASK_PROGRAM), data, metas)
 
 
-def submit(task: bytes, number: int, node: Pubkey) -> Instruction:
+def submit(task: TaskKey, number: int, node: Pubkey) -> Instruction:
     """A submission of the length of a content id."""
-    return wrap(SubmitTask(task, bytes(node), b"bafkrei" + bytes(node)[:26].hex().encode(), number))
+    return wrap(SubmitTask(task, NodeKey(bytes(node)), b"bafkrei" + bytes(node)[:26].hex().encode(), number))
 
 
 def give(target: Pubkey, node: Pubkey) -> Instruction:
@@ -70,7 +70,7 @@ class World:
         self.state: State = create_state(genesis) if self.chain is None else self.chain.state
         self.count = 0
         self.run([], slots=1)
-        task, manager, pot = bytes(self.task), bytes(self.manager), bytes(self.pot)
+        task, manager, pot = TaskKey(bytes(self.task)), bytes(self.manager), bytes(self.pot)
         create = CreateTask(
             manager, task, pot, b"bench", b"", b"", b"", 10**9, 0, 1000, 400, 400, 1000, b"", b"", 3
         )  # fmt: skip
@@ -82,7 +82,7 @@ class World:
         for at in range(0, size, BLOCK):
             self.run(
                 [
-                    self.wire(n, wrap(Stake(task, bytes(n), pot, 1000, b"")))
+                    self.wire(n, wrap(Stake(task, NodeKey(bytes(n)), pot, 1000, b"")))
                     for n in self.nodes[at : at + BLOCK]
                 ]
             )
@@ -126,7 +126,7 @@ class World:
 
     def wait_for_round(self, number: int) -> None:
         """Run empty blocks until submissions of a round are taken."""
-        slot = self.state.tasks.rows[bytes(self.task)].timetable.compute_start(number + 1)
+        slot = self.state.tasks.rows[TaskKey(bytes(self.task))].timetable.compute_start(number + 1)
         while self.state.head.slot < slot:
             self.run([], slots=2)
 
@@ -147,7 +147,7 @@ def main() -> None:
     for number in range(options.runs):
         for size, world in worlds.items():
             world.wait_for_round(number)
-            submissions = world.measure(partial(submit, bytes(world.task), number), 1)
+            submissions = world.measure(partial(submit, TaskKey(bytes(world.task)), number), 1)
             rates["submissions"][size].append(submissions)
             rates["transfers"][size].append(world.measure(partial(give, world.pot), 1))
 

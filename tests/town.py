@@ -9,7 +9,7 @@ from roundwork.participant import step as duties
 from roundwork.participant.decisions import ListDecided, Memory, ValueDecided, VerdictDecided, Worked, learn
 from roundwork.participant.moment import compute_timetable
 from roundwork.participant.step import Duty, View, compute_rounds, step
-from roundwork.protocol.params import base58_of, key_of
+from roundwork.protocol.params import NodeKey, base58_of, key_of
 from roundwork.protocol.read import view_round, view_task
 from roundwork.protocol.tasks import instructions
 from roundwork.views import RoundView, TaskView
@@ -92,7 +92,7 @@ class Town:
 
     def act(self, node: Node, duty: Duty) -> Sequence[list[instructions.Instruction]]:
         """Do what a node does for a duty; the instructions of each transaction that it sends."""
-        task, key = self.world.task, key_of(node.address)
+        task, key = self.world.task, NodeKey(key_of(node.address))
         match duty:
             case duties.Work():
                 node.memory = learn(node.memory, Worked(duty.round))
@@ -106,7 +106,7 @@ class Town:
             case duties.SendValue():
                 return [[instructions.SubmitTask(task, key, duty.value.encode(), duty.round)]]
             case duties.SendVerdict():
-                of = key_of(duty.node)
+                of = NodeKey(key_of(duty.node))
                 return [[instructions.AuditSubmission(task, key, of, duty.is_valid, duty.round)]]
             case duties.SendList():
                 text = json.dumps(node.memory.lists[duty.round]).encode()
@@ -114,7 +114,7 @@ class Town:
                 handed = instructions.SubmitDistributionList(task, key, key, duty.round)
                 return [[each] for each in (*uploads, handed)]
             case duties.SendListVerdict():
-                of = key_of(duty.node)
+                of = NodeKey(key_of(duty.node))
                 return [[instructions.AuditDistribution(task, key, of, duty.is_valid, duty.round)]]
             case duties.TopUp():
                 pot = self.world.key("pot")

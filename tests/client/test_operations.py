@@ -31,7 +31,7 @@ from roundwork.errors import (
     UnknownTask,
 )
 from roundwork.package.folder import Package, load_package
-from roundwork.protocol.params import KOII, TASK_PROGRAM, base58_of, key_of
+from roundwork.protocol.params import KOII, TASK_PROGRAM, NodeKey, TaskKey, base58_of, key_of
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.instructions import CHUNK_BYTES
 
@@ -271,7 +271,7 @@ def test_what_a_transaction_was_rejected_with_is_read_from_its_meta(ledger: Runn
 def test_a_list_is_uploaded_in_chunks_of_which_a_short_one_is_the_last(size: int) -> None:
     text = bytes(at % 251 for at in range(size))
 
-    uploads: list[Any] = list(build_uploads(bytes(32), bytes(32), 4, text))
+    uploads: list[Any] = list(build_uploads(TaskKey(bytes(32)), NodeKey(bytes(32)), 4, text))
 
     assert text == b"".join(each.data for each in uploads)
     assert list(range(len(uploads))) == [each.chunk for each in uploads]
@@ -328,7 +328,7 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
 
 
 def test_instructions_are_wrapped_as_the_vectors_have_them() -> None:
-    ask = instructions.Withdraw(bytes([1]) * 32, bytes([2]) * 32)
+    ask = instructions.Withdraw(TaskKey(bytes([1]) * 32), NodeKey(bytes([2]) * 32))
 
     wrapped = wrap(ask)
 

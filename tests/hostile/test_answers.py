@@ -22,7 +22,7 @@ from solders.system_program import CreateAccountParams, TransferParams, create_a
 from solders.transaction import Transaction
 
 from roundwork.ledger.rpc.sending import reads_list
-from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM
+from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, NodeKey, TaskKey
 from roundwork.protocol.tasks.instructions import SubmitDistributionList
 from roundwork.protocol.tasks.layouts import TASK_PROGRAMS
 from roundwork.protocol.transaction import decode_transaction
@@ -298,7 +298,8 @@ def post_from(address: str, ledger: RunningLedger, content: bytes) -> httpx2.Res
 @pytest.mark.parametrize("program", [TASK_PROGRAM, KPL_PROGRAM], ids=["native", "token"])
 def test_a_transaction_that_has_a_list_read_is_known(program: bytes) -> None:
     task, pair = Pubkey.new_unique(), Keypair()
-    submit = SubmitDistributionList(bytes(task), bytes(pair.pubkey()), bytes(pair.pubkey()), 0)
+    node = NodeKey(bytes(pair.pubkey()))
+    submit = SubmitDistributionList(TaskKey(bytes(task)), node, node, 0)
     accounts, data = TASK_PROGRAMS[program].encode(submit)
     metas = [AccountMeta(Pubkey(each.key), each.is_signer, each.is_writable) for each in accounts]
     message = Message.new_with_blockhash(

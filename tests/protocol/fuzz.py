@@ -40,7 +40,6 @@ from roundwork.protocol.params import (
     WRAPPED_MINT,
     Genesis,
     Grant,
-    Key,
     base58_of,
 )
 from roundwork.protocol.programs.lookups import ACTIVE, decode_table, find_table
@@ -55,6 +54,9 @@ from roundwork.protocol.ticks import get_newest_tick
 from roundwork.protocol.transaction import decode_transaction, is_signed
 
 from .world import check_invariants, compute_phase
+
+Key = Any
+"""An address in any role: here a task may stand for a node, and a node for a task."""
 
 WORLD_TRANSACTIONS = 1500
 """Transactions of one world."""

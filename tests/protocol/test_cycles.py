@@ -9,7 +9,7 @@ from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 
 from roundwork.protocol.execute import Receipt
-from roundwork.protocol.params import base58_of
+from roundwork.protocol.params import NodeKey, base58_of
 from roundwork.protocol.read import view_round
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.cursor import RoundCursor
@@ -117,10 +117,10 @@ class Cycle:
                 raise AssertionError(name)
         return world.wire([signer], world.instruct(ask))
 
-    def find_lister(self, number: int) -> bytes:
+    def find_lister(self, number: int) -> NodeKey:
         view = view_round(self.world.state, self.world.task, number)
         listed = [one for one in view.lists if one.attempt == view.attempt]
-        return bytes(Pubkey.from_string(listed[0].submitter)) if listed else bytes(32)
+        return NodeKey(bytes(Pubkey.from_string(listed[0].submitter)) if listed else bytes(32))
 
     def books(self) -> dict[str, Any]:
         """The final books in the shape of the case."""

@@ -18,7 +18,7 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "instructions.json
 LAYOUTS = VECTORS["native_data_layouts"]
 FLOWS = VECTORS["native_flows"]
 
-KEYS = [bytes([n]) * 32 for n in range(12)]
+KEYS: list[Any] = [bytes([n]) * 32 for n in range(12)]
 PLACES = bytes(range(12))
 
 EXPECTED = {
@@ -177,7 +177,7 @@ def test_only_the_open_ended_field_that_says_so_loses_its_spaces() -> None:
 
 def test_a_text_that_does_not_fit_is_not_cut() -> None:
     with pytest.raises(ValueError, match="513 bytes; 512 fit"):
-        TASKS.encode(ins.SubmitTask(bytes(32), bytes(32), b"x" * 513, 0))
+        TASKS.encode(ins.SubmitTask(KEYS[0], KEYS[1], b"x" * 513, 0))
 
 
 def test_the_known_addresses_are_those_of_the_ecosystem() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from roundwork.protocol.params import base58_of
+from roundwork.protocol.params import TaskKey, base58_of
 from roundwork.protocol.read import view_task
 from roundwork.protocol.tasks import instructions as ins
 
@@ -276,4 +276,4 @@ def test_an_unknown_task_has_no_view() -> None:
     from roundwork.errors import UnknownTask
 
     with pytest.raises(UnknownTask):
-        view_task(World().state, bytes(32))
+        view_task(World().state, TaskKey(bytes(32)))

@@ -15,7 +15,13 @@ from solders.system_program import TransferParams, transfer
 from roundwork.protocol.books import compute_owed, compute_supply
 from roundwork.protocol.execute import Outcome, execute
 from roundwork.protocol.genesis import create_state
-from roundwork.protocol.params import COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM, base58_of
+from roundwork.protocol.params import (
+    COMPUTE_BUDGET_PROGRAM,
+    SYSTEM_PROGRAM,
+    NodeKey,
+    TaskKey,
+    base58_of,
+)
 from roundwork.protocol.read import view_round, view_task
 from roundwork.protocol.state import ROUND_TABLES, State, TableChange
 from roundwork.protocol.table import PROGRAMS
@@ -78,8 +84,8 @@ class Ledger(RuleBasedStateMachine):
                 self.rewarded[event.task, event.round, event.node] = event.amount
 
     @property
-    def key(self) -> bytes:
-        return self.world.key(self.task)
+    def key(self) -> TaskKey:
+        return TaskKey(self.world.key(self.task))
 
     def round_of(self, before: int) -> int:
         table = self.world.state.tasks.rows[self.key].timetable
@@ -127,7 +133,9 @@ class Ledger(RuleBasedStateMachine):
         lister = Pubkey.from_string(view.lists[-1].submitter) if view.lists else Pubkey(world.key(of))
         self.do(
             name,
-            ins.AuditDistribution(self.key, world.key(name), bytes(lister), valid, self.round_of(before)),
+            ins.AuditDistribution(
+                self.key, world.key(name), NodeKey(bytes(lister)), valid, self.round_of(before)
+            ),
         )
 
     @rule(name=everybody, amount=amounts)
@@ -236,7 +244,7 @@ class Ledger(RuleBasedStateMachine):
         state = self.world.state
         for name, table in state.tables.items():
             if name[:1] in (*ROUND_TABLES, b"C") and table.rows:
-                assert name[33:41] in RoundCursor(state, name[1:33], 0).rounds.rows
+                assert name[33:41] in RoundCursor(state, TaskKey(name[1:33]), 0).rounds.rows
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roundwork.protocol.clock import Phase, Timetable
-from roundwork.protocol.params import RULE_SETS
+from roundwork.protocol.params import RULE_SETS, TaskKey
 from roundwork.protocol.tasks.round import (
     TRANSITIONS,
     WINDOWS,
@@ -73,7 +73,7 @@ def test_a_closed_round_is_never_opened_again() -> None:
     st.integers(0, 2**64 - 1),
 )
 def test_a_step_is_its_key(slot: int, task: bytes, kind: StepKind, round_number: int) -> None:
-    step = Step(slot, task, kind, round_number)
+    step = Step(slot, TaskKey(task), kind, round_number)
 
     assert step == decode_step(step.encode())
     assert 49 == len(step.encode())
@@ -81,7 +81,7 @@ def test_a_step_is_its_key(slot: int, task: bytes, kind: StepKind, round_number:
 
 def test_steps_sort_by_slot_then_task_then_kind_then_round() -> None:
     steps = [
-        Step(slot, bytes([task]) * 32, kind, round_number)
+        Step(slot, TaskKey(bytes([task]) * 32), kind, round_number)
         for slot in (1, 256)
         for task in (1, 2)
         for kind in StepKind

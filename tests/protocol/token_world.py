@@ -9,7 +9,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, create_account
 
 from roundwork.protocol.addresses import compute_pot_seed, find_authority
-from roundwork.protocol.params import KPL_PROGRAM, TOKEN_PROGRAM, WRAPPED_MINT, Key
+from roundwork.protocol.params import KPL_PROGRAM, TOKEN_PROGRAM, WRAPPED_MINT, Key, TaskKey
 from roundwork.protocol.programs.token_checks import get_account, get_data
 from roundwork.protocol.programs.token_records import ACCOUNT_BYTES, MINT_BYTES, decode_account
 from roundwork.protocol.tasks import instructions
@@ -69,7 +69,7 @@ class TokenWorld(World):
         return instructions.CreateTokenTask(**{**own, **fields})
 
     def ask_update(
-        self, task: Key, successor: str, pots: tuple[str, str] = ("pot", "pot2"), **fields: Any
+        self, task: TaskKey, successor: str, pots: tuple[str, str] = ("pot", "pot2"), **fields: Any
     ) -> instructions.Instruction:
         pot, successor_pot = map(self.key, pots)
         own: dict[str, Any] = {"pot": pot, "name": b"next", "description": b"", "audit_program": b"",
@@ -81,23 +81,24 @@ class TokenWorld(World):
             successor_pot=successor_pot, **{**own, **fields},
         )  # fmt: skip
 
-    def pot_of(self, task: Key) -> Key:
+    def pot_of(self, task: TaskKey) -> Key:
         found = self.state.tasks.rows.get(task)
-        return found.pot if found else self.key("pot")
+        pot: Key = found.pot if found else self.key("pot")
+        return pot
 
-    def ask_stake(self, task: Key, name: str, amount: int) -> instructions.Instruction:
+    def ask_stake(self, task: TaskKey, name: str, amount: int) -> instructions.Instruction:
         source = self.key(f"{name}.tokens")
         return instructions.StakeTokens(task, self.key(name), source, self.pot_of(task), amount)
 
-    def ask_fund(self, task: Key, name: str, amount: int) -> instructions.Instruction:
+    def ask_fund(self, task: TaskKey, name: str, amount: int) -> instructions.Instruction:
         source = self.key(f"{name}.tokens")
         return instructions.FundTokens(task, self.key(name), source, self.pot_of(task), amount)
 
-    def ask_claim(self, task: Key, name: str) -> instructions.Instruction:
+    def ask_claim(self, task: TaskKey, name: str) -> instructions.Instruction:
         pot, target = self.pot_of(task), self.key(f"{name}.tokens")
         return instructions.ClaimTokens(task, self.key(name), pot, target, find_authority(pot))
 
-    def ask_close(self, task: Key) -> instructions.Instruction:
+    def ask_close(self, task: TaskKey) -> instructions.Instruction:
         pot = self.pot_of(task)
         return instructions.DeleteTask(task, self.key("manager"), pot, find_authority(pot), self.key("mint"))
 
@@ -105,7 +106,7 @@ class TokenWorld(World):
         held = decode_account(get_data(self.state, self.key(f"{name}.tokens")))
         return held.amount if held else 0
 
-    def in_pot(self, task: Key) -> int:
+    def in_pot(self, task: TaskKey) -> int:
         return get_account(self.state, self.pot_of(task)).amount
 
 

@@ -18,7 +18,7 @@ from roundwork.protocol.books import compute_supply, find_token_faults
 from roundwork.protocol.clock import Phase, Timetable
 from roundwork.protocol.execute import Block, Outcome, Receipt, execute, next_block
 from roundwork.protocol.genesis import create_state
-from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, Key
+from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, Key, TaskKey
 from roundwork.protocol.state import State
 from roundwork.protocol.table import PROGRAMS
 from roundwork.protocol.tasks import instructions
@@ -69,12 +69,13 @@ class World:
         self.nonce = 0
         self.blocks: list[tuple[Block, list[bool], Outcome]] = []
 
-    def key(self, name: str) -> bytes:
+    def key(self, name: str) -> Any:
+        """The address of a name, in whatever role."""
         return bytes(self.keys.setdefault(name, keypair_of(name)).pubkey())
 
     @property
-    def task(self) -> bytes:
-        return self.key("task")
+    def task(self) -> TaskKey:
+        return TaskKey(self.key("task"))
 
     def tick(self) -> bytes:
         """A tick that a transaction in the next block may name, in this slot or a later one."""
@@ -174,7 +175,7 @@ class World:
         return instructions.CreateTask(**fields)
 
     def ask_update(
-        self, task: Key, successor: str, pots: tuple[str, str] = ("pot", "pot"), **fields: Any
+        self, task: TaskKey, successor: str, pots: tuple[str, str] = ("pot", "pot"), **fields: Any
     ) -> instructions.Instruction:
         own: dict[str, Any] = {
             "name": b"next", "description": b"", "audit_program": b"", "executable_network": b"",
@@ -185,16 +186,16 @@ class World:
             successor_pot=self.key(pots[1]), **{**own, **fields},
         )  # fmt: skip
 
-    def ask_stake(self, task: Key, name: str, amount: int) -> instructions.Instruction:
+    def ask_stake(self, task: TaskKey, name: str, amount: int) -> instructions.Instruction:
         return instructions.Stake(task, self.key(name), self.key("pot"), amount)
 
-    def ask_fund(self, task: Key, name: str, amount: int) -> instructions.Instruction:
+    def ask_fund(self, task: TaskKey, name: str, amount: int) -> instructions.Instruction:
         return instructions.FundTask(task, self.key(name), self.key("pot"), amount)
 
-    def ask_claim(self, task: Key, name: str) -> instructions.Instruction:
+    def ask_claim(self, task: TaskKey, name: str) -> instructions.Instruction:
         return instructions.Claim(task, self.key(name), self.key("pot"), self.key(name))
 
-    def ask_close(self, task: Key) -> instructions.Instruction:
+    def ask_close(self, task: TaskKey) -> instructions.Instruction:
         return instructions.CloseTask(task, self.key("manager"), self.key("pot"))
 
     def wallet(self, name: str) -> int:

@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..package.terms import compose_fields
 from ..protocol.clock import DISTRIBUTION
-from ..protocol.params import TASK_PROGRAM, base58_of, compute_rent, key_of
+from ..protocol.params import TASK_PROGRAM, NodeKey, TaskKey, base58_of, compute_rent, key_of
 from ..protocol.tasks.instructions import (
     CHUNK_BYTES,
     Claim,
@@ -183,7 +183,7 @@ async def deploy(
     pot = make_pot()
     create = CreateTask(
         payer=bytes(manager.pubkey()),
-        task=bytes(task.pubkey()),
+        task=TaskKey(bytes(task.pubkey())),
         pot=bytes(pot),
         total_bounty=package.total_bounty,
         **compose_fields(package, audit_program, metadata),
@@ -217,9 +217,9 @@ async def update(
         return str(successor.pubkey())
     instruction = UpdateTask(
         payer=bytes(manager.pubkey()),
-        task=key_of(task),
+        task=TaskKey(key_of(task)),
         pot=key_of(old.pot),
-        successor=bytes(successor.pubkey()),
+        successor=TaskKey(bytes(successor.pubkey())),
         successor_pot=bytes(make_pot()),
         **compose_fields(package, audit_program, metadata),
     )
@@ -244,7 +244,7 @@ async def read_task(client: Client, address: str) -> TaskView:
 async def set_active(client: Client, manager: Keypair, task: str, active: bool) -> str:
     """Open or shut a task for new submissions."""
     view = await read_task(client, task)
-    instruction = SetActive(key_of(task), bytes(manager.pubkey()), int(active))
+    instruction = SetActive(TaskKey(key_of(task)), bytes(manager.pubkey()), int(active))
     return await send(client, [wrap(instruction, key_of(view.program))], [manager])
 
 
@@ -253,7 +253,7 @@ async def close_task(client: Client, manager: Keypair, task: str) -> str:
     view = await read_task(client, task)
     if view.mint is not None:
         return await send(client, await tokens.build_close(client, manager, view), [manager])
-    instruction = CloseTask(key_of(task), bytes(manager.pubkey()), key_of(view.pot))
+    instruction = CloseTask(TaskKey(key_of(task)), bytes(manager.pubkey()), key_of(view.pot))
     return await send(client, [wrap(instruction)], [manager])
 
 
@@ -266,7 +266,7 @@ async def fund(client: Client, payer: Keypair, task: str, amount: int) -> str:
     money = amount + compute_rent(STAKING_SPACE) + 1000
     instructions = [
         make_account(payer, funder, money, STAKING_SPACE, TASK_PROGRAM),
-        wrap(FundTask(key_of(task), bytes(funder.pubkey()), key_of(view.pot), amount)),
+        wrap(FundTask(TaskKey(key_of(task)), bytes(funder.pubkey()), key_of(view.pot), amount)),
     ]
     return await send(client, instructions, [payer, funder])
 
@@ -290,14 +290,15 @@ async def build_stake(
         provide = make_account(payer, staking, amount + STAKING_MONEY, STAKING_SPACE, TASK_PROGRAM)
     else:
         provide = pay(payer, staking.pubkey(), amount)
-    instruction = Stake(key_of(task), bytes(staking.pubkey()), key_of(view.pot), amount, endpoint.encode())
+    key, node = TaskKey(key_of(task)), NodeKey(bytes(staking.pubkey()))
+    instruction = Stake(key, node, key_of(view.pot), amount, endpoint.encode())
     return [provide, wrap(instruction)]
 
 
 async def withdraw(client: Client, payer: Keypair, staking: Keypair, task: str) -> str:
     """Move a node's whole stake to its available balance."""
     program = key_of((await read_task(client, task)).program)
-    instruction = Withdraw(key_of(task), bytes(staking.pubkey()))
+    instruction = Withdraw(TaskKey(key_of(task)), NodeKey(bytes(staking.pubkey())))
     return await send_as_node(client, [wrap(instruction, program)], payer, staking)
 
 
@@ -323,11 +324,11 @@ async def withdraw_when_free(
 
 async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, beneficiary: str) -> str:
     """Pay a node's whole available balance to the beneficiary; tokens to its account of that token."""
-    view, node = await read_task(client, task), bytes(staking.pubkey())
+    view, node = await read_task(client, task), NodeKey(bytes(staking.pubkey()))
     if view.mint is not None:
         instructions = await tokens.build_claim(client, payer, node, view, beneficiary)
         return await send_as_node(client, instructions, payer, staking)
-    instruction = Claim(key_of(task), node, key_of(view.pot), key_of(beneficiary))
+    instruction = Claim(TaskKey(key_of(task)), node, key_of(view.pot), key_of(beneficiary))
     return await send_as_node(client, [wrap(instruction)], payer, staking)
 
 
@@ -387,7 +388,7 @@ async def _read_tokens_of(client: Client, view: TaskView, main: str) -> dict[str
     return {"token": view.mint, "decimals": decimals, "tokens_of_main_key": amount}
 
 
-def build_uploads(task: bytes, node: bytes, round_number: int, text: bytes) -> list[TaskInstruction]:
+def build_uploads(task: TaskKey, node: NodeKey, round_number: int, text: bytes) -> list[TaskInstruction]:
     """The instructions that upload a list, chunk by chunk; each fits into a transaction of its own."""
     pieces = [text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)]
     if not pieces or len(pieces[-1]) == CHUNK_BYTES:

@@ -17,10 +17,12 @@ from ..protocol.params import (
     KPL_PROGRAM,
     TOKEN_PROGRAM,
     Key,
+    NodeKey,
+    TaskKey,
     base58_of,
     compute_rent,
     key_of,
-)  # fmt: skip
+)
 from ..protocol.programs.token_records import MINT_BYTES
 from ..protocol.tasks.instructions import (
     ClaimTokens,
@@ -140,7 +142,7 @@ def build_create(
     instruction = CreateTokenTask(
         payer=bytes(manager.pubkey()),
         source=find_account(bytes(manager.pubkey()), mint),
-        task=bytes(task.pubkey()),
+        task=TaskKey(bytes(task.pubkey())),
         pot=bytes(pot.pubkey()),
         authority=find_authority(bytes(pot.pubkey())),
         mint=key_of(mint),
@@ -157,10 +159,10 @@ def build_update(
     """The instructions that found a task's successor in the same token. All three sign."""
     instruction = UpdateTokenTask(
         payer=bytes(manager.pubkey()),
-        task=key_of(old.address),
+        task=TaskKey(key_of(old.address)),
         pot=key_of(old.pot),
         authority=find_authority(key_of(old.pot)),
-        successor=bytes(successor.pubkey()),
+        successor=TaskKey(bytes(successor.pubkey())),
         successor_pot=bytes(pot.pubkey()),
         successor_authority=find_authority(bytes(pot.pubkey())),
         mint=key_of(_get_mint(old)),
@@ -173,7 +175,8 @@ def build_update(
 def build_fund(payer: Keypair, task: TaskView, amount: int) -> list[Instruction]:
     """The instructions that add to a task's bounty from the payer's associated account."""
     source = find_account(bytes(payer.pubkey()), _get_mint(task))
-    instruction = FundTokens(key_of(task.address), bytes(payer.pubkey()), source, key_of(task.pot), amount)
+    key, pot = TaskKey(key_of(task.address)), key_of(task.pot)
+    instruction = FundTokens(key, bytes(payer.pubkey()), source, pot, amount)
     return [wrap(instruction, KPL_PROGRAM)]
 
 
@@ -184,14 +187,15 @@ async def build_stake(
 
     Raises TokenNotEnough if the main key never had any, because the ledger would only name a missing account.
     """
-    mint, node = _get_mint(task), bytes(staking.pubkey())
+    mint, node = _get_mint(task), NodeKey(bytes(staking.pubkey()))
     if await client.get_account_owner(base58_of(find_account(bytes(payer.pubkey()), mint))) is None:
         raise TokenNotEnough(f"{payer.pubkey()} has none of the token {mint}; {amount} are to be staked")
     instructions = []
     if await client.get_account_owner(base58_of(node)) is None:
         instructions.append(make_account(payer, staking, STAKING_MONEY, STAKING_SPACE, KPL_PROGRAM))
     source = find_account(node, mint)
-    instruction = StakeTokens(key_of(task.address), node, source, key_of(task.pot), amount, endpoint.encode())
+    key, pot = TaskKey(key_of(task.address)), key_of(task.pot)
+    instruction = StakeTokens(key, node, source, pot, amount, endpoint.encode())
     return [
         *instructions,
         open_account(payer, node, mint),
@@ -201,7 +205,7 @@ async def build_stake(
 
 
 async def build_claim(
-    client: Client, payer: Keypair, node: Key, task: TaskView, beneficiary: str
+    client: Client, payer: Keypair, node: NodeKey, task: TaskView, beneficiary: str
 ) -> list[Instruction]:
     """The instructions that pay a node's available balance to a token account, or to an owner's own."""
     target, instructions = key_of(beneficiary), []
@@ -210,14 +214,15 @@ async def build_claim(
         if await client.get_account_owner(base58_of(target)) is None:
             instructions.append(open_account(payer, key_of(beneficiary), _get_mint(task)))
     pot = key_of(task.pot)
-    instruction = ClaimTokens(key_of(task.address), node, pot, target, find_authority(pot))
+    instruction = ClaimTokens(TaskKey(key_of(task.address)), node, pot, target, find_authority(pot))
     return [*instructions, wrap(instruction, KPL_PROGRAM)]
 
 
 async def build_close(client: Client, manager: Keypair, task: TaskView) -> list[Instruction]:
     """The instructions that end a task and pay the manager its bounty."""
-    address, pot = bytes(manager.pubkey()), key_of(task.pot)
-    instruction = DeleteTask(key_of(task.address), address, pot, find_authority(pot), key_of(_get_mint(task)))
+    address, pot = NodeKey(bytes(manager.pubkey())), key_of(task.pot)
+    key, mint = TaskKey(key_of(task.address)), key_of(_get_mint(task))
+    instruction = DeleteTask(key, address, pot, find_authority(pot), mint)
     available = sum(stake.available for stake in task.stakes if stake.node == base58_of(address))
     if not task.bounty + available:
         return [wrap(instruction, KPL_PROGRAM)]

@@ -24,6 +24,8 @@ from ..protocol.params import (
     Genesis,
     Grant,
     Key,
+    NodeKey,
+    TaskKey,
     base58_of,
     key_of,
 )
@@ -39,8 +41,8 @@ class Money(NamedTuple):
     """All that holds money in a ledger, whatever the version of its law."""
 
     accounts: dict[Key, Account]
-    tasks: dict[Key, TaskMoney]
-    stakes: dict[Key, dict[Key, tuple[int, int]]]
+    tasks: dict[TaskKey, TaskMoney]
+    stakes: dict[TaskKey, dict[NodeKey, tuple[int, int]]]
     """By task and node: the stake, and what may be claimed; in roe or in the task's token."""
     time_ms: int
     """When the last block was made."""
@@ -124,8 +126,8 @@ def _read_old(directory: Path) -> Money:
     with closing(JournalReader(directory / JOURNAL_FILE)) as journal:
         height = journal.height
     accounts: dict[Key, Account] = {}
-    tasks: dict[Key, TaskMoney] = {}
-    stakes: dict[Key, dict[Key, tuple[int, int]]] = {}
+    tasks: dict[TaskKey, TaskMoney] = {}
+    stakes: dict[TaskKey, dict[NodeKey, tuple[int, int]]] = {}
     decode = msgspec.msgpack.decode
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
@@ -185,7 +187,7 @@ def _share_out(money: Money, producer: Key) -> tuple[dict[Key, int], dict[str, i
     return dict(grants), {kind: amount for kind, amount in sums.items() if amount}
 
 
-def _give_pot(money: Money, key: Key, account: Account, give: Any) -> None:
+def _give_pot(money: Money, key: TaskKey, account: Account, give: Any) -> None:
     """Share out a task's pot: of a task that pays in wrapped money what it owes, the rest to the manager."""
     task = money.tasks[key]
     left = account.balance

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import BadConfig, Rejected
-from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX
+from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX, TaskKey
 from ..protocol.tasks.configuration import SLOTS_MIN, STAKE_MIN, check_bounty, check_configuration
 from ..protocol.tasks.instructions import CreateTask
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
@@ -178,7 +178,11 @@ def _check_law(path: Path, config: dict[str, Any]) -> None:
         terms = msgspec.structs.replace(terms, minimum_stake=STAKE_MIN)
     nowhere = bytes(32)
     instruction = CreateTask(
-        payer=nowhere, task=nowhere, pot=nowhere, total_bounty=terms.total_bounty, **compose_fields(terms)
+        payer=nowhere,
+        task=TaskKey(nowhere),
+        pot=nowhere,
+        total_bounty=terms.total_bounty,
+        **compose_fields(terms),
     )
     try:
         check_configuration(instruction)

@@ -29,7 +29,7 @@ class Admitted(NamedTuple):
     """Its accounts, those from lookup tables among them."""
     fee: int
     """In roe."""
-    spent: Table[Mark] | None
+    spent: Table[bytes, Mark] | None
     """Where its signature is kept, so that it never runs again; None if it names a nonce."""
     nonce: Key | None
     """The nonce that it names, if it names no tick."""
@@ -93,7 +93,7 @@ def check_tick(state: State, tick: bytes, slot: int) -> None:
 
 
 @rule("3.7")
-def check_unspent(spent: Table[Mark], signature: bytes) -> None:
+def check_unspent(spent: Table[bytes, Mark], signature: bytes) -> None:
     """A transaction runs once."""
     if signature in spent.rows:
         slot = spent.rows[signature].slot

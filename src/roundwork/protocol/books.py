@@ -1,6 +1,6 @@
 """Whether all money is there: the supply of native money, and of each token."""
 
-from .params import WRAPPED_MINT, Key, base58_of
+from .params import WRAPPED_MINT, Key, TaskKey, base58_of
 from .programs.token_checks import get_data
 from .programs.token_records import decode_account, decode_mint
 from .state import State
@@ -12,7 +12,7 @@ def compute_supply(state: State) -> int:
     return total + sum(compute_owed(state, key) for key, task in state.tasks.rows.items() if not task.mint)
 
 
-def compute_owed(state: State, key: Key) -> int:
+def compute_owed(state: State, key: TaskKey) -> int:
     """The money that a task holds for others: its bounty, stakes and available balances."""
     stakes = state.get_stakes(key).rows.values()
     return state.tasks.rows[key].bounty + sum(stake.amount + stake.available for stake in stakes)

@@ -1,6 +1,6 @@
 """Genesis parameters and rule sets, with their units; and the addresses that the law knows by name."""
 
-from typing import Literal
+from typing import Literal, NewType
 
 import msgspec
 from solders.pubkey import Pubkey
@@ -8,10 +8,10 @@ from solders.pubkey import Pubkey
 Key = bytes
 """A 32-byte Ed25519 public key, or a derived address for which no key exists."""
 
-TaskKey = Key
+TaskKey = NewType("TaskKey", Key)
 """The address of a task."""
 
-NodeKey = Key
+NodeKey = NewType("NodeKey", Key)
 """The address of a node, which stakes, submits, audits and hands in lists."""
 
 KOII = 10**9

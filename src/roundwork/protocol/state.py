@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from blake3 import blake3
 
-from .params import Genesis, Key
+from .params import Genesis, Key, NodeKey, TaskKey
 from .records import (
     Account,
     Audit,
@@ -29,6 +29,7 @@ from .records import (
     Vote,
 )  # fmt: skip
 
+K = TypeVar("K", bound=bytes)
 R = TypeVar("R", bound=Record)
 
 
@@ -91,14 +92,14 @@ def u64(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
-class Table(Generic[R]):
+class Table(Generic[K, R]):
     """Records of one kind under keys. Read `rows` freely; change them through the state only."""
 
     __slots__ = ("name", "rows")
 
     def __init__(self, name: bytes) -> None:
         self.name = name
-        self.rows: dict[bytes, R] = {}
+        self.rows: dict[K, R] = {}
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
@@ -120,7 +121,7 @@ class TableChange(msgspec.Struct, frozen=True, array_like=True):
     rows: list[tuple[bytes, Record | None]]
 
 
-_Undo = tuple[Table[Any], bytes | None, Any]
+_Undo = tuple[Table[Any, Any], bytes | None, Any]
 """Table, key and the record before; without a key the whole table was dropped, and `before` is its rows."""
 
 _encoder = msgspec.msgpack.Encoder()
@@ -143,13 +144,13 @@ class State:
         self.genesis = genesis
         self.genesis_hash = genesis_hash
         self.head = head
-        self.tables: dict[bytes, Table[Any]] = {}
+        self.tables: dict[bytes, Table[Any, Any]] = {}
         self._fresh: list[bytes] = []
-        self.accounts: Table[Account] = self.get_table(b"A")
-        self.tasks: Table[Task] = self.get_table(b"T")
-        self.due: Table[Mark] = self.get_table(b"D")
-        self.queue: Table[Settlement] = self.get_table(b"Q")
-        self.ticks: Table[Mark] = self.get_table(b"H")
+        self.accounts: Table[Key, Account] = self.get_table(b"A")
+        self.tasks: Table[TaskKey, Task] = self.get_table(b"T")
+        self.due: Table[bytes, Mark] = self.get_table(b"D")
+        self.queue: Table[bytes, Settlement] = self.get_table(b"Q")
+        self.ticks: Table[bytes, Mark] = self.get_table(b"H")
         self.tick_slots: dict[bytes, int] = {}
         self.lists_read: set[bytes] = set()
         """Task, round and account of the lists that were read in this block, accepted or not."""
@@ -158,7 +159,7 @@ class State:
 
     # Tables
 
-    def get_table(self, name: bytes) -> Table[Any]:
+    def get_table(self, name: bytes) -> Table[Any, Any]:
         """The table of that name, created at its first use. Do not keep it across blocks."""
         table = self.tables.get(name)
         if table is None:
@@ -166,26 +167,26 @@ class State:
             self._fresh.append(name)
         return table
 
-    def get_stakes(self, task: Key) -> Table[Stake]:
+    def get_stakes(self, task: TaskKey) -> Table[NodeKey, Stake]:
         name = b"K" + task
         return self.tables.get(name) or self.get_table(name)
 
-    def get_spent(self, slot: int) -> Table[Mark]:
+    def get_spent(self, slot: int) -> Table[bytes, Mark]:
         return self.get_table(b"X" + u64(slot))
 
     # Changes
 
-    def put(self, table: Table[R], key: bytes, record: R) -> None:
+    def put(self, table: Table[K, R], key: K, record: R) -> None:
         """Put a record under a key, in the place of what was there."""
         rows = table.rows
         self._log.append((table, key, rows.get(key)))
         rows[key] = record
 
-    def remove(self, table: Table[R], key: bytes) -> None:
+    def remove(self, table: Table[K, R], key: K) -> None:
         """Take the record away that is under a key."""
         self._log.append((table, key, table.rows.pop(key)))
 
-    def drop(self, table: Table[R]) -> None:
+    def drop(self, table: Table[K, R]) -> None:
         """Empty a table at once."""
         if table.rows:
             self._log.append((table, None, table.rows))
@@ -257,7 +258,7 @@ class State:
     def load(self, changes: Iterable[TableChange]) -> None:
         """Take in rows as they were stored, and rebuild what is derived from them."""
         for change in changes:
-            table: Table[Record] = self.get_table(change.name)
+            table: Table[Any, Record] = self.get_table(change.name)
             table.rows.update((key, record) for key, record in change.rows if record is not None)
         self.rebuild_indexes()
 

@@ -15,7 +15,7 @@ from roundwork.ledger.chain import Chain, read_genesis
 from roundwork.ledger.inspect import verify
 from roundwork.ledger.store.journal import Entry, Journal
 from roundwork.package.folder import load_package, pack
-from roundwork.protocol.params import Genesis, key_of
+from roundwork.protocol.params import Genesis, NodeKey, TaskKey, key_of
 from roundwork.protocol.tasks import instructions as ins
 
 from ..process import running
@@ -48,7 +48,8 @@ async def live(url: str) -> None:
         await set_active(client, manager, task, True)
         for node in nodes:
             await stake(client, payer, node, task, package.minimum_stake)
-        key, first, second = key_of(task), bytes(nodes[0].pubkey()), bytes(nodes[1].pubkey())
+        key = TaskKey(key_of(task))
+        first, second = (NodeKey(bytes(node.pubkey())) for node in nodes[:2])
 
         async def do(number: int, offset: int, pair: Keypair, ask: ins.Instruction) -> None:
             while True:

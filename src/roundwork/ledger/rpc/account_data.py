@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import zstandard
 
-from ...protocol.params import Key
+from ...protocol.params import Key, TaskKey
 from ...protocol.records import Account
 from ...protocol.state import State
 from .account_forms import PARSED_BYTES_MAX, AccountData, Form, describe_data, get_account_data
@@ -28,7 +28,7 @@ _NO_DATA = Form("base64", 0, 0)
 def measure_data(state: State, key: Key, form: Form) -> int:
     """About how many bytes have to be made to show an account."""
     if key in state.tasks.rows:
-        return ROW_BYTES * count_rows(state, key)
+        return ROW_BYTES * count_rows(state, TaskKey(key))
     account = state.accounts.rows.get(key)
     if account is None:
         return 0

@@ -19,8 +19,9 @@ from ...protocol.params import (
     SYSVAR_SLOT_HASHES,
     TOKEN_PROGRAM,
     Key,
+    TaskKey,
     base58_of,
-)  # fmt: skip
+)
 from ...protocol.programs.lookups import TABLE_BYTES_MAX, decode_table
 from ...protocol.programs.nonces import NONCE_BYTES, decode_nonce
 from ...protocol.programs.token_checks import get_data
@@ -158,7 +159,7 @@ def get_account_data(state: State, key: Key, account: Account) -> AccountData:
 
 def _make_data(state: State, key: Key) -> bytes | None:
     if key in state.tasks.rows:
-        return encode_task(state, key)
+        return encode_task(state, TaskKey(key))
     if key == SYSVAR_CLOCK:
         return encode_clock(state.head)
     if key == SYSVAR_RENT:

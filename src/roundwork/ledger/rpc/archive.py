@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ...protocol.params import Key
+from ...protocol.params import TaskKey
 from ...protocol.state import RECORDS, State, TableChange
 from ...protocol.tasks.cursor import RoundCursor
 from ...protocol.tasks.events import Pruned
@@ -10,7 +10,7 @@ from ...protocol.tasks.round import compute_pruning_slot
 from ..chain import Chain
 
 
-def may_be_pruned(state: State, task: Key, round_number: int) -> bool:
+def may_be_pruned(state: State, task: TaskKey, round_number: int) -> bool:
     """Whether a round is old enough to be pruned, so that only the journal may have it."""
     record = state.tasks.rows.get(task)
     if record is None or RoundCursor(state, task, round_number).record is not None:
@@ -19,7 +19,7 @@ def may_be_pruned(state: State, task: Key, round_number: int) -> bool:
     return state.head.slot >= pruned
 
 
-def recall(chain: Chain, task: Key, round_number: int) -> State | None:
+def recall(chain: Chain, task: TaskKey, round_number: int) -> State | None:
     """A state that holds a pruned round and nothing else; None if the round is not pruned."""
     for place in chain.history.find_pruned(task, round_number):
         entry = chain.journal.read(place.height)

@@ -3,7 +3,7 @@
 import reprlib
 from typing import Any
 
-from ...protocol.params import Key, key_of
+from ...protocol.params import Key, NodeKey, TaskKey, key_of
 from ...wire import Json, base58_decode
 from .budget import Budget
 from .errors import InvalidParams, MinContextSlotNotReached
@@ -47,6 +47,14 @@ class Params:
     def key(self, at: int, name: str = "the address") -> Key:
         """A base58 address."""
         return read_key(self.get(at, str, name), name)
+
+    def task(self, at: int) -> TaskKey:
+        """The address of a task at a position. Raises InvalidParams."""
+        return TaskKey(self.key(at, "the task"))
+
+    def node(self, at: int) -> NodeKey:
+        """The address of a node at a position. Raises InvalidParams."""
+        return NodeKey(self.key(at, "the node"))
 
     def config(self, at: int) -> Json:
         """The configuration object. Its commitment and minContextSlot are checked for every method."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...errors import UnknownTask
-from ...protocol.params import TASK_PROGRAM, Key
+from ...protocol.params import TASK_PROGRAM, NodeKey, TaskKey
 from ...protocol.read import view_ledger, view_round, view_task
 from ...protocol.records import Account
 from ...protocol.state import State
@@ -31,18 +31,18 @@ SHORT_ROWS = 500
 
 def get_task(ledger: Ledger, params: Params) -> Any:
     try:
-        return view_task(ledger.state, params.key(0, "the task"))
+        return view_task(ledger.state, params.task(0))
     except UnknownTask:
         return None
 
 
 async def get_round(ledger: Ledger, params: Params) -> Any:
-    task, round_number = params.key(0, "the task"), params.get(1, int, "the round")
+    task, round_number = params.task(0), params.get(1, int, "the round")
     return await _read_rounds(ledger, params, view_round, task, round_number)
 
 
 def get_task_account_info(ledger: Ledger, params: Params) -> Json:
-    key, config = params.key(0, "the task"), params.config(1)
+    key, config = params.task(0), params.config(1)
     parts = frozenset(part for part in ALL_PARTS if config.get(part))
     try:
         text = encode_task(ledger.state, key, parts)
@@ -56,18 +56,18 @@ def get_task_account_info(ledger: Ledger, params: Params) -> Json:
 
 
 async def get_task_submissions(ledger: Ledger, params: Params) -> Any:
-    task, round_number = params.key(0, "the task"), _read_round(params, 1)
+    task, round_number = params.task(0), _read_round(params, 1)
     return await _read_rounds(ledger, params, describe_submissions, task, round_number)
 
 
 async def get_task_distributions(ledger: Ledger, params: Params) -> Any:
-    task, round_number = params.key(0, "the task"), _read_round(params, 1)
+    task, round_number = params.task(0), _read_round(params, 1)
     return await _read_rounds(ledger, params, describe_distributions, task, round_number)
 
 
 async def get_my_submission_round(ledger: Ledger, params: Params) -> Json:
     """The last round in which a node submitted, as a number in `data`; null if it never did."""
-    task, node, round_number = params.key(0, "the task"), params.key(1, "the node"), _read_round(params, 2)
+    task, node, round_number = params.task(0), params.node(1), _read_round(params, 2)
     if round_number is not None:
         has = await _read_rounds(ledger, params, _find_submission, task, round_number, node)
         return ledger.with_context({"data": round_number} if has else None)
@@ -77,14 +77,19 @@ async def get_my_submission_round(ledger: Ledger, params: Params) -> Json:
 
 def get_my_stake(ledger: Ledger, params: Params) -> Json:
     """A node's stake in a task, as a number in `data`; null if it never had any."""
-    task, node = params.key(0, "the task"), params.key(1, "the node")
+    task, node = params.task(0), params.node(1)
     params.config(2)
     stake = ledger.state.get_stakes(task).rows.get(node)
     return ledger.with_context({"data": stake.amount} if stake else None)
 
 
 async def _read_rounds(
-    ledger: Ledger, params: Params, read: Callable[..., Any], task: Key, round_number: int | None, *args: Any
+    ledger: Ledger,
+    params: Params,
+    read: Callable[..., Any],
+    task: TaskKey,
+    round_number: int | None,
+    *args: Any,
 ) -> Any:
     """What `read` returns for one round, or for all that the state holds; None if there is no such task.
 
@@ -101,19 +106,19 @@ async def _read_rounds(
         return _read_view(ledger, read, task, round_number, *args)
 
 
-def _read_view(ledger: Ledger, read: Callable[..., Any], task: Key, *args: Any) -> Any:
+def _read_view(ledger: Ledger, read: Callable[..., Any], task: TaskKey, *args: Any) -> Any:
     try:
         return read(ledger.state, task, *args)
     except UnknownTask:
         return None
 
 
-def _find_submission(state: State, task: Key, round_number: int, node: Key) -> bool:
+def _find_submission(state: State, task: TaskKey, round_number: int, node: NodeKey) -> bool:
     return node in RoundCursor(state, task, round_number).submissions.rows
 
 
 def _is_small_task(ledger: Ledger, params: Params) -> bool:
-    return count_rows(ledger.state, params.key(0, "the task")) <= SHORT_ROWS
+    return count_rows(ledger.state, params.task(0)) <= SHORT_ROWS
 
 
 def _read_round(params: Params, at: int) -> int | None:

@@ -18,7 +18,7 @@ from solders.pubkey import Pubkey
 from ...participant.moment import compute_moment, compute_timetable
 from ...protocol.addresses import find_associated, find_authority
 from ...protocol.clock import Timetable
-from ...protocol.params import KPL_PROGRAM, key_of
+from ...protocol.params import KPL_PROGRAM, NodeKey, TaskKey, key_of
 from ...protocol.tasks.instructions import (
     CHUNK_BYTES,
     AuditDistribution,
@@ -80,8 +80,8 @@ class Namespace:
         self._list_nodes = list_nodes
         self._log = log
         self._is_liar = is_liar
-        self._task = key_of(setting.task)
-        self._node = bytes(wallet.node)
+        self._task = TaskKey(key_of(setting.task))
+        self._node = NodeKey(bytes(wallet.node))
 
     async def call(self, method: object, arguments: list[Any]) -> Any:
         """One method by its published name. Raises BadCall, RoundworkError."""
@@ -223,7 +223,7 @@ class Namespace:
             )
 
     async def audit_submission(self, candidate: Any, is_valid: Any, round_number: Any) -> None:
-        key = bytes(read_key(candidate))
+        key = NodeKey(bytes(read_key(candidate)))
         instruction = AuditSubmission(
             self._task, self._node, key, int(bool(is_valid)), read_round(round_number)
         )
@@ -250,7 +250,7 @@ class Namespace:
         )
 
     async def audit_list(self, candidate: Any, is_valid: Any, round_number: Any) -> None:
-        key = bytes(read_key(candidate))
+        key = NodeKey(bytes(read_key(candidate)))
         instruction = AuditDistribution(
             self._task, self._node, key, int(bool(is_valid)), read_round(round_number)
         )
@@ -263,7 +263,7 @@ class Namespace:
     async def claim_reward(self, pot: Any, beneficiary: Any, claimer: Any = None) -> str:
         """Of a task that pays in a token, the beneficiary is an account of that token."""
         pair = self._wallet.keypair if claimer is None else read_keypair(claimer)
-        node, key, target = (bytes(each) for each in (pair.pubkey(), read_key(pot), read_key(beneficiary)))
+        node, key, target = NodeKey(bytes(pair.pubkey())), bytes(read_key(pot)), bytes(read_key(beneficiary))
         instruction: Claim | ClaimTokens = Claim(self._task, node, key, target)
         if self._wallet.program == KPL_PROGRAM:
             instruction = ClaimTokens(self._task, node, key, target, find_authority(key))
@@ -277,7 +277,7 @@ class Namespace:
         pair = self._wallet.keypair if staker is None else read_keypair(staker)
         if type(amount) is not int or amount <= 0:
             raise BadCall(f"a stake is an integer of roe above 0; this is {amount!r}")
-        node, key, of = (bytes(each) for each in (pair.pubkey(), read_key(pot), read_key(task)))
+        node, key, of = NodeKey(bytes(pair.pubkey())), bytes(read_key(pot)), TaskKey(bytes(read_key(task)))
         view = await self._read(TaskView, "getTask", [str(Pubkey(of))])
         instruction: Stake | StakeTokens = Stake(of, node, key, amount)
         if view.mint is not None:

@@ -22,7 +22,7 @@ from ...participant.decisions import (
     learn,
 )
 from ...participant.step import Duty, View, step
-from ...protocol.params import key_of
+from ...protocol.params import NodeKey, TaskKey, key_of
 from ...protocol.tasks import instructions
 from ...views import SubmissionView
 from ..duties import top_up
@@ -106,7 +106,7 @@ class Runtime:
             log.info("%s", describe(duty))
 
     async def _act(self, duty: Duty, view: View) -> None:
-        task, node = key_of(self._task), key_of(self._identity.node)
+        task, node = TaskKey(key_of(self._task)), NodeKey(key_of(self._identity.node))
         match duty:
             case duties.Work():
                 await self._work(duty)
@@ -119,12 +119,12 @@ class Runtime:
             case duties.SendValue():
                 await self._send(instructions.SubmitTask(task, node, duty.value.encode(), duty.round))
             case duties.SendVerdict():
-                of = key_of(duty.node)
+                of = NodeKey(key_of(duty.node))
                 await self._send(instructions.AuditSubmission(task, node, of, duty.is_valid, duty.round))
             case duties.SendList():
                 await self._send_list(duty)
             case duties.SendListVerdict():
-                of = key_of(duty.node)
+                of = NodeKey(key_of(duty.node))
                 await self._send(instructions.AuditDistribution(task, node, of, duty.is_valid, duty.round))
             case duties.TopUp():
                 await top_up(self._client, self._identity, self._task, duty.amount, self._loop.file)
@@ -179,7 +179,7 @@ class Runtime:
     # Sending
 
     async def _send_list(self, duty: duties.SendList) -> None:
-        task, node = key_of(self._task), key_of(self._identity.node)
+        task, node = TaskKey(key_of(self._task)), NodeKey(key_of(self._identity.node))
         text = msgspec.json.encode(self._memory.lists[duty.round], order="sorted")
         uploads = build_uploads(task, node, duty.round, text)
         for at in range(0, len(uploads), UPLOADS_MAX):

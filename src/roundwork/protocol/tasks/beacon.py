@@ -2,16 +2,16 @@
 
 from blake3 import blake3
 
-from ..params import Key
+from ..params import TaskKey
 
 
-def compute_first_beacon(genesis_hash: bytes, task: Key) -> bytes:
+def compute_first_beacon(genesis_hash: bytes, task: TaskKey) -> bytes:
     """The value that replaces the beacon before a task has one."""
     return blake3(b"roundwork/beacon/0" + genesis_hash + task).digest()
 
 
 def compute_beacon(
-    genesis_hash: bytes, task: Key, before: bytes, round_number: int, mix: bytes = bytes(32)
+    genesis_hash: bytes, task: TaskKey, before: bytes, round_number: int, mix: bytes = bytes(32)
 ) -> bytes:
     """The beacon of a round; `mix` is the XOR over its revealed salts, zero where nothing is sealed.
 

@@ -1,8 +1,10 @@
 """A round of a task in a state: its record, its tables, and the method that changes its state."""
 
+from typing import Any
+
 import msgspec
 
-from ..params import TaskKey
+from ..params import NodeKey, TaskKey
 from ..records import Audit, Chunk, DistributionList, Mark, Payment, Record, Round, Submission, Task, Vote
 from ..state import ROUND_TABLES, TABLE_KINDS, State, Table, u64
 from .instructions import NO_ROUND
@@ -49,63 +51,63 @@ class RoundCursor:
         return self.rounds.rows[u64(self.round_number)]
 
     @property
-    def rounds(self) -> Table[Round]:
+    def rounds(self) -> Table[bytes, Round]:
         """The records of all rounds of the task, by round number."""
         return self.state.get_table(_ROUNDS + self.task_key)
 
     # Tables
 
     @property
-    def submissions(self) -> Table[Submission]:
+    def submissions(self) -> Table[NodeKey, Submission]:
         """By node."""
         return self.state.get_table(_SUBMISSIONS + self._suffix)
 
     @property
-    def audits(self) -> Table[Audit]:
+    def audits(self) -> Table[NodeKey, Audit]:
         """By candidate."""
         return self.state.get_table(_AUDITS + self._suffix)
 
     @property
-    def votes(self) -> Table[Vote]:
+    def votes(self) -> Table[bytes, Vote]:
         """By candidate and voter."""
         return self.state.get_table(_VOTES + self._suffix)
 
     @property
-    def voices(self) -> Table[Mark]:
+    def voices(self) -> Table[NodeKey, Mark]:
         """By node: the nodes that gave a view of a submission or a list."""
         return self.state.get_table(_VOICES + self._suffix)
 
     @property
-    def lists(self) -> Table[DistributionList]:
+    def lists(self) -> Table[bytes, DistributionList]:
         """By attempt, a byte."""
         return self.state.get_table(_LISTS + self._suffix)
 
     @property
-    def list_audits(self) -> Table[Audit]:
+    def list_audits(self) -> Table[bytes, Audit]:
         """By attempt, a byte."""
         return self.state.get_table(_LIST_AUDITS + self._suffix)
 
     @property
-    def list_votes(self) -> Table[Vote]:
+    def list_votes(self) -> Table[bytes, Vote]:
         """By attempt, a byte, and voter."""
         return self.state.get_table(_LIST_VOTES + self._suffix)
 
     @property
-    def payments(self) -> Table[Payment]:
+    def payments(self) -> Table[NodeKey, Payment]:
         """By node."""
         return self.state.get_table(_PAYMENTS + self._suffix)
 
     @property
-    def chunks(self) -> Table[Chunk]:
+    def chunks(self) -> Table[bytes, Chunk]:
         """By node and chunk number: lists that were uploaded for the round and not handed in."""
         return self.state.get_table(_CHUNKS + self._suffix)
 
     @property
-    def chunks_of_no_round(self) -> Table[Chunk]:
+    def chunks_of_no_round(self) -> Table[bytes, Chunk]:
         """The same for uploads in the older layout, which names no round."""
         return self.state.get_table(_CHUNKS + self.task_key + u64(NO_ROUND))
 
-    def list_tables(self) -> list[Table[Record]]:
+    def list_tables(self) -> list[Table[Any, Record]]:
         """The tables that belong to this round alone and are pruned with it, in the order of their kinds."""
         return [self.state.get_table(kind + self._suffix) for kind in ROUND_TABLES]
 

@@ -140,7 +140,7 @@ def check_may_list(cursor: RoundCursor, slot: int, node: NodeKey) -> None:
 class Upload(NamedTuple):
     """The chunks of a list from number 0 to the first short or missing one, and their table."""
 
-    chunks: Table[Chunk]
+    chunks: Table[bytes, Chunk]
     keys: list[bytes]
     size: int
 
@@ -159,7 +159,7 @@ def get_upload(cursor: RoundCursor, account: NodeKey, most: int) -> Upload:
     return upload if upload.keys else _find_upload(cursor.chunks_of_no_round, account, most)
 
 
-def _find_upload(chunks: Table[Chunk], account: NodeKey, most: int) -> Upload:
+def _find_upload(chunks: Table[bytes, Chunk], account: NodeKey, most: int) -> Upload:
     keys: list[bytes] = []
     size = 0
     while (
@@ -279,7 +279,7 @@ def check_no_list(cursor: RoundCursor, attempt: int) -> None:
 
 
 @rule("8.8")
-def check_uploaded(upload: Upload, account: Key) -> None:
+def check_uploaded(upload: Upload, account: NodeKey) -> None:
     """A list is uploaded before it is handed in."""
     if not upload.keys:
         raise BadUpload(f"{base58_of(account)} has uploaded no list, or not its chunk 0")
@@ -293,7 +293,7 @@ def check_size(upload: Upload, most: int) -> None:
 
 
 @rule("8.10")
-def check_unread(cursor: RoundCursor, account: Key) -> None:
+def check_unread(cursor: RoundCursor, account: NodeKey) -> None:
     """An account's list is read once a block: a refused list costs its reading and pays only one fee."""
     if name_reading(cursor, account) in cursor.state.lists_read:
         raise ListReadAlready(f"the list of {base58_of(account)} was read in this block; try the next one")
@@ -312,7 +312,7 @@ def check_json(text: bytes) -> dict[str, int]:
 def check_listed(cursor: RoundCursor, amounts: dict[str, int]) -> dict[NodeKey, int]:
     """A list names submitters of the round only."""
     submissions = cursor.submissions.rows
-    by_node = {decode_key(name): amount for name, amount in amounts.items()}
+    by_node = {NodeKey(decode_key(name)): amount for name, amount in amounts.items()}
     if not by_node.keys() <= submissions.keys():
         name = next(name for name in amounts if decode_key(name) not in submissions)
         raise ListBadNode(f"{name!a} submitted nothing in round {cursor.round_number}")
@@ -373,7 +373,7 @@ def check_list_candidate(listed: DistributionList, candidate: NodeKey) -> None:
 
 
 @rule("9.6")
-def check_first_list_view(votes: Table[Vote], key: bytes) -> None:
+def check_first_list_view(votes: Table[bytes, Vote], key: bytes) -> None:
     """A node gives one view of a list; raising the audit counts."""
     if key in votes.rows:
         raise AlreadyAudited(f"{base58_of(key[1:])} gave its view in slot {votes.rows[key].slot} already")

@@ -20,7 +20,7 @@ from ..layout import Call
 from ..params import NodeKey, TaskKey, base58_of
 from ..records import Audit, Mark, Round, Stake, Submission, Task, Vote
 from ..rules import rule
-from ..state import State, Table
+from ..state import K, State, Table
 from .beacon import compute_beacon, compute_first_beacon
 from .cursor import RoundCursor
 from .instructions import VALUE_BYTES_MAX, AuditSubmission, SubmitTask
@@ -103,7 +103,7 @@ def check_takes_part(task: Task, stake: Stake, node: NodeKey) -> None:
 
 
 @rule("6.4")
-def check_first_submission(submissions: Table[Submission], node: NodeKey, round_number: int) -> None:
+def check_first_submission(submissions: Table[NodeKey, Submission], node: NodeKey, round_number: int) -> None:
     """A node submits once in a round."""
     if node in submissions.rows:
         raise AlreadySubmitted(f"{base58_of(node)} submitted in round {round_number} already")
@@ -162,7 +162,7 @@ def check_candidate(cursor: RoundCursor, candidate: NodeKey) -> None:
 
 
 @rule("7.6")
-def check_first_view(votes: Table[Vote], key: bytes) -> None:
+def check_first_view(votes: Table[bytes, Vote], key: bytes) -> None:
     """A node gives one view of a candidate; raising the audit counts."""
     if key in votes.rows:
         raise AlreadyAudited(f"{base58_of(key[-32:])} gave its view in slot {votes.rows[key].slot} already")
@@ -234,13 +234,16 @@ def fix_beacon(cursor: RoundCursor) -> None:
 def add_view(
     state: State,
     slot: int,
-    audits: Table[Audit],
-    votes: Table[Vote],
-    candidate: bytes,
+    audits: Table[K, Audit],
+    votes: Table[bytes, Vote],
+    candidate: K,
     node: NodeKey,
     is_valid: bool,
 ) -> None:
-    """Raise an audit with this view, or count the view in the raised audit."""
+    """Raise an audit with this view, or count the view in the raised audit.
+
+    `candidate` is a node, or the attempt of a list.
+    """
     raised = audits.rows.get(candidate)
     if raised is None:
         new, order = Audit(node, slot), 0

@@ -7,7 +7,7 @@ import msgspec
 
 from ...errors import BadAmount
 from ..layout import Call
-from ..params import KPL_PROGRAM, MONEY_MAX
+from ..params import KPL_PROGRAM, MONEY_MAX, NodeKey
 from ..programs.token import move
 from ..programs.token_checks import check_not_frozen, check_same_mint, get_account, get_mint
 from ..rules import rule
@@ -176,7 +176,7 @@ def delete(state: State, call: Call, instruction: DeleteTask) -> None:
     check_authority_named(task, instruction.authority)
     check_same_mint(task.mint, instruction.mint)
 
-    add_to(state, instruction.task, task.manager, 0, task.bounty)
+    add_to(state, instruction.task, NodeKey(task.manager), 0, task.bounty)
     ended = msgspec.structs.replace(task, bounty=0, is_active=False, was_active=False, is_closed=True)
     state.put(state.tasks, instruction.task, ended)
 
