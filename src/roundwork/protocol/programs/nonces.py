@@ -86,7 +86,8 @@ def advance(state: State, slot: int, key: Key) -> None:
 def give_nonce(state: State, key: Key, authority: Key) -> None:
     """Let another authority use a nonce; its value stays."""
     old = state.accounts.rows[key]
-    data = old.data[:8] + authority + old.data[40:]
+    version, status, _, value, fee = _LAYOUT.unpack(old.data)
+    data = _LAYOUT.pack(version, status, authority, value, fee)
     state.put(state.accounts, key, Account(old.balance, old.owner, old.space, data))
 
 
