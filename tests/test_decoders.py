@@ -22,7 +22,7 @@ ALLOWED_CALLS = {
     ("ledger/store/checkpoint.py", "decode"): "MessagePack that a ledger has written",
     ("ledger/store/journal.py", "decode"): "MessagePack that a ledger has written",
     ("ledger/verifying.py", "decode"): "MessagePack from the process that started this",
-    ("node/confinement/confine.py", "decode"): "an order from the process that started this",
+    ("node/confinement/order.py", "decode"): "an order from the node, a report from its guard",
     ("node/peers/gateway.py", "decode"): "checked to be ASCII just before",
     ("node/javascript/task_files.py", "decode"): "bytes of seven bits",
 }

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from roundwork.node.confinement import syscalls
-from roundwork.node.confinement.sandbox import Limits
+from roundwork.node.confinement.order import Limits
 from roundwork.node.python.environments import Environment
 
-from ..node.house import House, require_sandbox
+from ..node.house import House
+from .features import require, require_backend
 
 HEADERS = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 KINDS = (
@@ -26,7 +27,7 @@ KINDS = (
 
 @pytest.fixture(params=["sandlock", "bwrap"])
 def house(request: pytest.FixtureRequest, tmp_path: Path, environment: Environment) -> House:
-    return House(tmp_path, environment, require_sandbox(request.param))
+    return House(tmp_path, environment, require_backend(request.param))
 
 
 def test_every_call_of_a_kind_has_a_number_and_no_number_is_idle() -> None:
@@ -46,8 +47,7 @@ def test_nothing_is_both_allowed_and_deadly() -> None:
 
 
 def test_numbers_are_the_kernels() -> None:
-    if not HEADERS.exists():
-        pytest.skip("this machine has no headers of the kernel (linux-libc-dev)")
+    require("headers of the kernel", HEADERS.exists())
     lines = re.findall(r"#define __NR_(\w+) (\d+)", HEADERS.read_text())
     headers = {name: int(number) for name, number in lines}
 

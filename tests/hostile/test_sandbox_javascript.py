@@ -1,8 +1,8 @@
 """A program that may have sockets, as a main.js may, reaches what it was ordered to reach, and no more."""
 
+import asyncio
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,12 +11,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from roundwork.node.confinement.confine import KILLED, Order, _watch
+from roundwork.node.confinement.cell import Powers, guard
 from roundwork.node.confinement.interpreter import find_interpreter
-from roundwork.node.confinement.sandbox import Limits
+from roundwork.node.confinement.order import (
+    KILLED,
+    Ended,
+    Limits,
+    Network,
+    Order,
+    Report,
+    Started,
+    encode_line,
+)
+from roundwork.node.confinement.starter import starter
 from roundwork.node.javascript.process import find_free_port
 
-from ..node.house import require_sandbox
+from .features import require_backend
 
 ATTEMPTS = {
     "connect elsewhere": "S().connect(there)",
@@ -68,7 +78,7 @@ else:
 
 @pytest.fixture(params=["sandlock", "bwrap"])
 def sandbox(request: pytest.FixtureRequest) -> str:
-    return require_sandbox(request.param)
+    return require_backend(request.param)
 
 
 @pytest.fixture
@@ -82,8 +92,8 @@ def ports(tmp_path: Path) -> Iterator[tuple[int, int]]:
         yield forbidden.getsockname()[1], allowed.getsockname()[1]
 
 
-def confine(sandbox: str, folder: Path, source: str, ports: tuple[int, int]) -> subprocess.Popen[str]:
-    """Python in the place of Node.js. Its control pipe closes, and it ends, with this process."""
+def run(sandbox: str, folder: Path, source: str, ports: tuple[int, int]) -> tuple[str, Ended]:
+    """Run Python in the place of Node.js; what it prints, and how it ended."""
     home = folder / "home"
     home.mkdir()
     python = os.path.realpath(sys.executable)
@@ -91,37 +101,31 @@ def confine(sandbox: str, folder: Path, source: str, ports: tuple[int, int]) -> 
         sandbox=sandbox,
         command=(python, "-I", "-S", "-c", source, str(folder), *map(str, ports)),
         environment={},
-        readable=tuple(map(str, find_interpreter())),
+        readable=(python, *map(str, find_interpreter())),
         home=str(home),
-        endpoints=(f"127.0.0.1:{ports[1]}",),
-        listen=find_free_port(),
         limits=Limits(),
+        network=Network(endpoints=(f"127.0.0.1:{ports[1]}",), listen=find_free_port()),
     )
-    out, into = os.pipe()
-    confining = subprocess.Popen(
-        [sys.executable, "-I", "-m", "roundwork.node.confinement.confine", str(out)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        pass_fds=(out,),
-    )
-    os.close(out)
-    os.write(into, msgspec.json.encode(order) + b"\n")
-    confining.control = into  # type: ignore[attr-defined]
-    return confining
+
+    async def start() -> tuple[str, Ended]:
+        child = await starter.start(order)
+        assert child.stdin is not None
+        child.stdin.close()
+        printed = [await asyncio.to_thread(stream.read) for stream in (child.stdout, child.stderr)]
+        ended = await child.wait()
+        child.abandon()
+        return b"".join(printed).decode(), ended
+
+    return asyncio.run(start())
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
 def test_a_program_with_sockets_cannot(
     tmp_path: Path, sandbox: str, ports: tuple[int, int], attempt: str
 ) -> None:
-    confining = confine(sandbox, tmp_path, PROGRAM.format(attempt=attempt), ports)
+    printed, _ = run(sandbox, tmp_path, PROGRAM.format(attempt=attempt), ports)
 
-    told, _ = confining.communicate(timeout=30)
-
-    os.close(confining.control)  # type: ignore[attr-defined]
-    assert told.startswith("refused"), told
+    assert printed.startswith("refused"), printed
 
 
 LISTENER = """
@@ -159,35 +163,37 @@ def test_a_program_that_listens_without_binding_is_ended(
     tmp_path: Path, ports: tuple[int, int], listen: str
 ) -> None:
     source = LISTENER.format(listen=listen)
-    confining = confine(require_sandbox("sandlock"), tmp_path, source, ports)
 
-    told, _ = confining.communicate(timeout=30)
+    _, ended = run(require_backend("sandlock"), tmp_path, source, ports)
 
-    os.close(confining.control)  # type: ignore[attr-defined]
-    assert "is its own" in told
-    assert confining.returncode == KILLED
+    assert "is its own" in ended.reason
+    assert ended.code == KILLED
 
 
-def test_a_program_that_can_no_longer_be_watched_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(pid: int) -> int:
+def test_a_program_that_can_no_longer_be_watched_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(order: Order, keeper: int, has_memory_group: bool) -> str:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("roundwork.node.confinement.confine.measure_resident", fail)
+    monkeypatch.setattr("roundwork.node.confinement.cell.find_breach", fail)
+    null = os.open(os.devnull, os.O_RDWR)
     order = Order(
         sandbox="none",
-        command=(),
+        command=("sleep", "60"),
         environment={},
         readable=(),
-        home=str(tmp_path),
-        endpoints=(),
-        listen=0,
+        home=os.getcwd(),
         limits=Limits(),
     )
+    ours, theirs = socket.socketpair()
 
-    with subprocess.Popen(["sleep", "60"]) as program:
-        _watch(order, program)
+    if os.fork() == 0:
+        guard(theirs, (os.dup(null), os.dup(null), os.dup(null)), Powers())
+    theirs.close()
+    os.close(null)
+    with ours, ours.makefile("rwb") as control:
+        control.write(encode_line(order))
+        control.flush()
+        started, ended = (msgspec.json.decode(line, type=Report) for line in control)
 
-        assert -9 == program.wait(10)
-    assert "can no longer watch it: OSError(5" in capsys.readouterr().err
+    assert isinstance(started, Started)
+    assert Ended(KILLED, "the node can no longer watch it: OSError(5, 'Input/output error')") == ended

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.node.confinement.sandbox import Limits, choose_sandbox, has_bwrap, has_sandlock
+from roundwork.node.confinement.backends import has_sandlock
+from roundwork.node.confinement.order import Limits
+from roundwork.node.confinement.sandbox import choose_sandbox, has_bwrap
 from roundwork.node.python.channel import Services
 from roundwork.node.python.environments import Environment, prepare_environment
 from roundwork.node.python.lane import TaskSetting

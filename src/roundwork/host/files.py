@@ -37,6 +37,20 @@ def rename_folder(folder: Path, name: Path) -> None:
     _sync_folder(name.parent)
 
 
+def give_to_owner(name: int | str, folder: int) -> None:
+    """As root, give what was made in an open folder to the folder's owner. Links are not followed.
+
+    `name`: an open file, or a name in the folder. Raises OSError.
+    """
+    if os.geteuid() != 0:
+        return
+    status = os.fstat(folder)
+    if isinstance(name, int):
+        os.fchown(name, status.st_uid, status.st_gid)
+    else:
+        os.chown(name, status.st_uid, status.st_gid, dir_fd=folder, follow_symlinks=False)
+
+
 @contextlib.contextmanager
 def _write_part(path: Path, content: bytes, mode: int) -> Iterator[str]:
     """A file beside `path` that holds the content, synced to disk. It is gone afterwards."""

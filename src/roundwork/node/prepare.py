@@ -12,7 +12,8 @@ from ..client.rpc import Client
 from ..errors import BadTaskFile
 from ..package.folder import Package, resolve_hosts
 from ..protocol.params import key_of
-from .confinement.sandbox import Limits, choose_sandbox
+from .confinement.order import Limits
+from .confinement.sandbox import choose_sandbox
 from .javascript.namespace import Namespace
 from .javascript.namespace_route import build_namespace_route
 from .javascript.process import JavascriptSetting, JavascriptTask, find_free_port
@@ -125,7 +126,7 @@ def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         variables=_choose_secrets(package, setting.secrets),
         limits=limits,
     )
-    program = JavascriptTask(javascript, choose_sandbox(setting.sandbox).name, log_task)
+    program = JavascriptTask(javascript, choose_sandbox(setting.sandbox), log_task)
     needs.stack.push_async_callback(program.close)
     namespace = Namespace(
         setting=javascript,

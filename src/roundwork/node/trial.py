@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 from ..errors import BadTaskFile
 from ..package.folder import Package
 from ..protocol.params import base58_of
-from .confinement.sandbox import Limits, choose_sandbox
+from .confinement.order import Limits
+from .confinement.sandbox import choose_sandbox
 from .javascript.process import LOAD_FAILED, JavascriptSetting, JavascriptTask, find_free_port
 from .python.environments import prepare_environment
 from .python.lane import TaskSetting

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from roundwork.node.confinement.sandbox import Limits
+from roundwork.node.confinement.order import Limits
 from roundwork.node.javascript.process import JavascriptSetting, JavascriptTask, find_free_port
 
 TASK = "So11111111111111111111111111111111111111112"

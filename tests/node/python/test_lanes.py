@@ -10,7 +10,7 @@ from solders.pubkey import Pubkey
 
 from roundwork.errors import RemoteError, StoreFull, TaskFailed
 from roundwork.node.answers import ServiceError
-from roundwork.node.confinement.sandbox import Limits
+from roundwork.node.confinement.order import Limits
 from roundwork.node.python.channel import Service
 from roundwork.node.python.lanes import Lanes, Verdict, compute_node_seed, compute_random_seed
 from roundwork.views import SubmissionView

@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,10 +18,10 @@ import msgspec
 
 from ...errors import BadConfig, TaskFailed
 from ..answers import WEB_SECONDS, WebAnswer
-from ..confinement.confine import Order
 from ..confinement.disk import DiskExceeded, check_disk, watch_disk
-from ..confinement.sandbox import Limits
-from ..python.channel import TaskLog
+from ..confinement.order import Limits, Network, Order
+from ..confinement.starter import Child, starter
+from ..python.channel import TaskLog, open_reader
 from .steps import Step
 
 STOPPED = 1
@@ -192,53 +191,44 @@ class JavascriptTask:
             await check_disk(setting.home, setting.limits.disk_bytes)
         except DiskExceeded as error:
             return str(error), -1
-        async with self._start(self._build_order(stake, is_load)) as process:
-            watch = asyncio.create_task(watch_disk(setting.home, setting.limits.disk_bytes))
-            ended = asyncio.create_task(process.wait())
-            try:
-                await asyncio.wait((watch, ended), return_when=asyncio.FIRST_COMPLETED)
-                if ended.done():
-                    return f"ended with exit code {ended.result()}", ended.result()
-                return str(watch.exception()), -1
-            finally:
-                watch.cancel()
-                ended.cancel()
+        try:
+            async with self._start(self._build_order(stake, is_load)) as child:
+                watch = asyncio.create_task(watch_disk(setting.home, setting.limits.disk_bytes))
+                waiting = asyncio.create_task(child.wait())
+                try:
+                    await asyncio.wait((watch, waiting), return_when=asyncio.FIRST_COMPLETED)
+                    if waiting.done():
+                        ended = waiting.result()
+                        return f"ended ({ended.reason})", ended.code
+                    return str(watch.exception()), -1
+                finally:
+                    watch.cancel()
+                    waiting.cancel()
+        except OSError as error:
+            return f"could not be started: {error}", -1
 
     @asynccontextmanager
-    async def _start(self, order: Order) -> AsyncIterator[asyncio.subprocess.Process]:
-        """The confining program with main.js in it, and our end of its channel; both are gone afterwards."""
+    async def _start(self, order: Order) -> AsyncIterator[Child]:
+        """The program, and our end of its channel; both are gone afterwards. Raises OSError."""
         ours, theirs = socket.socketpair()
-        control_out, control_in = os.pipe()
-        with os.fdopen(control_in, "wb", buffering=0) as control:
-            with theirs, os.fdopen(control_out, "rb"):
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-I", "-m", "roundwork.node.confinement.confine", str(control_out)),
-                    stdin=theirs.fileno(),
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.PIPE,
-                    pass_fds=(control_out,),
-                    start_new_session=True,
-                )
-            control.write(msgspec.json.encode(order) + b"\n")
-            self.starts += 1
-            reader, self._channel = await asyncio.open_unix_connection(sock=ours)
-            assert process.stdout is not None
-            assert process.stderr is not None
-            jobs = [
-                _spawn(self._log.follow(process.stdout)),
-                _spawn(self._log.follow(process.stderr)),
-                _spawn(_drain(reader)),
-            ]
-            try:
-                yield process
-            finally:
-                self._channel.transport.abort()
-                self._channel = None
-                control.close()
-                await _end(process)
-                await asyncio.wait(jobs, timeout=KILL_SECONDS)
-                for job in jobs:
-                    job.cancel()
+        child = await starter.start(order, theirs)
+        self.starts += 1
+        reader, self._channel = await asyncio.open_unix_connection(sock=ours)
+        jobs = [
+            _spawn(self._log.follow(await open_reader(child.stdout))),
+            _spawn(self._log.follow(await open_reader(child.stderr))),
+            _spawn(_drain(reader)),
+        ]
+        try:
+            yield child
+        finally:
+            self._channel.transport.abort()
+            self._channel = None
+            child.kill()
+            await child.wait()
+            await asyncio.wait(jobs, timeout=KILL_SECONDS)
+            for job in jobs:
+                job.cancel()
 
     def _build_order(self, stake: int, is_load: bool) -> Order:
         setting = self.setting
@@ -272,9 +262,11 @@ class JavascriptTask:
             environment=environment,
             readable=(self._node, str(setting.program.parent)),
             home=str(setting.home),
-            endpoints=compute_endpoints(setting.ledger_url, setting.node_port),
-            listen=setting.web_port,
             limits=setting.limits,
+            network=Network(
+                endpoints=compute_endpoints(setting.ledger_url, setting.node_port),
+                listen=setting.web_port,
+            ),
         )
 
     def _write_log(self, line: str) -> None:
@@ -321,15 +313,6 @@ async def _drain(reader: asyncio.StreamReader) -> None:
     with contextlib.suppress(ConnectionError):
         while await reader.read(65536):
             pass
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Wait for the end of a process whose control pipe is closed; kill it if it takes too long."""
-    try:
-        await asyncio.wait_for(process.wait(), KILL_SECONDS)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 def _spawn(work: Coroutine[None, None, None]) -> asyncio.Task[None]:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ...host.files import give_to_owner
+
 READ_BYTES_MAX = 32 * 1024 * 1024
 PATH_BYTES_MAX = 4096
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -123,6 +125,7 @@ class TaskFiles:
         if not (isinstance(options, dict) and options.get("recursive")):
             with self._enter(path) as (folder, name):
                 os.mkdir(name, 0o777, dir_fd=folder)
+                give_to_owner(name, folder)
             return None
         parts = self._split(path)
         made: str | None = None
@@ -133,6 +136,7 @@ class TaskFiles:
                 except FileExistsError:
                     os.close(os.open(parts[count - 1], _FOLDER, dir_fd=folder))
                 else:
+                    give_to_owner(parts[count - 1], folder)
                     made = made or str(self.root.joinpath(*parts[:count]))
         return made
 
@@ -181,6 +185,8 @@ class TaskFiles:
         """A regular file. Raises OSError for anything else, links among them."""
         with self._enter(path) as (folder, name):
             file = os.open(name, flags | _FILE, 0o666, dir_fd=folder)
+            if flags & os.O_CREAT:
+                give_to_owner(file, folder)
         try:
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise OSError(errno.EISDIR, "it is not a regular file")

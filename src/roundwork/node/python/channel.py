@@ -17,7 +17,7 @@ from ...errors import Malformed, RemoteError, StoreFull, TaskFailed
 from ...sdk.worker import FRAME_BYTES_MAX
 from ...wire import decode_json
 from ..answers import ServiceError
-from ..confinement.sandbox import Child
+from ..confinement.starter import Child
 from .spill import BadSpill, SpillFolder
 
 Service = Callable[[msgspec.Raw], Awaitable[Any]]
@@ -64,7 +64,9 @@ class WorkerProcess:
     ) -> None:
         self.is_over = False
         self.answers = 0
+        assert child.stdin is not None
         self._child = child
+        self._stdin = child.stdin
         self._writing: asyncio.WriteTransport | None = None
         """None until `start` has connected it: the deadline of `start` may pass before."""
         self._spill = spill
@@ -77,7 +79,6 @@ class WorkerProcess:
         self._faults: set[tuple[str, str]] = set()
         """Services and errors that are in the log already."""
         self._jobs: set[asyncio.Task[None]] = set()
-        self._waiting: asyncio.Task[str] | None = None
         self._ready: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
 
     async def start(self, message: dict[str, Any]) -> list[str]:
@@ -89,7 +90,7 @@ class WorkerProcess:
         self._from_child = await open_reader(self._child.stdout)
         errors = await open_reader(self._child.stderr)
         transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), self._child.stdin
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), self._stdin
         )
         self._writing = transport
         self._to_child = asyncio.StreamWriter(transport, protocol, None, loop)
@@ -131,10 +132,10 @@ class WorkerProcess:
             job.cancel()
         self.fail("its process was killed")
         if self._writing is None:
-            self._child.stdin.close()
+            self._stdin.close()
         elif not self._writing.is_closing():
             self._writing.abort()
-        await self._wait()
+        await self._child.wait()
         self._spill.close()
 
     async def _read(self) -> None:
@@ -222,15 +223,9 @@ class WorkerProcess:
     async def _explain_end(self) -> None:
         """The channel is closed: report how the process ended; kill it if it has not."""
         timer = asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._child.kill)
-        how = await self._wait()
+        ended = await self._child.wait()
         timer.cancel()
-        self.fail(f"its process ended ({how})")
-
-    async def _wait(self) -> str:
-        """Wait until the process has ended; how it ended. Two tasks may wait at a time."""
-        if self._waiting is None:
-            self._waiting = asyncio.create_task(asyncio.to_thread(self._child.wait))
-        return await asyncio.shield(self._waiting)
+        self.fail(f"its process ended ({ended.reason})")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         job = asyncio.create_task(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,9 @@ import msgspec
 from ...errors import Malformed, TaskFailed
 from ...wire import decode_json
 from ..confinement.disk import DiskExceeded, check_disk, watch_disk
-from ..confinement.sandbox import Child, Confinement, Limits, Sandbox
+from ..confinement.order import Limits, Order
+from ..confinement.seccomp import build_filter
+from ..confinement.starter import Child, starter
 from .channel import Services, WorkerProcess
 from .environments import Environment
 from .hints import find_hint
@@ -54,7 +57,7 @@ class Lane:
         self,
         kind: Kind,
         setting: TaskSetting,
-        sandbox: Sandbox,
+        sandbox: str,
         services: Services,
         log: Callable[[str], None],
     ) -> None:
@@ -155,26 +158,24 @@ class Lane:
     async def _start_child(self) -> Child:
         setting = self._setting
         setting.home.mkdir(parents=True, exist_ok=True)
-        confinement = Confinement(
-            readable=(*setting.environment.readable, setting.program.parent),
-            writable=setting.home,
+        readable = (*setting.environment.readable, setting.program.parent)
+        order = Order(
+            sandbox=self._sandbox,
+            command=setting.environment.command,
+            environment=_build_environment(setting.home),
+            readable=tuple(map(str, readable)),
+            home=str(setting.home),
             limits=setting.limits,
         )
         self.starts += 1
-        start = asyncio.to_thread(self._sandbox.start, setting.environment.command, confinement)
-        starting = asyncio.ensure_future(start)
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # The thread cannot be stopped: end the process that it starts.
-            starting.add_done_callback(_end_unwanted)
-            raise
+        return await starter.start(order)
 
     def _introduce(self) -> dict[str, Any]:
         setting = self._setting
+        rules = b"" if self._sandbox == "none" else build_filter(setting.limits.processes > 1)
         return {
             "lane": self._kind,
-            "filter": base64.b64encode(self._sandbox.build_filter(setting.limits)).decode(),
+            "filter": base64.b64encode(rules).decode(),
             "task": setting.task,
             "node": setting.node,
             "program": str(setting.program),
@@ -194,11 +195,15 @@ class Lane:
         return text
 
 
-def _end_unwanted(starting: asyncio.Future[Child]) -> None:
-    if starting.cancelled() or starting.exception() is not None:
-        return
-    child = starting.result()
-    child.kill()
-    for pipe in (child.stdin, child.stdout, child.stderr):
-        pipe.close()
-    child.wait()
+def _build_environment(home: Path) -> dict[str, str]:
+    return {
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUTF8": "1",
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LANG": "C.UTF-8",
+        "PATH": os.defpath,
+        # Each further arena would reserve 64 MiB of the address space that the worker is limited to.
+        "MALLOC_ARENA_MAX": "2",
+    }

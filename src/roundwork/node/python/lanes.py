@@ -18,7 +18,6 @@ from ...protocol.params import MONEY_MAX
 from ...protocol.tasks.instructions import VALUE_BYTES_MAX
 from ...views import SubmissionView
 from ..answers import WEB_SECONDS, WebAnswer
-from ..confinement.sandbox import Sandbox
 from .channel import Services
 from .lane import Kind, Lane, TaskSetting
 
@@ -51,7 +50,7 @@ class Lanes:
     def __init__(
         self,
         setting: TaskSetting,
-        sandbox: Sandbox,
+        sandbox: str,
         services: Services,
         secret: bytes,
         log: Callable[[str], None],

@@ -9,6 +9,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from ...host.files import give_to_owner
 from ...sdk.worker import SPILL_BYTES_MAX
 
 _NAME = re.compile(r"up-[0-9]+-[0-9]+")
@@ -32,6 +33,9 @@ class SpillFolder:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir()
         self._folder = os.open(path, os.O_DIRECTORY | _OPEN)
+        home = os.open(path.parent, os.O_DIRECTORY | _OPEN)
+        give_to_owner(self._folder, home)
+        os.close(home)
         self._numbers = itertools.count(1)
 
     def put(self, data: bytes) -> str:
@@ -40,6 +44,7 @@ class SpillFolder:
         try:
             file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _OPEN, 0o600, dir_fd=self._folder)
             with os.fdopen(file, "wb") as out:
+                give_to_owner(file, self._folder)
                 out.write(data)
         except OSError as error:  # the task is in the way, or the disk is full
             raise BadSpill(f"message {name} cannot be written: {error}") from error
