@@ -89,10 +89,10 @@ def test_it_is_started_again_after_exit_0_and_never_after_exit_1(tmp_path: Path,
             main.program.send(Step("executeTask", 0))
             await main.wait_for(lambda line: "ready" in line, 2)
             assert main.program.starts == 2
-            assert "javascript: ended (exit 0): started again in 2 s" in main.lines
+            assert "javascript: ended with exit code 0: started again in 2 s" in main.lines
             main.program.send(Step("executeTask", 1))
             await asyncio.wait_for(main.running, 10)
-            assert "javascript: ended (exit 1): it is not started again" in main.lines
+            assert "javascript: ended with exit code 1: it is not started again" in main.lines
             assert not main.program.is_running
 
     asyncio.run(run())
@@ -252,9 +252,7 @@ def test_its_resident_memory_is_bounded_and_what_it_only_reserves_is_not(
         async with run_main(tmp_path, source, sandbox, limits=limits) as main:
             await until_running(main)
             main.program.send(Step("executeTask", 1))
-            expected = (
-                f"ended (it used more than {limits.memory_bytes} bytes of memory): started again in 2 s"
-            )
+            expected = f"ended: it used more than {limits.memory_bytes} bytes of memory: started again in 2 s"
             await main.wait_for(lambda line: expected in line)
 
     asyncio.run(run())

@@ -57,8 +57,8 @@ def start(order: Order, has_memory_group: bool) -> tuple[int, Wait]:
 
 
 def list_paths(order: Order) -> list[str]:
-    """Everything outside the system's folders that a program and its backend must reach."""
-    paths = [order.home, *order.readable, order.command[0]]
+    """All that a program and its backend read outside the system's folders, as far as it exists."""
+    paths = [*order.readable, order.command[0]]
     if order.network is not None:
         paths += LAUNCHER
     return [path for path in dict.fromkeys(paths) if os.path.exists(path)]

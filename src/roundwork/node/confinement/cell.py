@@ -285,11 +285,10 @@ def _enter(order: Order, bounds: Bounds, streams: tuple[int, int, int], life: in
     if bounds.has_namespace:
         namespaces.mount_own()
     if bounds.user != os.geteuid():
-        paths = backends.list_paths(order)
-        namespaces.open_ways(paths)
+        namespaces.open_ways(backends.list_paths(order), order.home, bounds.user)
         namespaces.become(bounds.user)
-        for path in paths:
-            if not os.access(path, os.R_OK):
+        for path in order.readable:
+            if os.path.exists(path) and not os.access(path, os.R_OK):
                 raise PermissionError(f"{path} must be readable by every user: chmod -R o+rX")
     # Not before: who changes the user loses the death signal.
     die_with_parent(signal.SIGKILL)

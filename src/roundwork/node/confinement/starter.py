@@ -239,7 +239,7 @@ def _try(trial: Callable[[], None]) -> bool:
 
 
 def _become_trial_user() -> None:
-    namespaces.open_ways([sys.executable])
+    namespaces.open_ways([sys.executable], "/", namespaces.FIRST_USER)
     namespaces.become(namespaces.FIRST_USER)
 
 

@@ -19,7 +19,7 @@ import msgspec
 from ...errors import BadConfig, TaskFailed
 from ..answers import WEB_SECONDS, WebAnswer
 from ..confinement.disk import DiskExceeded, check_disk, watch_disk
-from ..confinement.order import Limits, Network, Order
+from ..confinement.order import Ended, Limits, Network, Order
 from ..confinement.starter import Child, starter
 from ..python.channel import TaskLog, open_reader
 from .steps import Step
@@ -199,7 +199,7 @@ class JavascriptTask:
                     await asyncio.wait((watch, waiting), return_when=asyncio.FIRST_COMPLETED)
                     if waiting.done():
                         ended = waiting.result()
-                        return f"ended ({ended.reason})", ended.code
+                        return _describe_end(ended), ended.code
                     return str(watch.exception()), -1
                 finally:
                     watch.cancel()
@@ -313,6 +313,11 @@ async def _drain(reader: asyncio.StreamReader) -> None:
     with contextlib.suppress(ConnectionError):
         while await reader.read(65536):
             pass
+
+
+def _describe_end(ended: Ended) -> str:
+    is_exit = ended.reason == f"exit {ended.code}"
+    return f"ended with exit code {ended.code}" if is_exit else f"ended: {ended.reason}"
 
 
 def _spawn(work: Coroutine[None, None, None]) -> asyncio.Task[None]:
