@@ -61,7 +61,7 @@ class Front:
 
     def connect(self, address: str = HONEST) -> socket.socket:
         """A connection from an address."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60, source_address=(address, 0))
+        return connect_from(address, self.port)
 
     def request(self, data: bytes, address: str = HONEST) -> bytes:
         """Everything that a connection is answered until it is closed."""
@@ -96,6 +96,11 @@ def running_front(kind: str, directory: Path, **limits: int) -> Iterator[Front]:
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def connect_from(address: str, port: int) -> socket.socket:
+    """A connection from an address to a port of this machine."""
+    return socket.create_connection(("127.0.0.1", port), timeout=60, source_address=(address, 0))
 
 
 def read_all(connection: socket.socket) -> bytes:

@@ -59,6 +59,15 @@ class Scene:
         message = Message.new_with_blockhash(instructions, self.payer.pubkey(), tick)
         return bytes(Transaction([self.payer, *pairs], message, tick))
 
+    def pay(self, target: str, amount: int) -> None:
+        """A transfer that no other equals, if amounts differ."""
+        give = transfer(
+            TransferParams(
+                from_pubkey=self.payer.pubkey(), to_pubkey=Pubkey.from_string(target), lamports=amount
+            )
+        )
+        self.ledger.send(self.sign([give]))
+
     def compose_unsigned(self) -> str:
         """A transfer that nobody has signed, as a simulation takes it."""
         tick = Hash.from_string(self.ledger.call("getLatestBlockhash")["value"]["blockhash"])

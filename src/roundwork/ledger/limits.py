@@ -19,10 +19,14 @@ class Limits(FrontLimits, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Websockets of one address that is not on this machine."""
     subscriptions: int = 1_000
     """Subscriptions of one websocket."""
+    subscriptions_per_address: int = 10_000
+    """Subscriptions of one address that is not on this machine."""
     subscriptions_in_all: int = 100_000
     """Subscriptions of all websockets."""
     waiting_bytes: int = 8 * 2**20
     """Bytes that may wait for a websocket whose reader is slow. With more it is closed."""
+    waiting_bytes_in_all: int = 64 * 2**20
+    """Bytes that may wait for all websockets. With more, the websocket with the most of them is closed."""
     calls_per_second: int = 1_000
     """Calls of one address that is not on this machine, in the long run. A call that takes long counts as
     several: one for each 0.1 ms that it holds up other calls, and one for each 0.5 ms beside them."""

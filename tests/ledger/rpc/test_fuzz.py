@@ -21,9 +21,10 @@ from roundwork.ledger.chain import Chain
 from roundwork.ledger.embedded.producer import Producer
 from roundwork.ledger.limits import LIMITS
 from roundwork.ledger.rpc.dispatch import METHODS, Rpc
+from roundwork.ledger.rpc.feeds import KINDS
 from roundwork.ledger.rpc.ledger import Ledger
 from roundwork.ledger.rpc.rates import Rates
-from roundwork.ledger.rpc.subscriptions import KINDS, Connection, Subscriptions
+from roundwork.ledger.rpc.subscriptions import Connection, Subscriptions
 from roundwork.ledger.server import FAUCET_FILE, found_development
 from roundwork.ledger.signatures import Verifier
 
@@ -69,7 +70,9 @@ class Served:
             answer = await self.take(connection, method, params)
             if connection.subscriptions:
                 await self.take(connection, "requestAirdrop", [str(self.faucet.pubkey()), 1])
-            connection.drop()
+                if self.subscriptions._notifying is not None:
+                    await self.subscriptions._notifying
+            connection.drop("the test is over")
             return answer
 
         return self.loop.run_until_complete(run())

@@ -26,7 +26,7 @@ from roundwork.client.operations import deploy, send, stake
 from roundwork.client.rpc import Client
 from roundwork.errors import BadTask, InsufficientFundsForFee
 from roundwork.ledger.rpc.dispatch import METHODS
-from roundwork.ledger.rpc.subscriptions import KINDS
+from roundwork.ledger.rpc.feeds import KINDS
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.addresses import find_associated
 from roundwork.protocol.params import ASSOCIATED_TOKEN_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of

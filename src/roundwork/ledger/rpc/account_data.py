@@ -49,13 +49,22 @@ def encode_accounts(state: State, keys: Sequence[Key], form: Form, budget: Budge
 
 
 def encode_data_of(
-    state: State, key: Key, account: Account, data: AccountData, form: Form, budget: Budget
+    state: State,
+    key: Key,
+    account: Account,
+    data: AccountData,
+    form: Form,
+    budget: Budget,
+    is_lenient: bool = False,
 ) -> msgspec.Raw:
-    """The JSON of an account with this data. Raises RpcError as above."""
+    """The JSON of an account with this data. Raises RpcError as above.
+
+    More data than base58 takes is shown as a text if `is_lenient`.
+    """
     is_text = form.encoding in ("binary", "base58")
     is_parsed = form.encoding == "jsonParsed" and data.size <= PARSED_BYTES_MAX
     if is_text or is_parsed or form.measure(data) <= SHORT_BYTES:
-        return budget.encode(describe_data(state, key, account, data, form))
+        return budget.encode(describe_data(state, key, account, data, form, is_lenient))
     shown = describe_data(state, key, account, data, _NO_DATA)
     return budget.encode({**shown, "data": _encode_pieces(data, form, budget)})
 

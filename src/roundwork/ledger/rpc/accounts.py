@@ -2,8 +2,8 @@
 
 import base64
 import heapq
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,36 @@ LARGEST = 20
 FILTER_TEXT_MAX = 175
 """The most characters of a filter's bytes: 128 bytes in base58."""
 
-Filter = Callable[[AccountData], bool]
+
+class SizeFilter(NamedTuple):
+    """Data has this many bytes."""
+
+    size: int
+
+    def matches(self, data: AccountData) -> bool:
+        return data.size == self.size
+
+
+class PartFilter(NamedTuple):
+    """Data has these bytes at an offset."""
+
+    offset: int
+    wanted: bytes
+
+    def matches(self, data: AccountData) -> bool:
+        return data.cut(self.offset, len(self.wanted)) == self.wanted
+
+
+class TokenFilter(NamedTuple):
+    """Data is that of a token account that is initialized."""
+
+    state_at: int = STATE_AT
+
+    def matches(self, data: AccountData) -> bool:
+        return data.size == ACCOUNT_BYTES and data.cut(self.state_at, 1) != b"\0"
+
+
+Filter = SizeFilter | PartFilter | TokenFilter
 
 
 def get_balance_of(ledger: Ledger, params: Params) -> Json:
@@ -107,29 +136,28 @@ def find_owned(state: State, program: Key) -> list[tuple[Key, Account]]:
 
 
 def read_filters(config: Json) -> list[Filter]:
-    """The filters of a configuration as predicates on an account's data. Raises InvalidParams."""
-    filters = [_compile(entry) for entry in field(config, "filters", list, [])]
-    if len(filters) > FILTERS_MAX:
+    """The filters of a configuration. Raises InvalidParams."""
+    entries = field(config, "filters", list, [])
+    if len(entries) > FILTERS_MAX:
         raise InvalidParams(f"Too many filters provided; max {FILTERS_MAX}")
-    return filters
+    return [_read_filter(entry) for entry in entries]
 
 
 def passes(filters: Iterable[Filter], data: AccountData) -> bool:
     """Whether data passes all filters."""
-    return all(matches(data) for matches in filters)
+    return all(each.matches(data) for each in filters)
 
 
-def _compile(entry: Any) -> Filter:
+def _read_filter(entry: Any) -> Filter:
     match entry:
         case {"dataSize": size}:
-            wanted_size = field({"dataSize": size}, "dataSize", int, 0)
-            return lambda data: data.size == wanted_size
+            return SizeFilter(field({"dataSize": size}, "dataSize", int, 0))
         case {"memcmp": dict(compared)}:
             offset = field(compared, "offset", int, 0)
             wanted = _decode(compared.get("bytes"), field(compared, "encoding", str, "base58"))
-            return lambda data: data.cut(offset, len(wanted)) == wanted
+            return PartFilter(offset, wanted)
         case "tokenAccountState" | {"tokenAccountState": _}:
-            return lambda data: data.size == ACCOUNT_BYTES and data.cut(STATE_AT, 1) != b"\0"
+            return TokenFilter()
         case _:
             raise InvalidParams(f"Invalid params: filter {show(entry)}; memcmp or dataSize is expected")
 

@@ -1,5 +1,6 @@
 """What the answer to one body may cost: bytes, and seconds of work."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ class Budget:
         self._bytes_max = self._bytes_left = limits.answer_bytes
         self._seconds_max = limits.work_seconds
         self._seconds_left = float(limits.work_seconds)
-        self._deadline = 0.0
+        self._deadline = math.inf
 
     # Work
 

@@ -1,6 +1,5 @@
 """JSON-RPC 2.0: bodies in, answers out, over HTTP or websocket."""
 
-import asyncio
 import inspect
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from .errors import (
     describe_cause,
 )
 from .ledger import Ledger, LongRead
+from .pace import SLICE_SECONDS
 from .params import Params
 from .rates import Rates
 from .sending import Sending, prepare_sending
@@ -54,9 +54,6 @@ class Request(msgspec.Struct):
     id: Any = msgspec.UNSET
     jsonrpc: str = "2.0"
 
-
-SLICE_SECONDS = 0.001
-"""A batch lets other requests be answered after this much work."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -104,14 +101,14 @@ class Rpc:
     def _charge(self, budget: Budget) -> bool:
         """Charge the work that is done to the address; whether it may have more of it."""
         cost, budget.cost = budget.cost, 0.0
-        return cost < 1.0 or self.rates.charge(budget.address, cost)
+        return cost < 1.0 or self.rates.charge(budget.address, cost, time.monotonic())
 
     async def _answer_batch(self, items: list[msgspec.Raw], budget: Budget) -> list[bytes | None]:
         """Requests in order, but all transactions of the batch reach the engine together."""
         responses: list[bytes | None] = []
         sendings: list[tuple[int, Request, Sending]] = []
         refusal: RpcError | None = None
-        paused_at = time.perf_counter()
+        ends_at = time.perf_counter() + SLICE_SECONDS
         for item in items:
             request = _read(item)
             if isinstance(request, Request) and refusal is not None:
@@ -122,9 +119,8 @@ class Rpc:
                 responses.append(await self._answer_single(item, budget))
             if not self._charge(budget):
                 refusal = TooManyCalls(budget.address, self.ledger.limits.calls_per_second)
-            if time.perf_counter() - paused_at > SLICE_SECONDS:
-                await asyncio.sleep(0)
-                paused_at = time.perf_counter()
+            if time.perf_counter() > ends_at:
+                ends_at = await self.ledger.pace.wait()
         answers = await self.ledger.engine.submit([sending.item for _, _, sending in sendings])
         for (at, request, sending), answer in zip(sendings, answers, strict=True):
             try:

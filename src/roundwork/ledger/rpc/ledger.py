@@ -20,6 +20,7 @@ from ..engine import Engine
 from ..limits import LIMITS, Limits
 from .budget import THREAD_COST_SECONDS, Budget, join
 from .errors import NodeUnhealthy
+from .pace import Pace
 from .params import Params
 
 VERSION = "2.0.0"
@@ -48,6 +49,7 @@ class Ledger:
         self._state_reader = ThreadPoolExecutor(1, "state-reader")
         self._reads = Counter[str]()
         """Reads that wait for a thread, by address."""
+        self.pace = Pace()
         self._snapshot: State | None = None
         self._view: Ledger | None = None
         self._settling: list[asyncio.Future[None]] = []
@@ -101,20 +103,25 @@ class Ledger:
 
         It may change the state of the view if it rolls that back. Raises as above.
         """
+        return await self._run(self._state_reader, budget, function, self.get_view(budget), *args)
+
+    def get_view(self, budget: Budget) -> "Ledger":
+        """This ledger as it stands now, for other threads."""
         if self._view is None or self._view.state.head is not self.state.head:
             with budget.work():
-                self._view = self._take_view()
-        return await self._run(self._state_reader, budget, function, self._view, *args)
+                self._view = copy.copy(self)
+                self._view._snapshot = copy_state(self.state)
+        return self._view
+
+    async def run_in_thread(self, budget: Budget, function: Callable[..., T], *args: Any) -> T:
+        """What a function returns, on the thread that reads the state. For work that no client waits for."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._state_reader, _work, budget, function, *args)
 
     @property
     def is_view(self) -> bool:
         """Whether this is the ledger as it stood after a block: then other threads may read it."""
         return self._snapshot is not None
-
-    def _take_view(self) -> "Ledger":
-        view = copy.copy(self)
-        view._snapshot = copy_state(self.state)
-        return view
 
     async def _run(
         self, pool: ThreadPoolExecutor, budget: Budget, function: Callable[..., T], *args: Any
@@ -139,15 +146,16 @@ class Ledger:
 
     def with_context(self, value: Any) -> Json:
         """An answer with its slot."""
-        return {"context": self._describe_context(), "value": value}
+        return {"context": self.describe_context(self.slot), "value": value}
 
     def encode_with_context(self, value: msgspec.Raw) -> msgspec.Raw:
         """The JSON of an answer with its slot, for a value that is encoded already."""
-        context = msgspec.json.encode(self._describe_context())
+        context = msgspec.json.encode(self.describe_context(self.slot))
         return join(b'{"context":', context, b',"value":', value, b"}")
 
-    def _describe_context(self) -> Json:
-        return {"slot": self.slot, "apiVersion": VERSION}
+    def describe_context(self, slot: int) -> Json:
+        """The context of an answer that is of this slot."""
+        return {"slot": slot, "apiVersion": VERSION}
 
 
 Read = Callable[[Ledger, Params], Any]

@@ -34,14 +34,14 @@ class Rates:
             self._buckets.popitem(last=False)
         return is_allowed
 
-    def charge(self, address: str, calls: float) -> bool:
+    def charge(self, address: str, calls: float, seconds: float) -> bool:
         """Count calls that were made already; whether the address may go on with what it has begun.
 
         It may owe as many calls as it may have saved.
         """
         name = compute_name(address)
-        if is_local(name) or name not in self._buckets:
+        if is_local(name):
             return True
-        left, before = self._buckets[name]
+        left, before = self._buckets.get(name, (float(self._limits.calls_at_once), seconds))
         self._buckets[name] = left - calls, before
         return left - calls > -self._limits.calls_at_once

@@ -1,31 +1,27 @@
-"""Websocket notifications: account, logs, program, root, signature, slot; and JSON-RPC beside them."""
+"""Websockets: JSON-RPC, subscriptions, and notifications of blocks to them."""
 
 import asyncio
 import contextlib
 import inspect
 import itertools
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from typing import Any
 
 import msgspec
 
 from ...host.front import Message, compute_name, get_address, is_local
-from ...protocol.execute import Block, Kind, Outcome, Receipt, decode_landed
-from ...protocol.params import Key, base58_of
-from ...protocol.records import Account
-from ...protocol.transaction import Transaction
+from ...protocol.execute import Block, Outcome
 from ..limits import Limits
-from ..store.recent import get_signature
-from .account_forms import Form, describe_data, get_account_data, read_form
-from .accounts import passes, read_filters
+from .budget import COST_SECONDS
 from .dispatch import METHODS, Method, Rpc
-from .errors import InvalidParams, NodeUnhealthy, TooManyCalls
+from .errors import InvalidParams, NodeUnhealthy, ReadAborted, TooManyCalls
+from .feeds import KINDS, Changed, Subject, Topic, Unmade
 from .ledger import Ledger
-from .params import Params, field, read_key, read_signature, show
-from .transaction_forms import compose_logs, describe_error, name_signatures
-from .transactions import find_all
+from .pace import Pace
+from .params import Params
 
 POLICY_VIOLATION = 1008
 """The code that a websocket is closed with when it breaks a limit."""
@@ -34,69 +30,29 @@ FIRST_SECONDS = 0.05
 """How long after its answer a subscription sends what is due already. Some clients (@solana/kit on Node's ws)
 lose a notification that arrives together with the answer, because they do not know its id yet."""
 
-Topic = tuple[str, bytes]
-"""What a block must touch to concern a subscription: its kind, and an account, a signature or nothing."""
+NOTIFICATION_COST = 0.1
+"""Calls that a notification counts as."""
+
+BLOCKS_MAX = 100
+"""Blocks that subscriptions may lag behind."""
 
 log = logging.getLogger(__name__)
-_encoder = msgspec.json.Encoder()
 _ids = itertools.count(1)
+_HEADS = {
+    kind: b'{"jsonrpc":"2.0","method":"%sNotification","params":{"result":' % kind.encode() for kind in KINDS
+}
+"""How a notification of each kind begins."""
 
 
-class Changed:
-    """What a block changed, computed once for all subscriptions."""
+class Feed:
+    """Subscriptions with the same subject, of any connections: they get the same results."""
 
-    def __init__(self, ledger: Ledger, block: Block, outcome: Outcome, before: int) -> None:
-        self.ledger = ledger
-        self.block = block
-        self.slots = range(before + 1, block.slot + 1)
-        """The slots that have begun since the block before."""
-        self.accounts = {
-            key for change in outcome.changes for key in _changed_accounts(change.name, change.rows)
-        }
-        ran = [
-            (wire, receipt)
-            for wire, receipt in zip(block.transactions, outcome.receipts, strict=True)
-            if receipt.kind != Kind.VOID
-        ]
-        self.receipts: dict[bytes, Receipt] = {get_signature(wire): receipt for wire, receipt in ran}
-        self._ran = ran
-        self._decoded: list[tuple[Transaction, Receipt]] | None = None
-        self._shown: dict[tuple[Key, Form], msgspec.Raw] = {}
+    __slots__ = ("connections", "subject")
 
-    @property
-    def transactions(self) -> list[tuple[Transaction, Receipt]]:
-        """The transactions that ran, decoded at the first use."""
-        if self._decoded is None:
-            self._decoded = [(decode_landed(wire, receipt), receipt) for wire, receipt in self._ran]
-        return self._decoded
-
-    def describe(self, key: Key, form: Form) -> msgspec.Raw:
-        """An account with its context, encoded once for each form."""
-        if (key, form) not in self._shown:
-            state = self.ledger.state
-            account = state.accounts.rows.get(key) or Account(
-                0
-            )  # a closed account: clients read an empty one
-            data = get_account_data(state, key, account)
-            shown = describe_data(state, key, account, data, form, is_lenient=True)
-            self._shown[key, form] = msgspec.Raw(_encoder.encode(self.ledger.with_context(shown)))
-        return self._shown[key, form]
-
-
-Notify = Callable[[Changed], list[Any]]
-"""The notifications of a subscription about a block that touches its topic. It never raises."""
-
-
-class Subscription:
-    """One subscription of one connection; `ends` after its first notification if it is a signature's."""
-
-    def __init__(self, topic: Topic, notify: Notify, ends: bool = False) -> None:
-        self.id = next(_ids)
-        self.topic = topic
-        self.notify = notify
-        self.ends = ends
-        self.first: list[Any] = []
-        """Notifications that are due already when the client subscribes."""
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.connections: dict[int, Connection] = {}
+        """By the id of the subscription."""
 
 
 class Connection:
@@ -104,77 +60,99 @@ class Connection:
 
     def __init__(self, subscriptions: "Subscriptions", address: str) -> None:
         self.address = address
-        self.subscriptions: dict[int, Subscription] = {}
-        self.is_dropped = False
+        self.name = compute_name(address)
+        """The addresses that are counted together with its own."""
+        self.subscriptions: dict[int, Feed] = {}
+        """What it has subscribed to, by the id of the subscription."""
+        self.waiting_bytes = 0
+        self.drop_reason = ""
+        """Why it is dropped; empty while it is not."""
         self._all = subscriptions
         self._limits = subscriptions.limits
         self._rpc = Rpc(subscriptions.ledger, {**METHODS, **_bind(self)}, subscriptions.rpc.rates)
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
+        self._waiting: deque[tuple[bytes | msgspec.Raw, ...]] = deque()
+        """Messages in parts, so that those with the same result share it."""
+        self._cost = 0.0
         self._news = asyncio.Event()
         self._room = asyncio.Event()
-        self._fresh: list[Subscription] = []
+        self._fresh: dict[int, Collection[msgspec.Raw]] = {}
+        """Results that are due already, by the id of the new subscription."""
 
-    def subscribe(self, subscription: Subscription) -> int:
+    def subscribe(self, subject: Subject) -> int:
         """Add a subscription; its id. Raises NodeUnhealthy."""
         if len(self.subscriptions) >= self._limits.subscriptions:
             raise NodeUnhealthy(f"a connection has at most {self._limits.subscriptions} subscriptions")
-        self._all.add(self, subscription)
-        self.subscriptions[subscription.id] = subscription
-        self._fresh.append(subscription)
-        return subscription.id
+        subscription_id = next(_ids)
+        self.subscriptions[subscription_id] = self._all.add(self, subscription_id, subject)
+        if subject.first:
+            self._fresh[subscription_id] = subject.first
+        return subscription_id
 
     def unsubscribe(self, kind: str, subscription_id: int) -> bool:
         """End a subscription. Raises InvalidParams if there is none of that id and kind."""
-        subscription = self.subscriptions.get(subscription_id)
-        if subscription is None or subscription.topic[0] != kind:
+        feed = self.subscriptions.get(subscription_id)
+        if feed is None or feed.subject.topic[0] != kind:
             raise InvalidParams("Invalid subscription id.")
-        self.end(subscription)
+        self.end(subscription_id)
         return True
 
-    def end(self, subscription: Subscription) -> None:
+    def end(self, subscription_id: int) -> None:
         """Forget a subscription."""
-        if self.subscriptions.pop(subscription.id, None) is not None:
-            self._all.remove(subscription)
+        feed = self.subscriptions.pop(subscription_id, None)
+        if feed is not None:
+            self._all.remove(self, subscription_id, feed)
 
-    def notify(self, subscription: Subscription, results: list[Any]) -> None:
-        """Queue notifications of one subscription."""
-        for result in results:
-            note = {
-                "jsonrpc": "2.0",
-                "method": f"{subscription.topic[0]}Notification",
-                "params": {"result": result, "subscription": subscription.id},
-            }
-            self.say(_encoder.encode(note))
-        if results and subscription.ends:
-            self.end(subscription)
+    def end_all(self) -> None:
+        """Forget all subscriptions."""
+        for subscription_id in list(self.subscriptions):
+            self.end(subscription_id)
 
-    def say(self, text: bytes) -> None:
+    def notify(self, subscription_id: int, kind: str, result: msgspec.Raw) -> None:
+        """Queue a notification."""
+        self.say(_HEADS[kind], result, b',"subscription":%d}}' % subscription_id)
+        self.charge(NOTIFICATION_COST)
+
+    def charge(self, cost: float) -> None:
+        """Count work as calls. A connection whose address owes too many calls is dropped."""
+        self._cost += cost
+        if self._cost >= 1.0:
+            cost, self._cost = self._cost, 0.0
+            if not self._all.rpc.rates.charge(self.address, cost, time.monotonic()):
+                self.drop("its subscriptions need too much work")
+
+    def say(self, *parts: bytes | msgspec.Raw) -> None:
         """Queue a message. A reader that is too slow to take it is dropped with all that waits for it."""
-        if self._waiting and self._waiting_bytes + len(text) > self._limits.waiting_bytes:
-            self.drop()
-        if not self.is_dropped:
-            self._waiting.append(text)
-            self._waiting_bytes += len(text)
+        size = sum([memoryview(part).nbytes for part in parts])
+        if self._waiting and self.waiting_bytes + size > self._limits.waiting_bytes:
+            self.drop("too slow to read")
+        if not self.drop_reason:
+            self._waiting.append(parts)
+            self._count_waiting(size)
             self._news.set()
+            self._all.check_waiting()
 
     async def wait_for_room(self) -> None:
         """Wait until little is left to send, so that a client that does not read gets no more answers."""
-        while self._waiting_bytes * 2 > self._limits.waiting_bytes:
+        while self.waiting_bytes * 2 > self._limits.waiting_bytes:
             self._room.clear()
             await self._room.wait()
 
-    def drop(self) -> None:
-        """Give up a reader, and keep nothing more for it."""
-        if not self.is_dropped:
-            log.warning("websocket of %s dropped: %d bytes wait", self.address or "?", self._waiting_bytes)
-        self.is_dropped = True
+    def drop(self, reason: str) -> None:
+        """Give up a client, and keep nothing more for it."""
+        if not self.drop_reason:
+            log.warning(
+                "websocket of %s dropped: %s; %d bytes wait", self.address or "?", reason, self.waiting_bytes
+            )
+            self.drop_reason = reason
         self._waiting.clear()
-        self._waiting_bytes = 0
-        for subscription in list(self.subscriptions.values()):
-            self.end(subscription)
+        self._count_waiting(-self.waiting_bytes)
+        self.end_all()
         self._news.set()
         self._room.set()
+
+    def _count_waiting(self, size: int) -> None:
+        self.waiting_bytes += size
+        self._all.waiting_bytes += size
 
     async def take(self, body: bytes) -> None:
         """Answer a message. Notifications that are due already follow a moment later."""
@@ -184,79 +162,120 @@ class Connection:
             answer = self._rpc.refuse(error)
         if answer is not None:
             self.say(answer)
-        fresh, self._fresh = self._fresh, []
-        if any(subscription.first for subscription in fresh):
+        if self._fresh:
+            fresh, self._fresh = self._fresh, {}
             asyncio.get_running_loop().call_later(FIRST_SECONDS, self._notify_first, fresh)
 
-    def _notify_first(self, fresh: list[Subscription]) -> None:
-        for subscription in fresh:
-            if subscription.id in self.subscriptions:
-                self.notify(subscription, subscription.first)
+    def _notify_first(self, fresh: dict[int, Collection[msgspec.Raw]]) -> None:
+        for subscription_id, results in fresh.items():
+            feed = self.subscriptions.get(subscription_id)
+            for result in results if feed is not None else ():
+                assert feed is not None
+                self.notify(subscription_id, feed.subject.topic[0], result)
+            if feed is not None and feed.subject.ends:
+                self.end(subscription_id)
 
     async def send_all(self, send: Callable[[Message], Any]) -> None:
         """Send what is queued until the reader is gone.
 
         If it is dropped, close the websocket with the reason.
         """
+        pace = self._all.ledger.pace
         with contextlib.suppress(OSError):  # the reader is gone
-            while not self.is_dropped:
+            while not self.drop_reason:
                 await self._news.wait()
                 self._news.clear()
+                ends_at = await pace.wait()
                 while self._waiting:
-                    text = self._waiting.popleft()
-                    self._waiting_bytes -= len(text)
+                    message = b"".join(self._waiting.popleft())
+                    self._count_waiting(-len(message))
                     self._room.set()
-                    await send({"type": "websocket.send", "text": text.decode()})
-            await close(send, "too slow to read")
+                    await send({"type": "websocket.send", "text": message.decode()})
+                    if time.perf_counter() > ends_at:
+                        ends_at = await pace.wait()
+            await close(send, self.drop_reason)
+
+    def stop(self) -> None:
+        """Forget what waits: the client has gone."""
+        self._waiting.clear()
+        self._count_waiting(-self.waiting_bytes)
+        self.end_all()
 
 
 class Subscriptions:
-    """All websockets of a ledger, and their subscriptions by topic."""
+    """All websockets of a ledger, their subscriptions by subject, and the blocks to notify them of."""
 
     def __init__(self, rpc: Rpc) -> None:
         self.rpc = rpc
         self.ledger = rpc.ledger
         self.limits: Limits = rpc.ledger.limits
         self.count = 0
+        self.waiting_bytes = 0
+        """Bytes that wait to be sent, for all websockets."""
         self._connections: set[Connection] = set()
-        self._topics: dict[str, dict[bytes, dict[int, tuple[Connection, Subscription]]]] = {
-            kind: {} for kind in KINDS
-        }
+        self._by_address = Counter[str]()
+        """Subscriptions by address."""
+        self._topics: dict[str, dict[bytes, dict[Hashable, Feed]]] = {kind: {} for kind in KINDS}
+        """Feeds by kind, then by what the topic names, then by the details of their subject."""
         self._slot = rpc.ledger.slot
+        self._blocks: deque[Changed] = deque()
+        self._notifying: asyncio.Task[None] | None = None
         rpc.ledger.chain.listeners.append(self._publish)
 
-    def add(self, connection: Connection, subscription: Subscription) -> None:
-        """Let a subscription see blocks. Raises NodeUnhealthy."""
+    def add(self, connection: Connection, subscription_id: int, subject: Subject) -> Feed:
+        """Let a subscription hear of blocks. Raises NodeUnhealthy."""
+        name, most = connection.name, self.limits.subscriptions_per_address
         if self.count >= self.limits.subscriptions_in_all:
             raise NodeUnhealthy(f"a ledger has at most {self.limits.subscriptions_in_all} subscriptions")
-        kind, name = subscription.topic
-        self._topics[kind].setdefault(name, {})[subscription.id] = connection, subscription
+        if not is_local(name) and self._by_address[name] >= most:
+            raise NodeUnhealthy(f"{connection.address} has {most} subscriptions")
+        kind, about = subject.topic
+        feeds = self._topics[kind].setdefault(about, {})
+        feed = feeds.setdefault(subject.details, Feed(subject))
+        feed.connections[subscription_id] = connection
         self.count += 1
+        self._by_address[name] += 1
+        return feed
 
-    def remove(self, subscription: Subscription) -> None:
-        """Let a subscription see no more blocks."""
-        kind, name = subscription.topic
-        row = self._topics[kind][name]
-        del row[subscription.id]
-        if not row:
-            del self._topics[kind][name]
+    def remove(self, connection: Connection, subscription_id: int, feed: Feed) -> None:
+        """Let a subscription hear of no more blocks."""
+        del feed.connections[subscription_id]
+        kind, about = feed.subject.topic
+        if not feed.connections:
+            feeds = self._topics[kind][about]
+            del feeds[feed.subject.details]
+            if not feeds:
+                del self._topics[kind][about]
         self.count -= 1
+        self._by_address[connection.name] -= 1
+        if not self._by_address[connection.name]:
+            del self._by_address[connection.name]
+
+    def check_waiting(self) -> None:
+        """Drop the websockets for which the most waits, until no more waits than may in all."""
+        while self.waiting_bytes > self.limits.waiting_bytes_in_all:
+            largest = max(self._connections, key=lambda connection: connection.waiting_bytes)
+            largest.drop("too slow to read")
+
+    # Notifications
 
     def _publish(self, block: Block, outcome: Outcome) -> None:
+        """Take what a block has changed, and notify of it beside what else there is to do."""
         if self.count:
-            changed = Changed(self.ledger, block, outcome, self._slot)
-            for kind, name in self._find_topics(changed):
-                for connection, subscription in list(self._topics[kind][name].values()):
-                    connection.notify(subscription, subscription.notify(changed))
+            self._blocks.append(Changed(self.ledger, block, outcome, self._slot, self._topics))
+            if self._notifying is None or self._notifying.done():
+                if self._notifying is not None:
+                    self._notifying.result()  # a mistake of ours stops the ledger
+                self._notifying = asyncio.get_running_loop().create_task(self._notify_all())
+            if len(self._blocks) > BLOCKS_MAX:
+                busiest = max(self._connections, key=lambda connection: len(connection.subscriptions))
+                busiest.drop("its subscriptions need too much work")
         self._slot = block.slot
 
-    def _find_topics(self, changed: Changed) -> list[Topic]:
-        """The topics of subscriptions that a block touches."""
-        signatures = self._topics["signature"].keys() & changed.receipts.keys()
-        accounts = self._topics["account"].keys() & changed.accounts
-        found = [("signature", signature) for signature in signatures]
-        found += [("account", key) for key in sorted(accounts)]
-        return found + [(kind, b"") for kind, names in self._topics.items() if b"" in names]
+    async def _notify_all(self) -> None:
+        while self._blocks:
+            await Notifier(self.ledger.pace, self._blocks[0], self._topics).run()
+            self._blocks.popleft()
 
     async def serve(self, scope: Message, receive: Callable[[], Any], send: Callable[[Message], Any]) -> None:
         """Serve one connection, from its handshake to its end."""
@@ -271,15 +290,14 @@ class Subscriptions:
         self._connections.add(connection)
         sending = asyncio.create_task(connection.send_all(send))
         try:
-            while (message := await receive())["type"] == "websocket.receive" and not connection.is_dropped:
+            while (message := await receive())["type"] == "websocket.receive" and not connection.drop_reason:
                 text = message.get("text")
                 await connection.take(text.encode() if text is not None else message.get("bytes") or b"")
                 await connection.wait_for_room()
         finally:
             self._connections.discard(connection)
-            for subscription in list(connection.subscriptions.values()):
-                connection.end(subscription)
-            if connection.is_dropped:
+            connection.stop()
+            if connection.drop_reason:
                 await sending
             sending.cancel()
 
@@ -288,9 +306,79 @@ class Subscriptions:
         name = compute_name(address)
         if is_local(name):
             return None
-        count = sum(1 for connection in self._connections if compute_name(connection.address) == name)
+        count = sum(1 for connection in self._connections if connection.name == name)
         most = self.limits.websockets_per_address
         return f"{most} websockets of {address} are open" if count >= most else None
+
+
+class Notifier:
+    """Notifies of one block, a little in each turn of the event loop."""
+
+    def __init__(
+        self, pace: Pace, changed: Changed, topics: dict[str, dict[bytes, dict[Hashable, Feed]]]
+    ) -> None:
+        self._pace = pace
+        self._changed = changed
+        self._topics = topics
+        self._ends_at = 0.0
+
+    async def run(self) -> None:
+        """Notify all subscriptions that the block concerns."""
+        self._ends_at = await self._pace.wait()
+        for _ in self._changed.decode_transactions(self._topics["logs"].keys()):
+            await self._rest()
+        for kind, about in self._find_topics():
+            for feed in list(self._topics[kind].get(about, {}).values()):
+                await self._report(feed)
+
+    def _find_topics(self) -> list[Topic]:
+        """The topics of subscriptions that the block touches; first those that name what they are about."""
+        changed, topics = self._changed, self._topics
+        return [
+            *(("signature", signature) for signature in topics["signature"].keys() & changed.receipts.keys()),
+            *(("account", key) for key in sorted(changed.accounts)),
+            *(("slot", b""), ("root", b""), ("slotsUpdates", b"")),
+            *(("logs", key) for key in sorted(changed.mentions)),
+            *(("program", key) for key in sorted(changed.owned)),
+            ("logs", b""),
+        ]
+
+    async def _report(self, feed: Feed) -> None:
+        kind = feed.subject.topic[0]
+        began = time.perf_counter()
+        try:
+            for step in feed.subject.report(self._changed):
+                self._charge(feed, time.perf_counter() - began)
+                if not feed.connections:
+                    return
+                if isinstance(step, Unmade):
+                    await self._changed.make(step)
+                elif step is not None:
+                    await self._notify(feed, kind, step)
+                await self._rest()
+                began = time.perf_counter()
+        except ReadAborted as error:
+            for connection in set(feed.connections.values()):
+                connection.drop(f"a notification is too large: {error}")
+        if feed.subject.ends:
+            for subscription_id, connection in list(feed.connections.items()):
+                connection.end(subscription_id)
+
+    async def _notify(self, feed: Feed, kind: str, result: msgspec.Raw) -> None:
+        for subscription_id, connection in list(feed.connections.items()):
+            if subscription_id in feed.connections:  # else it has ended meanwhile
+                connection.notify(subscription_id, kind, result)
+            await self._rest()
+
+    def _charge(self, feed: Feed, seconds: float) -> None:
+        """Count the work for a feed as calls of the connection that began it."""
+        connection = next(iter(feed.connections.values()), None)
+        if connection is not None:
+            connection.charge(seconds / COST_SECONDS)
+
+    async def _rest(self) -> None:
+        if time.perf_counter() > self._ends_at:
+            self._ends_at = await self._pace.wait()
 
 
 async def close(send: Callable[[Message], Any], reason: str) -> None:
@@ -301,142 +389,20 @@ async def close(send: Callable[[Message], Any], reason: str) -> None:
 def _bind(connection: Connection) -> dict[str, Method]:
     """The methods of one connection."""
 
-    def bind(kind: str, build: "Build") -> None:
-        async def subscribe(ledger: Ledger, params: Params) -> int:
-            built = build(ledger, params)
-            return connection.subscribe(await built if inspect.isawaitable(built) else built)
+    def bind(kind: str, build: Callable[[Ledger, Params], Subject | Awaitable[Subject]]) -> None:
+        def subscribe(ledger: Ledger, params: Params) -> int | Awaitable[int]:
+            subject = build(ledger, params)
+            return subscribe_later(subject) if inspect.isawaitable(subject) else connection.subscribe(subject)
 
         methods[f"{kind}Subscribe"] = subscribe
         methods[f"{kind}Unsubscribe"] = lambda ledger, params: connection.unsubscribe(
             kind, params.get(0, int, "the subscription")
         )
 
+    async def subscribe_later(subject: Awaitable[Subject]) -> int:
+        return connection.subscribe(await subject)
+
     methods: dict[str, Method] = {}
     for kind, build in KINDS.items():
         bind(kind, build)
     return methods
-
-
-# The kinds
-
-
-def _account(ledger: Ledger, params: Params) -> Subscription:
-    key, form = params.key(0), read_form(params.config(1))
-    return Subscription(("account", key), lambda changed: [changed.describe(key, form)])
-
-
-def _program(ledger: Ledger, params: Params) -> Subscription:
-    program, config = params.key(0, "the program"), params.config(1)
-    form, filters = read_form(config), read_filters(config)
-
-    def notify(changed: Changed) -> list[Any]:
-        notes = []
-        for key in sorted(changed.accounts):
-            account = ledger.state.accounts.rows.get(key)
-            if account is None or account.owner != program:
-                continue
-            data = get_account_data(ledger.state, key, account)
-            if passes(filters, data):
-                shown = describe_data(ledger.state, key, account, data, form, is_lenient=True)
-                notes.append(ledger.with_context({"pubkey": base58_of(key), "account": shown}))
-        return notes
-
-    return Subscription(("program", b""), notify)
-
-
-def _logs(ledger: Ledger, params: Params) -> Subscription:
-    wanted = params.values[0] if params.values else None
-    params.config(1)
-    mentioned: Key | None = None
-    match wanted:
-        case "all" | "allWithVotes":
-            pass
-        case {"mentions": [address]}:
-            mentioned = read_key(address, "the mention")
-        case _:
-            raise InvalidParams(
-                f'Invalid params: {show(wanted)}; "all", "allWithVotes" or {{"mentions": [one address]}}',
-            )
-
-    def notify(changed: Changed) -> list[Any]:
-        return [
-            ledger.with_context(
-                {
-                    "signature": name_signatures(transaction)[0],
-                    "err": describe_error(receipt),
-                    "logs": compose_logs(transaction, receipt),
-                }
-            )
-            for transaction, receipt in changed.transactions
-            if mentioned is None or mentioned in transaction.accounts
-        ]
-
-    return Subscription(("logs", b""), notify)
-
-
-async def _signature(ledger: Ledger, params: Params) -> Subscription:
-    signature = read_signature(params.get(0, str, "the signature"))
-    is_received_told = field(params.config(1), "enableReceivedNotification", bool, False)
-
-    def compose(receipt: Receipt) -> list[Any]:
-        received = [ledger.with_context("receivedSignature")] if is_received_told else []
-        return [*received, ledger.with_context({"err": describe_error(receipt)})]
-
-    subscription = Subscription(
-        ("signature", signature), lambda changed: compose(changed.receipts[signature]), ends=True
-    )
-    recent = ledger.chain.recent
-    landed = (
-        None if recent.find(signature) else (await find_all(ledger, params.budget, [signature]))[signature]
-    )
-    newest = recent.find(signature)  # a block may have come meanwhile, which notified nobody
-    if newest is not None:
-        subscription.first = compose(newest.receipt)
-    elif landed is not None:
-        subscription.first = compose(landed.receipt)
-    return subscription
-
-
-def _slot(ledger: Ledger, params: Params) -> Subscription:
-    return Subscription(
-        ("slot", b""),
-        lambda changed: [{"parent": slot - 1, "root": slot, "slot": slot} for slot in changed.slots],
-    )
-
-
-def _root(ledger: Ledger, params: Params) -> Subscription:
-    return Subscription(("root", b""), lambda changed: list(changed.slots))
-
-
-def _slots_updates(ledger: Ledger, params: Params) -> Subscription:
-    return Subscription(
-        ("slotsUpdates", b""),
-        lambda changed: [
-            {"slot": slot, "timestamp": changed.block.time_ms, "type": "root", "parent": slot - 1}
-            for slot in changed.slots
-        ],
-    )
-
-
-Build = Callable[[Ledger, Params], Subscription | Awaitable[Subscription]]
-"""Makes a subscription from its parameters, at once or when the past has been searched. Raises RpcError."""
-
-KINDS: dict[str, Build] = {
-    "account": _account,
-    "program": _program,
-    "logs": _logs,
-    "signature": _signature,
-    "slot": _slot,
-    "root": _root,
-    "slotsUpdates": _slots_updates,
-}
-
-
-def _changed_accounts(name: bytes, rows: list[tuple[bytes, Any]]) -> list[Key]:
-    """The accounts whose data changes for clients with the rows of a table.
-
-    A task's tables change the task.
-    """
-    if name[:1] in b"AT":
-        return [key for key, _ in rows]
-    return [name[1:33]] if len(name) >= 33 else []

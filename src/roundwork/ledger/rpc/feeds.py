@@ -1,0 +1,315 @@
+"""What subscriptions are about, and what is said of each block to all subscriptions about the same."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ...protocol.execute import Block, Kind, Outcome, Receipt, decode_landed
+from ...protocol.params import Key, base58_of
+from ...protocol.records import Account
+from ...protocol.transaction import Transaction
+from ..store.recent import get_signature
+from .account_data import SHORT_BYTES, encode_data_of
+from .account_forms import AccountData, Form, get_account_data, read_form
+from .accounts import Filter, passes, read_filters
+from .budget import Budget
+from .errors import InvalidParams
+from .ledger import Ledger
+from .params import Params, field, read_key, read_signature, show
+from .task_forms import encode_task
+from .transaction_forms import compose_logs, describe_error, name_signatures
+from .transactions import find_all
+
+Topic = tuple[str, bytes]
+"""What a block must touch to concern a subscription: its kind, and an address, a signature or nothing."""
+
+_encoder = msgspec.json.Encoder()
+
+
+class Unmade(NamedTuple):
+    """Data that is made on another thread before the report goes on."""
+
+    key: Key
+    form: Form | None = None
+    """None: the data of a task, before it is encoded."""
+    is_of_program: bool = False
+
+
+Step = msgspec.Raw | Unmade | None
+"""One step of a report: the JSON of a result, what must be made before the next step, or neither."""
+
+
+class Changed:
+    """What a block changed, computed once for all subscriptions.
+
+    Records are taken when the block is published. They never change, so reports may be made later.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        block: Block,
+        outcome: Outcome,
+        before: int,
+        topics: dict[str, dict[bytes, Any]],
+    ) -> None:
+        """`before` is the slot of the block before, `topics` what subscriptions are about, by kind."""
+        self.block = block
+        self.slots = range(before + 1, block.slot + 1)
+        """The slots that have begun since the block before."""
+        self.owned: dict[Key, list[Key]] = defaultdict(list)
+        """The accounts of each program that subscriptions are about."""
+        self.accounts: list[Key] = []
+        """The other accounts that subscriptions are about."""
+        ran = [
+            (wire, receipt)
+            for wire, receipt in zip(block.transactions, outcome.receipts, strict=True)
+            if receipt.kind != Kind.VOID
+        ]
+        self.receipts: dict[bytes, Receipt] = {get_signature(wire): receipt for wire, receipt in ran}
+        self.ran: list[tuple[bytes, Receipt]] = ran if topics["logs"] else []
+        """Wires and receipts of the transactions that ran, if subscriptions are about their logs."""
+        self._ledger = ledger
+        self._records: dict[Key, tuple[Account, AccountData | None]] = {}
+        self._view: Ledger | None = None
+        self._shown: dict[tuple[Key, Form, bool], msgspec.Raw] = {}
+        self._transactions: list[Transaction] = []
+        self.mentions: dict[Key, list[int]] = defaultdict(list)
+        """The transactions that ran, by the accounts that they name and that subscriptions are about."""
+        self._logs: dict[int, msgspec.Raw] = {}
+        for change in outcome.changes:
+            for key in _find_changed(change.name, change.rows):
+                self._keep(key, topics)
+
+    def _keep(self, key: Key, topics: dict[str, dict[bytes, Any]]) -> None:
+        state = self._ledger.state
+        found = state.accounts.rows.get(key)
+        account = found or Account(0)  # a closed account: clients read an empty one
+        is_owned = found is not None and account.owner in topics["program"]
+        if key in self._records or not (is_owned or key in topics["account"]):
+            return
+        if key in topics["account"]:
+            self.accounts.append(key)
+        if is_owned:
+            self.owned[account.owner].append(key)
+        if key in state.tasks.rows:
+            self._view = self._ledger.get_view(self._make_budget())
+            self._records[key] = account, None
+        else:
+            self._records[key] = account, get_account_data(state, key, account)
+
+    # Accounts
+
+    def get_data(self, key: Key) -> AccountData | None:
+        """The data of a changed account; None if it must be made first."""
+        return self._records[key][1]
+
+    def describe(self, key: Key, form: Form, is_of_program: bool = False) -> msgspec.Raw | None:
+        """The JSON of a changed account with its context; None if it must be made first.
+
+        Raises AnswerTooLarge.
+        """
+        shown = self._shown.get((key, form, is_of_program))
+        data = self._records[key][1]
+        if shown is None and data is not None and form.measure(data) <= SHORT_BYTES:
+            shown = self._shown[key, form, is_of_program] = self._encode(key, form, is_of_program)
+        return shown
+
+    async def make(self, unmade: Unmade) -> None:
+        """Make what a report needs, on another thread. Raises AnswerTooLarge, WorkTooLong."""
+        key, form, is_of_program = unmade
+        if form is None:
+            assert self._view is not None, "a task is kept with a view of the state"
+            raw = await self._ledger.run_in_thread(self._make_budget(), encode_task, self._view.state, key)
+            self._records[key] = self._records[key][0], AccountData(raw, len(raw))
+            return
+        self._shown[key, form, is_of_program] = await self._ledger.run_in_thread(
+            self._make_budget(), self._encode, key, form, is_of_program
+        )
+
+    def _make_budget(self) -> Budget:
+        """No client waits for a notification: each piece of work has a budget of its own."""
+        return Budget("", self._ledger.limits)
+
+    def _encode(self, key: Key, form: Form, is_of_program: bool) -> msgspec.Raw:
+        account, data = self._records[key]
+        assert data is not None, "data is made before it is encoded"
+        state = self._ledger.state if self._view is None else self._view.state
+        shown: Any = encode_data_of(state, key, account, data, form, self._make_budget(), is_lenient=True)
+        if is_of_program:
+            shown = {"pubkey": base58_of(key), "account": shown}
+        return self.encode(shown)
+
+    # Transactions
+
+    def decode_transactions(self, wanted: Collection[Key]) -> Iterator[None]:
+        """Decode the transactions that ran, one in each step, and note which accounts they name."""
+        for at, (wire, receipt) in enumerate(self.ran):
+            transaction = decode_landed(wire, receipt)
+            self._transactions.append(transaction)
+            for key in set(transaction.accounts).intersection(wanted):
+                self.mentions[key].append(at)
+            yield
+
+    def describe_logs(self, at: int) -> msgspec.Raw:
+        """The JSON of the logs of a transaction that ran, with its context."""
+        if at not in self._logs:
+            transaction, receipt = self._transactions[at], self.ran[at][1]
+            self._logs[at] = self.encode(
+                {
+                    "signature": name_signatures(transaction)[0],
+                    "err": describe_error(receipt),
+                    "logs": compose_logs(transaction, receipt),
+                }
+            )
+        return self._logs[at]
+
+    def encode(self, value: Any) -> msgspec.Raw:
+        """The JSON of a value with the context of this block."""
+        return encode_result(self._ledger, value, self.block.slot)
+
+
+def encode_result(ledger: Ledger, value: Any, slot: int) -> msgspec.Raw:
+    """The JSON of a value with its context."""
+    return msgspec.Raw(_encoder.encode({"context": ledger.describe_context(slot), "value": value}))
+
+
+def _find_changed(name: bytes, rows: list[tuple[bytes, Any]]) -> list[Key]:
+    """The accounts whose data changes for clients with the rows of a table.
+
+    A task's tables change the task.
+    """
+    if name[:1] in b"AT":
+        return [key for key, _ in rows]
+    return [name[1:33]] if len(name) >= 33 else []
+
+
+# What subscriptions are about
+
+
+class Subject(NamedTuple):
+    """What a subscription is about. Subscriptions with equal topic and details get the same results."""
+
+    topic: Topic
+    details: Hashable
+    report: Callable[[Changed], Iterator[Step]]
+    """The results of a block that touches the topic, step by step. Raises AnswerTooLarge."""
+    ends: bool = False
+    """Whether a subscription ends with its first results."""
+    first: Collection[msgspec.Raw] = ()
+    """Results that are due already when the client subscribes."""
+
+
+def about_account(ledger: Ledger, params: Params) -> Subject:
+    key, form = params.key(0), read_form(params.config(1))
+
+    def report(changed: Changed) -> Iterator[Step]:
+        if changed.get_data(key) is None:
+            yield Unmade(key)
+        if changed.describe(key, form) is None:
+            yield Unmade(key, form)
+        yield changed.describe(key, form)
+
+    return Subject(("account", key), form, report)
+
+
+def about_program(ledger: Ledger, params: Params) -> Subject:
+    program, config = params.key(0, "the program"), params.config(1)
+    form, filters = read_form(config), read_filters(config)
+
+    def report(changed: Changed) -> Iterator[Step]:
+        for key in sorted(changed.owned[program]):
+            if changed.get_data(key) is None:
+                yield Unmade(key)
+            data = changed.get_data(key)
+            if data is None or not passes(filters, data):
+                yield None
+                continue
+            if changed.describe(key, form, is_of_program=True) is None:
+                yield Unmade(key, form, is_of_program=True)
+            yield changed.describe(key, form, is_of_program=True)
+
+    details: tuple[Form, tuple[Filter, ...]] = form, tuple(filters)
+    return Subject(("program", program), details, report)
+
+
+def about_logs(ledger: Ledger, params: Params) -> Subject:
+    wanted = params.values[0] if params.values else None
+    params.config(1)
+    mentioned: Key | None = None
+    match wanted:
+        case "all" | "allWithVotes":
+            pass
+        case {"mentions": [address]}:
+            mentioned = read_key(address, "the mention")
+        case _:
+            raise InvalidParams(
+                f'Invalid params: {show(wanted)}; "all", "allWithVotes" or {{"mentions": [one address]}}',
+            )
+
+    def report(changed: Changed) -> Iterator[Step]:
+        for at in range(len(changed.ran)) if mentioned is None else changed.mentions[mentioned]:
+            yield changed.describe_logs(at)
+
+    return Subject(("logs", mentioned or b""), None, report)
+
+
+async def about_signature(ledger: Ledger, params: Params) -> Subject:
+    signature = read_signature(params.get(0, str, "the signature"))
+    is_received_told = field(params.config(1), "enableReceivedNotification", bool, False)
+
+    def compose(receipt: Receipt, slot: int) -> Iterator[msgspec.Raw]:
+        if is_received_told:
+            yield encode_result(ledger, "receivedSignature", slot)
+        yield encode_result(ledger, {"err": describe_error(receipt)}, slot)
+
+    def report(changed: Changed) -> Iterator[Step]:
+        return compose(changed.receipts[signature], changed.block.slot)
+
+    recent = ledger.chain.recent
+    landed = (
+        None if recent.find(signature) else (await find_all(ledger, params.budget, [signature]))[signature]
+    )
+    newest = recent.find(signature)  # a block may have come meanwhile, which notified nobody
+    receipt = newest.receipt if newest is not None else landed.receipt if landed is not None else None
+    first = [] if receipt is None else list(compose(receipt, ledger.slot))
+    return Subject(("signature", signature), is_received_told, report, True, first)
+
+
+def about_slots(ledger: Ledger, params: Params) -> Subject:
+    def report(changed: Changed) -> Iterator[Step]:
+        for slot in changed.slots:
+            yield msgspec.Raw(_encoder.encode({"parent": slot - 1, "root": slot, "slot": slot}))
+
+    return Subject(("slot", b""), None, report)
+
+
+def about_roots(ledger: Ledger, params: Params) -> Subject:
+    def report(changed: Changed) -> Iterator[Step]:
+        for slot in changed.slots:
+            yield msgspec.Raw(_encoder.encode(slot))
+
+    return Subject(("root", b""), None, report)
+
+
+def about_slots_updates(ledger: Ledger, params: Params) -> Subject:
+    def report(changed: Changed) -> Iterator[Step]:
+        for slot in changed.slots:
+            update = {"slot": slot, "timestamp": changed.block.time_ms, "type": "root", "parent": slot - 1}
+            yield msgspec.Raw(_encoder.encode(update))
+
+    return Subject(("slotsUpdates", b""), None, report)
+
+
+KINDS: dict[str, Callable[[Ledger, Params], Subject | Awaitable[Subject]]] = {
+    "account": about_account,
+    "program": about_program,
+    "logs": about_logs,
+    "signature": about_signature,
+    "slot": about_slots,
+    "root": about_roots,
+    "slotsUpdates": about_slots_updates,
+}
+"""Makes a subject from parameters, at once or when the past has been searched. Raises RpcError."""
