@@ -33,7 +33,10 @@ MONEY = [
     *((0, "more than 0"), (-1, "more than 0"), (10**10, "must be a number of KOII")),
     (Decimal("0.0000000001"), "with at most 9 decimals"),
 ]
-PATH = [(7, "must be a path"), ("x" * 1001, "must be a path of 1 to 1000 bytes")]
+PATH = [
+    *((7, "must be a path"), ("x" * 1001, "must be a path of 1 to 1000 bytes")),
+    *(("a/" + "x" * 256, "names of at most 255 bytes"), ("a\0b", "without zero bytes")),
+]
 FORM_OF_ADDRESS = [(value, "must be an address: 32 bytes in base58") for value in (7, "0OIl", ADDRESS[:-9])]
 
 WRONG: dict[str, list[tuple[Any, str]]] = {

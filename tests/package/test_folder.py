@@ -5,6 +5,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import msgspec
 import pytest
 
 from roundwork.errors import BadConfig, BadTaskFile
@@ -322,6 +323,13 @@ def test_a_package_with_a_wrong_blob_or_a_path_that_leads_out_is_refused(tmp_pat
         unpack(content_id, {content_id: b"other"}.get, tmp_path / "b")
     with pytest.raises(BadTaskFile, match="leads out of the package"):
         unpack(evil_id, {evil_id: evil, content_id: blobs[content_id]}.get, tmp_path / "b")
+    for name in ("x" * 300, "task.py/below", "/".join(["deep"] * 2000)):
+        other = msgspec.json.encode(
+            {"format": "roundwork/package/1", "files": {"task.py": content_id, name: content_id}}
+        )
+        blob_of = {compute_content_id(other): other, content_id: blobs[content_id]}.get
+        with pytest.raises(BadTaskFile, match="cannot be written"):
+            unpack(compute_content_id(other), blob_of, tmp_path / "c")
     with pytest.raises(BadTaskFile, match="is not a package"):
         unpack(compute_content_id(b"[]"), {compute_content_id(b"[]"): b"[]"}.get, tmp_path / "b")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,6 +23,49 @@ POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 30.0
 TASKS_AT_ONCE = 100
 ROUNDS_AT_ONCE = 100
+
+
+class _Value(msgspec.Struct, Generic[T]):
+    """What Solana's methods answer beside the context."""
+
+    value: T
+
+
+class _Owned(msgspec.Struct):
+    owner: str
+
+
+class _Amount(msgspec.Struct):
+    amount: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,20}$")]
+    decimals: int
+
+
+class _Blockhash(msgspec.Struct, rename="camel"):
+    blockhash: str
+    last_valid_block_height: int
+
+
+class _Data(msgspec.Struct):
+    data: tuple[bytes, str]
+
+
+class _Row(msgspec.Struct):
+    pubkey: str
+    account: _Data
+
+
+class _Status(msgspec.Struct):
+    err: Any
+
+
+class _Meta(msgspec.Struct):
+    meta: dict[str, Any]
+
+
+class _Failure(msgspec.Struct):
+    code: int
+    message: str
+    data: Any = None
 
 
 class Unreachable(RemoteError):
@@ -48,6 +91,10 @@ class Client:
         import httpx2
 
         check_url(url)
+        try:
+            httpx2.URL(url)
+        except httpx2.InvalidURL as error:
+            raise BadConfig(f"--url {url!r}: {error}") from None
         self.url = url
         self._http = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT_SECONDS, trust_env=False)
 
@@ -85,7 +132,7 @@ class Client:
             response = await self._http.post(
                 self.url, content=body, headers={"content-type": "application/json"}
             )
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise Unreachable(f"{self.url} does not answer: {type(error).__name__} {error}") from error
         if response.is_server_error:  # the ledger stops, or has too many connections
             raise Unreachable(f"{self.url} does not answer: {response.status_code} {response.text.strip()}")
@@ -95,38 +142,42 @@ class Client:
             raise RemoteError(f"{self.url} answered {response.status_code} and no JSON") from error
 
     async def get_slot(self) -> int:
-        return int(await self.call("getSlot"))
+        slot: int = _convert(await self.call("getSlot"), int)
+        return slot
 
     async def get_balance(self, address: str) -> int:
         """Roe at an address."""
-        return int((await self.call("getBalance", address))["value"])
+        balance: int = await self._get_value(int, "getBalance", address)
+        return balance
 
     async def get_account_owner(self, address: str) -> str | None:
         """The program an account belongs to; None if there is no account."""
         config = {"encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
-        value = (await self.call("getAccountInfo", address, config))["value"]
-        return str(value["owner"]) if value else None
+        account = await self._get_value(_Owned | None, "getAccountInfo", address, config)
+        return str(account.owner) if account else None
 
     async def get_token_supply(self, mint: str) -> tuple[int, int]:
         """The supply of a token, in its smallest unit, and its decimals. Raises Refused."""
-        value = (await self.call("getTokenSupply", mint))["value"]
-        return int(value["amount"]), int(value["decimals"])
+        supply: _Amount = await self._get_value(_Amount, "getTokenSupply", mint)
+        return int(supply.amount), supply.decimals
 
     async def get_tokens_held(self, mint: str) -> int:
         """The sum of all accounts of a token, each read by itself."""
         filters = [{"dataSize": ACCOUNT_BYTES}, {"memcmp": {"offset": MINT_AT, "bytes": mint}}]
         config = {"encoding": "base64", "filters": filters, "dataSlice": {"offset": AMOUNT_AT, "length": 8}}
         found = await self.call("getProgramAccounts", base58_of(TOKEN_PROGRAM), config)
-        return sum(int.from_bytes(base64.b64decode(row["account"]["data"][0]), "little") for row in found)
+        rows: list[_Row] = _convert(found, list[_Row])
+        return sum(int.from_bytes(row.account.data[0], "little") for row in rows)
 
     async def get_token_balance(self, account: str) -> int:
         """The balance of a token account. Raises Refused."""
-        return int((await self.call("getTokenAccountBalance", account))["value"]["amount"])
+        balance: _Amount = await self._get_value(_Amount, "getTokenAccountBalance", account)
+        return int(balance.amount)
 
     async def get_latest_blockhash(self) -> tuple[str, int]:
         """The tick to name, base58, and the last block height at which its transaction can run."""
-        value = (await self.call("getLatestBlockhash"))["value"]
-        return value["blockhash"], value["lastValidBlockHeight"]
+        latest: _Blockhash = await self._get_value(_Blockhash, "getLatestBlockhash")
+        return latest.blockhash, latest.last_valid_block_height
 
     async def get_task(self, task: str) -> TaskView | None:
         """A task as it stands; None if there is none."""
@@ -138,7 +189,8 @@ class Client:
         config = {"encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
         programs = (TASK_PROGRAM, KPL_PROGRAM)
         calls = [("getProgramAccounts", base58_of(program), config) for program in programs]
-        keys = sorted(row["pubkey"] for rows in await self.call_many(*calls) for row in rows)
+        found: list[list[_Row]] = _convert(await self.call_many(*calls), list[list[_Row]])
+        keys = sorted(row.pubkey for rows in found for row in rows)
         views: list[TaskView | None] = []
         for at in range(0, len(keys), TASKS_AT_ONCE):
             answers = await self.call_many(*(("getTask", key) for key in keys[at : at + TASKS_AT_ONCE]))
@@ -179,9 +231,10 @@ class Client:
         Raises the error that rejected it, and BlockhashNotFound if it lapsed at height `last_valid`.
         """
         while True:
-            [status] = (await self.call("getSignatureStatuses", [signature], _DEEP))["value"]
+            kind = tuple[_Status | None]
+            [status] = await self._get_value(kind, "getSignatureStatuses", [signature], _DEEP)
             if status is not None:
-                if status["err"] is not None:
+                if status.err is not None:
                     raise await self._read_rejection(signature)
                 return
             if await self.get_slot() > last_valid:
@@ -190,25 +243,32 @@ class Client:
 
     async def _read_rejection(self, signature: str) -> RoundworkError:
         config = {"maxSupportedTransactionVersion": 0}
-        meta = (await self.call("getTransaction", signature, config))["meta"]
-        return _read_reason(meta) or RemoteError(f"{signature} failed: {meta['err']}")
+        meta: _Meta = _convert(await self.call("getTransaction", signature, config), _Meta)
+        return _read_reason(meta.meta) or RemoteError(f"{signature} failed: {meta.meta.get('err')}")
+
+    async def _get_value(self, kind: Any, method: str, *params: Any) -> Any:
+        """The value of an answer that has a context beside it, as a `kind`."""
+        return _convert(await self.call(method, *params), _Value[kind]).value
 
 
 def _read_reason(data: Any) -> RoundworkError | None:
     """The law's error that an RPC error's data or a transaction's meta names; None if it names none."""
     reason = data.get("roundwork") if isinstance(data, dict) else None
-    if not isinstance(reason, dict) or reason.get("name") not in _CLASSES:
+    if not isinstance(reason, dict):
         return None
-    return _CLASSES[reason["name"]](str(reason.get("text", "")))
+    name = reason.get("name")
+    if not isinstance(name, str) or name not in _CLASSES:
+        return None
+    return _CLASSES[name](str(reason.get("text", "")))
 
 
 def _read_answer(answer: Any) -> Any:
     if not isinstance(answer, dict) or not answer.keys() & {"result", "error"}:
         raise RemoteError(f"the ledger answered {answer!r:.200}, which is not JSON-RPC")
-    if "error" in answer:
-        error = answer["error"]
-        raise _read_reason(error.get("data")) or Refused(error["code"], error["message"])
-    return answer["result"]
+    if answer.get("error") is not None:
+        error: _Failure = _convert(answer["error"], _Failure)
+        raise _read_reason(error.data) or Refused(error.code, error.message)
+    return answer.get("result")
 
 
 def _convert(value: Any, kind: Any) -> Any:

@@ -16,6 +16,7 @@ Parse = Callable[[Any], Any]
 """A value as it is used. Raises ValueError: "must be …"."""
 
 MIB = 1024 * 1024
+NAME_BYTES_MAX = 255
 
 
 class WrongEntry(ValueError):
@@ -82,6 +83,19 @@ def text(bytes_max: int, allowed: str = "text") -> Parse:
             quotes = "; put it in quotes" if isinstance(value, bool | int | Decimal | date) else ""
             raise ValueError(f"must be {allowed} of 1 to {bytes_max} bytes{quotes}")
         return value
+
+    return parse
+
+
+def path(bytes_max: int) -> Parse:
+    """A path that every file system takes: no name in it is too long or has a zero byte."""
+    parse_text = text(bytes_max, "a path")
+
+    def parse(value: Any) -> str:
+        named: str = parse_text(value)
+        if "\0" in named or any(len(part.encode()) > NAME_BYTES_MAX for part in named.split("/")):
+            raise ValueError(f"must be a path of names of at most {NAME_BYTES_MAX} bytes, without zero bytes")
+        return named
 
     return parse
 

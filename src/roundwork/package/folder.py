@@ -198,9 +198,13 @@ def unpack(content_id: str, get_blob: Callable[[str], bytes | None], folder: Pat
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
             raise BadTaskFile(f"package {content_id}: {name!r} leads out of the package")
+        content = _get_checked(file_id, get_blob)
         target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(_get_checked(file_id, get_blob))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        except OSError as error:  # a name that is too long, or of a file and of a folder
+            raise BadTaskFile(f"package {content_id}: {name[:100]!r} cannot be written: {error}") from error
 
 
 def _find_program(folder: Path, named: str) -> Path:

@@ -79,7 +79,7 @@ async def _fetch_package(
         raise BadTaskFile(
             f"{task.audit_program}, which task {task.address} runs, is not a package"
         ) from error
-    for content_id in manifest.files.values():
+    for content_id in sorted({*manifest.files.values()}):
         await fetch(content_id)
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
