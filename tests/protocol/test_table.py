@@ -63,6 +63,8 @@ def test_the_accounts_of_an_instruction_are_those_of_its_row() -> None:
 def test_a_name_that_no_row_has_is_a_fault_of_the_caller() -> None:
     with pytest.raises(KeyError, match="fly"):
         PROGRAMS[bytes(32)].compose("fly", {})
+    with pytest.raises(AssertionError, match="transfer has no lamport, target"):
+        PROGRAMS[bytes(32)].compose("transfer", {"source": KEY, "target": KEY, "lamport": 5})
 
 
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 33, 95, 255, 256, 257, 480, 509, 512])

@@ -178,6 +178,8 @@ class Codec:
         An account with the flag ? is left out if it is not given. Raises ValueError if a text is longer than
         its field.
         """
+        unknown = values.keys() - {"signers", *self.names, *(name for name, _ in self.roles)}
+        assert not unknown, f"{self.name} has no {', '.join(sorted(unknown))}"
         accounts: list[Account] = []
         for name, flags in self.roles:
             is_signer, is_writable = "s" in flags, "w" in flags
@@ -192,6 +194,10 @@ class Codec:
         return accounts, self.write(values)
 
 
+Decoded = tuple[Codec, list[Any]]
+"""The codec of an instruction, and what its handler takes: the values of its fields, or its struct."""
+
+
 class Program:
     """A program: its instructions, and how they are distinguished."""
 
@@ -200,7 +206,7 @@ class Program:
         key: Key,
         name: str,
         layouts: Sequence[Layout],
-        decode: "Callable[[Any, Call], Decoded]",
+        decode: Callable[[Any, Call], Decoded],
         number_bytes: int = 1,
         shown: str = "",
         default: int = -1,
@@ -235,10 +241,6 @@ class Program:
     def compose(self, name: str, values: Mapping[str, Any]) -> tuple[list[Account], bytes]:
         """The accounts and the data of the instruction of a name. Raises ValueError as `encode` does."""
         return self.by_name[name].encode(values)
-
-
-Decoded = tuple[Codec, list[Any]]
-"""The codec of an instruction, and what its handler takes: the values of its fields, or its struct."""
 
 
 def decode_plainly(program: Program, call: Call) -> Decoded:
