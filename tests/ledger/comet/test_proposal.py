@@ -4,16 +4,25 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.instruction import Instruction
 from solders.system_program import TransferParams, transfer
 
-from roundwork.errors import EngineFailed
+from roundwork.errors import EngineFailed, PoolFull
 from roundwork.ledger.comet import proposal
-from roundwork.ledger.comet.proposal import Candidate, Known, check_proposal, choose, compute_room
+from roundwork.ledger.comet.proposal import (
+    Candidate,
+    Known,
+    Waiting,
+    check_proposal,
+    choose,
+    compute_room,
+)
 from roundwork.protocol.transaction import Transaction, is_signed
 
+from ...protocol.stage import NODES, Stage
 from ...protocol.test_nonces import Safe
-from ...protocol.world import World, keypair_of
+from ...protocol.world import World, compact_submission, keypair_of, move
 
 
 async def verify(transactions: list[Transaction]) -> list[bool]:
@@ -98,6 +107,65 @@ def test_a_proposal_keeps_within_its_count(world: World, monkeypatch: pytest.Mon
     assert wires[:3] == propose(world, wires)
 
 
+def offer(world: World, payer: str, price: int) -> bytes:
+    """A payment that offers a price, in roe."""
+    asked = [set_compute_unit_limit(1_000_000), set_compute_unit_price(price)]
+    return world.wire([payer], *asked, move(world, payer, "manager", 1))
+
+
+def test_the_price_decides_and_then_the_order_of_the_pool(world: World) -> None:
+    cheap, dear, free = offer(world, "n00", 1), offer(world, "n01", 9), pay(world, "n00")
+
+    assert [dear, cheap, free] == propose(world, [free, cheap, dear])
+
+
+def test_half_of_a_proposal_is_kept_for_work() -> None:
+    stage = Stage()
+    stage.go(0, 1)
+    work = [stage.wire([name], compact_submission(stage.submit(name, 0))) for name in NODES]
+    flood = [offer(stage, "manager", 10) for _ in range(20)]
+    room = 8 * max(compute_room(wire) for wire in [*work, *flood])
+
+    chosen = propose(stage, [*flood, *work], room)
+
+    assert work == chosen[:3]
+    assert flood[: len(chosen) - 3] == chosen[3:]
+    assert sum(compute_room(wire) for wire in chosen) <= room
+    assert propose(stage, flood, room) == flood[: room // compute_room(flood[0])]
+    check_proposal(look_at(*chosen))
+
+
+def test_what_waits_for_cometbft_has_a_half_for_work() -> None:
+    stage, waiting = Stage(), Waiting(8)
+    stage.go(0, 1)
+    flood = look_at(*[offer(stage, "manager", 10) for _ in range(5)])
+    work = look_at(*[stage.wire([name], stage.instruct(stage.submit(name, 0))) for name in NODES])
+
+    assert [False] * 4 == [waiting.enter(stage.state, candidate) for candidate in flood[:4]]
+    with pytest.raises(PoolFull, match="4 transactions wait for CometBFT"):
+        waiting.enter(stage.state, flood[4])
+    assert [True] * 3 == [waiting.enter(stage.state, candidate) for candidate in work]
+    assert not waiting.enter(stage.state, flood[0])  # once more is not twice
+    waiting.leave([flood[0].wire])
+    assert not waiting.enter(stage.state, flood[4])
+
+
+def test_a_place_is_kept_while_cometbft_checks_its_transaction_after_each_block() -> None:
+    stage, waiting = Stage(), Waiting(2)
+    first, second = look_at(offer(stage, "manager", 1), offer(stage, "manager", 2))
+    waiting.enter(stage.state, first)
+    waiting.see(first.wire, 5)
+    for height in (6, 7):
+        waiting.see(first.wire, height)
+        waiting.forget_unseen(height + 1)
+        with pytest.raises(PoolFull):
+            waiting.enter(stage.state, second)
+
+    waiting.forget_unseen(9)  # it has left the pool
+
+    assert not waiting.enter(stage.state, second)
+
+
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 1232, 16_383, 16_384])
 def test_room_is_what_protobuf_takes(size: int) -> None:
     from roundwork.ledger.comet.schema import get_message
@@ -123,6 +191,8 @@ def test_only_what_a_correct_proposer_never_sends_is_refused(
     ]:
         with pytest.raises(EngineFailed, match=text):
             check_proposal(look_at(*wires))
+    with pytest.raises(EngineFailed, match=r"\d+ bytes of transactions in a block; 1048576 are allowed"):
+        check_proposal(look_at(*[pay(world, "manager") for _ in range(2**20 // compute_room(good) + 1)]))
     monkeypatch.setattr(proposal, "TRANSACTIONS_MAX", 1)
     with pytest.raises(EngineFailed, match="2 transactions in a block; 1 are allowed"):
         check_proposal(look_at(good, other))

@@ -14,15 +14,15 @@ from typing import Any
 
 import msgspec
 
-from ...errors import EngineFailed, StoreCorrupt, Undecodable, Void
+from ...errors import EngineFailed, PoolFull, StoreCorrupt, Undecodable, Void
 from ...protocol.admission import admit, check_signatures
 from ...protocol.execute import Block, Kind, Outcome, Receipt, compute_slot, encode_receipt, next_block
 from ...protocol.genesis import hash_genesis
 from ...protocol.params import LAW_VERSION, Key
 from ...wire import decode_json
 from ..chain import Chain
-from .home import AppState
-from .proposal import Candidate, Known, check_proposal, choose
+from .home import POOL_TRANSACTIONS_MAX, AppState
+from .proposal import Candidate, Known, Waiting, check_proposal, choose
 from .schema import CheckTxType, ExecTxResult, Response, SnapshotResult, Verdict
 
 CODESPACE = "roundwork"
@@ -38,6 +38,7 @@ class Application:
         self.chain_id = chain_id
         self.producers = producers
         self.known = known
+        self.waiting = Waiting(POOL_TRANSACTIONS_MAX)
         self.caught_up = asyncio.Event()
         self._uncommitted: tuple[Block, Outcome] | None = None
 
@@ -123,24 +124,28 @@ class Application:
 
     # The pool
 
-    def check(self, candidate: Candidate) -> None:
-        """Raises Void if the transaction would be void in the next block."""
+    def take_in(self, candidate: Candidate) -> bool:
+        """Give a transaction a place among those that wait; whether it is the work of a node.
+
+        Raises Void if it would be void in the next block, PoolFull if it finds no room.
+        """
         if candidate.transaction is None:
             raise Undecodable(candidate.reason)
         check_signatures(candidate.is_verified)
         admit(self.chain.state, self.chain.state.head.slot, candidate.transaction)
+        return self.waiting.enter(self.chain.state, candidate)
 
     def _check_tx(self, request: Any, response: Any, candidate: Candidate) -> None:
         try:
-            self.check(candidate)
-        except Void as void:
-            response.code, response.codespace, response.log = (
-                Kind.VOID,
-                CODESPACE,
-                f"{type(void).__name__}: {void}",
-            )
+            self.take_in(candidate)
+        except (Void, PoolFull) as error:
+            response.code, response.codespace = Kind.VOID, CODESPACE
+            response.log = f"{type(error).__name__}: {error}"
+            self.waiting.leave([request.tx])
             if request.type == CheckTxType.RECHECK:
                 self.known.forget([request.tx])
+        else:
+            self.waiting.see(request.tx, self.chain.state.head.height)
 
     # Blocks
 
@@ -206,6 +211,8 @@ class Application:
         self.chain.publish(block, outcome)
         self._uncommitted = None
         self.known.forget(block.transactions)
+        self.waiting.leave(block.transactions)
+        self.waiting.forget_unseen(block.height)
         if self.chain.is_behind():
             await asyncio.to_thread(self.chain.wait_for_history)
         if block.height >= self.chain.journal.height:

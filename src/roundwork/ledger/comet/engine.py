@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ REQUESTS_MAX = 4
 
 
 class _Delivery(NamedTuple):
+    turn: int
+    """0 for nodes' work, 1 for everything else."""
+    arrival: int
     wire: bytes
     done: asyncio.Future[RoundworkError | None]
 
@@ -47,7 +51,8 @@ class CometEngine:
 
     def __init__(self, application: Application, address: str) -> None:
         self._application = application
-        self._waiting: asyncio.Queue[_Delivery] = asyncio.Queue(POOL_TRANSACTIONS_MAX)
+        self._waiting: asyncio.PriorityQueue[_Delivery] = asyncio.PriorityQueue(POOL_TRANSACTIONS_MAX)
+        self._arrivals = itertools.count()
         scheme, _, place = address.partition("://")
         transport = httpx2.AsyncHTTPTransport(uds=place) if scheme == "unix" else None
         base = "http://comet" if scheme == "unix" else f"http://{place}"
@@ -62,11 +67,12 @@ class CometEngine:
     def _deliver(self, candidate: Candidate) -> asyncio.Future[RoundworkError | None]:
         done: asyncio.Future[RoundworkError | None] = asyncio.get_running_loop().create_future()
         try:
-            self._application.check(candidate)
-            self._waiting.put_nowait(_Delivery(candidate.wire, done))
-        except Void as void:
-            done.set_result(void)
+            is_work = self._application.take_in(candidate)
+            self._waiting.put_nowait(_Delivery(not is_work, next(self._arrivals), candidate.wire, done))
+        except (Void, PoolFull) as error:
+            done.set_result(error)
         except asyncio.QueueFull:
+            self._application.waiting.leave([candidate.wire])
             full = f"{POOL_TRANSACTIONS_MAX} transactions wait for CometBFT; send again later"
             done.set_result(PoolFull(full))
         return done
@@ -97,9 +103,18 @@ class CometEngine:
                 batch.append(self._waiting.get_nowait())
             errors = await self._broadcast([delivery.wire for delivery in batch])
             for delivery, error in zip(batch, errors, strict=True):
+                self._note(delivery.wire, error)
                 if delivery.done.cancelled():  # its sender did not wait
                     continue
                 delivery.done.set_result(error)
+
+    def _note(self, wire: bytes, error: RoundworkError | None) -> None:
+        """Keep the place of a transaction that CometBFT has taken, and give up that of another."""
+        application = self._application
+        if error is None:
+            application.waiting.see(wire, application.chain.state.head.height)
+        else:
+            application.waiting.leave([wire])
 
     async def _broadcast(self, wires: list[bytes]) -> list[RoundworkError | None]:
         """Hand transactions to CometBFT; for each the error that refused it, or None."""

@@ -27,6 +27,9 @@ from ...wire import decode_json, decode_toml
 APP_SOCKET = "app.sock"
 RPC_SOCKET = "rpc.sock"
 BLOCK_BYTES_MAX = 2**20
+"""Bytes of transactions in one block. We hold to this ourselves: to a ledger that sets no bound (-1) CometBFT
+offers all of its pool for a proposal, else only what came first."""
+
 POOL_TRANSACTIONS_MAX = 10_000
 CHAIN_ID_BYTES_MAX = 50
 CONFIG_BYTES_MAX = 1024 * 1024
@@ -134,7 +137,7 @@ def compose_genesis(genesis: Genesis, validators: list[Keypair]) -> dict[str, ob
         "chain_id": compute_chain_id(state),
         "initial_height": "1",
         "consensus_params": {
-            "block": {"max_bytes": str(BLOCK_BYTES_MAX), "max_gas": "-1"},
+            "block": {"max_bytes": "-1", "max_gas": "-1"},
             "evidence": {
                 "max_age_num_blocks": "100000",
                 "max_age_duration": str(48 * 3600 * 10**9),

@@ -1,14 +1,16 @@
 """The transactions of a proposed block, and the checks of proposals of others."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from ...errors import EngineFailed, Undecodable, Void
+from ...errors import EngineFailed, PoolFull, Undecodable, Void
 from ...protocol.admission import admit
 from ...protocol.money import get_balance
-from ...protocol.params import Key
+from ...protocol.params import Key, NodeKey
 from ...protocol.state import State
 from ...protocol.transaction import Transaction, decode_transaction
+from ..work import Parts, compute_half, compute_part, compute_price, fill, find_worker
+from .home import BLOCK_BYTES_MAX
 
 TRANSACTIONS_MAX = 5_000
 """The most transactions of one block, which executes well within a slot."""
@@ -75,43 +77,144 @@ class Known:
         return found
 
 
+class Waiting:
+    """What waits for a block in CometBFT's pool and on the way to it: nodes' work, and everything else.
+
+    CometBFT gives back nothing that it has taken, so neither half is lent. It checks all of its pool again
+    after each block: what it has not checked lately is not in its pool any more.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: dict[bytes, _Place] = {}
+        self._others = 0
+        self._parts = Parts(compute_part(most))
+
+    def enter(self, state: State, candidate: Candidate) -> bool:
+        """Take in an admitted transaction; whether it is work. Raises PoolFull if its half is full."""
+        place = self._waiting.get(candidate.wire)
+        if place is not None:
+            return place.worker is not None
+        assert candidate.transaction is not None, "what was admitted is a transaction"
+        worker, payer = find_worker(state, candidate.transaction), candidate.transaction.keys[0]
+        if worker is not None and not self._parts.has_room(worker, payer):
+            worker = None
+        half = compute_half(self._most)
+        if worker is None and self._others >= self._most - half:
+            raise PoolFull(f"{self._others} transactions wait for CometBFT; send again later")
+        if worker is not None and len(self._waiting) - self._others >= half:
+            raise PoolFull(f"{half} transactions of nodes wait for CometBFT; send again later")
+        self._waiting[candidate.wire] = _Place(worker, payer)
+        if worker is None:
+            self._others += 1
+        else:
+            self._parts.take(worker, payer)
+        return worker is not None
+
+    def see(self, wire: bytes, height: int) -> None:
+        """CometBFT took or checked a transaction after the block of this height: it is in its pool."""
+        place = self._waiting.get(wire)
+        if place is not None:
+            place.seen = height
+
+    def leave(self, wires: Iterable[bytes]) -> None:
+        """Let go of transactions that are in a block, or void."""
+        for wire in wires:
+            place = self._waiting.pop(wire, None)
+            if place is None:
+                continue
+            if place.worker is None:
+                self._others -= 1
+            else:
+                self._parts.give_back(place.worker, place.payer)
+
+    def forget_unseen(self, height: int) -> None:
+        """Let go of what CometBFT has not checked since before the last block. `height` is the newest."""
+        gone = [wire for wire, place in self._waiting.items() if 0 <= place.seen < height - 1]
+        self.leave(gone)
+
+
+class _Place:
+    """A waiting transaction: whose it is, and the height after which CometBFT checked it; -1 before that."""
+
+    __slots__ = ("payer", "seen", "worker")
+
+    def __init__(self, worker: NodeKey | None, payer: Key) -> None:
+        self.worker = worker
+        self.payer = payer
+        self.seen = -1
+
+
+class _Offered(NamedTuple):
+    """A candidate for a proposal, as it competes with others."""
+
+    wire: bytes
+    transaction: Transaction
+    price: int
+    """In roe."""
+    worker: NodeKey | None
+    payer: Key
+    size: int
+    """The bytes that it takes of a block."""
+
+
 def choose(state: State, slot: int, candidates: Sequence[Candidate], bytes_max: int) -> list[bytes]:
     """The transactions of a proposal, in their order: those that will run, as far as there is room.
 
+    Half of the room is kept for nodes' work; in each half the price decides, then the candidates' order.
     A payer may not owe more fees than it holds, and a nonce may be named once. So a payer with the fee of one
     transaction cannot fill a block.
     """
-    chosen: list[bytes] = []
     spent: set[bytes] = set()
+    nonces: set[bytes] = set()
     fees: dict[Key, int] = {}
-    for wire, transaction, is_verified, _ in candidates:
-        if transaction is None or not is_verified or transaction.signatures[0] in spent:
-            continue
+
+    def take(offered: _Offered) -> bool:
+        transaction = offered.transaction
+        if len(spent) >= TRANSACTIONS_MAX or transaction.signatures[0] in spent:
+            return False
         try:
             admitted = admit(state, slot, transaction)
         except Void:
-            continue
-        if admitted.nonce is not None and transaction.tick in spent:
-            continue
-        payer = transaction.keys[0]
-        owed = fees.get(payer, 0) + admitted.fee
-        if owed > get_balance(state, payer):
-            continue
-        bytes_max -= compute_room(wire)
-        if bytes_max < 0 or len(chosen) == TRANSACTIONS_MAX:
-            break
-        fees[payer] = owed
+            return False
+        if admitted.nonce is not None and transaction.tick in nonces:
+            return False
+        owed = fees.get(offered.payer, 0) + admitted.fee
+        if owed > get_balance(state, offered.payer):
+            return False
+        fees[offered.payer] = owed
         spent.add(transaction.signatures[0])
         if admitted.nonce is not None:
-            spent.add(transaction.tick)
-        chosen.append(wire)
-    return chosen
+            nonces.add(transaction.tick)
+        return True
+
+    offers = sorted(_offer_all(state, candidates), key=lambda offered: -offered.price)
+    work = [offered for offered in offers if offered.worker is not None]
+    others = [offered for offered in offers if offered.worker is None]
+    room = min(bytes_max, BLOCK_BYTES_MAX)
+    return [offered.wire for offered in fill(work, others, room, take)]
+
+
+def _offer_all(state: State, candidates: Sequence[Candidate]) -> Iterator[_Offered]:
+    """The candidates that are transactions with good signatures, and what they offer."""
+    for wire, transaction, is_verified, _ in candidates:
+        if transaction is None or not is_verified:
+            continue
+        try:
+            price = compute_price(transaction)
+        except Void:
+            continue
+        worker, payer = find_worker(state, transaction), transaction.keys[0]
+        yield _Offered(wire, transaction, price, worker, payer, compute_room(wire))
 
 
 def check_proposal(candidates: Sequence[Candidate]) -> None:
     """Raises EngineFailed for transactions that a correct proposer cannot propose in any state."""
     if len(candidates) > TRANSACTIONS_MAX:
         raise EngineFailed(f"{len(candidates)} transactions in a block; {TRANSACTIONS_MAX} are allowed")
+    size = sum(compute_room(candidate.wire) for candidate in candidates)
+    if size > BLOCK_BYTES_MAX:
+        raise EngineFailed(f"{size} bytes of transactions in a block; {BLOCK_BYTES_MAX} are allowed")
     spent: set[bytes] = set()
     for position, (_, transaction, is_verified, reason) in enumerate(candidates):
         if transaction is None:
