@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from roundwork.errors import Malformed, WrongShape
 from roundwork.wire import (
     BASE58_CHARACTERS_MAX,
+    CONTAINERS_MAX,
     DEPTH_MAX,
     base58_decode,
     base58_encode,
@@ -146,6 +147,14 @@ def test_json_is_bounded_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ccccccc" == decode_json(b'"ccccccc"')
     with pytest.raises(Malformed, match="11 bytes are too many; 10 are allowed"):
         decode_json(b'"ccccccccc"')
+
+
+def test_json_is_bounded_by_its_arrays_and_objects() -> None:
+    many = b"[" + b"[]," * (CONTAINERS_MAX - 2) + b"[]]"
+
+    assert CONTAINERS_MAX - 1 == len(decode_json(many))
+    with pytest.raises(Malformed, match="1000001 arrays and objects are too many"):
+        decode_json(b"[" + many[1:-1] + b",{}]")
 
 
 def test_of_a_name_given_twice_the_last_value_counts() -> None:

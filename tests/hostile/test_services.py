@@ -78,6 +78,8 @@ REFUSED_OR_UNAVAILABLE = {
     "a peer with a bad port": "ctx.peers['bad-port'].get('/')",
     "a peer that is half an address": "ctx.peers['half'].get('/')",
     "a large value to sign": "ctx.sign(['x' * 2**20])",
+    "headers of a megabyte": "ctx.http.get(site + '/', headers={str(n): 'x' for n in range(2**17)})",
+    "params of two megabytes": "ctx.ledger.call('getBalance', *['a'] * 2**19)",
     "an unknown service": "request('files.read', path='/etc/passwd')",
     "params of another shape": "request('sign', value=5)",
     **{f"a site that answers {path}": f"ctx.http.get(site + '{path}')" for path in ANSWERS},

@@ -10,6 +10,7 @@ import msgspec
 from solders.keypair import Keypair
 
 from ...package.content import is_content_id
+from ...sdk.worker import SPILL_BYTES_MAX
 from ...wire import decode_json
 from ..answers import ServiceError
 from ..peers.outgoing import Answer, Fetcher
@@ -19,6 +20,11 @@ from ..peers.storage import BlobStore, fetch_blob
 from .channel import Service, Services
 
 Request = TypeVar("Request")
+
+PARAMS_BYTES_MAX = 1024 * 1024
+"""Of a service that takes no bytes. Decoded, JSON can take many times its size."""
+
+HEADERS_BYTES_MAX = 64 * 1024
 
 Round = Annotated[int, msgspec.Meta(ge=0, lt=PACKAGE_ROUND)]
 
@@ -31,7 +37,7 @@ class HttpRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     method: str
     url: str
-    headers: dict[str, str]
+    headers: msgspec.Raw
     body: bytes
 
 
@@ -112,10 +118,10 @@ class TaskServices:
     def list_services(self) -> Services:
         """Each service by the name that workers use."""
         return {
-            "http.request": _decoding(HttpRequest, self._request_http),
+            "http.request": _decoding(HttpRequest, self._request_http, SPILL_BYTES_MAX),
             "peers.list": _decoding(Nothing, self._list_peers),
             "peers.get": _decoding(PeerGet, self._get_from_peer),
-            "storage.put": _decoding(StoragePut, self._put_blob),
+            "storage.put": _decoding(StoragePut, self._put_blob, SPILL_BYTES_MAX),
             "storage.get": _decoding(StorageGet, self._get_blob),
             "ledger.call": _decoding(LedgerCall, self._call_ledger),
             "sign": _decoding(Sign, self._sign),
@@ -123,11 +129,13 @@ class TaskServices:
         }
 
     async def _request_http(self, request: HttpRequest) -> Answer:
+        _check_size(request.headers, HEADERS_BYTES_MAX, "headers")
+        headers = decode_json(request.headers, dict[str, str])
         return await self._fetcher.fetch(
             request.method,
             request.url,
             hosts=self._hosts,
-            headers=request.headers.items(),
+            headers=headers.items(),
             body=request.body,
         )
 
@@ -177,10 +185,19 @@ class TaskServices:
             raise ServiceError("InvalidSubmission", str(error)) from error
 
 
-def _decoding(form: type[Request], answer: Callable[[Request], Awaitable[Any]]) -> Service:
-    """A service that decodes its params as `form` first. Raises Malformed."""
+def _decoding(
+    form: type[Request], answer: Callable[[Request], Awaitable[Any]], bytes_max: int = PARAMS_BYTES_MAX
+) -> Service:
+    """A service that decodes its params as `form` first. Raises Malformed, and ServiceError (Refused)."""
 
     async def serve(params: msgspec.Raw) -> Any:
+        _check_size(params, bytes_max, "params")
         return await answer(decode_json(params, form))
 
     return serve
+
+
+def _check_size(raw: msgspec.Raw, bytes_max: int, what: str) -> None:
+    """Raises ServiceError (Refused)."""
+    if len(raw) > bytes_max:
+        raise ServiceError("Refused", f"{what} of {len(raw)} bytes are too large; {bytes_max} are allowed")
