@@ -46,18 +46,21 @@ def audit(ctx, candidate):
     """The proof holds together, follows the candidate's own path, and a sample of it is on the site."""
     claim = candidate.json()
     if not isinstance(claim, dict) or not isinstance(claim.get("proof"), str):
-        return False
+        return False, "the submission is not an object with a proof"
     pages = ctx.storage.get_json(claim["proof"])
     if not isinstance(pages, list) or not all(map(is_page, pages)) or not pages:
-        return False
+        return False, "the proof is not a list of pages"
     if claim.get("pages") != len(pages) or len(pages) > min(PAGES_MAX, ctx.params["pages"]):
-        return False
+        return False, f"it claims {claim.get('pages')} pages, and its proof has {len(pages)}"
     for number, page in enumerate(pages):
         if page["url"] != choose_next(candidate.seed, ctx.params["start"], pages[:number]):
-            return False
+            return False, f"page {number} is not on its path: {page['url'][:100]}"
     sample = ctx.random.sample(pages, min(ctx.params["sample"], len(pages)))
     robots = read_robots(ctx)
-    return all(is_same_page(page, fetch(ctx, page["url"], robots)) for page in sample)
+    for page in sample:
+        if not is_same_page(page, fetch(ctx, page["url"], robots)):
+            return False, f"the site has another page at {page['url'][:100]}"
+    return True
 
 
 @task.distribution

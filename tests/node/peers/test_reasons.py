@@ -91,7 +91,7 @@ def test_a_slashed_node_and_task_rounds_say_why(tmp_path: Path) -> None:
         wait_until(lambda: "this node lost" in logs[-1].read_text(), 120)
         told = json.loads(run("task", "rounds", task, "--url", ledger.url, "--json").stdout)
 
-    [warning] = [line for line in logs[-1].read_text().splitlines() if "this node lost" in line]
+    warning = next(line for line in logs[-1].read_text().splitlines() if "this node lost" in line)
     assert "WARNING" in warning
     assert "found its proof invalid: it is goox,  not good" in warning
     slashed = [row for view in told["rounds"] for row in view["nodes"] if row["slash"]]

@@ -82,7 +82,7 @@ class SlashNotices:
         for slashed in view.rounds.values():
             if slashed.round not in self._noticed and _find_slash(slashed, self._node):
                 self._noticed.add(slashed.round)
-                job = asyncio.create_task(self._warn(view.task.address, slashed))
+                job = asyncio.create_task(self._warn(view.task.address, view.task.mint, slashed))
                 self._jobs.add(job)
                 job.add_done_callback(self._jobs.discard)
 
@@ -91,13 +91,14 @@ class SlashNotices:
         for job in self._jobs:
             job.cancel()
 
-    async def _warn(self, task: str, slashed: RoundView) -> None:
+    async def _warn(self, task: str, mint: str | None, slashed: RoundView) -> None:
         reasons: dict[str, str] = {}
         if any(each.node == self._node for each in slashed.submissions):
             endpoints = self._get_endpoints()
             reasons = await fetch_reasons(self._fetcher, task, slashed, self._node, endpoints)
-        amount = _find_slash(slashed, self._node)
-        log.warning("round %d: this node lost %d of its stake: %s", slashed.round, amount, describe(reasons))
+        unit = "of the token's smallest unit" if mint else "roe"
+        amount = f"{_find_slash(slashed, self._node):,} {unit}"
+        log.warning("round %d: this node lost %s of its stake: %s", slashed.round, amount, describe(reasons))
 
 
 def describe(reasons: Mapping[str, str]) -> str:
