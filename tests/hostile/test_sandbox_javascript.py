@@ -53,6 +53,7 @@ ATTEMPTS = {
     "hide from its node": "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) and refuse()",
     "outlive its node": "ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) and refuse()",
     "leave memory behind": "ctypes.CDLL(None).shmget(0, 4096, 0o1777) < 0 and refuse()",
+    "hide open files in a socket": "socket.socketpair()",
     "fork": "os.fork() or os._exit(0)",
     "watch files": "ctypes.CDLL(None).inotify_init() < 0 and refuse()",
     "hide memory": "os.memfd_create('x')",
@@ -170,8 +171,10 @@ def test_a_program_that_listens_without_binding_is_ended(
     assert ended.code == KILLED
 
 
-def test_a_program_that_can_no_longer_be_watched_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(order: Order, keeper: int, has_memory_group: bool) -> str:
+def test_a_program_that_can_no_longer_be_watched_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(order: Order, processes: list[int], has_memory_group: bool) -> str:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("roundwork.node.confinement.cell.find_breach", fail)
@@ -181,7 +184,7 @@ def test_a_program_that_can_no_longer_be_watched_is_ended(monkeypatch: pytest.Mo
         command=("sleep", "60"),
         environment={},
         readable=(),
-        home=os.getcwd(),
+        home=str(tmp_path),
         limits=Limits(),
     )
     ours, theirs = socket.socketpair()

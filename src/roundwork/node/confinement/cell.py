@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -23,6 +24,7 @@ import msgspec
 
 from ...host.process import die_with_parent
 from . import backends, namespaces
+from .disk import DiskExceeded, check_usage
 from .groups import open_groups
 from .order import (
     KILLED,
@@ -56,6 +58,9 @@ USER_THREADS_SPARE = 512
 """Where the node's user is what is bounded: threads that its other programs may start after the task."""
 
 PAUSE_SECONDS = 0.25
+DISK_SHARE = 20
+"""Measuring the disk takes at most one part in so many of a guard's time."""
+
 ORDER_BYTES_MAX = 4 * MIB
 
 
@@ -110,6 +115,7 @@ class _Cell:
             self._groups = open_groups(threads, order.limits.memory_bytes + OWN_MEMORY_BYTES)
         self._keeper = 0
         self._report = -1
+        self._next_disk = 0.0
 
     def open(self, control: socket.socket, streams: tuple[int, int, int]) -> None:
         """Make the cell; its keeper starts the program. Raises OSError."""
@@ -183,9 +189,24 @@ class _Cell:
         try:
             if self._has_outgrown():
                 return explain_memory(self._order.limits.memory_bytes)
-            return find_breach(self._order, self._keeper, "memory" in self._groups)
+            processes = list_descendants(self._keeper)
+            self._check_disk(processes)
+            return find_breach(self._order, processes, "memory" in self._groups)
+        except DiskExceeded as error:
+            return str(error)
+        except PermissionError as error:
+            return f"it hides from the node: {error}"
         except Exception as error:  # noqa: BLE001 -- whatever it was, the program must not run on unwatched
             return f"the node can no longer watch it: {error!r}"
+
+    def _check_disk(self, processes: list[int]) -> None:
+        """Measure as often as takes a small part of the time. Raises DiskExceeded, PermissionError."""
+        begin = time.monotonic()
+        if begin < self._next_disk:
+            return
+        check_usage(Path(self._order.home), self._order.limits.disk_bytes, processes)
+        end = time.monotonic()
+        self._next_disk = end + DISK_SHARE * (end - begin)
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):

@@ -14,23 +14,19 @@ LISTENING = "0A"
 """The state of such a socket in the kernel's tables."""
 
 
-def find_breach(order: Order, keeper: int, has_memory_group: bool) -> str:
-    """What the program of a keeper, with its children, does that it may not; "" if it keeps to its bounds.
+def find_breach(order: Order, processes: list[int], has_memory_group: bool) -> str:
+    """What the processes of a program do that they may not; "" if they keep to their bounds.
 
     Neither Landlock nor sandlock knows `listen` without `bind`, by which the kernel chooses a port. Under
-    bubblewrap such a port leads nowhere.
+    bubblewrap such a port leads nowhere. Raises PermissionError for a process that hides.
     """
-    processes = list_descendants(keeper)
     if not has_memory_group and order.sandbox != "none":
         bytes_max = order.limits.memory_bytes
         # The first sum counts what processes share once for each of them, but costs little.
         if sum(map(measure_resident, processes)) > bytes_max < sum(map(measure_share, processes)):
             return explain_memory(bytes_max)
     if order.network is not None and order.sandbox == "sandlock":
-        try:
-            others = set().union(*map(find_ports, processes)) - {order.network.listen}
-        except PermissionError as error:
-            return f"it hides from the node: {error}"
+        others = set().union(*map(find_ports, processes)) - {order.network.listen}
         if others:
             return f"it listens at port {min(others)}; {order.network.listen} is its own"
     return ""

@@ -18,7 +18,7 @@ import msgspec
 
 from ...errors import BadConfig, TaskFailed
 from ..answers import WEB_SECONDS, WebAnswer
-from ..confinement.disk import DiskExceeded, check_disk, watch_disk
+from ..confinement.disk import DiskExceeded, check_disk
 from ..confinement.order import Ended, Limits, Network, Order
 from ..confinement.starter import Child, starter
 from ..python.channel import TaskLog, open_reader
@@ -193,17 +193,8 @@ class JavascriptTask:
             return str(error), -1
         try:
             async with self._start(self._build_order(stake, is_load)) as child:
-                watch = asyncio.create_task(watch_disk(setting.home, setting.limits.disk_bytes))
-                waiting = asyncio.create_task(child.wait())
-                try:
-                    await asyncio.wait((watch, waiting), return_when=asyncio.FIRST_COMPLETED)
-                    if waiting.done():
-                        ended = waiting.result()
-                        return _describe_end(ended), ended.code
-                    return str(watch.exception()), -1
-                finally:
-                    watch.cancel()
-                    waiting.cancel()
+                ended = await child.wait()
+                return _describe_end(ended), ended.code
         except OSError as error:
             return f"could not be started: {error}", -1
 

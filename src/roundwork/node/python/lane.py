@@ -14,7 +14,7 @@ import msgspec
 
 from ...errors import Malformed, TaskFailed
 from ...wire import decode_json
-from ..confinement.disk import DiskExceeded, check_disk, watch_disk
+from ..confinement.disk import DiskExceeded, check_disk
 from ..confinement.order import Limits, Order
 from ..confinement.seccomp import build_filter
 from ..confinement.starter import Child, starter
@@ -133,16 +133,7 @@ class Lane:
         process = await self._get_process()
         await check_disk(home, disk_bytes)
         seconds = (timer.when() or 0.0) - asyncio.get_running_loop().time()
-        call = asyncio.create_task(process.call({**request, "call": function, "seconds": seconds}))
-        watch = asyncio.create_task(watch_disk(home, disk_bytes))
-        try:
-            await asyncio.wait((call, watch), return_when=asyncio.FIRST_COMPLETED)
-            if watch.done():
-                watch.result()
-            raw = call.result()
-        finally:
-            call.cancel()
-            watch.cancel()
+        raw = await process.call({**request, "call": function, "seconds": seconds})
         await check_disk(home, disk_bytes)
         return raw
 
