@@ -3,7 +3,8 @@
 import logging
 from pathlib import Path
 
-from roundwork.localnet.logs import LINE, Follower
+from roundwork.host.logs import LINE
+from roundwork.localnet.logs import Follower
 
 
 def test_warnings_are_told_once_each_by_their_first_line(tmp_path: Path) -> None:

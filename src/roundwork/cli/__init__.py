@@ -25,19 +25,9 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments in ASKS_FOR_HELP:  # without click, whose import takes as long as four interpreters
         print(compose_help())
         return
-    from ..errors import RoundworkError
-    from .root import root
+    from .root import call
 
-    try:
-        root.main(arguments, prog_name="roundwork")
-    except RoundworkError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"{error.filename}: {error.strerror}; name another path", file=sys.stderr)
-        sys.exit(1)
+    call(arguments)
 
 
 def compose_help() -> str:

@@ -1,12 +1,12 @@
 """`roundwork address`: the address of a keypair file."""
 
-import json
 from pathlib import Path
 
 import click
 
 from .keys import passphrase_option, read_key
 from .options import json_option
+from .output import say_either
 
 
 @click.command()
@@ -16,4 +16,4 @@ from .options import json_option
 def command(file: Path, passphrase_path: Path | None, as_json: bool) -> None:
     """Print the address of the keypair in FILE."""
     address = str(read_key(file, passphrase_path).pubkey())
-    click.echo(json.dumps({"address": address}) if as_json else address)
+    say_either({"address": address}, address, as_json)

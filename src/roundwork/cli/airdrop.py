@@ -1,11 +1,10 @@
 """`roundwork airdrop`: money from a development ledger's faucet."""
 
-import json
-
 import click
 
 from .keys import choose_address
 from .options import ADDRESS, ROE, call_ledger, json_option, url_option
+from .output import say_either
 
 
 @click.command()
@@ -18,4 +17,4 @@ def command(address: str, roe: int, url: str, as_json: bool) -> None:
     from ..client.operations import airdrop
 
     signature = call_ledger(url, lambda client: airdrop(client, address, roe))
-    click.echo(json.dumps({"signature": signature}) if as_json else signature)
+    say_either({"signature": signature}, signature, as_json)

@@ -1,11 +1,10 @@
 """`roundwork balance`: what an address holds."""
 
-import json
-
 import click
 
 from .keys import choose_address
 from .options import ADDRESS, call_ledger, format_money, json_option, url_option
+from .output import say_either
 
 
 @click.command()
@@ -15,4 +14,4 @@ from .options import ADDRESS, call_ledger, format_money, json_option, url_option
 def command(address: str, url: str, as_json: bool) -> None:
     """Show what ADDRESS holds; without one, the address that Solana's configuration has the key of."""
     roe = call_ledger(url, lambda client: client.get_balance(address))
-    click.echo(json.dumps({"address": address, "roe": roe}) if as_json else format_money(roe))
+    say_either({"address": address, "roe": roe}, format_money(roe), as_json)

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import click
-
 from ..errors import Malformed
 from ..wire import decode_yaml
+from .output import say
 
 BYTES_MAX = 64 * 1024
 PATHS = (".config/koii/cli/config.yml", ".config/solana/cli/config.yml")
@@ -32,7 +31,7 @@ def find_client_config() -> ClientConfig | None:
 
 def report_choice(line: str) -> None:
     """Print to stderr what was chosen for the caller."""
-    click.echo(f"using {line}", err=True)
+    say(f"using {line}", err=True)
 
 
 def _read(path: Path) -> ClientConfig | None:

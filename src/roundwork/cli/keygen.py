@@ -7,6 +7,7 @@ import click
 from ..errors import BadKeypair
 from .keys import get_passphrase, passphrase_option, read_mnemonic
 from .options import json_option, show
+from .output import say, say_revealed
 
 path_type = click.Path(path_type=Path, dir_okay=False)
 
@@ -51,9 +52,9 @@ def command(
         facts |= {"staking_address": str(other.pubkey()), "staking_path": str(staking)}
     if mnemonic:
         facts["mnemonic"] = str(phrase)
-    show(facts, as_json)
+    show(facts, as_json, say_revealed)
     if mnemonic:
-        click.echo("Write the words down: they are shown once and kept nowhere.", err=True)
+        say("Write the words down: they are shown once and kept nowhere.", err=True)
 
 
 def _choose_passphrase(path: Path | None) -> str:

@@ -1,7 +1,6 @@
 """`roundwork ledger`: run, inspect and verify a settlement ledger."""
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from .ledger_options import (
     port_option,
     slot_option,
 )  # fmt: skip
-from .options import ADDRESS
+from .options import ADDRESS, show
+from .output import say, say_either, say_exactly, say_json
 
 
 @click.group()
@@ -64,6 +64,7 @@ def run(
     as_json: bool,
 ) -> None:
     """Run a ledger; the first time, create a development ledger with a faucet."""
+    from ..host.logs import start_log
     from ..ledger import server
     from ..ledger.comet.home import check_no_home
     from ..ledger.grants import copy_grants, read_grant
@@ -72,6 +73,7 @@ def run(
 
     if clones and clone_url is None:
         raise click.UsageError("--clone needs --clone-url, the RPC to copy from")
+    start_log()
     allowed = read_limits(limits)
     check_no_home(directory)
     if (account_files or clones) and (directory / GENESIS_FILE).exists():
@@ -91,12 +93,7 @@ def info(directory: Path, as_json: bool) -> None:
     from ..ledger.inspect import read_info
 
     facts = read_info(directory)
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+    show(facts, as_json)
 
 
 @command.command()
@@ -114,9 +111,9 @@ def verify(directory: Path, as_json: bool) -> None:
 
         facts = verify(directory, show)
     if as_json:
-        click.echo(json.dumps(facts))
+        say_json(facts)
     else:
-        click.echo(
+        say(
             f"{facts['blocks']} blocks, {facts['transactions']} transactions: every signature and every hash "
             f"is right. State hash {facts['state_hash']}, supply {facts['supply']} roe"
         )
@@ -136,7 +133,7 @@ def warp(directory: Path, slots: int, as_json: bool) -> None:
     with click.progressbar(length=slots, label="warping", hidden=hidden, file=sys.stderr) as bar:
         facts = warp(directory, slots, lambda done: bar.update(done - bar.pos))
     text = f"slot {facts['slot']:,}, height {facts['height']:,}: {facts['blocks']:,} blocks made"
-    click.echo(json.dumps(facts) if as_json else text)
+    say_either(facts, text, as_json)
 
 
 @command.command()
@@ -155,13 +152,13 @@ def export(directory: Path, output: Path | None, chain: str | None, as_json: boo
     total = sum(exported.sums.values())
     if as_json:
         shown = {"chain": exported.genesis.chain, "accounts": len(exported.genesis.accounts), "total": total}
-        click.echo(json.dumps({**shown, "sums": exported.sums, "left_behind": exported.left_behind}))
+        say_json({**shown, "sums": exported.sums, "left_behind": exported.left_behind})
         return
     if output is None:
-        click.echo(exported.text.decode(), nl=False)
+        say_exactly(exported.text.decode())
     width = len(f"{total:,}")
     for kind, amount in exported.sums.items():
-        click.echo(f"{amount:>{width},} roe  {kind}", err=output is None)
-    click.echo(f"{total:>{width},} roe  in {len(exported.genesis.accounts)} accounts", err=output is None)
+        say(f"{amount:>{width},} roe  {kind}", err=output is None)
+    say(f"{total:>{width},} roe  in {len(exported.genesis.accounts)} accounts", err=output is None)
     for line in exported.left_behind:
-        click.echo(f"left behind: {line}", err=True)
+        say(f"left behind: {line}", err=True)

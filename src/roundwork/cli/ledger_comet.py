@@ -1,6 +1,5 @@
 """`roundwork ledger comet`: the same ledger behind CometBFT's agreement."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from .ledger_options import (
     port_option,
     slot_option,
 )  # fmt: skip
+from .output import fail, say_either
 
 P2P = "tcp://127.0.0.1:0"
 
@@ -49,7 +49,7 @@ def init(directory: Path, slot_ms: int | None, p2p: str, validator: Path | None,
     home = found_home(directory, p2p, validator, **compose_settings(slot_ms))
     chain = home.genesis.chain_id
     facts = {"chain": chain, "home": str(home.path)}
-    click.echo(json.dumps(facts) if as_json else f"chain {chain}, one validator, in {home.path}")
+    say_either(facts, f"chain {chain}, one validator, in {home.path}", as_json)
 
 
 @command.command()
@@ -63,10 +63,12 @@ def run(
     directory: Path, host: str, port: int, slot_ms: int | None, limits: tuple[str, ...], as_json: bool
 ) -> None:
     """Run CometBFT and its application as a pair; the first time, do what `init` does."""
+    from ..host.logs import start_log
     from ..ledger.comet import supervise
     from ..ledger.comet.home import Home, has_home
     from ..ledger.limits import read_limits
 
+    start_log()
     read_limits(limits)  # a wrong limit is an error here, before any process starts
     binary = supervise.find_cometbft()
     directory = directory.absolute()
@@ -94,15 +96,16 @@ def application(
     import socket
 
     from ..errors import BadInput, PortInUse, StoreCorrupt, StoreFull, StoreInUse
+    from ..host.logs import start_log
     from ..ledger.comet import serve
     from ..ledger.comet.home import Home
     from ..ledger.comet.supervise import FATAL
     from ..ledger.limits import read_limits
 
+    start_log()
     listening = socket.socket(fileno=socket_fd)
     try:
         ready = announce(host, port, as_json)
         serve.run(Home(directory), listening, host, port, ready, read_limits(limits))
     except (BadInput, PortInUse, StoreCorrupt, StoreFull, StoreInUse) as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(FATAL)
+        fail(f"{type(error).__name__}: {error}", FATAL)

@@ -1,11 +1,12 @@
 """What the commands of a ledger share: their options, and the line that reports that it answers."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from .output import say, say_json
 
 if TYPE_CHECKING:
     from ..ledger.chain import Chain
@@ -53,10 +54,8 @@ def announce(host: str, port: int, as_json: bool) -> "Callable[[Chain], None]":
     def ready(chain: "Chain") -> None:
         url = f"http://{host}:{port}"
         if as_json:
-            click.echo(json.dumps({"ready": True, "url": url, "height": chain.state.head.height}))
+            say_json({"ready": True, "url": url, "height": chain.state.head.height})
         else:
-            click.echo(
-                f"ledger at {url}, height {chain.state.head.height}, slots of {chain.genesis.slot_ms} ms"
-            )
+            say(f"ledger at {url}, height {chain.state.head.height}, slots of {chain.genesis.slot_ms} ms")
 
     return ready

@@ -1,8 +1,6 @@
 """`roundwork node`: run a node; stake, withdraw, claim."""
 
 import asyncio
-import json
-import sys
 from pathlib import Path
 
 import click
@@ -21,6 +19,7 @@ from .options import (
     show,
     url_option,
 )
+from .output import say, say_json
 
 directory_option = click.option(
     "--directory",
@@ -84,14 +83,11 @@ def run(
     as_json: bool,
 ) -> None:
     """Run a node on a task until it is stopped."""
-    import logging
-
-    from ..localnet.logs import LINE
+    from ..host.logs import start_log
     from ..node.server import run as run_node
     from ..node.setting import NodeSetting
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LINE)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    start_log(is_node=True)
     setting = NodeSetting(
         ledger_url=url,
         task=task,
@@ -113,9 +109,9 @@ def run(
 
     def ready(address: str, where: str) -> None:
         if as_json:
-            click.echo(json.dumps({"ready": True, "node": address, "endpoint": where}))
+            say_json({"ready": True, "node": address, "endpoint": where})
         else:
-            click.echo(f"node {address} at {where}")
+            say(f"node {address} at {where}")
 
     asyncio.run(run_node(setting, ready, Agreement(directory, task, yes)))
 

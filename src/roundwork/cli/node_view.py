@@ -11,6 +11,7 @@ import click
 from ..errors import BadConfig, Malformed
 from ..wire import decode_json
 from .options import format_money
+from .output import say
 
 if TYPE_CHECKING:
     from ..package.folder import Package
@@ -41,9 +42,9 @@ class Agreement:
         agreed = self._read()
         before = agreed.get(task.address, agreed.get(task.migrated_from or ""))
         if before != lines or task.address == self._task:
-            click.echo(f"task {package.name} by {package.author or 'an unnamed author'} asks for", err=True)
+            say(f"task {package.name} by {package.author or 'an unnamed author'} asks for", err=True)
             for line in lines:
-                click.echo(f"  {line}", err=True)
+                say(f"  {line}", err=True)
         if not is_modest(package) and before != lines:
             self._ask(package.name, task.address)
         replace_file(self._path, json.dumps({**agreed, task.address: lines}).encode())
@@ -74,7 +75,7 @@ def report_once() -> Callable[[Exception], None]:
     def report(error: Exception) -> None:
         if str(error) not in reported:
             reported.add(str(error))
-            click.echo(f"waiting: {error}", err=True)
+            say(f"waiting: {error}", err=True)
 
     return report
 

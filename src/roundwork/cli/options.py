@@ -1,7 +1,6 @@
 """What commands share: options, the kinds of values they take, how they call a ledger and what they print."""
 
 import asyncio
-import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .client_config import find_client_config, report_choice
+from .output import say, say_json
 
 if TYPE_CHECKING:
     from ..client.rpc import Client
@@ -117,14 +117,14 @@ def call_ledger(url: str, request: "Callable[[Client], Awaitable[T]]") -> T:
     return asyncio.run(run())
 
 
-def show(facts: Mapping[str, Any], as_json: bool) -> None:
-    """Print facts: as an object, or one a line."""
+def show(facts: Mapping[str, Any], as_json: bool, write: Callable[[str], None] = say) -> None:
+    """Print facts: as an object, or each as a line that `write` prints."""
     if as_json:
-        click.echo(json.dumps(facts))
+        say_json(facts)
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):<{width}}  {value}")
+        write(f"{name.replace('_', ' '):<{width}}  {value}")
 
 
 def read_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:

@@ -1,10 +1,15 @@
 """The root of the commands: it knows them by name and loads the one that is called."""
 
 import importlib
+import io
+import sys
 
 import click
 
+from ..errors import RoundworkError
+from ..host.logs import keep_writable, show_crashes
 from . import COMMANDS, compose_help
+from .output import fail, fail_without_reader
 
 
 class LazyGroup(click.Group):
@@ -28,3 +33,27 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="roundwork")
 def root() -> None:
     """Gradual consensus: real work in timed rounds, audited by peers, paid by a ledger."""
+
+
+def call(arguments: list[str]) -> None:
+    """Run a command and end the process if it fails: every error is written as strangers' text is."""
+    show_crashes()
+    keep_writable(sys.stdout)
+    keep_writable(sys.stderr)
+    try:
+        code = root.main(arguments, prog_name="roundwork", standalone_mode=False)
+    except RoundworkError as error:
+        fail(f"{type(error).__name__}: {error}")
+    except click.ClickException as error:
+        shown = io.StringIO()
+        error.show(shown)
+        fail(shown.getvalue(), error.exit_code)
+    except click.Abort:
+        fail("Aborted!")
+    except BrokenPipeError:
+        fail_without_reader()
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename}: {error.strerror}; name another path")
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,6 +1,5 @@
 """`roundwork task`: deploy, fund and look after tasks."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from ..errors import BadConfig
 from .keys import key_option, passphrase_option, read_key
 from .options import ADDRESS, ROE, call_ledger, json_option, sandbox_option, url_option
 from .options import show as show_facts
+from .output import say, say_either, say_json
 from .task_ledger import list_tasks, show_rounds
 from .task_view import compose_summary, compose_task, find_warnings, load, prepare, report, warn
 
@@ -50,12 +50,12 @@ def check(folder: Path, sandbox: str | None, as_json: bool) -> None:
         "warnings": find_warnings(package),
     }
     if as_json:
-        click.echo(json.dumps(facts))
+        say_json(facts)
         return
     for line in (*compose_summary(package, content_id), "it asks its nodes for:"):
-        click.echo(line)
+        say(line)
     for line in facts["permissions"]:  # type: ignore[attr-defined] # a list of text, among other facts
-        click.echo(f"  {line}")
+        say(f"  {line}")
     warn(package)
 
 
@@ -149,7 +149,7 @@ def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         facts = {"url": url, "package": content_id, "blobs": blobs}
         text = f"serves {content_id}, {blobs} blobs, at {url}; nodes fetch it with `node run --peer {url}`"
-        click.echo(json.dumps(facts) if as_json else text)
+        say_either(facts, text, as_json)
 
     asyncio.run(serve_package(folder, host, port, ready))
 
@@ -173,10 +173,10 @@ def show(address: str, url: str, as_json: bool) -> None:
 
     view, metadata = call_ledger(url, run)
     if as_json:
-        click.echo(json.dumps({**msgspec.to_builtins(view), "metadata_json": metadata}))
+        say_json({**msgspec.to_builtins(view), "metadata_json": metadata})
         return
     for line in compose_task(view, metadata):
-        click.echo(line)
+        say(line)
 
 
 @command.command()
@@ -228,7 +228,7 @@ def close(address: str, key_path: Path, passphrase_path: Path | None, url: str, 
 
 
 def _show(signature: str, as_json: bool) -> None:
-    click.echo(json.dumps({"signature": signature}) if as_json else signature)
+    say_either({"signature": signature}, signature, as_json)
 
 
 def _choose_task(given: str | None, named: str) -> str:

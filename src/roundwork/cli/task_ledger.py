@@ -2,13 +2,14 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..shown import plain
 from .options import ADDRESS, call_ledger, format_money, json_option, url_option
+from .output import say, say_exactly, say_json
 
 if TYPE_CHECKING:
     from ..client.rpc import Client
@@ -35,13 +36,14 @@ def list_tasks(with_all: bool, url: str, as_json: bool) -> None:
     shown = [_summarise(task) for task in tasks if with_all or _is_open(task)]
     shown.sort(key=lambda row: (-row["per_node"], row["task"]))
     if as_json:
-        click.echo(json.dumps({"tasks": shown}))
+        say_json({"tasks": shown})
         return
     for row in shown:
-        click.echo("\n".join(_compose_task(row, ledger)))
+        for line in _compose_task(row, ledger):
+            say(line)
     hidden = len(tasks) - len(shown)
     more = f"; {hidden} more with --all" if hidden else ""
-    click.echo(f"{len(shown)} {'task' if len(shown) == 1 else 'tasks'}{more}", err=True)
+    say(f"{len(shown)} {'task' if len(shown) == 1 else 'tasks'}{more}", err=True)
 
 
 @click.command("rounds")
@@ -79,12 +81,13 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
     listed = [(view, _list_nodes(view, reasons)) for view, reasons in rounds]
     if as_json:
         facts = [{"round": view.round, "status": view.status, "nodes": nodes} for view, nodes in listed]
-        click.echo(json.dumps({"task": address, "rounds": facts}))
+        say_json({"task": address, "rounds": facts})
     elif as_csv:
-        click.echo(_compose_csv(listed), nl=False)
+        say_exactly(_compose_csv(listed))
     else:
         for view, nodes in listed:
-            click.echo("\n".join(_compose_round(view, nodes, task, ledger)))
+            for line in _compose_round(view, nodes, task, ledger):
+                say(line)
 
 
 def _is_open(task: "TaskView") -> bool:
@@ -201,5 +204,6 @@ def _compose_csv(rounds: "Iterable[tuple[RoundView, list[dict[str, Any]]]]") -> 
     writer.writeheader()
     for view, nodes in rounds:
         for row in nodes:
-            writer.writerow({"round": view.round, "status": view.status, **row})
+            shown = {name: plain(value) if isinstance(value, str) else value for name, value in row.items()}
+            writer.writerow({"round": view.round, "status": view.status, **shown})
     return text.getvalue()

@@ -4,9 +4,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from .options import format_money
+from .output import say
 
 if TYPE_CHECKING:
     from ..package.folder import Package
@@ -43,11 +42,11 @@ def load(package: "Package", sandbox: str | None) -> None:
     from ..node.trial import load_program
 
     def warn_of_none(reason: str) -> None:
-        click.echo(f"warning: {reason}", err=True)
+        say(f"warning: {reason}", err=True)
 
     chosen = choose_sandbox_or_none(sandbox, warn_of_none)
     for line in asyncio.run(load_program(package, chosen, find_environments())):
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def prepare(
@@ -86,13 +85,13 @@ def compose_summary(package: "Package", content_id: str, is_new: bool = True) ->
 
 def warn(package: "Package") -> None:
     for warning in find_warnings(package):
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 def report(line: str, as_json: bool) -> None:
     """Print progress to stderr, unless the output is JSON."""
     if not as_json:
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def compose_task(view: "TaskView", metadata: dict[str, Any] | None) -> list[str]:

@@ -1,12 +1,12 @@
 """`roundwork token`: make a token and move it, for tasks that pay in one."""
 
-import json
 from pathlib import Path
 
 import click
 
 from .keys import choose_address, key_option, passphrase_option, read_key
 from .options import ADDRESS, AMOUNT, call_ledger, format_money, json_option, show, url_option
+from .output import say_either
 
 payer_option = key_option(
     "--key", "key_path", "The key that signs and pays; else that of Solana's configuration."
@@ -30,7 +30,7 @@ def create(decimals: int, key_path: Path, passphrase_path: Path | None, url: str
 
     payer = read_key(key_path, passphrase_path)
     mint = call_ledger(url, lambda client: create_token(client, payer, decimals))
-    click.echo(json.dumps({"mint": mint}) if as_json else mint)
+    say_either({"mint": mint}, mint, as_json)
 
 
 @command.command()
@@ -86,4 +86,4 @@ def balance(token: str, owner: str, url: str, as_json: bool) -> None:
 
     amount, decimals = call_ledger(url, lambda client: read_tokens(client, token, owner))
     facts = {"mint": token, "owner": owner, "amount": amount, "decimals": decimals}
-    click.echo(json.dumps(facts) if as_json else format_money(amount, token, decimals))
+    say_either(facts, format_money(amount, token, decimals), as_json)

@@ -1,12 +1,12 @@
 """`roundwork transfer`: send money."""
 
-import json
 from pathlib import Path
 
 import click
 
 from .keys import key_option, passphrase_option, read_key
 from .options import ADDRESS, ROE, call_ledger, json_option, url_option
+from .output import say_either
 
 
 @click.command()
@@ -24,4 +24,4 @@ def command(
 
     pair = read_key(source, passphrase_path)
     signature = call_ledger(url, lambda client: transfer_money(client, pair, address, roe))
-    click.echo(json.dumps({"signature": signature}) if as_json else signature)
+    say_either({"signature": signature}, signature, as_json)

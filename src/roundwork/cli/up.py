@@ -1,7 +1,6 @@
 """`roundwork up`: a ledger and several nodes on this machine, and a task on them."""
 
 import asyncio
-import json
 import shutil
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import read_pairs, sandbox_option, secret_option
+from .output import say, say_either, say_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,9 +104,9 @@ def command(
     )
     watch = asyncio.run(_run(plan, as_json))
     if as_json and watch is not None:
-        click.echo(json.dumps(summarise(watch)))
+        say_json(summarise(watch))
     if watch is None or count_settled(watch) < rounds:
-        click.echo("stopped", err=True)
+        say("stopped", err=True)
         sys.exit(1)
 
 
@@ -114,20 +114,22 @@ def _restart(directory: Path, name: str, as_json: bool) -> None:
     from ..localnet.network import restart
 
     pid = restart(directory, name)
-    click.echo(json.dumps({"name": name, "pid": pid}) if as_json else f"{name} pid {pid}")
+    say_either({"name": name, "pid": pid}, f"{name} pid {pid}", as_json)
 
 
 async def _run(plan: "Plan", as_json: bool) -> "Watch | None":
     from ..localnet.network import prepare
-    from .up_view import Lines, Picture, make_console, print_summary
+    from .up_view import Lines, Picture, make_console, print_summary, say_on
 
     console = make_console(as_json)
-    network = prepare(plan, console.print)
+    network = prepare(plan, lambda warning: say_on(console, warning))
     for warning in network.package.warnings:
-        console.print(warning)
+        say_on(console, warning)
     where = _shorten(plan.directory)
-    console.print(
-        f"starting a ledger and {plan.nodes} nodes ({plan.liars} of them lying); keys and logs are in {where}"
+    say_on(
+        console,
+        f"starting a ledger and {plan.nodes} nodes ({plan.liars} of them lying);"
+        f" keys and logs are in {where}",
     )
     show = Picture if console.is_terminal and not as_json else Lines
     with show(console, _compose_restart(plan.directory)) as view:
@@ -145,8 +147,10 @@ def _compose_restart(directory: Path) -> str:
 
 
 def _print_hints(console: "Console", plan: "Plan") -> None:
+    from .up_view import say_on
+
     verify = f"{_find_program()} ledger verify --directory {_shorten(plan.directory / 'ledger')}"
-    console.print(f"replay and verify it all: {verify}", soft_wrap=True)
+    say_on(console, f"replay and verify it all: {verify}", soft_wrap=True)
 
 
 def _find_program() -> str:

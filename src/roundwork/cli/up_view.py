@@ -13,6 +13,7 @@ from ..localnet.network import OVER, Watch, summarise
 from ..localnet.supervisor import Member
 from ..participant.moment import compute_timetable
 from ..picture import draw_bar, draw_heading, list_periods
+from ..shown import hide, plain
 from ..views import ListView, RoundView, SubmissionView
 from .options import format_money
 
@@ -27,8 +28,15 @@ LINE_CHARACTERS = 200
 
 def make_console(as_json: bool) -> Console:
     """Where a person reads: stderr if stdout is for a program."""
-    console = Console(stderr=as_json, highlight=False)
-    return console if console.is_terminal else Console(stderr=as_json, highlight=False, width=LINE_CHARACTERS)
+    is_terminal = Console(stderr=as_json).is_terminal
+    width = None if is_terminal else LINE_CHARACTERS
+    # Brackets and colons of strangers are no markup and no emoji.
+    return Console(stderr=as_json, highlight=False, markup=False, emoji=False, width=width)
+
+
+def say_on(console: Console, line: str, style: str = "", soft_wrap: bool | None = None) -> None:
+    """Print one line for people, as output.say does."""
+    console.print(Text(plain(hide(line)), style=style), soft_wrap=soft_wrap)
 
 
 class Announcer:
@@ -51,14 +59,13 @@ class Announcer:
         for name, warning in watch.warnings:
             if warning not in self._warned:  # a warning that all nodes have is shown once
                 self._warned.add(warning)
-                self._console.print(
-                    Text(f"  {name:<8} {warning}", style="yellow"), soft_wrap=not self._console.is_terminal
-                )
+                soft_wrap = not self._console.is_terminal
+                say_on(self._console, f"  {name:<8} {warning}", "yellow", soft_wrap)
 
     def _say(self, member: Member, has_ended: bool, line: str) -> None:
         if (key := (member.name, member.pid, has_ended)) not in self._shown:
             self._shown.add(key)
-            self._console.print(line)
+            say_on(self._console, line)
 
 
 class Lines:
@@ -83,7 +90,7 @@ class Lines:
             if round_number not in self._shown and view.status in OVER:
                 self._shown.add(round_number)
                 end = "; ".join(filter(None, _describe_end(watch, view)))
-                self._console.print(f"slot {watch.task.slot}: round {round_number}: {end}")
+                say_on(self._console, f"slot {watch.task.slot}: round {round_number}: {end}")
 
 
 class Picture:
@@ -123,13 +130,13 @@ def print_summary(console: Console, watch: Watch) -> None:
         table.add_row(node["name"], node["role"], str(node["submitted"]), *sums, judged)
     console.print(table)
     for line in _explain_slashes(watch):
-        console.print(line, markup=False)
+        say_on(console, line)
     supply = "constant" if summary["supply_constant"] else "NOT CONSTANT"
     if watch.task.mint:
-        console.print(
-            f"token {watch.task.mint}: supply {_format(watch, watch.token_supply)}, in its accounts"
+        say_on(
+            console, f"token {watch.task.mint}: supply {_format(watch, watch.token_supply)}, in its accounts"
         )
-    console.print(f"supply {supply}; state hash {summary['state_hash']}", soft_wrap=True)
+    say_on(console, f"supply {supply}; state hash {summary['state_hash']}", soft_wrap=True)
 
 
 def draw(watch: Watch, width: int) -> RenderableType:
@@ -232,7 +239,7 @@ def _explain(watch: Watch, each: SubmissionView) -> str:
 
 
 def _name(watch: Watch, address: str) -> str:
-    return next((member.name for member in watch.members if member.address == address), address)
+    return next((member.name for member in watch.members if member.address == address), plain(address))
 
 
 def _format(watch: Watch, roe: int) -> str:
@@ -240,4 +247,4 @@ def _format(watch: Watch, roe: int) -> str:
 
 
 def _get_symbol(watch: Watch) -> str:
-    return "tokens" if watch.task.mint else watch.ledger.symbol
+    return "tokens" if watch.task.mint else plain(watch.ledger.symbol)

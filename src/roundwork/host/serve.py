@@ -73,6 +73,7 @@ async def serve(
         lifespan="off",
         log_level="error",  # what it warns of is what clients do
         access_log=False,
+        log_config=None,  # its lines go where all of this process go
         timeout_graceful_shutdown=shutdown_seconds + FAREWELL_SECONDS,
         http=Connection,
         ws="none" if websocket_bytes_max is None else Websocket,

@@ -1,9 +1,6 @@
-"""What our processes write into their logs, and which lines of it an operator should see."""
+"""Which lines of our processes' logs (host/logs.py) an operator should see."""
 
 from pathlib import Path
-
-LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
-"""The format of a log's lines, for `logging`."""
 
 LOUD = ("WARNING", "ERROR", "CRITICAL")
 

@@ -17,6 +17,7 @@ import httpx2
 import msgspec
 
 from ...errors import BadConfig, TaskFailed
+from ...shown import Blackout
 from ..answers import WEB_SECONDS, WebAnswer
 from ..confinement.disk import DiskExceeded, check_disk
 from ..confinement.order import Ended, Limits, Network, Order
@@ -96,8 +97,9 @@ class JavascriptTask:
         self.starts = 0
         self._node = find_node()
         self._sandbox = sandbox
-        self._write_line = log
-        self._log = TaskLog(self._write_log)
+        self._secrets = Blackout({**setting.variables, "secret": setting.secret})
+        self._secrets.add_url(setting.ledger_url)
+        self._log = TaskLog(lambda line: log(f"javascript: {line}"), self._secrets)
         self._channel: asyncio.StreamWriter | None = None
         self._http = httpx2.AsyncClient(trust_env=False, timeout=WEB_SECONDS, follow_redirects=False)
 
@@ -117,12 +119,12 @@ class JavascriptTask:
             began = loop.time()
             how, code = await self._run_once(stake)
             if code == STOPPED:
-                self._write_log(f"{how}: it is not started again")
+                self._log.write(f"{how}: it is not started again")
                 return
             if loop.time() - began > RESET_SECONDS:
                 failures = 0
             pause_seconds = compute_pause_seconds(failures)
-            self._write_log(f"{how}: started again in {pause_seconds} s")
+            self._log.write(f"{how}: started again in {pause_seconds} s")
             failures += 1
             await asyncio.sleep(pause_seconds)
 
@@ -148,9 +150,8 @@ class JavascriptTask:
             "isPreviousRoundFailed": step.is_retry,
         }
         if self._channel.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
-            self._write_log(f"{step.function} of round {step.round} dropped: it does not read its messages")
+            self._log.write(f"{step.function} of round {step.round} dropped: it does not read its messages")
             return
-        self._log.begin()
         self._channel.write(msgspec.json.encode(message) + b"\n")
 
     async def serve(
@@ -259,12 +260,6 @@ class JavascriptTask:
                 listen=setting.web_port,
             ),
         )
-
-    def _write_log(self, line: str) -> None:
-        for name, secret in {**self.setting.variables, "secret": self.setting.secret}.items():
-            if secret:
-                line = line.replace(secret, f"[{name}]")
-        self._write_line(f"javascript: {line}")
 
 
 def find_node() -> str:

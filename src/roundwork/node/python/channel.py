@@ -14,8 +14,10 @@ from typing import IO, Annotated, Any
 import msgspec
 
 from ...errors import Malformed, RemoteError, StoreFull, TaskFailed
+from ...host.logs import Allowance
 from ...sdk.worker import FRAME_BYTES_MAX
-from ...wire import decode_json
+from ...shown import Blackout, plain
+from ...wire import decode_json, read_text
 from ..answers import ServiceError
 from ..confinement.starter import Child
 from .spill import BadSpill, SpillFolder
@@ -33,8 +35,8 @@ REQUESTS_MAX = 16
 """Requests of one process that are served at a time; its further frames wait in the pipe."""
 
 LOG_LINE_BYTES_MAX = 4096
-LOG_LINES_MAX = 1000
-"""This many lines of one call are logged; further lines are only counted."""
+LOG_BYTES_PER_MINUTE = 64 * 1024
+"""What a process and those that follow it may log: strangers start calls, so calls bound nothing."""
 
 FAILURE_CHARACTERS_MAX = 16_384
 LAST_WORDS_SECONDS = 1.0
@@ -59,9 +61,7 @@ class _Frame(msgspec.Struct):
 class WorkerProcess:
     """One worker, from its start to its end. Every way it can fail ends all waiting calls with TaskFailed."""
 
-    def __init__(
-        self, child: Child, spill: SpillFolder, services: Services, log: Callable[[str], None]
-    ) -> None:
+    def __init__(self, child: Child, spill: SpillFolder, services: Services, log: TaskLog) -> None:
         self.is_over = False
         self.answers = 0
         assert child.stdin is not None
@@ -71,7 +71,7 @@ class WorkerProcess:
         """None until `start` has connected it: the deadline of `start` may pass before."""
         self._spill = spill
         self._services = services
-        self._log = TaskLog(log)
+        self._log = log
         self._calls: dict[int, asyncio.Future[msgspec.Raw]] = {}
         self._last_id = 0
         self._serving = asyncio.Semaphore(REQUESTS_MAX)
@@ -105,7 +105,6 @@ class WorkerProcess:
         call_id = self._last_id
         future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         self._calls[call_id] = future
-        self._log.begin()
         try:
             await self._send({**message, "id": call_id})
             return await future
@@ -234,17 +233,20 @@ class WorkerProcess:
 
 
 class TaskLog:
-    """What the task prints, line by line: long lines are cut, too many are only counted."""
+    """What a task prints, line by line: long lines are cut; more than an allowance of time is only counted.
 
-    def __init__(self, log: Callable[[str], None]) -> None:
-        self._write = log
-        self._lines = 0
+    It outlives the processes that print: a task that ends again and again logs no more than another.
+    """
 
-    def begin(self) -> None:
-        """A new call may print again."""
-        if self._lines > LOG_LINES_MAX:
-            self._write(f"({self._lines - LOG_LINES_MAX} more lines)")
-        self._lines = 0
+    def __init__(self, log: Callable[[str], None], secrets: Blackout) -> None:
+        self._log = log
+        self._secrets = secrets
+        self._allowance = Allowance(LOG_BYTES_PER_MINUTE)
+
+    def write(self, text: str) -> None:
+        """Log a text as one line, if the allowance has room for it."""
+        for shown in self._allowance.take(plain(self._secrets.hide(text))):
+            self._log(shown)
 
     async def follow(self, source: asyncio.StreamReader) -> None:
         """Log lines until the process closes its end."""
@@ -259,16 +261,7 @@ class TaskLog:
             self._take(rest)
 
     def _take(self, line: bytes) -> None:
-        self._lines += 1
-        if self._lines <= LOG_LINES_MAX:
-            text = line[:LOG_LINE_BYTES_MAX].decode("utf-8", "replace")
-            # A task must not move a terminal's cursor or forge log lines.
-            self._write(
-                "".join(
-                    char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}"
-                    for char in text
-                )
-            )
+        self.write(read_text(line[:LOG_LINE_BYTES_MAX]))
 
 
 def _decode(body: bytes) -> _Frame:

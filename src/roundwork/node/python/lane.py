@@ -13,12 +13,13 @@ from typing import Any, Literal
 import msgspec
 
 from ...errors import Malformed, TaskFailed
+from ...shown import Blackout
 from ...wire import decode_json
 from ..confinement.disk import DiskExceeded, check_disk
 from ..confinement.order import Limits, Order
 from ..confinement.seccomp import build_filter
 from ..confinement.starter import Child, starter
-from .channel import Services, WorkerProcess
+from .channel import Services, TaskLog, WorkerProcess
 from .environments import Environment
 from .hints import find_hint
 from .spill import BadSpill, SpillFolder
@@ -67,7 +68,8 @@ class Lane:
         self._setting = setting
         self._sandbox = sandbox
         self._services = services
-        self._log = log
+        self._secrets = Blackout(setting.secrets)
+        self._log = TaskLog(lambda line: log(f"{kind}: {line}"), self._secrets)
         self._busy = asyncio.Semaphore(WEB_CALLS_MAX if kind == "web" else 1)
         self._starting = asyncio.Lock()
         self._process: WorkerProcess | None = None
@@ -110,7 +112,7 @@ class Lane:
             failure = f"failed: {error}"
         except Malformed as error:
             failure = f"answered nonsense: {error}"
-        raise TaskFailed(self._redact(f"{what} {failure}{find_hint(failure)}"))
+        raise TaskFailed(self._secrets.hide(f"{what} {failure}{find_hint(failure)}"))
 
     @asynccontextmanager
     async def _ended_by_failure(self) -> AsyncIterator[None]:
@@ -142,7 +144,7 @@ class Lane:
             if self._process is None or self._process.is_over:
                 child = await self._start_child()
                 spill = SpillFolder(self._setting.home / f"spill-{self._kind}")
-                self._process = WorkerProcess(child, spill, self._services, self._write_log)
+                self._process = WorkerProcess(child, spill, self._services, self._log)
                 self._functions = await self._process.start(self._introduce())
             return self._process
 
@@ -175,15 +177,6 @@ class Lane:
             "params": setting.params,
             "secrets": setting.secrets,
         }
-
-    def _write_log(self, line: str) -> None:
-        self._log(self._redact(f"{self._kind}: {line}"))
-
-    def _redact(self, text: str) -> str:
-        for name, secret in self._setting.secrets.items():
-            if secret:
-                text = text.replace(secret, f"[{name}]")
-        return text
 
 
 def _build_environment(home: Path) -> dict[str, str]:

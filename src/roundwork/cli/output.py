@@ -1,0 +1,52 @@
+"""The only way from a command to a terminal: lines for people, JSON for programs, errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from ..shown import hide, plain, plain_lines
+
+
+def say(line: str, err: bool = False) -> None:
+    """Print one line for people. What strangers wrote in it cannot end it, move the cursor or hide."""
+    click.echo(plain(hide(line)), err=err)
+
+
+def say_revealed(line: str) -> None:
+    """Print one line with the secrets in it, as `keygen --mnemonic` has to."""
+    click.echo(plain(line))
+
+
+def say_json(facts: Any) -> None:
+    """Print one line of JSON. It is exact: whatever is no printable ASCII is an escape of JSON."""
+    click.echo(json.dumps(facts).replace("\x7f", "\\u007f"))
+
+
+def say_either(facts: Any, line: str, as_json: bool) -> None:
+    """Print facts as JSON, or the line that says the same for people."""
+    if as_json:
+        say_json(facts)
+    else:
+        say(line)
+
+
+def say_exactly(text: str) -> None:
+    """Print a file as it is, which a person has asked for by name."""
+    click.echo(text, nl=False)
+
+
+def fail(text: str, code: int = 1) -> NoReturn:
+    """Print why a command fails to stderr and end. A text of several lines stays one."""
+    print(plain_lines(hide(text)), file=sys.stderr)
+    sys.exit(code)
+
+
+def fail_without_reader() -> NoReturn:
+    """End because nobody reads stdout any more, and keep Python from failing at that once again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
