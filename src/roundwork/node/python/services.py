@@ -22,7 +22,7 @@ from .channel import Service, Services
 Request = TypeVar("Request")
 
 PARAMS_BYTES_MAX = 1024 * 1024
-"""Of a service that takes no bytes. Decoded, JSON can take many times its size."""
+"""Of a service that takes no long texts. Decoded, JSON can take many times its size."""
 
 HEADERS_BYTES_MAX = 64 * 1024
 
@@ -125,7 +125,7 @@ class TaskServices:
             "storage.get": _decoding(StorageGet, self._get_blob),
             "ledger.call": _decoding(LedgerCall, self._call_ledger),
             "sign": _decoding(Sign, self._sign),
-            "verify": _decoding(Verify, self._verify),
+            "verify": _decoding(Verify, self._verify, SPILL_BYTES_MAX),
         }
 
     async def _request_http(self, request: HttpRequest) -> Answer:
