@@ -128,10 +128,12 @@ def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
     )
     program = JavascriptTask(javascript, choose_sandbox(setting.sandbox), log_task)
     needs.stack.push_async_callback(program.close)
+    files = TaskFiles(home, limits.disk_bytes)
+    needs.stack.callback(files.close)
     namespace = Namespace(
         setting=javascript,
         wallet=TaskWallet(needs.client, identity.payer, identity.staking, key_of(needs.current.task.program)),
-        files=TaskFiles(home, limits.disk_bytes),
+        files=files,
         read_ledger=lambda method, params: needs.client.call(method, *params),
         list_nodes=needs.registrations.list_nodes,
         log=log_task,

@@ -21,10 +21,10 @@ def test_texts_and_buffers_come_back_as_they_went(files: TaskFiles) -> None:
     files.call("appendFile", "text", "!")
     files.call("writeFile", "bytes", {"type": "Buffer", "data": [0, 255]})
 
-    assert "Grüße!" == files.call("readFile", "text", "utf8")
-    assert "Grüße!" == files.call("readFile", "text", {"encoding": "utf-8"})
-    assert {"type": "Buffer", "data": [0, 255]} == files.call("readFile", "bytes")
-    assert "00ff" == files.call("readFile", "bytes", "hex")
+    assert "Grüße!" == files.call("readFile", "text", "utf8").read()
+    assert "Grüße!" == files.call("readFile", "text", {"encoding": "utf-8"}).read()
+    assert {"type": "Buffer", "data": [0, 255]} == files.call("readFile", "bytes").read()
+    assert "00ff" == files.call("readFile", "bytes", "hex").read()
     assert ["bytes", "text"] == files.call("readdir", ".")
     assert 8 == files.call("stat", "text")["size"]
 

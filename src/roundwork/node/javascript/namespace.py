@@ -18,7 +18,7 @@ from solders.pubkey import Pubkey
 from ...participant.moment import compute_moment, compute_timetable
 from ...protocol.addresses import find_associated, find_authority
 from ...protocol.clock import Timetable
-from ...protocol.params import KPL_PROGRAM, NodeKey, TaskKey, key_of
+from ...protocol.params import KPL_PROGRAM, MONEY_MAX, NodeKey, TaskKey, key_of
 from ...protocol.tasks.instructions import (
     CHUNK_BYTES,
     AuditDistribution,
@@ -36,7 +36,7 @@ from ...protocol.tasks.round import Activity
 from ...purposes import PAYLOAD, is_signed, sign
 from ...views import RoundView, TaskView
 from ...wire import convert, decode_json
-from ..peers.payload import BadPayload, decode_base58, encode_base58
+from ..peers.payload import PAYLOAD_BYTES_MAX, BadPayload, decode_base58, encode_base58
 from .process import JavascriptSetting
 from .task_files import BadCall, TaskFiles
 from .task_wallet import TaskWallet, read_bytes, read_key, read_keypair
@@ -173,6 +173,8 @@ class Namespace:
 
     async def sign_data(self, body: Any) -> str:
         text = msgspec.json.encode(body)
+        if len(text) > PAYLOAD_BYTES_MAX:
+            raise BadCall(f"{len(text)} bytes are too many to sign; {PAYLOAD_BYTES_MAX} are allowed")
         return encode_base58(sign(PAYLOAD, self._wallet.keypair, text) + text)
 
     async def verify_signed_data(self, signed: Any, key: Any) -> Any:
@@ -193,14 +195,14 @@ class Namespace:
     # Files
 
     async def call_fs(self, method: Any, *arguments: Any) -> Any:
-        return await asyncio.to_thread(self._files.call, method, *arguments)
+        return await self._files.run(method, *arguments)
 
     async def read_file(self, path: Any) -> Any:
-        return await asyncio.to_thread(self._files.call, "readFile", path)
+        return await self._files.run("readFile", path)
 
     async def open_file(self, path: Any) -> None:
         """Make an empty file, as the original does first. Its stream cannot cross HTTP."""
-        await asyncio.to_thread(self._files.call, "writeFile", path, "")
+        await self._files.run("writeFile", path, "")
 
     async def get_base_path(self) -> str:
         return str(self._files.root)
@@ -275,8 +277,8 @@ class Namespace:
         Tokens are taken from its associated account.
         """
         pair = self._wallet.keypair if staker is None else read_keypair(staker)
-        if type(amount) is not int or amount <= 0:
-            raise BadCall(f"a stake is an integer of roe above 0; this is {amount!r}")
+        if type(amount) is not int or not 0 < amount <= MONEY_MAX:
+            raise BadCall(f"a stake is an integer of roe above 0; this is {amount!r:.80}")
         node, key, of = NodeKey(bytes(pair.pubkey())), bytes(read_key(pot)), TaskKey(bytes(read_key(task)))
         view = await self._read(TaskView, "getTask", [str(Pubkey(of))])
         instruction: Stake | StakeTokens = Stake(of, node, key, amount)
@@ -285,8 +287,8 @@ class Namespace:
         return await self._wallet.send(instruction, pair)
 
     async def send_transaction(self, source: Any, beneficiary: Any, amount: Any) -> str:
-        if type(amount) is not int or amount <= 0:
-            raise BadCall(f"an amount is an integer of roe above 0; this is {amount!r}")
+        if type(amount) is not int or not 0 < amount <= MONEY_MAX:
+            raise BadCall(f"an amount is an integer of roe above 0; this is {amount!r:.80}")
         return await self._wallet.transfer(source, read_key(beneficiary), amount)
 
     async def send_own_transaction(self, transaction: Any, signers: Any = None) -> str:
@@ -385,7 +387,7 @@ _PARTS = {
 def read_round(value: Any) -> int:
     """A round number. Raises BadCall."""
     if type(value) is not int or not 0 <= value < 2**63:
-        raise BadCall(f"a round is an integer of at least 0; this is {value!r}")
+        raise BadCall(f"a round is an integer of at least 0; this is {value!r:.80}")
     return value
 
 

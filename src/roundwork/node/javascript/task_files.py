@@ -7,20 +7,26 @@ folder by folder and no link is ever followed.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import os
-import shutil
 import stat
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ...host.files import give_to_owner
+from .reading import PIECE_BYTES, READ_BYTES_MAX, Reading, choose_form
 
-READ_BYTES_MAX = 32 * 1024 * 1024
 PATH_BYTES_MAX = 4096
+LIST_ENTRIES_MAX = 100_000
+THREADS_MAX = 4
+"""Operations at a time, in threads of their own: the rest of the node does not wait for a task's disk."""
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FLAGS = {
@@ -40,14 +46,12 @@ class BadCall(Exception):
 
 
 class TaskFiles:
-    """The files below one directory. `bytes_max` bounds what one operation may write.
-
-    Methods of `call` block: run them on a thread.
-    """
+    """The files below one directory. `bytes_max` bounds what one operation may write. Close it at the end."""
 
     def __init__(self, root: Path, bytes_max: int) -> None:
         self.root = root
         self._bytes_max = bytes_max
+        self._threads = ThreadPoolExecutor(THREADS_MAX, "files")
         self._methods: dict[str, Callable[..., Any]] = {
             "access": self._access,
             "appendFile": self._append,
@@ -65,8 +69,17 @@ class TaskFiles:
             "writeFile": self._write,
         }
 
+    async def run(self, method: object, *arguments: Any) -> Any:
+        """Do one operation; a value of JSON, or the Reading of a file. Raises BadCall."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self.call, method, *arguments)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     def call(self, method: object, *arguments: Any) -> Any:
-        """Do one operation. Raises BadCall."""
+        """The same on this thread, which it blocks. Raises BadCall."""
         if not isinstance(method, str) or method not in self._methods:
             raise BadCall(f"fs.{str(method)[:40]} is not served; there are {', '.join(self._methods)}")
         if not arguments or not isinstance(arguments[0], str):
@@ -80,12 +93,12 @@ class TaskFiles:
             raise BadCall(f"fs.{method} cannot be called with these arguments: {error}") from error
 
     def _read(self, path: str, options: Any = None) -> Any:
+        encoding = _get_option(options, "encoding")
         with self._open(path, os.O_RDONLY) as file:
             size = os.fstat(file).st_size
             if size > READ_BYTES_MAX:
                 raise OSError(errno.EFBIG, f"file too large: {size} bytes, {READ_BYTES_MAX} are read")
-            data = _read_all(file)
-        return _decode(data, _get_option(options, "encoding"))
+            return Reading(os.dup(file), choose_form(encoding))
 
     def _write(self, path: str, data: Any, options: Any = None) -> None:
         self._put(path, _encode(data, _get_option(options, "encoding")), _get_flag(options, "w"))
@@ -98,9 +111,7 @@ class TaskFiles:
             before = os.fstat(file).st_size if flags & os.O_APPEND else 0
             if before + len(data) > self._bytes_max:
                 raise OSError(errno.EFBIG, f"file too large: {self._bytes_max} bytes are allowed")
-            written = 0
-            while written < len(data):
-                written += os.write(file, data[written:])
+            _write(file, data)
 
     def _access(self, path: str, mode: int = os.F_OK) -> None:
         with self._enter(path) as (folder, name):
@@ -114,10 +125,10 @@ class TaskFiles:
         with self._enter(path) as (folder, name):
             opened = os.open(name, _FOLDER, dir_fd=folder)
         try:
+            names = _list_names(opened)
             if isinstance(options, dict) and options.get("withFileTypes"):
-                with os.scandir(opened) as entries:
-                    return [{"name": each.name, "path": path} for each in entries]
-            return sorted(os.listdir(opened))
+                return [{"name": name, "path": path} for name in names]
+            return names
         finally:
             os.close(opened)
 
@@ -129,15 +140,18 @@ class TaskFiles:
             return None
         parts = self._split(path)
         made: str | None = None
-        for count in range(1, len(parts) + 1):
-            with self._walk(parts[: count - 1]) as folder:
-                try:
-                    os.mkdir(parts[count - 1], 0o777, dir_fd=folder)
-                except FileExistsError:
-                    os.close(os.open(parts[count - 1], _FOLDER, dir_fd=folder))
-                else:
-                    give_to_owner(parts[count - 1], folder)
+        folder = os.open(self.root, _FOLDER)
+        try:
+            for count, part in enumerate(parts, 1):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, 0o777, dir_fd=folder)
+                    give_to_owner(part, folder)
                     made = made or str(self.root.joinpath(*parts[:count]))
+                inner = os.open(part, _FOLDER, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+        finally:
+            os.close(folder)
         return made
 
     def _rename(self, path: str, target: str) -> None:
@@ -145,11 +159,17 @@ class TaskFiles:
             os.rename(name, new, src_dir_fd=folder, dst_dir_fd=other)
 
     def _copy(self, path: str, target: str, mode: int = 0) -> None:
-        with self._open(path, os.O_RDONLY) as source:
-            if os.fstat(source).st_size > self._bytes_max:
-                raise OSError(errno.EFBIG, f"file too large: {self._bytes_max} bytes are allowed")
-            data = _read_all(source)
-        self._put(target, data, _FLAGS["wx" if mode & 1 else "w"])
+        flags = _FLAGS["wx" if mode & 1 else "w"] & ~os.O_TRUNC
+        with self._open(path, os.O_RDONLY) as source, self._open(target, flags) as copy:
+            if _identify(source) == _identify(copy):
+                raise OSError(errno.EINVAL, "source and destination are the same")
+            os.ftruncate(copy, 0)
+            written = 0
+            while piece := os.read(source, PIECE_BYTES):
+                written += len(piece)
+                if written > self._bytes_max:
+                    raise OSError(errno.EFBIG, f"file too large: {self._bytes_max} bytes are allowed")
+                _write(copy, piece)
 
     def _remove(self, path: str, options: Any = None) -> None:
         chosen = options if isinstance(options, dict) else {}
@@ -159,7 +179,7 @@ class TaskFiles:
                 if not is_folder:
                     os.unlink(name, dir_fd=folder)
                 elif chosen.get("recursive"):
-                    shutil.rmtree(name, dir_fd=folder)
+                    _remove_folder(folder, name)
                 else:
                     raise IsADirectoryError(errno.EISDIR, "illegal operation on a directory")
         except FileNotFoundError:
@@ -227,11 +247,62 @@ class TaskFiles:
         return parts
 
 
-def _read_all(file: int) -> bytes:
-    chunks = []
-    while chunk := os.read(file, 1 << 20):
-        chunks.append(chunk)
-    return b"".join(chunks)
+def _write(file: int, data: bytes) -> None:
+    written = 0
+    while written < len(data):
+        written += os.write(file, data[written : written + PIECE_BYTES])
+
+
+def _list_names(folder: int) -> list[str]:
+    """The names in an open folder, sorted; as in Node.js, bytes that are not UTF-8 become U+FFFD."""
+    names = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            names.append(os.fsencode(entry.name).decode("utf-8", "replace"))
+            if len(names) > LIST_ENTRIES_MAX:
+                raise OSError(errno.EFBIG, f"directory too large: {LIST_ENTRIES_MAX} entries are listed")
+    return sorted(names)
+
+
+def _remove_folder(place: int, name: str) -> None:
+    """Remove a folder with all in it, however deep, with a descriptor or two and without recursion.
+
+    The task may move a folder meanwhile: then the way up leads elsewhere, and nothing more is removed.
+    """
+    top = _identify(place)
+    current, names, parents = os.open(name, _FOLDER, dir_fd=place), [name], [top]
+    try:
+        while names:
+            inner = _empty(current)
+            step = inner if inner is not None else ".."
+            identity = _identify(current)
+            following = os.open(step, _FOLDER, dir_fd=current)
+            os.close(current)
+            current = following
+            if inner is not None:
+                names.append(inner)
+                parents.append(identity)
+            elif _identify(current) != parents.pop():
+                raise OSError(errno.EBUSY, "a directory was moved while it was removed")
+            else:
+                os.rmdir(names.pop(), dir_fd=current)
+    finally:
+        os.close(current)
+
+
+def _empty(folder: int) -> str | None:
+    """Remove the files of an open folder; the name of a folder in it, None if none is left."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                return entry.name
+            os.unlink(entry.name, dir_fd=folder)
+    return None
+
+
+def _identify(folder: int) -> tuple[int, int]:
+    found = os.fstat(folder)
+    return found.st_dev, found.st_ino
 
 
 def _get_option(options: Any, name: str) -> str | None:
@@ -247,27 +318,11 @@ def _get_flag(options: Any, default: str) -> int:
     return _FLAGS[flag or default]
 
 
-def _decode(data: bytes, encoding: str | None) -> Any:
-    match encoding:
-        case None | "buffer":
-            return {"type": "Buffer", "data": list(data)}
-        case "utf8" | "utf-8":
-            return data.decode("utf-8", "replace")
-        case "latin1" | "binary":
-            return data.decode("latin-1")
-        case "ascii":
-            return bytes(byte & 0x7F for byte in data).decode("ascii")
-        case "hex":
-            return data.hex()
-        case "base64":
-            return b64encode(data).decode()
-        case _:
-            raise ValueError(f"encoding {encoding!r} is not served")
-
-
 def _encode(data: Any, encoding: str | None) -> bytes:
     """What a Buffer, a typed array or a text has become on its way through JSON, as bytes again."""
     match data:
+        case bytes():
+            return data
         case {"type": "Buffer", "data": list(numbers)}:
             return bytes(numbers)
         case dict():
