@@ -24,7 +24,6 @@ ALLOWED_CALLS = {
     ("ledger/verifying.py", "decode"): "MessagePack from the process that started this",
     ("node/confinement/order.py", "decode"): "an order from the node, a report from its guard",
     ("node/peers/gateway.py", "decode"): "checked to be ASCII just before",
-    ("node/javascript/task_files.py", "decode"): "bytes of seven bits",
 }
 
 

@@ -113,7 +113,7 @@ def read_data(raw: bytes) -> Any:
         return decode_json(raw)
     opening, closing = raw[:1], raw[-1:]
     if opening + closing not in (b"[]", b"{}"):
-        raise Malformed(f"not JSON: it begins with {opening.decode()} and ends with another bracket")
+        raise Malformed("not JSON: its first and its last bracket do not match")
     data, at, end = bytearray(), 1, len(raw) - 1
     while at < end:
         until = raw.find(b",", min(at + PIECE_BYTES, end), end)
