@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +21,9 @@ from .options import (
     url_option,
 )
 from .output import say, say_json
+
+if TYPE_CHECKING:
+    from ..node.confinement.doctor import Finding
 
 directory_option = click.option(
     "--directory",
@@ -201,6 +205,32 @@ def status(url: str, directory: Path, task: str, as_json: bool) -> None:
     staking = read_address(find_staking_path(directory, task))
     standing = call_ledger(url, lambda client: read_standing(client, task, main, staking))
     show(standing if as_json else compose_standing(standing), as_json)
+
+
+@command.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Show what this machine enforces of a task's bounds, and what not."""
+    from ..node.confinement.doctor import examine_all
+
+    found = asyncio.run(examine_all())
+    if as_json:
+        say_json({"backends": {name: _show_findings(each) for name, each in found.items()}})
+        return
+    for name, findings in found.items():
+        say(name)
+        if isinstance(findings, str):
+            say(f"  {findings}")
+            continue
+        for bound, finding in findings.items():
+            say(f"  {'yes' if finding.is_enforced else 'no ':<3}  {bound:<12}  {finding.by}")
+
+
+def _show_findings(findings: "dict[str, Finding] | str") -> dict[str, Any]:
+    if isinstance(findings, str):
+        return {"usable": False, "reason": findings}
+    bounds = {name: {"enforced": each.is_enforced, "by": each.by} for name, each in findings.items()}
+    return {"usable": True, "bounds": bounds}
 
 
 def _get_passphrase(directory: Path, task: str, passphrase_path: Path | None) -> str | None:

@@ -12,6 +12,7 @@ from ..client.rpc import Client
 from ..errors import BadTaskFile
 from ..package.folder import Package, resolve_hosts
 from ..protocol.params import key_of
+from .confinement.doctor import examine, summarize
 from .confinement.order import Limits
 from .confinement.sandbox import choose_sandbox
 from .javascript.namespace import Namespace
@@ -32,6 +33,8 @@ from .python.lanes import Lanes
 from .python.runtime import Runtime
 from .python.services import TaskServices
 from .setting import NodeSetting
+
+log = logging.getLogger(__name__)
 
 
 class TaskNeeds(NamedTuple):
@@ -64,6 +67,11 @@ class PreparedTask(NamedTuple):
 
 async def prepare_task(needs: TaskNeeds) -> PreparedTask:
     """Make a task ready to run. Raises BadConfig, BadTaskFile, StoreFull, StoreCorrupt."""
+    sandbox = choose_sandbox(needs.setting.sandbox)
+    if sandbox == "none":
+        log.warning("the task runs unconfined: it can do all that this node can")
+    else:
+        log.info("%s", summarize(sandbox, await examine(sandbox)))
     if needs.package.kind == "javascript":
         return _prepare_javascript(needs)
     return await _prepare_python(needs)
