@@ -147,8 +147,7 @@ def _write_forms(secret: str) -> set[str]:
     forms = {secret, raw.hex(), raw.hex().upper(), repr(raw)[2:-1]}
     for written in (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret)):
         forms |= {written[1:-1], json.dumps(written[1:-1])[1:-1]}
-    if secret.isprintable():
-        forms |= {write(secret, safe="") for write in (quote, quote_plus)} | {quote(secret)}
+    forms |= {quote(raw), quote(raw, safe=""), quote_plus(raw)}
     for shift in range(3):
         # The characters at both ends also hold bits of what stands before and behind the secret.
         for encode in (b64encode, urlsafe_b64encode):

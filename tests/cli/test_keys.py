@@ -67,7 +67,7 @@ def test_new_words_are_shown_once_and_kept_nowhere(tmp_path: Path) -> None:
     [
         ("", "0 words whose checksum is wrong; a mnemonic has 12 or 24"),
         ("abandon " * 12, "12 words whose checksum is wrong"),
-        (PHRASE.replace("about", "roundwork"), "'roundwork' is not a word"),
+        (PHRASE.replace("about", "roundwork"), "word 12 of 12 is not in the English word list"),
     ],
 )
 def test_wrong_words_make_no_key(tmp_path: Path, typed: str, message: str) -> None:

@@ -64,7 +64,7 @@ def test_a_new_mnemonic_is_a_good_one(words: int) -> None:
         ("abandon " * 12, "12 words whose checksum is wrong"),
         ("abandon " * 10 + "about", "11 words"),
         ("", "0 words"),
-        (PHRASE.replace("about", "roundwork"), "'roundwork' is not a word"),
+        (PHRASE.replace("about", "roundwork"), "word 12 of 12 is not in the English word list"),
     ],
 )
 def test_a_mistyped_mnemonic_is_refused_with_the_reason(phrase: str, message: str) -> None:

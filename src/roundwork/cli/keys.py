@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import BadKeypair, Malformed
+from ..shown import SECRETS
 from ..wire import decode_text
 from .client_config import find_client_config, report_choice
 
@@ -85,18 +86,26 @@ def get_passphrase(path: Path | None, question: str | None, confirm: bool = Fals
             raise BadKeypair(f"{path}, the passphrase file, cannot be read: {error}") from None
         if not passphrase:
             raise BadKeypair(f"{path}, the passphrase file, is empty")
-        return passphrase
+        return _keep(passphrase)
     if os.environ.get(PASSPHRASE):
-        return os.environ[PASSPHRASE]
+        return _keep(os.environ[PASSPHRASE])
     if question is None or not sys.stdin.isatty():
         return None
     answer: str = click.prompt(question, hide_input=True, confirmation_prompt=confirm, err=True)
-    return answer
+    return _keep(answer)
+
+
+def _keep(passphrase: str) -> str:
+    """The same passphrase, which nothing that this process writes shows from now on."""
+    SECRETS.add("passphrase", passphrase)
+    return passphrase
 
 
 def read_mnemonic() -> str:
     """The words, from a terminal without showing them, or a line of stdin. They are never an argument."""
     if sys.stdin.isatty():
         words: str = click.prompt("Mnemonic", hide_input=True, err=True)
-        return words
-    return sys.stdin.readline()
+    else:
+        words = sys.stdin.readline()
+    SECRETS.add("mnemonic", words.strip())
+    return words

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..shown import SECRETS
 from .client_config import find_client_config, report_choice
 from .output import say, say_json
 
@@ -83,10 +84,12 @@ ROE_OR_NONE = Roe(0, ROE_MAX)
 
 def _choose_url(ctx: click.Context, param: click.Parameter, given: str | None) -> str:
     if given is not None:
+        SECRETS.add_url(given)
         return given
     found = find_client_config()
     if found is None or not found.json_rpc_url:
         return URL
+    SECRETS.add_url(found.json_rpc_url)
     report_choice(f"ledger {found.json_rpc_url} (json_rpc_url of {found.path})")
     return found.json_rpc_url
 
@@ -145,13 +148,15 @@ sandbox_option = click.option(
 
 def _read_secrets(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
     read = {}
-    for pair in given:
+    for at, pair in enumerate(given, 1):
         name, has_value, value = pair.partition("=")
         if not has_value and name not in os.environ:
+            # It may be the secret itself, so it is not quoted.
             raise click.BadParameter(
-                f"{name!r} has no value, and the environment has no variable of this name"
+                f"number {at} is not NAME=VALUE, and the environment has no variable of this name"
             )
         read[name] = value if has_value else os.environ[name]
+        SECRETS.add(name, read[name])
     return read
 
 
@@ -160,7 +165,7 @@ secret_option = click.option(
     "secrets",
     multiple=True,
     callback=_read_secrets,
-    help="NAME=VALUE, a variable that the task asks for; NAME takes it from the environment.",
+    help="NAME, a variable that the task asks for, from the environment; or NAME=VALUE, which `ps` shows.",
 )
 
 

@@ -108,7 +108,7 @@ class Localnet:
         self.network = Network("", "", [])
         self._sandbox = sandbox
         cache = os.environ.get("ROUNDWORK_CACHE", str(plan.directory / CACHE))
-        self._supervisor = Supervisor(plan.directory, {"ROUNDWORK_CACHE": cache, **plan.secrets})
+        self._supervisor = Supervisor(plan.directory, {"ROUNDWORK_CACHE": cache}, plan.secrets)
         self._ports: set[int] = set()
         self._rounds: dict[int, RoundView] = {}
         self._supplies: set[tuple[int, ...]] = set()

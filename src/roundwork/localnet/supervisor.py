@@ -55,9 +55,16 @@ class Member(msgspec.Struct):
 class Supervisor:
     """The processes of one directory. A process that ends stays ended until a restart is requested."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
-        """`environment`: variables beyond those of this process."""
-        self._environment = {**os.environ, **(environment or {})}
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+    ) -> None:
+        """`environment`: variables beyond those of this process; `secrets`: those for nodes alone."""
+        own = {name: value for name, value in os.environ.items() if name not in (secrets or {})}
+        self._environment = {**own, **(environment or {})}
+        self._secrets = dict(secrets or {})
         self.members: list[Member] = []
         self._directory = directory
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -71,7 +78,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=file,
-                env=self._environment,
+                env=self._compose_environment(member.role),
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )
@@ -86,6 +93,9 @@ class Supervisor:
             await self.stop([member.name])  # it has ended, or is about to
             tail = log.read_text(errors="replace").strip()[-LOG_CHARACTERS:]
             raise RemoteError(f"{member.name} did not start; its log {log} ends:\n{tail}")
+
+    def _compose_environment(self, role: Role) -> dict[str, str]:
+        return {**self._environment, **(self._secrets if role in ("honest", "liar") else {})}
 
     async def _wait(self, member: Member, process: asyncio.subprocess.Process) -> bool:
         if member.port is not None:

@@ -1,5 +1,6 @@
 """The keys of a node: where they lie, and the mnemonic that they can be derived from."""
 
+import re
 from pathlib import Path
 
 from mnemonic import Mnemonic
@@ -9,6 +10,9 @@ from ..errors import BadKeypair
 
 MAIN_PATH = "m/44'/501'/0'"
 STAKING_PATH = "m/44'/501'/99'/0'"
+
+_WORD = re.compile(r"[^\W\d_]+")
+"""Words may stand behind one another with any separators, also numbered. No error quotes a word."""
 
 
 def find_staking_path(directory: Path, task: str, kind: str = "python") -> Path:
@@ -28,13 +32,14 @@ def make_mnemonic(words: int = 12) -> str:
 
 def derive_keypairs(phrase: str, passphrase: str = "") -> tuple[Keypair, Keypair]:
     """The main and the staking keypair of a mnemonic. Raises BadKeypair if a word or the sum is wrong."""
-    phrase = " ".join(phrase.lower().split())
+    found = _WORD.findall(phrase.lower())
+    phrase = " ".join(found)
     words = Mnemonic("english")
-    unknown = [word for word in phrase.split() if word not in words.wordlist]
+    unknown = [at for at, word in enumerate(found, 1) if word not in words.wordlist]
     if unknown:
-        raise BadKeypair(f"{unknown[0]!r} is not a word of the English word list")
-    if len(phrase.split()) not in (12, 15, 18, 21, 24) or not words.check(phrase):
-        raise BadKeypair(f"{len(phrase.split())} words whose checksum is wrong; a mnemonic has 12 or 24")
+        raise BadKeypair(f"word {unknown[0]} of {len(found)} is not in the English word list")
+    if len(found) not in (12, 15, 18, 21, 24) or not words.check(phrase):
+        raise BadKeypair(f"{len(found)} words whose checksum is wrong; a mnemonic has 12 or 24")
     seed = words.to_seed(phrase, passphrase)
     main = Keypair.from_seed_and_derivation_path(seed, MAIN_PATH)
     return main, Keypair.from_seed_and_derivation_path(seed, STAKING_PATH)
