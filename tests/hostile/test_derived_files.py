@@ -416,6 +416,18 @@ def test_a_checkpoint_of_the_last_version_is_no_source_of_money(kept: Kept, tmp_
     kept.examine(copy)
 
 
+def test_a_text_of_an_old_block_that_is_not_utf8_is_named(kept: Kept, tmp_path: Path) -> None:
+    """Blocks of the last version have no digest, so what they hold is decoded as it is."""
+    shutil.copytree(kept.directories["stopped"], copy := tmp_path / "copy")
+    make_old(copy)
+    with closing(sqlite3.connect(copy / "journal.db")) as database:
+        database.execute("UPDATE blocks SET events = ? WHERE height = 3", (b"\x91\x91\xa1\xff",))
+        database.commit()
+
+    with pytest.raises(StoreCorrupt, match="block 3 cannot be read"):
+        verify(copy, lambda done, total: None)
+
+
 @pytest.mark.parametrize("name", ["checkpoint.db", "history.db"])
 def test_also_an_old_file_shows_that_the_journal_has_lost_blocks(
     kept: Kept, tmp_path: Path, name: str

@@ -118,7 +118,7 @@ class CheckpointReader:
                 raise StoreCorrupt(f"{self.path}: its head is not as it was written; {REMEDY}")
             genesis_hash, head, records, total = row
             head = msgspec.msgpack.decode(head, type=Head)
-        except (msgspec.DecodeError, TypeError) as error:
+        except (ValueError, TypeError) as error:  # DecodeError, UnicodeDecodeError
             raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
         return Saved(genesis_hash, head, Content(records, int.from_bytes(total, "big")))
 
@@ -128,7 +128,7 @@ class CheckpointReader:
             rows = self._reader.fetch("SELECT head FROM head")
             try:
                 return msgspec.msgpack.decode(rows[0][0], type=Head).height if rows else 0
-            except (msgspec.DecodeError, TypeError) as error:
+            except (ValueError, TypeError) as error:  # DecodeError, UnicodeDecodeError
                 raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
         saved = self.read_saved()
         return saved.head.height if saved else 0
@@ -143,7 +143,7 @@ class CheckpointReader:
                 content = content.add(rows)
                 decode = _decoders[name[:1]].decode
                 yield TableChange(name, False, [(key, decode(record)) for _, key, record in rows])
-        except (msgspec.DecodeError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:  # DecodeError, UnicodeDecodeError
             raise StoreCorrupt(f"{self.path}: {error!r}; {REMEDY}") from error
         if content != expected:
             raise StoreCorrupt(f"{self.path}: its records are not as they were written; {REMEDY}")

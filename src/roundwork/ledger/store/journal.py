@@ -157,7 +157,7 @@ class JournalReader:
             entry = Entry(
                 block, verified, _receipts.decode(receipts), _events.decode(events), block_hash, state_hash
             )
-        except (msgspec.DecodeError, TypeError) as error:
+        except (ValueError, TypeError) as error:  # DecodeError, UnicodeDecodeError
             raise StoreCorrupt(f"{self.path}: block {height} cannot be read: {error}; {_REMEDY}") from error
         if (height, slot, block_hash) != (block.height, block.slot, hash_block(block)):
             raise StoreCorrupt(f"{self.path}: block {height} does not have the hash beside it; {_REMEDY}")
