@@ -58,6 +58,9 @@ USER_THREADS_SPARE = 512
 """Where the node's user is what is bounded: threads that its other programs may start after the task."""
 
 PAUSE_SECONDS = 0.25
+HIDDEN_MAX = 4
+"""Times in a row that a guard may fail to see a process."""
+
 DISK_SHARE = 20
 """Measuring the disk takes at most one part in so many of a guard's time."""
 
@@ -116,6 +119,7 @@ class _Cell:
         self._keeper = 0
         self._report = -1
         self._next_disk = 0.0
+        self._times_hidden = 0
 
     def open(self, control: socket.socket, streams: tuple[int, int, int]) -> None:
         """Make the cell; its keeper starts the program. Raises OSError."""
@@ -190,12 +194,15 @@ class _Cell:
             if self._has_outgrown():
                 return explain_memory(self._order.limits.memory_bytes)
             processes = list_descendants(self._keeper)
+            breach = find_breach(self._order, processes, "memory" in self._groups)
             self._check_disk(processes)
-            return find_breach(self._order, processes, "memory" in self._groups)
+            self._times_hidden = 0
+            return breach
         except DiskExceeded as error:
             return str(error)
         except PermissionError as error:
-            return f"it hides from the node: {error}"
+            self._times_hidden += 1  # for a moment, a process that ends or begins cannot be seen either
+            return f"it hides from the node: {error.filename}" if self._times_hidden >= HIDDEN_MAX else ""
         except Exception as error:  # noqa: BLE001 -- whatever it was, the program must not run on unwatched
             return f"the node can no longer watch it: {error!r}"
 

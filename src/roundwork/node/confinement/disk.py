@@ -14,6 +14,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from .watch import list_threads
+
 FREE_BYTES_MIN = 256 * 1024 * 1024
 """With less left on the disk no task runs: the node's own records come first."""
 
@@ -79,9 +81,13 @@ def measure_held(home: Path, processes: Iterable[int]) -> int:
     held: dict[Key, int] = {}
     unseen: dict[Key, int] = {}
     for pid in processes:
-        for folder in (*_list(f"/proc/{pid}/task", "fd"), f"/proc/{pid}/map_files"):
-            _add_held(folder, device, held)
-        _add_mapped(pid, device, unseen)
+        threads = list_threads(pid)
+        for thread in threads:
+            _add_held(f"{thread}/fd", device, held)
+        for thread in threads[:1]:  # they share their memory
+            _add_mapped(thread, device, unseen)
+            if thread.name == str(pid):
+                _add_held(f"/proc/{pid}/map_files", device, held)
     hidden = {key: size for key, size in unseen.items() if key not in held}
     if len(hidden) > UNSEEN_MAX:
         raise DiskExceeded(f"it has mapped {len(hidden)} deleted files; {UNSEEN_MAX} are allowed")
@@ -90,7 +96,7 @@ def measure_held(home: Path, processes: Iterable[int]) -> int:
 
 def _add_held(folder: str, device: int, held: dict[Key, int]) -> None:
     """Add the deleted files that the links of a folder of /proc lead to."""
-    for link in _list(folder, ""):
+    for link in _list(folder):
         try:
             status = os.stat(link)
         except OSError:  # it was closed meanwhile, or only root may see where a mapping leads
@@ -99,10 +105,10 @@ def _add_held(folder: str, device: int, held: dict[Key, int]) -> None:
             held[status.st_dev, status.st_ino] = status.st_blocks * BLOCK_BYTES
 
 
-def _add_mapped(pid: int, device: int, unseen: dict[Key, int]) -> None:
-    """Add the deleted files that a process has mapped, as far as they are mapped."""
+def _add_mapped(thread: Path, device: int, unseen: dict[Key, int]) -> None:
+    """Add the deleted files that a thread has mapped, as far as they are mapped."""
     try:
-        lines = Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines()
+        lines = (thread / "maps").read_text(errors="replace").splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return
     for line in lines:
@@ -115,9 +121,9 @@ def _add_mapped(pid: int, device: int, unseen: dict[Key, int]) -> None:
             unseen[key] = max(unseen.get(key, 0), offset + end - begin)
 
 
-def _list(folder: str, below: str) -> list[str]:
-    """What is in a folder of /proc, or a name below each, as paths; nothing if the process has ended."""
+def _list(folder: str) -> list[str]:
+    """What is in a folder of /proc, as paths; nothing if the process has ended."""
     try:
-        return [os.path.join(folder, name, below).rstrip("/") for name in os.listdir(folder)]
+        return [os.path.join(folder, name) for name in os.listdir(folder)]
     except (FileNotFoundError, ProcessLookupError):
         return []

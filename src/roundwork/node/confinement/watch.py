@@ -45,16 +45,28 @@ def list_descendants(pid: int) -> list[int]:
     return [*children, *(each for child in children for each in list_descendants(child))]
 
 
+def list_threads(pid: int) -> list[Path]:
+    """The folders in /proc of a process's living threads.
+
+    Its first thread may have ended before the others: then /proc shows nothing of it, and to nobody but root.
+    """
+    return [thread for thread in _list_gone(Path(f"/proc/{pid}/task")) if _is_alive(thread)]
+
+
 def measure_resident(pid: int) -> int:
     """Bytes of memory that a process has resident; 0 if it is gone."""
-    sizes = _read_gone(Path.read_text, Path(f"/proc/{pid}/statm")).split()
+    sizes = next((_read_gone(Path.read_text, thread / "statm").split() for thread in list_threads(pid)), [])
     return int(sizes[1]) * resource.getpagesize() if sizes else 0
 
 
 def measure_share(pid: int) -> int:
     """Bytes of memory that a process has resident, its part of what it shares; 0 if it is gone."""
     try:
-        lines = _read_gone(Path.read_text, Path(f"/proc/{pid}/smaps_rollup")).splitlines()
+        lines = [
+            line
+            for thread in list_threads(pid)[:1]
+            for line in _read_gone(Path.read_text, thread / "smaps_rollup").splitlines()
+        ]
     except PermissionError:
         return measure_resident(pid)
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
@@ -67,8 +79,9 @@ def find_ports(pid: int) -> set[int]:
     """
     folder = Path(f"/proc/{pid}")
     # A thread may have open files of its own.
-    threads = _list_gone(folder / "task")
-    sockets = {_read_gone(os.readlink, path) for thread in threads for path in _list_gone(thread / "fd")}
+    sockets = {
+        _read_gone(os.readlink, path) for each in list_threads(pid) for path in _list_gone(each / "fd")
+    }
     tables = [_read_gone(Path.read_text, folder / "net" / name) for name in ("tcp", "tcp6")]
     return {
         int(fields[1].rpartition(":")[2], 16)
@@ -86,6 +99,11 @@ def count_threads(user: int) -> int:
             if folder.stat().st_uid == user:
                 count += len(os.listdir(folder / "task"))
     return count
+
+
+def _is_alive(thread: Path) -> bool:
+    state = _read_gone(Path.read_text, thread / "stat").rpartition(")")[2].split()
+    return bool(state) and state[0] not in "ZX"
 
 
 def _list_gone(folder: Path) -> list[Path]:
