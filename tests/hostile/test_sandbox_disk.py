@@ -9,6 +9,7 @@ from roundwork.errors import TaskFailed
 from roundwork.node.confinement.disk import DiskExceeded, check_usage, measure, measure_held
 from roundwork.node.confinement.order import Limits
 
+from .features import require_x86_64
 from .users import Attacker
 
 MIB = 1024 * 1024
@@ -79,6 +80,31 @@ def test_a_process_that_cannot_be_looked_into_is_no_hiding_place(attacker: Attac
     reasons = r"bytes of disk; 67108864 are allowed|hides from the node|exit status 127"
     with pytest.raises(TaskFailed, match=reasons):
         attacker.submit(HIDDEN, limits=Limits(disk_bytes=64 * MIB, processes=3))
+
+
+LEADERLESS = (
+    HEADER
+    + """
+    import threading
+    def hold():
+        while True:
+            write("f", 1 << 20)
+            held.append(open("f"))
+            os.unlink("f")
+            time.sleep(0.01)
+    threading.Thread(target=hold).start()
+    ctypes.CDLL(None).syscall(60, 0)  # the end of this thread alone
+"""
+)
+
+
+def test_a_process_whose_first_thread_has_ended_is_no_hiding_place(attacker: Attacker) -> None:
+    require_x86_64()
+
+    # sandlock's supervisor opens nothing for such a process: the step hangs and no disk is taken.
+    reason = "still running" if attacker.sandbox == "sandlock" else "bytes of disk; 8388608 are allowed"
+    with pytest.raises(TaskFailed, match=reason):
+        attacker.submit(LEADERLESS, 4, limits=Limits(disk_bytes=8 * MIB))
 
 
 def test_deleted_files_of_other_file_systems_do_not_count(tmp_path: Path) -> None:
