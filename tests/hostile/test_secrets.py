@@ -1,5 +1,6 @@
 """Secrets are blacked out of logs, errors and what people see, also cut, quoted and over several lines."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from roundwork.errors import TaskFailed
+from roundwork.node.javascript.process import JavascriptSetting, JavascriptTask, find_free_port
 from roundwork.node.keystore import derive_keypairs, make_mnemonic
 from roundwork.node.python.lanes import Lanes
 from roundwork.shown import PART_CHARACTERS, Blackout
@@ -136,6 +138,39 @@ def test_a_task_that_fails_shows_its_secret_neither_in_the_log_nor_in_the_error(
         assert "[NAME]" in error
         assert any("[NAME]" in line for line in house.lines)
         check_hidden(secret, "\n".join([error, *house.lines]))
+
+
+PRINT_COMMAND = """
+const fs = require('fs');
+console.log('command', fs.readFileSync('/proc/self/cmdline', 'utf8').split('\\0').join(' '));
+console.log('arguments', process.argv.length, process.argv[2], process.env.MAIN_JS_ARGUMENTS);
+process.exit(1);
+"""
+
+
+def test_no_secret_is_in_the_command_line_of_a_main_js(tmp_path: Path) -> None:
+    program = tmp_path / "task" / "main.js"
+    program.parent.mkdir()
+    program.write_text(PRINT_COMMAND)
+    lines: list[str] = []
+    setting = JavascriptSetting(
+        task="TASK", name="hello", program=program, home=tmp_path / "home", main_key="Main",
+        secret="hunter2hunter2", ledger_url="http://user:swordfish1@127.0.0.1:9", service_url="http://127.0.0.1:9",
+        web_port=find_free_port(), node_port=1, variables={"TOKEN": "correcthorse"},
+    )  # fmt: skip
+    task = JavascriptTask(setting, "none", lines.append)
+
+    async def work() -> None:
+        await task.run(5)
+        await task.close()
+
+    asyncio.run(work())
+
+    [command] = [line for line in lines if "command" in line]
+    assert str(program) in command
+    for secret in ("[secret]", "[hidden]", "[TOKEN]", "hunter2", "swordfish", "correcthorse"):
+        assert secret not in command
+    assert "javascript: arguments 12 hello undefined" in lines
 
 
 def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:

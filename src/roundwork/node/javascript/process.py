@@ -47,6 +47,9 @@ import(require('url').pathToFileURL(process.argv[1])).then(() => process.exit(0)
 """
 """Loads a main.js and ends. The arguments of the program stand where they always do."""
 
+ARGUMENTS = Path(__file__).with_name("arguments.cjs")
+"""Gives a main.js its arguments: every process on the machine can read a command line."""
+
 PORTS = range(20_000, 32_000)
 """Where tasks serve: below what kernels hand out for connections."""
 
@@ -229,8 +232,11 @@ class JavascriptTask:
             self._node,
             # V8 collects garbage in time if it knows its limit; the program does not see this argument.
             f"--max-old-space-size={memory_mib * 3 // 4}",
+            *("--require", str(ARGUMENTS)),
             *(("-e", LOADER) if is_load else ()),
             str(setting.program),
+        )
+        arguments = (
             setting.name,
             setting.task,
             str(setting.web_port),
@@ -244,6 +250,7 @@ class JavascriptTask:
         )
         environment = {
             **setting.variables,
+            "MAIN_JS_ARGUMENTS": msgspec.json.encode(arguments).decode(),
             "PATH": os.path.dirname(self._node),
             "NODE_CHANNEL_FD": "0",
             "NODE_CHANNEL_SERIALIZATION_MODE": "json",
@@ -252,7 +259,7 @@ class JavascriptTask:
             sandbox=self._sandbox,
             command=command,
             environment=environment,
-            readable=(self._node, str(setting.program.parent)),
+            readable=(self._node, str(setting.program.parent), str(ARGUMENTS)),
             home=str(setting.home),
             limits=setting.limits,
             network=Network(
