@@ -116,3 +116,10 @@ def test_two_tasks_are_two_users(tmp_path: Path) -> None:
         home.mkdir()
 
     assert len({give_user(home) for home in homes}) == 2
+
+
+def test_a_killed_task_leaves_no_memory_behind(house: House) -> None:
+    house.submit("@task.submission\ndef submission(ctx): return 'x'")
+
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    assert house.home.stat().st_uid not in {int(line.split()[7]) for line in lines}

@@ -14,7 +14,7 @@ from typing import Self
 FIRST_USER, USERS = 0x7000_0000, 0x0FFF_FFF0
 """User ids that no distribution gives out (systemd's table of user ids has the range as unused)."""
 
-_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
@@ -28,13 +28,14 @@ _libc = ctypes.CDLL(None, use_errno=True)  # loaded before a fork, after which n
 def separate() -> None:
     """Have the next child be the first process of a pid namespace; as an ordinary user in one of users too.
 
-    This process must have one thread. Raises OSError where the machine does not allow it.
+    System V memory ends with it: sandlock has some, and leaves it behind when it is killed, and a machine has
+    room for 4096 pieces. This process must have one thread. Raises OSError where the machine forbids it.
     """
     user, group = os.geteuid(), os.getegid()
     if user == 0:
-        _check(_libc.unshare(_CLONE_NEWPID), "unshare")
+        _check(_libc.unshare(_CLONE_NEWPID | _CLONE_NEWIPC), "unshare")
         return
-    _check(_libc.unshare(_CLONE_NEWPID | _CLONE_NEWUSER), "unshare")
+    _check(_libc.unshare(_CLONE_NEWPID | _CLONE_NEWIPC | _CLONE_NEWUSER), "unshare")
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
