@@ -55,7 +55,7 @@ coverage: $(STAMP) ## Branch coverage of the law, which must be complete
 	@$(BIN)/python -m pytest tests/protocol -n 2 --cov=roundwork.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
 
 bench: $(STAMP) ## Measure speed, each figure against REF in the same run
-	@cd bench && for one in law transfers process startup $(if $(wildcard $(COMETBFT)),comet); do \
+	@cd bench && for one in law transfers process startup hostile $(if $(wildcard $(COMETBFT)),comet); do \
 		../$(BIN)/python $$one.py || exit 1; echo; done
 
 compat: $(STAMP) ## Install the stock clients that tests/compat drives, each in its own environment

@@ -20,9 +20,12 @@ class Connection:
         self._head = head
 
     @classmethod
-    async def open(cls, url: str) -> Self:
+    async def open(cls, url: str, local: str | None = None) -> Self:
+        """A connection to a ledger, from an address of this machine if one is given."""
         parts = urlsplit(url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**20)
+        reader, writer = await asyncio.open_connection(
+            parts.hostname, parts.port, limit=2**20, local_addr=(local, 0) if local else None
+        )
         head = f"POST / HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
         return cls(reader, writer, head.encode())
 

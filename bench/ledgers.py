@@ -43,10 +43,12 @@ def found_ledger(directory: Path, payers: list[Keypair], records: int) -> list[P
 
 
 @contextmanager
-def running_ledger(directory: Path, port: int = PORT, kill: bool = False) -> Iterator[Running]:
+def running_ledger(
+    directory: Path, port: int = PORT, kill: bool = False, host: str = "127.0.0.1"
+) -> Iterator[Running]:
     """A ledger process on a directory; `kill` ends it with SIGKILL."""
     command = [sys.executable, "-m", "roundwork", "ledger", "run", "--json", "--directory", str(directory)]
-    command += ["--port", str(port), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--host", host]
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None

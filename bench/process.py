@@ -23,10 +23,10 @@ from roundwork.ledger.chain import Chain
 from roundwork.protocol.execute import next_block
 
 
-def get_memory(process: int) -> float:
-    """Resident memory of a process in MiB."""
+def get_memory(process: int, name: str = "VmRSS") -> float:
+    """Resident memory of a process in MiB; with "VmHWM" the most that it has had."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    [kib] = [line.split()[1] for line in lines if line.startswith("VmRSS:")]
+    [kib] = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
     return int(kib) / 1024
 
 

@@ -24,6 +24,7 @@ from roundwork.wire import (
     decode_text,
     decode_toml,
     decode_yaml,
+    split_json,
 )
 
 JSON = st.recursive(
@@ -269,3 +270,14 @@ def test_numbers_of_any_size_that_are_read_can_be_written() -> None:
 
     assert numbers == decode_json(msgspec.json.encode(numbers))
     assert math.isfinite(decode_json(b"1e308"))
+
+
+@pytest.mark.parametrize("raw", [b'[1, {"a": [2]}, "]"]', b"[]", b" [ 1 ] ", b"[" + b"[]," * 500 + b"1]"])
+def test_the_values_of_an_array_are_split_without_being_decoded(raw: bytes) -> None:
+    assert json.loads(raw) == [decode_json(part) for part in split_json(raw)]
+
+
+@pytest.mark.parametrize("raw", [b"[" * 10**6, b"[" * 10**6 + b"]" * 10**6, b"[1", b"[\xff]", b"1]", b""])
+def test_an_array_that_is_none_or_too_deep_is_malformed_or_its_values_are(raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        [decode_json(part) for part in split_json(raw)]

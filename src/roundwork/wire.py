@@ -59,6 +59,13 @@ def decode_json(raw: bytes | str | msgspec.Raw, kind: Any = Any) -> Any:
     return _decode(lambda: _get_json_decoder(kind).decode(body), "JSON")
 
 
+def split_json(raw: bytes) -> list[msgspec.Raw]:
+    """The values of a JSON array, to be decoded one by one. Raises Malformed, WrongShape."""
+    body = _take_bytes(raw, JSON_BYTES_MAX)
+    values: list[msgspec.Raw] = _decode(lambda: _get_json_decoder(list[msgspec.Raw]).decode(body), "JSON")
+    return values
+
+
 def decode_msgpack(raw: bytes, kind: Any) -> Any:
     """MessagePack as a value of type `kind`. Raises Malformed and, for a wrong type or range, WrongShape."""
     return _decode(lambda: _get_msgpack_decoder(kind).decode(raw), "MessagePack")

@@ -255,7 +255,7 @@ def test_an_answer_has_a_budget_of_work(tmp_path: Path) -> None:
 
 
 def test_an_address_whose_calls_take_long_may_make_fewer_of_them(tmp_path: Path) -> None:
-    with running(tmp_path / "ledger", None, *compose_limits(calls_per_second=1, calls_at_once=100)) as ledger:
+    with running(tmp_path / "ledger", None, *compose_limits(calls_per_second=1, calls_at_once=30)) as ledger:
         scene = Scene(ledger)
         call = compose_call("getAccountInfo", scene.large, LONG)
 
@@ -276,17 +276,18 @@ def test_the_rest_of_a_batch_is_refused_when_its_address_owes_too_much(tmp_path:
 
 
 def test_long_reads_that_wait_are_bounded_by_address(tmp_path: Path) -> None:
-    with running(tmp_path / "ledger", None, *compose_limits(reads_per_address=2)) as ledger:
+    with running(tmp_path / "ledger", None, *compose_limits(reads_per_address=1)) as ledger:
         scene = Scene(ledger)
-        call = compose_call("getAccountInfo", scene.large, LONG)
-        begin = threading.Barrier(12)
+        batch = compose_batch(50, "getAccountInfo", scene.large, LONG)
+        begin = threading.Barrier(6)
 
         def post() -> Any:
             begin.wait()
-            return post_from(HOSTILE, ledger, call).json()
+            return post_from(HOSTILE, ledger, batch).json()
 
-        with ThreadPoolExecutor(12) as pool:
-            answers = [answering.result() for answering in [pool.submit(post) for _ in range(12)]]
+        with ThreadPoolExecutor(6) as pool:
+            posting = [pool.submit(post) for _ in range(6)]
+            answers = [answer for posted in posting for answer in posted.result()]
 
         kinds = Counter(answer.get("error", {}).get("code", 0) for answer in answers)
         assert {0, -32005} == kinds.keys()

@@ -7,6 +7,7 @@ import select
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -250,13 +251,24 @@ def test_a_handshake_that_the_library_cannot_read_is_refused(ledger: Front) -> N
     assert ledger.is_healthy()
 
 
-def test_a_text_that_is_not_utf8_is_answered_with_a_parse_error(ledger: Front) -> None:
+@pytest.mark.parametrize("parts", [["\xff"], ["{", "\xe2\x82"]], ids=["at once", "cut in pieces"])
+def test_a_text_that_is_not_utf8_closes_its_websocket(ledger: Front, parts: list[str]) -> None:
     with ledger.connect() as sock, connect("ws://here/", sock=sock, compression=None) as websocket:
-        websocket.send(b'{"jsonrpc": "2.0", "method": "getHealth", "id": "\xff"}', text=True)
-        assert -32700 == json.loads(websocket.recv(timeout=30))["error"]["code"]
+        websocket.send([part.encode("latin-1") for part in parts], text=True)
+        with pytest.raises(ConnectionClosed):
+            websocket.recv(timeout=30)
 
-        websocket.send(compose_call("getHealth").decode())
-        assert "ok" == json.loads(websocket.recv(timeout=30))["result"]
+        assert 1007 == websocket.close_code
+    assert ledger.is_healthy()
+
+
+def test_a_character_may_be_cut_between_the_pieces_of_a_text(ledger: Front) -> None:
+    call = json.dumps({"jsonrpc": "2.0", "id": "\u20ac", "method": "getHealth"}, ensure_ascii=False).encode()
+    with ledger.connect() as sock, connect("ws://here/", sock=sock, compression=None) as websocket:
+        at = call.index(b"\x82")
+        websocket.send([call[:at], call[at:]], text=True)
+
+        assert "\u20ac" == json.loads(websocket.recv(timeout=30))["id"]
 
 
 def test_a_websocket_message_that_never_ends_closes_it(ledger: Front) -> None:
@@ -285,3 +297,37 @@ def test_an_honest_client_of_another_address_is_not_counted_with_a_hostile_one(l
         assert "ok" == json.loads(websocket.recv(timeout=30))["result"]
     for connection in held:
         connection.close()
+
+
+def test_an_address_that_attacks_in_every_way_is_refused_and_others_are_served(tmp_path: Path) -> None:
+    """A tenth of bench/hostile.py, which measures how long others wait."""
+    limits = {"connections": 2_000, "connections_per_address": 40, "subscriptions_per_address": 1_000}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe"})
+    with (
+        running_front("ledger", tmp_path / "ledger", **limits, request_seconds=30) as ledger,
+        ExitStack() as stack,
+    ):
+        results = Counter[str]()
+        for _ in range(10):
+            sock = stack.enter_context(ledger.connect(HOSTILE))
+            websocket = stack.enter_context(
+                connect("ws://here/", sock=sock, compression=None, close_timeout=1)
+            )
+            for _ in range(1_000):
+                websocket.send(body)
+            answers = 0
+            while answers < 1_000:
+                message = json.loads(websocket.recv(timeout=60))
+                answers += "id" in message
+                results.update(message.keys() & {"result", "error"})
+        held = [stack.enter_context(ledger.connect(HOSTILE)) for _ in range(300)]
+        for connection in held[:200]:
+            with suppress(ConnectionError):  # a refused one may be closed already
+                connection.sendall(HEAD)
+
+        assert {"result": 1_000, "error": 9_000} == results
+        assert [503] * 270 == [get_status(read_all(connection)) for connection in held[30:]]
+        assert all(ledger.is_healthy() for _ in range(100))
+        with ledger.connect() as sock, connect("ws://here/", sock=sock, compression=None) as websocket:
+            websocket.send(body)
+            assert "result" in json.loads(websocket.recv(timeout=60))

@@ -208,6 +208,7 @@ class Websocket(WebSocketsSansIOProtocol):
         self._fragments_bytes = 0
         """Bytes of the frames whose message is not complete."""
         self._is_watched = False
+        self._is_text = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -236,20 +237,29 @@ class Websocket(WebSocketsSansIOProtocol):
         return message
 
     def handle_text(self, event: Frame) -> None:
-        """Pass a text on as bytes: its decoder reports bytes that are not UTF-8."""
-        self.handle_bytes(event)
+        self._is_text = True
+        self._begin_message(event)
 
     def handle_bytes(self, event: Frame) -> None:
-        self._fragments_bytes = FRAGMENT_BYTES + len(event.data)
-        super().handle_bytes(event)
+        self._is_text = False
+        self._begin_message(event)
 
     def handle_cont(self, event: Frame) -> None:
         self._fragments_bytes += FRAGMENT_BYTES + len(event.data)
         super().handle_cont(event)
 
+    def _begin_message(self, event: Frame) -> None:
+        self._fragments_bytes = FRAGMENT_BYTES + len(event.data)
+        super().handle_bytes(event)  # texts are passed on as bytes, too: their reader decodes them
+
     def send_receive_event_to_app(self) -> None:
-        super().send_receive_event_to_app()
+        """Pass a message on, unless it is a text that is not UTF-8: then close, as RFC 6455 says."""
         self._fragments_bytes = 0
+        if self._is_text and not is_utf8(self.frames):
+            self.conn.send_close(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
         if self.conn.close_sent is None:  # it was in the handshake
@@ -402,6 +412,15 @@ class Acceptor:
     def _resume(self) -> None:
         if not self._is_closed:
             self._loop.add_reader(self._listening, self._accept)
+
+
+def is_utf8(parts: list[bytes]) -> bool:
+    """Whether the parts of a text are UTF-8 together."""
+    try:
+        str(parts[0] if len(parts) == 1 else b"".join(parts), "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def compose_refusal(status: int, reason: str) -> bytes:

@@ -38,18 +38,27 @@ class Budget:
 
     # Work
 
+    def spend(self, seconds: float, cost_seconds: float = COST_SECONDS) -> None:
+        """Count work that is done."""
+        self._seconds_left -= seconds
+        self.cost += seconds / cost_seconds
+
+    def check_left(self) -> None:
+        """Raises WorkTooLong if all is spent."""
+        if self._seconds_left <= 0:
+            raise WorkTooLong(self._seconds_max)
+
     @contextmanager
     def work(self, cost_seconds: float = COST_SECONDS) -> Iterator[None]:
-        """Count the processor time of what runs inside. Raises WorkTooLong if none is left."""
+        """Count the processor time of what runs inside, on any thread. Raises WorkTooLong if none is left."""
+        self.check_left()
         began = time.thread_time()
         self._deadline = began + self._seconds_left
-        self.check_time()
         try:
             yield
         finally:
-            seconds = time.thread_time() - began
-            self._seconds_left -= seconds
-            self.cost += seconds / cost_seconds
+            self._deadline = math.inf
+            self.spend(time.thread_time() - began, cost_seconds)
 
     def check_time(self) -> None:
         """Raises WorkTooLong when the work takes too long. Long loops call it in each step."""

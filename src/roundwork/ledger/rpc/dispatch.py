@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ...errors import Malformed, RoundworkError, WrongShape
-from ...wire import decode_json
+from ...wire import decode_json, split_json
 from . import accounts as rpc_accounts
 from . import blocks as rpc_blocks
 from . import constants as rpc_constants
@@ -78,7 +78,7 @@ class Rpc:
             self._charge(budget)
             return response
         try:
-            items = decode_json(body, list[msgspec.Raw])
+            items = split_json(body)
         except Malformed as error:
             return self.refuse(ParseError(f"Parse error: {error}"))
         calls_max = self.ledger.limits.batch_calls
@@ -159,16 +159,18 @@ class Rpc:
             raise MethodNotFound()
         if request.method not in rpc_sending.METHODS:
             await self.ledger.settle()
+        budget.check_left()
         params = Params(request.params, self.ledger.slot, budget)
         try:
-            if isinstance(method, LongRead):
-                with budget.work():
-                    is_short = method.is_short(self.ledger, params)
-                if not is_short:
-                    return await self.ledger.read_state(budget, method.answer, params)
-                method = method.answer
-            with budget.work():
-                result = method(self.ledger, params)
+            began = time.perf_counter()
+            try:
+                is_long = isinstance(method, LongRead) and not method.is_short(self.ledger, params)
+                read = method.answer if isinstance(method, LongRead) else method
+                result = None if is_long else read(self.ledger, params)
+            finally:
+                budget.spend(time.perf_counter() - began)
+            if is_long:
+                return await self.ledger.read_state(budget, read, params)
             return await result if inspect.isawaitable(result) else result
         except RoundworkError as error:
             raise InternalError(f"Internal error: {error}", describe_cause(error)) from error

@@ -14,7 +14,7 @@ from ..limits import LIMITS, Limits
 from .dispatch import METHODS, Rpc
 from .errors import TooManyCalls
 from .ledger import Ledger
-from .rates import Rates
+from .rates import REFUSAL_SECONDS, Rates
 from .subscriptions import Subscriptions
 
 _CORS = [
@@ -82,4 +82,5 @@ async def _answer_post(rpc: Rpc, scope: Message, receive: Callable[[], Any]) -> 
     try:
         return 200, _JSON, await rpc.answer(b"".join(parts), get_address(scope)) or b""
     except TooManyCalls as error:  # clients wait and try again after this status
+        await asyncio.sleep(REFUSAL_SECONDS)
         return 429, [*_JSON, (b"retry-after", b"1")], rpc.refuse(error)

@@ -5,6 +5,9 @@ from collections import OrderedDict
 from ...host.front import compute_name, is_local
 from ..limits import Limits
 
+REFUSAL_SECONDS = 0.25
+"""An address that calls too often waits this long for each refusal, so that refusing it takes little work."""
+
 
 class Rates:
     """The buckets of all addresses.
@@ -37,11 +40,11 @@ class Rates:
     def charge(self, address: str, calls: float, seconds: float) -> bool:
         """Count calls that were made already; whether the address may go on with what it has begun.
 
-        It may owe as many calls as it may have saved.
+        It may owe as many calls as it gets back in a second.
         """
         name = compute_name(address)
         if is_local(name):
             return True
         left, before = self._buckets.get(name, (float(self._limits.calls_at_once), seconds))
         self._buckets[name] = left - calls, before
-        return left - calls > -self._limits.calls_at_once
+        return left - calls > -self._limits.calls_per_second

@@ -20,8 +20,9 @@ from .dispatch import METHODS, Method, Rpc
 from .errors import InvalidParams, NodeUnhealthy, ReadAborted, TooManyCalls
 from .feeds import KINDS, Changed, Subject, Topic, Unmade
 from .ledger import Ledger
-from .pace import Pace
+from .pace import SLICE_SECONDS, Pace
 from .params import Params
+from .rates import REFUSAL_SECONDS
 
 POLICY_VIOLATION = 1008
 """The code that a websocket is closed with when it breaks a limit."""
@@ -30,8 +31,14 @@ FIRST_SECONDS = 0.05
 """How long after its answer a subscription sends what is due already. Some clients (@solana/kit on Node's ws)
 lose a notification that arrives together with the answer, because they do not know its id yet."""
 
-NOTIFICATION_COST = 0.1
+NOTIFICATION_COST = 0.2
 """Calls that a notification counts as."""
+
+SENDING_SECONDS = 0.000_02
+"""About how long it takes to send a notification that is queued."""
+
+READY_SECONDS = 0.000_2
+"""A message that takes longer to receive had to come first: then other connections had their turn."""
 
 BLOCKS_MAX = 100
 """Blocks that subscriptions may lag behind."""
@@ -160,6 +167,7 @@ class Connection:
             answer = await self._rpc.answer(body, self.address)
         except TooManyCalls as error:
             answer = self._rpc.refuse(error)
+            await asyncio.sleep(REFUSAL_SECONDS)
         if answer is not None:
             self.say(answer)
         if self._fresh:
@@ -185,7 +193,7 @@ class Connection:
             while not self.drop_reason:
                 await self._news.wait()
                 self._news.clear()
-                ends_at = await pace.wait()
+                ends_at = time.perf_counter() + SLICE_SECONDS
                 while self._waiting:
                     message = b"".join(self._waiting.popleft())
                     self._count_waiting(-len(message))
@@ -289,8 +297,11 @@ class Subscriptions:
         connection = Connection(self, address)
         self._connections.add(connection)
         sending = asyncio.create_task(connection.send_all(send))
+        next_message = in_turns(receive, self.ledger.pace)
         try:
-            while (message := await receive())["type"] == "websocket.receive" and not connection.drop_reason:
+            while (message := await next_message())["type"] == "websocket.receive":
+                if connection.drop_reason:
+                    break
                 text = message.get("text")
                 await connection.take(text.encode() if text is not None else message.get("bytes") or b"")
                 await connection.wait_for_room()
@@ -368,6 +379,7 @@ class Notifier:
         for subscription_id, connection in list(feed.connections.items()):
             if subscription_id in feed.connections:  # else it has ended meanwhile
                 connection.notify(subscription_id, kind, result)
+                self._ends_at -= SENDING_SECONDS
             await self._rest()
 
     def _charge(self, feed: Feed, seconds: float) -> None:
@@ -379,6 +391,24 @@ class Notifier:
     async def _rest(self) -> None:
         if time.perf_counter() > self._ends_at:
             self._ends_at = await self._pace.wait()
+
+
+def in_turns(receive: Callable[[], Any], pace: Pace) -> Callable[[], Any]:
+    """Receives messages; many that came at once are given out a few in each turn of the event loop."""
+    ends_at = 0.0
+
+    async def receive_next() -> Any:
+        nonlocal ends_at
+        begun_at = time.perf_counter()
+        message = await receive()
+        now = time.perf_counter()
+        if now - begun_at > READY_SECONDS:
+            ends_at = now  # what follows at once waits for its turn
+        elif now > ends_at:
+            ends_at = await pace.wait()
+        return message
+
+    return receive_next
 
 
 async def close(send: Callable[[Message], Any], reason: str) -> None:
