@@ -138,12 +138,16 @@ class Channel:
         return json.dumps({"spill": name}).encode()
 
     def _listen(self, take: Callable[[dict[str, Any]], None]) -> None:
-        while (message := self.read()) is not None:
-            if "call" in message:
-                take(message)
-            else:
-                self._requests.pop(message["id"]).put(message)
-        # The node is gone: so is the reason to run, whatever the main thread is busy with.
+        try:
+            while (message := self.read()) is not None:
+                if "call" in message:
+                    take(message)
+                else:
+                    self._requests.pop(message["id"]).put(message)
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, no further frame can be read
+            print(_describe(error), file=sys.stderr, flush=True)
+        # The node has closed the channel, or what comes is no frame of a node's: nobody is left to work for,
+        # whatever the main thread is busy with.
         os._exit(0)
 
 

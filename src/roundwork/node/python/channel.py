@@ -63,6 +63,8 @@ class WorkerProcess:
 
     def __init__(self, child: Child, spill: SpillFolder, services: Services, log: TaskLog) -> None:
         self.is_over = False
+        self.failure: TaskFailed | None = None
+        """Why it can answer nothing more, which may be known before the next call."""
         self.answers = 0
         assert child.stdin is not None
         self._child = child
@@ -101,6 +103,8 @@ class WorkerProcess:
 
     async def call(self, message: dict[str, Any]) -> msgspec.Raw:
         """Send a call and wait for its answer. Raises TaskFailed."""
+        if self.failure is not None:
+            raise self.failure
         self._last_id += 1
         call_id = self._last_id
         future: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
@@ -113,10 +117,11 @@ class WorkerProcess:
 
     def fail(self, reason: str) -> None:
         """End all waiting calls with TaskFailed; the process is not used again."""
+        self.failure = self.failure or TaskFailed(reason[:FAILURE_CHARACTERS_MAX])
         waiting: list[asyncio.Future[Any]] = [self._ready, *self._calls.values()]
         for future in waiting:
             if not future.done():
-                future.set_exception(TaskFailed(reason[:FAILURE_CHARACTERS_MAX]))
+                future.set_exception(self.failure)
         if not self._ready.cancelled():
             # If nothing waits for it, the failure was reported before: do not report it again.
             self._ready.exception()
@@ -139,7 +144,7 @@ class WorkerProcess:
 
     async def _read(self) -> None:
         try:
-            while True:
+            while self.failure is None:
                 size = int.from_bytes(await self._from_child.readexactly(4), "little")
                 if size > FRAME_BYTES_MAX:
                     return self.fail(f"it sent a frame of {size} bytes; {FRAME_BYTES_MAX} are allowed")

@@ -141,7 +141,9 @@ class Lane:
 
     async def _get_process(self) -> WorkerProcess:
         async with self._starting:
-            if self._process is None or self._process.is_over:
+            if self._process is not None and self._process.failure is not None:
+                await self.kill()
+            if self._process is None:
                 child = await self._start_child()
                 spill = SpillFolder(self._setting.home / f"spill-{self._kind}")
                 self._process = WorkerProcess(child, spill, self._services, self._log)

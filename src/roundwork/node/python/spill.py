@@ -56,11 +56,10 @@ class SpillFolder:
             raise BadSpill(f"{name[:80]!r} is not the name of a message")
         try:
             file = os.open(name, os.O_RDONLY | _OPEN, dir_fd=self._folder)
-            with os.fdopen(file, "rb") as source:
-                status = os.fstat(file)
-                if not stat.S_ISREG(status.st_mode) or status.st_size > SPILL_BYTES_MAX:
-                    raise BadSpill(f"message {name} is not a file of at most {SPILL_BYTES_MAX} bytes")
-                data = source.read(SPILL_BYTES_MAX)
+            try:
+                data = self._read(file, name)
+            finally:
+                os.close(file)  # os.fdopen would leave a folder open
             os.unlink(name, dir_fd=self._folder)
         except OSError as error:
             raise BadSpill(f"message {name} cannot be read: {error}") from error
@@ -69,3 +68,10 @@ class SpillFolder:
     def close(self) -> None:
         """Close the folder."""
         os.close(self._folder)
+
+    def _read(self, file: int, name: str) -> bytes:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > SPILL_BYTES_MAX:
+            raise BadSpill(f"message {name} is not a file of at most {SPILL_BYTES_MAX} bytes")
+        with os.fdopen(file, "rb", closefd=False) as source:
+            return source.read(SPILL_BYTES_MAX)

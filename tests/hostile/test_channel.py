@@ -1,0 +1,106 @@
+"""What a task does on its channel between calls, or in its spill folder, costs the node no deadline."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from roundwork.errors import TaskFailed
+from roundwork.node.python.environments import Environment
+from roundwork.node.python.lanes import Lanes, Verdict
+
+from ..node.house import NODE, SEED, House, require_sandbox
+
+SECONDS = 60.0
+
+TASK = """
+import gc
+channel = next(each for each in gc.get_objects() if type(each).__name__ == "Channel")
+write = channel.write
+
+marker = os.path.join(os.environ["HOME"], "done")
+
+def write_more(message):
+    write(message)
+    if message.get("answer") == "honest" and not os.path.exists(marker):
+        open(marker, "w").close()
+        {act}
+
+channel.write = write_more
+
+@task.submission
+def submission(ctx):
+    return "honest"
+
+@task.audit
+def audit(ctx, candidate):
+    {act}
+    return True
+"""
+
+BETWEEN_CALLS = {
+    "a bad frame": 'channel._sink.write(b"\\5\\0\\0\\0[1,2]"); channel._sink.flush()',
+    "an answer to nothing": 'write({"failed": "why not"})',
+    "its end": "os._exit(0)",
+}
+
+
+@pytest.fixture(params=["sandlock", "bwrap"])
+def house(request: pytest.FixtureRequest, tmp_path: Path, environment: Environment) -> House:
+    return House(tmp_path, environment, require_sandbox(request.param))
+
+
+@pytest.mark.parametrize("act", BETWEEN_CALLS.values(), ids=BETWEEN_CALLS)
+def test_a_process_that_breaks_after_its_answer_is_a_new_one_at_the_next_call(house: House, act: str) -> None:
+    async def use(lanes: Lanes) -> tuple[str | None, str | None, int]:
+        first = await lanes.submit(0, SEED, SECONDS)
+        process = lanes._lanes["review"]._process
+        assert process is not None
+        while process.failure is None:
+            await asyncio.wait(process._jobs, return_when=asyncio.FIRST_COMPLETED)
+        second = await lanes.submit(1, SEED, SECONDS)
+        return first, second, lanes.count_starts()["review"]
+
+    assert ("honest", "honest", 2) == house.run(TASK.format(act=act), use)
+
+
+IN_THE_FOLDER = {
+    "a folder": "os.mkdir(path)",
+    "a link": "os.symlink('/etc/passwd', path)",
+    "nothing": "pass",
+    "an empty file": "open(path, 'w').close()",
+}
+
+
+@pytest.mark.parametrize("act", IN_THE_FOLDER.values(), ids=IN_THE_FOLDER)
+def test_a_long_message_that_is_no_file_ends_its_call_at_once(house: House, act: str) -> None:
+    spill = f"path = os.path.join(channel.spill, 'up-1-1'); {act}; write({{'spill': 'up-1-1'}})"
+
+    async def use(lanes: Lanes) -> tuple[str | None, int]:
+        await lanes.submit(0, SEED, SECONDS)
+        files = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(TaskFailed, match=r"message up-1-1|bad frame"):
+            await lanes.audit(0, SEED, str(NODE.pubkey()), "value", 5, SECONDS)
+        value = await lanes.submit(1, SEED, SECONDS)
+        return value, len(os.listdir("/proc/self/fd")) - files
+
+    value, left_open = house.run(TASK.format(act=spill), use)
+
+    assert "honest" == value
+    assert left_open <= 0
+
+
+def test_a_long_message_that_cannot_be_written_ends_its_call_at_once(house: House) -> None:
+    """The task moves the folder away and puts a file where the node's next long message goes."""
+    away = "away = channel.spill + '-away'; os.rename(channel.spill, away)"
+    act = f"{away}; open(os.path.join(away, 'down-1'), 'w')"
+
+    async def use(lanes: Lanes) -> str | None:
+        node = str(NODE.pubkey())
+        assert Verdict("valid") == await lanes.audit(0, SEED, node, "short", 5, SECONDS)
+        with pytest.raises(TaskFailed, match="message down-1 cannot be written"):
+            await lanes.audit(0, SEED, node, "x" * 2_000_000, 5, SECONDS)
+        return await lanes.submit(1, SEED, SECONDS)
+
+    assert "honest" == house.run(TASK.format(act=act), use)
