@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 export COMETBFT ?= $(CURDIR)/.tools/bin/cometbft
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test kills check bench format picture compat cometbft programs coverage fuzz mutants clean
+.PHONY: help demo test kills check bench format picture compat cometbft programs coverage fuzz hostile mutants clean
 
 help: ## Show what make can do
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ picture: $(STAMP) ## Draw docs/rounds.svg from the clock
 
 fuzz: $(STAMP) ## A million signed transactions against the law (COUNT=… SEED=…)
 	@$(BIN)/python -m tests.protocol.fuzz --count $(or $(COUNT),1000000) --seed $(or $(SEED),1)
+
+hostile: $(STAMP) ## 100,000 mutated inputs of each kind that strangers send, and 200 to processes (COUNT=… SEED=…)
+	@$(BIN)/python -m tests.hostile.mutations --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
 
 mutants: $(STAMP) ## Plant 300 small faults in the law, one at a time: do its tests notice? (an hour)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group mutants

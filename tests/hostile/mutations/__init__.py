@@ -1,0 +1,16 @@
+"""Mutated inputs against every place that reads bytes of others: what `make hostile` runs."""
+
+from .channel_frames import open_frames
+from .channel_processes import open_processes
+from .rpc_bodies import open_bodies, open_bodies_process
+from .surface import Kind
+from .websocket_frames import open_sockets, open_sockets_process
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("rpc", open_bodies, open_bodies_process),
+        Kind("websocket", open_sockets, open_sockets_process),
+        Kind("channel", open_frames, open_processes),
+    )
+}
