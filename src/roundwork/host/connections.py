@@ -256,7 +256,8 @@ class Websocket(WebSocketsSansIOProtocol):
         """Pass a message on, unless it is a text that is not UTF-8: then close, as RFC 6455 says."""
         self._fragments_bytes = 0
         if self._is_text and not is_utf8(self.frames):
-            self.conn.send_close(CloseCode.INVALID_DATA)
+            if self.conn.close_sent is None:  # else the client has closed right behind the text
+                self.conn.send_close(CloseCode.INVALID_DATA)
             self.handle_parser_exception()
         else:
             super().send_receive_event_to_app()
