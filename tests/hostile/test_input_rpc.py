@@ -42,8 +42,33 @@ def test_a_body_that_cannot_be_decoded_is_a_parse_error(ledger: RunningLedger, n
     assert isinstance(ledger.call("getSlot"), int)
 
 
-@pytest.mark.parametrize("is_text", [True, False])
-@pytest.mark.parametrize("name", BODIES)
+def is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", [name for name in BODIES if not is_utf8(BODIES[name])])
+def test_a_text_frame_that_is_not_utf_8_ends_its_websocket_as_the_standard_says(
+    ledger: RunningLedger, name: str
+) -> None:
+    async def run() -> int | None:
+        async with websockets.connect(f"ws://127.0.0.1:{ledger.port + 1}") as socket:
+            await socket.send(BODIES[name], text=True)
+            with pytest.raises(websockets.ConnectionClosed):
+                await socket.recv()
+            return socket.close_code
+
+    assert 1007 == asyncio.run(run())
+    assert isinstance(ledger.call("getSlot"), int)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_text"),
+    [(name, is_text) for name in BODIES for is_text in (True, False) if is_utf8(BODIES[name]) or not is_text],
+)
 def test_so_is_a_frame_of_a_websocket(ledger: RunningLedger, name: str, is_text: bool) -> None:
     async def run() -> None:
         async with websockets.connect(f"ws://127.0.0.1:{ledger.port + 1}") as socket:
