@@ -301,7 +301,13 @@ def test_an_honest_client_of_another_address_is_not_counted_with_a_hostile_one(l
 
 def test_an_address_that_attacks_in_every_way_is_refused_and_others_are_served(tmp_path: Path) -> None:
     """A tenth of bench/hostile.py, which measures how long others wait."""
-    limits = {"connections": 2_000, "connections_per_address": 40, "subscriptions_per_address": 1_000}
+    limits = {
+        "connections": 2_000,
+        "connections_per_address": 40,
+        "calls_at_once": 10**6,
+        "calls_per_second": 10**6,
+        "subscriptions_per_address": 1_000,
+    }
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "slotSubscribe"})
     with (
         running_front("ledger", tmp_path / "ledger", **limits, request_seconds=30) as ledger,
