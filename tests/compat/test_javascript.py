@@ -68,15 +68,15 @@ class Node:
         await asyncio.wait_for(self._process.wait(), 20)
 
     def find_processes(self) -> list[int]:
-        """Processes of its main.js: those that were started with its own secret port and key."""
+        """Processes of its main.js: those whose environment holds its arguments, the main key among them."""
         main = str(read_keypair(self.directory / "main.json").pubkey()).encode()
         found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
+        for path in Path("/proc").glob("[0-9]*/environ"):
             try:
-                words = path.read_bytes().split(b"\0")
-            except (FileNotFoundError, ProcessLookupError):
+                environment = path.read_bytes()
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
-            if main in words:
+            if main in environment:
                 found.append(int(path.parent.name))
         return found
 
