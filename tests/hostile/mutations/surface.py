@@ -1,6 +1,7 @@
 """What every attacked surface is, and the run of mutated inputs against it."""
 
 import asyncio
+import gc
 import logging
 import re
 import signal
@@ -121,6 +122,7 @@ class Watch(logging.Handler):
 def watch() -> Iterator[Watch]:
     """Watch this process for exceptions that nothing caught."""
     watching = Watch()
+    gc.collect()  # tasks that an earlier test left behind are reported before the watch begins
     root, before = logging.getLogger(), threading.excepthook
     root.addHandler(watching)
     threading.excepthook = watching.note_thread
