@@ -120,8 +120,9 @@ def test_a_reason_is_a_line_of_bounded_length() -> None:
     assert "" == shorten("\u202e")
 
 
-def test_equal_reasons_are_said_once() -> None:
-    said = describe({"Ann": "late", "Bob": "late", "Cid": ""})
+def test_equal_reasons_are_said_once_and_all_auditors_are_counted() -> None:
+    said = describe(7, ["late", "late", "", "wrong"])
 
-    assert "2 nodes found its proof invalid: late; 1 node found its proof invalid, without a reason" == said
-    assert "its list says so" == describe({})
+    assert "7 nodes found its proof invalid: late (2 nodes); wrong (1 node)" == said
+    assert "1 node found its proof invalid, without a reason" == describe(1, [""])
+    assert "its list says so" == describe(0, [])

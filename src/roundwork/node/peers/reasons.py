@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from .outgoing import Fetcher
 REASON_CHARACTERS_MAX = 300
 """Of a reason; the rest is cut off."""
 
-AUDITORS_ASKED_MAX = 5
+AUDITORS_MAX = 5
 """At most so many auditors of a proof get a request for their reasons."""
 
 ANSWER_SECONDS = 5.0
@@ -39,12 +40,11 @@ def shorten(reason: str) -> str:
 async def fetch_reasons(
     fetcher: Fetcher, task: str, view: RoundView, node: str, endpoints: Mapping[str, str]
 ) -> dict[str, str]:
-    """By auditor: why each of the first few found the proof of `node` invalid; "" if it does not say.
+    """By auditor: why each of the first few found the proof of `node` invalid; "" if it gives no reason.
 
     `endpoints` are those of nodes by address. Each auditor answers about its own views only.
     """
-    [submission] = [each for each in view.submissions if each.node == node]
-    against = [auditor for auditor, is_valid in submission.auditors.items() if not is_valid]
+    against = list_against(view, node)
 
     async def fetch(auditor: str) -> str:
         endpoint = endpoints.get(auditor)
@@ -63,8 +63,19 @@ async def fetch_reasons(
             log.debug("%s: %s", endpoint, error)
             return ""
 
-    chosen = against[:AUDITORS_ASKED_MAX]
+    chosen = against[:AUDITORS_MAX]
     return dict(zip(chosen, await asyncio.gather(*map(fetch, chosen)), strict=True))
+
+
+def list_against(view: RoundView, node: str) -> list[str]:
+    """The nodes that found the proof of `node` in a round invalid; empty if it submitted nothing."""
+    return [
+        auditor
+        for each in view.submissions
+        if each.node == node
+        for auditor, is_valid in each.auditors.items()
+        if not is_valid
+    ]
 
 
 class SlashNotices:
@@ -92,28 +103,24 @@ class SlashNotices:
             job.cancel()
 
     async def _warn(self, task: str, mint: str | None, slashed: RoundView) -> None:
-        reasons: dict[str, str] = {}
-        if any(each.node == self._node for each in slashed.submissions):
-            endpoints = self._get_endpoints()
-            reasons = await fetch_reasons(self._fetcher, task, slashed, self._node, endpoints)
+        reasons = await fetch_reasons(self._fetcher, task, slashed, self._node, self._get_endpoints())
+        why = describe(len(list_against(slashed, self._node)), reasons.values())
         unit = "of the token's smallest unit" if mint else "roe"
         amount = f"{_find_slash(slashed, self._node):,} {unit}"
-        log.warning("round %d: this node lost %s of its stake: %s", slashed.round, amount, describe(reasons))
+        log.warning("round %d: this node lost %s of its stake: %s", slashed.round, amount, why)
 
 
-def describe(reasons: Mapping[str, str]) -> str:
-    """Reasons by auditor as a line: the same reason once, with the number of auditors that gave it."""
-    if not reasons:
+def describe(against: int, reasons: Iterable[str]) -> str:
+    """How many nodes found a proof invalid, and the reasons of those that gave one, each reason once."""
+    if not against:
         return "its list says so"
-    counts: dict[str, int] = {}
-    for reason in reasons.values():
-        counts[reason] = counts.get(reason, 0) + 1
-    return "; ".join(_describe_reason(reason, count) for reason, count in counts.items())
+    counts = Counter(reason for reason in reasons if reason)
+    said = "; ".join(f"{reason} ({_count_nodes(count)})" for reason, count in counts.items())
+    return f"{_count_nodes(against)} found its proof invalid{': ' if said else ', without a reason'}{said}"
 
 
-def _describe_reason(reason: str, count: int) -> str:
-    nodes = "1 node" if count == 1 else f"{count} nodes"
-    return f"{nodes} found its proof invalid" + (f": {reason}" if reason else ", without a reason")
+def _count_nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"
 
 
 def _find_slash(view: RoundView, node: str) -> int:
