@@ -77,7 +77,7 @@ def test_a_mistake_is_said_as_the_page_says(home: Path) -> None:
     )
 
 
-def test_the_task_of_the_page_is_deployed_and_a_node_stakes_in_it(home: Path, ledger: RunningLedger) -> None:
+def test_the_task_of_the_page_is_deployed_and_a_node_earns_with_it(home: Path, ledger: RunningLedger) -> None:
     names: dict[str, str] = {}
     node = None
     try:
@@ -94,6 +94,13 @@ def test_the_task_of_the_page_is_deployed_and_a_node_stakes_in_it(home: Path, le
                     partial(lambda node: node in str(ledger.call("getTask", names["TASK"])), address), 40
                 )
                 continue
+            if arguments[:2] == ["node", "claim"]:
+                wait_until(
+                    lambda: any(
+                        each["available"] for each in ledger.call("getTask", names["TASK"])["stakes"]
+                    ),
+                    90,
+                )
             answer, _ = run(home, *arguments)
             if arguments[0] == "keygen":
                 key = read_keypair(home / arguments[1])
@@ -105,3 +112,6 @@ def test_the_task_of_the_page_is_deployed_and_a_node_stakes_in_it(home: Path, le
             node.communicate()
 
     assert node is not None
+    assert (
+        ledger.call("getBalance", names["MAIN"])["value"] > 25 * 10**9
+    )  # of 20, 2 are at stake; a round pays 10
