@@ -59,7 +59,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     manager: str
     """The address that created the task and may change it."""
     pot: str
-    """The account that holds the task's money."""
+    """The account that holds the tokens of a token task; for a native task an address without meaning."""
     mint: str | None = None
     """The token of bounty and stakes; None for native money."""
     audit_program: str
@@ -91,9 +91,9 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     is_allowlisted: bool
     is_closed: bool
     migrated_to: str | None
-    """The successor after an update; None if there is none."""
+    """The successor after an update; None if it was not updated."""
     migrated_from: str | None
-    """The task before an update; None if there is none."""
+    """The task that this one succeeds; None if it succeeds no task."""
     open_rounds: list[int]
     """The numbers of rounds that are neither paid nor closed."""
     slot: int
@@ -104,11 +104,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SubmissionView(msgspec.Struct, frozen=True):
-    """A submission as the distribution function reads it, and its audits.
-
-    `votes` and `verdict` are what they would be if AUDIT ended now; before it does, `verdict` is
-    "untried". Source: docs/PROTOCOL.md 7.
-    """
+    """A submission as the distribution function reads it, and its audits. Source: docs/PROTOCOL.md 7."""
 
     node: str
     """The submitter's address."""
@@ -117,15 +113,15 @@ class SubmissionView(msgspec.Struct, frozen=True):
     slot: int
     """The slot of the submission."""
     stake: int
-    """The submitter's stake at that slot."""
+    """The submitter's stake at that slot, in roe or the smallest unit of the task's token."""
     votes: int
-    """+1 if no audit was raised, otherwise the sum of the votes."""
+    """+1 if no audit was raised, otherwise the sum of the votes so far."""
     verdict: str
-    """ "untried", "acquitted", "inconclusive" or "convicted"."""
+    """ "untried" until AUDIT ends; then "untried", "acquitted", "inconclusive" or "convicted"."""
     trigger_by: str | None
     """The node that raised the audit; None if no audit was raised."""
     auditors: dict[str, bool]
-    """The vote of each node, with that of `trigger_by`."""
+    """The view of each node (true: valid), with the view of `trigger_by`."""
 
 
 class ListView(msgspec.Struct, frozen=True):
@@ -138,13 +134,13 @@ class ListView(msgspec.Struct, frozen=True):
     slot: int
     """The slot in which it was handed in."""
     amounts: dict[str, int]
-    """By submitter: positive rewards, negative slashes."""
+    """By submitter, in roe or the smallest unit of the task's token: positive rewards, negative slashes."""
     votes: int
     """+1 if no audit was raised, otherwise the sum of the votes."""
     trigger_by: str | None
     """The node that raised the audit; None if no audit was raised."""
     auditors: dict[str, bool]
-    """The vote of each node, with that of `trigger_by`."""
+    """The view of each node (true: valid), with the view of `trigger_by`."""
 
 
 class PaymentView(msgspec.Struct, frozen=True):
@@ -153,7 +149,9 @@ class PaymentView(msgspec.Struct, frozen=True):
     node: str
     """The node's address."""
     reward: int
+    """Added to the node's available balance."""
     slash: int
+    """Taken from the node's stake."""
 
 
 class RoundView(msgspec.Struct, frozen=True, kw_only=True):

@@ -202,7 +202,7 @@ def _give_pot(money: Money, key: TaskKey, account: Account, give: Any) -> None:
 
 
 def _find_owner(account: Account) -> Key | None:
-    """The key that may dispose of an account of the token program; None if there is none."""
+    """The key that may dispose of an account of the token program; None if no key may."""
     if account.space not in SIZES:
         return None
     data = account.data.ljust(account.space, b"\0")

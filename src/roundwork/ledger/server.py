@@ -105,7 +105,7 @@ def run(
 
 
 def read_faucet(chain: Chain) -> Keypair | None:
-    """The key that gives money on a development ledger; None where there is none. Raises BadKeypair."""
+    """The key that gives money on a development ledger; None without a faucet. Raises BadKeypair."""
     path = chain.directory / FAUCET_FILE
     if not path.exists():
         return None

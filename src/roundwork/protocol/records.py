@@ -34,7 +34,7 @@ class Task(Record, frozen=True, array_like=True, gc=False):
     manager: Key
     """The address that created the task and may change it."""
     pot: Key
-    """The account that holds the task's money."""
+    """The account that holds the tokens of a token task; for a native task an address without meaning."""
     name: bytes
     description: bytes
     audit_program: bytes
@@ -55,9 +55,9 @@ class Task(Record, frozen=True, array_like=True, gc=False):
     is_allowlisted: bool = False
     is_closed: bool = False
     migrated_to: TaskKey = TaskKey(b"")
-    """The successor after an update; empty if there is none."""
+    """The successor after an update; empty if it was not updated."""
     migrated_from: TaskKey = TaskKey(b"")
-    """The task before an update; empty if there is none."""
+    """The task that this one succeeds; empty if it succeeds no task."""
     open_rounds: tuple[int, ...] = ()
     """The numbers of rounds that are neither paid nor closed."""
     was_active: bool = False

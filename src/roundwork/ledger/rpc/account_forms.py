@@ -100,7 +100,7 @@ def read_form(config: Json, default: str = "binary") -> Form:
 
 
 def describe_account(state: State, key: Key, form: Form, is_lenient: bool = False) -> Json | None:
-    """An account as clients read it; None if there is none.
+    """An account as clients read it; None if the address has no account.
 
     Raises InvalidRequest for more data than base58 takes; with `is_lenient` a text says so instead.
     """

@@ -96,7 +96,7 @@ class Connection:
         return subscription_id
 
     def unsubscribe(self, kind: str, subscription_id: int) -> bool:
-        """End a subscription. Raises InvalidParams if there is none of that id and kind."""
+        """End a subscription. Raises InvalidParams if no subscription has that id and kind."""
         feed = self.subscriptions.get(subscription_id)
         if feed is None or feed.subject.topic[0] != kind:
             raise InvalidParams("Invalid subscription id.")

@@ -213,7 +213,7 @@ def _compose_bwrap(readable: Sequence[str], home: str, files: Mapping[str, int] 
 
 
 def _list_existing(paths: Sequence[str]) -> list[str]:
-    """The paths that are there; Landlock refuses to be told of others."""
+    """The paths that exist; Landlock refuses a rule about any other path."""
     return [path for path in dict.fromkeys(paths) if os.path.exists(path)]
 
 

@@ -109,7 +109,7 @@ class Starter:
             try:
                 control.sendall(encode_line(order))
                 bounds = _receive_start(control)
-            except BaseException:
+            except BaseException:  # whatever ends the start, what it opened is closed
                 control.close()
                 for pipe in pipes:
                     if pipe is not None:

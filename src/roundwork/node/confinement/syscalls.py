@@ -72,7 +72,7 @@ HOSTILE = _read_names(
     vhangup
     """
 )
-"""What no library of an author's calls: whoever does is killed."""
+"""Calls that no library of an author makes. A task that makes one is killed."""
 
 ABSENT = _read_names(
     """
