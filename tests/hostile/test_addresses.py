@@ -17,6 +17,8 @@ from roundwork.node.peers.addresses import is_public
 from roundwork.node.peers.outgoing import Fetcher
 from roundwork.node.peers.registrations import find_fault
 
+from .features import require
+
 PUBLIC = ["1.1.1.1", "93.184.216.34", "192.0.1.1", "100.63.255.255", "100.128.0.0", "223.255.255.255"]
 PUBLIC += [
     "2606:2800:220:1::1",
@@ -121,11 +123,11 @@ def test_no_such_address_is_announced(host: str) -> None:
 def answers() -> dict[str, Any]:
     """What `rebinding.py` saw in a network of its own."""
     namespace = ["unshare", "--map-root-user", "--net", "--mount"]
-    if (
-        shutil.which("unshare") is None
-        or subprocess.run([*namespace, "true"], capture_output=True).returncode
-    ):
-        pytest.skip("no user namespaces: a network with a name server cannot be made")
+    require(
+        "user namespaces with a network",
+        shutil.which("unshare") is not None
+        and not subprocess.run([*namespace, "true"], capture_output=True).returncode,
+    )
     done = subprocess.run(
         [*namespace, sys.executable, "-m", "tests.hostile.rebinding"], capture_output=True, text=True
     )

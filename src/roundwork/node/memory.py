@@ -49,7 +49,7 @@ class MemoryFile:
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises StoreCorrupt, StoreFull."""
         self.path = path
-        with self._told_apart():
+        with self._named_errors():
             self._database = sqlite3.connect(path, isolation_level=None)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
@@ -57,7 +57,7 @@ class MemoryFile:
 
     def load(self) -> Memory:
         """Everything that was decided and not forgotten. Raises StoreCorrupt."""
-        with self._told_apart():
+        with self._named_errors():
             rows = self._database.execute("SELECT kind, round, subject, value FROM decisions").fetchall()
         memory = Memory(forgotten=self._get_fact(FORGOTTEN, int) or 0)
         for row in rows:
@@ -67,7 +67,7 @@ class MemoryFile:
     def decide(self, decision: Decision) -> Decision:
         """Make a decision durable; returns the one that stands, the first. Raises StoreFull, StoreCorrupt."""
         kind, round_number, subject, value = _compose_row(decision)
-        with self._told_apart():
+        with self._named_errors():
             self._database.execute(
                 "INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?)",
                 (kind, round_number, subject, msgspec.json.encode(value).decode()),
@@ -80,7 +80,7 @@ class MemoryFile:
 
     def forget(self, before_round: int) -> None:
         """Let go of closed rounds. Raises StoreFull, StoreCorrupt."""
-        with self._told_apart():
+        with self._named_errors():
             self._database.execute("DELETE FROM decisions WHERE round < ?", (before_round,))
             oldest = before_round - KEEP_REASONS_ROUNDS
             self._database.execute("DELETE FROM reasons WHERE round < ?", (oldest,))
@@ -88,14 +88,14 @@ class MemoryFile:
 
     def keep_reason(self, round_number: int, candidate: str, reason: str) -> None:
         """Keep why this node found a proof invalid. Raises StoreFull, StoreCorrupt."""
-        with self._told_apart():
+        with self._named_errors():
             self._database.execute(
                 "INSERT OR IGNORE INTO reasons VALUES (?, ?, ?)", (round_number, candidate, reason)
             )
 
     def get_reasons(self, round_number: int) -> dict[str, str]:
         """The reasons that this node gave in a round, by candidate. Raises StoreFull, StoreCorrupt."""
-        with self._told_apart():
+        with self._named_errors():
             return dict(
                 self._database.execute(
                     "SELECT candidate, reason FROM reasons WHERE round = ?", (round_number,)
@@ -126,12 +126,12 @@ class MemoryFile:
         self._database.close()
 
     def _get_fact(self, name: str, kind: Any) -> Any:
-        with self._told_apart():
+        with self._named_errors():
             row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return self._decode(row[0], kind | None) if row else None
 
     def _set_fact(self, name: str, value: Any) -> None:
-        with self._told_apart():
+        with self._named_errors():
             self._database.execute(
                 "REPLACE INTO facts VALUES (?, ?)", (name, msgspec.json.encode(value).decode())
             )
@@ -156,7 +156,7 @@ class MemoryFile:
             raise StoreCorrupt(f"{self.path}: {text[:80]!r} is nothing that we wrote: {error}") from error
 
     @contextmanager
-    def _told_apart(self) -> Iterator[None]:
+    def _named_errors(self) -> Iterator[None]:
         """What SQLite reports, as an error that says what to do."""
         try:
             yield

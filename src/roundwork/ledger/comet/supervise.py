@@ -76,10 +76,10 @@ def _keep_running(home: Home, binary: str, application: Sequence[str]) -> None:
     failures: list[float] = []
     while True:
         pair = start(home, binary, application)
-        is_asked = wait(pair)
+        has_request = wait(pair)
         dead = pair.get_dead()
         stop(pair)
-        if is_asked:
+        if has_request:
             return
         check_remedy(pair)
         if not any(process.returncode == -signal.SIGKILL for process in dead):

@@ -258,10 +258,10 @@ def about_logs(ledger: Ledger, params: Params) -> Subject:
 
 async def about_signature(ledger: Ledger, params: Params) -> Subject:
     signature = read_signature(params.get(0, str, "the signature"))
-    is_received_told = field(params.config(1), "enableReceivedNotification", bool, False)
+    with_received = field(params.config(1), "enableReceivedNotification", bool, False)
 
     def compose(receipt: Receipt, slot: int) -> Iterator[msgspec.Raw]:
-        if is_received_told:
+        if with_received:
             yield encode_result(ledger, "receivedSignature", slot)
         yield encode_result(ledger, {"err": describe_error(receipt)}, slot)
 
@@ -275,7 +275,7 @@ async def about_signature(ledger: Ledger, params: Params) -> Subject:
     newest = recent.find(signature)  # a block may have come meanwhile, which notified nobody
     receipt = newest.receipt if newest is not None else landed.receipt if landed is not None else None
     first = [] if receipt is None else list(compose(receipt, ledger.slot))
-    return Subject(("signature", signature), is_received_told, report, True, first)
+    return Subject(("signature", signature), with_received, report, True, first)
 
 
 def about_slots(ledger: Ledger, params: Params) -> Subject:
