@@ -161,3 +161,12 @@ def test_everything_that_a_task_gets_is_in_the_reference_of_tasks() -> None:
     assert [] == [
         name for name in roundwork.__all__ if not re.search(rf"\b{name}\b", text) and name[0].islower()
     ]
+
+
+def test_every_test_that_security_names_exists() -> None:
+    text = (ROOT / "docs" / "SECURITY.md").read_text()
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    hostile = {f"tests/hostile/{path.name}" for path in (ROOT / "tests" / "hostile").glob("test_*.py")}
+
+    assert [] == sorted(name for name in named if not (ROOT / name).exists())
+    assert [] == sorted(hostile - named)
