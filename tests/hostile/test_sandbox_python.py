@@ -19,7 +19,7 @@ from roundwork.node.python.environments import Environment
 from ..node.house import SEED, House
 from .attempts import ATTEMPTS, CHILDREN, KILLED, TRY, TRY_ALL
 from .features import require_backend, require_groups, require_root, require_x86_64
-from .users import Attacker, OrdinaryUser
+from .users import LONELY_USER, Attacker, OrdinaryUser
 
 MIB = 1024 * 1024
 
@@ -331,7 +331,7 @@ subprocess.run([sys.executable, "-S", "-c", script])
 def test_threads_are_bounded_by_the_nodes_user_where_nothing_else_bounds_them(
     ordinary_user: OrdinaryUser,
 ) -> None:
-    with ordinary_user.popen(["-c", CROWD]) as node:
+    with ordinary_user.popen(["-c", CROWD], user=LONELY_USER) as node:
         made, errors = node.communicate(timeout=60)
 
     assert made, errors
@@ -554,7 +554,7 @@ def wait_until_gone(pids: list[int]) -> None:
 def _is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # reading /proc of a process that ends just then
         return False
 
 

@@ -29,7 +29,11 @@ from roundwork.node.python.environments import Environment
 
 from ..node.house import House, make_environment
 
-USER = 64_999
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+USER = 64_900 + _WORKER
+"""Each worker of pytest-xdist has its own: the kernel counts threads by user."""
+LONELY_USER = 64_950 + _WORKER
+"""Has no process but those of one test."""
 REPOSITORY = Path(__file__).parents[2]
 NEEDED = ("roundwork", "pytest", "hypothesis")
 """Distributions that tests run with; what they require comes with them."""
@@ -47,10 +51,16 @@ class OrdinaryUser:
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
             [str(self.python), *arguments],
-            **{**streams, "text": True, "cwd": self.folder, "env": self.environment, **options},
-            user=USER,
-            group=USER,
-            extra_groups=(),
+            **{
+                **streams,
+                "text": True,
+                "cwd": self.folder,
+                "env": self.environment,
+                "user": USER,
+                "group": USER,
+                "extra_groups": (),
+                **options,
+            },
         )
 
     @property

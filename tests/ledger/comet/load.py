@@ -83,7 +83,7 @@ def find_pair(supervisor: int) -> dict[str, int]:
     for child in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
         try:
             command = Path(f"/proc/{child}/cmdline").read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue
         if command:  # a process that has ended has none
             pair["engine" if "cometbft" in command.split("\0")[0] else "application"] = int(child)
