@@ -6,7 +6,7 @@ from typing import Any
 
 from roundwork.client.operations import build_uploads
 from roundwork.participant import step as duties
-from roundwork.participant.decisions import ListDecided, Memory, ValueDecided, VerdictDecided, Worked, learn
+from roundwork.participant.decisions import ListDecided, Memory, OpinionDecided, ValueDecided, Worked, learn
 from roundwork.participant.moment import compute_timetable
 from roundwork.participant.step import Duty, View, compute_rounds, step
 from roundwork.protocol.params import NodeKey, base58_of, key_of
@@ -98,14 +98,14 @@ class Town:
                 node.memory = learn(node.memory, Worked(duty.round))
             case duties.DecideValue():
                 node.memory = learn(node.memory, ValueDecided(duty.round, "lie" if node.is_liar else "truth"))
-            case duties.DecideVerdict():
+            case duties.DecideOpinion():
                 kind = "valid" if duty.value == "truth" else "invalid"
-                node.memory = learn(node.memory, VerdictDecided(duty.round, duty.node, kind))
+                node.memory = learn(node.memory, OpinionDecided(duty.round, duty.node, kind))
             case duties.DecideList():
                 node.memory = learn(node.memory, ListDecided(duty.round, self.distribute(node, duty.round)))
             case duties.SendValue():
                 return [[instructions.SubmitTask(task, key, duty.value.encode(), duty.round)]]
-            case duties.SendVerdict():
+            case duties.SendOpinion():
                 of = NodeKey(key_of(duty.node))
                 return [[instructions.AuditSubmission(task, key, of, duty.is_valid, duty.round)]]
             case duties.SendList():
@@ -113,7 +113,7 @@ class Town:
                 uploads = build_uploads(task, key, duty.round, text)
                 handed = instructions.SubmitDistributionList(task, key, key, duty.round)
                 return [[each] for each in (*uploads, handed)]
-            case duties.SendListVerdict():
+            case duties.SendListOpinion():
                 of = NodeKey(key_of(duty.node))
                 return [[instructions.AuditDistribution(task, key, of, duty.is_valid, duty.round)]]
             case duties.TopUp():

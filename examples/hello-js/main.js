@@ -46,7 +46,7 @@ const steps = {
   },
 };
 
-// Who finds fault raises an audit; once one is raised, everybody gives a view, each once.
+// Who finds fault raises an audit; once one is raised, each node gives its opinion once.
 function owesView(me, isValid, raised) {
   if (!raised) return !isValid;
   return raised.trigger_by !== me && raised.votes.every((vote) => vote.voter !== me);

@@ -121,7 +121,7 @@ class SubmissionView(msgspec.Struct, frozen=True):
     trigger_by: str | None
     """The node that raised the audit; None if no audit was raised."""
     auditors: dict[str, bool]
-    """The view of each node (true: valid), with the view of `trigger_by`."""
+    """By node, whether it found the candidate valid; with `trigger_by`, which did not."""
 
 
 class ListView(msgspec.Struct, frozen=True):
@@ -140,7 +140,7 @@ class ListView(msgspec.Struct, frozen=True):
     trigger_by: str | None
     """The node that raised the audit; None if no audit was raised."""
     auditors: dict[str, bool]
-    """The view of each node (true: valid), with the view of `trigger_by`."""
+    """By node, whether it found the candidate valid; with `trigger_by`, which did not."""
 
 
 class PaymentView(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import pytest
 
 from roundwork.errors import TaskFailed
 from roundwork.node.python.environments import Environment
-from roundwork.node.python.lanes import Lanes, Verdict
+from roundwork.node.python.lanes import Lanes, Opinion
 
 from ..node.house import NODE, SEED, House, require_sandbox
 
@@ -98,7 +98,7 @@ def test_a_long_message_that_cannot_be_written_ends_its_call_at_once(house: Hous
 
     async def use(lanes: Lanes) -> str | None:
         node = str(NODE.pubkey())
-        assert Verdict("valid") == await lanes.audit(0, SEED, node, "short", 5, SECONDS)
+        assert Opinion("valid") == await lanes.audit(0, SEED, node, "short", 5, SECONDS)
         with pytest.raises(TaskFailed, match="message down-1 cannot be written"):
             await lanes.audit(0, SEED, node, "x" * 2_000_000, 5, SECONDS)
         return await lanes.submit(1, SEED, SECONDS)

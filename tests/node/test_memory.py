@@ -12,7 +12,7 @@ import pytest
 from roundwork.client.operations import Signed
 from roundwork.errors import StoreCorrupt, StoreFull
 from roundwork.node.memory import MemoryFile
-from roundwork.participant.decisions import ListDecided, Memory, ValueDecided, VerdictDecided, Worked
+from roundwork.participant.decisions import ListDecided, Memory, OpinionDecided, ValueDecided, Worked
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def test_decisions_are_there_after_a_restart(path: Path) -> None:
     file.decide(Worked(3))
     file.decide(ValueDecided(3, "proof ☃"))
     file.decide(ValueDecided(4, None))
-    file.decide(VerdictDecided(2, "Ann", "invalid"))
-    file.decide(VerdictDecided(2, "Bob", "valid"))
+    file.decide(OpinionDecided(2, "Ann", "invalid"))
+    file.decide(OpinionDecided(2, "Bob", "valid"))
     file.decide(ListDecided(1, {"Ann": -7, "Bob": 2**63 - 1}))
 
     memory = reopen(file).load()
@@ -44,7 +44,7 @@ def test_decisions_are_there_after_a_restart(path: Path) -> None:
         Memory(
             worked=frozenset((3,)),
             values={3: "proof ☃", 4: None},
-            verdicts={2: {"Ann": "invalid", "Bob": "valid"}},
+            opinions={2: {"Ann": "invalid", "Bob": "valid"}},
             lists={1: {"Ann": -7, "Bob": 2**63 - 1}},
         )
         == memory

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roundwork.participant import step as duties
-from roundwork.participant.decisions import ListDecided, Memory, ValueDecided, VerdictDecided, learn
+from roundwork.participant.decisions import ListDecided, Memory, OpinionDecided, ValueDecided, learn
 from roundwork.participant.step import AUDIT_ALL_MAX, SAMPLE, Duty, View, choose_audits, step
 from roundwork.protocol.clock import Phase, Timetable
 from roundwork.views import ListView, RoundView, StakeView, SubmissionView, TaskView
@@ -111,7 +111,7 @@ def test_nothing_is_submitted_twice_or_late_or_where_the_task_said_nothing() -> 
 def test_submissions_of_others_are_audited_with_their_seeds_until_audit_ends() -> None:
     slot, view = slot_in(5, Phase.AUDIT), view_of(round_of(4, submission(ME), submission(OTHER)))
 
-    assert [duties.DecideVerdict(4, "04", OTHER, "value of Other", TARGET, slot + 8)] == owed(
+    assert [duties.DecideOpinion(4, "04", OTHER, "value of Other", TARGET, slot + 8)] == owed(
         WORKED, view, slot
     )
     assert [] == owed(WORKED, view, slot_in(5, Phase.SETTLE))
@@ -120,10 +120,10 @@ def test_submissions_of_others_are_audited_with_their_seeds_until_audit_ends() -
 @pytest.mark.parametrize(
     ("kind", "one", "expected"),
     [
-        ("invalid", submission(OTHER), [duties.SendVerdict(4, OTHER, False)]),
-        ("invalid", submission(OTHER, THIRD, Third=False), [duties.SendVerdict(4, OTHER, False)]),
+        ("invalid", submission(OTHER), [duties.SendOpinion(4, OTHER, False)]),
+        ("invalid", submission(OTHER, THIRD, Third=False), [duties.SendOpinion(4, OTHER, False)]),
         ("valid", submission(OTHER), []),  # silence is consent
-        ("valid", submission(OTHER, THIRD, Third=False), [duties.SendVerdict(4, OTHER, True)]),
+        ("valid", submission(OTHER, THIRD, Third=False), [duties.SendOpinion(4, OTHER, True)]),
         ("invalid", submission(OTHER, ME, Me=False), []),
         ("valid", submission(OTHER, THIRD, Third=False, Me=True), []),
     ],
@@ -131,7 +131,7 @@ def test_submissions_of_others_are_audited_with_their_seeds_until_audit_ends() -
 def test_a_view_is_given_once_and_approval_only_where_an_audit_is_raised(
     kind: str, one: SubmissionView, expected: list[Duty]
 ) -> None:
-    decided = learn(WORKED, VerdictDecided(4, OTHER, kind))
+    decided = learn(WORKED, OpinionDecided(4, OTHER, kind))
 
     assert expected == owed(decided, view_of(round_of(4, one)), slot_in(5, Phase.AUDIT))
 
@@ -182,9 +182,9 @@ def test_a_list_is_handed_in_unless_one_stands() -> None:
     ("mine", "listed", "expected"),
     [
         ({ME: BOUNTY}, list_of(OTHER), []),
-        ({ME: BOUNTY}, list_of(OTHER, THIRD, Third=False), [duties.SendListVerdict(4, 0, OTHER, True)]),
-        ({ME: BOUNTY - 1}, list_of(OTHER), [duties.SendListVerdict(4, 0, OTHER, False)]),
-        ({ME: BOUNTY - 1}, list_of(OTHER, THIRD, Third=False), [duties.SendListVerdict(4, 0, OTHER, False)]),
+        ({ME: BOUNTY}, list_of(OTHER, THIRD, Third=False), [duties.SendListOpinion(4, 0, OTHER, True)]),
+        ({ME: BOUNTY - 1}, list_of(OTHER), [duties.SendListOpinion(4, 0, OTHER, False)]),
+        ({ME: BOUNTY - 1}, list_of(OTHER, THIRD, Third=False), [duties.SendListOpinion(4, 0, OTHER, False)]),
         ({ME: BOUNTY - 1}, list_of(OTHER, ME, Me=False), []),
         ({ME: BOUNTY - 1}, list_of(ME), []),
     ],
@@ -224,7 +224,7 @@ def test_closed_rounds_are_forgotten_and_open_ones_are_not() -> None:
     memory = Memory(
         worked=frozenset((1, 2, 3)),
         values={1: "a", 2: "b"},
-        verdicts={1: {OTHER: "valid"}, 3: {OTHER: "valid"}},
+        opinions={1: {OTHER: "valid"}, 3: {OTHER: "valid"}},
         lists={1: {}, 2: {}},
     )
 

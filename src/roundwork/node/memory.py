@@ -1,4 +1,4 @@
-"""What a node decided, on disk before anything follows from it: values, verdicts, lists, stakes sent."""
+"""What a node decided, on disk before anything follows from it: values, opinions, lists, stakes sent."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from ..participant.decisions import (
     Decision,
     ListDecided,
     Memory,
+    OpinionDecided,
     ValueDecided,
-    VerdictDecided,
     Worked,
     learn,
 )
@@ -143,7 +143,7 @@ class MemoryFile:
             case "value":
                 return ValueDecided(round_number, self._decode(text, str | None))
             case "verdict":
-                return VerdictDecided(round_number, subject, self._decode(text, str))
+                return OpinionDecided(round_number, subject, self._decode(text, str))
             case "list":
                 return ListDecided(round_number, self._decode(text, dict[str, int]))
             case _:
@@ -175,8 +175,8 @@ def _compose_row(decision: Decision) -> tuple[str, int, str, Any]:
             return "work", decision.round, "", True
         case ValueDecided():
             return "value", decision.round, "", decision.value
-        case VerdictDecided():
-            return "verdict", decision.round, decision.node, decision.verdict
+        case OpinionDecided():
+            return "verdict", decision.round, decision.node, decision.opinion
         case ListDecided():
             return "list", decision.round, "", decision.amounts
         case _:

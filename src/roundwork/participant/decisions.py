@@ -18,13 +18,13 @@ class ValueDecided(msgspec.Struct, frozen=True, tag=True):
     value: str | None
 
 
-class VerdictDecided(msgspec.Struct, frozen=True, tag=True):
+class OpinionDecided(msgspec.Struct, frozen=True, tag=True):
     """The task judged the submission of a node."""
 
     round: int
     node: str
-    verdict: str
-    """ "valid" or "invalid"; anything else gives no view."""
+    opinion: str
+    """ "valid" or "invalid"; anything else is not sent."""
 
 
 class ListDecided(msgspec.Struct, frozen=True, tag=True):
@@ -34,20 +34,20 @@ class ListDecided(msgspec.Struct, frozen=True, tag=True):
     amounts: dict[str, int]
 
 
-Decision = Worked | ValueDecided | VerdictDecided | ListDecided
+Decision = Worked | ValueDecided | OpinionDecided | ListDecided
 
 
 class Memory(msgspec.Struct, frozen=True):
     """The decisions of a node, by round.
 
-    `worked`: rounds whose work came to its end · `values`: what to submit, None for nothing · `verdicts`:
+    `worked`: rounds whose work came to its end · `values`: what to submit, None for nothing · `opinions`:
     "valid" or "invalid" by candidate · `lists`: amounts by submitter · `forgotten`: rounds below it are
     closed and gone.
     """
 
     worked: frozenset[int] = frozenset()
     values: dict[int, str | None] = {}
-    verdicts: dict[int, dict[str, str]] = {}
+    opinions: dict[int, dict[str, str]] = {}
     lists: dict[int, dict[str, int]] = {}
     forgotten: int = 0
 
@@ -60,9 +60,9 @@ def learn(memory: Memory, decision: Decision) -> Memory:
             return replace(memory, worked=memory.worked | {round_number})
         case ValueDecided():
             return replace(memory, values={**memory.values, round_number: decision.value})
-        case VerdictDecided():
-            verdicts = {**memory.verdicts.get(round_number, {}), decision.node: decision.verdict}
-            return replace(memory, verdicts={**memory.verdicts, round_number: verdicts})
+        case OpinionDecided():
+            opinions = {**memory.opinions.get(round_number, {}), decision.node: decision.opinion}
+            return replace(memory, opinions={**memory.opinions, round_number: opinions})
         case ListDecided():
             return replace(memory, lists={**memory.lists, round_number: decision.amounts})
         case _:
@@ -78,9 +78,9 @@ def forget_rounds(memory: Memory, before_round: int) -> Memory:
             for round_number, value in memory.values.items()
             if round_number >= before_round
         },
-        verdicts={
+        opinions={
             round_number: by_node
-            for round_number, by_node in memory.verdicts.items()
+            for round_number, by_node in memory.opinions.items()
             if round_number >= before_round
         },
         lists={

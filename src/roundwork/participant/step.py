@@ -46,7 +46,7 @@ class SendValue(msgspec.Struct, frozen=True, tag=True):
     value: str
 
 
-class DecideVerdict(msgspec.Struct, frozen=True, tag=True):
+class DecideOpinion(msgspec.Struct, frozen=True, tag=True):
     """Let the task judge the submission of another node."""
 
     round: int
@@ -57,8 +57,8 @@ class DecideVerdict(msgspec.Struct, frozen=True, tag=True):
     until: int
 
 
-class SendVerdict(msgspec.Struct, frozen=True, tag=True):
-    """Give the view of a submission."""
+class SendOpinion(msgspec.Struct, frozen=True, tag=True):
+    """Give the opinion of a submission."""
 
     round: int
     node: str
@@ -81,8 +81,8 @@ class SendList(msgspec.Struct, frozen=True, tag=True):
     attempt: int
 
 
-class SendListVerdict(msgspec.Struct, frozen=True, tag=True):
-    """Give the view of the list that stands."""
+class SendListOpinion(msgspec.Struct, frozen=True, tag=True):
+    """Give the opinion of the list that stands."""
 
     round: int
     attempt: int
@@ -103,13 +103,13 @@ class Forget(msgspec.Struct, frozen=True, tag=True):
 
 
 Duty = (
-    Work | DecideValue | SendValue | DecideVerdict | SendVerdict | DecideList | SendList | SendListVerdict
+    Work | DecideValue | SendValue | DecideOpinion | SendOpinion | DecideList | SendList | SendListOpinion
     | TopUp | Forget
 )  # fmt: skip
 
 
 class View(msgspec.Struct, frozen=True):
-    """The view of a node: its task, the rounds that matter, itself.
+    """What a node sees at a slot: its task, the rounds that matter, itself.
 
     `secret` picks the node's sample; `stake_target` is what it wants to have at stake, in roe, 0 if it
     never stakes by itself; `endpoint` is where peers reach it.
@@ -220,20 +220,20 @@ def _owe_audits(memory: Memory, view: View, reviewed: RoundView, now: Moment) ->
     if not now.is_open(Activity.AUDIT, round_number):
         return []
     until = now.compute_end(Activity.AUDIT, round_number)
-    decided = memory.verdicts.get(round_number, {})
+    decided = memory.opinions.get(round_number, {})
     duties: list[Duty] = []
     for candidate in choose_audits(reviewed, view.node, view.secret):
-        node, verdict = candidate.node, decided.get(candidate.node)
-        if verdict is None:
+        node, opinion = candidate.node, decided.get(candidate.node)
+        if opinion is None:
             duties.append(
-                DecideVerdict(round_number, reviewed.seed, node, candidate.value, candidate.stake, until)
+                DecideOpinion(round_number, reviewed.seed, node, candidate.value, candidate.stake, until)
             )
         elif view.node in candidate.auditors:
             continue
-        elif verdict == "invalid":
-            duties.append(SendVerdict(round_number, node, False))
-        elif verdict == "valid" and candidate.trigger_by is not None:
-            duties.append(SendVerdict(round_number, node, True))
+        elif opinion == "invalid":
+            duties.append(SendOpinion(round_number, node, False))
+        elif opinion == "valid" and candidate.trigger_by is not None:
+            duties.append(SendOpinion(round_number, node, True))
     return duties
 
 
@@ -266,16 +266,16 @@ def _owe_list(memory: Memory, view: View, listed: RoundView, now: Moment) -> lis
         return [SendList(round_number, attempt)] if is_mine else []
     if activity is Activity.LIST:
         return []
-    return _owe_list_verdict(view, round_number, standing, memory.lists[round_number])
+    return _owe_list_opinion(view, round_number, standing, memory.lists[round_number])
 
 
-def _owe_list_verdict(view: View, round_number: int, standing: ListView, mine: dict[str, int]) -> list[Duty]:
+def _owe_list_opinion(view: View, round_number: int, standing: ListView, mine: dict[str, int]) -> list[Duty]:
     if view.node == standing.submitter or view.node in standing.auditors:
         return []
     is_valid = {node: amount for node, amount in standing.amounts.items() if amount} == mine
     if is_valid and standing.trigger_by is None:
         return []
-    return [SendListVerdict(round_number, standing.attempt, standing.submitter, is_valid)]
+    return [SendListOpinion(round_number, standing.attempt, standing.submitter, is_valid)]
 
 
 def is_my_turn(view: View, listed: RoundView, now: Moment) -> bool:

@@ -149,8 +149,8 @@ def _view_lists(cursor: RoundCursor) -> list[ListView]:
 
 
 def _view_auditors(votes: dict[bytes, Vote]) -> dict[bytes, dict[str, bool]]:
-    """Views by candidate, each by its node, in the order they came in."""
-    views: dict[bytes, dict[str, bool]] = {}
+    """Opinions by candidate and node, in the order they came in."""
+    opinions: dict[bytes, dict[str, bool]] = {}
     for key, vote in sorted(votes.items(), key=lambda item: (item[0][:-32], item[1].order)):
-        views.setdefault(key[:-32], {})[base58_of(key[-32:])] = vote.is_valid
-    return views
+        opinions.setdefault(key[:-32], {})[base58_of(key[-32:])] = vote.is_valid
+    return opinions

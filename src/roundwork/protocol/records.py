@@ -69,7 +69,7 @@ class Task(Record, frozen=True, array_like=True, gc=False):
     mint: Key = b""
     """The token of bounty and stakes; empty for native money."""
     settling: int = 0
-    """Settlements of this task that wait in the queue."""
+    """Payouts of this task that wait in the queue."""
     paid: int = 0
     """How much of its round's reserve the current payout has paid, in roe."""
 
@@ -123,7 +123,7 @@ class Audit(Record, frozen=True, array_like=True, gc=False):
 
 
 class Vote(Record, frozen=True, array_like=True, gc=False):
-    """A node's view of a candidate. `order` counts the candidate's views from 0, which raised the audit."""
+    """A node's opinion of a candidate. `order` counts a candidate's opinions; 0 raised the audit."""
 
     is_valid: bool
     slot: int
@@ -149,13 +149,13 @@ class Payment(Record, frozen=True, array_like=True, gc=False):
     """In the same unit."""
 
 
-class Settlement(Record, frozen=True, array_like=True, gc=False):
-    """A payout in the queue, and the number of amounts of its list that are done."""
+class QueuedPayout(Record, frozen=True, array_like=True, gc=False):
+    """A payout that waits in the queue."""
 
     task: TaskKey
     round: int
     done: int = 0
-    """The number of amounts that are paid."""
+    """The number of amounts of its list that are paid."""
 
 
 class Chunk(Record, frozen=True, array_like=True, gc=False):

@@ -20,9 +20,9 @@ from .records import (
     DistributionList,
     Mark,
     Payment,
+    QueuedPayout,
     Record,
     Round,
-    Settlement,
     Stake,
     Submission,
     Task,
@@ -64,7 +64,7 @@ TABLE_KINDS = {
     "audits": TableKind(b"U", Audit, "candidate", Scope.ROUND, is_pruned=True),
     "votes": TableKind(b"V", Vote, "candidate, voter", Scope.ROUND, is_pruned=True),
     "voices": TableKind(
-        b"N", Mark, "node that gave a view of a submission or a list", Scope.ROUND, is_pruned=True
+        b"N", Mark, "node that gave an opinion of a submission or a list", Scope.ROUND, is_pruned=True
     ),
     "lists": TableKind(b"L", DistributionList, "attempt, a byte", Scope.ROUND, is_pruned=True),
     "list_audits": TableKind(b"M", Audit, "attempt, a byte", Scope.ROUND, is_pruned=True),
@@ -72,7 +72,7 @@ TABLE_KINDS = {
     "payments": TableKind(b"P", Payment, "node", Scope.ROUND, is_pruned=True),
     "chunks": TableKind(b"C", Chunk, "node, then chunk number of two bytes", Scope.ROUND),
     "due": TableKind(b"D", Mark, "step (tasks/round.py)", Scope.LEDGER, is_kept_empty=True),
-    "queue": TableKind(b"Q", Settlement, "place of a payout", Scope.LEDGER, is_kept_empty=True),
+    "queue": TableKind(b"Q", QueuedPayout, "place of a payout", Scope.LEDGER, is_kept_empty=True),
     "ticks": TableKind(b"H", Mark, "slot", Scope.LEDGER, is_kept_empty=True),
     "spent": TableKind(b"X", Mark, "signature that names the slot's tick", Scope.SLOT),
 }
@@ -149,7 +149,7 @@ class State:
         self.accounts: Table[Key, Account] = self.get_table(b"A")
         self.tasks: Table[TaskKey, Task] = self.get_table(b"T")
         self.due: Table[bytes, Mark] = self.get_table(b"D")
-        self.queue: Table[bytes, Settlement] = self.get_table(b"Q")
+        self.queue: Table[bytes, QueuedPayout] = self.get_table(b"Q")
         self.ticks: Table[bytes, Mark] = self.get_table(b"H")
         self.tick_slots: dict[bytes, int] = {}
         self.lists_read: set[bytes] = set()

@@ -331,8 +331,8 @@ class Task:
     def audit(self, function: AnyFunction) -> AnyFunction:
         """`audit(ctx, candidate)` returns True, False or (False, reason).
 
-        It raises or returns Unavailable if it can give no view. The node keeps the reason and shows it to the
-        candidate.
+        It raises or returns Unavailable if it can give no opinion. The node keeps the reason and shows it to
+        the candidate.
         """
         return self._add("audit", function)
 

@@ -17,7 +17,7 @@ from roundwork.node.peers.storage import BlobStore
 from roundwork.node.python.channel import Services
 from roundwork.node.python.environments import Environment
 from roundwork.node.python.lane import TaskSetting
-from roundwork.node.python.lanes import Lanes, Verdict
+from roundwork.node.python.lanes import Lanes, Opinion
 from roundwork.views import SubmissionView
 
 from ...node.house import NODE, SECRET, SEED, TASK
@@ -130,7 +130,7 @@ class ChannelFrames:
     async def confirm(self) -> None:
         for step, expected in (
             ("submit", "honest"),
-            ("audit", Verdict("valid")),
+            ("audit", Opinion("valid")),
             ("serve", (200, b"honest")),
         ):
             got = await self._exchange(Exchange(step, ()))

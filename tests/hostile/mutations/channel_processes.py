@@ -15,7 +15,7 @@ from roundwork.node.confinement.starter import Child, starter
 from roundwork.node.python.channel import open_reader
 from roundwork.node.python.environments import Environment
 from roundwork.node.python.lane import TaskSetting
-from roundwork.node.python.lanes import Lanes, Verdict
+from roundwork.node.python.lanes import Lanes, Opinion
 
 from ...node.house import HEADER, NODE, SECRET, SEED, TASK, make_environment
 from .bend import bend_bytes, bend_json, write
@@ -117,7 +117,7 @@ class ChannelProcesses:
 
     async def confirm(self) -> None:
         verdict = await self._lanes.audit(0, SEED, str(NODE.pubkey()), "honest", 5, SECONDS)
-        if verdict != Verdict("valid"):
+        if verdict != Opinion("valid"):
             raise Wrong(f"an honest audit gives {verdict}")
 
     async def close(self) -> None:

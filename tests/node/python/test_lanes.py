@@ -12,7 +12,7 @@ from roundwork.errors import RemoteError, StoreFull, TaskFailed
 from roundwork.node.answers import ServiceError
 from roundwork.node.confinement.order import Limits
 from roundwork.node.python.channel import Service
-from roundwork.node.python.lanes import Lanes, Verdict, compute_node_seed, compute_random_seed
+from roundwork.node.python.lanes import Lanes, Opinion, compute_node_seed, compute_random_seed
 from roundwork.views import SubmissionView
 
 from ..house import NODE, SECRET, SEED, TASK, House
@@ -52,9 +52,9 @@ def test_a_round_goes_through_its_steps_in_two_processes(house: House) -> None:
         await lanes.work(4, SEED, 20)
         value = await lanes.submit(4, SEED, 20)
         assert value == own
-        assert await lanes.audit(4, SEED, ME, own, 5, 20) == Verdict("valid")
-        assert await lanes.audit(4, SEED, OTHER, own, 5, 20) == Verdict("invalid")
-        assert await lanes.audit(4, SEED, ME, own, 0, 20) == Verdict("unavailable", "no stake to look at")
+        assert await lanes.audit(4, SEED, ME, own, 5, 20) == Opinion("valid")
+        assert await lanes.audit(4, SEED, OTHER, own, 5, 20) == Opinion("invalid")
+        assert await lanes.audit(4, SEED, ME, own, 0, 20) == Opinion("unavailable", "no stake to look at")
         views = [SubmissionView(ME, own, 1, 9, 1, "untried", None, {})]
         assert await lanes.distribute(4, 100, views, 20) == {ME: 100}
         assert lanes.count_starts() == {"work": 1, "review": 1, "web": 0}

@@ -158,7 +158,7 @@ class Rpc:
         if method is None:
             raise MethodNotFound()
         if request.method not in rpc_sending.METHODS:
-            await self.ledger.settle()
+            await self.ledger.wait_for_disk()
         budget.check_left()
         params = Params(request.params, self.ledger.slot, budget)
         try:

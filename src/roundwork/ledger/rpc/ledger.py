@@ -52,7 +52,7 @@ class Ledger:
         self.pace = Pace()
         self._snapshot: State | None = None
         self._view: Ledger | None = None
-        self._settling: list[asyncio.Future[None]] = []
+        self._waiting_for_disk: list[asyncio.Future[None]] = []
         chain.listeners.append(self._let_read)
 
     @property
@@ -65,18 +65,18 @@ class Ledger:
         """The slot of the last block: answers are of this slot."""
         return self.state.head.slot
 
-    async def settle(self) -> None:
+    async def wait_for_disk(self) -> None:
         """Wait until the whole state is on disk: a crash takes back nothing that a reader has seen."""
         while self.chain.journal.height < self.state.head.height:
-            settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._settling.append(settled)
-            await settled
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting_for_disk.append(waiter)
+            await waiter
 
     def _let_read(self, block: Block, outcome: Outcome) -> None:
-        for settled in self._settling:
-            if not settled.done():  # else the reader has gone
-                settled.set_result(None)
-        self._settling.clear()
+        for waiter in self._waiting_for_disk:
+            if not waiter.done():  # else the reader has gone
+                waiter.set_result(None)
+        self._waiting_for_disk.clear()
         self._view = None
 
     async def read(self, budget: Budget, function: Callable[..., T], *args: Any) -> T:

@@ -1,4 +1,4 @@
-"""Why nodes found proofs invalid: the node that gave a view keeps the reason, and answers its peers."""
+"""Why nodes found proofs invalid: the node that gave the opinion keeps the reason, and answers its peers."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ async def fetch_reasons(
 ) -> dict[str, str]:
     """By auditor: why each of the first few found the proof of `node` invalid; "" if it gives no reason.
 
-    `endpoints` are those of nodes by address. Each auditor answers about its own views only.
+    `endpoints` are those of nodes by address. Each auditor answers about its own opinions only.
     """
     against = list_against(view, node)
 

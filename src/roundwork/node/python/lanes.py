@@ -30,8 +30,8 @@ FORGET_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """What an audit function said: "valid", "invalid" or "unavailable" (no vote), and why."""
+class Opinion(msgspec.Struct, frozen=True):
+    """What an audit function returned: "valid", "invalid" or "unavailable" (no opinion), and why."""
 
     kind: Literal["valid", "invalid", "unavailable"]
     reason: str = ""
@@ -96,15 +96,15 @@ class Lanes:
 
     async def audit(
         self, round: int, seed: str, node: str, value: str, stake: int, deadline_seconds: float
-    ) -> Verdict:
-        """Run `@task.audit` on the submission of `node`. TaskFailed is never a vote."""
+    ) -> Opinion:
+        """Run `@task.audit` on the submission of `node`. Raises TaskFailed: there is no opinion yet."""
         step = self._prepare("audit", round, seed, node)
         candidate_seed = compute_node_seed(seed, node).hex()
         step["candidate"] = {"node": node, "value": value, "seed": candidate_seed, "stake": stake}
         kind, reason = await self._lanes["review"].call(
             "audit", step, deadline_seconds, tuple[Literal["valid", "invalid", "unavailable"], str]
         )
-        return Verdict(kind, reason)
+        return Opinion(kind, reason)
 
     async def distribute(
         self, round: int, bounty: int, submissions: Sequence[SubmissionView], deadline_seconds: float

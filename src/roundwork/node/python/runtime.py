@@ -16,8 +16,8 @@ from ...participant import step as duties
 from ...participant.decisions import (
     Decision,
     ListDecided,
+    OpinionDecided,
     ValueDecided,
-    VerdictDecided,
     Worked,
     learn,
 )
@@ -112,18 +112,18 @@ class Runtime:
                 await self._work(duty)
             case duties.DecideValue():
                 await self._decide_value(duty)
-            case duties.DecideVerdict():
-                await self._decide_verdict(duty)
+            case duties.DecideOpinion():
+                await self._decide_opinion(duty)
             case duties.DecideList():
                 await self._decide_list(duty, view.rounds[duty.round].submissions)
             case duties.SendValue():
                 await self._send(instructions.SubmitTask(task, node, duty.value.encode(), duty.round))
-            case duties.SendVerdict():
+            case duties.SendOpinion():
                 of = NodeKey(key_of(duty.node))
                 await self._send(instructions.AuditSubmission(task, node, of, duty.is_valid, duty.round))
             case duties.SendList():
                 await self._send_list(duty)
-            case duties.SendListVerdict():
+            case duties.SendListOpinion():
                 of = NodeKey(key_of(duty.node))
                 await self._send(instructions.AuditDistribution(task, node, of, duty.is_valid, duty.round))
             case duties.TopUp():
@@ -147,20 +147,20 @@ class Runtime:
         value = await answer(duty.round, duty.seed, self._compute_seconds(duty.until))
         self._decide(ValueDecided(duty.round, value))
 
-    async def _decide_verdict(self, duty: duties.DecideVerdict) -> None:
+    async def _decide_opinion(self, duty: duties.DecideOpinion) -> None:
         async with self._auditing:
             # A proof that hangs its auditors must not use up the time of the other proofs.
-            waiting = sum(isinstance(each, duties.DecideVerdict) for each in self._loop.list_running())
+            waiting = sum(isinstance(each, duties.DecideOpinion) for each in self._loop.list_running())
             left = self._compute_seconds(duty.until)
             seconds = min(left, max(left * 2 / (waiting + 1), AUDIT_SECONDS_MIN))
-            verdict = await self._lanes.audit(
+            opinion = await self._lanes.audit(
                 duty.round, duty.seed, duty.node, duty.value, duty.stake, seconds
             )
-        if verdict.kind == "unavailable":
-            raise RemoteError(f"no view yet, the proof cannot be had: {verdict.reason}")
-        if verdict.kind == "invalid":
-            self._loop.file.keep_reason(duty.round, duty.node, shorten(verdict.reason))
-        self._decide(VerdictDecided(duty.round, duty.node, verdict.kind))
+        if opinion.kind == "unavailable":
+            raise RemoteError(f"no opinion yet, the proof cannot be had: {opinion.reason}")
+        if opinion.kind == "invalid":
+            self._loop.file.keep_reason(duty.round, duty.node, shorten(opinion.reason))
+        self._decide(OpinionDecided(duty.round, duty.node, opinion.kind))
 
     async def _decide_list(self, duty: duties.DecideList, submissions: Sequence[SubmissionView]) -> None:
         seconds = self._compute_seconds(duty.until)

@@ -74,7 +74,7 @@ class RoundCursor:
 
     @property
     def voices(self) -> Table[NodeKey, Mark]:
-        """By node: the nodes that gave a view of a submission or a list."""
+        """By node: the nodes that gave an opinion of a submission or a list."""
         return self.state.get_table(_VOICES + self._suffix)
 
     @property

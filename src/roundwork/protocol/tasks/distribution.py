@@ -93,7 +93,7 @@ def submit_list(state: State, call: Call, instruction: SubmitDistributionList) -
 
 
 def audit_list(state: State, call: Call, instruction: AuditDistribution) -> None:
-    """Take a node's view of the list that stands; the first `false` raises the audit.
+    """Take a node's opinion of the list that stands; the first `false` raises the audit.
 
     Raises UnknownTask, WrongPhase, UnknownRound, ListMissing, NotStaked, OwnSubmission,
     UnknownSubmission, AlreadyAudited, NoAuditRaised. Source: docs/PROTOCOL.md 9.
@@ -374,16 +374,16 @@ def check_list_candidate(listed: DistributionList, candidate: NodeKey) -> None:
 
 @rule("9.6")
 def check_first_list_view(votes: Table[bytes, Vote], key: bytes) -> None:
-    """A node gives one view of a list; raising the audit counts."""
+    """A node gives one opinion of a list; raising the audit counts."""
     if key in votes.rows:
-        raise AlreadyAudited(f"{base58_of(key[1:])} gave its view in slot {votes.rows[key].slot} already")
+        raise AlreadyAudited(f"{base58_of(key[1:])} gave its opinion in slot {votes.rows[key].slot} already")
 
 
 @rule("9.7")
 def check_list_raised(raised: Audit | None, is_valid: bool) -> None:
-    """A view that all is well needs an audit that was raised; silence is consent."""
+    """An opinion of `valid` needs an audit that was raised; silence is consent."""
     if is_valid and raised is None:
-        raise NoAuditRaised("no audit of the list is raised yet; only a view of invalid raises an audit")
+        raise NoAuditRaised("no audit of the list is raised yet; only an opinion of invalid raises an audit")
 
 
 def decode_key(name: str) -> Key:

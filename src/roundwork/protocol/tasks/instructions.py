@@ -53,7 +53,7 @@ class SubmitTask(_Base, frozen=True, gc=False):
 
 
 class AuditSubmission(_Base, frozen=True, gc=False):
-    """A view of a node's submission; the first invalid view raises the audit."""
+    """An opinion of a node's submission; the first opinion of invalid raises the audit."""
 
     task: TaskKey
     node: NodeKey
@@ -63,7 +63,7 @@ class AuditSubmission(_Base, frozen=True, gc=False):
 
 
 class AuditDistribution(_Base, frozen=True, gc=False):
-    """A view of the distribution list that stands for a round."""
+    """An opinion of the distribution list that stands for a round."""
 
     task: TaskKey
     node: NodeKey

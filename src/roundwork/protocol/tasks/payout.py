@@ -6,7 +6,7 @@ from ...errors import NotDue, UnknownRound
 from ..layout import Call
 from ..money import credit
 from ..params import NodeKey, TaskKey
-from ..records import Payment, Record, Settlement, Task
+from ..records import Payment, QueuedPayout, Record, Task
 from ..rules import rule
 from ..state import State, u64
 from .cursor import RoundCursor
@@ -50,7 +50,7 @@ def judge_attempt(cursor: RoundCursor, events: list[Event]) -> None:
     """When AUDIT of an attempt ends: queue the payout, or go on to the next attempt, or close the round."""
     state, task, attempt = cursor.state, cursor.task, cursor.opened.attempt
     if does_stand(cursor, attempt):
-        state.put(state.queue, next_place(state), Settlement(cursor.task_key, cursor.round_number))
+        state.put(state.queue, next_place(state), QueuedPayout(cursor.task_key, cursor.round_number))
         state.put(state.tasks, cursor.task_key, msgspec.structs.replace(task, settling=task.settling + 1))
         cursor.move(RoundEvent.LIST_STOOD)
         return
@@ -75,12 +75,12 @@ def work_queue(state: State, events: list[Event]) -> None:
 
 def settle_slice(state: State, place: bytes, most: int, events: list[Event]) -> int:
     """Pay and slash up to `most` amounts of the payout at a place of the queue; how many were done."""
-    settlement = state.queue.rows[place]
-    cursor = RoundCursor(state, settlement.task, settlement.round)
+    queued = state.queue.rows[place]
+    cursor = RoundCursor(state, queued.task, queued.round)
     amounts = cursor.lists.rows[bytes([cursor.opened.attempt])].amounts
-    end = min(settlement.done + most, len(amounts))
+    end = min(queued.done + most, len(amounts))
     bounty, paid = cursor.task.bounty, cursor.task.paid
-    for node, amount in amounts[settlement.done : end]:
+    for node, amount in amounts[queued.done : end]:
         taken = settle_amount(cursor, node, amount, events)
         bounty -= taken
         paid += max(taken, 0)
@@ -88,11 +88,11 @@ def settle_slice(state: State, place: bytes, most: int, events: list[Event]) -> 
     task = msgspec.structs.replace(cursor.task, bounty=bounty, paid=paid)
     state.put(state.tasks, cursor.task_key, task)
     if end < len(amounts):
-        state.put(state.queue, place, msgspec.structs.replace(settlement, done=end))
+        state.put(state.queue, place, msgspec.structs.replace(queued, done=end))
     else:
         state.remove(state.queue, place)
         finish(cursor, events)
-    return max(end - settlement.done, 1)
+    return max(end - queued.done, 1)
 
 
 def settle_amount(cursor: RoundCursor, node: NodeKey, amount: int, events: list[Event]) -> int:

@@ -58,7 +58,7 @@ def submit(state: State, call: Call, instruction: SubmitTask) -> None:
 
 
 def audit(state: State, call: Call, instruction: AuditSubmission) -> None:
-    """Take a node's view of a submission; the first `false` raises the audit.
+    """Take a node's opinion of a submission; the first `false` raises the audit.
 
     Raises UnknownTask, WrongPhase, UnknownRound, NotStaked, OwnSubmission, UnknownSubmission,
     AlreadyAudited, NoAuditRaised. Source: docs/PROTOCOL.md 7.
@@ -163,16 +163,18 @@ def check_candidate(cursor: RoundCursor, candidate: NodeKey) -> None:
 
 @rule("7.6")
 def check_first_view(votes: Table[bytes, Vote], key: bytes) -> None:
-    """A node gives one view of a candidate; raising the audit counts."""
+    """A node gives one opinion of a candidate; raising the audit counts."""
     if key in votes.rows:
-        raise AlreadyAudited(f"{base58_of(key[-32:])} gave its view in slot {votes.rows[key].slot} already")
+        raise AlreadyAudited(
+            f"{base58_of(key[-32:])} gave its opinion in slot {votes.rows[key].slot} already"
+        )
 
 
 @rule("7.7")
 def check_raised(raised: Audit | None, is_valid: bool) -> None:
-    """A view that all is well needs an audit that was raised; silence is consent."""
+    """An opinion of `valid` needs an audit that was raised; silence is consent."""
     if is_valid and raised is None:
-        raise NoAuditRaised("no audit is raised yet; only a view of invalid raises an audit")
+        raise NoAuditRaised("no audit is raised yet; only an opinion of invalid raises an audit")
 
 
 def _check_window(task: Task, slot: int, round_number: int, activity: Activity, what: str) -> None:
@@ -240,7 +242,7 @@ def add_view(
     node: NodeKey,
     is_valid: bool,
 ) -> None:
-    """Raise an audit with this view, or count the view in the raised audit.
+    """Raise an audit with this opinion, or count the opinion in the raised audit.
 
     `candidate` is a node, or the attempt of a list.
     """

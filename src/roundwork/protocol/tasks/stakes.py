@@ -39,7 +39,7 @@ def withdraw(state: State, call: Call, instruction: Withdraw) -> None:
     old = get_stake(state, instruction.task, instruction.node)
     check_has_stake(old)
     check_not_settling(task)
-    check_no_messages(state, instruction.task, task, instruction.node)
+    check_no_part(state, instruction.task, task, instruction.node)
     check_not_recent(task, old, call.slot)
 
     new = Stake(0, old.available + old.amount, old.endpoint, old.last_round)
@@ -83,8 +83,8 @@ def add_to(state: State, key: TaskKey, node: NodeKey, amount: int, available: in
     state.put(state.get_stakes(key), node, new)
 
 
-def has_message(cursor: RoundCursor, node: NodeKey) -> bool:
-    """Whether a round holds a submission, a view or a list of the node's."""
+def has_part(cursor: RoundCursor, node: NodeKey) -> bool:
+    """Whether a round holds a submission, an opinion or a list of a node."""
     return (
         node in cursor.submissions.rows
         or node in cursor.voices.rows
@@ -103,10 +103,10 @@ def check_has_stake(stake: Stake) -> None:
 
 
 @rule("4.18")
-def check_no_messages(state: State, key: TaskKey, task: Task, node: NodeKey) -> None:
-    """A stake is locked while an open round has any message of the node's."""
+def check_no_part(state: State, key: TaskKey, task: Task, node: NodeKey) -> None:
+    """A stake is locked while an open round holds a submission, an opinion or a list of its node."""
     for round_number in task.open_rounds:
-        if has_message(RoundCursor(state, key, round_number), node):
+        if has_part(RoundCursor(state, key, round_number), node):
             raise StakeLocked(
                 f"submission cannot withdraw: round {round_number} is open and the node took part in it"
             )
