@@ -40,7 +40,7 @@ class Rejected(RoundworkError):
 
 
 class WrongPhase(Rejected):
-    """The step is not open in this slot."""
+    """The slot is outside of the window of this instruction."""
 
     code = 1000
 

@@ -64,7 +64,7 @@ def check(folder: Path, sandbox: str | None, as_json: bool) -> None:
 @manager_option
 @passphrase_option
 @url_option
-@click.option("--inactive", is_flag=True, help="Do not open it for submissions yet.")
+@click.option("--inactive", is_flag=True, help="Leave it inactive: it takes no submissions yet.")
 @sandbox_option
 @json_option
 def deploy(
@@ -76,7 +76,7 @@ def deploy(
     sandbox: str | None,
     as_json: bool,
 ) -> None:
-    """Create the task of FOLDER, pay its bounty in and open it."""
+    """Create the task of FOLDER, pay its bounty in and activate it."""
     from ..client.operations import deploy as deploy_package
     from ..client.operations import set_active
     from ..client.rpc import Client
@@ -198,7 +198,7 @@ def fund(
 
 @command.command()
 @click.argument("address", type=ADDRESS)
-@click.option("--off", is_flag=True, help="Shut it for new submissions instead.")
+@click.option("--off", is_flag=True, help="Deactivate it instead: it takes no new submissions.")
 @manager_option
 @passphrase_option
 @url_option
@@ -206,7 +206,7 @@ def fund(
 def activate(
     address: str, off: bool, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
-    """Open a task for submissions, from the next ledger round on."""
+    """Activate a task: it takes submissions from the next ledger round on."""
     from ..client.operations import set_active
 
     manager = read_key(key_path, passphrase_path)

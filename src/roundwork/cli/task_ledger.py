@@ -33,7 +33,7 @@ def list_tasks(with_all: bool, url: str, as_json: bool) -> None:
         return await client.get_ledger(), await client.get_tasks()
 
     ledger, tasks = call_ledger(url, run)
-    shown = [_summarise(task) for task in tasks if with_all or _is_open(task)]
+    shown = [_summarise(task) for task in tasks if with_all or _takes_submissions(task)]
     shown.sort(key=lambda row: (-row["per_node"], row["task"]))
     if as_json:
         say_json({"tasks": shown})
@@ -90,7 +90,7 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
                 say(line)
 
 
-def _is_open(task: "TaskView") -> bool:
+def _takes_submissions(task: "TaskView") -> bool:
     return task.is_active and not task.is_closed and task.migrated_to is None
 
 
@@ -109,7 +109,7 @@ def _summarise(task: "TaskView") -> dict[str, Any]:
         "per_node": task.bounty_per_round // max(1, able),
         "minimum_stake": task.minimum_stake,
         "round_slots": task.round_time,
-        "is_open": _is_open(task),
+        "is_open": _takes_submissions(task),
     }
 
 
@@ -119,7 +119,7 @@ def _compose_task(row: dict[str, Any], ledger: "LedgerView") -> Iterator[str]:
         format_money(row[name], *unit) for name in ("bounty_per_round", "per_node", "minimum_stake")
     )
     seconds = row["round_slots"] * ledger.slot_ms / 1000
-    yield f"{row['task']}  {row['name']}{'' if row['is_open'] else '  (not open)'}"
+    yield f"{row['task']}  {row['name']}{'' if row['is_open'] else '  (takes no submissions)'}"
     yield f"  {per_round} a round of {seconds:g} s, {row['rounds_left']:,} rounds left"
     yield f"  {row['nodes']} nodes, so about {per_node} each; a stake of at least {stake}"
 

@@ -242,7 +242,7 @@ async def read_task(client: Client, address: str) -> TaskView:
 
 
 async def set_active(client: Client, manager: Keypair, task: str, active: bool) -> str:
-    """Open or shut a task for new submissions."""
+    """Let a task take submissions or not, from the next ledger round on."""
     view = await read_task(client, task)
     instruction = SetActive(TaskKey(key_of(task)), bytes(manager.pubkey()), int(active))
     return await send(client, [wrap(instruction, key_of(view.program))], [manager])

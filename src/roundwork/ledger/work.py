@@ -83,14 +83,14 @@ def find_worker(state: State, transaction: Transaction) -> NodeKey | None:
         named = [keys[at] for at in places]
         call = Call(named, places, transaction.signers, instruction.data, state.head.slot, keys[0])
         try:
-            _, [message] = decode_task_call(program, call)
+            _, [decoded] = decode_task_call(program, call)
         except Rejected:
             return None
-        if not isinstance(message, BY_NODES) or worker not in (None, message.node):
+        if not isinstance(decoded, BY_NODES) or worker not in (None, decoded.node):
             return None
-        if not has_stake(state, message.task, message.node):
+        if not has_stake(state, decoded.task, decoded.node):
             return None
-        worker = message.node
+        worker = decoded.node
     return worker
 
 

@@ -31,7 +31,7 @@ SHORT_SLOTS = 5_000
 SAMPLES_MAX = 720
 DETAILS = ("full", "accounts", "signatures", "none")
 CLOSE_SECONDS = 5.0
-"""How long a request for the open slot waits until the slot is over."""
+"""How long a request for the current slot waits until the slot is over."""
 
 
 # Slots and ticks

@@ -1,4 +1,4 @@
-"""The life of a task: create, fund, open and shut, update, close."""
+"""The life of a task: create, fund, activate and deactivate, update, close."""
 
 import msgspec
 
@@ -114,7 +114,7 @@ def check_manager(task: Task, key: Key) -> None:
 
 @rule("4.13")
 def check_living(task: Task) -> None:
-    """A task that was closed or has migrated takes no stakes, no funds and no switch."""
+    """A task that was closed or has migrated takes no stake, contribution or update, and is not activated."""
     if task.migrated_to:
         raise TaskClosed(f"the task has migrated to {base58_of(task.migrated_to)}")
     if task.is_closed:
@@ -252,7 +252,7 @@ def fund(state: State, call: Call, instruction: FundTask) -> None:
 
 
 def set_active(state: State, call: Call, instruction: SetActive) -> None:
-    """Open or shut the task for new submissions, from the next ledger round on.
+    """Let the task take submissions or not, from the next ledger round on.
 
     Raises UnknownTask, NotManager, TaskClosed.
     """
