@@ -92,7 +92,9 @@ def _is_vote(text: bytes) -> bool:
 TRANSACTION = Purpose("transaction", "any key that an instruction names as a signer", b"", _is_message)
 """The message of a transaction, as Solana's clients sign it."""
 
-PAYLOAD = Purpose("payload", "the staking key of a node, for its task", b"", _is_json)
+PAYLOAD = Purpose(
+    "payload", "the staking key of a node for a Python task, its main key for a main.js", b"", _is_json
+)
 """JSON that a task gives to its node to sign, in the published format: no prefix, and bound to no task."""
 
 REGISTRATION = Purpose(

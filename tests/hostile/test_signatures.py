@@ -227,25 +227,31 @@ def test_a_task_cannot_move_its_node_in_another_task(ledger: RunningLedger, tmp_
 
 
 def test_what_a_main_js_gets_signed_is_a_payload(tmp_path: Path) -> None:
-    """`signData` takes any JSON value; its signature is good for the published format alone."""
+    """`signData` takes any JSON value; the main key's signature is good for the published format alone."""
 
     async def run() -> None:
         async with Client("http://127.0.0.1:9") as client:
-            wallet = TaskWallet(client, OTHER, NODE)
+            wallet, main = TaskWallet(client, OTHER, NODE), OTHER.pubkey()
             namespace = Namespace.__new__(Namespace)
             namespace._wallet = wallet
             for value in ({"url": "http://a.example"}, "text", 5, None, [1]):
                 raw = base58_decode(await namespace.sign_data(value))
                 signature, text = raw[:64], raw[64:]
 
-                assert Signature.from_bytes(signature).verify(NODE.pubkey(), msgspec.json.encode(value))
-                assert is_signed(PAYLOAD, NODE.pubkey(), signature, text)
+                assert Signature.from_bytes(signature).verify(main, msgspec.json.encode(value))
+                assert is_signed(PAYLOAD, main, signature, text)
+                for other in (TRANSACTION, REGISTRATION, VOTE):
+                    for reading in list_readings(other, text):
+                        assert not is_signed(other, main, signature, reading)
+                for count in (1, 2, text[0] & 0x7F):
+                    with pytest.raises(Void):
+                        decode_transaction(bytes([count]) + signature * count + text)
                 assert {"data": text.decode()} == await namespace.verify_signed_data(
-                    base58_encode(raw), str(NODE.pubkey())
+                    base58_encode(raw), str(main)
                 )
-                registered = sign(REGISTRATION, NODE, text)
+                registered = sign(REGISTRATION, OTHER, text)
                 assert "error" in await namespace.verify_signed_data(
-                    base58_encode(registered + text), str(NODE.pubkey())
+                    base58_encode(registered + text), str(main)
                 )
 
     asyncio.run(run())

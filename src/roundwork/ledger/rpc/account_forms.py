@@ -38,7 +38,7 @@ from ...wire import Json, base58_encode, describe_amount
 from .constants import EPOCH_SLOTS
 from .errors import InvalidParams, InvalidRequest
 from .params import field
-from .task_forms import encode_task
+from .task_accounts import encode_task_account
 
 ENCODINGS = ("binary", "base58", "base64", "base64+zstd", "jsonParsed")
 BASE58_BYTES_MAX = 128
@@ -152,14 +152,14 @@ def encode_data(data: AccountData, form: Form, is_lenient: bool = False) -> str 
 
 
 def get_account_data(state: State, key: Key, account: Account) -> AccountData:
-    """An account's data as clients read it: a task as its JSON, a sysvar from the head, else the bytes."""
+    """An account's data as clients read it: made from a task's records or the head, else its bytes."""
     made = _make_data(state, key)
     return AccountData(account.data, account.space) if made is None else AccountData(made, len(made))
 
 
 def _make_data(state: State, key: Key) -> bytes | None:
     if key in state.tasks.rows:
-        return encode_task(state, TaskKey(key))
+        return encode_task_account(state, TaskKey(key))
     if key == SYSVAR_CLOCK:
         return encode_clock(state.head)
     if key == SYSVAR_RENT:

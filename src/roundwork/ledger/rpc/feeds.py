@@ -18,7 +18,7 @@ from .budget import Budget
 from .errors import InvalidParams
 from .ledger import Ledger
 from .params import Params, field, read_key, read_signature, show
-from .task_forms import encode_task
+from .task_accounts import encode_task_account
 from .transaction_forms import compose_logs, describe_error, name_signatures
 from .transactions import find_all
 
@@ -122,7 +122,8 @@ class Changed:
         key, form, is_of_program = unmade
         if form is None:
             assert self._view is not None, "a task is kept with a view of the state"
-            raw = await self._ledger.run_in_thread(self._make_budget(), encode_task, self._view.state, key)
+            budget, state = self._make_budget(), self._view.state
+            raw = await self._ledger.run_in_thread(budget, encode_task_account, state, key)
             self._records[key] = self._records[key][0], AccountData(raw, len(raw))
             return
         self._shown[key, form, is_of_program] = await self._ledger.run_in_thread(

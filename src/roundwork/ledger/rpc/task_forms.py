@@ -12,13 +12,16 @@ from ...wire import Json, read_text
 
 ALL_PARTS = frozenset(("submission", "distribution", "balance", "stake"))
 
+# The results of a round's distribution.
+UNDECIDED, PAID, FAILED = "Uninitialized", "PayoutSuccessful", "PayoutFailed"
+
 
 def encode_task(state: State, key: TaskKey, parts: frozenset[str] = ALL_PARTS) -> bytes:
     """A task as the JSON that task clients parse. Maps that are not among `parts` are empty.
 
     Raises UnknownTask. Source: docs/RPC.md, task state.
     """
-    return json.dumps(describe_task(state, key, parts), separators=(",", ":"), ensure_ascii=False).encode()
+    return _encode_json(describe_task(state, key, parts))
 
 
 def describe_task(state: State, key: TaskKey, parts: frozenset[str] = ALL_PARTS) -> Json:
@@ -91,6 +94,16 @@ def empty_distributions() -> Json:
     }
 
 
+def encode_submissions(state: State, key: TaskKey, only: int | None = None) -> bytes:
+    """The JSON of a task's submissions and their audits, as describe_submissions has them."""
+    return _encode_json(describe_submissions(state, key, only))
+
+
+def encode_distributions(state: State, key: TaskKey, only: int | None = None) -> bytes:
+    """The JSON of a task's lists, their audits and results, as describe_distributions has them."""
+    return _encode_json(describe_distributions(state, key, only))
+
+
 def describe_submissions(state: State, key: TaskKey, only: int | None = None) -> Json:
     """The submissions of a task and their audits: of all rounds, or `only` of one. Raises UnknownTask."""
     get_task(state, key)
@@ -114,14 +127,16 @@ def describe_submissions(state: State, key: TaskKey, only: int | None = None) ->
 def describe_distributions(state: State, key: TaskKey, only: int | None = None) -> Json:
     """The lists of a task, the audits of them and how they ended, of all rounds, or `only` of one.
 
-    Raises UnknownTask.
+    A round whose distribution failed has its entry among the lists, even if no node handed in a list:
+    published clients read the keys of that entry, and end where it is missing. Raises UnknownTask.
     """
     get_task(state, key)
     lists, triggers, records = {}, {}, {}
     for cursor in _find_rounds(state, key, only):
         name = str(cursor.round_number)
         rows, audits, votes = cursor.lists.rows, cursor.list_audits.rows, cursor.list_votes.rows
-        if rows:
+        records[name] = _describe_outcome(cursor.opened)
+        if rows or records[name] == FAILED:
             lists[name] = _sort_by_name(
                 {row.submitter: _describe_list(row, cursor.round_number) for row in rows.values()}
             )
@@ -132,7 +147,6 @@ def describe_distributions(state: State, key: TaskKey, only: int | None = None) 
                     for attempt, audit in audits.items()
                 }
             )
-        records[name] = _describe_outcome(cursor.opened)
     return {
         "distribution_rewards_submission": lists,
         "distributions_audit_trigger": triggers,
@@ -146,8 +160,8 @@ def _describe_outcome(record: Round) -> str:
     For an open round it is that of its last attempt.
     """
     if record.state is RoundState.PAID:
-        return "PayoutSuccessful"
-    return "PayoutFailed" if record.state is RoundState.UNPAID or record.attempt else "Uninitialized"
+        return PAID
+    return FAILED if record.state is RoundState.UNPAID or record.attempt else UNDECIDED
 
 
 def _find_rounds(state: State, key: TaskKey, only: int | None) -> list[RoundCursor]:
@@ -179,6 +193,11 @@ def _describe_trigger(audit: Audit, candidate: bytes, votes: dict[bytes, Vote]) 
             for vote, voter in sorted(cast, key=lambda item: item[0].order)
         ],
     }
+
+
+def _encode_json(shown: Json) -> bytes:
+    """JSON without spaces, its texts as UTF-8: some clients compare the bytes."""
+    return json.dumps(shown, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _sort_by_name(rows: dict[Key, Json]) -> dict[str, Json]:

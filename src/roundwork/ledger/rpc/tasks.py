@@ -4,8 +4,10 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ...errors import UnknownTask
-from ...protocol.params import TASK_PROGRAM, NodeKey, TaskKey
+from ...protocol.params import TASK_PROGRAM, TaskKey
 from ...protocol.read import view_ledger, view_round, view_task
 from ...protocol.records import Account
 from ...protocol.state import State
@@ -16,13 +18,7 @@ from .archive import may_be_pruned, recall
 from .errors import InvalidParams
 from .ledger import Ledger, LongRead
 from .params import Params, show
-from .task_forms import (
-    ALL_PARTS,
-    count_rows,
-    describe_distributions,
-    describe_submissions,
-    encode_task,
-)  # fmt: skip
+from .task_forms import ALL_PARTS, count_rows, encode_distributions, encode_submissions, encode_task
 from .transactions import wait_for_history
 
 SHORT_ROWS = 500
@@ -56,20 +52,19 @@ def get_task_account_info(ledger: Ledger, params: Params) -> Json:
 
 
 async def get_task_submissions(ledger: Ledger, params: Params) -> Any:
-    task, round_number = params.task(0), _read_round(params, 1)
-    return await _read_rounds(ledger, params, describe_submissions, task, round_number)
+    return await _read_info(ledger, params, encode_submissions)
 
 
 async def get_task_distributions(ledger: Ledger, params: Params) -> Any:
-    task, round_number = params.task(0), _read_round(params, 1)
-    return await _read_rounds(ledger, params, describe_distributions, task, round_number)
+    return await _read_info(ledger, params, encode_distributions)
 
 
 async def get_my_submission_round(ledger: Ledger, params: Params) -> Json:
     """The last round in which a node submitted, as a number in `data`; null if it never did."""
     task, node, round_number = params.task(0), params.node(1), _read_round(params, 2)
     if round_number is not None:
-        has = await _read_rounds(ledger, params, _find_submission, task, round_number, node)
+        state = await _recall_round(ledger, params, task, round_number) or ledger.state
+        has = node in RoundCursor(state, task, round_number).submissions.rows
         return ledger.with_context({"data": round_number} if has else None)
     stake = ledger.state.get_stakes(task).rows.get(node)
     return ledger.with_context({"data": stake.last_round} if stake and stake.last_round >= 0 else None)
@@ -83,27 +78,43 @@ def get_my_stake(ledger: Ledger, params: Params) -> Json:
     return ledger.with_context({"data": stake.amount} if stake else None)
 
 
+async def _read_info(ledger: Ledger, params: Params, encode: Callable[..., bytes]) -> Any:
+    """A part of a task's state, in the shape of getTaskAccountInfo; null if there is no such task."""
+    task, round_number = params.task(0), _read_round(params, 1)
+
+    def read(state: State, task: TaskKey, only: int | None) -> Json:
+        return {"data": [base64.b64encode(encode(state, task, only)).decode(), "base64"]}
+
+    value = await _read_rounds(ledger, params, read, task, round_number)
+    if isinstance(value, msgspec.Raw):
+        return ledger.encode_with_context(value)
+    return ledger.with_context(value)
+
+
 async def _read_rounds(
-    ledger: Ledger,
-    params: Params,
-    read: Callable[..., Any],
-    task: TaskKey,
-    round_number: int | None,
-    *args: Any,
+    ledger: Ledger, params: Params, read: Callable[..., Any], task: TaskKey, round_number: int | None
 ) -> Any:
     """What `read` returns for one round, or for all that the state holds; None if there is no such task.
 
-    A round that is pruned is read from the archive.
+    What takes long is read on another thread, and is JSON already. A round that is pruned is read from the
+    archive.
     """
-    if round_number is not None and may_be_pruned(ledger.state, task, round_number):
-        await wait_for_history(ledger)
-        recalled = await ledger.read(params.budget, recall, ledger.chain, task, round_number)
+    if round_number is not None:
+        recalled = await _recall_round(ledger, params, task, round_number)
         if recalled is not None:
-            return await ledger.read_encoded(params.budget, read, recalled, task, round_number, *args)
+            return await ledger.read_encoded(params.budget, read, recalled, task, round_number)
     if count_rows(ledger.state, task) > SHORT_ROWS:
-        return await ledger.read_state(params.budget, _read_view, read, task, round_number, *args)
+        return await ledger.read_state(params.budget, _read_view, read, task, round_number)
     with params.budget.work():
-        return _read_view(ledger, read, task, round_number, *args)
+        return _read_view(ledger, read, task, round_number)
+
+
+async def _recall_round(ledger: Ledger, params: Params, task: TaskKey, round_number: int) -> State | None:
+    """A state that holds a pruned round; None if the round is not pruned."""
+    if not may_be_pruned(ledger.state, task, round_number):
+        return None
+    await wait_for_history(ledger)
+    return await ledger.read(params.budget, recall, ledger.chain, task, round_number)
 
 
 def _read_view(ledger: Ledger, read: Callable[..., Any], task: TaskKey, *args: Any) -> Any:
@@ -111,10 +122,6 @@ def _read_view(ledger: Ledger, read: Callable[..., Any], task: TaskKey, *args: A
         return read(ledger.state, task, *args)
     except UnknownTask:
         return None
-
-
-def _find_submission(state: State, task: TaskKey, round_number: int, node: NodeKey) -> bool:
-    return node in RoundCursor(state, task, round_number).submissions.rows
 
 
 def _is_small_task(ledger: Ledger, params: Params) -> bool:

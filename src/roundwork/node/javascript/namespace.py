@@ -10,12 +10,14 @@ import asyncio
 import inspect
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 from solders.pubkey import Pubkey
 
 from ...participant.moment import compute_moment, compute_timetable
+from ...participant.selection import select_node
 from ...protocol.addresses import find_associated, find_authority
 from ...protocol.clock import Timetable
 from ...protocol.params import KPL_PROGRAM, MONEY_MAX, NodeKey, TaskKey, key_of
@@ -33,7 +35,7 @@ from ...protocol.tasks.instructions import (
     UploadDistributionList,
 )
 from ...protocol.tasks.round import Activity
-from ...purposes import PAYLOAD, is_signed, sign
+from ...purposes import PAYLOAD, is_signed
 from ...views import RoundView, TaskView
 from ...wire import convert, decode_json
 from ..peers.payload import PAYLOAD_BYTES_MAX, BadPayload, decode_base58, encode_base58
@@ -48,6 +50,9 @@ TASK_NODE_VERSION = "1.11.19"
 """The version of the published node whose contract this is; tasks compare it."""
 
 DATABASE = "KOIIDB"
+STORED = "stored"
+"""The folder of the values that `storeSet` keeps, a file for each."""
+
 LEVELS = ("log", "warn", "error")
 
 ReadLedger = Callable[[str, list[Any]], Awaitable[Any]]
@@ -92,6 +97,7 @@ class Namespace:
                 "lists, and never for a key of the node's"
             )
         function = getattr(self, name)
+        arguments = choose_arguments(function, arguments)
         try:
             inspect.signature(function).bind(*arguments)
         except TypeError as error:
@@ -119,6 +125,19 @@ class Namespace:
             if listed.submitter == submitter:
                 return msgspec.json.encode(listed.amounts).decode()
         raise BadCall(f"{submitter} has handed in no list for round {view.round}")
+
+    async def select_lister(self, round_number: Any, is_previous_failed: Any = False) -> str:
+        """The node that the published rule selects to hand in a round's list; "" if it selects no node."""
+        round_number = read_round(round_number)
+        rounds = [each for each in (round_number, round_number - 1, round_number - 2) if each >= 0]
+        infos = [await self.get_task_submission_info(each) for each in rounds]
+        submitted, *before = [
+            info["submissions"].get(str(each), {}) for each, info in zip(rounds, infos, strict=True)
+        ]
+        info = await self.get_task_distribution_info(round_number)
+        has_failed = info["distributions_audit_record"].get(str(round_number)) == "PayoutFailed"
+        failed = [*info["distribution_rewards_submission"].get(str(round_number), {})] if has_failed else []
+        return select_node(submitted, before, failed, bool(is_previous_failed)) or ""
 
     async def get_current_slot(self) -> int:
         slot: int = await self._read_ledger("getSlot", [])
@@ -172,10 +191,11 @@ class Namespace:
         """Nothing is left to set up: the stake is on the ledger before the task starts."""
 
     async def sign_data(self, body: Any) -> str:
+        """Signed by the main key, as published: readers verify with what `getMainAccountPubkey` answers."""
         text = msgspec.json.encode(body)
         if len(text) > PAYLOAD_BYTES_MAX:
             raise BadCall(f"{len(text)} bytes are too many to sign; {PAYLOAD_BYTES_MAX} are allowed")
-        return encode_base58(sign(PAYLOAD, self._wallet.keypair, text) + text)
+        return encode_base58(self._wallet.sign_payload(text) + text)
 
     async def verify_signed_data(self, signed: Any, key: Any) -> Any:
         try:
@@ -203,6 +223,23 @@ class Namespace:
     async def open_file(self, path: Any) -> None:
         """Make an empty file, as the original does first. Its stream cannot cross HTTP."""
         await self._files.run("writeFile", path, "")
+
+    async def read_stored(self, key: Any) -> Any:
+        """What `storeSet` kept under a key; nothing if it kept nothing."""
+        try:
+            reading = await self._files.run("readFile", _locate_stored(key), "utf8")
+        except BadCall as error:
+            if str(error).startswith("ENOENT"):
+                return None
+            raise
+        return decode_json(await asyncio.to_thread(reading.read))
+
+    async def store(self, key: Any, value: Any) -> None:
+        """Keep a value in a file of the task's own."""
+        path = _locate_stored(key)
+        await self._files.run("mkdir", STORED, {"recursive": True})
+        await self._files.run("writeFile", f"{path}.part", msgspec.json.encode(value).decode())
+        await self._files.run("rename", f"{path}.part", path)
 
     async def get_base_path(self) -> str:
         return str(self._files.root)
@@ -258,9 +295,13 @@ class Namespace:
         )
         await self._wallet.send(instruction)
 
-    async def trigger_payout(self, round_number: Any) -> None:
-        """Payouts happen by themselves; a request for one is refused while the round is open."""
-        await self._wallet.send(Payout(self._task, read_round(round_number)))
+    async def trigger_payout(self, round_number: Any = None) -> None:
+        """Payouts happen by themselves; a request for one is refused while the round is open.
+
+        The older form names no round: nothing is sent.
+        """
+        if round_number is not None:
+            await self._wallet.send(Payout(self._task, read_round(round_number)))
 
     async def claim_reward(self, pot: Any, beneficiary: Any, claimer: Any = None) -> str:
         """Of a task that pays in a token, the beneficiary is an account of that token."""
@@ -323,10 +364,11 @@ class Namespace:
         return {each.node: each.stake for shown in due for each in shown.submissions}
 
     async def _get_info(self, method: str, round_number: Any) -> Any:
-        answer = await self._read_ledger(method, [self._setting.task, {"round": read_round(round_number)}])
-        if answer is None:
+        config = {"encoding": "base64", "round": read_round(round_number)}
+        answer = await self._read_ledger(method, [self._setting.task, config])
+        if answer["value"] is None:
             raise BadCall(f"there is no task at {self._setting.task}")
-        return answer
+        return decode_json(b64decode(answer["value"]["data"][0]))
 
     async def _get_timetable(self) -> Timetable:
         return compute_timetable(await self._read(TaskView, "getTask", [self._setting.task]))
@@ -366,15 +408,21 @@ METHODS = {
     "getTaskStateById": "get_task_state_by_id",
     "getTaskSubmissionInfo": "get_task_submission_info",
     "logger": "log",
+    "nodeSelectionDistributionList": "select_lister",
     "payloadTrigger": "trigger_payout",
     "sendAndConfirmTransactionWrapper": "send_own_transaction",
     "sendTransaction": "send_transaction",
     "signData": "sign_data",
     "stakeOnChain": "stake_on_chain",
+    "storeGet": "read_stored",
+    "storeSet": "store",
     "uploadDistributionList": "upload_list",
     "verifySignedData": "verify_signed_data",
 }
 """The function for each published name."""
+
+WITH_OLDER_FORM = ("audit_submission", "audit_list")
+"""Functions whose older form has four arguments, the third of them a key of the caller's."""
 
 _PARTS = {
     "submission": "is_submission_required",
@@ -382,6 +430,16 @@ _PARTS = {
     "balance": "is_available_balances_required",
     "stake": "is_stake_list_required",
 }
+
+
+def choose_arguments(function: Callable[..., Any], arguments: list[Any]) -> list[Any]:
+    """The arguments that a function has parameters for: the surplus is dropped, as JavaScript does."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+        return arguments
+    if function.__name__ in WITH_OLDER_FORM and len(arguments) > 3:
+        arguments = [*arguments[:2], *arguments[3:]]
+    return arguments[: len(parameters)]
 
 
 def read_round(value: Any) -> int:
@@ -404,6 +462,13 @@ def encode_list(amounts: Any) -> bytes:
     text = msgspec.json.encode(amounts)
     # After a full last chunk a reader would go on and read what an earlier upload has left.
     return text if len(text) % CHUNK_BYTES else text + b" "
+
+
+def _locate_stored(key: Any) -> str:
+    """The path of a stored value. Raises BadCall."""
+    if not isinstance(key, str):
+        raise BadCall(f"a key of the store is text; this is {key!r:.80}")
+    return f"{STORED}/{sha256(key.encode()).hexdigest()}"
 
 
 def _lie(value: str) -> str:

@@ -1,4 +1,7 @@
-"""What a node signs for a JavaScript task: with the task's staking key; the main key only pays fees."""
+"""What a node signs for a JavaScript task: transactions with its staking key, payloads with the main key.
+
+Beside payloads the main key signs as the payer of fees only.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from ...client.operations import Signed, deliver, send
 from ...client.rpc import Client
 from ...protocol.params import TASK_PROGRAM, Key
 from ...protocol.tasks import instructions
-from ...purposes import TRANSACTION, sign
+from ...purposes import PAYLOAD, TRANSACTION, sign
 from .task_files import BadCall
 
 SIGNATURES_MAX = 4
@@ -60,6 +63,10 @@ class TaskWallet:
         else:
             pair = read_keypair(source)
         return await self._send(pay(pair, target, amount), pair)
+
+    def sign_payload(self, text: bytes) -> bytes:
+        """The main key's signature over a payload, which no reader can take for anything else."""
+        return sign(PAYLOAD, self._payer, text)
 
     async def pay_for(self, wire: bytes, signers: Sequence[Keypair]) -> str:
         """Sign a transaction that the task made: as the fee payer, and with those of `signers` that it needs.
