@@ -136,12 +136,13 @@ def test_the_parts_of_a_phase_cover_it_without_gaps(table: Timetable, parts: int
     assert all(before[1] + 1 == after[0] for before, after in pairwise(slots))
 
 
-@given(timetables, st.integers(0, 5000))
-def test_every_slot_lies_in_one_window_of_each_period(table: Timetable, later: int) -> None:
+@pytest.mark.parametrize("rules", WINDOWS)
+@given(table=timetables, later=st.integers(0, 5000))
+def test_every_slot_lies_in_one_window_of_each_period(rules: str, table: Timetable, later: int) -> None:
     slot = table.starting_slot + later
 
     for period in Period:
-        window = find_window(KOII, table, slot, period)
+        window = find_window(WINDOWS[rules], table, slot, period)
         number = table.compute_round(slot) - period.later
 
         assert window.period is period
@@ -162,7 +163,41 @@ def test_a_round_is_pruned_when_its_last_retry_is_over() -> None:
 
 
 def test_every_rule_set_has_its_windows() -> None:
-    assert set(RULE_SETS) == set(WINDOWS)
+    assert set(RULE_SETS) <= set(WINDOWS)
+
+
+def test_the_halves_and_eighths_of_roundwork_1_are_those_of_the_text() -> None:
+    windows = WINDOWS["roundwork-1"]
+    table = Timetable(starting_slot=0, round_time=60, submission_window=11, audit_window=48)
+
+    offsets = {
+        activity: tuple(slot % 60 for slot in window.compute_slots(table, 4))
+        for activity, window in windows.items()
+    }
+
+    assert (0, 5) == offsets[Activity.COMMIT]  # o <= sw // 2
+    assert (6, 11) == offsets[Activity.REVEAL]
+    assert (12, 17) == offsets[Activity.CHALLENGE]  # sw + aw * 0 // 8 < o <= sw + aw * 1 // 8
+    assert (12, 23) == offsets[Activity.ANSWER]
+    assert (24, 29) == offsets[Activity.CHECK]
+    assert (30, 35) == offsets[Activity.ACCUSE]
+    assert (36, 47) == offsets[Activity.JUDGE]
+    assert (48, 59) == offsets[Activity.DISCLOSE]
+    assert (0, 11) == offsets[Activity.LIST]
+    assert (12, 35) == offsets[Activity.ACCUSE_LIST]  # o <= sw + aw // 2
+    assert (36, 59) == offsets[Activity.VOTE_LIST]
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3, 10, 100])
+def test_at_the_least_windows_an_outage_of_the_allowed_length_takes_no_window_whole(gap: int) -> None:
+    windows = WINDOWS["roundwork-1"]
+    submit, audit = 4 * (gap + 1) - 1, 16 * (gap + 1)
+    table = Timetable(0, submit + audit + 1, submit, audit)
+
+    for activity, window in windows.items():
+        first, last = window.compute_slots(table, 4)
+        if activity not in (Activity.WAIT, Activity.PAY):  # nothing has to be sent in these
+            assert last - first + 1 >= 2 * (gap + 1)
 
 
 def test_the_text_has_the_same_transitions() -> None:

@@ -82,11 +82,20 @@ class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     locked_rounds: int
     """For how many ledger rounds after the round of its node's last submission a stake stays locked."""
+    held_rounds: int
+    """For how many ledger rounds after its payment a reward is held back; 0 if it is not."""
 
 
 KOII_1 = RuleSet(
     name="koii-1",
     locked_rounds=3,
+    held_rounds=0,
+)
+
+ROUNDWORK_1 = RuleSet(
+    name="roundwork-1",
+    locked_rounds=0,
+    held_rounds=3,
 )
 
 RULE_SETS = {rules.name: rules for rules in (KOII_1,)}

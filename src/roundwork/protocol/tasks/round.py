@@ -10,7 +10,7 @@ from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from ..clock import DISTRIBUTION, REVIEW, Phase, Timetable
-from ..params import KOII_1, TaskKey
+from ..params import KOII_1, ROUNDWORK_1, TaskKey
 
 PRUNING = 4
 """The ledger rounds from a round's work to its pruning; each allowed retry adds one."""
@@ -159,6 +159,16 @@ class Activity(Enum):
     LIST = "list"
     AUDIT_LIST = "audit list"
     PAY = "pay"
+    COMMIT = "commit"
+    REVEAL = "reveal"
+    CHALLENGE = "challenge"
+    ANSWER = "answer"
+    CHECK = "check"
+    ACCUSE = "accuse"
+    JUDGE = "judge"
+    DISCLOSE = "disclose"
+    ACCUSE_LIST = "accuse list"
+    VOTE_LIST = "vote list"
 
 
 class Window(NamedTuple):
@@ -207,6 +217,20 @@ class Window(NamedTuple):
         return first <= slot <= last
 
 
+_SUBMITTED = Period.REVIEW, Phase.SUBMIT
+_LISTED = Period.DISTRIBUTION, Phase.AUDIT
+
+
+def _half(place: tuple[Period, Phase], half: int, doing: str, label: str) -> Window:
+    """A half of a phase: 0 the first, 1 the second."""
+    return Window(*place, doing, label, half, half, parts=2)
+
+
+def _eighths(first: int, last: int, doing: str, label: str) -> Window:
+    """Some eighths of AUDIT of the review, counted from 1."""
+    return Window(Period.REVIEW, Phase.AUDIT, doing, label, first - 1, last - 1, parts=8)
+
+
 Windows = dict[Activity, Window]
 
 WINDOWS: dict[str, Windows] = {
@@ -218,9 +242,28 @@ WINDOWS: dict[str, Windows] = {
         Activity.LIST: Window(Period.DISTRIBUTION, Phase.SUBMIT, "the list is handed in", "list"),
         Activity.AUDIT_LIST: Window(Period.DISTRIBUTION, Phase.AUDIT, "the list is audited", "audit"),
         Activity.PAY: Window(Period.DISTRIBUTION, Phase.SETTLE, "paid", "pay"),
-    }
+    },
+    ROUNDWORK_1.name: {
+        Activity.WORK: Window(Period.WORK, None, "nodes work", "work"),
+        Activity.COMMIT: _half(_SUBMITTED, 0, "submissions are committed", "commit"),
+        Activity.REVEAL: _half(_SUBMITTED, 1, "submissions are revealed", "reveal"),
+        Activity.CHALLENGE: _eighths(1, 1, "proofs are challenged", "challenge"),
+        Activity.ANSWER: _eighths(1, 2, "challenges are answered", "answer"),
+        Activity.CHECK: _eighths(3, 3, "receipts are committed", "check"),
+        Activity.ACCUSE: _eighths(4, 4, "submissions are accused", "accuse"),
+        Activity.JUDGE: _eighths(5, 6, "juries commit their votes", "judge"),
+        Activity.DISCLOSE: _eighths(7, 8, "receipts and votes are revealed", "disclose"),
+        Activity.SUBMIT: Window(*_SUBMITTED, "submissions are committed and revealed"),
+        Activity.AUDIT: Window(Period.REVIEW, Phase.AUDIT, "submissions are checked, accused and judged"),
+        Activity.WAIT: Window(Period.REVIEW, Phase.SETTLE, "verdicts are final"),
+        Activity.LIST: Window(Period.DISTRIBUTION, Phase.SUBMIT, "the list is handed in", "list"),
+        Activity.ACCUSE_LIST: _half(_LISTED, 0, "the list may be accused", "accuse"),
+        Activity.VOTE_LIST: _half(_LISTED, 1, "an accused list is voted on", "vote"),
+        Activity.AUDIT_LIST: Window(*_LISTED, "the list is accused and voted on"),
+        Activity.PAY: Window(Period.DISTRIBUTION, Phase.SETTLE, "paid", "pay"),
+    },
 }
-"""The windows of each rule set, in the order of a round's life."""
+"""The windows of each rule set, in the order of a round's life; a part stands before the whole of its phase."""
 
 
 def find_window(windows: Windows, table: Timetable, slot: int, period: Period) -> Window:
