@@ -263,7 +263,7 @@ WINDOWS: dict[str, Windows] = {
         Activity.PAY: Window(Period.DISTRIBUTION, Phase.SETTLE, "paid", "pay"),
     },
 }
-"""The windows of each rule set, in the order of a round's life; the parts of a phase stand before its whole."""
+"""The windows of each rule set in the order of a round; the parts of a phase stand before its whole."""
 
 
 def find_window(windows: Windows, table: Timetable, slot: int, period: Period) -> Window:
