@@ -8,7 +8,8 @@ from roundwork.client.operations import build_uploads
 from roundwork.participant import step as duties
 from roundwork.participant.decisions import ListDecided, Memory, OpinionDecided, ValueDecided, Worked, learn
 from roundwork.participant.moment import compute_timetable
-from roundwork.participant.step import Duty, View, compute_rounds, step
+from roundwork.participant.plays import HONEST, LIAR, play_step
+from roundwork.participant.step import Duty, View, compute_rounds
 from roundwork.protocol.params import NodeKey, base58_of, key_of
 from roundwork.protocol.read import view_round, view_task
 from roundwork.protocol.tasks import instructions
@@ -22,13 +23,13 @@ BOUNTY = 90
 
 
 class Node:
-    """One node: what it remembers, whether it lies, whether it is there at all."""
+    """One node: what it remembers, how it plays, whether it is there at all."""
 
     def __init__(self, name: str, address: str) -> None:
         self.name = name
         self.address = address
         self.memory = Memory()
-        self.is_liar = False
+        self.play = HONEST
         self.is_silent = False
         self.list_bonus = 0
         """What it adds to the first reward of its lists."""
@@ -81,7 +82,7 @@ class Town:
         asked: list[tuple[Node, list[instructions.Instruction]]] = []
         for node in self.nodes.values():
             if not node.is_silent:
-                node.memory, node.owed = step(node.memory, self.view(node), self.task.slot)
+                node.memory, node.owed = play_step(node.play, node.memory, self.view(node), self.task.slot)
                 asked += [(node, sent) for duty in node.owed for sent in self.act(node, duty)]
         wires = [self.world.wire([node.name], *map(task_instruction, asks)) for node, asks in asked]
         before = set(self.task.open_rounds)
@@ -97,7 +98,9 @@ class Town:
             case duties.Work():
                 node.memory = learn(node.memory, Worked(duty.round))
             case duties.DecideValue():
-                node.memory = learn(node.memory, ValueDecided(duty.round, "lie" if node.is_liar else "truth"))
+                node.memory = learn(
+                    node.memory, ValueDecided(duty.round, "lie" if node.play is LIAR else "truth")
+                )
             case duties.DecideOpinion():
                 kind = "valid" if duty.value == "truth" else "invalid"
                 node.memory = learn(node.memory, OpinionDecided(duty.round, duty.node, kind))

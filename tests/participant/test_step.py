@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from roundwork.participant import step as duties
 from roundwork.participant.decisions import ListDecided, Memory, OpinionDecided, ValueDecided, learn
+from roundwork.participant.plays import LIAR
 from roundwork.participant.step import AUDIT_ALL_MAX, SAMPLE, Duty, View, choose_audits, step
 from roundwork.protocol.clock import Phase, Timetable
 from roundwork.views import ListView, RoundView, StakeView, SubmissionView, TaskView
@@ -254,7 +255,7 @@ def test_everybody_is_paid_alike_round_after_round_and_nothing_is_refused() -> N
 def test_a_liar_is_convicted_and_slashed_in_every_round_in_which_it_had_stake() -> None:
     town = Town(4)
     liar = town.nodes["n03"]
-    liar.is_liar = True
+    liar.play = LIAR
 
     town.live_until(0, 9)
 
@@ -332,7 +333,7 @@ def test_a_node_that_comes_late_takes_part_from_then_on() -> None:
 @given(st.lists(st.sampled_from(["n00", "n01", "n02", "n03", "n04"]), min_size=20, max_size=20))
 def test_whoever_is_gone_for_a_while_no_honest_node_is_slashed_and_no_round_is_lost(gone: list[str]) -> None:
     town = Town(5)
-    town.nodes["n04"].is_liar = True
+    town.nodes["n04"].play = LIAR
     for name in gone:
         town.nodes[name].is_silent = True
         town.nodes[name].memory = Memory()

@@ -63,7 +63,8 @@ def command() -> None:
 @secret_option
 @click.option("--yes", is_flag=True, help="Agree to what the task asks for.")
 @click.option("--any-machine", is_flag=True, help="Run it although it asks for another kind of machine.")
-@click.option("--liar", is_flag=True, hidden=True, help="Submit lies; for demonstrations.")
+@click.option("--play", "play", default="honest", hidden=True, help="A way to play; for demonstrations.")
+@click.option("--liar", "play", flag_value="liar", hidden=True, help="Short for --play liar.")
 @passphrase_option
 @json_option
 def run(
@@ -82,7 +83,7 @@ def run(
     secrets: dict[str, str],
     yes: bool,
     any_machine: bool,
-    liar: bool,
+    play: str,
     passphrase_path: Path | None,
     as_json: bool,
 ) -> None:
@@ -90,6 +91,7 @@ def run(
     from ..host.logs import start_log
     from ..node.server import run as run_node
     from ..node.setting import NodeSetting
+    from ..participant.plays import find_play
 
     start_log(is_node=True)
     setting = NodeSetting(
@@ -107,7 +109,7 @@ def run(
         params=read_pairs(params, "--param"),
         secrets=secrets,
         is_any_machine=any_machine,
-        is_liar=liar,
+        play=find_play(play),
         passphrase=_get_passphrase(directory, task, passphrase_path),
     )
 

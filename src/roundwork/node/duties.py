@@ -1,16 +1,74 @@
-"""Duties: when one that failed is tried again, and how stake is added."""
+"""Duties: their names in the log, when one that failed is tried again, and how stake is added."""
 
+import logging
 from collections.abc import Collection
+from typing import assert_never
 
 from ..client.operations import build_stake, deliver, sign
 from ..client.rpc import Client
-from ..errors import Rejected, Void
+from ..errors import Rejected, TaskFailed, Void
+from ..participant import step as duties
 from ..participant.step import Duty
 from .lookout import Identity
 from .memory import MemoryFile
 
 FIRST_SLOTS = 4
 DOUBLINGS_MAX = 10
+
+
+DONE, FAILED = "done", "failed"
+"""How a duty ended: the first part of its logger's name. The second part is the kind of the duty."""
+
+log = logging.getLogger(__name__)
+
+
+def log_done(duty: Duty, outcome: str) -> None:
+    """Log what came of a duty."""
+    kind, subject = name_duty(duty)
+    logging.getLogger(f"{DONE}.{kind}").info("%s: %s", subject, outcome)
+
+
+def log_failure(duty: Duty, error: Exception) -> None:
+    """Log why a duty failed: a line, and below it the traceback of an author's function.
+
+    A function that failed and a transaction that the law refused have a logger of their own, by which `up`
+    finds the reason of a round that was not paid.
+    """
+    kind, subject = name_duty(duty)
+    text = str(error) or "it took too long"
+    last = text.rpartition("\n")[2]
+    line = f"{subject}: {type(error).__name__}: {last}"
+    logger = logging.getLogger(f"{FAILED}.{kind}") if isinstance(error, TaskFailed | Rejected) else log
+    logger.warning("%s", line if last == text else f"{line}\n{text}")
+
+
+def name_duty(duty: Duty) -> tuple[str, str]:
+    """The kind of a duty, and the duty in words."""
+    match duty:
+        case duties.Work():
+            return "work", f"work of round {duty.round}"
+        case duties.DecideValue():
+            return "submission", f"proof of round {duty.round}"
+        case duties.DecideOpinion():
+            return "audit", f"audit of {duty.node} in round {duty.round}"
+        case duties.DecideList():
+            return "distribution", f"list of round {duty.round}"
+        case duties.SendValue():
+            return "sending", f"sending the proof of round {duty.round}"
+        case duties.SendOpinion():
+            opinion = "valid" if duty.is_valid else "invalid"
+            return "sending", f"sending that the proof of {duty.node} in round {duty.round} is {opinion}"
+        case duties.SendList():
+            return "sending", f"sending the list of round {duty.round}"
+        case duties.SendListOpinion():
+            opinion = "valid" if duty.is_valid else "invalid"
+            return "sending", f"sending that the list of {duty.node} for round {duty.round} is {opinion}"
+        case duties.TopUp():
+            return "stake", f"adding {duty.amount} roe to the stake"
+        case duties.Forget():
+            return "forgetting", f"forgetting the rounds below {duty.before_round}"
+        case _:
+            assert_never(duty)
 
 
 class Postponed:

@@ -8,6 +8,7 @@ from solders.keypair import Keypair
 from ..client.operations import patiently, read_task
 from ..client.rpc import Client
 from ..errors import RemoteError
+from ..participant.plays import HONEST, Play
 from ..participant.step import View, compute_rounds
 from ..views import RoundView, TaskView
 
@@ -25,7 +26,7 @@ class Identity(msgspec.Struct, frozen=True):
     secret: bytes
     stake_target: int
     endpoint: str
-    is_liar: bool = False
+    play: Play = HONEST
 
     @property
     def node(self) -> str:

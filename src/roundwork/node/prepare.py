@@ -11,6 +11,7 @@ from starlette.routing import Route
 from ..client.rpc import Client
 from ..errors import BadTaskFile
 from ..package.folder import Package, resolve_hosts
+from ..participant.plays import LIAR
 from ..protocol.params import key_of
 from .confinement.doctor import examine, summarize
 from .confinement.order import Limits
@@ -18,7 +19,7 @@ from .confinement.sandbox import choose_sandbox
 from .javascript.namespace import Namespace
 from .javascript.namespace_route import build_namespace_route
 from .javascript.process import JavascriptSetting, JavascriptTask, find_free_port
-from .javascript.runtime import JavascriptRuntime
+from .javascript.runtime import JavascriptRuntime, check_javascript_play
 from .javascript.task_files import TaskFiles
 from .javascript.task_wallet import TaskWallet
 from .lookout import CurrentTask, Identity
@@ -117,6 +118,7 @@ async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
 
 def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
     setting, package, identity = needs.setting, needs.package, needs.identity
+    check_javascript_play(identity.play)
     home = setting.home / "task"
     home.mkdir(parents=True, exist_ok=True)
     limits = Limits(**package.limits)
@@ -145,7 +147,7 @@ def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         read_ledger=lambda method, params: needs.client.call(method, *params),
         list_nodes=needs.registrations.list_nodes,
         log=log_task,
-        is_liar=identity.is_liar,
+        is_liar=identity.play is LIAR,
     )
     runtime = JavascriptRuntime(
         needs.client, identity, program, setting.home, needs.current, _make_notices(needs)

@@ -166,7 +166,7 @@ class Node:
             secret=self._secret,
             stake_target=setting.stake,
             endpoint=self._url if fits else "",
-            is_liar=setting.is_liar,
+            play=setting.play,
         )
 
     def _announce(self, setting: NodeSetting, identity: Identity, registrations: Registrations) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from ..participant.plays import HONEST, Play
+
 
 class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     """One node as its operator wants it. Money in roe."""
@@ -31,7 +33,7 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, str] = {}
     is_any_machine: bool = False
     """Run tasks that ask for another kind of machine, too."""
-    is_liar: bool = False
+    play: Play = HONEST
     passphrase: str | None = None
     """Of the keypair files, if they are encrypted."""
 

@@ -23,6 +23,7 @@ from roundwork.node.python.lanes import Lanes
 from roundwork.node.python.runtime import Runtime
 from roundwork.package.folder import load_package
 from roundwork.participant.moment import compute_timetable
+from roundwork.participant.plays import find_play
 from roundwork.protocol.params import KOII
 from roundwork.views import RoundView, StakeView
 
@@ -189,7 +190,12 @@ async def open_crew(
             home.mkdir()
             endpoint = f"http://127.0.0.1:{number + 1}"
             identity = Identity(
-                Keypair(), staking, bytes([number]) * 32, STAKE, endpoint, is_liar=lie is not None
+                Keypair(),
+                staking,
+                bytes([number]) * 32,
+                STAKE,
+                endpoint,
+                play=find_play("honest" if lie is None else "liar"),
             )
             await airdrop(client, str(identity.payer.pubkey()), MONEY)
             setting = TaskSetting(

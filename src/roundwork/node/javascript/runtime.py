@@ -2,24 +2,40 @@
 
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ...client.rpc import Client
-from ...errors import RoundworkError
+from ...errors import BadConfig, RoundworkError
 from ...participant.moment import compute_moment
+from ...participant.plays import HONEST, LAZY, LIAR, SILENT, Play
 from ...participant.step import TopUp, View, get_stake, owe_stake
 from ...protocol.tasks.round import Activity
-from ..duties import top_up
+from ..duties import log_done, log_failure, top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
 from ..peers.reasons import SlashNotices
 from .process import JavascriptTask
-from .steps import Step, compute_steps
+from .steps import Function, Step, compute_steps
 
 ENDPOINTS_MAX = 1000
 """Roe on top of the stake: each new endpoint on the ledger costs 1 roe."""
 
 log = logging.getLogger(__name__)
+
+
+NOT_SENT: dict[str, frozenset[Function]] = {
+    HONEST.name: frozenset(),
+    LIAR.name: frozenset(),
+    LAZY.name: frozenset(("auditPayload", "distributionListAudit")),
+    SILENT.name: frozenset(get_args(Function)),
+}
+"""By way to play: the steps that the program never gets. The namespace changes what a liar submits."""
+
+
+def check_javascript_play(play: Play) -> None:
+    """Raises BadConfig for a way to play that a main.js cannot be made to play."""
+    if play.name not in NOT_SENT:
+        raise BadConfig(f"a main.js cannot play {play.name}: it plays {', '.join(NOT_SENT)}")
 
 
 class JavascriptRuntime:
@@ -74,8 +90,9 @@ class JavascriptRuntime:
         if self._program.starts != self._starts:
             self._starts, self._sent = self._program.starts, set()
         due = list_due(view, self._loop.slot)
+        not_sent = NOT_SENT[self._identity.play.name]
         for step in due:
-            if step not in self._sent:
+            if step not in self._sent and step.function not in not_sent:
                 self._program.send(step)
                 log.info("%s round=%d%s", step.function, step.round, " again" * step.is_second_look)
         self._sent = set(due)
@@ -109,9 +126,9 @@ class JavascriptRuntime:
             self._loop.postponed.put(duty, self._loop.slot)
             if self._loop.file.on_its_way is None:
                 self._loop.file.staked -= duty.amount
-            log.warning("stake %d: %s: %s", duty.amount, type(error).__name__, error)
+            log_failure(duty, error)
         else:
-            log.info("stake %d", duty.amount)
+            log_done(duty, "done")
 
 
 def list_due(view: View, slot: int) -> list[Step]:

@@ -21,11 +21,12 @@ from ...participant.decisions import (
     Worked,
     learn,
 )
-from ...participant.step import Duty, View, step
+from ...participant.plays import LIAR, play_step
+from ...participant.step import Duty, View
 from ...protocol.params import NodeKey, TaskKey, key_of
 from ...protocol.tasks import instructions
 from ...views import SubmissionView
-from ..duties import top_up
+from ..duties import log_done, log_failure, name_duty, top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
 from ..peers.reasons import SlashNotices, shorten
@@ -84,7 +85,7 @@ class Runtime:
 
     def _do_duties(self, view: View) -> None:
         loop = self._loop
-        self._memory, owed = step(self._memory, view, loop.slot)
+        self._memory, owed = play_step(self._identity.play, self._memory, view, loop.slot)
         loop.postponed.keep(owed)
         for duty in owed:
             if not loop.has(duty) and loop.postponed.is_due(duty, loop.slot):
@@ -92,28 +93,30 @@ class Runtime:
 
     async def _do(self, duty: Duty, view: View) -> None:
         try:
-            await self._act(duty, view)
+            outcome = await self._act(duty, view)
         except StoreCorrupt:
             raise
         except (AccountNotFound, InsufficientFundsForFee) as error:
             self._loop.postponed.put(duty, self._loop.slot)
+            _, subject = name_duty(duty)
             payer = self._identity.payer.pubkey()
-            log.warning("%s waits: send fee money to the main key %s (%s)", describe(duty), payer, error)
+            log.warning("%s waits: send fee money to the main key %s (%s)", subject, payer, error)
         except (RoundworkError, TimeoutError) as error:
             self._loop.postponed.put(duty, self._loop.slot)
-            warn(duty, error)
+            log_failure(duty, error)
         else:
-            log.info("%s", describe(duty))
+            log_done(duty, outcome)
 
-    async def _act(self, duty: Duty, view: View) -> None:
+    async def _act(self, duty: Duty, view: View) -> str:
+        """Do what is owed; what came of it, in words."""
         task, node = TaskKey(key_of(self._task)), NodeKey(key_of(self._identity.node))
         match duty:
             case duties.Work():
                 await self._work(duty)
             case duties.DecideValue():
-                await self._decide_value(duty)
+                return await self._decide_value(duty)
             case duties.DecideOpinion():
-                await self._decide_opinion(duty)
+                return await self._decide_opinion(duty)
             case duties.DecideList():
                 await self._decide_list(duty, view.rounds[duty.round].submissions)
             case duties.SendValue():
@@ -134,6 +137,7 @@ class Runtime:
                 self._store.drop(self._task, duty.before_round - KEEP_BLOBS_ROUNDS)
             case _:
                 assert_never(duty)
+        return "done"
 
     # Deciding: a function of the task returns a value, the decision is on disk, then it counts. A function
     # that raises, hangs or returns nonsense is called again later, if there is time. All raise TaskFailed.
@@ -142,12 +146,13 @@ class Runtime:
         await self._lanes.work(duty.round, duty.seed, self._compute_seconds(duty.until))
         self._decide(Worked(duty.round))
 
-    async def _decide_value(self, duty: duties.DecideValue) -> None:
-        answer = self._lanes.lie if self._identity.is_liar else self._lanes.submit
+    async def _decide_value(self, duty: duties.DecideValue) -> str:
+        answer = self._lanes.lie if self._identity.play is LIAR else self._lanes.submit
         value = await answer(duty.round, duty.seed, self._compute_seconds(duty.until))
         self._decide(ValueDecided(duty.round, value))
+        return "done" if value is not None else "the task has nothing to submit"
 
-    async def _decide_opinion(self, duty: duties.DecideOpinion) -> None:
+    async def _decide_opinion(self, duty: duties.DecideOpinion) -> str:
         async with self._auditing:
             # A proof that hangs its auditors must not use up the time of the other proofs.
             waiting = sum(isinstance(each, duties.DecideOpinion) for each in self._loop.list_running())
@@ -161,6 +166,7 @@ class Runtime:
         if opinion.kind == "invalid":
             self._loop.file.keep_reason(duty.round, duty.node, shorten(opinion.reason))
         self._decide(OpinionDecided(duty.round, duty.node, opinion.kind))
+        return f"{opinion.kind}: {shorten(opinion.reason)}" if opinion.reason else opinion.kind
 
     async def _decide_list(self, duty: duties.DecideList, submissions: Sequence[SubmissionView]) -> None:
         seconds = self._compute_seconds(duty.until)
@@ -197,21 +203,3 @@ class Runtime:
                 [wrap(instruction, self._program)],
                 [self._identity.payer, self._identity.staking],
             )
-
-
-def warn(duty: Duty, error: Exception) -> None:
-    """Log why a duty failed: a line, and below it the traceback of an author's function."""
-    text = str(error) or "it took too long"
-    last = text.rpartition("\n")[2]
-    line = f"{describe(duty)}: {type(error).__name__}: {last}"
-    log.warning("%s", line if last == text else f"{line}\n{text}")
-
-
-def describe(duty: Duty) -> str:
-    """A duty as a line of the log."""
-    fields = msgspec.structs.asdict(duty)
-    shown = " ".join(f"{name}={value}" for name, value in fields.items() if name not in _NOT_SHOWN)
-    return f"{type(duty).__name__} {shown}"
-
-
-_NOT_SHOWN = frozenset(("seed", "until", "stake", "value"))

@@ -1,0 +1,133 @@
+"""Ways to play: the honest participant, and participants with one decision replaced.
+
+One vocabulary for the nodes of `up` and for whatever else lets participants play against the law.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from ..errors import BadConfig
+from ..protocol.tasks.round import Activity, Period
+from ..views import RoundView
+from .decisions import ListDecided, Memory, learn
+from .moment import Moment, compute_moment
+from .step import (
+    DecideList,
+    DecideOpinion,
+    DecideValue,
+    Duty,
+    Forget,
+    SendListOpinion,
+    SendOpinion,
+    SendValue,
+    TopUp,
+    View,
+    Work,
+    get_stake,
+    step,
+)
+
+
+class Play(NamedTuple):
+    """A way to play."""
+
+    name: str
+    doing: str
+    """For people: what a participant does that plays so."""
+    may_earn: bool
+    """Whether a round that pays such a participant is as it should be."""
+
+
+HONEST = Play("honest", "does what the task says", True)
+LIAR = Play("liar", "submits another proof than its work gave", False)
+COPYCAT = Play("copycat", "submits the proof of another node and does not work", False)
+LATE = Play("late", "submits after the window", False)
+SILENT = Play("silent", "stakes and does nothing else", False)
+LAZY = Play("lazy", "audits nothing", True)
+ACCUSER = Play("accuser", "finds every proof invalid", True)
+THIEF = Play("thief", "hands in lists that pay everything to itself", True)
+
+PLAYS = {play.name: play for play in (HONEST, LIAR, COPYCAT, LATE, SILENT, LAZY, ACCUSER, THIEF)}
+"""All ways to play, by name."""
+
+
+def find_play(name: str) -> Play:
+    """A way to play by its name. Raises BadConfig."""
+    if name not in PLAYS:
+        raise BadConfig(f"there is no way to play {name!r}; the ways are {', '.join(PLAYS)}")
+    return PLAYS[name]
+
+
+def play_step(play: Play, memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
+    """The duties of a participant that plays so, and its memory: what `step` gives, one decision replaced.
+
+    A liar owes what an honest node owes; what it submits is another value, which the caller decides.
+    """
+    memory, duties = step(memory, view, slot)
+    now = compute_moment(view.task, slot)
+    match play.name:
+        case COPYCAT.name:
+            duties = [duty for duty in duties if not isinstance(duty, Work | DecideValue | SendValue)]
+            return memory, [*duties, *_owe_copy(view, now)]
+        case LATE.name:
+            duties = [duty for duty in duties if not isinstance(duty, SendValue)]
+            return memory, [*duties, *_owe_late(memory, view, now)]
+        case SILENT.name:
+            return memory, [duty for duty in duties if isinstance(duty, TopUp | Forget)]
+        case LAZY.name:
+            audits = DecideOpinion | SendOpinion | SendListOpinion
+            return memory, [duty for duty in duties if not isinstance(duty, audits)]
+        case ACCUSER.name:
+            return memory, [accused for duty in duties for accused in _accuse(view, duty)]
+        case THIEF.name:
+            return _steal(memory, view, duties)
+        case _:
+            return memory, duties
+
+
+def _owe_copy(view: View, now: Moment) -> list[Duty]:
+    """The first proof that another node has submitted, to be submitted again."""
+    reviewed = _get_reviewed(view, now)
+    if reviewed is None or not now.is_open(Activity.SUBMIT, reviewed.round):
+        return []
+    if any(each.node == view.node for each in reviewed.submissions):
+        return []
+    others = sorted(reviewed.submissions, key=lambda each: (each.slot, each.node))
+    return [SendValue(reviewed.round, others[0].value)] if others else []
+
+
+def _owe_late(memory: Memory, view: View, now: Moment) -> list[Duty]:
+    """The proof that was decided, once its window has ended."""
+    reviewed = _get_reviewed(view, now)
+    if reviewed is None or not now.is_open(Activity.AUDIT, reviewed.round):
+        return []
+    if now.is_second_half(Activity.AUDIT, reviewed.round):
+        return []
+    value = memory.values.get(reviewed.round)
+    return [] if value is None else [SendValue(reviewed.round, value)]
+
+
+def _accuse(view: View, duty: Duty) -> list[Duty]:
+    """The opinion that a proof is invalid, in place of its audit."""
+    if isinstance(duty, SendOpinion):
+        return [msgspec.structs.replace(duty, is_valid=False)]
+    if not isinstance(duty, DecideOpinion):
+        return [duty]
+    candidates = view.rounds[duty.round].submissions
+    [auditors] = [each.auditors for each in candidates if each.node == duty.node]
+    return [] if view.node in auditors else [SendOpinion(duty.round, duty.node, False)]
+
+
+def _steal(memory: Memory, view: View, duties: list[Duty]) -> tuple[Memory, list[Duty]]:
+    """The node remembers a list that gives the whole bounty to itself, in place of the task's."""
+    for duty in duties:
+        if isinstance(duty, DecideList):
+            memory = learn(memory, ListDecided(duty.round, {view.node: duty.bounty}))
+    return memory, [duty for duty in duties if not isinstance(duty, DecideList)]
+
+
+def _get_reviewed(view: View, now: Moment) -> RoundView | None:
+    """The round under review, if the node takes part in it."""
+    is_staked = get_stake(view) >= view.task.minimum_stake
+    return view.rounds.get(now.compute_round(Period.REVIEW)) if is_staked else None
