@@ -69,12 +69,14 @@ def test_a_mistake_is_said_as_the_page_says(home: Path) -> None:
     program = home / "primes" / "task.py"
     program.write_text(program.read_text().replace("return all(counts", "return 1 or all(counts"))
 
-    _, told = run(home, "up", "primes", "--nodes", "2", "--rounds", "1")
+    command = [sys.executable, "-m", "roundwork", "up", "primes", "--nodes", "2", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=home, timeout=100)
 
-    assert (
-        "TaskFailed: TypeError: audit returned 1; it must return True, False, (False, reason) or Unavailable"
-        in told
-    )
+    last = done.stdout.splitlines()[-1]
+    assert (1, True) == (done.returncode, last.startswith("not as it should be: ")), done.stderr
+    reason = ": TypeError: audit returned 1; it must return True, False, (False, reason) or Unavailable; "
+    assert reason in last
+    assert f"{reason}node-4 played liar" in PAGE
 
 
 def test_the_task_of_the_page_is_deployed_and_a_node_earns_with_it(home: Path, ledger: RunningLedger) -> None:

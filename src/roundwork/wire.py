@@ -200,6 +200,13 @@ def read_amount(text: str, decimals: int) -> int:
     return int(match[1] + fraction.ljust(decimals, "0"))
 
 
+def format_money(roe: int, symbol: str = "KOII", decimals: int = 9) -> str:
+    """Roe as coins, exactly."""
+    whole, part = divmod(abs(roe), 10**decimals)
+    digits = f"{part:0{decimals}}".rstrip("0") if part else ""
+    return f"{'-' if roe < 0 else ''}{whole:,}{'.' if digits else ''}{digits} {symbol}"
+
+
 def describe_amount(amount: int, decimals: int) -> Json:
     """An amount of a token in its smallest unit, as clients show it."""
     whole, part = divmod(amount, 10**decimals)

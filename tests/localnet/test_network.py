@@ -22,6 +22,7 @@ from roundwork.client.token_operations import find_account
 from roundwork.errors import BadConfig, BadTaskFile
 from roundwork.ledger.inspect import read_info
 from roundwork.localnet.network import STATE_FILE, Network, Plan, prepare
+from roundwork.localnet.watch import is_node
 from roundwork.participant.moment import compute_timetable
 from roundwork.protocol.params import KOII, base58_of, key_of
 
@@ -30,6 +31,7 @@ from ..node.house import require_sandbox
 from .test_supervisor import is_alive, wait_until
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
+HELLO_JS = HELLO.with_name("hello-js")
 ROUNDWORK = [sys.executable, "-m", "roundwork"]
 FAST = ["--round-slots", "50", "--slot-ms", "60"]
 """Three seconds a round."""
@@ -55,8 +57,8 @@ class Up:
 
     def wait_for_nodes(self, count: int) -> None:
         def is_so() -> bool:
-            nodes = [one for one in self.network.members if one.role in ("honest", "liar")]
-            return [bool(one.address) for one in nodes] == [True] * count
+            nodes = [member for member in self.network.members if is_node(member)]
+            return [bool(node.address) for node in nodes] == [True] * count
 
         self.wait_for(is_so)
 
@@ -199,20 +201,42 @@ def test_honest_nodes_are_paid_alike_and_the_summary_has_the_agreed_shape(direct
     slow = ("--slot-ms", "120")  # nobody is too late for a window because the machine is busy
     up = Up(directory, "--nodes", "4", "--rounds", "2", "--sandbox", "sandlock", *slow)
     try:
-        summary, _ = up.finish()
+        summary, told = up.finish()
     finally:
         up.end()
 
-    keys = ["rounds_settled", "rounds_unpaid", "supply_constant", "state_hash", "nodes"]
-    assert keys == list(summary)
+    keys = ["rounds_settled", "rounds_unpaid", "supply_constant", "state_hash", "nodes", "ok", "conclusion"]
+    assert keys == list(summary)[: len(keys)]
     assert [2, 0, True] == [summary[key] for key in keys[:3]]
-    node_keys = ["name", "key", "role", "submitted", "earned", "slashed", "stake", "available"]
+    node_keys = ["name", "key", "role", "submitted", "earned", "slashed", "stake", "available", "verdicts"]
     assert [node_keys] * 4 == [list(node) for node in summary["nodes"]]
     honest = [node["earned"] for node in summary["nodes"] if node["role"] == "honest"]
     assert 3 == len(honest)
     assert 1 == len(set(honest))
+    assert (True, []) == (summary["ok"], summary["faults"])
+    assert told.splitlines()[-1] == summary["conclusion"]
+    good = (
+        "as it should be: 2 rounds ended, all paid; 3 honest earned 19.999999998 KOII; node-4 (liar) earned"
+    )
+    assert summary["conclusion"].startswith(good)
+    check_picture(summary)
     assert verify(directory)["state_hash"] == summary["state_hash"]
     assert (directory / "cache" / "environments").is_dir()  # nothing outside of its directory is touched
+
+
+def check_picture(summary: dict[str, Any]) -> None:
+    """What the picture shows is there, too: rounds, verdicts, reasons, warnings."""
+    *_, liar = summary["nodes"]
+    paid = [view for view in summary["rounds"] if view["status"] == "PayoutSuccessful"]
+    for view in paid:
+        [lie] = [each for each in view["submissions"] if each["name"] == liar["name"]]
+        assert ("convicted", False) == (lie["verdict"], lie["auditors"][lie["trigger_by"]])
+        assert view["lists"][0]["amounts"][liar["key"]] < 0
+    assert {"convicted": 2} == liar["verdicts"]
+    slashes = [(slash["node"], slash["round"], slash["amount"] > 0) for slash in summary["slashes"]]
+    assert [(liar["name"], view["round"], True) for view in paid] == slashes
+    assert all("found its proof 'Hello, Worldx' invalid" in slash["reason"] for slash in summary["slashes"])
+    assert {liar["name"]} <= {warning["node"] for warning in summary["warnings"]}
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +292,8 @@ def test_an_up_that_is_asked_to_end_ends_everybody(directory: Path) -> None:
     finally:
         up.end()
 
-    assert told.endswith("stopped\n")
+    assert told.splitlines()[-1] == summary["conclusion"]
+    assert "rounds were over when it was stopped" in summary["conclusion"]
     assert verify(directory)["state_hash"] == summary["state_hash"]
     assert not any(map(is_alive, pids))
     assert verify(directory)["blocks"] > 0
@@ -306,6 +331,10 @@ def test_files_that_no_up_made_are_not_removed(tmp_path: Path) -> None:
     [
         ({"nodes": 0}, "at least one node"),
         ({"nodes": 2, "liars": 3}, "not more liars"),
+        ({"nodes": 2, "plays": {"copycat": 2, "late": 1}, "liars": 0}, "3 of them are to play copycat, late"),
+        ({"plays": {"copyact": 1}}, "there is no way to play 'copyact'; the ways are honest, liar, copycat"),
+        ({"stakes": (2 * KOII, KOII // 2)}, "--stakes 0.5 KOII: the task needs a stake of at least 1 KOII"),
+        ({"task": HELLO_JS, "plays": {"copycat": 1}}, "a main.js cannot play copycat: it plays honest, liar"),
         ({"round_slots": 19}, "--round-slots 19: at least 20"),
         ({"task": HELLO / "nowhere"}, "is not a folder"),
         ({"sandbox": "paper"}, "--sandbox paper"),

@@ -20,7 +20,11 @@ ASKS_FOR_HELP: tuple[list[str], ...] = ([], ["--help"], ["-h"])
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; errors of ours, and of paths, are one line on stderr and exit code 1."""
+    """Run the command line.
+
+    An error of ours, or of a path, is a line on stderr and exit code 1; a wrong call has exit code 2. With
+    --json, stdout ends with the error as an object.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments in ASKS_FOR_HELP:  # without click, whose import takes as long as four interpreters
         print(compose_help())

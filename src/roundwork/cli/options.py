@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..shown import SECRETS
+from ..wire import format_money as format_money
 from .client_config import find_client_config, report_choice
 from .output import say, say_json
 
@@ -167,10 +168,3 @@ secret_option = click.option(
     callback=_read_secrets,
     help="NAME, a variable that the task asks for, from the environment; or NAME=VALUE, which `ps` shows.",
 )
-
-
-def format_money(roe: int, symbol: str = "KOII", decimals: int = 9) -> str:
-    """Roe as coins, exactly."""
-    whole, part = divmod(abs(roe), 10**decimals)
-    digits = f"{part:0{decimals}}".rstrip("0") if part else ""
-    return f"{'-' if roe < 0 else ''}{whole:,}{'.' if digits else ''}{digits} {symbol}"

@@ -3,13 +3,15 @@
 import importlib
 import io
 import sys
+from typing import NoReturn
 
 import click
 
 from ..errors import RoundworkError
 from ..host.logs import keep_writable, show_crashes
+from ..shown import hide
 from . import COMMANDS, compose_help
-from .output import fail, fail_without_reader
+from .output import fail, fail_without_reader, say_json
 
 
 class LazyGroup(click.Group):
@@ -43,17 +45,26 @@ def call(arguments: list[str]) -> None:
     try:
         code = root.main(arguments, prog_name="roundwork", standalone_mode=False)
     except RoundworkError as error:
-        fail(f"{type(error).__name__}: {error}")
+        name = type(error).__name__
+        _fail(arguments, name, str(error), f"{name}: {error}")
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
-        fail(shown.getvalue(), error.exit_code)
+        _fail(arguments, "UsageError", error.format_message(), shown.getvalue(), error.exit_code)
     except click.Abort:
-        fail("Aborted!")
+        _fail(arguments, "Abort", "aborted", "Aborted!")
     except BrokenPipeError:
         fail_without_reader()
     except OSError as error:
         if error.filename is None:
             raise
-        fail(f"{error.filename}: {error.strerror}; name another path")
+        text = f"{error.filename}: {error.strerror}; name another path"
+        _fail(arguments, type(error).__name__, text, text)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(arguments: list[str], name: str, text: str, shown: str, code: int = 1) -> NoReturn:
+    """End with an error: a text for people on stderr, and with --json an object on stdout for programs."""
+    if "--json" in arguments:
+        say_json({"error": name, "text": hide(text)})
+    fail(shown, code)

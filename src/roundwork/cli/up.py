@@ -9,27 +9,68 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import read_pairs, sandbox_option, secret_option
+from .options import COIN_DECIMALS, read_pairs, sandbox_option, secret_option
 from .output import say, say_either, say_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..localnet.network import Localnet, Plan, Show, Watch
+    from ..localnet.network import Localnet, Plan, Show
+    from ..localnet.watch import Watch
 
 DIRECTORY = Path(".roundwork/up")
+
+
+def _read_plays(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
+    """How many nodes play in which way. Honest are those that are left."""
+    plays: dict[str, int] = {}
+    for name, count in read_pairs(given, "--play").items():
+        if not (count.isascii() and count.isdecimal()):
+            raise click.BadParameter(f"{name}={count}: the count is digits, such as {name}=2")
+        if name == "honest":
+            raise click.BadParameter("honest: all nodes play so that no --play names")
+        plays[name] = int(count)
+    return plays
+
+
+def _read_stakes(ctx: click.Context, param: click.Parameter, given: str | None) -> tuple[int, ...]:
+    """Stakes in roe."""
+    from ..wire import read_amount
+
+    try:
+        return tuple(read_amount(part, COIN_DECIMALS) for part in given.split(",")) if given else ()
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
 @click.argument("task", type=click.Path(path_type=Path), required=False)
 @click.option("--nodes", type=click.IntRange(1, 200), default=5, show_default=True, help="How many nodes.")
-@click.option("--liars", type=click.IntRange(0), default=1, show_default=True, help="How many of them lie.")
+@click.option(
+    "--liars",
+    type=click.IntRange(0),
+    help="How many of them lie: 1, or 0 where --play says how nodes play.",
+)
+@click.option(
+    "--play",
+    "plays",
+    multiple=True,
+    metavar="NAME=COUNT",
+    callback=_read_plays,
+    help="How many play otherwise: liar, copycat, late, silent, lazy, accuser, thief; may be given again.",
+)
+@click.option(
+    "--stakes",
+    metavar="KOII,KOII,…",
+    callback=_read_stakes,
+    help="Stakes of the nodes in KOII, taken in turn; else ten times the task's minimum.",
+)
 @click.option(
     "--rounds",
     type=click.IntRange(1, 10_000),
     default=5,
     show_default=True,
-    help="Stop when so many rounds are settled; Ctrl-C stops earlier, with the same summary.",
+    help="Stop when so many rounds are over, paid or not; Ctrl-C stops earlier, with the same summary.",
 )
 @click.option(
     "--rules", default="koii-1", show_default=True, type=click.Choice(["koii-1"]), help="The rule set."
@@ -65,7 +106,9 @@ DIRECTORY = Path(".roundwork/up")
 def command(
     task: Path | None,
     nodes: int,
-    liars: int,
+    liars: int | None,
+    plays: dict[str, int],
+    stakes: tuple[int, ...],
     rounds: int,
     rules: str,
     token: bool,
@@ -79,19 +122,29 @@ def command(
     restart: str | None,
     as_json: bool,
 ) -> None:
-    """Run TASK, a folder, on a ledger and several nodes of its own on this machine."""
+    """Run TASK, a folder, on a ledger and several nodes of its own on this machine.
+
+    The last line says whether the run was as it should be: rounds paid, honest nodes paid and not slashed,
+    cheats not paid, no audit failed. If it was not, the exit code is 1.
+    """
     if restart is not None:
         _restart(directory.absolute(), restart, as_json)
         return
     if task is None:
         raise click.UsageError("TASK is missing: a task's folder, such as examples/hello")
-    from ..localnet.network import Plan, count_settled, summarise
+    if liars is not None and "liar" in plays:
+        raise click.UsageError("--liars and --play liar=… say the same: give one of them")
+    from ..localnet.judgement import judge
+    from ..localnet.network import Plan
+    from ..localnet.summary import summarise
 
     plan = Plan(
         task=task.absolute(),
         directory=directory.absolute(),
         nodes=nodes,
-        liars=liars,
+        liars=liars if liars is not None else int(not plays),
+        plays=plays,
+        stakes=stakes,
         rounds=rounds,
         rules=rules,
         token=token,
@@ -103,11 +156,17 @@ def command(
         secrets=secrets,
     )
     watch = asyncio.run(_run(plan, as_json))
-    if as_json and watch is not None:
-        say_json(summarise(watch))
-    if watch is None or count_settled(watch) < rounds:
-        say("stopped", err=True)
+    if watch is None:
+        conclusion = "not as it should be: it was stopped while it started"
+        if as_json:
+            say_json({"ok": False, "conclusion": conclusion})
+        say(conclusion, err=True)
         sys.exit(1)
+    judgement = judge(watch)
+    if as_json:
+        say_json(summarise(watch))
+    say(judgement.conclusion, err=as_json)
+    sys.exit(0 if judgement.is_good else 1)
 
 
 def _restart(directory: Path, name: str, as_json: bool) -> None:
@@ -128,8 +187,7 @@ async def _run(plan: "Plan", as_json: bool) -> "Watch | None":
     where = _shorten(plan.directory)
     say_on(
         console,
-        f"starting a ledger and {plan.nodes} nodes ({plan.liars} of them lying);"
-        f" keys and logs are in {where}",
+        f"starting a ledger and {plan.nodes} nodes ({_describe_plays(plan)}); keys and logs are in {where}",
     )
     show = Picture if console.is_terminal and not as_json else Lines
     with show(console, _compose_restart(plan.directory)) as view:
@@ -138,6 +196,13 @@ async def _run(plan: "Plan", as_json: bool) -> "Watch | None":
         print_summary(console, watch)
         _print_hints(console, plan)
     return watch
+
+
+def _describe_plays(plan: "Plan") -> str:
+    from ..localnet.network import list_plays
+
+    plays = list_plays(plan)
+    return ", ".join(f"{plays.count(play)} {play}" for play in dict.fromkeys(plays))
 
 
 def _compose_restart(directory: Path) -> str:

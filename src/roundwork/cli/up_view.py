@@ -9,12 +9,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..localnet.network import OVER, Watch, summarise
+from ..localnet.summary import Slash, explain_slashes, summarise
 from ..localnet.supervisor import Member
+from ..localnet.watch import NAMES_SHOWN, OVER, Watch, get_name, get_symbol, join_names, show_amount
 from ..participant.moment import compute_timetable
 from ..picture import draw_bar, draw_heading, list_periods
 from ..shown import hide, plain
-from ..views import ListView, RoundView, SubmissionView
+from ..views import ListView, RoundView
 from .options import format_money
 
 PAST_ROUNDS = 6
@@ -119,24 +120,29 @@ def print_summary(console: Console, watch: Watch) -> None:
     """Who was paid, who was slashed and why."""
     summary: dict[str, Any] = summarise(watch)
     settled, unpaid = summary["rounds_settled"], summary["rounds_unpaid"]
-    title = f"{settled} rounds settled, {unpaid} unpaid; money in {_get_symbol(watch)}"
+    title = f"{settled} rounds settled, {unpaid} unpaid; money in {get_symbol(watch)}"
     table = Table(title=title, box=SIMPLE_HEAD, title_style="bold")
     for name in ("node", "role", "proofs", "earned", "slashed", "stake", "available", "verdicts"):
         table.add_column(name, justify="left" if name in ("node", "role", "verdicts") else "right")
     for node in summary["nodes"]:
         names = ("earned", "slashed", "stake", "available")
         sums = [format_money(node[name], "", watch.ledger.decimals).strip() for name in names]
-        judged = _count_verdicts(watch, node["key"])
-        table.add_row(node["name"], node["role"], str(node["submitted"]), *sums, judged)
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in node["verdicts"].items())
+        table.add_row(node["name"], node["role"], str(node["submitted"]), *sums, verdicts)
     console.print(table)
-    for line in _explain_slashes(watch):
-        say_on(console, line)
+    for slash in explain_slashes(watch):
+        say_on(console, _compose_slash(watch, slash))
     supply = "constant" if summary["supply_constant"] else "NOT CONSTANT"
     if watch.task.mint:
         say_on(
-            console, f"token {watch.task.mint}: supply {_format(watch, watch.token_supply)}, in its accounts"
+            console,
+            f"token {watch.task.mint}: supply {show_amount(watch, watch.token_supply)}, in its accounts",
         )
     say_on(console, f"supply {supply}; state hash {summary['state_hash']}", soft_wrap=True)
+
+
+def _compose_slash(watch: Watch, slash: Slash) -> str:
+    return f"round {slash.round}: {slash.node} lost {show_amount(watch, slash.amount)}: {slash.reason}"
 
 
 def draw(watch: Watch, width: int) -> RenderableType:
@@ -181,7 +187,7 @@ def _count(watch: Watch, view: RoundView | None, period: str) -> str:
 def _describe_list(watch: Watch, view: RoundView, listed: ListView | None) -> str:
     if listed is None or view.status in OVER:
         return ""
-    return f"from {_name(watch, listed.submitter)}{', contested' if listed.trigger_by else ''}"
+    return f"from {get_name(watch, listed.submitter)}{', contested' if listed.trigger_by else ''}"
 
 
 def _describe_end(watch: Watch, view: RoundView) -> tuple[str, str]:
@@ -199,52 +205,8 @@ def _group(watch: Watch, amounts: Iterable[tuple[str, int]]) -> list[tuple[str, 
     """Amounts with the names of all who have each, the largest first."""
     names: dict[int, list[str]] = {}
     for node, amount in amounts:
-        names.setdefault(amount, []).append(_name(watch, node))
+        names.setdefault(amount, []).append(get_name(watch, node))
     return [
-        (_format(watch, amount), ", ".join(sorted(names[amount]))) for amount in sorted(names, reverse=True)
+        (show_amount(watch, amount), join_names(names[amount], NAMES_SHOWN))
+        for amount in sorted(names, reverse=True)
     ]
-
-
-def _count_verdicts(watch: Watch, node: str) -> str:
-    """What became of a node's proofs in rounds that were paid."""
-    counts: dict[str, int] = {}
-    for view in watch.rounds.values():
-        for each in view.submissions:
-            if each.node == node and view.status == "PayoutSuccessful":
-                counts[each.verdict] = counts.get(each.verdict, 0) + 1
-    words = {"untried": "uncontested"}
-    return ", ".join(f"{count} {words.get(verdict, verdict)}" for verdict, count in sorted(counts.items()))
-
-
-def _explain_slashes(watch: Watch) -> list[str]:
-    lines = []
-    for round_number, view in watch.rounds.items():
-        by_node = {each.node: each for each in view.submissions}
-        for payment in view.payments:
-            if payment.slash:
-                lost = f"{_name(watch, payment.node)} lost {_format(watch, payment.slash)}"
-                wanted = -min(listed.amounts.get(payment.node, 0) for listed in view.lists)
-                if wanted > payment.slash:
-                    lost += f", all it still had of the {_format(watch, wanted)} that its list took"
-                lines.append(f"round {round_number}: {lost}: {_explain(watch, by_node[payment.node])}")
-    return lines
-
-
-def _explain(watch: Watch, each: SubmissionView) -> str:
-    """Why a node was slashed: which nodes judged its proof, and how."""
-    against = sorted(_name(watch, node) for node, is_valid in each.auditors.items() if not is_valid)
-    in_favour = sorted(_name(watch, node) for node, is_valid in each.auditors.items() if is_valid)
-    voted = f"{', '.join(against)} found its proof {each.value[:40]!r} invalid"
-    return f"{voted}; {', '.join(in_favour)} did not" if in_favour else voted
-
-
-def _name(watch: Watch, address: str) -> str:
-    return next((member.name for member in watch.members if member.address == address), plain(address))
-
-
-def _format(watch: Watch, roe: int) -> str:
-    return format_money(roe, _get_symbol(watch), watch.ledger.decimals)
-
-
-def _get_symbol(watch: Watch) -> str:
-    return "tokens" if watch.task.mint else plain(watch.ledger.symbol)

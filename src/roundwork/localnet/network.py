@@ -12,19 +12,26 @@ from solders.keypair import Keypair
 
 from ..client.operations import airdrop, create_token, deploy, mint_tokens, read_task, set_active
 from ..client.rpc import Client, Unreachable
-from ..errors import BadConfig
+from ..errors import BadConfig, RemoteError
 from ..host.files import replace_file
 from ..host.hold import is_held
 from ..host.keypairs import make_keypair
 from ..ledger.inspect import read_info
 from ..node.confinement.sandbox import choose_sandbox_or_none
+from ..node.duties import DONE, FAILED, read_audit
+from ..node.javascript.process import find_node
+from ..node.javascript.runtime import check_javascript_play
+from ..node.trial import load_program
 from ..package.folder import Demo, Package, load_package, pack
 from ..participant.moment import compute_timetable
+from ..participant.plays import HONEST, LIAR, find_play
 from ..protocol.params import KOII
 from ..views import LedgerView, RoundView, TaskView
-from ..wire import decode_json
-from .logs import Follower
+from ..wire import decode_json, format_money
+from .judgement import compute_expected_round, find_end
+from .logs import Follower, LogLine
 from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, supervise
+from .watch import OVER, Failure, Watch, count_ended, is_node, join_names
 
 STATE_FILE = "localnet.json"
 CACHE = "cache"
@@ -47,7 +54,8 @@ STARTS_MAX = 8
 """Nodes that are started at a time."""
 
 ROUND_SLOTS_MIN = 20
-OVER = ("PayoutSuccessful", "ClosedUnpaid")
+LEDGER_SECONDS = 60.0
+"""A network stops if its ledger does not answer for so long: it may be started again meanwhile."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +65,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     nodes: int = 5
     liars: int = 1
+    plays: dict[str, int] = {}
+    """How many nodes play otherwise than honestly, by name of the way, beside the liars."""
+    stakes: tuple[int, ...] = ()
+    """Stakes of the nodes in roe, taken in turn; empty for a multiple of the task's minimum."""
     rounds: int = 5
     rules: str = "koii-1"
     round_slots: int | None = None
@@ -78,24 +90,6 @@ class Network(msgspec.Struct):
     members: list[Member]
 
 
-class Watch(msgspec.Struct, frozen=True):
-    """The state of a network for its watchers: the task, its rounds, its processes, the ended ones."""
-
-    ledger: LedgerView
-    task: TaskView
-    rounds: dict[int, RoundView]
-    members: list[Member]
-    ended: dict[str, str] = {}
-    warnings: tuple[tuple[str, str], ...] = ()
-    """The warnings of nodes so far: the node's name, and the text."""
-
-    is_supply_constant: bool = True
-    """Of native money, and of the token that the task pays in."""
-    token_supply: int = 0
-    state_hash: str = ""
-    """Of the last block on disk, once everything has stopped."""
-
-
 Show = Callable[[Watch], None]
 
 
@@ -107,8 +101,8 @@ class Localnet:
         self.package = package
         self.network = Network("", "", [])
         self._sandbox = sandbox
-        cache = os.environ.get("ROUNDWORK_CACHE", str(plan.directory / CACHE))
-        self._supervisor = Supervisor(plan.directory, {"ROUNDWORK_CACHE": cache}, plan.secrets)
+        self._cache = os.environ.get("ROUNDWORK_CACHE", str(plan.directory / CACHE))
+        self._supervisor = Supervisor(plan.directory, {"ROUNDWORK_CACHE": self._cache}, plan.secrets)
         self._ports: set[int] = set()
         self._rounds: dict[int, RoundView] = {}
         self._supplies: set[tuple[int, ...]] = set()
@@ -116,23 +110,29 @@ class Localnet:
         self._mint: str | None = None
         self._followers: dict[str, Follower] = {}
         self._warnings: list[tuple[str, str]] = []
+        self._failures: dict[tuple[str, str], Failure] = {}
+        """By node and subject, until the same is done."""
+        self._reasons: dict[tuple[int, str], str] = {}
+        self._full_round: int | None = None
         self._is_watching = False
-        self._is_asked = False
+        self._is_finishing = False
 
     async def run(self, show: Show) -> Watch:
-        """Start everything, watch until enough rounds are settled or `finish` is called, stop everything; how
-        it stands then.
+        """Start everything, watch until enough rounds are over, no proof comes any more or `finish` is
+        called, stop everything; how it stands then.
 
-        Raises StoreInUse, BadConfig, RemoteError.
+        Raises StoreInUse, BadConfig, BadTaskFile for a program that cannot be loaded, RemoteError.
         """
         with supervise(self.plan.directory):
             _clear(self.plan.directory)
+            await load_program(self.package, self._sandbox, Path(self._cache) / "environments")
             try:
                 await self._start()
                 async with Client(self.network.url) as client:
                     watch = await self._watch(client, show)
                     await self._supervisor.stop(self._name_all_but_ledger())
-                    watch = await self._look(client) or watch
+                    self._follow_logs()
+                    watch = msgspec.structs.replace(await self._look(client) or watch, end=watch.end)
             finally:
                 await self._supervisor.stop(self._name_all_but_ledger())
                 await self._supervisor.stop(["ledger"])
@@ -140,8 +140,8 @@ class Localnet:
 
     def finish(self) -> bool:
         """Make `run` end now. False while it still starts and has no result."""
-        self._is_asked = self._is_watching
-        return self._is_asked
+        self._is_finishing = self._is_watching
+        return self._is_finishing
 
     # Starting
 
@@ -158,13 +158,16 @@ class Localnet:
             self.network.task = await self._deploy(client)
             starting = asyncio.Semaphore(STARTS_MAX)
 
-            async def start(member: Member) -> None:
+            async def start(at: int, member: Member) -> None:
                 async with starting:
-                    await self._start_node(client, member)
+                    await self._start_node(client, member, self._get_stake(at))
 
-            nodes = [self._describe_node(at, params) for at in range(plan.nodes)]
+            plays = list_plays(plan)
+            nodes = [self._describe_node(at, play, params) for at, play in enumerate(plays)]
             self.network.members += nodes
-            for failure in await asyncio.gather(*map(start, nodes), return_exceptions=True):
+            for failure in await asyncio.gather(
+                *(start(at, node) for at, node in enumerate(nodes)), return_exceptions=True
+            ):
                 if failure is not None:
                     raise failure
         self._write()
@@ -195,32 +198,31 @@ class Localnet:
         await set_active(client, manager, address, True)
         return address
 
-    def _describe_node(self, at: int, params: dict[str, str]) -> Member:
+    def _describe_node(self, at: int, play: str, params: dict[str, str]) -> Member:
         plan, network = self.plan, self.network
-        is_liar = at >= plan.nodes - plan.liars
         name = f"node-{at + 1}"
         command = [*ROUNDWORK, "node", "run", "--json", "--url", network.url, "--task", network.task]
         command += ["--directory", str(plan.directory / name), "--package", str(plan.task)]
-        command += ["--stake", str(self._stake), "--port", str(find_port(self._ports))]
-        command += ["--sandbox", self._sandbox, "--yes", *(["--liar"] if is_liar else [])]
+        command += ["--stake", str(self._get_stake(at)), "--port", str(find_port(self._ports))]
+        command += ["--sandbox", self._sandbox, "--yes", "--play", play]
         for key in plan.secrets:  # whose values are in the environment, where others do not see them
             command += ["--secret", key]
         for key, value in params.items():
             command += ["--param", f"{key}={value}"]
-        return Member(name, "liar" if is_liar else "honest", command)
+        return Member(name, play, command)
 
-    async def _start_node(self, client: Client, member: Member) -> None:
+    async def _start_node(self, client: Client, member: Member, stake: int) -> None:
         main = make_keypair(self.plan.directory / member.name / "main.json")
-        stakes = 3 * self._stake * self.plan.rounds  # a liar stakes anew after each slash
+        stakes = 3 * stake * self.plan.rounds  # a liar stakes anew after each slash
         await airdrop(client, str(main.pubkey()), NODE_MONEY + (0 if self._mint else stakes))
         if self._mint:
             await mint_tokens(client, self._manager, self._mint, str(main.pubkey()), stakes)
         self._supervisor.members.append(member)
         await self._supervisor.start(member)
 
-    @property
-    def _stake(self) -> int:
-        return STAKE_FACTOR * self.package.minimum_stake
+    def _get_stake(self, at: int) -> int:
+        stakes = self.plan.stakes or (STAKE_FACTOR * self.package.minimum_stake,)
+        return stakes[at % len(stakes)]
 
     async def _start_program(self, demo: Demo) -> dict[str, str]:
         """The program that the task is demonstrated on; the params that point at it."""
@@ -233,20 +235,43 @@ class Localnet:
     # Watching
 
     async def _watch(self, client: Client, show: Show) -> Watch:
+        """Raises RemoteError if the ledger never answers."""
         watch: Watch | None = None
+        loop = asyncio.get_running_loop()
+        answered = progressed = loop.time()
         while True:
-            watch = await self._look(client) or watch
+            self._follow_logs()
+            looked = await self._look(client)
+            if looked is not None:
+                if watch is None or compute_expected_round(looked) > compute_expected_round(watch):
+                    progressed = loop.time()
+                answered, watch = loop.time(), looked
+            end = self._find_end(watch, loop.time() - answered, loop.time() - progressed)
             if watch is not None:
-                self._follow_logs()
-                ended, warnings = self._supervisor.find_ended(), tuple(self._warnings)
-                watch = msgspec.structs.replace(watch, ended=ended, warnings=warnings)
+                watch = msgspec.structs.replace(watch, ended=self._supervisor.find_ended(), end=end or "")
                 show(watch)
                 self._is_watching = True
-                if self._is_asked or count_settled(watch) >= self.plan.rounds:
+                if end is not None:
                     return watch
+            elif end is not None:
+                raise RemoteError(end)
             if await self._supervisor.answer_restarts():
                 self._write()
             await asyncio.sleep(self.plan.slot_ms * 2 / 1000)
+
+    def _find_end(self, watch: Watch | None, silent_seconds: float, idle_seconds: float) -> str | None:
+        """Why the network stops now, "" if its rounds are over; None if it goes on.
+
+        `silent_seconds`: since the ledger answered; `idle_seconds`: since a round got its first proof.
+        """
+        if silent_seconds > LEDGER_SECONDS:
+            end = self._supervisor.find_ended().get("ledger", "does not answer")
+            return f"the ledger {end}"
+        if watch is None:
+            return None
+        if self._is_finishing:
+            return f"{count_ended(watch)} of {self.plan.rounds} rounds were over when it was stopped"
+        return find_end(watch, self.plan.rounds, idle_seconds)
 
     async def _look(self, client: Client) -> Watch | None:
         """How everything stands; None while the ledger does not answer."""
@@ -263,11 +288,17 @@ class Localnet:
             round_number: view for round_number, view in views.items() if view.status != "Unopened"
         }
         self._supplies.add(supplies)
+        self._note_stakes(task)
         return Watch(
             ledger,
             task,
             dict(sorted(self._rounds.items())),
             self.network.members,
+            ended=self._supervisor.find_ended(),
+            warnings=tuple(self._warnings),
+            failures=tuple(self._failures.values()),
+            reasons=dict(self._reasons),
+            full_round=self._full_round,
             is_supply_constant=len(self._supplies) == 1 and len(set(supplies[1:])) <= 1,
             token_supply=supplies[-1] if self._mint else 0,
         )
@@ -279,12 +310,39 @@ class Localnet:
         supply, _ = await client.get_token_supply(self._mint)
         return ledger.supply, await client.get_tokens_held(self._mint), supply
 
+    def _note_stakes(self, task: TaskView) -> None:
+        """Note the round that begins next, once all nodes have their stake."""
+        able = {stake.node for stake in task.stakes if stake.amount >= task.minimum_stake}
+        nodes = {member.address for member in self.network.members if is_node(member)}
+        if self._full_round is None and nodes <= able:
+            self._full_round = compute_timetable(task).compute_round(task.slot) + 1
+
     def _follow_logs(self) -> None:
-        for member in self.network.members:
-            if member.role in ("honest", "liar"):
-                log = Follower(self.plan.directory / f"{member.name}.log")
-                warnings = self._followers.setdefault(member.name, log).read_warnings()
-                self._warnings += [(member.name, text) for text in warnings]
+        for member in filter(is_node, self.network.members):
+            log = Follower(self.plan.directory / f"{member.name}.log")
+            for line in self._followers.setdefault(member.name, log).read_lines():
+                self._take_line(member.name, line)
+
+    def _take_line(self, name: str, line: LogLine) -> None:
+        """Keep what a line of a node's log says: a warning, a failure, or that the same is done."""
+        ending, _, kind = line.logger.partition(".")
+        subject, _, outcome = line.message.partition(": ")
+        if ending == DONE:
+            self._failures.pop((name, subject), None)
+            reason = outcome.removeprefix("invalid: ")
+            if kind == "audit" and reason != outcome and (audited := read_audit(subject)):
+                self._reasons.setdefault(audited, reason)
+        elif ending == FAILED:
+            failure = Failure(name, kind, self._name_nodes(subject), self._name_nodes(outcome))
+            self._failures.setdefault((name, subject), failure)
+        if line.is_loud:
+            self._warnings.append((name, self._name_nodes(line.message)))
+
+    def _name_nodes(self, text: str) -> str:
+        """A text with the names of nodes in place of their addresses."""
+        for member in filter(is_node, self.network.members):
+            text = text.replace(member.address, member.name) if member.address else text
+        return text
 
     def _is_over(self, round_number: int) -> bool:
         view = self._rounds.get(round_number)
@@ -304,18 +362,36 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
     """A network that is not started yet. Raises BadConfig, BadTaskFile for a plan that cannot be run."""
     if plan.nodes < 1 or not 0 <= plan.liars <= plan.nodes:
         raise BadConfig(f"--nodes {plan.nodes} --liars {plan.liars}: at least one node, and not more liars")
+    plays = list_plays(plan)
     if plan.round_slots is not None and plan.round_slots < ROUND_SLOTS_MIN:
         raise BadConfig(
             f"--round-slots {plan.round_slots}: at least {ROUND_SLOTS_MIN}, so that every step has its window"
         )
     package = _fit(load_package(plan.task), plan)
     if package.kind == "javascript":
-        from ..node.javascript.process import find_node
-
         find_node()
+        for play in plays:
+            check_javascript_play(find_play(play))
+    for stake in plan.stakes:
+        if stake < package.minimum_stake:
+            least = format_money(package.minimum_stake)
+            raise BadConfig(f"--stakes {format_money(stake)}: the task needs a stake of at least {least}")
     if package.task_type == "KPL":
         plan = msgspec.structs.replace(plan, token=True)
     return Localnet(plan, package, choose_sandbox_or_none(plan.sandbox, warn))
+
+
+def list_plays(plan: Plan) -> list[str]:
+    """The way to play of each node: the honest first, the liars last. Raises BadConfig."""
+    dishonest = [name for name, count in plan.plays.items() for _ in range(count)]
+    dishonest += [LIAR.name] * plan.liars
+    for name in plan.plays:
+        find_play(name)
+    if len(dishonest) > plan.nodes:
+        raise BadConfig(
+            f"--nodes {plan.nodes}: {len(dishonest)} of them are to play {join_names(set(dishonest))}"
+        )
+    return [HONEST.name] * (plan.nodes - len(dishonest)) + dishonest
 
 
 def restart(directory: Path, name: str) -> int:
@@ -330,43 +406,6 @@ def restart(directory: Path, name: str) -> int:
     if name not in names:
         raise BadConfig(f"--restart {name}: it is one of {', '.join(names)}")
     return ask_restart(directory, name)
-
-
-def count_settled(watch: Watch) -> int:
-    """How many rounds are paid."""
-    return sum(view.status == "PayoutSuccessful" for view in watch.rounds.values())
-
-
-def summarise(watch: Watch) -> dict[str, object]:
-    """What `up --json` ends with."""
-    rounds = watch.rounds.values()
-    stakes = {stake.node: stake for stake in watch.task.stakes}
-    nodes = []
-    for member in watch.members:
-        if member.role not in ("honest", "liar"):
-            continue
-        paid = [payment for view in rounds for payment in view.payments if payment.node == member.address]
-        stake = stakes.get(member.address)
-        nodes.append(
-            {
-                "name": member.name,
-                "key": member.address,
-                "role": member.role,
-                "submitted": sum(each.node == member.address for view in rounds for each in view.submissions),
-                "earned": sum(payment.reward for payment in paid),
-                "slashed": sum(payment.slash for payment in paid),
-                "stake": stake.amount if stake else 0,
-                "available": stake.available if stake else 0,
-            }
-        )
-    return {
-        "rounds_settled": count_settled(watch),
-        "rounds_unpaid": sum(view.status == "ClosedUnpaid" for view in rounds),
-        "supply_constant": watch.is_supply_constant,
-        **({"token": watch.task.mint, "token_supply": watch.token_supply} if watch.task.mint else {}),
-        "state_hash": watch.state_hash,
-        "nodes": nodes,
-    }
 
 
 def _clear(directory: Path) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -19,6 +19,7 @@ from ..errors import BadConfig, RemoteError
 from ..host.files import replace_file
 from ..host.hold import hold, is_held
 from ..host.process import describe_end, die_with_parent
+from ..participant.plays import PLAYS
 from ..wire import decode_json
 
 READY_SECONDS = 60.0
@@ -34,8 +35,6 @@ PORTS = range(20_000, 32_000)
 
 ROUNDWORK = (sys.executable, "-m", "roundwork")
 
-Role = Literal["ledger", "honest", "liar", "program"]
-
 
 class Member(msgspec.Struct):
     """A process, and how to start it again. It writes a line of JSON to stdout when it is ready.
@@ -44,7 +43,8 @@ class Member(msgspec.Struct):
     """
 
     name: str
-    role: Role
+    role: str
+    """ "ledger", "program", or the way that a node plays."""
     command: list[str]
     port: int | None = None
     pid: int = 0
@@ -94,8 +94,8 @@ class Supervisor:
             tail = log.read_text(errors="replace").strip()[-LOG_CHARACTERS:]
             raise RemoteError(f"{member.name} did not start; its log {log} ends:\n{tail}")
 
-    def _compose_environment(self, role: Role) -> dict[str, str]:
-        return {**self._environment, **(self._secrets if role in ("honest", "liar") else {})}
+    def _compose_environment(self, role: str) -> dict[str, str]:
+        return {**self._environment, **(self._secrets if role in PLAYS else {})}
 
     async def _wait(self, member: Member, process: asyncio.subprocess.Process) -> bool:
         if member.port is not None:
@@ -106,7 +106,8 @@ class Supervisor:
         if line:
             ready = decode_json(line)
             member.address = ready.get("node") or ready.get("url", "")
-        return bool(line)
+            return "error" not in ready
+        return False
 
     def find_ended(self) -> dict[str, str]:
         """The processes that have ended, and how."""

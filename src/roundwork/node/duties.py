@@ -19,6 +19,8 @@ DOUBLINGS_MAX = 10
 DONE, FAILED = "done", "failed"
 """How a duty ended: the first part of its logger's name. The second part is the kind of the duty."""
 
+_AUDIT = "audit of {} in round {}"
+
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +39,8 @@ def log_failure(duty: Duty, error: Exception) -> None:
     kind, subject = name_duty(duty)
     text = str(error) or "it took too long"
     last = text.rpartition("\n")[2]
-    line = f"{subject}: {type(error).__name__}: {last}"
+    name = "" if isinstance(error, TaskFailed) else f"{type(error).__name__}: "
+    line = f"{subject}: {name}{last}"
     logger = logging.getLogger(f"{FAILED}.{kind}") if isinstance(error, TaskFailed | Rejected) else log
     logger.warning("%s", line if last == text else f"{line}\n{text}")
 
@@ -50,7 +53,7 @@ def name_duty(duty: Duty) -> tuple[str, str]:
         case duties.DecideValue():
             return "submission", f"proof of round {duty.round}"
         case duties.DecideOpinion():
-            return "audit", f"audit of {duty.node} in round {duty.round}"
+            return "audit", _AUDIT.format(duty.node, duty.round)
         case duties.DecideList():
             return "distribution", f"list of round {duty.round}"
         case duties.SendValue():
@@ -69,6 +72,15 @@ def name_duty(duty: Duty) -> tuple[str, str]:
             return "forgetting", f"forgetting the rounds below {duty.before_round}"
         case _:
             assert_never(duty)
+
+
+def read_audit(subject: str) -> tuple[int, str] | None:
+    """The round and the candidate of an audit, from its words; None for another duty."""
+    words = subject.split(" ")
+    if len(words) != len(_AUDIT.split(" ")) or not words[-1].isdecimal():
+        return None
+    audited = int(words[-1]), words[2]
+    return audited if _AUDIT.format(audited[1], audited[0]) == subject else None
 
 
 class Postponed:

@@ -48,7 +48,7 @@ def test_work_that_fails_costs_its_round_and_no_other(
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(run())
-    assert "work of round 1: TaskFailed" in caplog.text
+    assert "work of round 1: ZeroDivisionError: integer division or modulo by zero" in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -1,0 +1,130 @@
+"""What `up --json` ends with: all that its picture and its table show, for a program."""
+
+from typing import Any
+
+import msgspec
+
+from ..views import RoundView, SubmissionView
+from .judgement import judge
+from .watch import (
+    NAMES_SHOWN,
+    UNPAID,
+    Watch,
+    compute_earned,
+    compute_slashed,
+    count_settled,
+    get_name,
+    join_names,
+    list_nodes,
+    show_amount,
+)
+
+VALUE_CHARACTERS = 40
+
+
+class Slash(msgspec.Struct, frozen=True):
+    """A node that lost a part of its stake, and why, in words."""
+
+    round: int
+    node: str
+    amount: int
+    reason: str
+
+
+def summarise(watch: Watch) -> dict[str, Any]:
+    """A run as a program reads it. Money in roe, or in the smallest unit of the task's token."""
+    judgement = judge(watch)
+    rounds = watch.rounds.values()
+    return {
+        "rounds_settled": count_settled(watch),
+        "rounds_unpaid": sum(view.status == UNPAID for view in rounds),
+        "supply_constant": watch.is_supply_constant,
+        **({"token": watch.task.mint, "token_supply": watch.token_supply} if watch.task.mint else {}),
+        "state_hash": watch.state_hash,
+        "nodes": _summarise_nodes(watch),
+        "ok": judgement.is_good,
+        "conclusion": judgement.conclusion,
+        "faults": judgement.faults,
+        "task": watch.task.address,
+        "slot": watch.task.slot,
+        "rounds": [_summarise_round(watch, view) for view in rounds],
+        "slashes": [msgspec.to_builtins(slash) for slash in explain_slashes(watch)],
+        "failures": [failure._asdict() for failure in watch.failures],
+        "warnings": [{"node": name, "text": text} for name, text in watch.warnings],
+        "ended": watch.ended,
+    }
+
+
+def count_verdicts(watch: Watch, node: str) -> dict[str, int]:
+    """What became of a node's proofs in rounds that were paid."""
+    counts: dict[str, int] = {}
+    for view in watch.rounds.values():
+        for submission in view.submissions:
+            if submission.node == node and view.status == "PayoutSuccessful":
+                counts[submission.verdict] = counts.get(submission.verdict, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def explain_slashes(watch: Watch) -> list[Slash]:
+    """Every slash of the run, with its reason."""
+    return [
+        Slash(view.round, get_name(watch, payment.node), payment.slash, _explain(watch, view, payment.node))
+        for view in watch.rounds.values()
+        for payment in view.payments
+        if payment.slash
+    ]
+
+
+def _summarise_nodes(watch: Watch) -> list[dict[str, Any]]:
+    stakes = {stake.node: stake for stake in watch.task.stakes}
+    rounds = watch.rounds.values()
+    nodes = []
+    for member in list_nodes(watch):
+        stake = stakes.get(member.address)
+        nodes.append(
+            {
+                "name": member.name,
+                "key": member.address,
+                "role": member.role,
+                "submitted": sum(each.node == member.address for view in rounds for each in view.submissions),
+                "earned": compute_earned(rounds, member.address),
+                "slashed": compute_slashed(rounds, member.address),
+                "stake": stake.amount if stake else 0,
+                "available": stake.available if stake else 0,
+                "verdicts": count_verdicts(watch, member.address),
+            }
+        )
+    return nodes
+
+
+def _summarise_round(watch: Watch, view: RoundView) -> dict[str, Any]:
+    """A round, with the reasons that auditors gave beside its submissions."""
+    shown: dict[str, Any] = msgspec.to_builtins(view)
+    del shown["task"], shown["slot"]
+    for submission in shown["submissions"]:
+        submission["name"] = get_name(watch, submission["node"])
+        submission["reason"] = watch.reasons.get((view.round, submission["node"]), "")
+    return shown
+
+
+def _explain(watch: Watch, view: RoundView, node: str) -> str:
+    """Why a node was slashed in a round."""
+    submission = next((each for each in view.submissions if each.node == node), None)
+    judged = "its list says so" if submission is None else _explain_audit(watch, view, submission)
+    slash = next(payment.slash for payment in view.payments if payment.node == node)
+    wanted = -min((listed.amounts.get(node, 0) for listed in view.lists), default=0)
+    if wanted > slash:
+        judged += f"; it was all that it still had of the {show_amount(watch, wanted)} that its list took"
+    return judged
+
+
+def _explain_audit(watch: Watch, view: RoundView, submission: SubmissionView) -> str:
+    """Which nodes judged a proof, and how."""
+    against, in_favour = (
+        [get_name(watch, node) for node, is_valid in submission.auditors.items() if is_valid is wanted]
+        for wanted in (False, True)
+    )
+    reason = watch.reasons.get((view.round, submission.node), "")
+    proof = f"proof {submission.value[:VALUE_CHARACTERS]!r}"
+    judged = f"{join_names(against, NAMES_SHOWN)} found its {proof} invalid{reason and f' ({reason})'}"
+    return f"{judged}; {join_names(in_favour, NAMES_SHOWN)} did not" if in_favour else judged
