@@ -273,7 +273,7 @@ def test_a_hostile_task_shows_nothing_but_its_letters(
         shown = read_all(terminal, " at http://")
         shown += read_all(terminal, "\n")
         endpoint = next(word for word in shown.split() if word.startswith("http://127.0.0.1:"))
-        shown += read_all(terminal, "SendValue round")
+        shown += read_all(terminal, "sending the proof of round")
         for path in ("", f"%0a{FORGED}", "%1b[2J"):
             answer = httpx2.get(f"{endpoint}/task/{task}/{path}", trust_env=False, timeout=30)
             assert answer.status_code in (404, 502)
