@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from solders.instruction import AccountMeta
@@ -16,7 +16,15 @@ from roundwork.ledger.rpc.instruction_forms import parse_instruction
 from roundwork.protocol.execute import HANDLERS, Kind
 from roundwork.protocol.layout import Call, Layout, Program, decode_plainly
 from roundwork.protocol.money import credit, debit, get_balance
-from roundwork.protocol.params import SYSTEM_PROGRAM, TASK_PROGRAM, Key, NodeKey, TaskKey, base58_of
+from roundwork.protocol.params import (
+    SYSTEM_PROGRAM,
+    SYSVAR_CLOCK,
+    TASK_PROGRAM,
+    Key,
+    NodeKey,
+    TaskKey,
+    base58_of,
+)
 from roundwork.protocol.programs import layouts
 from roundwork.protocol.state import State
 from roundwork.protocol.table import PROGRAMS
@@ -102,7 +110,7 @@ def put(monkeypatch: pytest.MonkeyPatch, program: Program, number: int, handler:
     monkeypatch.setitem(HANDLERS, (program.key, number), handler)
 
 
-def parse(world: World, signer: str, instruction: Signed) -> object:
+def parse(world: World, signer: str, instruction: Signed) -> dict[str, Any]:
     """The parsed form of an instruction, as RPC shows it of a transaction."""
     transaction = decode_transaction(world.wire([signer], instruction))
     return parse_instruction(transaction.instructions[0], transaction.accounts)
@@ -170,13 +178,20 @@ def test_a_struct_a_row_and_a_handler_are_an_instruction_of_a_task(monkeypatch: 
     row = Layout(77, "Reward", "task:w node:sw clockSysvar", "amount:Q reason:16t", Reward)
     task, node = TaskKey(world.key("task")), NodeKey(world.key("n00"))
 
-    put(monkeypatch, TaskProgram(TASK_PROGRAM, (*NATIVE, row)), 77, reward)
+    put(monkeypatch, TaskProgram(TASK_PROGRAM, (*NATIVE, row), "task"), 77, reward)
     encoded = wrap(Reward(task, node, 5, b"good work"))  # type: ignore[arg-type] # made up
     receipt = world.run("n00", encoded)
     unsigned = [AccountMeta(meta.pubkey, False, meta.is_writable) for meta in encoded.accounts]
     refused = world.run("n01", Signed(encoded.program_id, encoded.data, unsigned))
 
     assert b"M" + (5).to_bytes(8, "little") + b"good work       " == encoded.data
+    assert {
+        "type": "reward",
+        "info": {
+            "task": base58_of(task), "node": base58_of(node), "clockSysvar": base58_of(SYSVAR_CLOCK),
+            "amount": 5, "reason": "good work",
+        },
+    } == parse(world, "n00", encoded)["parsed"]  # fmt: skip
     assert Kind.OK == receipt.kind
     assert 5 == get_stake(world.state, task, node).available
     assert "MissingSigner" == refused.name

@@ -231,6 +231,10 @@ class Program:
         size = self._number_bytes
         return int.from_bytes(data[:size], "little") if len(data) >= size else self._default
 
+    def find(self, data: bytes) -> Codec | None:
+        """The codec of an instruction with this data, None if no layout has its number."""
+        return self.by_number.get(self.find_number(data))
+
     def encode(self, instruction: msgspec.Struct) -> tuple[list[Account], bytes]:
         """The accounts and the data of a struct, in the first layout that decodes to it.
 

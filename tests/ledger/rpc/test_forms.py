@@ -1,5 +1,6 @@
 """Parsed instructions and accounts have the names and the shapes that Solana documents."""
 
+import base64
 import struct
 from typing import Any
 
@@ -47,16 +48,20 @@ from roundwork.ledger.rpc.account_forms import (
 from roundwork.ledger.rpc.errors import RpcError
 from roundwork.ledger.rpc.instruction_forms import parse_instruction
 from roundwork.protocol.genesis import create_state
+from roundwork.protocol.layout import FIXED, Codec, Layout
 from roundwork.protocol.params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
+    KPL_PROGRAM,
     LOOKUP_PROGRAM,
     MEMO_PROGRAM,
     SYSTEM_PROGRAM,
+    TASK_PROGRAM,
     TOKEN_PROGRAM,
     WRAPPED_MINT,
     Genesis,
     Grant,
+    Key,
     base58_of,
     key_of,
 )  # fmt: skip
@@ -72,8 +77,10 @@ from roundwork.protocol.programs.token_records import (
 )  # fmt: skip
 from roundwork.protocol.records import Account
 from roundwork.protocol.state import State
+from roundwork.protocol.tasks.layouts import TASKS, TOKEN_TASKS, TaskProgram
 from roundwork.protocol.transaction import Instruction as Raw
 from roundwork.protocol.transaction import decode_transaction
+from roundwork.wire import base58_encode
 
 NAMES = [chr(ord("a") + n) for n in range(9)]
 KEYS = {name: bytes([n + 1]) * 32 for n, name in enumerate(NAMES)}
@@ -274,6 +281,12 @@ def test_a_memo_is_parsed_as_its_bare_text() -> None:
         (TOKEN_PROGRAM, "", b""),
         (LOOKUP_PROGRAM, "ab", u32(2) + q(2**40)),
         (MEMO_PROGRAM, "", b"\xff"),
+        (TASK_PROGRAM, "abc", b""),
+        (TASK_PROGRAM, "abc", b"\x08" + bytes(7)),
+        (TASK_PROGRAM, "ab", b"\x08" + q(5)),
+        (TASK_PROGRAM, "abc", b"\x63" + q(5)),
+        (TASK_PROGRAM, "abcd", b"\1" + q(0) + b"\xff"),
+        (KPL_PROGRAM, "abcd", b"\x08" + q(5)),
     ],
 )
 def test_what_has_no_parsed_form_is_shown_with_its_bytes(program: bytes, accounts: str, data: bytes) -> None:
@@ -281,6 +294,56 @@ def test_what_has_no_parsed_form_is_shown_with_its_bytes(program: bytes, account
 
     assert [TEXTS[name] for name in accounts] == shown["accounts"]
     assert {"programId", "accounts", "data", "stackHeight"} == shown.keys()
+
+
+# Task programs
+
+
+def compose(program: TaskProgram, layout: Layout) -> tuple[Raw, list[Key], dict[str, Any]]:
+    """An instruction of a row with different values, the keys it names, and its values as they are shown."""
+    codec = Codec(layout, 1)
+    values: dict[str, Any] = {}
+    info: dict[str, Any] = {}
+    for at, (name, _) in enumerate(codec.roles):
+        values[name] = FIXED.get(name) or bytes([at + 1]) * 32
+        info[camel(name)] = base58_of(values[name])
+    for at, field in enumerate(codec.fields):
+        match field.type[-1]:
+            case "t":
+                values[field.name], info[camel(field.name)] = f"tä{at}".encode(), f"tä{at}"
+            case "s":
+                values[field.name] = bytes([at]) * int(field.type[:-1])
+                info[camel(field.name)] = base64.b64encode(values[field.name]).decode()
+            case _:
+                values[field.name] = info[camel(field.name)] = at + 1
+    accounts, data = codec.encode({name: value for name, value in values.items() if name not in FIXED})
+    keys = [account.key for account in accounts]
+    return Raw(len(keys), bytes(range(len(keys))), data), [*keys, program.key], info
+
+
+def camel(name: str) -> str:
+    return "".join(part if at == 0 else part.title() for at, part in enumerate(name.split("_")))
+
+
+ROWS = [(program, row) for program in (TASKS, TOKEN_TASKS) for row in program.layouts]
+
+
+@pytest.mark.parametrize(
+    ("program", "row"), ROWS, ids=[f"{program.shown}-{row.name}-{row.data[:12]}" for program, row in ROWS]
+)
+def test_every_row_of_the_task_programs_is_parsed_and_keeps_its_bytes(
+    program: TaskProgram, row: Layout
+) -> None:
+    raw, keys, info = compose(program, row)
+
+    assert {
+        "program": "task" if program is TASKS else "token-task",
+        "programId": base58_of(program.key),
+        "parsed": {"type": row.name[0].lower() + row.name[1:], "info": info},
+        "accounts": [base58_of(key) for key in keys[:-1]],
+        "data": base58_encode(raw.data),
+        "stackHeight": None,
+    } == parse_instruction(raw, keys)
 
 
 # Accounts

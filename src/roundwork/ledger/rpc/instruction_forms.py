@@ -1,11 +1,13 @@
 """Instructions in the parsed form that Solana documents, by the rows of the law's table."""
 
+import base64
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...protocol.layout import Codec, Field, Program
 from ...protocol.params import MEMO_PROGRAMS, Key, base58_of
 from ...protocol.table import PROGRAMS
+from ...protocol.tasks.layouts import TASK_PROGRAMS
 from ...protocol.transaction import Instruction
 from ...wire import Json, base58_encode, describe_amount
 
@@ -21,23 +23,28 @@ _AUTHORITIES = (
 def parse_instruction(instruction: Instruction, keys: Sequence[Key]) -> Json:
     """An instruction in its parsed form if it has one, else with its raw data.
 
-    `keys` are all accounts of the message, those from lookup tables among them.
+    An instruction of a task program has both: clients of the original network decode its data. `keys` are all
+    accounts of the message, those from lookup tables among them.
     """
     key = keys[instruction.program]
     accounts = [base58_of(keys[at]) for at in instruction.accounts]
     shown: Json = {"programId": base58_of(key), "stackHeight": None}
+    raw: Json = {"accounts": accounts, "data": base58_encode(instruction.data)}
     program = PROGRAMS.get(key)
-    if program is not None and program.shown:
-        try:
-            return {**shown, "program": program.shown, "parsed": _parse(program, instruction.data, accounts)}
-        except (LookupError, ValueError):
-            pass
-    return {**shown, "accounts": accounts, "data": base58_encode(instruction.data)}
+    if program is None or not program.shown:
+        return shown | raw
+    try:
+        parsed: Json = {"program": program.shown, "parsed": _parse(program, instruction.data, accounts)}
+    except (LookupError, ValueError):
+        return shown | raw
+    return shown | parsed | (raw if key in TASK_PROGRAMS else {})
 
 
 def _parse(program: Program, data: bytes, accounts: list[str]) -> str | Json:
     """The parsed form. Raises LookupError, ValueError if the bytes or the accounts have none."""
-    codec = program.by_number[program.find_number(data)]
+    codec = program.find(data)
+    if codec is None:
+        raise LookupError("no layout has this number and length")
     values = codec.read(data or codec.prefix)
     if program.key in MEMO_PROGRAMS:
         return str(values[0].decode())
@@ -45,7 +52,13 @@ def _parse(program: Program, data: bytes, accounts: list[str]) -> str | Json:
     if codec.name == "setAuthority":  # what the account is follows from the kind of authority
         owned, info["authorityType"] = info["authorityType"]
         info[owned] = info.pop("owned")
-    return {"type": codec.name, "info": info}
+    return {"type": _name(codec.name), "info": {_name(name): value for name, value in info.items()}}
+
+
+def _name(name: str) -> str:
+    """A name of a row as Solana writes names: `SubmitTask` is submitTask, `is_valid` is isValid."""
+    first, *others = name.split("_")
+    return first[:1].lower() + first[1:] + "".join(map(str.capitalize, others))
 
 
 def _name_accounts(codec: Codec, accounts: list[str]) -> Json:
@@ -75,7 +88,7 @@ def _show_fields(codec: Codec, values: list[Any]) -> Json:
 def _show(field: Field, value: Any) -> object:
     if value is None:
         return None
-    show = _SHOW.get(field.type)
+    show = _SHOW.get(field.type) or _SHOW_SIZED.get(field.type[-1])
     return value if show is None else show(value)
 
 
@@ -90,3 +103,9 @@ _SHOW: dict[str, Callable[[Any], object]] = {
     "R": _AUTHORITIES.__getitem__,
 }
 """How a value of each type is shown. Of the others, the integer itself is."""
+
+_SHOW_SIZED: dict[str, Callable[[Any], object]] = {
+    "t": bytes.decode,
+    "s": lambda data: base64.b64encode(data).decode(),
+}
+"""How padded texts and bytes of a fixed size are shown, by the last letter of the type."""

@@ -139,7 +139,7 @@ def check_token_call(program: Program, call: Call) -> Decoded:
 @rule("12.23")
 def check_associated_call(program: Program, call: Call) -> Decoded:
     """The associated token program creates, and names its accounts. Without data it has instruction 0."""
-    codec = program.by_number.get(program.find_number(call.data))
+    codec = program.find(call.data)
     if codec is None or (call.data or codec.prefix) != codec.prefix or len(call.keys) < codec.needed:
         raise BadInstruction(
             "the associated token program has instructions 0 and 1, with at least 4 accounts"

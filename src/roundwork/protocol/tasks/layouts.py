@@ -106,13 +106,13 @@ KPL = (
 class TaskProgram(Program):
     """A task program: the length of the data tells apart the layouts of one number."""
 
-    def __init__(self, key: Key, layouts: Sequence[Layout]) -> None:
-        super().__init__(key, "task", layouts, decode_task_call)
+    def __init__(self, key: Key, layouts: Sequence[Layout], shown: str) -> None:
+        super().__init__(key, "task", layouts, decode_task_call, shown=shown)
         self.by_size = {(codec.number, codec.size): codec for codec in self.codecs if codec.is_sized}
         self.open_ended = {codec.number: codec for codec in self.codecs if not codec.is_sized}
 
     def find(self, data: bytes) -> Codec | None:
-        """The codec whose number and length these bytes have."""
+        """The codec whose number and length this data has, None if no layout has them."""
         codec = self.by_size.get((data[0], len(data))) or self.open_ended.get(data[0]) if data else None
         return codec if codec is not None and len(data) >= codec.size else None
 
@@ -156,8 +156,8 @@ def check_signers(codec: Codec, call: Call) -> None:
             )
 
 
-TASKS = TaskProgram(TASK_PROGRAM, NATIVE)
-TOKEN_TASKS = TaskProgram(KPL_PROGRAM, KPL)
+TASKS = TaskProgram(TASK_PROGRAM, NATIVE, "task")
+TOKEN_TASKS = TaskProgram(KPL_PROGRAM, KPL, "token-task")
 
 TASK_PROGRAMS = {TASK_PROGRAM: TASKS, KPL_PROGRAM: TOKEN_TASKS}
 """Each task program by its address."""
