@@ -19,30 +19,7 @@ from roundwork.views import StakeView, TaskView
 from ..node.house import HEADER, SEED
 from ..node.peers.neighbours import TASK, open_neighbours, serve
 from ..node.peers.test_registrations import NODE, make_task
-from .servers import serve_bytes
-
-HEAD = b"HTTP/1.1 200 OK\r\n"
-ANSWERS: dict[str, bytes | None] = {
-    "/nothing": b"",
-    "/garbage": b"\xff\xfe\x00 what is this\r\n\r\n",
-    "/status": b"HTTP/1.1 abc OK\r\n\r\n",
-    "/length": HEAD + b"content-length: -5\r\n\r\n",
-    "/lengths": HEAD + b"content-length: 5\r\ncontent-length: 6\r\n\r\nhello",
-    "/short": HEAD + b"content-length: 500\r\n\r\nhello",
-    "/chunk": HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
-    "/header": HEAD + b"bad header\r\n\r\n",
-    "/headers": HEAD + b"".join(b"x%d: %s\r\n" % (n, b"y" * 1000) for n in range(1000)) + b"\r\n",
-    "/upgrade": b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n\x00\x01",
-    "/continue": b"HTTP/1.1 100 Continue\r\n\r\n" * 1000,
-    "/redirect-host": b"HTTP/1.1 302 x\r\nlocation: http://[::1\r\ncontent-length: 0\r\n\r\n",
-    "/redirect-port": b"HTTP/1.1 302 x\r\nlocation: http://127.0.0.1:99999/\r\ncontent-length: 0\r\n\r\n",
-    "/redirect-bytes": b"HTTP/1.1 302 x\r\nlocation: http://\xff\xfe/\r\ncontent-length: 0\r\n\r\n",
-    "/redirect-name": b"HTTP/1.1 302 x\r\nlocation: http://\xe2\x84\x80.com/\r\ncontent-length: 0\r\n\r\n",
-    "/redirect-file": b"HTTP/1.1 302 x\r\nlocation: file:///etc/passwd\r\ncontent-length: 0\r\n\r\n",
-    "/redirect-space": b"HTTP/1.1 302 x\r\nlocation: http://a b/\r\ncontent-length: 0\r\n\r\n",
-    "/redirect-empty": b"HTTP/1.1 302 x\r\nlocation: //\r\ncontent-length: 0\r\n\r\n",
-}
-"""What a hostile site answers."""
+from .servers import HEAD, HOSTILE_ANSWERS, serve_bytes
 
 REFUSED_OR_UNAVAILABLE = {
     "a method of proxies": "ctx.http.request('CONNECT', site + '/')",
@@ -82,7 +59,7 @@ REFUSED_OR_UNAVAILABLE = {
     "params of two megabytes": "ctx.ledger.call('getBalance', *['a'] * 2**19)",
     "an unknown service": "request('files.read', path='/etc/passwd')",
     "params of another shape": "request('sign', value=5)",
-    **{f"a site that answers {path}": f"ctx.http.get(site + '{path}')" for path in ANSWERS},
+    **{f"a site that answers {path}": f"ctx.http.get(site + '{path}')" for path in HOSTILE_ANSWERS},
 }
 INVALID = {
     "a content id that is none": "ctx.storage.get('../../etc/passwd')",
@@ -119,7 +96,7 @@ def request_all(tmp_path: Path, environment: Environment, expressions: dict[str,
 
     async def run() -> dict[str, str]:
         async with (
-            serve_bytes(ANSWERS) as site,
+            serve_bytes(HOSTILE_ANSWERS) as site,
             open_neighbours(
                 tmp_path, program, environment, params={"site": site}, hosts=("*",), strangers=STRANGERS
             ) as nodes,
@@ -211,7 +188,7 @@ def test_no_endpoint_keeps_a_node_from_requesting_the_next(tmp_path: Path) -> No
             serve_bytes({path: None}) as second,
             serve_bytes({path: None}) as third,
             serve_bytes({path: wrong}) as liar,
-            serve_bytes({path: ANSWERS["/redirect-port"]}) as mover,
+            serve_bytes({path: HOSTILE_ANSWERS["/redirect-port"]}) as mover,
         ):
             hostile = [first, second, third, liar, mover, "http://127.0.0.1:99999", "http://[::1"]
             found = await fetch(content_id, [*hostile, honest])

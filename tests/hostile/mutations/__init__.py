@@ -3,6 +3,8 @@
 from .channel_frames import open_frames
 from .channel_processes import open_processes
 from .rpc_bodies import open_bodies, open_bodies_process
+from .service_calls import open_calls
+from .service_processes import open_service_processes
 from .surface import Kind
 from .websocket_frames import open_sockets, open_sockets_process
 
@@ -12,5 +14,6 @@ KINDS = {
         Kind("rpc", open_bodies, open_bodies_process),
         Kind("websocket", open_sockets, open_sockets_process),
         Kind("channel", open_frames, open_processes),
+        Kind("service", open_calls, open_service_processes),
     )
 }

@@ -71,6 +71,29 @@ def bend_value(random: Random, value: Any, others: Sequence[Any]) -> Any:
     return value
 
 
+def bend_leaf(random: Random, value: Any) -> Any:
+    """A JSON value of the same shape: one text or number in it is another, so that checks of types pass."""
+    match value:
+        case dict() if value:
+            name = random.choice(list(value))
+            return {**value, name: bend_leaf(random, value[name])}
+        case list() if value:
+            at = random.randrange(len(value))
+            return [*value[:at], bend_leaf(random, value[at]), *value[at + 1 :]]
+        case bool():
+            return not value
+        case int():
+            return random.choice((value + 1, value - 1, *(each for each in NUMBERS if type(each) is int)))
+        case str() if random.random() < 0.6:
+            return bend_bytes(
+                random, value.encode("utf-8", "replace"), [b"/", b"..", b"@", b"#", b":1"]
+            ).decode("utf-8", "replace")
+        case str():
+            return random.choice(TEXTS)
+        case _:
+            return random.choice(VALUES)
+
+
 def write(random: Random, value: Any) -> bytes:
     """A JSON value as bytes, with what stands for odd JSON in it replaced."""
     text = json.dumps(value, ensure_ascii=random.random() < 0.8)

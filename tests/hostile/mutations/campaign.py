@@ -1,14 +1,14 @@
 """Many inputs of one kind, shared among processes."""
 
 import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from . import KINDS
 from .surface import Finding, run
 
-CHUNK = 2_500
+CHUNK = 500
 """Inputs that one worker takes at a time, against a surface opened for them."""
 
 MEMORY = Path("/dev/shm")
@@ -26,10 +26,26 @@ def attack(
         return run(KINDS[kind], seed, numbers, Path(directory), is_process, has_alarm)
 
 
-def run_all(kind: str, seed: str, count: int, jobs: int, is_process: bool) -> list[Finding]:
-    """All inputs of one kind, shared among processes."""
-    chunk = max(1, min(CHUNK, -(-count // jobs)))
-    chunks = [list(range(start, min(start + chunk, count))) for start in range(0, count, chunk)]
+def run_all(
+    kind: str,
+    seed: str,
+    count: int,
+    jobs: int,
+    is_process: bool,
+    report: Callable[[int, int], None] = lambda done, findings: None,
+) -> list[Finding]:
+    """All inputs of one kind, shared among processes. With `is_process` each input gets new processes.
+
+    `report` hears how many inputs are done and how many findings there are.
+    """
+    chunk = 1 if is_process else max(1, min(CHUNK, -(-count // jobs)))
+    chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
+    findings: list[Finding] = []
+    done = 0
     with ProcessPoolExecutor(jobs, max_tasks_per_child=8) as pool:
-        running = [pool.submit(attack, kind, seed, numbers, is_process, True) for numbers in chunks]
-        return [finding for done in running for finding in done.result()]
+        running = {pool.submit(attack, kind, seed, numbers, is_process, True): numbers for numbers in chunks}
+        for finished in as_completed(running):
+            findings += finished.result()
+            done += len(running[finished])
+            report(done, len(findings))
+    return sorted(findings, key=lambda finding: finding.number)

@@ -63,16 +63,19 @@ class Poster(Protocol):
 class InProcess:
     """Posts to the application in this process."""
 
-    def __init__(self, app: Callable[..., Any]) -> None:
+    def __init__(self, app: Callable[..., Any], path: str = "/") -> None:
         self._app = app
+        self._path = path
 
     async def post(self, body: bytes) -> tuple[int, bytes]:
-        scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "client": ("127.0.0.1", 1)}
+        scope = {
+            "type": "http", "method": "POST", "path": self._path, "headers": [], "client": ("127.0.0.1", 1)
+        }  # fmt: skip
         sent: list[Any] = []
         unread = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Any:
-            return unread.pop()
+            return unread.pop() if unread else await asyncio.Event().wait()  # it does not disconnect
 
         async def send(message: Any) -> None:
             sent.append(message)

@@ -333,7 +333,9 @@ class Namespace:
         return await self._wallet.transfer(source, read_key(beneficiary), amount)
 
     async def send_own_transaction(self, transaction: Any, signers: Any = None) -> str:
-        pairs = [read_keypair(each) for each in signers or []]
+        if not isinstance(signers, list | None):
+            raise BadCall(f"signers are an array of keypairs; this is {signers!r:.80}")
+        pairs = [read_keypair(signer) for signer in signers or []]
         return await self._wallet.pay_for(read_bytes(transaction), pairs)
 
     # Helpers
