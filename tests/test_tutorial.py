@@ -61,7 +61,7 @@ def test_the_task_of_the_page_pays_the_honest_and_slashes_the_liar(home: Path) -
     liar, honest = summary["nodes"][-1], summary["nodes"][:-1]
     assert (2, True) == (summary["rounds_settled"], summary["supply_constant"])
     assert (0, True) == (liar["earned"], liar["slashed"] > 0)
-    assert {2 * (10**10 // 3)} == {one["earned"] for one in honest}
+    assert {2 * (10**10 // 4)} == {one["earned"] for one in honest}
 
 
 @pytest.mark.slow

@@ -43,9 +43,9 @@ def make(folder: Path, more: str = "", **changes: str | None) -> Path:
 
 
 def test_a_folder_is_checked_without_a_ledger_or_a_key(tmp_path: Path) -> None:
-    folder = make(
-        tmp_path / "task", "audit_windows: 5\nroundwork: {hosts: [example.org]}", bounty_amount_per_round="2"
-    )
+    excused = "{splitting: by head, exclusion: among the paid}"
+    more = f"audit_windows: 5\nroundwork: {{hosts: [example.org], excused: {excused}}}"
+    folder = make(tmp_path / "task", more, bounty_amount_per_round="2")
     (folder / "task.py").write_text(f"{PROGRAM}task.distribution(equal_split(slash='70%'))\n")
 
     shown, told = run("task", "check", folder), json.loads(run("task", "check", folder, "--json").stdout)
@@ -58,6 +58,26 @@ def test_a_folder_is_checked_without_a_ledger_or_a_key(tmp_path: Path) -> None:
         assert warning in " ".join(told["warnings"])
     assert pack(load_package(folder))[0] == told["package"]
     assert sorted(each.name for each in folder.iterdir()) == ["config-task.yml", "task.py"]
+    results = {each["property"]: (each["result"], each["reason"]) for each in told["properties"]}
+    assert ("excused", "by head") == results.pop("splitting")
+    assert ("excused", "among the paid") == results.pop("exclusion")
+    assert {("holds", "")} == set(results.values())
+
+
+def test_a_property_that_does_not_hold_is_an_exit_code_and_a_wrong_name_of_one_is_refused(
+    tmp_path: Path,
+) -> None:
+    folder = make(tmp_path / "task", bounty_amount_per_round="2")
+    (folder / "task.py").write_text(f"{PROGRAM}task.audit(lambda ctx, candidate: True)\n")
+    misspelt = make(tmp_path / "other", "roundwork: {excused: {spliting: why}}")
+
+    failed, refused = run("check", folder), run("check", misspelt)
+
+    assert 1 == failed.returncode
+    assert "fails      lies " in failed.stdout
+    assert "audit accepted '" in failed.stdout
+    assert 1 == refused.returncode
+    assert "roundwork.excused: spliting: no such property; did you mean splitting?" in refused.stderr
 
 
 def test_deploying_says_what_it_does_and_puts_metadata_beside_the_program_and_on_the_ledger(

@@ -133,6 +133,7 @@ OURS_WRONG: dict[str, list[tuple[Any, str]]] = {
     "rules": [(7, "must be one of koii-1"), ("koii1", "did you mean koii-1?")],
     "requires_python": [(7, "must be text")],
     "demo": [("x", "must have the fields command and params"), ({"command": []}, "command and params")],
+    "excused": [("x", "must be names of properties"), ({"splitting": ""}, "with the reason")],
 }
 
 REQUIRED = {name for name, field in FIELDS.items() if field.default is ...}

@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from ..errors import BadConfig
+from .check import command as check
 from .keys import key_option, passphrase_option, read_key
 from .options import ADDRESS, ROE, call_ledger, json_option, sandbox_option, url_option
 from .options import show as show_facts
 from .output import say, say_either, say_json
 from .task_ledger import list_tasks, show_rounds
-from .task_view import compose_summary, compose_task, find_warnings, load, prepare, report, warn
+from .task_view import compose_task, find_warnings, prepare, report
 
 manager_option = key_option(
     "--key", "key_path", "The manager's keypair file; else the one that Solana's configuration names."
@@ -23,40 +24,9 @@ def command() -> None:
     """Deploy, fund and look after tasks."""
 
 
+command.add_command(check, "check")
 command.add_command(list_tasks)
 command.add_command(show_rounds)
-
-
-@command.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@sandbox_option
-@json_option
-def check(folder: Path, sandbox: str | None, as_json: bool) -> None:
-    """Read FOLDER and load its program as `deploy` would; say what the task costs and asks of its nodes."""
-    from ..package.folder import load_package, pack
-    from ..package.permissions import describe_permissions
-
-    package = load_package(folder)
-    content_id, blobs = pack(package)
-    load(package, sandbox)
-    facts = {
-        "name": package.name,
-        "package": content_id,
-        "bytes": sum(map(len, blobs.values())),
-        "bounty": package.total_bounty,
-        "bounty_per_round": package.bounty_per_round,
-        "rounds": package.total_bounty // package.bounty_per_round,
-        "permissions": describe_permissions(package),
-        "warnings": find_warnings(package),
-    }
-    if as_json:
-        say_json(facts)
-        return
-    for line in (*compose_summary(package, content_id), "it asks its nodes for:"):
-        say(line)
-    for line in facts["permissions"]:  # type: ignore[attr-defined] # a list of text, among other facts
-        say(f"  {line}")
-    warn(package)
 
 
 @command.command()

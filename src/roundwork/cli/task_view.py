@@ -30,6 +30,19 @@ def find_warnings(package: "Package") -> list[str]:
     return warnings
 
 
+def choose_task_sandbox(name: str | None) -> str:
+    """What confines a task of the person who runs the command; a warning where that is nothing.
+
+    Raises BadConfig.
+    """
+    from ..node.confinement.sandbox import choose_sandbox_or_none
+
+    def warn_of_none(reason: str) -> None:
+        say(f"warning: {reason}", err=True)
+
+    return choose_sandbox_or_none(name, warn_of_none)
+
+
 def load(package: "Package", sandbox: str | None) -> None:
     """Load the program in the sandbox, so that one that cannot run costs nothing.
 
@@ -37,15 +50,10 @@ def load(package: "Package", sandbox: str | None) -> None:
     """
     import asyncio
 
-    from ..node.confinement.sandbox import choose_sandbox_or_none
     from ..node.python.environments import find_environments
     from ..node.trial import load_program
 
-    def warn_of_none(reason: str) -> None:
-        say(f"warning: {reason}", err=True)
-
-    chosen = choose_sandbox_or_none(sandbox, warn_of_none)
-    for line in asyncio.run(load_program(package, chosen, find_environments())):
+    for line in asyncio.run(load_program(package, choose_task_sandbox(sandbox), find_environments())):
         say(line, err=True)
 
 

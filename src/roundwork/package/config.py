@@ -250,6 +250,16 @@ def _demo(value: Any) -> dict[str, Any]:
     return {"command": command, "params": params}
 
 
+def _excused(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(
+        isinstance(part, str) and part.strip() for item in value.items() for part in item
+    ):
+        raise ValueError(
+            "must be names of properties with the reason, `splitting: who gains by it, and why not`"
+        )
+    return dict(value)
+
+
 _slots = integer(SLOTS_MIN, unit=" slots")
 _positive = money(Decimal("1e-9"), "more than 0")
 
@@ -288,4 +298,5 @@ OUR_FIELDS: dict[str, Field] = {
     "rules": Field(choice(*RULE_SETS), KOII_1.name),
     "requires_python": Field(text(100), None),
     "demo": Field(_demo, None),
+    "excused": Field(_excused, {}),
 }

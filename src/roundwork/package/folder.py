@@ -69,6 +69,8 @@ class Package(Terms, frozen=True, kw_only=True):
     secrets: tuple[str, ...]
     """Names of what the operator must provide; TASK_VARIABLE and GLOBAL_VARIABLE tags are among them."""
     demo: Demo | None
+    excused: dict[str, str]
+    """Properties that `roundwork check` tries and that this task need not have, with the reasons."""
     lock: bytes | None
     requires_python: str | None
     warnings: tuple[str, ...]
@@ -125,6 +127,7 @@ def load_package(folder: Path) -> Package:
         limits={**compute_limits(requirements), **ours["limits"]},
         secrets=tuple(dict.fromkeys((*variables, *ours["secrets"]))),
         demo=Demo(**ours["demo"]) if ours["demo"] else None,
+        excused=ours["excused"],
         lock=lock.read_bytes() if lock.is_file() else None,
         requires_python=ours["requires_python"],
         warnings=(*warnings, *_warn_of_lock(lock)),

@@ -35,8 +35,9 @@ def equal_split(slash: Share = "70%") -> Distribution:
 def proportional_split(slash: Share = "70%", cap: int | None = None) -> Distribution:
     """The bounty by stake to all with votes above 0; from the convicted, `slash` of their stake.
 
-    Splitting a stake earns nothing, so it rewards capital, not the number of nodes. Stake above `cap` (roe)
-    does not count, so a node above the cap gains by splitting. What does not divide stays in the bounty.
+    Each gets the part of the bounty that its stake is of the stakes of all submitters: splitting a stake
+    earns nothing, and nobody gains when another is convicted. Stake above `cap` (roe) does not count, so a
+    node above the cap gains by splitting. What nobody gets stays in the bounty.
     """
     ratio = parse_share(slash)
 
@@ -44,8 +45,8 @@ def proportional_split(slash: Share = "70%", cap: int | None = None) -> Distribu
         return submitter.stake if cap is None else min(submitter.stake, cap)
 
     def distribute(round: Round) -> dict[str, int]:
+        whole = sum(map(count, round.submitters)) or 1
         paid = [each for each in round.submitters if each.votes > 0]
-        whole = sum(map(count, paid)) or 1
         return {
             **{each.public_key: round.bounty * count(each) // whole for each in paid},
             **_slash_convicted(round, ratio),

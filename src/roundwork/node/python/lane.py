@@ -45,6 +45,8 @@ class TaskSetting(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     params: dict[str, Any] = {}
     secrets: dict[str, str] = {}
+    variables: dict[str, str] = {}
+    """Variables of its environment that differ from those of every node."""
 
 
 class Lane:
@@ -157,7 +159,7 @@ class Lane:
         order = Order(
             sandbox=self._sandbox,
             command=setting.environment.command,
-            environment=_build_environment(setting.home),
+            environment={**_build_environment(setting.home), **setting.variables},
             readable=tuple(map(str, readable)),
             home=str(setting.home),
             limits=setting.limits,

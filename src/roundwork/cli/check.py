@@ -1,0 +1,95 @@
+"""`roundwork check`: a task folder before its bounty is paid, with its functions tried in the sandbox."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import json_option, read_pairs, sandbox_option, secret_option
+from .output import say, say_json
+from .task_view import choose_task_sandbox, compose_summary, find_warnings
+
+if TYPE_CHECKING:
+    from ..node.properties import Outcome
+    from ..package.folder import Package
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
+@secret_option
+@sandbox_option
+@json_option
+def command(
+    folder: Path, params: tuple[str, ...], secrets: dict[str, str], sandbox: str | None, as_json: bool
+) -> None:
+    """Check the task in FOLDER before it is deployed.
+
+    Says what it costs and what it asks of its nodes, and tries its functions in the sandbox. The exit code
+    is 1 if a property does not hold that `roundwork.excused` in config-task.yml does not excuse.
+    """
+    from ..package.folder import load_package, pack
+    from ..package.permissions import describe_permissions
+
+    package = load_package(folder)
+    content_id, blobs = pack(package)
+    outcomes = asyncio.run(_try(package, read_pairs(params, "--param"), secrets, sandbox))
+    facts = {
+        "name": package.name,
+        "package": content_id,
+        "bytes": sum(map(len, blobs.values())),
+        "bounty": package.total_bounty,
+        "bounty_per_round": package.bounty_per_round,
+        "rounds": package.total_bounty // package.bounty_per_round,
+        "permissions": describe_permissions(package),
+        "properties": [
+            {"property": each.property, "result": each.result, "reason": each.reason} for each in outcomes
+        ],
+        "warnings": find_warnings(package),
+    }
+    if as_json:
+        say_json(facts)
+    else:
+        _print(package, content_id, facts, outcomes)
+    sys.exit(any(each.result == "fails" for each in outcomes))
+
+
+async def _try(
+    package: "Package", params: dict[str, str], secrets: dict[str, str], sandbox: str | None
+) -> "list[Outcome]":
+    """Load the program and try its functions; of a main.js nothing is tried."""
+    from ..localnet.demo import running_demo
+    from ..node.properties import try_properties
+    from ..node.python.environments import find_environments
+    from ..node.trial import load_program
+
+    chosen, environments = choose_task_sandbox(sandbox), find_environments()
+    if package.kind == "javascript":
+        for line in await load_program(package, chosen, environments):
+            say(line, err=True)
+        return []
+
+    def log(line: str) -> None:
+        say(line, err=True)
+
+    async with running_demo(package, params) as all_params:
+        return await try_properties(package, all_params, secrets, chosen, environments, log)
+
+
+def _print(package: "Package", content_id: str, facts: dict[str, Any], outcomes: "list[Outcome]") -> None:
+    from ..node.properties import PROPERTIES
+
+    for line in (*compose_summary(package, content_id), "it asks its nodes for:"):
+        say(line)
+    for line in facts["permissions"]:
+        say(f"  {line}")
+    say("its functions:" if outcomes else "its functions are not tried: that is for Python tasks")
+    width = max((len(each.property) for each in outcomes), default=0)
+    for each in outcomes:
+        say(f"  {each.result:<9}  {each.property:<{width}} {PROPERTIES[each.property]}")
+        if each.reason:
+            say(f"  {'':<9}  {'':<{width}} {each.reason}")
+    for warning in facts["warnings"]:
+        say(f"warning: {warning}", err=True)

@@ -1,0 +1,545 @@
+"""What must hold of an author's functions before a creator pays: each property is tried in the sandbox."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from solders.keypair import Keypair
+
+from ..errors import BadConfig, TaskFailed
+from ..package.fields import suggest
+from ..package.folder import Package, resolve_hosts
+from ..sdk.saved import SavedFile
+from ..sdk.worker import STATE
+from ..views import SubmissionView
+from ..wire import decode_json
+from .answers import ServiceError
+from .confinement.order import Limits
+from .peers.outgoing import Fetcher
+from .peers.storage import BlobStore
+from .python.channel import Service, Services
+from .python.environments import Environment, prepare_environment
+from .python.lane import TaskSetting
+from .python.lanes import Lanes, Verdict
+from .python.services import TaskServices
+
+PROPERTIES = {
+    "submission": "work ends, and submission returns text of 1 to 512 bytes",
+    "honest": "audit accepts what submission returned",
+    "lies": "audit refuses lies and arbitrary text, and answers True, False or (False, reason)",
+    "same-work": "work gives the same on every machine: hash seed, time zone, folder, processors, clock",
+    "same-audit": "audit judges the same on every machine",
+    "bounty": "distribution pays at most the bounty",
+    "slash": "distribution takes at most a node's stake, and nothing from a node with votes above 0",
+    "order": "distribution does not depend on the order of the submitters",
+    "same-list": "distribution gives the same list on every machine",
+    "splitting": "a node that splits its stake into several nodes is not paid more",
+    "exclusion": "nobody is paid more because another node is convicted",
+}
+"""By name; `roundwork.excused` in config-task.yml excuses a task from a property by it."""
+
+ROUND = 3
+SEED = "5a" * 32
+SECRET = bytes(32)
+LISTS = 60
+"""Random rounds that each property of a distribution function is tried on."""
+KOII = 10**9
+
+ARBITRARY = ("x", "0", "-1", "null", "{}", "[]", "true", "a b c", "\N{SNOWMAN}", "9" * 512)
+
+OTHER_MACHINE = """
+import datetime, os, time
+
+def change(late):
+    for name, unit in (("time", 1), ("time_ns", 10**9)):
+        real = getattr(time, name)
+        setattr(time, name, lambda real=real, unit=unit: real() + late * unit)
+
+    class Datetime(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None): return cls.fromtimestamp(time.time(), tz)
+        @classmethod
+        def utcnow(cls): return cls.now(datetime.timezone.utc).replace(tzinfo=None)
+        @classmethod
+        def today(cls): return cls.now()
+
+    class Date(datetime.date):
+        @classmethod
+        def today(cls): return cls.fromtimestamp(time.time())
+
+    datetime.datetime, datetime.date = Datetime, Date
+    os.cpu_count = lambda: 7
+    time.tzset()
+    os.makedirs(folder := os.path.join(os.environ["HOME"], "elsewhere"), exist_ok=True)
+    os.chdir(folder)
+
+change(late=400 * 86400)
+__file__ = os.path.join(os.path.dirname(__file__), PROGRAM)
+with open(__file__, encoding="utf-8") as file:
+    source = file.read()
+exec(compile(source, __file__, "exec"))
+"""
+"""Makes its process look like one of another machine, and runs the author's file there."""
+OTHER_PROGRAM = "roundwork_other_machine.py"
+
+OTHER_VARIABLES = {
+    "PYTHONHASHSEED": "1",
+    "TZ": "Asia/Kathmandu",
+    "LANG": "C",
+    "LC_ALL": "C",
+    "OMP_NUM_THREADS": "7",
+}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one property."""
+
+    property: str
+    """Its name in PROPERTIES."""
+    result: Literal["holds", "fails", "excused", "not tried"]
+    reason: str = ""
+    """What was seen, why it is excused, or why it could not be tried."""
+
+
+class _Fault(Exception):
+    """A property does not hold; the text says what was seen."""
+
+
+class _NotTried(Exception):
+    """A property could not be tried; the text says why."""
+
+
+async def try_properties(
+    package: Package,
+    params: dict[str, Any],
+    secrets: dict[str, str],
+    sandbox: str,
+    environments: Path,
+    log: Callable[[str], None],
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Outcome]:
+    """Try each of PROPERTIES on a Python task; `report` is told how many are done.
+
+    The same package gives the same outcomes, as far as the hosts that it reads do. Raises BadTaskFile for a
+    program that cannot be loaded, BadConfig.
+    """
+    for name in package.excused:
+        if name not in PROPERTIES:
+            near = suggest(name, PROPERTIES)
+            raise BadConfig(f"roundwork.excused: {name:.100}: no such property{near}")
+    environment = await prepare_environment(environments, package.lock, package.requires_python)
+    with TemporaryDirectory(prefix="roundwork-") as folder:
+        machines = _Machines(
+            package, {**package.params, **params}, secrets, sandbox, environment, Path(folder), log
+        )
+        try:
+            return await _try_all(machines, package, report)
+        finally:
+            await machines.close()
+
+
+async def _try_all(machines: _Machines, package: Package, report: Callable[[int], None]) -> list[Outcome]:
+    tries = _Tries(machines, package.bounty_per_round, package.minimum_stake)
+    outcomes = []
+    for name in PROPERTIES:
+        try:
+            await getattr(tries, f"try_{name.replace('-', '_')}")()
+            outcome = Outcome(name, "holds")
+        except (_Fault, TaskFailed) as error:
+            outcome = Outcome(name, "fails", str(error))
+        except _NotTried as error:
+            outcome = Outcome(name, "not tried", str(error))
+        if outcome.result == "fails" and name in package.excused:
+            outcome = Outcome(name, "excused", package.excused[name])
+        outcomes.append(outcome)
+        report(len(outcomes))
+    return outcomes
+
+
+class _Machines:
+    """The task on this machine, and on one of another kind, which is given the answers that this one got."""
+
+    def __init__(
+        self,
+        package: Package,
+        params: dict[str, Any],
+        secrets: dict[str, str],
+        sandbox: str,
+        environment: Environment,
+        folder: Path,
+        log: Callable[[str], None],
+    ) -> None:
+        self._package = package
+        self._params = params
+        self._secrets = secrets
+        self._sandbox = sandbox
+        self._environment = environment
+        self._folder = folder
+        self._log = log
+        self._keypair = Keypair.from_seed(bytes([1]) * 32)
+        self._fetcher = Fetcher(is_development=True, requests_per_second=100.0)
+        self._store = BlobStore(folder / "blobs")
+        self._answers = _Answers(self._build_services())
+        self._here: Lanes | None = None
+
+    @property
+    def node(self) -> str:
+        """The address that the task's functions run for."""
+        return str(self._keypair.pubkey())
+
+    async def here(self) -> Lanes:
+        """The task on this machine. Raises BadTaskFile."""
+        if self._here is None:
+            self._here = self._start("here", self._package.program, self._answers.ask, {})
+            await self._here.check()
+        return self._here
+
+    @asynccontextmanager
+    async def elsewhere(self, name: str) -> AsyncIterator[Lanes]:
+        """The task on a machine of another kind. `name` is of the folder that it keeps."""
+        copy = self._folder / "copy"
+        if not copy.exists():
+            self._write_copy(copy)
+        lanes = self._start(name, copy / OTHER_PROGRAM, self._answers.repeat, OTHER_VARIABLES)
+        try:
+            yield lanes
+        finally:
+            await lanes.close()
+
+    def read_saved(self, name: str) -> dict[str, Any]:
+        """What the functions keep of the round, by how an author writes it: `ctx.state['key']`."""
+        saved = SavedFile(str(self._folder / name / STATE))
+        try:
+            return {
+                f"ctx.{part}[{key!r}]": value
+                for part, values in (("state", saved.of_round(ROUND)), ("store", saved.across_rounds()))
+                for key, value in values.items()
+            }
+        finally:
+            saved.close()
+
+    async def close(self) -> None:
+        """End the task's processes."""
+        if self._here is not None:
+            await self._here.close()
+        await self._fetcher.close()
+        self._store.close()
+
+    def _start(
+        self,
+        name: str,
+        program: Path,
+        service: Callable[[str, msgspec.Raw], Any],
+        variables: dict[str, str],
+    ) -> Lanes:
+        setting = TaskSetting(
+            task=self.node,
+            node=self.node,
+            program=program,
+            home=self._folder / name,
+            environment=self._environment,
+            limits=Limits(**self._package.limits),
+            params=self._params,
+            secrets=self._secrets,
+            variables=variables,
+        )
+        services = {method: _bind(service, method) for method in self._answers.services}
+        return Lanes(setting, self._sandbox, services, SECRET, self._log)
+
+    def _write_copy(self, copy: Path) -> None:
+        """The program's folder, with a program that changes the machine and then runs the author's."""
+        program = self._package.program
+        shutil.copytree(program.parent, copy, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        (copy / OTHER_PROGRAM).write_text(f"PROGRAM = {program.name!r}\n{OTHER_MACHINE}")
+
+    def _build_services(self) -> Services:
+        async def read_ledger(method: str, params: list[Any]) -> Any:
+            raise ServiceError("Unavailable", "there is no ledger while a task is checked")
+
+        return TaskServices(
+            task=self.node,
+            keypair=self._keypair,
+            hosts=resolve_hosts(self._package, self._params),
+            fetcher=self._fetcher,
+            store=self._store,
+            get_endpoints=dict,
+            read_ledger=read_ledger,
+        ).list_services()
+
+
+class _Answers:
+    """What the services answered, for a repetition that must not depend on when it asks."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._answers: dict[tuple[str, bytes], list[Any]] = {}
+        self._given: dict[tuple[str, bytes], int] = {}
+
+    async def ask(self, method: str, params: msgspec.Raw) -> Any:
+        """Ask the service, and keep the answer."""
+        try:
+            answer: Any = await self.services[method](params)
+        except ServiceError as error:
+            answer = error
+        self._answers.setdefault(_name(method, params), []).append(answer)
+        return _give(answer)
+
+    async def repeat(self, method: str, params: msgspec.Raw) -> Any:
+        """The answer that the same request got; a service is asked for what was not asked before."""
+        name = _name(method, params)
+        answers = self._answers.get(name)
+        if not answers:
+            return await self.services[method](params)
+        place = self._given.get(name, 0)
+        self._given[name] = place + 1
+        return _give(answers[min(place, len(answers) - 1)])
+
+
+def _name(method: str, params: msgspec.Raw) -> tuple[str, bytes]:
+    fields = decode_json(params, dict[str, msgspec.Raw])
+    return method, msgspec.json.encode(dict(sorted(fields.items())))
+
+
+def _give(answer: Any) -> Any:
+    if isinstance(answer, ServiceError):
+        raise answer
+    return answer
+
+
+def _bind(service: Callable[[str, msgspec.Raw], Any], method: str) -> Service:
+    async def answer(params: msgspec.Raw) -> Any:
+        return await service(method, params)
+
+    return answer
+
+
+class _Tries:
+    """One method for each of PROPERTIES. Each raises _Fault, _NotTried or TaskFailed."""
+
+    def __init__(self, machines: _Machines, bounty: int, minimum_stake: int) -> None:
+        self._machines = machines
+        self._stake = max(minimum_stake, 1)
+        self._seconds = 120.0
+        self._value: str | None = None
+        self._why = ""
+        """Why there is no submission."""
+        self._kept: dict[str, Any] = {}
+        """What the functions kept when the submission was made."""
+        self._bounty = bounty
+        self._tried: list[tuple[_Round, dict[str, int]]] = []
+
+    async def try_submission(self) -> None:
+        lanes = await self._machines.here()
+        self._why = "there is no submission to audit"
+        await lanes.work(ROUND, SEED, self._seconds)
+        self._value = await lanes.submit(ROUND, SEED, self._seconds)
+        self._kept = self._machines.read_saved("here")
+        if self._value is None:
+            raise _NotTried("submission returned None: there was nothing to submit")
+
+    async def try_honest(self) -> None:
+        verdict = await self._audit(await self._machines.here(), self._get_value())
+        if verdict.kind == "unavailable":
+            raise _NotTried(f"the audit was unavailable: {verdict.reason}")
+        if verdict.kind == "invalid":
+            raise _Fault(f"audit refused {self._value!r:.80}{_because(verdict)}")
+
+    async def try_lies(self) -> None:
+        value = self._get_value()
+        lanes = await self._machines.here()
+        lie = await lanes.lie(ROUND, SEED, self._seconds)
+        lies = [lie] if lie and lie != value else []
+        for text in (*lies, *(each for each in ARBITRARY if each != value)):
+            verdict = await self._audit(lanes, text)
+            if verdict.kind == "valid":
+                raise _Fault(f"audit accepted {text!r:.80}")
+        for text in _mutate(value):
+            await self._audit(lanes, text)
+
+    async def try_same_work(self) -> None:
+        value = self._get_value()
+        async with self._machines.elsewhere("other") as lanes:
+            await lanes.work(ROUND, SEED, self._seconds)
+            other = await lanes.submit(ROUND, SEED, self._seconds)
+        kept = self._machines.read_saved("other")
+        for name, value_here in self._kept.items():
+            if value_here != kept.get(name):
+                raise _Fault(f"{name} was {value_here!r:.60}, then {kept.get(name)!r:.60}")
+        if other != value:
+            raise _Fault(f"submission returned {value!r:.60}, then {other!r:.60}")
+
+    async def try_same_audit(self) -> None:
+        here = await self._machines.here()
+        async with self._machines.elsewhere("auditor") as elsewhere:
+            for text in (self._get_value(), *_mutate(self._get_value())):
+                first, second = await self._audit(here, text), await self._audit(elsewhere, text)
+                if first.kind != second.kind:
+                    raise _Fault(f"{text!r:.60} was {first.kind}, then {second.kind}{_because(second)}")
+
+    async def try_bounty(self) -> None:
+        for round_, amounts in await self._distribute_all():
+            paid = sum(amount for amount in amounts.values() if amount > 0)
+            if paid > round_.bounty:
+                raise _Fault(f"{paid} roe of {round_.bounty} were paid{_describe(round_)}")
+
+    async def try_slash(self) -> None:
+        for round_, amounts in await self._distribute_all():
+            for each in round_.submissions:
+                taken = -amounts.get(each.node, 0)
+                if taken > each.stake:
+                    raise _Fault(f"{taken} roe were taken from a stake of {each.stake}{_describe(round_)}")
+                if taken > 0 and each.votes > 0:
+                    raise _Fault(
+                        f"{taken} roe were taken from a node with votes {each.votes}; the ledger refuses that"
+                    )
+
+    async def try_order(self) -> None:
+        for index, (round_, amounts) in enumerate(await self._distribute_all()):
+            submissions = list(round_.submissions)
+            random.Random(index).shuffle(submissions)
+            _compare(amounts, await self._distribute(round_._replace(submissions=submissions)), round_)
+
+    async def try_same_list(self) -> None:
+        tried = await self._distribute_all()
+        async with self._machines.elsewhere("list") as lanes:
+            for round_, amounts in tried:
+                again = await lanes.distribute(ROUND, round_.bounty, round_.submissions, self._seconds)
+                _compare(amounts, again, round_)
+
+    async def try_splitting(self) -> None:
+        for round_, amounts in await self._distribute_all():
+            parts = [each for each in round_.submissions if each.votes > 0 and each.stake >= 2 * self._stake]
+            if not parts:
+                continue
+            whole = parts[0]
+            half = msgspec.structs.replace(whole, stake=whole.stake // 2)
+            rest = msgspec.structs.replace(whole, stake=whole.stake - half.stake, node=_make_address(255))
+            others = [each for each in round_.submissions if each is not whole]
+            split = _sort([*others, half, rest])
+            again = await self._distribute(round_._replace(submissions=split))
+            before, after = amounts.get(whole.node, 0), sum(again.get(each.node, 0) for each in (half, rest))
+            if after > before:
+                raise _Fault(
+                    f"a stake of {whole.stake} roe was paid {before}, its two halves {after}"
+                    f"{_describe(round_)}"
+                )
+
+    async def try_exclusion(self) -> None:
+        for round_, amounts in await self._distribute_all():
+            paid = [each for each in round_.submissions if each.votes > 0]
+            if len(paid) < 2:
+                continue
+            convicted = msgspec.structs.replace(paid[0], votes=-1, verdict="convicted")
+            submissions = [convicted if each is paid[0] else each for each in round_.submissions]
+            again = await self._distribute(round_._replace(submissions=submissions))
+            for each in paid[1:]:
+                before, after = amounts.get(each.node, 0), again.get(each.node, 0)
+                if after > before:
+                    raise _Fault(
+                        f"a node was paid {before} roe, and {after} once another was convicted"
+                        f"{_describe(round_)}"
+                    )
+
+    def _get_value(self) -> str:
+        if self._value is None:
+            raise _NotTried(self._why)
+        return self._value
+
+    async def _audit(self, lanes: Lanes, value: str) -> Verdict:
+        return await lanes.audit(ROUND, SEED, self._machines.node, value, self._stake, self._seconds)
+
+    async def _distribute(self, round_: _Round) -> dict[str, int]:
+        lanes = await self._machines.here()
+        return await lanes.distribute(ROUND, round_.bounty, round_.submissions, self._seconds)
+
+    async def _distribute_all(self) -> list[tuple[_Round, dict[str, int]]]:
+        """Random rounds with their lists, small ones first; in half of them all submit what this node did."""
+        if not self._tried:
+            values = (None, self._value)
+            rounds = [
+                _draw_round(random.Random(index), self._bounty, self._stake, values[index % 2])
+                for index in range(LISTS)
+            ]
+            rounds.sort(key=lambda each: len(each.submissions))
+            self._tried = [(round_, await self._distribute(round_)) for round_ in rounds]
+        return self._tried
+
+
+class _Round(NamedTuple):
+    """What a distribution function is given. `bounty` in roe."""
+
+    bounty: int
+    submissions: Sequence[SubmissionView]
+
+
+def _draw_round(chance: random.Random, bounty: int, stake: int, value: str | None) -> _Round:
+    """A round of three to twelve nodes. Two at least are paid, and the stake of one of these can be split."""
+    verdicts = (("untried", 1), ("acquitted", 2), ("inconclusive", 0), ("convicted", -2))
+    submissions = []
+    for index in range(chance.randint(3, 12)):
+        verdict, votes = ("untried", 1) if index < 2 else chance.choices(verdicts, (6, 2, 1, 2))[0]
+        view = SubmissionView(
+            node=_make_address(chance.randrange(1, 250) if index else 250),
+            value=f"value {index}" if value is None else value,
+            slot=1,
+            stake=stake * chance.choice((1, 2, 3, 10)) + chance.randrange(stake) if index else 4 * stake + 1,
+            votes=votes,
+            verdict=verdict,
+            trigger_by=None,
+            auditors={},
+        )
+        submissions.append(view)
+    unique = {each.node: each for each in submissions}
+    return _Round(bounty, _sort(unique.values()))
+
+
+def _sort(submissions: Any) -> list[SubmissionView]:
+    return sorted(submissions, key=lambda each: each.node)
+
+
+def _make_address(number: int) -> str:
+    return str(Keypair.from_seed(number.to_bytes(32, "big")).pubkey())
+
+
+def _describe(round_: _Round) -> str:
+    """The stakes and verdicts that a fault was seen with."""
+    nodes = ", ".join(f"{each.stake} {each.verdict}" for each in round_.submissions)
+    return f" (a bounty of {round_.bounty} roe; stakes {nodes})"
+
+
+def _compare(first: dict[str, int], second: dict[str, int], round_: _Round) -> None:
+    for node in sorted(first.keys() | second.keys()):
+        if first.get(node, 0) != second.get(node, 0):
+            raise _Fault(
+                f"{node} got {first.get(node, 0)} roe, then {second.get(node, 0)}{_describe(round_)}"
+            )
+
+
+def _because(verdict: Verdict) -> str:
+    return f": {verdict.reason}" if verdict.reason else ""
+
+
+def _mutate(value: str) -> list[str]:
+    """The submission changed in ways that a careless or hostile node would send."""
+    middle = len(value) // 2
+    changed = [
+        value[:-1],
+        value[1:],
+        value[:middle] + ("0" if value[middle : middle + 1] != "0" else "1") + value[middle + 1 :],
+        value[::-1],
+        value.swapcase(),
+        value + value[-1],
+        value.replace('"', "'"),
+    ]
+    return [
+        text
+        for text in dict.fromkeys(changed)
+        if text.strip() and text != value and len(text.encode()) <= 512
+    ]

@@ -1,0 +1,129 @@
+"""Trying an author's functions: a good task has every property, and each fault is found by its name."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roundwork.node.properties import PROPERTIES, Outcome, try_properties
+from roundwork.package.folder import load_package
+
+from ..package.test_folder import write_task
+from .house import require_sandbox
+
+GOOD = """
+import datetime, os, time
+from roundwork import *
+
+task = Task("test")
+
+@task.work
+def work(ctx):
+    ctx.state["value"] = ctx.seed.hex()
+
+@task.submission
+def submission(ctx):
+    return ctx.state["value"]
+
+@task.audit
+def audit(ctx, candidate):
+    return candidate.value == candidate.seed.hex()
+"""
+
+BY_STAKE = (
+    "{each.public_key: round.bounty * each.stake // total for each in round.submitters if each.votes > 0}"
+)
+
+FAULTS = {
+    # What is added to the good task: the property that fails, and a part of the reason.
+    "task.submission(lambda ctx: 'x' * 600)": ("submission", "600 bytes"),
+    "task.work(lambda ctx: 1 / 0)": ("submission", "ZeroDivisionError"),
+    "task.audit(lambda ctx, candidate: False)": ("honest", "audit refused '"),
+    "task.audit(lambda ctx, candidate: bool(candidate.value))": ("lies", "audit accepted '"),
+    "task.audit(lambda ctx, candidate: candidate.value == candidate.seed.hex() or 1)": ("lies", "returned 1"),
+    "task.audit(lambda ctx, candidate: candidate.json() == 5 or candidate.value == candidate.seed.hex())": (
+        "honest",
+        "is not JSON",
+    ),
+    "task.work(lambda ctx: ctx.state.update(value=str(hash('x'))))": ("same-work", "ctx.state['value'] was"),
+    "task.work(lambda ctx: ctx.state.update(value=os.getcwd()))": ("same-work", "ctx.state['value'] was"),
+    "task.work(lambda ctx: ctx.state.update(value=str(datetime.date.today())))": ("same-work", "then '"),
+    "task.work(lambda ctx: ctx.state.update(value=time.strftime('%H', time.gmtime(0))+time.tzname[0]))": (
+        "same-work",
+        "was '00UTC'",
+    ),
+    "task.work(lambda ctx: ctx.state.update(value=str(os.cpu_count())))": ("same-work", "then '7'"),
+    "task.audit(lambda ctx, candidate: candidate.value == candidate.seed.hex() and time.time() < YEAR)": (
+        "same-audit",
+        "was valid, then invalid",
+    ),
+    "task.distribution(lambda round: {each.public_key: round.bounty for each in round.submitters})": (
+        "bounty",
+        "roe of",
+    ),
+    "task.distribution(lambda round: {round.submitters[0].public_key: 0.5})": ("bounty", "an integer of roe"),
+    "task.distribution(lambda round: {each.public_key: -2 * each.stake for each in round.submitters"
+    " if each.votes < 0})": ("slash", "were taken from a stake of"),
+    "task.distribution(lambda round: {each.public_key: -1 for each in round.submitters})": (
+        "slash",
+        "from a node with votes 1",
+    ),
+    "task.distribution(lambda round: {round.submitters[0].public_key: round.bounty})": ("order", "roe, then"),
+    "task.distribution(lambda round: {each.public_key: hash(each.value) % 9 for each in round.submitters})": (
+        "same-list",
+        "roe, then",
+    ),
+    "task.distribution(equal_split())": ("splitting", "its two halves"),
+    "@task.distribution\ndef distribute(round):\n"
+    "    total = sum(each.stake for each in round.submitters if each.votes > 0)\n"
+    f"    return {BY_STAKE}": ("exclusion", "once another was convicted"),
+}
+
+
+def examine(tmp_path: Path, source: str, more: str = "", **params: Any) -> dict[str, Outcome]:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    write_task(folder, more, bounty_amount_per_round="10")
+    (folder / "task.py").write_text(source)
+    outcomes = asyncio.run(
+        try_properties(load_package(folder), params, {}, require_sandbox("sandlock"), tmp_path, print)
+    )
+    assert list(PROPERTIES) == [each.property for each in outcomes]
+    return {each.property: each for each in outcomes}
+
+
+def test_a_good_task_has_every_property(tmp_path: Path) -> None:
+    outcomes = examine(tmp_path, GOOD)
+
+    assert {"holds"} == {each.result for each in outcomes.values()}, outcomes
+
+
+@pytest.mark.parametrize(("fault", "found"), FAULTS.items())
+def test_each_fault_is_found_by_its_property(tmp_path: Path, fault: str, found: tuple[str, str]) -> None:
+    name, reason = found
+    outcomes = examine(tmp_path, f"{GOOD}\nYEAR = {time.time() + 86400}\n{fault}")
+
+    assert "fails" == outcomes[name].result, outcomes
+    assert reason in outcomes[name].reason
+
+
+def test_a_task_is_excused_by_name_and_only_from_what_it_names(tmp_path: Path) -> None:
+    more = "roundwork: {excused: {splitting: everybody has one node}}"
+    outcomes = examine(tmp_path, f"{GOOD}\ntask.distribution(equal_split())", more)
+
+    assert ("excused", "everybody has one node") == (
+        outcomes["splitting"].result,
+        outcomes["splitting"].reason,
+    )
+    assert "fails" == outcomes["exclusion"].result
+
+
+def test_what_cannot_be_tried_is_said(tmp_path: Path) -> None:
+    outcomes = examine(tmp_path, f"{GOOD}\ntask.submission(lambda ctx: None)")
+
+    for name in ("submission", "honest", "lies", "same-work", "same-audit"):
+        assert "not tried" == outcomes[name].result
+        assert outcomes[name].reason
+    assert "holds" == outcomes["bounty"].result
