@@ -15,20 +15,18 @@ from solders.keypair import Keypair
 
 from ..errors import BadConfig, TaskFailed
 from ..package.fields import suggest
-from ..package.folder import Package, resolve_hosts
+from ..package.folder import Package
 from ..sdk.saved import SavedFile
 from ..sdk.worker import STATE
 from ..views import SubmissionView
 from ..wire import decode_json
 from .answers import ServiceError
-from .confinement.order import Limits
 from .peers.outgoing import Fetcher
 from .peers.storage import BlobStore
 from .python.channel import Service, Services
 from .python.environments import Environment, prepare_environment
-from .python.lane import TaskSetting
 from .python.lanes import Lanes, Verdict
-from .python.services import TaskServices
+from .trial import build_services, compose_setting
 
 PROPERTIES = {
     "submission": "work ends, and submission returns text of 1 to 512 bytes",
@@ -186,7 +184,7 @@ class _Machines:
         self._keypair = Keypair.from_seed(bytes([1]) * 32)
         self._fetcher = Fetcher(is_development=True, requests_per_second=100.0)
         self._store = BlobStore(folder / "blobs")
-        self._answers = _Answers(self._build_services())
+        self._answers = _Answers(build_services(package, params, self._keypair, self._fetcher, self._store))
         self._here: Lanes | None = None
 
     @property
@@ -239,16 +237,11 @@ class _Machines:
         service: Callable[[str, msgspec.Raw], Any],
         variables: dict[str, str],
     ) -> Lanes:
-        setting = TaskSetting(
-            task=self.node,
-            node=self.node,
-            program=program,
-            home=self._folder / name,
-            environment=self._environment,
-            limits=Limits(**self._package.limits),
-            params=self._params,
-            secrets=self._secrets,
-            variables=variables,
+        setting = compose_setting(
+            self._package, self.node, self._folder / name, self._environment, self._params
+        )
+        setting = msgspec.structs.replace(
+            setting, program=program, secrets=self._secrets, variables=variables
         )
         services = {method: _bind(service, method) for method in self._answers.services}
         return Lanes(setting, self._sandbox, services, SECRET, self._log)
@@ -258,20 +251,6 @@ class _Machines:
         program = self._package.program
         shutil.copytree(program.parent, copy, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         (copy / OTHER_PROGRAM).write_text(f"PROGRAM = {program.name!r}\n{OTHER_MACHINE}")
-
-    def _build_services(self) -> Services:
-        async def read_ledger(method: str, params: list[Any]) -> Any:
-            raise ServiceError("Unavailable", "there is no ledger while a task is checked")
-
-        return TaskServices(
-            task=self.node,
-            keypair=self._keypair,
-            hosts=resolve_hosts(self._package, self._params),
-            fetcher=self._fetcher,
-            store=self._store,
-            get_endpoints=dict,
-            read_ledger=read_ledger,
-        ).list_services()
 
 
 class _Answers:

@@ -1,18 +1,27 @@
-"""The program of a task, loaded in the sandbox as a node loads it: before money moves, and without a node."""
+"""A task without a node and without a ledger: its program in the sandbox, before money moves."""
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+from solders.keypair import Keypair
 
 from ..errors import BadTaskFile
-from ..package.folder import Package
+from ..package.folder import Package, resolve_hosts
 from ..protocol.params import base58_of
+from .answers import ServiceError
 from .confinement.order import Limits
 from .confinement.sandbox import choose_sandbox
 from .javascript.process import LOAD_FAILED, JavascriptSetting, JavascriptTask, find_free_port
-from .python.environments import prepare_environment
+from .peers.outgoing import Fetcher
+from .peers.storage import BlobStore
+from .python.channel import Services
+from .python.environments import Environment, prepare_environment
 from .python.lane import TaskSetting
 from .python.lanes import Lanes
+from .python.services import TaskServices
 
 NO_ADDRESS = base58_of(bytes(32))
 NO_LEDGER = "http://127.0.0.1:1"
@@ -34,18 +43,45 @@ async def load_program(package: Package, sandbox: str, environments: Path) -> li
     return printed
 
 
+def compose_setting(
+    package: Package, node: str, home: Path, environment: Environment, params: dict[str, Any]
+) -> TaskSetting:
+    """The setting of a Python task that runs for `node` in the directory `home`."""
+    return TaskSetting(
+        task=NO_ADDRESS,
+        node=node,
+        program=package.program,
+        home=home,
+        environment=environment,
+        limits=Limits(**package.limits),
+        params=params,
+    )
+
+
+def build_services(
+    package: Package, params: Mapping[str, Any], keypair: Keypair, fetcher: Fetcher, store: BlobStore
+) -> Services:
+    """The services of a node that has no peers and no ledger. Raises BadConfig for a host without a URL."""
+
+    async def read_ledger(method: str, params: list[Any]) -> Any:
+        raise ServiceError("Unavailable", "there is no ledger: the task is only tried")
+
+    return TaskServices(
+        task=NO_ADDRESS,
+        keypair=keypair,
+        hosts=resolve_hosts(package, dict(params)),
+        fetcher=fetcher,
+        store=store,
+        get_endpoints=dict,
+        read_ledger=read_ledger,
+    ).list_services()
+
+
 async def _load_python(
     package: Package, sandbox: str, home: Path, environments: Path, printed: list[str]
 ) -> None:
-    setting = TaskSetting(
-        task=NO_ADDRESS,
-        node=NO_ADDRESS,
-        program=package.program,
-        home=home,
-        environment=await prepare_environment(environments, package.lock, package.requires_python),
-        limits=Limits(**package.limits),
-        params=package.params,
-    )
+    environment = await prepare_environment(environments, package.lock, package.requires_python)
+    setting = compose_setting(package, NO_ADDRESS, home, environment, package.params)
     lanes = Lanes(setting, choose_sandbox(sandbox), {}, bytes(32), printed.append)
     try:
         await lanes.check()
