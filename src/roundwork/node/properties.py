@@ -25,7 +25,7 @@ from .peers.outgoing import Fetcher
 from .peers.storage import BlobStore
 from .python.channel import Service, Services
 from .python.environments import Environment, prepare_environment
-from .python.lanes import Lanes, Verdict
+from .python.lanes import Lanes, Opinion
 from .trial import build_services, compose_setting
 
 PROPERTIES = {
@@ -324,11 +324,11 @@ class _Tries:
             raise _NotTried("submission returned None: there was nothing to submit")
 
     async def try_honest(self) -> None:
-        verdict = await self._audit(await self._machines.here(), self._get_value())
-        if verdict.kind == "unavailable":
-            raise _NotTried(f"the audit was unavailable: {verdict.reason}")
-        if verdict.kind == "invalid":
-            raise _Fault(f"audit refused {self._value!r:.80}{_because(verdict)}")
+        opinion = await self._audit(await self._machines.here(), self._get_value())
+        if opinion.kind == "unavailable":
+            raise _NotTried(f"the audit was unavailable: {opinion.reason}")
+        if opinion.kind == "invalid":
+            raise _Fault(f"audit refused {self._value!r:.80}{_because(opinion)}")
 
     async def try_lies(self) -> None:
         value = self._get_value()
@@ -336,8 +336,8 @@ class _Tries:
         lie = await lanes.lie(ROUND, SEED, self._seconds)
         lies = [lie] if lie and lie != value else []
         for text in (*lies, *(each for each in ARBITRARY if each != value)):
-            verdict = await self._audit(lanes, text)
-            if verdict.kind == "valid":
+            opinion = await self._audit(lanes, text)
+            if opinion.kind == "valid":
                 raise _Fault(f"audit accepted {text!r:.80}")
         for text in _mutate(value):
             await self._audit(lanes, text)
@@ -431,7 +431,7 @@ class _Tries:
             raise _NotTried(self._why)
         return self._value
 
-    async def _audit(self, lanes: Lanes, value: str) -> Verdict:
+    async def _audit(self, lanes: Lanes, value: str) -> Opinion:
         return await lanes.audit(ROUND, SEED, self._machines.node, value, self._stake, self._seconds)
 
     async def _distribute(self, round_: _Round) -> dict[str, int]:
@@ -501,8 +501,8 @@ def _compare(first: dict[str, int], second: dict[str, int], round_: _Round) -> N
             )
 
 
-def _because(verdict: Verdict) -> str:
-    return f": {verdict.reason}" if verdict.reason else ""
+def _because(opinion: Opinion) -> str:
+    return f": {opinion.reason}" if opinion.reason else ""
 
 
 def _mutate(value: str) -> list[str]:

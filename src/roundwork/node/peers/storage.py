@@ -65,13 +65,7 @@ class BlobStore:
 
     def get(self, content_id: str) -> bytes | None:
         """A blob that is here and is what its id says; None otherwise."""
-        if not is_content_id(content_id):
-            return None
-        try:
-            data = self._path_of(content_id).read_bytes()
-        except FileNotFoundError:
-            return None
-        return data if compute_content_id(data) == content_id else None
+        return read_blob(self._directory, content_id)
 
     def drop(self, task: str, before_round: int) -> None:
         """Drop what was put for rounds below `before_round`; delete blobs that no other put keeps."""
@@ -106,7 +100,22 @@ class BlobStore:
         replace_file(path, data, READABLE_BY_OWNER)
 
     def _path_of(self, content_id: str) -> Path:
-        return self._directory / content_id[-2:] / content_id
+        return _find_path(self._directory, content_id)
+
+
+def read_blob(directory: Path, content_id: str) -> bytes | None:
+    """A blob in the directory of a store that is what its id says; None otherwise."""
+    if not is_content_id(content_id):
+        return None
+    try:
+        data = _find_path(directory, content_id).read_bytes()
+    except FileNotFoundError:
+        return None
+    return data if compute_content_id(data) == content_id else None
+
+
+def _find_path(directory: Path, content_id: str) -> Path:
+    return directory / content_id[-2:] / content_id
 
 
 async def fetch_blob(content_id: str, fetcher: Fetcher, endpoints: Sequence[str]) -> bytes | None:

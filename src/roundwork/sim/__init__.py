@@ -1,0 +1,1 @@
+"""The world in one process: tasks tried and rounds played without real time."""
