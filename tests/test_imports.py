@@ -12,12 +12,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "roundwork"
 
 PURE = {
+    "bisect",
     "blake3",
     "collections.abc",
     "contextlib",
     "enum",
     "hashlib",
     "heapq",
+    "itertools",
     "json",
     "msgspec",
     "operator",

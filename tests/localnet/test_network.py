@@ -303,7 +303,7 @@ def test_a_process_that_does_not_start_is_quoted_and_nothing_is_left(directory: 
     broken = tmp_path / "broken"
     shutil.copytree(HELLO, broken)
     with (broken / "config-task.yml").open("a") as config:
-        config.write("roundwork:\n  secrets: [TOKEN]\n")
+        config.write("  secrets: [TOKEN]\n")
     command = [*ROUNDWORK, "up", str(broken), "--directory", str(directory), "--nodes", "2", *FAST]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=90)

@@ -22,12 +22,13 @@ from ..node.duties import DONE, FAILED, read_audit
 from ..node.javascript.process import find_node
 from ..node.javascript.runtime import check_javascript_play
 from ..node.trial import load_program
-from ..package.folder import Demo, Package, load_package, pack
+from ..package.folder import Package, load_package, pack
 from ..participant.moment import compute_timetable
 from ..participant.plays import HONEST, LIAR, find_play
 from ..protocol.params import KOII
 from ..views import LedgerView, RoundView, TaskView
 from ..wire import decode_json, format_money
+from .demo import describe_demo, find_demo
 from .judgement import compute_expected_round, find_end
 from .logs import Follower, LogLine
 from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, supervise
@@ -150,9 +151,11 @@ class Localnet:
         port = find_port(self._ports, span=2)
         self.network.url = f"http://127.0.0.1:{port}"
         params = dict(plan.params)
-        demo = self.package.demo
-        if demo is not None and not demo.params.keys() <= params.keys():
-            params |= await self._start_program(demo)
+        demo = find_demo(self.package, params)
+        if demo is not None:
+            program, pointing = describe_demo(demo, find_port(self._ports))
+            await self._start_member(program)
+            params |= pointing
         await self._start_member(self._describe_ledger(port))
         async with Client(self.network.url) as client:
             self.network.task = await self._deploy(client)
@@ -223,14 +226,6 @@ class Localnet:
     def _get_stake(self, at: int) -> int:
         stakes = self.plan.stakes or (STAKE_FACTOR * self.package.minimum_stake,)
         return stakes[at % len(stakes)]
-
-    async def _start_program(self, demo: Demo) -> dict[str, str]:
-        """The program that the task is demonstrated on; the params that point at it."""
-        port = find_port(self._ports)
-        python, *_ = ROUNDWORK
-        words = (python if word == "python" else word.replace("{port}", str(port)) for word in demo.command)
-        await self._start_member(Member("program", "program", list(words), port))
-        return {name: value.replace("{port}", str(port)) for name, value in demo.params.items()}
 
     # Watching
 

@@ -54,7 +54,7 @@ class Difference(msgspec.Struct, frozen=True):
     what: str
     """ "amount", in roe or the smallest unit of the token, or "audit"."""
     recorded: int | str
-    """What the list that was paid gave (above 0) or took (below 0); what most auditors found, or "unaudited"."""
+    """What the paid list gave (above 0) or took (below 0); what most auditors found, or "unaudited"."""
     replayed: int | str
 
 
