@@ -4,16 +4,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from roundwork.client.operations import build_uploads
 from roundwork.participant import step as duties
 from roundwork.participant.decisions import ListDecided, Memory, OpinionDecided, ValueDecided, Worked, learn
 from roundwork.participant.moment import compute_timetable
-from roundwork.participant.plays import HONEST, LIAR, play_step
-from roundwork.participant.step import Duty, View, compute_rounds
+from roundwork.participant.parts import RoundParts, compose_round, compose_rounds
+from roundwork.participant.plays import HONEST, LIAR, list_parts, play_step
+from roundwork.participant.step import Duty, View
 from roundwork.protocol.params import NodeKey, base58_of, key_of
-from roundwork.protocol.read import view_round, view_task
+from roundwork.protocol.read import read_part, view_head, view_own, view_round, view_task
 from roundwork.protocol.tasks import instructions
-from roundwork.views import RoundView, TaskView
+from roundwork.views import PartKey, PartKind, RoundView, TaskView
 
 from .protocol.world import World, task_instruction
 
@@ -62,10 +65,21 @@ class Town:
     def name(self, address: str) -> str:
         return next(node.name for node in self.nodes.values() if node.address == address)
 
+    def compose(self, number: int, *kinds: PartKind) -> RoundParts:
+        """Parts of a round, put together."""
+        state, task = self.world.state, self.world.task
+        return compose_round({kind: read_part(state, task, PartKey(number, kind)) for kind in kinds})
+
     def view(self, node: Node) -> View:
-        task = self.task
-        rounds = {number: self.round(number) for number in compute_rounds(task, task.slot)}
-        return View(node.address, task, rounds, node.name.encode(), node.target)
+        state, task = self.world.state, self.world.task
+        head, own = view_head(state, task), view_own(state, task, NodeKey(key_of(node.address)))
+        view = View(node.address, head, own, {}, node.name.encode(), node.target)
+        parts = {
+            part: read_part(state, task, part)
+            for part in list_parts(node.play, node.memory, view, self.task.slot)
+        }
+        attempts = {shown.round: shown.attempt for shown in head.rounds}
+        return msgspec.structs.replace(view, rounds=compose_rounds(parts, attempts))
 
     def live(self, slots: int) -> None:
         """Let so many slots pass."""

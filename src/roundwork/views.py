@@ -1,5 +1,7 @@
 """Frozen structs about a ledger: the law fills them, RPC sends them, a participant plans by them."""
 
+from enum import StrEnum
+
 import msgspec
 
 
@@ -177,3 +179,252 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     submissions: list[SubmissionView]
     lists: list[ListView]
     payments: list[PaymentView]
+
+
+# What a node reads: heads, its own records, and parts of rounds. Source: docs/RPC.md, what a node reads.
+
+
+class PartKind(StrEnum):
+    """The kinds of parts of a round. SUBMITTED and RAISED grow; the others are frozen when a head has them."""
+
+    SUBMISSIONS = "submissions"
+    """The submissions, frozen when SUBMIT ends."""
+    AUDITS = "audits"
+    """The opinions of submissions, frozen when AUDIT ends."""
+    LIST = "list"
+    """The amounts of an attempt's list, frozen when the list is handed in."""
+    LIST_AUDITS = "list audits"
+    """The opinions of an attempt's list, frozen when AUDIT of the attempt ends."""
+    SUBMITTED = "submitted"
+    """The submissions so far, until SUBMIT ends."""
+    RAISED = "raised"
+    """The audits that are raised so far, until AUDIT ends."""
+
+
+class PartKey(msgspec.Struct, frozen=True):
+    """A part of a round of some task."""
+
+    round: int
+    kind: PartKind
+    attempt: int = 0
+    """The attempt of a list; 0 for all other kinds."""
+
+
+class PartView(msgspec.Struct, frozen=True):
+    """A part that is frozen: its name, its size, and the content id of its index."""
+
+    kind: PartKind
+    attempt: int
+    """The attempt of a list; 0 for all other kinds."""
+    rows: int
+    """The number of rows."""
+    id: str
+    """The content id of the part's index; empty where nothing serves parts."""
+
+
+class PartIndex(msgspec.Struct, frozen=True, array_like=True):
+    """The blob that names the pages of a part. It is encoded as a MessagePack array."""
+
+    task: bytes
+    """The task's address, 32 bytes."""
+    round: int
+    kind: str
+    attempt: int
+    rows: int
+    """The number of rows of all pages."""
+    pages: list[str]
+    """The content ids of the pages, in order. A page has PAGE_ROWS rows; the last page may have fewer."""
+
+
+PAGE_ROWS = 1_000
+"""The rows of a page. A page is the MessagePack array of its rows."""
+
+
+class SubmissionRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A row of the part SUBMISSIONS, in the order of nodes. Addresses in rows are 32 bytes."""
+
+    node: bytes
+    value: bytes
+    """The proof, trimmed."""
+    slot: int
+    """The slot of the submission."""
+    stake: int
+    """The submitter's stake at that slot."""
+
+
+class OpinionRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A row of the part AUDITS, in the order of candidates, then of `order`."""
+
+    candidate: bytes
+    voter: bytes
+    is_valid: bool
+    slot: int
+    """The slot in which the opinion was given."""
+    order: int
+    """Counts the opinions of the candidate; 0 is the opinion that raised the audit, which is no vote."""
+
+
+class AmountRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A row of the part LIST, in the order of nodes."""
+
+    node: bytes
+    amount: int
+    """In roe or the smallest unit of the task's token: positive for a reward, negative for a slash."""
+
+
+class ListOpinionRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A row of the part LIST_AUDITS, in the order of `order`."""
+
+    voter: bytes
+    is_valid: bool
+    slot: int
+    """The slot in which the opinion was given."""
+    order: int
+    """Counts the opinions; 0 is the opinion that raised the audit, which is no vote."""
+
+
+class SubmittedRow(msgspec.Struct, frozen=True):
+    """A row of the part SUBMITTED, in the order of slots, then of nodes. It is sent as JSON."""
+
+    node: str
+    """The submitter's address."""
+    value: str
+    """The proof, trimmed."""
+    slot: int
+    """The slot of the submission."""
+
+
+class RaisedRow(msgspec.Struct, frozen=True):
+    """A row of the part RAISED, in the order of slots, then of candidates. It is sent as JSON."""
+
+    candidate: str
+    """The node whose submission is audited."""
+    trigger_by: str
+    """The node that raised the audit."""
+    slot: int
+    """The slot in which it was raised."""
+
+
+Row = SubmissionRow | OpinionRow | AmountRow | ListOpinionRow | SubmittedRow | RaisedRow
+
+PART_ROWS: dict[PartKind, type[Row]] = {
+    PartKind.SUBMISSIONS: SubmissionRow,
+    PartKind.AUDITS: OpinionRow,
+    PartKind.LIST: AmountRow,
+    PartKind.LIST_AUDITS: ListOpinionRow,
+    PartKind.SUBMITTED: SubmittedRow,
+    PartKind.RAISED: RaisedRow,
+}
+"""The rows of each kind of part."""
+
+
+class ListHead(msgspec.Struct, frozen=True):
+    """The list of an attempt, without its amounts."""
+
+    attempt: int
+    submitter: str
+    """The node that handed in the list."""
+    slot: int
+    """The slot in which it was handed in."""
+    votes: int
+    """+1 if no audit was raised, otherwise the sum of the votes."""
+    trigger_by: str | None
+    """The node that raised the audit; None if no audit was raised."""
+
+
+class RoundHead(msgspec.Struct, frozen=True, kw_only=True):
+    """A round without what grows with the number of nodes. `status` is that of RoundView."""
+
+    round: int
+    status: str
+    attempt: int
+    """The current or last attempt of the distribution; 0 is the first."""
+    beacon: str
+    """The round's beacon, hex; empty until SUBMIT of its review ends."""
+    seed: str
+    """The beacon from which `ctx.seed` of the round's work is made, hex."""
+    submissions: int
+    """The number of submissions so far."""
+    raised: int
+    """The number of audits of submissions that are raised so far."""
+    lists: list[ListHead]
+    """The lists of all attempts, in order."""
+    parts: list[PartView]
+    """The parts that are frozen."""
+
+
+class TaskHead(msgspec.Struct, frozen=True, kw_only=True):
+    """A task at a slot, the same for every reader: all that a node needs to know whether it owes anything."""
+
+    task: str
+    """The task's address."""
+    slot: int
+    """The slot of the last block."""
+    rules: str
+    """The name of the rule set."""
+    starting_slot: int
+    """The slot in which round 0 begins."""
+    round_time: int
+    """The length of a round in slots."""
+    submission_window: int
+    """The length of SUBMIT in slots, less one: both ends belong to it."""
+    audit_window: int
+    """The length of AUDIT in slots."""
+    minimum_stake: int
+    """The least stake of a node that takes part."""
+    bounty: int
+    """The money that pays rounds, with the reserve of open rounds."""
+    bounty_per_round: int
+    """The most that a round pays."""
+    is_active: bool
+    """Whether the manager has opened the task for submissions."""
+    is_closed: bool
+    migrated_to: str | None
+    """The successor after an update; None if it was not updated."""
+    seed: str
+    """The beacon that seeds the work of the present round, hex."""
+    open_rounds: list[int]
+    """The numbers of rounds that are neither paid nor closed."""
+    rounds: list[RoundHead]
+    """The round under review, the open ones, and two before each of those."""
+
+
+class OwnRound(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of a node in a round."""
+
+    round: int
+    value: str | None = None
+    """The proof that the node submitted; None if it submitted nothing."""
+    opinions: dict[str, bool] = {}
+    """The node's opinions of submissions by candidate, true for valid."""
+    list_opinion: bool | None = None
+    """The node's opinion of the list of the current or last attempt; None if it gave none."""
+    reward: int = 0
+    """The amount that the round paid to the node."""
+    slash: int = 0
+    """The amount that it took from the node's stake."""
+
+
+class OwnView(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of a node in a task; zeros for a node that has none."""
+
+    node: str
+    """The node's address."""
+    slot: int
+    """The slot of the last block."""
+    amount: int = 0
+    """The stake."""
+    available: int = 0
+    """Money that the node can claim."""
+    endpoint: str = ""
+    """The URL where peers reach the node."""
+    rounds: list[OwnRound] = []
+    """Those of the head's rounds in which the node has a record, in order."""
+
+
+class HeadView(msgspec.Struct, frozen=True):
+    """The answer of getTaskHead."""
+
+    head: TaskHead
+    own: OwnView | None = None
+    """The records of the node that the request names; None if it names none."""

@@ -10,10 +10,23 @@ from hypothesis import strategies as st
 
 from roundwork.participant import step as duties
 from roundwork.participant.decisions import ListDecided, Memory, OpinionDecided, ValueDecided, learn
+from roundwork.participant.parts import RoundParts
 from roundwork.participant.plays import LIAR
-from roundwork.participant.step import AUDIT_ALL_MAX, SAMPLE, Duty, View, choose_audits, step
+from roundwork.participant.step import AUDIT_ALL_MAX, SAMPLE, Duty, View, choose_audits, list_needed, step
 from roundwork.protocol.clock import Phase, Timetable
-from roundwork.views import ListView, RoundView, StakeView, SubmissionView, TaskView
+from roundwork.protocol.read import view_round
+from roundwork.views import (
+    ListHead,
+    ListView,
+    OwnRound,
+    OwnView,
+    PartKey,
+    PartKind,
+    RoundHead,
+    RoundView,
+    SubmissionView,
+    TaskHead,
+)  # fmt: skip
 
 from ..town import BOUNTY, MINIMUM, TARGET, Town
 
@@ -23,19 +36,58 @@ SEED, SECRET = "5e", b"secret"
 
 
 def view_of(*rounds: RoundView, stake: int = TARGET, endpoint: str = "", **changes: Any) -> View:
+    """What ME sees when these rounds are on the ledger, with all their parts at hand."""
     fields: dict[str, Any] = {
-        "address": "Task", "program": "", "name": "", "description": "", "manager": "", "pot": "",
-        "audit_program": "", "executable_network": "", "metadata": "", "rules": "koii-1",
-        "starting_slot": 100, "round_time": 20, "submission_window": 8, "audit_window": 8,
-        "minimum_stake": MINIMUM, "bounty": 10 * BOUNTY, "bounty_per_round": BOUNTY,
-        "allowed_failed_distributions": 2, "is_active": True, "is_allowlisted": True, "is_closed": False,
-        "migrated_to": None, "migrated_from": None,
-        "open_rounds": [one.round for one in rounds if one.status == "Open"], "slot": 0, "seed": SEED,
-        "stakes": [StakeView(node, amount, 0, "http://old") for node, amount in
-                   ((ME, stake), (OTHER, TARGET), (THIRD, TARGET)) if amount],
+        "task": "Task", "slot": 0, "rules": "koii-1", "starting_slot": 100, "round_time": 20,
+        "submission_window": 8, "audit_window": 8, "minimum_stake": MINIMUM, "bounty": 10 * BOUNTY,
+        "bounty_per_round": BOUNTY, "is_active": True, "is_closed": False, "migrated_to": None, "seed": SEED,
+        "open_rounds": [shown.round for shown in rounds if shown.status == "Open"],
+        "rounds": [head_of(shown) for shown in rounds],
     }  # fmt: skip
-    task = TaskView(**{**fields, **changes})
-    return View(ME, task, {one.round: one for one in rounds}, SECRET, TARGET, endpoint)
+    own = OwnView(
+        node=ME,
+        slot=0,
+        amount=stake,
+        endpoint="http://old" if stake else "",
+        rounds=[own_of(shown) for shown in rounds],
+    )
+    parts = {shown.round: parts_of(shown) for shown in rounds}
+    return View(ME, TaskHead(**{**fields, **changes}), own, parts, SECRET, TARGET, endpoint)
+
+
+def head_of(shown: RoundView) -> RoundHead:
+    return RoundHead(
+        round=shown.round,
+        status=shown.status,
+        attempt=shown.attempt,
+        beacon=shown.beacon,
+        seed=shown.seed,
+        submissions=len(shown.submissions),
+        raised=sum(each.trigger_by is not None for each in shown.submissions),
+        lists=[
+            ListHead(each.attempt, each.submitter, each.slot, each.votes, each.trigger_by)
+            for each in shown.lists
+        ],
+        parts=[],
+    )
+
+
+def own_of(shown: RoundView) -> OwnRound:
+    value = next((each.value for each in shown.submissions if each.node == ME), None)
+    opinions = {each.node: each.auditors[ME] for each in shown.submissions if ME in each.auditors}
+    lists = [each.auditors.get(ME) for each in shown.lists if each.attempt == shown.attempt]
+    return OwnRound(round=shown.round, value=value, opinions=opinions, list_opinion=next(iter(lists), None))
+
+
+def parts_of(shown: RoundView) -> RoundParts:
+    amounts = [each.amounts for each in shown.lists if each.attempt == shown.attempt]
+    raised = {each.node: each.trigger_by for each in shown.submissions if each.trigger_by is not None}
+    return RoundParts(
+        submissions=shown.submissions,
+        audited=shown.submissions,
+        raised=raised,
+        amounts=next(iter(amounts), None),
+    )
 
 
 def round_of(
@@ -138,16 +190,23 @@ def test_a_view_is_given_once_and_approval_only_where_an_audit_is_raised(
 
 
 def test_all_are_audited_if_few_else_a_sample_of_ones_own_and_whatever_is_contested() -> None:
-    few = round_of(4, *[submission(f"n{at}") for at in range(AUDIT_ALL_MAX)])
-    many = round_of(4, *[submission(f"n{at:03}", THIRD if at == 77 else None) for at in range(300)])
+    few = view_of(round_of(4, *[submission(f"n{at}") for at in range(AUDIT_ALL_MAX)]))
+    many = view_of(round_of(4, *[submission(f"n{at:03}", THIRD if at == 77 else None) for at in range(300)]))
 
-    chosen = {each.node for each in choose_audits(many, ME, SECRET)}
+    chosen = choose(many)
 
-    assert few.submissions == choose_audits(few, ME, SECRET)
+    assert few.rounds[4].submissions == choose_audits(few, 4, few.rounds[4].submissions or (), {})
     assert SAMPLE <= len(chosen) <= SAMPLE + 1
     assert "n077" in chosen
-    assert choose_audits(many, ME, SECRET) == choose_audits(many, ME, SECRET)
-    assert chosen != {each.node for each in choose_audits(many, ME, b"another secret")}
+    assert choose(many) == chosen
+    assert chosen != choose(msgspec.structs.replace(many, secret=b"another secret"))
+
+
+def choose(view: View) -> set[str]:
+    parts = view.rounds[4]
+    assert parts.submissions is not None
+    assert parts.raised is not None
+    return {each.node for each in choose_audits(view, 4, parts.submissions, parts.raised)}
 
 
 def list_of(submitter: str, trigger_by: str | None = None, attempt: int = 0, **auditors: bool) -> ListView:
@@ -238,7 +297,68 @@ def test_closed_rounds_are_forgotten_and_open_ones_are_not() -> None:
     )
 
 
+# The parts that are needed
+
+
+def needed(memory: Memory, view: View, slot: int) -> list[PartKey]:
+    return list_needed(memory, view, slot)
+
+
+def test_a_part_is_needed_in_its_window_only_and_as_long_as_something_follows_from_it() -> None:
+    contested = view_of(round_of(4, submission(OTHER, THIRD, Third=False)))
+    listed = view_of(round_of(4, submission(OTHER), lists=[list_of(OTHER)]))
+    submissions, audits = PartKey(4, PartKind.SUBMISSIONS), PartKey(4, PartKind.AUDITS)
+
+    assert [] == needed(WORKED, contested, slot_in(5, Phase.SUBMIT))
+    assert [submissions, PartKey(4, PartKind.RAISED)] == needed(WORKED, contested, slot_in(5, Phase.AUDIT))
+    assert [] == needed(WORKED, contested, slot_in(5, Phase.SETTLE))
+    assert [submissions, audits] == needed(WORKED, contested, slot_in(6, Phase.SUBMIT))
+    assert [submissions] == needed(LISTED, contested, slot_in(6, Phase.SUBMIT))
+    assert [] == needed(LISTED, listed, slot_in(6, Phase.SUBMIT))
+    assert [PartKey(4, PartKind.LIST)] == needed(LISTED, listed, slot_in(6, Phase.AUDIT))
+    assert [] == needed(LISTED, view_of(round_of(4, submission(OTHER), lists=[list_of(ME)])), 228)
+
+
+def test_a_node_without_stake_needs_no_part() -> None:
+    spectator = view_of(round_of(4, submission(OTHER)), stake=0)
+
+    assert [] == [part for slot in range(100, 300) for part in needed(WORKED, spectator, slot)]
+
+
+@pytest.mark.parametrize("slot", range(200, 240))
+def test_without_its_parts_nothing_is_owed_that_follows_from_them(slot: int) -> None:
+    shown = [
+        round_of(3, submission(OTHER), lists=[list_of(OTHER)]),
+        round_of(4, submission(OTHER, THIRD, Third=False)),
+    ]
+    view = view_of(*shown)
+    blind = msgspec.structs.replace(view, rounds={})
+    follows = (
+        duties.DecideOpinion,
+        duties.SendOpinion,
+        duties.DecideList,
+        duties.SendList,
+        duties.SendListOpinion,
+    )
+
+    assert [duty for duty in owed(WORKED, view, slot) if not isinstance(duty, follows)] == owed(
+        WORKED, blind, slot
+    )
+
+
 # In town
+
+
+def test_parts_put_together_are_the_round_that_the_law_shows() -> None:
+    town = Town(5)
+    town.nodes["n03"].play = LIAR
+    town.live_until(0, 2)
+
+    shown = view_round(town.world.state, town.world.task, 0)
+    parts = town.compose(shown.round, PartKind.SUBMISSIONS, PartKind.AUDITS)
+
+    assert "convicted" in {each.verdict for each in shown.submissions}
+    assert shown.submissions == parts.audited
 
 
 def test_everybody_is_paid_alike_round_after_round_and_nothing_is_refused() -> None:

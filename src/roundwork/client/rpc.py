@@ -11,7 +11,7 @@ from .. import errors
 from ..errors import BadConfig, Malformed, Rejected, RemoteError, RoundworkError, Void, WrongShape
 from ..protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
 from ..protocol.programs.token_records import ACCOUNT_BYTES, AMOUNT_AT, MINT_AT
-from ..views import LedgerView, RoundView, TaskView
+from ..views import HeadView, LedgerView, RoundView, TaskView
 from ..wire import convert, decode_json
 
 if TYPE_CHECKING:
@@ -182,6 +182,11 @@ class Client:
     async def get_task(self, task: str) -> TaskView | None:
         """A task as it stands; None if there is none."""
         view: TaskView | None = _convert(await self.call("getTask", task), TaskView | None)
+        return view
+
+    async def get_head(self, task: str, node: str | None = None) -> HeadView | None:
+        """The head of a task with the records of a node, if one is named; None if there is no such task."""
+        view: HeadView | None = _convert(await self.call("getTaskHead", task, node), HeadView | None)
         return view
 
     async def get_tasks(self) -> list[TaskView]:

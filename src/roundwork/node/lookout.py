@@ -7,10 +7,11 @@ from solders.keypair import Keypair
 
 from ..client.operations import patiently, read_task
 from ..client.rpc import Client
-from ..errors import RemoteError
+from ..errors import RemoteError, UnknownTask
+from ..participant.parts import RoundParts
 from ..participant.plays import HONEST, Play
-from ..participant.step import View, compute_rounds
-from ..views import RoundView, TaskView
+from ..participant.step import View
+from ..views import RoundView, SubmittedRow, TaskHead, TaskView
 
 OVER = ("PayoutSuccessful", "ClosedUnpaid")
 """What is shown of rounds that will not change any more."""
@@ -67,24 +68,45 @@ class Lookout:
         """
         try:
             task = await read_task(self._client, self._current.task.address)
-            rounds = {} if task.slot <= self.slot else await self._read_rounds(task)
+            answer = await self._client.get_head(task.address, self._identity.node)
+            if answer is None:
+                raise UnknownTask(f"there is no task at {task.address}")
+            rounds = {} if answer.head.slot <= self.slot else await self._read_rounds(answer.head)
         except RemoteError as error:
             if not self._is_cut_off:
                 log.warning("%s", error)
             self._is_cut_off = True
             return None
+        head, own = answer.head, answer.own
         if self._is_cut_off:
-            log.info("the ledger answers again, in slot %d", task.slot)
+            log.info("the ledger answers again, in slot %d", head.slot)
         self._is_cut_off = False
-        if task.slot <= self.slot:
+        if head.slot <= self.slot or own is None:
             return None
-        self._current.task, self.slot = task, task.slot
+        self._current.task, self.slot = task, head.slot
         identity = self._identity
-        return View(identity.node, task, rounds, identity.secret, identity.stake_target, identity.endpoint)
+        return View(
+            identity.node, head, own, rounds, identity.secret, identity.stake_target, identity.endpoint
+        )
 
-    async def _read_rounds(self, task: TaskView) -> dict[int, RoundView]:
-        wanted = compute_rounds(task, task.slot)
-        fresh = await self._client.get_rounds(task.address, [n for n in wanted if n not in self._over])
+    async def _read_rounds(self, head: TaskHead) -> dict[int, RoundParts]:
+        wanted = [shown.round for shown in head.rounds]
+        fresh = await self._client.get_rounds(head.task, [n for n in wanted if n not in self._over])
         rounds = {n: view for n, view in self._over.items() if n in wanted} | fresh
         self._over = {n: view for n, view in rounds.items() if view.status in OVER}
-        return rounds
+        return {round_number: compose_parts(view) for round_number, view in rounds.items()}
+
+
+def compose_parts(view: RoundView) -> RoundParts:
+    """The parts of a whole round."""
+    amounts = [listed.amounts for listed in view.lists if listed.attempt == view.attempt]
+    return RoundParts(
+        submissions=view.submissions,
+        audited=view.submissions,
+        submitted=[
+            SubmittedRow(each.node, each.value, each.slot)
+            for each in sorted(view.submissions, key=lambda each: each.slot)
+        ],
+        raised={each.node: each.trigger_by for each in view.submissions if each.trigger_by is not None},
+        amounts=next(iter(amounts), None),
+    )

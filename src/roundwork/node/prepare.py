@@ -164,7 +164,13 @@ def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
 
 
 def _make_notices(needs: TaskNeeds) -> SlashNotices:
-    return SlashNotices(needs.fetcher, needs.identity.node, needs.registrations.get_endpoints)
+    return SlashNotices(
+        needs.fetcher,
+        needs.identity.node,
+        needs.registrations.get_endpoints,
+        needs.client.get_round,
+        "of the token's smallest unit" if needs.current.task.mint else "roe",
+    )
 
 
 def log_task(line: str) -> None:

@@ -4,7 +4,7 @@ import msgspec
 
 from ..protocol.clock import Timetable
 from ..protocol.tasks.round import WINDOWS, Activity, Period, Window
-from ..views import TaskView
+from ..views import TaskHead, TaskView
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -49,11 +49,11 @@ class Moment(msgspec.Struct, frozen=True):
         return WINDOWS[self.rules][activity]
 
 
-def compute_moment(task: TaskView, slot: int) -> Moment:
+def compute_moment(task: TaskHead | TaskView, slot: int) -> Moment:
     """A slot of a task."""
     return Moment(compute_timetable(task), task.rules, slot)
 
 
-def compute_timetable(task: TaskView) -> Timetable:
+def compute_timetable(task: TaskHead | TaskView) -> Timetable:
     """When the rounds of a task are."""
     return Timetable(task.starting_slot, task.round_time, task.submission_window, task.audit_window)

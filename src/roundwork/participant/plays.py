@@ -9,7 +9,7 @@ import msgspec
 
 from ..errors import BadConfig
 from ..protocol.tasks.round import Activity, Period
-from ..views import RoundView
+from ..views import PartKey, PartKind, RoundHead
 from .decisions import ListDecided, Memory, learn
 from .moment import Moment, compute_moment
 from .step import (
@@ -24,7 +24,7 @@ from .step import (
     TopUp,
     View,
     Work,
-    get_stake,
+    list_needed,
     step,
 )
 
@@ -65,7 +65,7 @@ def play_step(play: Play, memory: Memory, view: View, slot: int) -> tuple[Memory
     A liar owes what an honest node owes; what it submits is another value, which the caller decides.
     """
     memory, duties = step(memory, view, slot)
-    now = compute_moment(view.task, slot)
+    now = compute_moment(view.head, slot)
     match play.name:
         case COPYCAT.name:
             duties = [duty for duty in duties if not isinstance(duty, Work | DecideValue | SendValue)]
@@ -86,14 +86,25 @@ def play_step(play: Play, memory: Memory, view: View, slot: int) -> tuple[Memory
             return memory, duties
 
 
+def list_parts(play: Play, memory: Memory, view: View, slot: int) -> list[PartKey]:
+    """The parts of rounds from which the duties of a participant that plays so follow at a slot."""
+    needed = list_needed(memory, view, slot)
+    now = compute_moment(view.head, slot)
+    reviewed = _get_reviewed(view, now)
+    if play != COPYCAT or reviewed is None or not now.is_open(Activity.SUBMIT, reviewed.round):
+        return needed
+    is_due = reviewed.submissions and view.get_own(reviewed.round).value is None
+    return [*needed, PartKey(reviewed.round, PartKind.SUBMITTED)] if is_due else needed
+
+
 def _owe_copy(view: View, now: Moment) -> list[Duty]:
     """The first proof that another node has submitted, to be submitted again."""
     reviewed = _get_reviewed(view, now)
     if reviewed is None or not now.is_open(Activity.SUBMIT, reviewed.round):
         return []
-    if any(each.node == view.node for each in reviewed.submissions):
+    if view.get_own(reviewed.round).value is not None:
         return []
-    others = sorted(reviewed.submissions, key=lambda each: (each.slot, each.node))
+    others = view.get_parts(reviewed.round).submitted
     return [SendValue(reviewed.round, others[0].value)] if others else []
 
 
@@ -114,9 +125,8 @@ def _accuse(view: View, duty: Duty) -> list[Duty]:
         return [msgspec.structs.replace(duty, is_valid=False)]
     if not isinstance(duty, DecideOpinion):
         return [duty]
-    candidates = view.rounds[duty.round].submissions
-    [auditors] = [each.auditors for each in candidates if each.node == duty.node]
-    return [] if view.node in auditors else [SendOpinion(duty.round, duty.node, False)]
+    is_given = duty.node in view.get_own(duty.round).opinions
+    return [] if is_given else [SendOpinion(duty.round, duty.node, False)]
 
 
 def _steal(memory: Memory, view: View, duties: list[Duty]) -> tuple[Memory, list[Duty]]:
@@ -127,7 +137,7 @@ def _steal(memory: Memory, view: View, duties: list[Duty]) -> tuple[Memory, list
     return memory, [duty for duty in duties if not isinstance(duty, DecideList)]
 
 
-def _get_reviewed(view: View, now: Moment) -> RoundView | None:
+def _get_reviewed(view: View, now: Moment) -> RoundHead | None:
     """The round under review, if the node takes part in it."""
-    is_staked = get_stake(view) >= view.task.minimum_stake
-    return view.rounds.get(now.compute_round(Period.REVIEW)) if is_staked else None
+    is_staked = view.own.amount >= view.head.minimum_stake
+    return view.find_round(now.compute_round(Period.REVIEW)) if is_staked else None

@@ -6,14 +6,25 @@ duty that failed is owed again as long as its time has not passed.
 """
 
 import hashlib
-from collections.abc import Mapping
+import heapq
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ..protocol.tasks.round import Activity, Period, compute_turn
-from ..views import ListView, RoundView, SubmissionView, TaskView
+from ..protocol.tasks.round import TURNS, Activity, Period, compute_turn
+from ..views import (
+    ListHead,
+    OwnRound,
+    OwnView,
+    PartKey,
+    PartKind,
+    RoundHead,
+    SubmissionView,
+    TaskHead,
+)  # fmt: skip
 from .decisions import Memory, forget_rounds
 from .moment import Moment, compute_moment
+from .parts import RoundParts
 from .selection import rank_nodes, select_node
 
 AUDIT_ALL_MAX = 20
@@ -109,18 +120,39 @@ Duty = (
 
 
 class View(msgspec.Struct, frozen=True):
-    """What a node sees at a slot: its task, the rounds that matter, itself.
+    """What a node sees at a slot: its task's head, its own records, the parts of rounds that are at hand.
 
-    `secret` picks the node's sample; `stake_target` is what it wants to have at stake, in roe, 0 if it
-    never stakes by itself; `endpoint` is where peers reach it.
+    Without a part that `list_needed` names, the duties that follow from it are not owed yet.
     """
 
     node: str
-    task: TaskView
-    rounds: Mapping[int, RoundView]
+    """The node's address."""
+    head: TaskHead
+    own: OwnView
+    rounds: Mapping[int, RoundParts]
+    """By round number."""
     secret: bytes
+    """Picks the node's sample of submissions to audit."""
     stake_target: int
+    """The stake that the node keeps up, in roe; 0 if it never stakes by itself."""
     endpoint: str = ""
+    """Where peers reach the node."""
+
+    def get_parts(self, round_number: int) -> RoundParts:
+        """What is at hand of a round."""
+        return self.rounds.get(round_number, _NOTHING)
+
+    def get_own(self, round_number: int) -> OwnRound:
+        """The node's own records in a round."""
+        found = (own for own in self.own.rounds if own.round == round_number)
+        return next(found, OwnRound(round=round_number))
+
+    def find_round(self, round_number: int) -> RoundHead | None:
+        """The head of a round; None if the task's head has none."""
+        return next((head for head in self.head.rounds if head.round == round_number), None)
+
+
+_NOTHING = RoundParts()
 
 
 def step(memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
@@ -128,39 +160,62 @@ def step(memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
 
     Source: docs/PROTOCOL.md 2.1, and the table of windows in protocol/tasks/round.py.
     """
-    now = compute_moment(view.task, slot)
+    now = compute_moment(view.head, slot)
     if now.ledger_round < 0:
         return memory, []
     memory, duties = _forget_closed(memory, view, now)
-    is_staked = get_stake(view) >= view.task.minimum_stake
+    is_staked = view.own.amount >= view.head.minimum_stake
     topping_up = owe_stake(view)
     duties.extend(topping_up)
     if is_staked or topping_up:
         duties += _owe_work(memory, view, now)
     if not is_staked:
         return memory, duties
-    under_review = view.rounds.get(now.compute_round(Period.REVIEW))
+    under_review = view.find_round(now.compute_round(Period.REVIEW))
     if under_review is not None:
         duties += _owe_submission(memory, view, under_review, now)
         duties += _owe_audits(memory, view, under_review, now)
-    for round_number in view.task.open_rounds:
-        open_round = view.rounds.get(round_number)
-        if open_round is not None:
-            duties += _owe_list(memory, view, open_round, now)
+    for open_round in _find_open(view):
+        duties += _owe_list(memory, view, open_round, now)
     return memory, duties
 
 
-def compute_rounds(task: TaskView, slot: int) -> list[int]:
-    """The rounds that a view needs at a slot: the one under review, open ones, two before each of those."""
-    wanted = {compute_moment(task, slot).compute_round(Period.REVIEW), *task.open_rounds}
-    for round_number in task.open_rounds:
-        wanted |= {round_number - 1, round_number - 2}
-    return sorted(round_number for round_number in wanted if round_number >= 0)
+def list_needed(memory: Memory, view: View, slot: int) -> list[PartKey]:
+    """The parts that the duties of a slot follow from, each once. `view.rounds` is not read."""
+    now = compute_moment(view.head, slot)
+    if now.ledger_round < 0 or view.own.amount < view.head.minimum_stake:
+        return []
+    needed: list[PartKey] = []
+    under_review = view.find_round(now.compute_round(Period.REVIEW))
+    if under_review is not None and now.is_open(Activity.AUDIT, under_review.round):
+        if under_review.submissions:
+            needed.append(PartKey(under_review.round, PartKind.SUBMISSIONS))
+        if under_review.raised:
+            needed.append(PartKey(under_review.round, PartKind.RAISED))
+    for open_round in _find_open(view):
+        needed += _list_needed_for_list(memory, view, open_round, now)
+    return list(dict.fromkeys(needed))
 
 
-def get_stake(view: View) -> int:
-    """The node's stake, in roe."""
-    return next((stake.amount for stake in view.task.stakes if stake.node == view.node), 0)
+def _list_needed_for_list(memory: Memory, view: View, listed: RoundHead, now: Moment) -> list[PartKey]:
+    round_number, attempt = listed.round, listed.attempt
+    activity = _find_list_activity(listed, now)
+    if activity is None:
+        return []
+    needed = []
+    if round_number not in memory.lists:
+        needed += [PartKey(round_number, PartKind.SUBMISSIONS), PartKey(round_number, PartKind.AUDITS)]
+    standing = _find_list(listed)
+    if standing is None and activity is Activity.LIST:
+        before = [view.find_round(round_number - 1), view.find_round(round_number - 2)]
+        needed += [
+            PartKey(each.round, PartKind.SUBMISSIONS)
+            for each in (listed, *before)
+            if each is not None and each.submissions
+        ]
+    if standing is not None and activity is Activity.AUDIT_LIST and _may_audit(view, listed, standing):
+        needed.append(PartKey(round_number, PartKind.LIST, attempt))
+    return needed
 
 
 # Owing
@@ -168,18 +223,17 @@ def get_stake(view: View) -> int:
 
 def owe_stake(view: View) -> list[TopUp]:
     """How much the stake lacks, if the node stakes by itself and the task goes on."""
-    task, stake = view.task, get_stake(view)
-    if not view.stake_target or not task.is_active or task.is_closed or task.migrated_to is not None:
+    head, stake = view.head, view.own.amount
+    if not view.stake_target or not head.is_active or head.is_closed or head.migrated_to is not None:
         return []
-    if stake < task.minimum_stake:
-        return [TopUp(max(view.stake_target, task.minimum_stake) - stake)]
-    known = next(entry.endpoint for entry in task.stakes if entry.node == view.node)
-    return [TopUp(1)] if view.endpoint and known != view.endpoint else []
+    if stake < head.minimum_stake:
+        return [TopUp(max(view.stake_target, head.minimum_stake) - stake)]
+    return [TopUp(1)] if view.endpoint and view.own.endpoint != view.endpoint else []
 
 
 def _forget_closed(memory: Memory, view: View, now: Moment) -> tuple[Memory, list[Duty]]:
     """Memory without the rounds that are closed, and the duty to let go of them if there are any."""
-    oldest = min([*view.task.open_rounds, now.compute_round(Period.REVIEW)])
+    oldest = min([*view.head.open_rounds, now.compute_round(Period.REVIEW)])
     if oldest <= memory.forgotten:
         return memory, []
     return forget_rounds(memory, oldest), [Forget(oldest)]
@@ -187,26 +241,26 @@ def _forget_closed(memory: Memory, view: View, now: Moment) -> tuple[Memory, lis
 
 def _owe_work(memory: Memory, view: View, now: Moment) -> list[Duty]:
     """The work of this ledger round, and early in it that of the round before, if a crash interrupted it."""
-    if not view.task.is_active or view.task.migrated_to is not None:
+    if not view.head.is_active or view.head.migrated_to is not None:
         return []
     working = now.compute_round(Period.WORK)
-    late = view.rounds.get(working - 1)
+    late = view.find_round(working - 1)
     seeds = {} if late is None else {late.round: late.seed}
     duties: list[Duty] = []
-    for round_number, seed in {**seeds, working: view.task.seed}.items():
+    for round_number, seed in {**seeds, working: view.head.seed}.items():
         # In the second half of the window the value must be decided and sent.
         until = now.compute_middle(Activity.SUBMIT, round_number)
-        is_done = round_number in memory.worked or _has_submitted(view, view.rounds.get(round_number))
+        is_done = round_number in memory.worked or _has_submitted(view, round_number)
         if not is_done and now.slot < until:
             duties.append(Work(round_number, seed, until))
     return duties
 
 
-def _owe_submission(memory: Memory, view: View, reviewed: RoundView, now: Moment) -> list[Duty]:
+def _owe_submission(memory: Memory, view: View, reviewed: RoundHead, now: Moment) -> list[Duty]:
     round_number = reviewed.round
     if not now.is_open(Activity.SUBMIT, round_number):
         return []
-    if round_number not in memory.worked or _has_submitted(view, reviewed):
+    if round_number not in memory.worked or _has_submitted(view, round_number):
         return []
     if round_number not in memory.values:
         until = now.compute_end(Activity.SUBMIT, round_number)
@@ -215,98 +269,134 @@ def _owe_submission(memory: Memory, view: View, reviewed: RoundView, now: Moment
     return [] if value is None else [SendValue(round_number, value)]
 
 
-def _owe_audits(memory: Memory, view: View, reviewed: RoundView, now: Moment) -> list[Duty]:
-    round_number = reviewed.round
-    if not now.is_open(Activity.AUDIT, round_number):
+def _owe_audits(memory: Memory, view: View, reviewed: RoundHead, now: Moment) -> list[Duty]:
+    round_number, parts = reviewed.round, view.get_parts(reviewed.round)
+    if not now.is_open(Activity.AUDIT, round_number) or parts.submissions is None:
         return []
     until = now.compute_end(Activity.AUDIT, round_number)
     decided = memory.opinions.get(round_number, {})
+    raised, given = parts.raised or {}, view.get_own(round_number).opinions
     duties: list[Duty] = []
-    for candidate in choose_audits(reviewed, view.node, view.secret):
+    for candidate in choose_audits(view, round_number, parts.submissions, raised):
         node, opinion = candidate.node, decided.get(candidate.node)
         if opinion is None:
             duties.append(
                 DecideOpinion(round_number, reviewed.seed, node, candidate.value, candidate.stake, until)
             )
-        elif view.node in candidate.auditors:
+        elif node in given:
             continue
         elif opinion == "invalid":
             duties.append(SendOpinion(round_number, node, False))
-        elif opinion == "valid" and candidate.trigger_by is not None:
+        elif opinion == "valid" and node in raised:
             duties.append(SendOpinion(round_number, node, True))
     return duties
 
 
-def choose_audits(reviewed: RoundView, node: str, secret: bytes) -> list[SubmissionView]:
-    """The submissions of others that a node audits; without its secret the sample cannot be foreseen."""
-    others = [submission for submission in reviewed.submissions if submission.node != node]
+def choose_audits(
+    view: View, round_number: int, submissions: Sequence[SubmissionView], raised: Mapping[str, str]
+) -> list[SubmissionView]:
+    """The submissions of others that a node audits; without its secret the sample cannot be foreseen.
+
+    `raised` has the candidates on which an audit is raised.
+    """
+    others = [submission for submission in submissions if submission.node != view.node]
     if len(others) <= AUDIT_ALL_MAX:
         return others
 
     def place(submission: SubmissionView) -> bytes:
-        text = f"{reviewed.task}/{reviewed.round}/{submission.node}"
-        return hashlib.blake2b(text.encode(), key=secret).digest()
+        text = f"{view.head.task}/{round_number}/{submission.node}"
+        return hashlib.blake2b(text.encode(), key=view.secret).digest()
 
-    sampled = {submission.node for submission in sorted(others, key=place)[:SAMPLE]}
-    return [each for each in others if each.node in sampled or each.trigger_by is not None]
+    sampled = {submission.node for submission in heapq.nsmallest(SAMPLE, others, key=place)}
+    return [each for each in others if each.node in sampled or each.node in raised]
 
 
-def _owe_list(memory: Memory, view: View, listed: RoundView, now: Moment) -> list[Duty]:
+def _owe_list(memory: Memory, view: View, listed: RoundHead, now: Moment) -> list[Duty]:
     round_number, attempt = listed.round, listed.attempt
-    activities = (Activity.LIST, Activity.AUDIT_LIST)
-    activity = next((each for each in activities if now.is_open(each, round_number, attempt)), None)
+    activity = _find_list_activity(listed, now)
     if activity is None:
         return []
     if round_number not in memory.lists:
         until = now.compute_end(activity, round_number, attempt)
-        return [DecideList(round_number, attempt, view.task.bounty_per_round, until)]
-    standing = next((each for each in listed.lists if each.attempt == attempt), None)
+        is_ready = view.get_parts(round_number).audited is not None
+        return [DecideList(round_number, attempt, view.head.bounty_per_round, until)] if is_ready else []
+    standing = _find_list(listed)
     if standing is None:
         is_mine = activity is Activity.LIST and is_my_turn(view, listed, now)
         return [SendList(round_number, attempt)] if is_mine else []
     if activity is Activity.LIST:
         return []
-    return _owe_list_opinion(view, round_number, standing, memory.lists[round_number])
+    return _owe_list_opinion(view, listed, standing, memory.lists[round_number])
 
 
-def _owe_list_opinion(view: View, round_number: int, standing: ListView, mine: dict[str, int]) -> list[Duty]:
-    if view.node == standing.submitter or view.node in standing.auditors:
+def _owe_list_opinion(
+    view: View, listed: RoundHead, standing: ListHead, mine: Mapping[str, int]
+) -> list[Duty]:
+    amounts = view.get_parts(listed.round).amounts
+    if amounts is None or not _may_audit(view, listed, standing):
         return []
-    is_valid = {node: amount for node, amount in standing.amounts.items() if amount} == mine
+    is_valid = {node: amount for node, amount in amounts.items() if amount} == mine
     if is_valid and standing.trigger_by is None:
         return []
-    return [SendListOpinion(round_number, standing.attempt, standing.submitter, is_valid)]
+    return [SendListOpinion(listed.round, standing.attempt, standing.submitter, is_valid)]
 
 
-def is_my_turn(view: View, listed: RoundView, now: Moment) -> bool:
-    """Whether the node may hand in the list now: the nodes take turns, one after the other."""
-    turns = rank_nodes(_get_listers(view, listed), listed.round, listed.attempt, _select(view, listed))
-    if view.node not in turns:
+def is_my_turn(view: View, listed: RoundHead, now: Moment) -> bool:
+    """Whether the node may hand in the list now: the nodes take turns, one after the other.
+
+    A node that did not submit in the round follows when every node may.
+    """
+    submissions = view.get_parts(listed.round).submissions
+    if submissions is None:
         return False
-    return now.table.compute_offset(now.slot) >= compute_turn(now.table, turns.index(view.node))
+    turns = rank_nodes(
+        [submission.node for submission in submissions],
+        listed.round,
+        listed.attempt,
+        _select(view, listed, submissions),
+    )
+    rank = turns.index(view.node) if view.node in turns else len(turns) + TURNS
+    return now.table.compute_offset(now.slot) >= compute_turn(now.table, rank)
 
 
-def _get_listers(view: View, listed: RoundView) -> list[str]:
-    """The nodes that can hand in a list: those with stake, or those of them that took part in the round."""
-    submitted = {submission.node for submission in listed.submissions}
-    able = [stake.node for stake in view.task.stakes if stake.amount >= view.task.minimum_stake]
-    return [node for node in able if node in submitted] or able
-
-
-def _select(view: View, listed: RoundView) -> str | None:
-    before = [view.rounds[n] for n in (listed.round - 1, listed.round - 2) if n in view.rounds]
+def _select(view: View, listed: RoundHead, submissions: Sequence[SubmissionView]) -> str | None:
+    before = []
+    for round_number in (listed.round - 1, listed.round - 2):
+        head = view.find_round(round_number)
+        if head is not None:
+            before.append(_show_submissions(round_number, view.get_parts(round_number).submissions or ()))
     failed = [each.submitter for each in listed.lists if each.attempt < listed.attempt]
-    shown = [_show_submissions(each) for each in before]
-    return select_node(_show_submissions(listed), shown, failed, is_retry=listed.attempt > 0)
+    shown = _show_submissions(listed.round, submissions)
+    return select_node(shown, before, failed, is_retry=listed.attempt > 0)
 
 
-def _show_submissions(view: RoundView) -> dict[str, dict[str, str | int]]:
+def _show_submissions(
+    round_number: int, submissions: Sequence[SubmissionView]
+) -> dict[str, dict[str, str | int]]:
     """Submissions as clients see them, whose text the published rule hashes."""
     return {
-        each.node: {"submission_value": each.value, "slot": each.slot, "round": view.round}
-        for each in sorted(view.submissions, key=lambda each: each.node)
+        each.node: {"submission_value": each.value, "slot": each.slot, "round": round_number}
+        for each in sorted(submissions, key=lambda each: each.node)
     }
 
 
-def _has_submitted(view: View, round_view: RoundView | None) -> bool:
-    return round_view is not None and any(each.node == view.node for each in round_view.submissions)
+def _find_open(view: View) -> list[RoundHead]:
+    return [head for head in view.head.rounds if head.round in view.head.open_rounds]
+
+
+def _find_list_activity(listed: RoundHead, now: Moment) -> Activity | None:
+    activities = (Activity.LIST, Activity.AUDIT_LIST)
+    return next((each for each in activities if now.is_open(each, listed.round, listed.attempt)), None)
+
+
+def _find_list(listed: RoundHead) -> ListHead | None:
+    """The list that stands in the current attempt."""
+    return next((each for each in listed.lists if each.attempt == listed.attempt), None)
+
+
+def _may_audit(view: View, listed: RoundHead, standing: ListHead) -> bool:
+    return view.node != standing.submitter and view.get_own(listed.round).list_opinion is None
+
+
+def _has_submitted(view: View, round_number: int) -> bool:
+    return view.get_own(round_number).value is not None

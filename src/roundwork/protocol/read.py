@@ -1,15 +1,41 @@
 """State to the views that a reader may see."""
 
-from ..views import LedgerView, ListView, PaymentView, RoundView, StakeView, SubmissionView, TaskView
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+from ..views import (
+    AmountRow,
+    LedgerView,
+    ListHead,
+    ListOpinionRow,
+    ListView,
+    OpinionRow,
+    OwnRound,
+    OwnView,
+    PartKey,
+    PartKind,
+    PartView,
+    PaymentView,
+    RaisedRow,
+    RoundHead,
+    RoundView,
+    Row,
+    StakeView,
+    SubmissionRow,
+    SubmissionView,
+    SubmittedRow,
+    TaskHead,
+    TaskView,
+)  # fmt: skip
 from ..wire import read_text
 from .books import compute_supply
-from .params import TaskKey, base58_of
-from .records import Vote
+from .params import NodeKey, TaskKey, base58_of
+from .records import Task, Vote
 from .state import State
 from .tasks.cursor import RoundCursor
 from .tasks.life import get_task
 from .tasks.review import compute_verdict, compute_votes, get_beacon
-from .tasks.round import WINDOWS, Activity, RoundState
+from .tasks.round import WINDOWS, Activity, Period, RoundState
 
 
 def view_ledger(state: State) -> LedgerView:
@@ -154,3 +180,193 @@ def _view_auditors(votes: dict[bytes, Vote]) -> dict[bytes, dict[str, bool]]:
     for key, vote in sorted(votes.items(), key=lambda item: (item[0][:-32], item[1].order)):
         opinions.setdefault(key[:-32], {})[base58_of(key[-32:])] = vote.is_valid
     return opinions
+
+
+# What a node reads
+
+
+def view_head(state: State, key: TaskKey, find_id: Callable[[PartKey], str] = lambda part: "") -> TaskHead:
+    """The head of a task. `find_id` gives the content id of a frozen part's index. Raises UnknownTask."""
+    task = get_task(state, key)
+    table, slot = task.timetable, state.head.slot
+    return TaskHead(
+        task=base58_of(key),
+        slot=slot,
+        rules=task.rules,
+        starting_slot=table.starting_slot,
+        round_time=table.round_time,
+        submission_window=table.submission_window,
+        audit_window=table.audit_window,
+        minimum_stake=task.minimum_stake,
+        bounty=task.bounty,
+        bounty_per_round=task.bounty_per_round,
+        is_active=task.is_active,
+        is_closed=task.is_closed,
+        migrated_to=base58_of(task.migrated_to) if task.migrated_to else None,
+        seed=get_beacon(state, key, task, table.compute_round(slot)).hex(),
+        open_rounds=list(task.open_rounds),
+        rounds=[
+            _view_round_head(RoundCursor(state, key, round_number), find_id)
+            for round_number in list_head_rounds(task, slot)
+        ],
+    )
+
+
+def list_head_rounds(task: Task, slot: int) -> list[int]:
+    """The rounds of a head: the one under review, the open ones, and two before each of those."""
+    wanted = {task.timetable.compute_round(slot) - Period.REVIEW.later, *task.open_rounds}
+    for round_number in task.open_rounds:
+        wanted |= {round_number - 1, round_number - 2}
+    return sorted(round_number for round_number in wanted if round_number >= 0)
+
+
+def _view_round_head(cursor: RoundCursor, find_id: Callable[[PartKey], str]) -> RoundHead:
+    record = cursor.record
+    audits = cursor.list_audits.rows
+    lists = [
+        ListHead(
+            attempt=attempt[0],
+            submitter=base58_of(row.submitter),
+            slot=row.slot,
+            votes=compute_votes(audits.get(attempt)),
+            trigger_by=base58_of(audits[attempt].trigger_by) if attempt in audits else None,
+        )
+        for attempt, row in sorted(cursor.lists.rows.items())
+    ]
+    return RoundHead(
+        round=cursor.round_number,
+        status=_STATUSES[record.state if record else None],
+        attempt=record.attempt if record else 0,
+        beacon=record.beacon.hex() if record else "",
+        seed=(
+            record.seed
+            if record
+            else get_beacon(cursor.state, cursor.task_key, cursor.task, cursor.round_number)
+        ).hex(),
+        submissions=len(cursor.submissions.rows),
+        raised=len(cursor.audits.rows),
+        lists=lists,
+        parts=[
+            PartView(part.kind, part.attempt, count_rows(cursor, part), find_id(part))
+            for part in list_frozen(cursor)
+        ],
+    )
+
+
+def list_frozen(cursor: RoundCursor) -> list[PartKey]:
+    """The parts of a round whose rows do not change any more."""
+    if cursor.record is None:
+        return []
+    task, round_number, slot = cursor.task, cursor.round_number, cursor.state.head.slot
+    windows, table = WINDOWS[task.rules], task.timetable
+    frozen = []
+    if slot >= windows[Activity.SUBMIT].compute_end(table, round_number):
+        frozen.append(PartKey(round_number, PartKind.SUBMISSIONS))
+    if slot >= windows[Activity.AUDIT].compute_end(table, round_number):
+        frozen.append(PartKey(round_number, PartKind.AUDITS))
+    for attempt in (key[0] for key in sorted(cursor.lists.rows)):
+        frozen.append(PartKey(round_number, PartKind.LIST, attempt))
+        if slot >= windows[Activity.AUDIT_LIST].compute_end(table, round_number, attempt):
+            frozen.append(PartKey(round_number, PartKind.LIST_AUDITS, attempt))
+    return frozen
+
+
+def count_rows(cursor: RoundCursor, part: PartKey) -> int:
+    """The number of rows of a part."""
+    match part.kind:
+        case PartKind.SUBMISSIONS | PartKind.SUBMITTED:
+            return len(cursor.submissions.rows)
+        case PartKind.AUDITS:
+            return len(cursor.votes.rows)
+        case PartKind.LIST:
+            listed = cursor.lists.rows.get(bytes([part.attempt]))
+            return len(listed.amounts) if listed else 0
+        case PartKind.LIST_AUDITS:
+            return sum(key[0] == part.attempt for key in cursor.list_votes.rows)
+        case PartKind.RAISED:
+            return len(cursor.audits.rows)
+        case _:
+            assert_never(part.kind)
+
+
+def read_part(state: State, key: TaskKey, part: PartKey, since_slot: int = 0) -> Sequence[Row]:
+    """The rows of a part, in their order; those of a part that grows from a slot on."""
+    cursor = RoundCursor(state, key, part.round)
+    match part.kind:
+        case PartKind.SUBMISSIONS:
+            return [
+                SubmissionRow(node, row.value, row.slot, row.stake)
+                for node, row in sorted(cursor.submissions.rows.items())
+            ]
+        case PartKind.AUDITS:
+            return [
+                OpinionRow(place[:-32], place[-32:], row.is_valid, row.slot, row.order)
+                for place, row in sorted(
+                    cursor.votes.rows.items(), key=lambda item: (item[0][:-32], item[1].order)
+                )
+            ]
+        case PartKind.LIST:
+            listed = cursor.lists.rows.get(bytes([part.attempt]))
+            return [AmountRow(node, amount) for node, amount in sorted(listed.amounts if listed else ())]
+        case PartKind.LIST_AUDITS:
+            cast = [item for item in cursor.list_votes.rows.items() if item[0][0] == part.attempt]
+            return [
+                ListOpinionRow(place[-32:], row.is_valid, row.slot, row.order)
+                for place, row in sorted(cast, key=lambda item: item[1].order)
+            ]
+        case PartKind.SUBMITTED:
+            submitted = [
+                SubmittedRow(base58_of(node), read_text(row.value), row.slot)
+                for node, row in sorted(cursor.submissions.rows.items())
+                if row.slot >= since_slot
+            ]
+            return sorted(submitted, key=lambda row: row.slot)
+        case PartKind.RAISED:
+            raised = [
+                RaisedRow(base58_of(candidate), base58_of(row.trigger_by), row.slot)
+                for candidate, row in sorted(cursor.audits.rows.items())
+                if row.slot >= since_slot
+            ]
+            return sorted(raised, key=lambda row: row.slot)
+        case _:
+            assert_never(part.kind)
+
+
+def view_own(state: State, key: TaskKey, node: NodeKey) -> OwnView:
+    """The records of a node in a task. Raises UnknownTask."""
+    task, slot = get_task(state, key), state.head.slot
+    stake = state.get_stakes(key).rows.get(node)
+    rounds = [
+        _view_own_round(RoundCursor(state, key, round_number), node)
+        for round_number in list_head_rounds(task, slot)
+    ]
+    return OwnView(
+        node=base58_of(node),
+        slot=slot,
+        amount=stake.amount if stake else 0,
+        available=stake.available if stake else 0,
+        endpoint=read_text(stake.endpoint) if stake else "",
+        rounds=[own for own in rounds if own != OwnRound(round=own.round)],
+    )
+
+
+def _view_own_round(cursor: RoundCursor, node: NodeKey) -> OwnRound:
+    submission, payment = cursor.submissions.rows.get(node), cursor.payments.rows.get(node)
+    opinions: dict[str, bool] = {}
+    list_opinion: Vote | None = None
+    if node in cursor.voices.rows:  # else it gave no opinion
+        votes = cursor.votes.rows
+        opinions = {
+            base58_of(candidate): votes[candidate + node].is_valid
+            for candidate in cursor.audits.rows
+            if candidate + node in votes
+        }
+        list_opinion = cursor.list_votes.rows.get(bytes([cursor.opened.attempt]) + node)
+    return OwnRound(
+        round=cursor.round_number,
+        value=read_text(submission.value) if submission else None,
+        opinions=opinions,
+        list_opinion=list_opinion.is_valid if list_opinion else None,
+        reward=payment.reward if payment else 0,
+        slash=payment.slash if payment else 0,
+    )

@@ -44,7 +44,7 @@ class Place:
     async def run(self) -> AsyncIterator[MainJs]:
         program, lines = open_program(self.directory, TELL, "sandlock", task=self.task)
         current = CurrentTask(await read_task(self.client, self.task))
-        notices = SlashNotices(Fetcher(is_development=True), self.identity.node, dict)
+        notices = SlashNotices(Fetcher(is_development=True), self.identity.node, dict, self.client.get_round)
         runtime = JavascriptRuntime(self.client, self.identity, program, self.directory, current, notices)
         running = asyncio.create_task(runtime.run())
         try:

@@ -93,7 +93,7 @@ class Member:
 
     async def start(self) -> None:
         current = CurrentTask(await read_task(self._client, self._task))
-        notices = SlashNotices(Fetcher(is_development=True), self.identity.node, dict)
+        notices = SlashNotices(Fetcher(is_development=True), self.identity.node, dict, self._client.get_round)
         runtime = Runtime(
             self._client, self.identity, self._lanes, self._store, self.directory, current, notices
         )

@@ -8,10 +8,11 @@ import msgspec
 
 from ...errors import UnknownTask
 from ...protocol.params import TASK_PROGRAM, TaskKey
-from ...protocol.read import view_ledger, view_round, view_task
+from ...protocol.read import view_head, view_ledger, view_own, view_round, view_task
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
+from ...views import HeadView
 from ...wire import Json
 from .account_forms import AccountData, Form, describe_data
 from .archive import may_be_pruned, recall
@@ -28,6 +29,17 @@ SHORT_ROWS = 500
 def get_task(ledger: Ledger, params: Params) -> Any:
     try:
         return view_task(ledger.state, params.task(0))
+    except UnknownTask:
+        return None
+
+
+def get_task_head(ledger: Ledger, params: Params) -> Any:
+    """The head of a task, and the records of the node that the request names."""
+    task = params.task(0)
+    has_node = len(params.values) > 1 and params.values[1] is not None
+    try:
+        own = view_own(ledger.state, task, params.node(1)) if has_node else None
+        return HeadView(view_head(ledger.state, task), own)
     except UnknownTask:
         return None
 
@@ -141,6 +153,7 @@ def _read_round(params: Params, at: int) -> int | None:
 
 METHODS: dict[str, Any] = {
     "getLedger": lambda ledger, params: view_ledger(ledger.state),
+    "getTaskHead": get_task_head,
     "getTask": LongRead(get_task, _is_small_task),
     "getRound": get_round,
     "getTaskAccountInfo": LongRead(get_task_account_info, _is_small_task),

@@ -8,7 +8,7 @@ from ...client.rpc import Client
 from ...errors import BadConfig, RoundworkError
 from ...participant.moment import compute_moment
 from ...participant.plays import HONEST, LAZY, LIAR, SILENT, Play
-from ...participant.step import TopUp, View, get_stake, owe_stake
+from ...participant.step import TopUp, View, owe_stake
 from ...protocol.tasks.round import Activity
 from ..duties import log_done, log_failure, top_up
 from ..lookout import CurrentTask, Identity
@@ -74,8 +74,8 @@ class JavascriptRuntime:
             return
         if not self._loop.has("stake"):
             self._loop.start("stake", self._stake(view))
-        stake = get_stake(view)
-        if stake < view.task.minimum_stake:
+        stake = view.own.amount
+        if stake < view.head.minimum_stake:
             return
         if not self._loop.has("program"):
             self._loop.start("program", self._run_program(stake))
@@ -102,7 +102,7 @@ class JavascriptRuntime:
 
         The task holds the key to its stake and can take it out: that must not get it more.
         """
-        budget = max(self._identity.stake_target, view.task.minimum_stake) + ENDPOINTS_MAX
+        budget = max(self._identity.stake_target, view.head.minimum_stake) + ENDPOINTS_MAX
         owed = owe_stake(view)
         self._loop.postponed.keep(owed)
         for duty in owed:
@@ -133,19 +133,11 @@ class JavascriptRuntime:
 
 def list_due(view: View, slot: int) -> list[Step]:
     """The steps that are due for a task, from what the node sees."""
-    rounds = view.rounds.values()
-    attempts = {
-        round_number: view.rounds[round_number].attempt
-        for round_number in view.task.open_rounds
-        if round_number in view.rounds
-    }
-    contested = {
-        (Activity.AUDIT, shown.round)
-        for shown in rounds
-        if any(each.trigger_by for each in shown.submissions)
-    } | {
+    head = view.head
+    attempts = {shown.round: shown.attempt for shown in head.rounds if shown.round in head.open_rounds}
+    contested = {(Activity.AUDIT, shown.round) for shown in head.rounds if shown.raised} | {
         (Activity.AUDIT_LIST, shown.round)
-        for shown in rounds
+        for shown in head.rounds
         if any(each.trigger_by for each in shown.lists if each.attempt == shown.attempt)
     }
-    return compute_steps(compute_moment(view.task, slot), attempts, frozenset(contested))
+    return compute_steps(compute_moment(head, slot), attempts, frozenset(contested))

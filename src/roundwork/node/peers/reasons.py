@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Annotated
 
 import msgspec
 
-from ...errors import Malformed
+from ...errors import Malformed, RoundworkError
 from ...participant.step import View
-from ...views import RoundView
+from ...views import OwnRound, RoundView
 from ...wire import decode_json
 from ..answers import ServiceError
 from .outgoing import Fetcher
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 _Reasons = dict[Annotated[str, msgspec.Meta(max_length=64)], str]
 GetReasons = Callable[[int], Mapping[str, str]]
 """The reasons that this node gave in a round, by candidate."""
+
+GetRound = Callable[[str, int], Awaitable[RoundView | None]]
+"""Reads a round of a task; None if there is no such task. Raises RoundworkError."""
 
 
 def shorten(reason: str) -> str:
@@ -81,19 +84,29 @@ def list_against(view: RoundView, node: str) -> list[str]:
 class SlashNotices:
     """Warns of every slash of this node, with the reasons that its auditors give."""
 
-    def __init__(self, fetcher: Fetcher, node: str, get_endpoints: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        node: str,
+        get_endpoints: Callable[[], Mapping[str, str]],
+        get_round: GetRound,
+        unit: str = "roe",
+    ) -> None:
+        """`unit` is that of the task's money, in words."""
         self._fetcher = fetcher
         self._node = node
         self._get_endpoints = get_endpoints
+        self._get_round = get_round
+        self._unit = unit
         self._noticed: set[int] = set()
         self._jobs: set[asyncio.Task[None]] = set()
 
     def look(self, view: View) -> None:
         """Begin a notice for each slash in the rounds of a view that has none yet."""
-        for slashed in view.rounds.values():
-            if slashed.round not in self._noticed and _find_slash(slashed, self._node):
-                self._noticed.add(slashed.round)
-                job = asyncio.create_task(self._warn(view.task.address, view.task.mint, slashed))
+        for own in view.own.rounds:
+            if own.slash and own.round not in self._noticed:
+                self._noticed.add(own.round)
+                job = asyncio.create_task(self._warn(view.head.task, own))
                 self._jobs.add(job)
                 job.add_done_callback(self._jobs.discard)
 
@@ -102,12 +115,19 @@ class SlashNotices:
         for job in self._jobs:
             job.cancel()
 
-    async def _warn(self, task: str, mint: str | None, slashed: RoundView) -> None:
-        reasons = await fetch_reasons(self._fetcher, task, slashed, self._node, self._get_endpoints())
-        why = describe(len(list_against(slashed, self._node)), reasons.values())
-        unit = "of the token's smallest unit" if mint else "roe"
-        amount = f"{_find_slash(slashed, self._node):,} {unit}"
-        log.warning("round %d: this node lost %s of its stake: %s", slashed.round, amount, why)
+    async def _warn(self, task: str, own: OwnRound) -> None:
+        why = "the ledger does not say why"
+        try:
+            view = await self._get_round(task, own.round)
+        except RoundworkError as error:
+            log.debug("round %d: %s", own.round, error)
+        else:
+            if view is not None:
+                reasons = await fetch_reasons(self._fetcher, task, view, self._node, self._get_endpoints())
+                why = describe(len(list_against(view, self._node)), reasons.values())
+        log.warning(
+            "round %d: this node lost %s %s of its stake: %s", own.round, f"{own.slash:,}", self._unit, why
+        )
 
 
 def describe(against: int, reasons: Iterable[str]) -> str:
@@ -121,8 +141,3 @@ def describe(against: int, reasons: Iterable[str]) -> str:
 
 def _count_nodes(count: int) -> str:
     return "1 node" if count == 1 else f"{count} nodes"
-
-
-def _find_slash(view: RoundView, node: str) -> int:
-    payments: Iterable[int] = (payment.slash for payment in view.payments if payment.node == node)
-    return next(iter(payments), 0)

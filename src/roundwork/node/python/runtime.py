@@ -118,7 +118,7 @@ class Runtime:
             case duties.DecideOpinion():
                 return await self._decide_opinion(duty)
             case duties.DecideList():
-                await self._decide_list(duty, view.rounds[duty.round].submissions)
+                await self._decide_list(duty, view.get_parts(duty.round).audited or ())
             case duties.SendValue():
                 await self._send(instructions.SubmitTask(task, node, duty.value.encode(), duty.round))
             case duties.SendOpinion():

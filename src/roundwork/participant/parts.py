@@ -1,0 +1,106 @@
+"""Parts of rounds put together to what a node plans by: submissions, their audits, the list."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import TypeVar
+
+import msgspec
+
+from ..protocol.params import base58_of
+from ..views import (
+    AmountRow,
+    OpinionRow,
+    PartKey,
+    PartKind,
+    RaisedRow,
+    Row,
+    SubmissionRow,
+    SubmissionView,
+    SubmittedRow,
+)  # fmt: skip
+from ..wire import read_text
+
+R = TypeVar("R", bound=Row)
+
+
+class RoundParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is at hand of a round; None for what is not."""
+
+    submissions: Sequence[SubmissionView] | None = None
+    """The submissions after SUBMIT, as if no audit was raised, in the order of `SubmissionRow`."""
+    audited: Sequence[SubmissionView] | None = None
+    """The same after AUDIT, with their opinions, votes and verdicts."""
+    submitted: Sequence[SubmittedRow] | None = None
+    """The submissions so far, while SUBMIT is under way, in the order of slots."""
+    raised: Mapping[str, str] | None = None
+    """The audits that are raised so far: the node that raised it, by candidate."""
+    amounts: Mapping[str, int] | None = None
+    """The list of the current or last attempt: amounts by submitter."""
+
+
+def compose_rounds(
+    parts: Mapping[PartKey, Sequence[Row]], attempts: Mapping[int, int]
+) -> dict[int, RoundParts]:
+    """Rounds by number, from the rows of their parts. `attempts` is the attempt of each round."""
+    rounds = sorted({part.round for part in parts})
+    return {
+        round_number: compose_round(
+            {
+                part.kind: rows
+                for part, rows in parts.items()
+                if part.round == round_number
+                and (part.kind is not PartKind.LIST or part.attempt == attempts.get(round_number, 0))
+            }
+        )
+        for round_number in rounds
+    }
+
+
+def compose_round(parts: Mapping[PartKind, Sequence[Row]]) -> RoundParts:
+    """A round, from the rows of those parts of it that are at hand."""
+    submissions = _get(parts, PartKind.SUBMISSIONS, SubmissionRow)
+    audits = _get(parts, PartKind.AUDITS, OpinionRow)
+    submitted = _get(parts, PartKind.SUBMITTED, SubmittedRow)
+    raised = _get(parts, PartKind.RAISED, RaisedRow)
+    amounts = _get(parts, PartKind.LIST, AmountRow)
+    return RoundParts(
+        submissions=None if submissions is None else compose_submissions(submissions),
+        audited=None if submissions is None or audits is None else compose_audited(submissions, audits),
+        submitted=submitted,
+        raised=None if raised is None else {row.candidate: row.trigger_by for row in raised},
+        amounts=None if amounts is None else {base58_of(row.node): row.amount for row in amounts},
+    )
+
+
+def compose_submissions(rows: Iterable[SubmissionRow]) -> list[SubmissionView]:
+    """Submissions without audits."""
+    return [_compose_submission(row, []) for row in rows]
+
+
+def compose_audited(rows: Iterable[SubmissionRow], opinions: Iterable[OpinionRow]) -> list[SubmissionView]:
+    """Submissions with opinions, votes and verdicts, when AUDIT has ended. Source: docs/PROTOCOL.md 7."""
+    by_candidate = {
+        candidate: list(cast) for candidate, cast in groupby(opinions, key=lambda opinion: opinion.candidate)
+    }
+    return [_compose_submission(row, by_candidate.get(row.node, [])) for row in rows]
+
+
+def _compose_submission(row: SubmissionRow, opinions: Sequence[OpinionRow]) -> SubmissionView:
+    votes = sum(1 if opinion.is_valid else -1 for opinion in opinions if opinion.order) if opinions else 1
+    verdict = "untried"
+    if opinions:
+        verdict = "acquitted" if votes > 0 else "inconclusive" if votes == 0 else "convicted"
+    return SubmissionView(
+        node=base58_of(row.node),
+        value=read_text(row.value),
+        slot=row.slot,
+        stake=row.stake,
+        votes=votes,
+        verdict=verdict,
+        trigger_by=next((base58_of(opinion.voter) for opinion in opinions if opinion.order == 0), None),
+        auditors={base58_of(opinion.voter): opinion.is_valid for opinion in opinions},
+    )
+
+
+def _get(parts: Mapping[PartKind, Sequence[Row]], kind: PartKind, of: type[R]) -> list[R] | None:
+    return [row for row in parts[kind] if isinstance(row, of)] if kind in parts else None
