@@ -185,7 +185,7 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartKind(StrEnum):
-    """The kinds of parts of a round. SUBMITTED and RAISED grow; the others are frozen when a head has them."""
+    """The kinds of parts of a round. SUBMITTED and RAISED grow; the others are frozen when in a head."""
 
     SUBMISSIONS = "submissions"
     """The submissions, frozen when SUBMIT ends."""
