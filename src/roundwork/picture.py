@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from .protocol.clock import DISTRIBUTION, Phase, Timetable
 from .protocol.params import KOII_1
-from .protocol.tasks.round import WINDOWS, Period, find_window
+from .protocol.tasks.round import WINDOWS, Period, Window, find_window
 
 _WINDOWS = WINDOWS[KOII_1.name]
 
@@ -77,17 +77,16 @@ def _draw_round(table: Timetable, round_number: int) -> Iterator[str]:
         first, last = window.compute_slots(table, round_number)
         if last < first:
             continue
-        period = window.period.value
-        yield _bar(table, round_number, first, last + 1, top, period, _SHADES[window.phase])
+        yield _draw_window(table, round_number, window, top)
         if window.label:
             yield _text(_place(table, (first + last + 1) / 2), top + BAR / 2 + 4, window.label)
 
 
-def _bar(
-    table: Timetable, round_number: int, first: float, end: float, top: int, period: str, shade: float
-) -> str:
-    left, right = _place(table, first), _place(table, end)
-    title = escape(f"round {round_number}: {period}, slots {first} to {end - 1}")
+def _draw_window(table: Timetable, round_number: int, window: Window, top: int) -> str:
+    first, last = window.compute_slots(table, round_number)
+    left, right = _place(table, first), _place(table, last + 1)
+    period, shade = window.period.value, _SHADES[window.phase]
+    title = escape(f"round {round_number}: {period}, slots {first} to {last}")
     return (
         f'<rect x="{left:.1f}" y="{top}" width="{right - left:.1f}" height="{BAR}" fill="{_COLOURS[period]}"'
         f' fill-opacity="{shade}" stroke="#667"><title>{title}</title></rect>'

@@ -69,6 +69,9 @@ FOUNDING_BLOCKS = 6
 
 EXTREMES = (0, 1, 2, 999, 1000, 5000, 2**32, 2**63 - 1, 2**63, 2**64 - 1)
 
+_INITIALIZING = (0, 1, 2, 16, 18, 19, 20)
+"""Instructions of the token program that make a mint, an account or a multisig."""
+
 NUMBER_BYTES = {SYSTEM_PROGRAM: 4, LOOKUP_PROGRAM: 4}
 
 NAMES = {
@@ -465,23 +468,8 @@ class Fuzz:
     def _build_token(self, number: int) -> Ask:
         head = bytes([number])
         mint = self.of("mint") if self.chance(0.8) else WRAPPED_MINT
-        if number in (0, 20):
-            freezer = self.random.choice((b"\0", b"\1" + self.person(), b"\1" + self.person()))
-            owner = self.of("multisig") if self.chance(0.15) else self.person()
-            data = head + bytes([self.random.choice((0, 2, 9, 200))]) + owner + freezer
-            return Ask(TOKEN_PROGRAM, (Role(self.of("blank82")), Role(SYSVAR_RENT, False, False)), data)
-        if number in (1, 16, 18):
-            owner = self.of("multisig") if self.chance(0.1) else self.person()
-            roles = [Role(self.of("blank165")), Role(mint)]
-            if number == 1:
-                roles.append(Role(owner))
-            return Ask(TOKEN_PROGRAM, (*roles, Role(SYSVAR_RENT)), head + (b"" if number == 1 else owner))
-        if number in (2, 19):
-            count = self.random.choice((1, 2, 3, 11)) if self.chance(0.9) else self.random.choice((0, 12))
-            signers = [Role(self.person(), False, False) for _ in range(count)]
-            rent = [Role(SYSVAR_RENT, False, False)] if number == 2 else []
-            data = head + bytes([self.number(min(count, 2)) % 256])
-            return Ask(TOKEN_PROGRAM, (Role(self.of("blank355")), *rent, *signers), data)
+        if number in _INITIALIZING:
+            return self._initialize(number, head, mint)
         source = self.of("holder", "holder", "native", "frozen")
         held = self._held(source)
         own_mint = held.mint if held is not None and hasattr(held, "mint") and self.chance(0.95) else mint
@@ -491,12 +479,7 @@ class Fuzz:
         minted = self._held(own_mint)
         decimals = bytes([getattr(minted, "decimals", 2) if self.chance(0.95) else 3])
         amount = struct.pack("<Q", self.random.choice((0, 1, 5, 100, self.amount())))
-        peers = [
-            key
-            for key in (*self._kinds["holder"], *self._kinds["native"], *self._kinds["frozen"])
-            if getattr(self._held(key), "mint", None) == own_mint
-        ]
-        target = self.random.choice(peers) if peers and self.chance(0.95) else self.of("holder", "native")
+        target = self._choose_target(own_mint)
         minter = getattr(minted, "authority", None)
         freezing: Key | None = getattr(minted, "freezer", None)
         who = self._signer(holder)
@@ -547,6 +530,34 @@ class Fuzz:
                 return Ask(TOKEN_PROGRAM, (Role(mint),), head + text)
             case _:
                 return Ask(TOKEN_PROGRAM, (Role(mint),), head)
+
+    def _initialize(self, number: int, head: bytes, mint: Key) -> Ask:
+        """Make a mint, an account or a multisig."""
+        if number in (0, 20):
+            freezer = self.random.choice((b"\0", b"\1" + self.person(), b"\1" + self.person()))
+            owner = self.of("multisig") if self.chance(0.15) else self.person()
+            data = head + bytes([self.random.choice((0, 2, 9, 200))]) + owner + freezer
+            return Ask(TOKEN_PROGRAM, (Role(self.of("blank82")), Role(SYSVAR_RENT, False, False)), data)
+        if number in (1, 16, 18):
+            owner = self.of("multisig") if self.chance(0.1) else self.person()
+            roles = [Role(self.of("blank165")), Role(mint)]
+            if number == 1:
+                roles.append(Role(owner))
+            return Ask(TOKEN_PROGRAM, (*roles, Role(SYSVAR_RENT)), head + (b"" if number == 1 else owner))
+        count = self.random.choice((1, 2, 3, 11)) if self.chance(0.9) else self.random.choice((0, 12))
+        signers = [Role(self.person(), False, False) for _ in range(count)]
+        rent = [Role(SYSVAR_RENT, False, False)] if number == 2 else []
+        data = head + bytes([self.number(min(count, 2)) % 256])
+        return Ask(TOKEN_PROGRAM, (Role(self.of("blank355")), *rent, *signers), data)
+
+    def _choose_target(self, mint: Key) -> Key:
+        """An account to pay to, mostly of the same mint."""
+        peers = [
+            key
+            for key in (*self._kinds["holder"], *self._kinds["native"], *self._kinds["frozen"])
+            if getattr(self._held(key), "mint", None) == mint
+        ]
+        return self.random.choice(peers) if peers and self.chance(0.95) else self.of("holder", "native")
 
     def _set_authority(
         self, head: bytes, source: Key, mint: Key, owner: Key | None, minter: Key | None, freezer: Key | None

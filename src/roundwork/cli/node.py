@@ -2,21 +2,18 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
 from .keys import get_passphrase, passphrase_option, read_node_keys
+from .node_options import SettingOptions, setting_options
 from .node_view import Agreement, compose_standing, report_once
 from .options import (
     ADDRESS,
     ROE,
-    ROE_OR_NONE,
     call_ledger,
     json_option,
-    read_pairs,
-    sandbox_option,
-    secret_option,
     show,
     url_option,
 )
@@ -44,25 +41,8 @@ def command() -> None:
 @url_option
 @directory_option
 @task_option
-@click.option("--package", type=click.Path(path_type=Path), help="The task's folder; else it is fetched.")
-@click.option("--program", help="Another program of the package's folder, such as main.js beside task.py.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Its port; 0 is any free one.")
-@click.option("--endpoint", help="Where others reach the gateway, if not at host and port.")
-@click.option(
-    "--peer", "peers", multiple=True, help="URL of one more node to call, beside those on the ledger."
-)
-@click.option(
-    "--stake",
-    type=ROE_OR_NONE,
-    default=0,
-    help="Roe (or 2koii) to have at stake whenever it is below the task's minimum.",
-)
-@sandbox_option
-@click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
-@secret_option
+@setting_options
 @click.option("--yes", is_flag=True, help="Agree to what the task asks for.")
-@click.option("--any-machine", is_flag=True, help="Run it although it asks for another kind of machine.")
 @click.option("--play", "play", default="honest", hidden=True, help="A way to play; for demonstrations.")
 @click.option("--liar", "play", flag_value="liar", hidden=True, help="Short for --play liar.")
 @passphrase_option
@@ -71,21 +51,11 @@ def run(
     url: str,
     directory: Path,
     task: str,
-    package: Path | None,
-    program: str | None,
-    host: str,
-    port: int,
-    endpoint: str | None,
-    peers: tuple[str, ...],
-    stake: int,
-    sandbox: str | None,
-    params: tuple[str, ...],
-    secrets: dict[str, str],
     yes: bool,
-    any_machine: bool,
     play: str,
     passphrase_path: Path | None,
     as_json: bool,
+    **options: Unpack[SettingOptions],
 ) -> None:
     """Run a node on a task until it is stopped."""
     from ..host.logs import start_log
@@ -98,19 +68,9 @@ def run(
         ledger_url=url,
         task=task,
         directory=directory.absolute(),
-        package=package,
-        program=program,
-        host=host,
-        port=port,
-        endpoint=endpoint,
-        peers=peers,
-        stake=stake,
-        sandbox=sandbox,
-        params=read_pairs(params, "--param"),
-        secrets=secrets,
-        is_any_machine=any_machine,
-        play=find_play(play),
         passphrase=_get_passphrase(directory, task, passphrase_path),
+        play=find_play(play),
+        **options,
     )
 
     def ready(address: str, where: str) -> None:

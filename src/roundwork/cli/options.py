@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..client.rpc import Client
 
 T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 URL = "http://127.0.0.1:8899"
 ROE_MAX = 2**64 - 1
@@ -104,6 +105,17 @@ url_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def combine(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator; help shows them in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def call_ledger(url: str, request: "Callable[[Client], Awaitable[T]]") -> T:
     """The response of the ledger to one request. Raises RemoteError if no ledger of ours answers there."""
     from ..client.rpc import Client, Refused
@@ -142,6 +154,13 @@ def read_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
     return read
 
 
+def _read_params(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    return read_pairs(given, "--param")
+
+
+param_option = click.option(
+    "--param", "params", multiple=True, callback=_read_params, help="K=V, a param of the task."
+)
 sandbox_option = click.option(
     "--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task."
 )

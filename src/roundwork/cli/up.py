@@ -5,12 +5,12 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from .options import COIN_DECIMALS, read_pairs, sandbox_option, secret_option
 from .output import say, say_either, say_json
+from .up_options import PlanOptions, plan_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,79 +21,9 @@ if TYPE_CHECKING:
 DIRECTORY = Path(".roundwork/up")
 
 
-def _read_plays(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
-    """How many nodes play in which way. Honest are those that are left."""
-    plays: dict[str, int] = {}
-    for name, count in read_pairs(given, "--play").items():
-        if not (count.isascii() and count.isdecimal()):
-            raise click.BadParameter(f"{name}={count}: the count is digits, such as {name}=2")
-        if name == "honest":
-            raise click.BadParameter("honest: all nodes play so that no --play names")
-        plays[name] = int(count)
-    return plays
-
-
-def _read_stakes(ctx: click.Context, param: click.Parameter, given: str | None) -> tuple[int, ...]:
-    """Stakes in roe."""
-    from ..wire import read_amount
-
-    try:
-        return tuple(read_amount(part, COIN_DECIMALS) for part in given.split(",")) if given else ()
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command()
 @click.argument("task", type=click.Path(path_type=Path), required=False)
-@click.option("--nodes", type=click.IntRange(1, 200), default=5, show_default=True, help="How many nodes.")
-@click.option(
-    "--liars",
-    type=click.IntRange(0),
-    help="How many of them lie: 1, or 0 where --play says how nodes play.",
-)
-@click.option(
-    "--play",
-    "plays",
-    multiple=True,
-    metavar="NAME=COUNT",
-    callback=_read_plays,
-    help="How many play otherwise: liar, copycat, late, silent, lazy, accuser, thief; may be given again.",
-)
-@click.option(
-    "--stakes",
-    metavar="KOII,KOII,…",
-    callback=_read_stakes,
-    help="Stakes of the nodes in KOII, taken in turn; else ten times the task's minimum.",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(1, 10_000),
-    default=5,
-    show_default=True,
-    help="Stop when so many rounds are over, paid or not; Ctrl-C stops earlier, with the same summary.",
-)
-@click.option(
-    "--rules", default="koii-1", show_default=True, type=click.Choice(["koii-1"]), help="The rule set."
-)
-@click.option("--token", is_flag=True, help="Pay in a token that is made for it.")
-@click.option("--round-slots", type=int, help="Slots of a round, in place of the task's own.")
-@click.option(
-    "--slot-ms",
-    type=click.IntRange(20, 60_000),
-    default=100,
-    show_default=True,
-    help="Milliseconds of a slot.",
-)
-@click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
-@secret_option
-@sandbox_option
-@click.option(
-    "--engine",
-    type=click.Choice(["embedded", "comet"]),
-    default="embedded",
-    show_default=True,
-    help="What makes blocks.",
-)
+@plan_options
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
@@ -105,22 +35,11 @@ def _read_stakes(ctx: click.Context, param: click.Parameter, given: str | None) 
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
 def command(
     task: Path | None,
-    nodes: int,
-    liars: int | None,
-    plays: dict[str, int],
-    stakes: tuple[int, ...],
-    rounds: int,
-    rules: str,
-    token: bool,
-    round_slots: int | None,
-    slot_ms: int,
-    params: tuple[str, ...],
-    secrets: dict[str, str],
-    sandbox: str | None,
-    engine: str,
     directory: Path,
     restart: str | None,
     as_json: bool,
+    liars: int | None,
+    **options: Unpack[PlanOptions],
 ) -> None:
     """Run TASK, a folder, on a ledger and several nodes of its own on this machine.
 
@@ -132,7 +51,7 @@ def command(
         return
     if task is None:
         raise click.UsageError("TASK is missing: a task's folder, such as examples/hello")
-    if liars is not None and "liar" in plays:
+    if liars is not None and "liar" in options["plays"]:
         raise click.UsageError("--liars and --play liar=… say the same: give one of them")
     from ..localnet.judgement import judge
     from ..localnet.network import Plan
@@ -141,19 +60,8 @@ def command(
     plan = Plan(
         task=task.absolute(),
         directory=directory.absolute(),
-        nodes=nodes,
-        liars=liars if liars is not None else int(not plays),
-        plays=plays,
-        stakes=stakes,
-        rounds=rounds,
-        rules=rules,
-        token=token,
-        round_slots=round_slots,
-        slot_ms=slot_ms,
-        engine="comet" if engine == "comet" else "embedded",
-        sandbox=sandbox,
-        params=read_pairs(params, "--param"),
-        secrets=secrets,
+        liars=liars if liars is not None else int(not options["plays"]),
+        **options,
     )
     watch = asyncio.run(_run(plan, as_json))
     if watch is None:

@@ -36,7 +36,7 @@ from .instructions import (
     UploadDistributionList,
 )
 from .life import get_task
-from .review import add_view, compute_votes
+from .review import add_opinion, compute_votes
 from .round import WINDOWS, Activity
 from .stakes import get_stake
 
@@ -111,7 +111,7 @@ def audit_list(state: State, call: Call, instruction: AuditDistribution) -> None
     check_first_list_view(votes, attempt + instruction.node)
     check_list_raised(audits.rows.get(attempt), bool(instruction.is_valid))
 
-    add_view(state, call.slot, audits, votes, attempt, instruction.node, bool(instruction.is_valid))
+    add_opinion(state, call.slot, audits, votes, attempt, instruction.node, bool(instruction.is_valid))
     state.put(cursor.voices, instruction.node, Mark(call.slot))
 
 

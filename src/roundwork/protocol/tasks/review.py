@@ -74,7 +74,7 @@ def audit(state: State, call: Call, instruction: AuditSubmission) -> None:
     check_first_view(votes, instruction.candidate + instruction.node)
     check_raised(audits.rows.get(instruction.candidate), bool(instruction.is_valid))
 
-    add_view(
+    add_opinion(
         state, call.slot, audits, votes, instruction.candidate, instruction.node, bool(instruction.is_valid)
     )
     state.put(cursor.voices, instruction.node, Mark(call.slot))
@@ -233,7 +233,7 @@ def fix_beacon(cursor: RoundCursor) -> None:
     cursor.move(RoundEvent.SUBMIT_ENDED, beacon=beacon)
 
 
-def add_view(
+def add_opinion(
     state: State,
     slot: int,
     audits: Table[K, Audit],

@@ -1,0 +1,54 @@
+"""The options of `roundwork node run` that are fields of a node's setting."""
+
+from pathlib import Path
+from typing import TypedDict
+
+import click
+
+from .options import ROE_OR_NONE, combine, param_option, sandbox_option, secret_option
+
+
+class SettingOptions(TypedDict):
+    """The fields of a `NodeSetting` that options give as they are."""
+
+    package: Path | None
+    program: str | None
+    host: str
+    port: int
+    endpoint: str | None
+    peers: tuple[str, ...]
+    stake: int
+    sandbox: str | None
+    params: dict[str, str]
+    secrets: dict[str, str]
+    is_any_machine: bool
+
+
+setting_options = combine(
+    click.option("--package", type=click.Path(path_type=Path), help="The task's folder; else it is fetched."),
+    click.option(
+        "--program", help="Another program of the package's folder, such as main.js beside task.py."
+    ),
+    click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens."),
+    click.option("--port", type=click.IntRange(0, 65535), default=0, help="Its port; 0 is any free one."),
+    click.option("--endpoint", help="Where others reach the gateway, if not at host and port."),
+    click.option(
+        "--peer", "peers", multiple=True, help="URL of one more node to call, beside those on the ledger."
+    ),
+    click.option(
+        "--stake",
+        type=ROE_OR_NONE,
+        default=0,
+        help="Roe (or 2koii) to have at stake whenever it is below the task's minimum.",
+    ),
+    sandbox_option,
+    param_option,
+    secret_option,
+    click.option(
+        "--any-machine",
+        "is_any_machine",
+        is_flag=True,
+        help="Run it although it asks for another kind of machine.",
+    ),
+)
+"""The options of `SettingOptions`."""
