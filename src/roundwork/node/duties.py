@@ -1,7 +1,6 @@
-"""Duties: their names in the log, when one that failed is tried again, and how stake is added."""
+"""Duties: their names in the log, and how stake is added."""
 
 import logging
-from collections.abc import Collection
 from typing import assert_never
 
 from ..client.operations import build_stake, deliver, sign
@@ -11,10 +10,6 @@ from ..participant import step as duties
 from ..participant.step import Duty
 from .lookout import Identity
 from .memory import MemoryFile
-
-FIRST_SLOTS = 4
-DOUBLINGS_MAX = 10
-
 
 DONE, FAILED = "done", "failed"
 """How a duty ended: the first part of its logger's name. The second part is the kind of the duty."""
@@ -81,28 +76,6 @@ def read_audit(subject: str) -> tuple[int, str] | None:
         return None
     audited = int(words[-1]), words[2]
     return audited if _AUDIT.format(audited[1], audited[0]) == subject else None
-
-
-class Postponed:
-    """A duty that failed waits for a few slots, and twice as long each time it fails again."""
-
-    def __init__(self) -> None:
-        self._waits: dict[Duty, tuple[int, int]] = {}
-        """By duty: the slot from which it is due again, and how often it failed."""
-
-    def put(self, duty: Duty, slot: int) -> None:
-        """Note a failure in a slot."""
-        _, failures = self._waits.get(duty, (0, 0))
-        pause = FIRST_SLOTS * 2 ** min(failures, DOUBLINGS_MAX)
-        self._waits[duty] = (slot + pause, failures + 1)
-
-    def is_due(self, duty: Duty, slot: int) -> bool:
-        """Whether a duty may be tried in a slot."""
-        return duty not in self._waits or self._waits[duty][0] <= slot
-
-    def keep(self, owed: Collection[Duty]) -> None:
-        """Forget the duties that are not owed any more."""
-        self._waits = {duty: wait for duty, wait in self._waits.items() if duty in owed}
 
 
 async def top_up(client: Client, identity: Identity, task: str, amount: int, file: MemoryFile) -> None:

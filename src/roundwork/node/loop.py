@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..client.rpc import Client
+from ..participant.postponed import Postponed
 from ..participant.step import View
-from .duties import Postponed
 from .lookout import CurrentTask, Identity, Lookout
 from .memory import MemoryFile
 from .peers.reasons import SlashNotices

@@ -13,12 +13,17 @@ from .splits import proportional_split
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, MutableMapping
     from pathlib import Path
     from random import Random
-    from typing import Any, TypeVar
+    from typing import Any, Protocol, TypeVar
 
-    from .saved import SavedFile, SavedValues
+    class Saved(Protocol):
+        """Where `ctx.state` and `ctx.store` are kept: a file (sdk/saved.py), or memory in a simulation."""
+
+        def of_round(self, round: int) -> MutableMapping[str, Any]: ...
+
+        def across_rounds(self) -> MutableMapping[str, Any]: ...
 
     AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
     Requester = Callable[[str, dict[str, Any]], Any]
@@ -247,7 +252,7 @@ class Context:
         params: dict[str, Any],
         secrets: dict[str, str],
         files: str,
-        saved: SavedFile,
+        saved: Saved,
         request: Requester,
         submitter: str | None = None,
     ) -> None:
@@ -287,7 +292,7 @@ class Context:
             self._random = Random(self._random_seed)
         return self._random
 
-    def state_of(self, round: int) -> SavedValues:
+    def state_of(self, round: int) -> MutableMapping[str, Any]:
         """`state` of another round that is still open: web requests concern several rounds."""
         return self._saved.of_round(round)
 

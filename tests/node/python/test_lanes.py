@@ -12,7 +12,8 @@ from roundwork.errors import RemoteError, StoreFull, TaskFailed
 from roundwork.node.answers import ServiceError
 from roundwork.node.confinement.order import Limits
 from roundwork.node.python.channel import Service
-from roundwork.node.python.lanes import Lanes, Opinion, compute_node_seed, compute_random_seed
+from roundwork.node.python.lanes import Lanes, Opinion
+from roundwork.participant.seeds import compute_node_seed, compute_random_seed
 from roundwork.views import SubmissionView
 
 from ..house import NODE, SECRET, SEED, TASK, House

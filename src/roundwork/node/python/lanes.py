@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from blake3 import blake3
-from solders.pubkey import Pubkey
 
 from ...errors import BadTaskFile, TaskFailed
+from ...participant.seeds import compute_node_seed, compute_random_seed
 from ...protocol.params import MONEY_MAX
 from ...protocol.tasks.instructions import VALUE_BYTES_MAX
 from ...views import SubmissionView
@@ -173,14 +170,3 @@ class Lanes:
         random_seed = compute_random_seed(self._secret, self.setting.task, round, step, candidate)
         own_seed = compute_node_seed(seed, self.setting.node)
         return {"round": round, "seed": own_seed.hex(), "random_seed": random_seed.hex()}
-
-
-def compute_node_seed(seed: str, node: str) -> bytes:
-    """`ctx.seed` of a node: blake3(B ‖ node), B the round's seed in hex. Source: docs/PROTOCOL.md 6."""
-    return blake3(bytes.fromhex(seed) + bytes(Pubkey.from_string(node))).digest()
-
-
-def compute_random_seed(secret: bytes, task: str, round: int, step: str, candidate: str) -> bytes:
-    """The seed of `ctx.random`: the same after a crash; only who knows the secret can foresee it."""
-    message = "\0".join(("roundwork/random/1", task, str(round), step, candidate))
-    return hmac.digest(secret, message.encode(), hashlib.sha256)

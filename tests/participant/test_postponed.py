@@ -1,6 +1,6 @@
 """What failed is tried again, less and less often."""
 
-from roundwork.node.duties import FIRST_SLOTS, Postponed
+from roundwork.participant.postponed import FIRST_SLOTS, Postponed
 from roundwork.participant.step import TopUp
 
 DUTY, OTHER = TopUp(1), TopUp(2)

@@ -1,0 +1,174 @@
+"""The author's functions as one node calls them, in this process: the same contexts, and no sandbox."""
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import TaskFailed
+from ..participant.seeds import compute_node_seed, compute_random_seed
+from ..sdk.task import Candidate, Context, Round, Submitter, Task
+from ..views import SubmissionView
+from .saved import SavedInMemory
+
+Requester = Callable[[str, dict[str, Any]], Any]
+"""Answers a request of a context for a service of the node, as `sim/services.py` does."""
+
+TICK_SECONDS = 0.001
+"""The seconds that a call of `ctx.seconds_left` takes on the virtual clock, so that a loop on it ends."""
+
+
+class Timings:
+    """How long the author's functions took, in seconds of this machine. No result depends on it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {}
+
+    def add(self, step: str, seconds: float) -> None:
+        """Note a call."""
+        self.seconds.setdefault(step, []).append(seconds)
+
+
+class FunctionsSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """The task as one node runs it."""
+
+    task: str
+    """The task's address."""
+    node: str
+    """The node's address."""
+    secret: bytes
+    """Seeds `ctx.random`; 32 bytes."""
+    params: Mapping[str, Any] = {}
+    secrets: Mapping[str, str] = {}
+    files: str = "files"
+    """The directory of `ctx.files`."""
+
+
+class Functions:
+    """The functions of a task for one node.
+
+    `round_number` is always that of the work, `seed` the round's (RoundHead.seed, TaskHead.seed, hex). All
+    steps raise TaskFailed where the function raises or answers with something else than its step allows.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        setting: FunctionsSetting,
+        request: Requester,
+        timings: Timings | None = None,
+        shared: MutableMapping[object, Any] | None = None,
+    ) -> None:
+        """`shared` keeps answers that are the same for all nodes: those of `distribution`."""
+        self.task = task
+        self.setting = setting
+        self.saved = SavedInMemory()
+        self._request = request
+        self._timings = timings or Timings()
+        self._shared = {} if shared is None else shared
+        self._is_set_up = "setup" not in task.functions
+
+    def work(self, round_number: int, seed: str, seconds: float) -> None:
+        """Run `@task.work` for a round; `seconds` is how long it may take on the virtual clock."""
+        self._call("work", self._build_context("work", round_number, seed, seconds))
+
+    def submit(self, round_number: int, seed: str, seconds: float) -> str | None:
+        """Run `@task.submission`: the value to submit, trimmed; None for nothing."""
+        value: str | None = self._call(
+            "submission", self._build_context("submission", round_number, seed, seconds)
+        )
+        return value
+
+    def lie(self, round_number: int, seed: str, seconds: float) -> str | None:
+        """Run `@task.lie`; its default changes the last character of the honest value."""
+        value: str | None = self._call("lie", self._build_context("lie", round_number, seed, seconds))
+        return value
+
+    def audit(
+        self, round_number: int, seed: str, node: str, value: str, stake: int, seconds: float
+    ) -> tuple[str, str]:
+        """Run `@task.audit` on a submission: "valid", "invalid" or "unavailable", and the reason."""
+        ctx = self._build_context("audit", round_number, seed, seconds, node)
+        candidate = Candidate(node, value, round_number, compute_node_seed(seed, node), stake)
+        answer: tuple[str, str] = self._call("audit", ctx, candidate)
+        return answer
+
+    def distribute(
+        self, round_number: int, bounty: int, submissions: Sequence[SubmissionView]
+    ) -> dict[str, int]:
+        """Run `@task.distribution`: roe by submitter, zeros left out.
+
+        It sees nothing but the round, so nodes with the same view of it share one call.
+        """
+        key = (round_number, bounty, id(submissions))
+        if key not in self._shared:
+            submitters = [
+                Submitter(each.node, each.value, each.votes, each.verdict, each.stake) for each in submissions
+            ]
+            amounts = self._call("distribution", None, Round(round_number, bounty, submitters))
+            # The submissions are kept with the answer, so that no others can have their id.
+            listed = {node: amount for node, amount in sorted(amounts.items()) if amount}
+            self._shared[key] = submissions, listed
+        found: dict[str, int] = self._shared[key][1]
+        return found
+
+    def forget(self, before_round: int) -> None:
+        """Drop `ctx.state` of the rounds below `before_round`."""
+        self.saved.forget(before_round)
+
+    def _build_context(
+        self, step: str, round_number: int, seed: str, seconds: float, candidate: str = ""
+    ) -> Context:
+        setting = self.setting
+        return Context(
+            task=setting.task,
+            node=setting.node,
+            round=round_number,
+            seed=compute_node_seed(seed, setting.node),
+            random_seed=compute_random_seed(setting.secret, setting.task, round_number, step, candidate),
+            seconds_left=_make_clock(seconds),
+            params=dict(setting.params),
+            secrets=dict(setting.secrets),
+            files=setting.files,
+            saved=self.saved,
+            request=self._request,
+            submitter=candidate or None,
+        )
+
+    def _call(self, step: str, ctx: Context | None, given: Candidate | Round | None = None) -> Any:
+        if ctx is not None and not self._is_set_up:
+            self._is_set_up = True
+            self._run("setup", ctx, None)
+        return self._run(step, ctx, given)
+
+    def _run(self, step: str, ctx: Context | None, given: Candidate | Round | None) -> Any:
+        begin = time.perf_counter()
+        try:
+            return self.task.call(step, ctx, given)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the author's code may raise anything, SystemExit too
+            raise TaskFailed(describe_failure(error)) from error
+        finally:
+            self._timings.add(step, time.perf_counter() - begin)
+
+
+def describe_failure(error: BaseException) -> str:
+    """The error of an author's function, and where in the author's file it arose."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "/roundwork/sdk/" not in frame.filename]
+    where = f" ({own[-1].filename.rpartition('/')[2]}, line {own[-1].lineno})" if len(own) > 1 else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _make_clock(seconds: float) -> Callable[[], float]:
+    calls = 0
+
+    def seconds_left() -> float:
+        nonlocal calls
+        calls += 1
+        return seconds - calls * TICK_SECONDS
+
+    return seconds_left

@@ -1,0 +1,128 @@
+"""A ledger in memory on a virtual clock: the real law, one block a slot."""
+
+from collections.abc import Sequence
+from hashlib import sha256, sha512
+from typing import NamedTuple
+
+from solders.hash import Hash
+from solders.instruction import Instruction
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.system_program import CreateAccountParams, create_account
+from solders.transaction import Transaction as SignedTransaction
+
+from ..client.messages import wrap
+from ..package.terms import Terms, compose_fields
+from ..protocol.execute import Block, Outcome, execute, next_block
+from ..protocol.genesis import create_state
+from ..protocol.params import TASK_PROGRAM, Genesis, Grant, Key, TaskKey
+from ..protocol.state import State
+from ..protocol.tasks.instructions import CreateTask, SetActive
+from ..protocol.ticks import get_newest_tick
+from ..protocol.transaction import decode_transaction, is_signed
+
+GENESIS_MS = 1_700_000_000_000
+"""The time at which slot 0 of every simulation begins, milliseconds since 1970."""
+
+CHAIN = "roundwork-sim"
+MANAGER = "manager"
+
+
+class Party(NamedTuple):
+    """A name with money in genesis."""
+
+    name: str
+    balance: int
+    """In roe."""
+
+
+def make_keypair(seed: int, name: str) -> Keypair:
+    """The keypair of a name in the simulations of a seed."""
+    return Keypair.from_seed(sha256(f"roundwork/sim/{seed}/{name}".encode()).digest())
+
+
+class MemoryLedger:
+    """The state of a ledger, and blocks on top of it.
+
+    With `are_signatures_real` every transaction is signed and verified. Without, a digest stands in for each
+    signature, which is faster; who is paid what is the same, hashes of blocks and of the state are not.
+    """
+
+    def __init__(
+        self, seed: int, parties: Sequence[Party], slot_ms: int = 400, are_signatures_real: bool = True
+    ) -> None:
+        self.keypairs = {party.name: make_keypair(seed, party.name) for party in parties}
+        producer = make_keypair(seed, "producer").pubkey()
+        genesis = Genesis(
+            chain=CHAIN,
+            time_ms=GENESIS_MS,
+            slot_ms=slot_ms,
+            producer=str(producer),
+            accounts=tuple(
+                Grant(str(self.keypairs[party.name].pubkey()), party.balance) for party in parties
+            ),
+        )
+        self.state: State = create_state(genesis)
+        self.blocks = 0
+        self._producer: Key = bytes(producer)
+        self._are_signatures_real = are_signatures_real
+        self._tick: tuple[int, Hash] | None = None
+
+    @property
+    def slot(self) -> int:
+        """The slot of the last block."""
+        return self.state.head.slot
+
+    def compose(self, instructions: Sequence[Instruction], signers: Sequence[Keypair]) -> bytes:
+        """A transaction with the newest tick; the first of `signers` pays."""
+        tick = self._get_tick()
+        message = Message.new_with_blockhash(instructions, signers[0].pubkey(), tick)
+        if self._are_signatures_real:
+            return bytes(SignedTransaction(signers, message, tick))
+        text = bytes(message)
+        return bytes([len(signers)]) + sha512(text).digest() * len(signers) + text
+
+    def make_block(self, transactions: Sequence[bytes], slots: int = 1) -> tuple[Block, Outcome]:
+        """Make and execute the block that lies so many slots after the last block."""
+        head, genesis = self.state.head, self.state.genesis
+        time_ms = head.began_ms + slots * genesis.slot_ms
+        block = next_block(self.state, time_ms, transactions, self._producer)
+        if self._are_signatures_real:
+            parsed = [decode_transaction(wire) for wire in transactions]
+            outcome = execute(self.state, block, [is_signed(each) for each in parsed], parsed)
+        else:
+            outcome = execute(self.state, block, [True] * len(transactions))
+        self.blocks += 1
+        return block, outcome
+
+    def _get_tick(self) -> Hash:
+        slot = self.state.head.slot
+        if self._tick is None or self._tick[0] != slot:
+            self._tick = slot, Hash(get_newest_tick(self.state, slot)[0])
+        return self._tick[1]
+
+
+def found_task(ledger: MemoryLedger, seed: int, terms: Terms, content_id: str) -> TaskKey:
+    """Create a task and open it, in the next slot; its address. Raises AssertionError if the law refuses."""
+    manager, account = ledger.keypairs[MANAGER], make_keypair(seed, "task")
+    task, payer = TaskKey(bytes(account.pubkey())), bytes(manager.pubkey())
+    provide = CreateAccountParams(
+        from_pubkey=manager.pubkey(),
+        to_pubkey=account.pubkey(),
+        lamports=0,
+        space=0,
+        owner=Pubkey(TASK_PROGRAM),
+    )
+    create = CreateTask(
+        payer=payer,
+        task=task,
+        pot=bytes(make_keypair(seed, "pot").pubkey()),
+        total_bounty=terms.total_bounty,
+        **compose_fields(terms, content_id),
+    )
+    instructions = [create_account(provide), wrap(create), wrap(SetActive(task, payer, 1))]
+    _, outcome = ledger.make_block([ledger.compose(instructions, [manager, account])])
+    [receipt] = outcome.receipts
+    assert receipt.kind == 0, receipt.text
+    return task
