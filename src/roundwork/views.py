@@ -383,6 +383,8 @@ class TaskHead(msgspec.Struct, frozen=True, kw_only=True):
     """The successor after an update; None if it was not updated."""
     seed: str
     """The beacon that seeds the work of the present round, hex."""
+    stakes_slot: int
+    """The slot of the last change of a stake or an endpoint, as far as the ledger remembers."""
     open_rounds: list[int]
     """The numbers of rounds that are neither paid nor closed."""
     rounds: list[RoundHead]
@@ -428,3 +430,12 @@ class HeadView(msgspec.Struct, frozen=True):
     head: TaskHead
     own: OwnView | None = None
     """The records of the node that the request names; None if it names none."""
+
+
+class StakeNews(msgspec.Struct, frozen=True):
+    """The answer of getTaskStakes."""
+
+    slot: int
+    """The slot of the last block. A reader asks for the changes from this slot on the next time."""
+    stakes: list[StakeView]
+    """The nodes whose stake or endpoint changed; the newest change first."""

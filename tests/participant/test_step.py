@@ -41,6 +41,7 @@ def view_of(*rounds: RoundView, stake: int = TARGET, endpoint: str = "", **chang
         "task": "Task", "slot": 0, "rules": "koii-1", "starting_slot": 100, "round_time": 20,
         "submission_window": 8, "audit_window": 8, "minimum_stake": MINIMUM, "bounty": 10 * BOUNTY,
         "bounty_per_round": BOUNTY, "is_active": True, "is_closed": False, "migrated_to": None, "seed": SEED,
+        "stakes_slot": 0,
         "open_rounds": [shown.round for shown in rounds if shown.status == "Open"],
         "rounds": [head_of(shown) for shown in rounds],
     }  # fmt: skip

@@ -185,8 +185,17 @@ def _view_auditors(votes: dict[bytes, Vote]) -> dict[bytes, dict[str, bool]]:
 # What a node reads
 
 
-def view_head(state: State, key: TaskKey, find_id: Callable[[PartKey], str] = lambda part: "") -> TaskHead:
-    """The head of a task. `find_id` gives the content id of a frozen part's index. Raises UnknownTask."""
+def view_head(
+    state: State,
+    key: TaskKey,
+    find_id: Callable[[PartKey], str] = lambda part: "",
+    stakes_slot: int = 0,
+) -> TaskHead:
+    """The head of a task. Raises UnknownTask.
+
+    `find_id` gives the content id of a frozen part's index, `stakes_slot` is the slot of the last change of
+    a stake.
+    """
     task = get_task(state, key)
     table, slot = task.timetable, state.head.slot
     return TaskHead(
@@ -204,6 +213,7 @@ def view_head(state: State, key: TaskKey, find_id: Callable[[PartKey], str] = la
         is_closed=task.is_closed,
         migrated_to=base58_of(task.migrated_to) if task.migrated_to else None,
         seed=get_beacon(state, key, task, table.compute_round(slot)).hex(),
+        stakes_slot=stakes_slot,
         open_rounds=list(task.open_rounds),
         rounds=[
             _view_round_head(RoundCursor(state, key, round_number), find_id)

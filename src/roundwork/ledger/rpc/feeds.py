@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...protocol.execute import Block, Kind, Outcome, Receipt, decode_landed
-from ...protocol.params import Key, base58_of
+from ...protocol.params import Key, TaskKey, base58_of
 from ...protocol.records import Account
 from ...protocol.transaction import Transaction
 from ..store.recent import get_signature
@@ -37,7 +37,13 @@ class Unmade(NamedTuple):
     is_of_program: bool = False
 
 
-Step = msgspec.Raw | Unmade | None
+class UnmadeHead(NamedTuple):
+    """The head of a task that is made, with its parts, before the report goes on."""
+
+    task: TaskKey
+
+
+Step = msgspec.Raw | Unmade | UnmadeHead | None
 """One step of a report: the JSON of a result, what must be made before the next step, or neither."""
 
 
@@ -79,6 +85,8 @@ class Changed:
         self.mentions: dict[Key, list[int]] = defaultdict(list)
         """The transactions that ran, by the accounts that they name and that subscriptions are about."""
         self._logs: dict[int, msgspec.Raw] = {}
+        self.heads: dict[TaskKey, msgspec.Raw | None] = {}
+        """The JSON of the heads that are made, by task."""
         for change in outcome.changes:
             for key in _find_changed(change.name, change.rows):
                 self._keep(key, topics)
@@ -117,8 +125,11 @@ class Changed:
             shown = self._shown[key, form, is_of_program] = self._encode(key, form, is_of_program)
         return shown
 
-    async def make(self, unmade: Unmade) -> None:
+    async def make(self, unmade: Unmade | UnmadeHead) -> None:
         """Make what a report needs, on another thread. Raises AnswerTooLarge, WorkTooLong."""
+        if isinstance(unmade, UnmadeHead):
+            self.heads[unmade.task] = await self._ledger.reads.get_head(unmade.task)
+            return
         key, form, is_of_program = unmade
         if form is None:
             assert self._view is not None, "a task is kept with a view of the state"
@@ -304,6 +315,18 @@ def about_slots_updates(ledger: Ledger, params: Params) -> Subject:
     return Subject(("slotsUpdates", b""), None, report)
 
 
+def about_task_head(ledger: Ledger, params: Params) -> Subject:
+    task = params.task(0)
+    if task not in ledger.state.tasks.rows:
+        raise InvalidParams(f"Invalid params: there is no task at {base58_of(task)}")
+
+    def report(changed: Changed) -> Iterator[Step]:
+        yield UnmadeHead(task)
+        yield changed.heads[task]
+
+    return Subject(("taskHead", task), None, report)
+
+
 KINDS: dict[str, Callable[[Ledger, Params], Subject | Awaitable[Subject]]] = {
     "account": about_account,
     "program": about_program,
@@ -312,5 +335,6 @@ KINDS: dict[str, Callable[[Ledger, Params], Subject | Awaitable[Subject]]] = {
     "slot": about_slots,
     "root": about_roots,
     "slotsUpdates": about_slots_updates,
+    "taskHead": about_task_head,
 }
 """Makes a subject from parameters, at once or when the past has been searched. Raises RpcError."""

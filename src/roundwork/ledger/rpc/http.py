@@ -1,7 +1,8 @@
-"""The ledger over HTTP: JSON-RPC in bodies, websockets, and /health."""
+"""The ledger over HTTP: JSON-RPC in bodies, websockets, the parts of rounds, and /health."""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from ...host.front import Message, get_address
 from ..chain import Chain
 from ..engine import Engine
 from ..limits import LIMITS, Limits
+from .blobs import PATH, answer_blob
 from .dispatch import METHODS, Rpc
 from .errors import TooManyCalls
 from .ledger import Ledger
@@ -32,7 +34,7 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 def build_app(
     chain: Chain, engine: Engine, faucet: Keypair | None = None, limits: Limits = LIMITS
 ) -> Callable[..., Any]:
-    """The ASGI application of a ledger: JSON-RPC on every path, websockets on every path, /health."""
+    """The ASGI application of a ledger: JSON-RPC on every path, websockets on every path, parts, /health."""
     rpc = Rpc(Ledger(chain, engine, faucet, limits), METHODS, Rates(limits))
     subscriptions = Subscriptions(rpc)
 
@@ -58,13 +60,30 @@ async def _answer_http(rpc: Rpc, scope: Message, receive: Callable[[], Any]) -> 
     if scope["method"] == "OPTIONS":
         return 200, _CORS, b""
     if scope["method"] == "GET":
-        return (200, _TEXT, b"ok") if scope["path"] == "/health" else (404, _TEXT, b"JSON-RPC takes POST\n")
+        return await _answer_get(rpc, scope)
     if scope["method"] != "POST":
         return 405, _TEXT, b"JSON-RPC takes POST\n"
     try:
         return await _answer_post(rpc, scope, receive)
     except asyncio.CancelledError:  # the ledger stops
         return 503, _TEXT, b"the ledger stops; what was sent may still have been taken\n"
+
+
+async def _answer_get(rpc: Rpc, scope: Message) -> Answer:
+    path = scope["path"]
+    if path == "/health":
+        return 200, _TEXT, b"ok"
+    content_id = path.removeprefix(PATH)
+    if content_id == path:
+        return 404, _TEXT, b"JSON-RPC takes POST\n"
+    if not rpc.rates.take(get_address(scope), 1, time.monotonic()):
+        await asyncio.sleep(REFUSAL_SECONDS)
+        return 429, [*_TEXT, (b"retry-after", b"1")], b"too many calls\n"
+    blob = rpc.ledger.reads.find_blob(content_id)
+    if blob is None:
+        return 404, _TEXT, b"this ledger does not serve a part of this name\n"
+    status, headers, body = answer_blob(content_id, blob, dict(scope["headers"]))
+    return status, [*headers, *_CORS], body
 
 
 async def _answer_post(rpc: Rpc, scope: Message, receive: Callable[[], Any]) -> Answer:

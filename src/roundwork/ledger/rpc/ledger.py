@@ -22,6 +22,7 @@ from .budget import THREAD_COST_SECONDS, Budget, join
 from .errors import NodeUnhealthy
 from .pace import Pace
 from .params import Params
+from .reads import TaskReads
 
 VERSION = "2.0.0"
 """The version of Solana's RPC whose shapes these are."""
@@ -54,6 +55,7 @@ class Ledger:
         self._view: Ledger | None = None
         self._waiting_for_disk: list[asyncio.Future[None]] = []
         chain.listeners.append(self._let_read)
+        self.reads = TaskReads(chain, self._readers, self.wait_for_disk)
 
     @property
     def state(self) -> State:

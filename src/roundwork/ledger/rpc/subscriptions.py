@@ -18,7 +18,7 @@ from ..limits import Limits
 from .budget import COST_SECONDS
 from .dispatch import METHODS, Method, Rpc
 from .errors import InvalidParams, NodeUnhealthy, ReadAborted, TooManyCalls
-from .feeds import KINDS, Changed, Subject, Topic, Unmade
+from .feeds import KINDS, Changed, Subject, Topic, Unmade, UnmadeHead
 from .ledger import Ledger
 from .pace import SLICE_SECONDS, Pace
 from .params import Params
@@ -349,6 +349,7 @@ class Notifier:
             *(("signature", signature) for signature in topics["signature"].keys() & changed.receipts.keys()),
             *(("account", key) for key in sorted(changed.accounts)),
             *(("slot", b""), ("root", b""), ("slotsUpdates", b"")),
+            *(("taskHead", task) for task in (sorted(topics["taskHead"]) if changed.slots else ())),
             *(("logs", key) for key in sorted(changed.mentions)),
             *(("program", key) for key in sorted(changed.owned)),
             ("logs", b""),
@@ -362,7 +363,7 @@ class Notifier:
                 self._charge(feed, time.perf_counter() - began)
                 if not feed.connections:
                     return
-                if isinstance(step, Unmade):
+                if isinstance(step, Unmade | UnmadeHead):
                     await self._changed.make(step)
                 elif step is not None:
                     await self._notify(feed, kind, step)

@@ -8,19 +8,23 @@ import msgspec
 
 from ...errors import UnknownTask
 from ...protocol.params import TASK_PROGRAM, TaskKey
-from ...protocol.read import view_head, view_ledger, view_own, view_round, view_task
+from ...protocol.read import view_ledger, view_own, view_round, view_task
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
-from ...views import HeadView
+from ...views import PartKey, PartKind, StakeNews
 from ...wire import Json
 from .account_forms import AccountData, Form, describe_data
 from .archive import may_be_pruned, recall
+from .budget import join
 from .errors import InvalidParams
 from .ledger import Ledger, LongRead
 from .params import Params, show
 from .task_forms import ALL_PARTS, count_rows, encode_distributions, encode_submissions, encode_task
 from .transactions import wait_for_history
+
+GROWING = (PartKind.SUBMITTED.value, PartKind.RAISED.value)
+"""The parts of rounds that grow."""
 
 SHORT_ROWS = 500
 """A task with this many records is read on the event loop; a larger one on another thread."""
@@ -33,15 +37,36 @@ def get_task(ledger: Ledger, params: Params) -> Any:
         return None
 
 
-def get_task_head(ledger: Ledger, params: Params) -> Any:
+async def get_task_head(ledger: Ledger, params: Params) -> Any:
     """The head of a task, and the records of the node that the request names."""
     task = params.task(0)
-    has_node = len(params.values) > 1 and params.values[1] is not None
-    try:
-        own = view_own(ledger.state, task, params.node(1)) if has_node else None
-        return HeadView(view_head(ledger.state, task), own)
-    except UnknownTask:
+    node = params.node(1) if len(params.values) > 1 and params.values[1] is not None else None
+    head = await ledger.reads.get_head(task)
+    if head is None:
         return None
+    with params.budget.work():
+        own = None if node is None else view_own(ledger.state, task, node)
+        return join(b'{"head":', head, b',"own":', params.budget.encode(own), b"}")
+
+
+def get_task_stakes(ledger: Ledger, params: Params) -> Any:
+    """The nodes of a task whose stake or endpoint changed in a slot or later."""
+    task, slot = params.task(0), params.get(1, int, "the slot", 0)
+    if task not in ledger.state.tasks.rows:
+        return None
+    changes = ledger.reads.get_stakes(task)
+    return StakeNews(ledger.slot, changes.list_since(ledger.state, task, slot))
+
+
+def get_round_rows(ledger: Ledger, params: Params) -> Any:
+    """The rows of a part that grows, from a slot on."""
+    task, round_number = params.task(0), params.get(1, int, "the round")
+    kind, slot = params.get(2, str, "the part"), params.get(3, int, "the slot", 0)
+    if kind not in GROWING:
+        raise InvalidParams(f"Invalid params: part {show(kind)}; one of {list(GROWING)}")
+    if task not in ledger.state.tasks.rows:
+        return None
+    return ledger.reads.read_rows(task, PartKey(round_number, PartKind(kind)), slot)
 
 
 async def get_round(ledger: Ledger, params: Params) -> Any:
@@ -154,6 +179,8 @@ def _read_round(params: Params, at: int) -> int | None:
 METHODS: dict[str, Any] = {
     "getLedger": lambda ledger, params: view_ledger(ledger.state),
     "getTaskHead": get_task_head,
+    "getTaskStakes": get_task_stakes,
+    "getRoundRows": get_round_rows,
     "getTask": LongRead(get_task, _is_small_task),
     "getRound": get_round,
     "getTaskAccountInfo": LongRead(get_task_account_info, _is_small_task),
