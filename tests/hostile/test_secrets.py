@@ -161,7 +161,7 @@ def test_no_secret_is_in_the_command_line_of_a_main_js(tmp_path: Path) -> None:
     task = JavascriptTask(setting, "none", lines.append)
 
     async def work() -> None:
-        await task.run(5)
+        await task.run(5, lambda standing: None)
         await task.close()
 
     asyncio.run(work())

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,11 +24,13 @@ from roundwork.errors import BadConfig, BadTaskFile
 from roundwork.ledger.inspect import read_info
 from roundwork.localnet.network import STATE_FILE, Network, Plan, prepare
 from roundwork.localnet.watch import is_node
+from roundwork.node.javascript.standing import STANDING_FILE
 from roundwork.participant.moment import compute_timetable
 from roundwork.protocol.params import KOII, base58_of, key_of
 
 from ..ledger.process import running as running_ledger
 from ..node.house import require_sandbox
+from ..node.javascript.mainjs import require_node
 from .test_supervisor import is_alive, wait_until
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
@@ -40,9 +43,9 @@ FAST = ["--round-slots", "50", "--slot-ms", "60"]
 class Up:
     """A running `roundwork up --json`."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, task: Path = HELLO) -> None:
         self.directory = directory
-        command = [*ROUNDWORK, "up", str(HELLO), "--json", "--directory", str(directory), *FAST, *options]
+        command = [*ROUNDWORK, "up", str(task), "--json", "--directory", str(directory), *FAST, *options]
         environment = {name: value for name, value in os.environ.items() if name != "ROUNDWORK_CACHE"}
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -299,6 +302,43 @@ def test_an_up_that_is_asked_to_end_ends_everybody(directory: Path) -> None:
     assert verify(directory)["blocks"] > 0
 
 
+def test_a_main_js_that_ends_is_shown_by_up_and_by_node_status(directory: Path, tmp_path: Path) -> None:
+    require_node()
+    task = tmp_path / "main-js"
+    shutil.copytree(HELLO.parent / "hello-js", task)
+    with (task / "main.js").open("a") as program:
+        program.write("process.on('message', () => { throw new Error('not today'); });\n")
+    up = Up(directory, "--nodes", "1", "--liars", "0", task=task)
+    try:
+        up.wait_for_nodes(1)
+        options = [
+            "--task",
+            up.network.task,
+            "--url",
+            up.network.url,
+            "--directory",
+            str(directory / "node-1"),
+        ]
+        status = [*ROUNDWORK, "node", "status", *options]
+
+        def read_status(*options: str) -> str:
+            return subprocess.run([*status, *options], capture_output=True, text=True, check=True).stdout
+
+        up.wait_for(lambda: json.loads(read_status("--json")).get("program", {}).get("starts", 0) > 1)
+        shown = read_status()
+        up.process.send_signal(signal.SIGINT)
+        _, told = up.finish(code=1)
+    finally:
+        up.end()
+
+    how = "ended by an exception that nothing caught: started again in"
+    assert re.search(
+        rf"main\.js +(runs|waits for its restart), started \d+ times; the last one {how} \d+ s\n", shown
+    )
+    assert f"node-1   task {up.network.task}: its main.js {how} 2 s\n" in told
+    assert not (directory / "node-1" / STANDING_FILE).exists()
+
+
 def test_a_process_that_does_not_start_is_quoted_and_nothing_is_left(directory: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(HELLO, broken)
@@ -349,6 +389,21 @@ def test_a_plan_that_cannot_be_run_is_refused_before_anything_starts(
         prepare(plan, print)
 
     assert not (tmp_path / "up").exists()
+
+
+def test_a_task_for_another_kind_of_machine_runs_with_any_machine_only(tmp_path: Path) -> None:
+    task = tmp_path / "elsewhere"
+    shutil.copytree(HELLO, task)
+    with (task / "config-task.yml").open("a") as config:
+        config.write("requirementsTags:\n  - {type: OS, value: [Plan 9, BeOS]}\n")
+    plan = Plan(task=task, directory=tmp_path / "up")
+
+    with pytest.raises(BadConfig, match=r"asks for OS Plan 9, BeOS; .* with --any-machine"):
+        prepare(plan, print)
+    network = prepare(msgspec.structs.replace(plan, is_any_machine=True), print)
+    network.network = Network("http://127.0.0.1:1", "TASK", [])
+
+    assert "--any-machine" in network._describe_node(0, {}).command
 
 
 def test_windows_are_the_tasks_own_or_scaled_to_the_round(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 
 from roundwork.client.operations import airdrop, deploy, set_active, update
 from roundwork.client.rpc import Client
-from roundwork.node.moving import find_task_directory
+from roundwork.node.moving import settle_directory
 from roundwork.node.setting import NodeSetting
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
@@ -33,7 +33,7 @@ def test_what_is_remembered_of_one_task_is_never_taken_for_another_ones(tmp_path
     first, second = str(Keypair().pubkey()), str(Keypair().pubkey())
 
     homes = [
-        find_task_directory(NodeSetting(ledger_url="", task=task, directory=tmp_path)).home
+        settle_directory(NodeSetting(ledger_url="", task=task, directory=tmp_path)).home
         for task in (first, second, first, second)
     ]
 

@@ -424,9 +424,43 @@ def test_one_task_in_two_languages_is_one_package(tmp_path: Path) -> None:
     assert package == choose_program(other, "task.py")
 
 
+def test_another_program_in_the_root_is_of_the_package(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    (folder / "dist").mkdir(parents=True)
+    (folder / "dist" / "main.js").write_text("js")
+    (folder / "task.py").write_text("py")
+    (folder / "requirements.lock").write_text("six==1.17.0")
+    (folder / "notes.txt").write_text("")
+    (folder / "main.py").write_text("")
+    write_config(folder, PUBLISHED)
+    content_id, blobs = pack(load_package(folder))
+    unpack(content_id, blobs.get, tmp_path / "b")
+    package = load_package(tmp_path / "b")
+
+    other = choose_program(package, "task.py")
+
+    assert (tmp_path / "b" / "task.py", "python") == (other.program, other.kind)
+    assert (None, b"six==1.17.0") == (package.lock, other.lock)
+    assert package == choose_program(other, "dist/main.js")
+    assert content_id == pack(package)[0]
+    assert not (tmp_path / "b" / "notes.txt").exists()
+    with pytest.raises(BadTaskFile, match=r"beside dist/main\.js or in the package's root"):
+        choose_program(load_package(folder), "main.py")
+
+
+def test_a_program_in_the_root_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "main.js").write_text("js")
+    (tmp_path / "task.py").symlink_to("/etc/passwd")
+    write_config(tmp_path, PUBLISHED)
+
+    with pytest.raises(BadTaskFile, match="is a link"):
+        pack(load_package(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["missing.js", "config-task.yml", "../test_javascript.py", ""])
 def test_another_program_lies_beside_the_first(name: str) -> None:
     package = load_package(Path(__file__).parents[1] / "compat" / "javascript")
 
-    with pytest.raises(BadTaskFile, match="is not a program beside"):
+    with pytest.raises(BadTaskFile, match="is not a program of the package"):
         choose_program(package, name)

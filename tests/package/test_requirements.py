@@ -26,6 +26,8 @@ from .test_folder import write_task
         ("OS", "linux", "x86_64", "Linux"),
         ("OS", "Windows, Ubuntu", "x86_64", "Linux"),
         ("OS", "OSX", "aarch64", "Darwin"),
+        ("OS", "OSX;Linux", "x86_64", "Linux"),
+        ("OS", "windows & macOS + linux", "aarch64", "Darwin"),
         ("OS", "", "x86_64", "Linux"),
     ],
 )
@@ -53,6 +55,19 @@ def test_another_machine_is_refused_by_name_with_the_remedy(kind: str, wanted: s
         f"the task asks for {kind} {wanted}; this machine is {ours}."
         " Run it all the same with --any-machine" == str(refused.value)
     )
+
+
+@pytest.mark.parametrize("kind", ["OS", "ARCHITECTURE"])
+def test_a_list_means_any_of_its_values(kind: str) -> None:
+    ours = {"OS": ["OSX", "Linux"], "ARCHITECTURE": ["M1", "amd64"]}[kind]
+    [good] = read_requirements([{"type": kind, "value": ours}])
+    [bad] = read_requirements([{"type": kind, "value": ours[:1]}])
+
+    check_machine([good], "x86_64", "Linux")
+
+    assert ", ".join(ours) == good.value
+    with pytest.raises(BadConfig, match=f"asks for {kind} {ours[0]}; this machine is"):
+        check_machine([bad], "x86_64", "Linux")
 
 
 def test_everything_a_task_asks_for_is_told(tmp_path: Path) -> None:

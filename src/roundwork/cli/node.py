@@ -158,14 +158,21 @@ def claim(
 @task_option
 @json_option
 def status(url: str, directory: Path, task: str, as_json: bool) -> None:
-    """Show the node's stake, what it can claim and what its rounds paid."""
+    """Show the node's stake, what it can claim, what its rounds paid and how its main.js stands."""
     from ..client.operations import read_standing
+    from ..host.hold import is_held
     from ..host.keypairs import read_address
+    from ..node.javascript.standing import read_standing as read_program
     from ..node.keystore import find_staking_path
+    from ..node.setting import find_home
 
     main = read_address(directory / "main.json")
     staking = read_address(find_staking_path(directory, task))
     standing = call_ledger(url, lambda client: read_standing(client, task, main, staking))
+    home = find_home(directory, task)
+    program = read_program(home) if is_held(home) else None
+    if program is not None:
+        standing["program"] = {"state": program.state, "starts": program.starts, "end": program.end}
     show(standing if as_json else compose_standing(standing), as_json)
 
 

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 import click
 
-from .options import ROE_OR_NONE, combine, param_option, sandbox_option, secret_option
+from .options import ROE_OR_NONE, any_machine_option, combine, param_option, sandbox_option, secret_option
 
 
 class SettingOptions(TypedDict):
@@ -27,7 +27,7 @@ class SettingOptions(TypedDict):
 setting_options = combine(
     click.option("--package", type=click.Path(path_type=Path), help="The task's folder; else it is fetched."),
     click.option(
-        "--program", help="Another program of the package's folder, such as main.js beside task.py."
+        "--program", help="Another program of the package, such as main.js beside task.py or in the root."
     ),
     click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens."),
     click.option("--port", type=click.IntRange(0, 65535), default=0, help="Its port; 0 is any free one."),
@@ -44,11 +44,6 @@ setting_options = combine(
     sandbox_option,
     param_option,
     secret_option,
-    click.option(
-        "--any-machine",
-        "is_any_machine",
-        is_flag=True,
-        help="Run it although it asks for another kind of machine.",
-    ),
+    any_machine_option,
 )
 """The options of `SettingOptions`."""

@@ -98,7 +98,16 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
     }
     if token:
         facts["main key"] += f" and {format_amount(standing['tokens_of_main_key'])}"
+    if "program" in standing:
+        facts["main.js"] = _describe_program(standing["program"])
     for round_number, paid in standing["rounds"].items():
         taken = f", slashed {format_amount(paid['slash'])}" if paid["slash"] else ""
         facts[f"round {round_number}"] = f"paid {format_amount(paid['reward'])}{taken}"
     return facts
+
+
+def _describe_program(program: Mapping[str, Any]) -> str:
+    """How the program of a JavaScript task stands: {state, starts, end}."""
+    state = {"runs": "runs", "waits": "waits for its restart", "stopped": "stopped"}[program["state"]]
+    times = "once" if program["starts"] == 1 else f"{program['starts']} times"
+    return f"{state}, started {times}" + (f"; the last one {program['end']}" if program["end"] else "")

@@ -164,6 +164,12 @@ param_option = click.option(
 sandbox_option = click.option(
     "--sandbox", type=click.Choice(["sandlock", "bwrap", "none"]), help="What confines the task."
 )
+any_machine_option = click.option(
+    "--any-machine",
+    "is_any_machine",
+    is_flag=True,
+    help="Run it although it asks for another kind of machine.",
+)
 
 
 def _read_secrets(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:

@@ -4,7 +4,15 @@ from typing import Literal, TypedDict
 
 import click
 
-from .options import COIN_DECIMALS, combine, param_option, read_pairs, sandbox_option, secret_option
+from .options import (
+    COIN_DECIMALS,
+    any_machine_option,
+    combine,
+    param_option,
+    read_pairs,
+    sandbox_option,
+    secret_option,
+)
 
 
 class PlanOptions(TypedDict):
@@ -21,6 +29,7 @@ class PlanOptions(TypedDict):
     params: dict[str, str]
     secrets: dict[str, str]
     sandbox: str | None
+    is_any_machine: bool
     engine: Literal["embedded", "comet"]
 
 
@@ -93,6 +102,7 @@ plan_options = combine(
     param_option,
     secret_option,
     sandbox_option,
+    any_machine_option,
     click.option(
         "--engine",
         type=click.Choice(["embedded", "comet"]),

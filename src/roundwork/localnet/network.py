@@ -23,6 +23,7 @@ from ..node.javascript.process import find_node
 from ..node.javascript.runtime import check_javascript_play
 from ..node.trial import load_program
 from ..package.folder import Package, load_package, pack
+from ..package.requirements import check_machine
 from ..participant.moment import compute_timetable
 from ..participant.plays import HONEST, LIAR, find_play
 from ..protocol.params import KOII
@@ -77,6 +78,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     engine: Literal["embedded", "comet"] = "embedded"
     sandbox: str | None = None
     params: dict[str, str] = {}
+    is_any_machine: bool = False
+    """Whether nodes run a task that asks for another kind of machine."""
     secrets: dict[str, str] = {}
     """The permissions and variables that the task asks for; every node gets the same."""
     token: bool = False
@@ -208,6 +211,7 @@ class Localnet:
         command += ["--directory", str(plan.directory / name), "--package", str(plan.task)]
         command += ["--stake", str(self._get_stake(at)), "--port", str(find_port(self._ports))]
         command += ["--sandbox", self._sandbox, "--yes", "--play", play]
+        command += ["--any-machine"] if plan.is_any_machine else []
         for key in plan.secrets:  # whose values are in the environment, where others do not see them
             command += ["--secret", key]
         for key, value in params.items():
@@ -363,6 +367,8 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
             f"--round-slots {plan.round_slots}: at least {ROUND_SLOTS_MIN}, so that every step has its window"
         )
     package = _fit(load_package(plan.task), plan)
+    if not plan.is_any_machine:
+        check_machine(package.requirements)
     if package.kind == "javascript":
         find_node()
         for play in plays:

@@ -21,16 +21,13 @@ from ..errors import (
 from ..host.files import replace_file
 from .lookout import CurrentTask, Identity
 from .prepare import PreparedTask
-from .setting import NodeSetting
+from .setting import FIRST_TASK_FILE, NodeSetting, find_home, find_task_directory
 
 LOOK_SECONDS = 0.2
 """How often a node looks whether its task has moved: what it looks at is read slot by slot anyway."""
 
 RETRY_SECONDS = 2.0
 """How soon a node requests a package again that no node serves yet."""
-
-FIRST_TASK_FILE = "first-task"
-"""Names the task whose memory and files lie in the node's directory itself."""
 
 log = logging.getLogger(__name__)
 
@@ -91,18 +88,18 @@ def move(setting: NodeSetting, task: str, peers: tuple[str, ...]) -> NodeSetting
 
     What it remembers of rounds must not be taken for another task's, so each has a directory of its own.
     """
-    task_directory = setting.directory / task[:8]  # the path of a socket lies in it, and must be short
+    task_directory = find_task_directory(setting.directory, task)
     return msgspec.structs.replace(
         setting, task=task, task_directory=task_directory, package=None, peers=peers
     )
 
 
-def find_task_directory(setting: NodeSetting) -> NodeSetting:
+def settle_directory(setting: NodeSetting) -> NodeSetting:
     """The setting with the directory of its task, if the node's directory was made for another one."""
     path = setting.directory / FIRST_TASK_FILE
     if not path.exists():
         replace_file(path, setting.task.encode())
-    if path.read_bytes() == setting.task.encode():
+    if find_home(setting.directory, setting.task) == setting.directory:
         return setting
     return msgspec.structs.replace(move(setting, setting.task, setting.peers), package=setting.package)
 

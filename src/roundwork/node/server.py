@@ -21,7 +21,7 @@ from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..views import TaskView
 from .keystore import find_staking_path
 from .lookout import CurrentTask, Identity
-from .moving import JoinedTask, find_task_directory, work_and_follow
+from .moving import JoinedTask, settle_directory, work_and_follow
 from .peers.announce import Announcer
 from .peers.gateway import Served, build_gateway
 from .peers.outgoing import Fetcher
@@ -47,7 +47,7 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
     StoreCorrupt.
     """
     setting.directory.mkdir(parents=True, exist_ok=True)
-    setting = find_task_directory(setting)
+    setting = settle_directory(setting)
     async with AsyncExitStack() as stack:
         node = Node(setting, agree, stack)
         await node.open()

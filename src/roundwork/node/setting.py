@@ -6,6 +6,9 @@ import msgspec
 
 from ..participant.plays import HONEST, Play
 
+FIRST_TASK_FILE = "first-task"
+"""Names the task whose memory and files lie in the node's directory itself."""
+
 
 class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     """One node as its operator wants it. Money in roe."""
@@ -19,7 +22,7 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     package: Path | None = None
     """The task's folder, if it is at hand; else the package is fetched from other nodes."""
     program: str | None = None
-    """Another program of the package's folder, such as main.js beside task.py."""
+    """Another program of the package: a path from its program's folder, or from its root."""
     host: str = "127.0.0.1"
     port: int = 0
     endpoint: str | None = None
@@ -41,3 +44,15 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     def home(self) -> Path:
         """Where memory, package and files of the task are kept."""
         return self.task_directory or self.directory
+
+
+def find_home(directory: Path, task: str) -> Path:
+    """Where a node that works in `directory` keeps memory, package and files of a task."""
+    path = directory / FIRST_TASK_FILE
+    is_first = not path.exists() or path.read_bytes() == task.encode()
+    return directory if is_first else find_task_directory(directory, task)
+
+
+def find_task_directory(directory: Path, task: str) -> Path:
+    """The same for a task that is not the first one of the directory."""
+    return directory / task[:8]  # the path of a socket lies in it, and must be short

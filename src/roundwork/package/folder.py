@@ -128,28 +128,31 @@ def load_package(folder: Path) -> Package:
         secrets=tuple(dict.fromkeys((*variables, *ours["secrets"]))),
         demo=Demo(**ours["demo"]) if ours["demo"] else None,
         excused=ours["excused"],
-        lock=lock.read_bytes() if lock.is_file() else None,
+        lock=_read_lock(program),
         requires_python=ours["requires_python"],
         warnings=(*warnings, *_warn_of_lock(lock)),
     )
 
 
 def choose_program(package: Package, name: str) -> Package:
-    """The package with another program of its folder: one task in two languages is one package.
+    """The package with another of its programs: a task in two languages is one package.
 
-    Raises BadTaskFile.
+    `name` is looked for beside the program, then in the package's root. Raises BadTaskFile.
     """
-    program = package.program.parent / name
-    if (
-        program.parent != package.program.parent
-        or program.suffix not in (".py", ".js")
-        or not program.is_file()
-    ):
-        raise BadTaskFile(
-            f"{name} is not a program beside {package.program}: it must be a .py or .js file there"
-        )
-    kind: Literal["python", "javascript"] = "python" if program.suffix == ".py" else "javascript"
-    return msgspec.structs.replace(package, program=program, kind=kind)
+    packed = set(_list_paths(package))
+    for start in (package.program.parent, package.folder):
+        program = start / name
+        if program.suffix in (".py", ".js") and program in packed:
+            return msgspec.structs.replace(
+                package,
+                program=program,
+                kind="python" if program.suffix == ".py" else "javascript",
+                lock=_read_lock(program),
+            )
+    raise BadTaskFile(
+        f"{name} is not a program of the package {package.folder}: it must be a .py or .js file beside"
+        f" {package.program.relative_to(package.folder)} or in the package's root"
+    )
 
 
 def resolve_hosts(package: Package, params: dict[str, Any]) -> tuple[str, ...]:
@@ -163,16 +166,14 @@ def resolve_hosts(package: Package, params: dict[str, Any]) -> tuple[str, ...]:
 def pack(package: Package) -> tuple[str, dict[str, bytes]]:
     """The content id of the whole package, and its blobs by content id: a manifest and one for each file.
 
-    The program's folder, config-task.yml and the description go in; hidden files, __pycache__, node_modules
-    and metadata.json beside the program do not.
+    The program's folder, config-task.yml, the description and programs in the root go in; hidden files,
+    __pycache__, node_modules and metadata.json beside the program do not.
     Raises BadTaskFile for links, and for packages that are too large.
     """
     blobs: dict[str, bytes] = {}
     files: dict[str, str] = {}
     size = 0
-    paths = {package.folder / CONFIG, *_walk(package.program.parent)} - {package.program.parent / METADATA}
-    paths |= {package.description_path} if package.description_path else set()
-    for path in sorted(paths):
+    for path in _list_paths(package):
         data = path.read_bytes()
         name = path.relative_to(package.folder).as_posix()
         files[name] = compute_content_id(data)
@@ -208,6 +209,19 @@ def unpack(content_id: str, get_blob: Callable[[str], bytes | None], folder: Pat
             target.write_bytes(content)
         except OSError as error:  # a name that is too long, or of a file and of a folder
             raise BadTaskFile(f"package {content_id}: {name[:100]!r} cannot be written: {error}") from error
+
+
+def _list_paths(package: Package) -> list[Path]:
+    """The files of a package, in order. Raises BadTaskFile for links."""
+    beside = package.program.parent
+    paths = {package.folder / CONFIG, *_walk(beside)} - {beside / METADATA}
+    paths |= {package.description_path} if package.description_path else set()
+    in_root = {path for path in (package.folder / name for name in PROGRAMS) if path.is_file()}
+    if in_root and (package.folder / LOCK).is_file():
+        in_root.add(package.folder / LOCK)
+    for path in in_root:
+        _check_no_link(path)
+    return sorted(paths | in_root)
 
 
 def _find_program(folder: Path, named: str) -> Path:
@@ -281,11 +295,21 @@ def _walk(folder: Path) -> list[Path]:
         parts = path.relative_to(folder).parts
         if any(part.startswith(".") or part in LEFT_OUT for part in parts):
             continue
-        if path.is_symlink():
-            raise BadTaskFile(f"{path} is a link: a package holds files only")
+        _check_no_link(path)
         if path.is_file():
             found.append(path)
     return found
+
+
+def _check_no_link(path: Path) -> None:
+    if path.is_symlink():
+        raise BadTaskFile(f"{path} is a link: a package holds files only")
+
+
+def _read_lock(program: Path) -> bytes | None:
+    """The list of packages beside a program."""
+    lock = program.parent / LOCK
+    return lock.read_bytes() if lock.is_file() else None
 
 
 def _get_checked(content_id: str, get_blob: Callable[[str], bytes | None]) -> bytes:

@@ -38,7 +38,7 @@ _REMARK = re.compile(r"([A-Za-z_][A-Za-z0-9_.]*)\s*[\s(\[{#:;=|].*", re.DOTALL)
 """A variable's name and more behind it."""
 
 _CORES = re.compile(r"(\d{1,3})\s*-?\s*(v?cpus?|cores?)?", re.IGNORECASE)
-_WORDS = re.compile(r"[\s,/|]+")
+_WORDS = re.compile(r"[\s,;/|&+]+")
 
 ARCHITECTURES = {
     "x86_64": ("x86_64", "x86-64", "amd64", "amd", "x64", "intel"),
@@ -104,8 +104,13 @@ def find_remark(value: Any) -> str:
 
 
 def _read_text(fields: Mapping[str, Any], name: str) -> str:
-    """A field of an entry, "" if it is missing; existing files have numbers there, too. Raises ValueError."""
+    """A field of an entry, "" if it is missing; existing files have numbers there, too. Raises ValueError.
+
+    A list is read as its texts, separated by commas.
+    """
     value = fields.get(name)
+    if isinstance(value, list) and value and name == "value":
+        return ", ".join(_read_text({name: each}, name) for each in value)
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | Decimal)):
         raise ValueError(f"must have text as {name}, not {show(value)}; put it in quotes")
     return "" if value is None else str(value).strip()

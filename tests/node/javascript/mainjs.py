@@ -13,6 +13,7 @@ import pytest
 
 from roundwork.node.confinement.order import Limits
 from roundwork.node.javascript.process import JavascriptSetting, JavascriptTask, find_free_port
+from roundwork.node.javascript.standing import Standing
 
 TASK = "So11111111111111111111111111111111111111112"
 SECRET = "the secret of this task"
@@ -25,12 +26,19 @@ def require_node() -> None:
 
 
 class MainJs:
-    """A running main.js and what it printed."""
+    """A running main.js, what it printed, and what was reported of it."""
 
-    def __init__(self, program: JavascriptTask, lines: list[str], running: asyncio.Task[None]) -> None:
+    def __init__(
+        self,
+        program: JavascriptTask,
+        lines: list[str],
+        running: asyncio.Task[None],
+        standings: list[Standing] | None = None,
+    ) -> None:
         self.program = program
         self.lines = lines
         self.running = running
+        self.standings = [] if standings is None else standings
 
     async def wait_for(self, is_there: Callable[[str], bool], count: int = 1, seconds: float = 30) -> str:
         """The line of the log that something is true of, once there are `count` of them."""
@@ -70,7 +78,8 @@ async def run_main(
 ) -> AsyncIterator[MainJs]:
     """The same, running with a stake of 7 roe."""
     program, lines = open_program(directory, source, sandbox, **changes)
-    main = MainJs(program, lines, asyncio.create_task(program.run(7)))
+    standings: list[Standing] = []
+    main = MainJs(program, lines, asyncio.create_task(program.run(7, standings.append)), standings)
     try:
         yield main
     finally:

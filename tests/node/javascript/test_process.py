@@ -21,6 +21,7 @@ from roundwork.node.javascript.process import (
     compute_endpoints,
     compute_pause_seconds,
 )
+from roundwork.node.javascript.standing import Standing
 from roundwork.node.javascript.steps import Step
 
 from ..house import require_sandbox
@@ -80,20 +81,93 @@ def test_steps_arrive_as_messages_of_node_ipc(tmp_path: Path, sandbox: str) -> N
     asyncio.run(run())
 
 
-def test_it_is_started_again_after_exit_0_and_never_after_exit_1(tmp_path: Path, sandbox: str) -> None:
-    source = "process.on('message', ({ roundNumber }) => process.exit(roundNumber)); console.log('ready');"
+CAUGHT_BY_NOTHING = "ended by an exception that nothing caught"
+ITSELF = "ended itself with exit code 1: it is not started again"
+
+
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [
+        ("process.exit(0)", "ended with exit code 0"),
+        ("process.exit(7)", "ended with exit code 7"),
+        ("process.exitCode = 5; process.disconnect()", "ended with exit code 5"),
+        ("throw new Error('x')", CAUGHT_BY_NOTHING),
+        ("null.x", CAUGHT_BY_NOTHING),
+        ("Promise.reject(new Error('x'))", CAUGHT_BY_NOTHING),
+        ("setTimeout(() => { throw 1 }, 1)", CAUGHT_BY_NOTHING),
+        ("process.kill(process.pid, 'SIGKILL')", "ended: killed by SIGKILL"),
+    ],
+)
+def test_a_process_that_ends_otherwise_waits_for_its_restart(tmp_path: Path, end: str, how: str) -> None:
+    require_sandbox("sandlock")
+    source = f"process.on('message', () => {{ {end} }}); console.log('ready');"
+
+    async def run() -> None:
+        async with run_main(tmp_path, source) as main:
+            await until_running(main)
+            main.program.send(Step("executeTask", 0))
+            expected = f"{how}: started again in 2 s"
+            await main.wait_for(lambda line: line == f"javascript: {expected}")
+            assert [Standing("runs", 1), Standing("waits", 1, expected)] == main.standings
+
+    asyncio.run(run())
+
+
+def test_it_is_started_again_after_the_pause(tmp_path: Path, sandbox: str) -> None:
+    source = "process.on('message', () => process.exit(0)); console.log('ready');"
 
     async def run() -> None:
         async with run_main(tmp_path, source, sandbox) as main:
             await until_running(main)
             main.program.send(Step("executeTask", 0))
-            await main.wait_for(lambda line: "ready" in line, 2)
-            assert main.program.starts == 2
-            assert "javascript: ended with exit code 0: started again in 2 s" in main.lines
-            main.program.send(Step("executeTask", 1))
-            await asyncio.wait_for(main.running, 10)
-            assert "javascript: ended with exit code 1: it is not started again" in main.lines
+            await main.wait_for(lambda line: line == "javascript: ready", 2)
+            assert 2 == main.program.starts
+            assert Standing("runs", 2, "ended with exit code 0: started again in 2 s") == main.standings[-1]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "process.exit(1)",
+        "process.exit('1')",
+        "process.exitCode = 1; process.exit()",
+        "const { exit } = require('node:process'); exit(1)",
+        "import('node:process').then(({ exit }) => exit(1))",
+        "process.removeAllListeners('exit'); process.exit(1)",
+        "process.on('uncaughtException', () => process.exit(1)); throw new Error('x')",
+    ],
+)
+def test_exit_1_by_its_own_call_stops_it_for_good(tmp_path: Path, end: str) -> None:
+    require_sandbox("sandlock")
+    source = f"process.on('message', () => {{ {end} }}); console.log('ready');"
+
+    async def run() -> None:
+        async with run_main(tmp_path, source) as main:
+            await until_running(main)
+            main.program.send(Step("executeTask", 0))
+            await asyncio.wait_for(main.running, 30)
+            assert f"javascript: {ITSELF}" in main.lines
+            assert [Standing("runs", 1), Standing("stopped", 1, ITSELF)] == main.standings
             assert not main.program.is_running
+
+    asyncio.run(run())
+
+
+def test_it_sees_its_own_exit_code(tmp_path: Path, sandbox: str) -> None:
+    source = """
+        process.on('exit', (code) => require('fs').writeFileSync('code', `${code}`));
+        process.on('message', () => process.exit(1));
+        console.log('ready');
+    """
+
+    async def run() -> None:
+        async with run_main(tmp_path, source, sandbox) as main:
+            await until_running(main)
+            main.program.send(Step("executeTask", 0))
+            await asyncio.wait_for(main.running, 30)
+            assert "1" == (tmp_path / "home" / "code").read_text()
 
     asyncio.run(run())
 

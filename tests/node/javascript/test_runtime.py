@@ -12,6 +12,7 @@ from solders.keypair import Keypair
 from roundwork.client.operations import airdrop, deploy, read_task, set_active, stake, withdraw
 from roundwork.client.rpc import Client
 from roundwork.node.javascript.runtime import JavascriptRuntime
+from roundwork.node.javascript.standing import read_standing
 from roundwork.node.lookout import CurrentTask, Identity
 from roundwork.node.peers.outgoing import Fetcher
 from roundwork.node.peers.reasons import SlashNotices
@@ -41,8 +42,8 @@ class Place:
         return stakes.get(self.identity.node, 0)
 
     @asynccontextmanager
-    async def run(self) -> AsyncIterator[MainJs]:
-        program, lines = open_program(self.directory, TELL, "sandlock", task=self.task)
+    async def run(self, source: str = TELL) -> AsyncIterator[MainJs]:
+        program, lines = open_program(self.directory, source, "sandlock", task=self.task)
         current = CurrentTask(await read_task(self.client, self.task))
         notices = SlashNotices(Fetcher(is_development=True), self.identity.node, dict, self.client.get_round)
         runtime = JavascriptRuntime(self.client, self.identity, program, self.directory, current, notices)
@@ -89,6 +90,34 @@ def test_it_is_started_with_its_stake_and_told_what_is_due(tmp_path: Path) -> No
             assert not any("Distribution" in line or "distribution" in line for line in main.lines)
 
     use(tmp_path, work)
+
+
+def test_its_ends_are_warnings_and_its_standing_is_kept_while_the_node_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    crash = "process.on('message', () => { throw new Error('x') });"
+    leave = "process.on('message', () => process.exit(1));"
+
+    async def has_standing(state: str) -> bool:
+        standing = read_standing(tmp_path)
+        return standing is not None and standing.state == state
+
+    async def work(place: Place) -> None:
+        assert read_standing(tmp_path) is None
+        async with place.run(crash):
+            await reach(lambda: has_standing("waits"))
+            await reach(lambda: has_standing("runs"))
+        assert read_standing(tmp_path) is None
+        how = "ended by an exception that nothing caught: started again in 2 s"
+        assert f"task {place.task}: its main.js {how}" in [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        async with place.run(leave):
+            await reach(lambda: has_standing("stopped"))
+        how = "ended itself with exit code 1: it is not started again"
+        assert f"task {place.task}: its main.js {how}" in [record.getMessage() for record in caplog.records]
+
+    with caplog.at_level(logging.WARNING):
+        use(tmp_path, work)
 
 
 def test_a_stake_that_the_task_takes_out_is_not_replaced(

@@ -23,10 +23,14 @@ from ..confinement.disk import DiskExceeded, check_disk
 from ..confinement.order import Ended, Limits, Network, Order
 from ..confinement.starter import Child, starter
 from ..python.channel import TaskLog, open_reader
+from .standing import Standing
 from .steps import Step
 
-STOPPED = 1
-"""A task ends with this exit code when it cannot go on; after any other it is started again."""
+CANNOT_GO_ON = 86
+"""What the exit code 1 becomes when the program itself chose it (preload.cjs): it is not started again.
+
+Node.js ends with 1 after an exception that nothing catches, too. After that, and any other code, it is.
+"""
 
 PAUSE_SECONDS_MAX = 300
 RESET_SECONDS = 5 * 3600
@@ -47,8 +51,8 @@ import(require('url').pathToFileURL(process.argv[1])).then(() => process.exit(0)
 """
 """Loads a main.js and ends. The arguments of the program stand where they always do."""
 
-ARGUMENTS = Path(__file__).with_name("arguments.cjs")
-"""Gives a main.js its arguments: every process on the machine can read a command line."""
+PRELOAD = Path(__file__).with_name("preload.cjs")
+"""Gives a main.js its arguments, because every process on the machine can read a command line."""
 
 PORTS = range(20_000, 32_000)
 """Where tasks serve: below what kernels hand out for connections."""
@@ -111,23 +115,28 @@ class JavascriptTask:
         """Whether a process runs that takes steps."""
         return self._channel is not None
 
-    async def run(self, stake: int) -> None:
+    async def run(self, stake: int, report: Callable[[Standing], None]) -> None:
         """Keep the task running until it says that it cannot go on (exit 1). Cancel to end it.
 
-        `stake` is what the node has at stake in it, in roe.
+        `stake` is what the node has at stake in it, in roe. `report` gets each new standing of the program.
         """
         loop = asyncio.get_running_loop()
-        failures = 0
+        failures, end = 0, ""
         while True:
             began = loop.time()
+            report(Standing("runs", self.starts + 1, end))
             how, code = await self._run_once(stake)
-            if code == STOPPED:
-                self._log.write(f"{how}: it is not started again")
+            if code == CANNOT_GO_ON:
+                end = f"{how}: it is not started again"
+                self._log.write(end)
+                report(Standing("stopped", self.starts, end))
                 return
             if loop.time() - began > RESET_SECONDS:
                 failures = 0
             pause_seconds = compute_pause_seconds(failures)
-            self._log.write(f"{how}: started again in {pause_seconds} s")
+            end = f"{how}: started again in {pause_seconds} s"
+            self._log.write(end)
+            report(Standing("waits", self.starts, end))
             failures += 1
             await asyncio.sleep(pause_seconds)
 
@@ -232,7 +241,7 @@ class JavascriptTask:
             self._node,
             # V8 collects garbage in time if it knows its limit; the program does not see this argument.
             f"--max-old-space-size={memory_mib * 3 // 4}",
-            *("--require", str(ARGUMENTS)),
+            *("--require", str(PRELOAD)),
             *(("-e", LOADER) if is_load else ()),
             str(setting.program),
         )
@@ -259,7 +268,7 @@ class JavascriptTask:
             sandbox=self._sandbox,
             command=command,
             environment=environment,
-            readable=(self._node, str(setting.program.parent), str(ARGUMENTS)),
+            readable=(self._node, str(setting.program.parent), str(PRELOAD)),
             home=str(setting.home),
             limits=setting.limits,
             network=Network(
@@ -309,8 +318,15 @@ async def _drain(reader: asyncio.StreamReader) -> None:
 
 
 def _describe_end(ended: Ended) -> str:
-    is_exit = ended.reason == f"exit {ended.code}"
-    return f"ended with exit code {ended.code}" if is_exit else f"ended: {ended.reason}"
+    if ended.reason != f"exit {ended.code}":
+        return f"ended: {ended.reason}"
+    match ended.code:
+        case 1:
+            return "ended by an exception that nothing caught"
+        case code if code == CANNOT_GO_ON:
+            return "ended itself with exit code 1"
+        case code:
+            return f"ended with exit code {code}"
 
 
 def _spawn(work: Coroutine[None, None, None]) -> asyncio.Task[None]:

@@ -15,6 +15,7 @@ from ..lookout import CurrentTask, Identity
 from ..loop import Loop
 from ..peers.reasons import SlashNotices
 from .process import JavascriptTask
+from .standing import Standing, forget_standing, write_standing
 from .steps import Function, Step, compute_steps
 
 ENDPOINTS_MAX = 1000
@@ -42,8 +43,8 @@ class JavascriptRuntime:
     """One node in one JavaScript task, from `run` to its cancellation.
 
     The program starts when the node has its stake and gets each step once; after a restart it gets again the
-    steps that are still due. When it ends with exit code 1 (it cannot go on), the node stays, but sends no
-    more steps and adds no more stake.
+    steps that are still due. When it ends itself with exit code 1 (it cannot go on), the node stays, but
+    sends no more steps and adds no more stake.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class JavascriptRuntime:
         self._identity = identity
         self._program = program
         self._task = current.task.address
+        self._directory = directory
         self._loop: Loop[Literal["program", "stake"]] = Loop(client, identity, current, directory, notices)
         self._sent: set[Step] = set()
         self._starts = 0
@@ -67,7 +69,10 @@ class JavascriptRuntime:
 
     async def run(self) -> None:
         """Send what is due, slot by slot. Raises UnknownTask, StoreFull, StoreCorrupt."""
-        await self._loop.run(self._act)
+        try:
+            await self._loop.run(self._act)
+        finally:
+            forget_standing(self._directory)
 
     def _act(self, view: View) -> None:
         if self._is_over:
@@ -83,8 +88,14 @@ class JavascriptRuntime:
             self._send_steps(view)
 
     async def _run_program(self, stake: int) -> None:
-        await self._program.run(stake)
+        await self._program.run(stake, self._report)
         self._is_over = True
+
+    def _report(self, standing: Standing) -> None:
+        """Keep how the program stands, and say so loudly when it has ended."""
+        write_standing(self._directory, standing)
+        if standing.state != "runs":
+            log.warning("task %s: its main.js %s", self._task, standing.end)
 
     def _send_steps(self, view: View) -> None:
         if self._program.starts != self._starts:
