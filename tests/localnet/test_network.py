@@ -403,7 +403,7 @@ def test_a_task_for_another_kind_of_machine_runs_with_any_machine_only(tmp_path:
     network = prepare(msgspec.structs.replace(plan, is_any_machine=True), print)
     network.network = Network("http://127.0.0.1:1", "TASK", [])
 
-    assert "--any-machine" in network._describe_node(0, {}).command
+    assert "--any-machine" in network._describe_node(0, "honest", {}).command
 
 
 def test_windows_are_the_tasks_own_or_scaled_to_the_round(tmp_path: Path) -> None:
