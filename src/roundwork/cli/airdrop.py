@@ -1,10 +1,15 @@
 """`roundwork airdrop`: money from a development ledger's faucet."""
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from .keys import choose_address
 from .options import ADDRESS, ROE, call_ledger, json_option, url_option
-from .output import say_either
+from .receipts import read_unit, show_receipt
+
+if TYPE_CHECKING:
+    from ..client.rpc import Client
 
 
 @click.command()
@@ -16,5 +21,10 @@ def command(address: str, roe: int, url: str, as_json: bool) -> None:
     """Have the faucet give ROE (default 100 KOII) to ADDRESS."""
     from ..client.operations import airdrop
 
-    signature = call_ledger(url, lambda client: airdrop(client, address, roe))
-    say_either({"signature": signature}, signature, as_json)
+    async def run(client: "Client") -> tuple[dict[str, Any], str]:
+        signature = await airdrop(client, address, roe)
+        balance, unit = await client.get_balance(address), await read_unit(client)
+        facts = {"signature": signature, "address": address, "roe": roe, "balance": balance}
+        return facts, f"the faucet gave {unit.show(roe)} to {address}, which holds {unit.show(balance)} now"
+
+    show_receipt(*call_ledger(url, run), as_json)

@@ -1,10 +1,16 @@
 """`roundwork balance`: what an address holds."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from .keys import choose_address
-from .options import ADDRESS, call_ledger, format_money, json_option, url_option
+from .options import ADDRESS, call_ledger, json_option, url_option
 from .output import say_either
+from .receipts import Unit, read_unit
+
+if TYPE_CHECKING:
+    from ..client.rpc import Client
 
 
 @click.command()
@@ -13,5 +19,9 @@ from .output import say_either
 @json_option
 def command(address: str, url: str, as_json: bool) -> None:
     """Show what ADDRESS holds; without one, the address that Solana's configuration has the key of."""
-    roe = call_ledger(url, lambda client: client.get_balance(address))
-    say_either({"address": address, "roe": roe}, format_money(roe), as_json)
+
+    async def run(client: "Client") -> tuple[int, Unit]:
+        return await client.get_balance(address), await read_unit(client)
+
+    roe, unit = call_ledger(url, run)
+    say_either({"address": address, "roe": roe}, unit.show(roe), as_json)

@@ -8,7 +8,7 @@ import click
 
 from .keys import get_passphrase, passphrase_option, read_node_keys
 from .node_options import SettingOptions, setting_options
-from .node_view import Agreement, compose_standing, report_once
+from .node_view import Agreement, compose_standing
 from .options import (
     ADDRESS,
     ROE,
@@ -17,10 +17,14 @@ from .options import (
     show,
     url_option,
 )
-from .output import say, say_json
+from .output import report_once, say, say_json
+from .receipts import read_unit, show_receipt
 
 if TYPE_CHECKING:
+    from ..client.rpc import Client
     from ..node.confinement.doctor import Finding
+
+ROUNDS_SHOWN = 1_000
 
 directory_option = click.option(
     "--directory",
@@ -100,11 +104,19 @@ def stake(
     as_json: bool,
 ) -> None:
     """Add to the node's stake in a task."""
+    from ..client.operations import read_stake
     from ..client.operations import stake as stake_more
 
     main, staking = read_node_keys(directory, task, passphrase_path)
-    signature = call_ledger(url, lambda client: stake_more(client, main, staking, task, amount, endpoint))
-    show({"signature": signature}, as_json)
+
+    async def run(client: "Client") -> tuple[dict[str, Any], str]:
+        signature = await stake_more(client, main, staking, task, amount, endpoint)
+        mint, at_stake, available = await read_stake(client, task, str(staking.pubkey()))
+        unit = await read_unit(client, mint)
+        facts = {"signature": signature, "amount": amount, "stake": at_stake, "available": available}
+        return facts, f"staked {unit.show(amount)}; the stake is {unit.show(at_stake)} now"
+
+    show_receipt(*call_ledger(url, run), as_json)
 
 
 @command.command()
@@ -118,17 +130,22 @@ def withdraw(
     url: str, directory: Path, task: str, wait: bool, passphrase_path: Path | None, as_json: bool
 ) -> None:
     """Move the node's whole stake to what it can claim. Stop the node first."""
+    from ..client.operations import read_stake, withdraw_when_free
     from ..client.operations import withdraw as withdraw_all
-    from ..client.operations import withdraw_when_free
 
     main, staking = read_node_keys(directory, task, passphrase_path)
-    if wait:
-        signature = call_ledger(
-            url, lambda client: withdraw_when_free(client, main, staking, task, report_once())
-        )
-    else:
-        signature = call_ledger(url, lambda client: withdraw_all(client, main, staking, task))
-    show({"signature": signature}, as_json)
+
+    async def run(client: "Client") -> tuple[dict[str, Any], str]:
+        if wait:
+            signature = await withdraw_when_free(client, main, staking, task, report_once())
+        else:
+            signature = await withdraw_all(client, main, staking, task)
+        mint, at_stake, available = await read_stake(client, task, str(staking.pubkey()))
+        unit = await read_unit(client, mint)
+        facts = {"signature": signature, "stake": at_stake, "available": available}
+        return facts, f"withdrew the stake; {unit.show(available)} can be claimed now"
+
+    show_receipt(*call_ledger(url, run), as_json)
 
 
 @command.command()
@@ -143,21 +160,36 @@ def claim(
 ) -> None:
     """Pay out everything the node can claim."""
     from ..client.operations import claim as claim_all
+    from ..client.operations import read_holding, read_stake
 
     main, staking = read_node_keys(directory, task, passphrase_path)
     target = to or str(main.pubkey())
-    show(
-        {"signature": call_ledger(url, lambda client: claim_all(client, main, staking, task, target))},
-        as_json,
-    )
+
+    async def run(client: "Client") -> tuple[dict[str, Any], str]:
+        mint, _, _ = await read_stake(client, task, str(staking.pubkey()))
+        before = await read_holding(client, mint, target)
+        signature = await claim_all(client, main, staking, task, target)
+        balance, unit = await read_holding(client, mint, target), await read_unit(client, mint)
+        claimed = balance - before if mint else await client.get_received(signature, target)
+        facts = {"signature": signature, "to": target, "amount": claimed, "balance": balance}
+        return facts, f"claimed {unit.show(claimed)} for {target}, which holds {unit.show(balance)} now"
+
+    show_receipt(*call_ledger(url, run), as_json)
 
 
 @command.command()
 @url_option
 @directory_option
 @task_option
+@click.option(
+    "--last",
+    type=click.IntRange(1),
+    default=ROUNDS_SHOWN,
+    show_default=True,
+    help="How many rounds, counted back from the newest.",
+)
 @json_option
-def status(url: str, directory: Path, task: str, as_json: bool) -> None:
+def status(url: str, directory: Path, task: str, last: int, as_json: bool) -> None:
     """Show the node's stake, what it can claim, what its rounds paid and how its main.js stands."""
     from ..client.operations import read_standing
     from ..host.hold import is_held
@@ -168,7 +200,7 @@ def status(url: str, directory: Path, task: str, as_json: bool) -> None:
 
     main = read_address(directory / "main.json")
     staking = read_address(find_staking_path(directory, task))
-    standing = call_ledger(url, lambda client: read_standing(client, task, main, staking))
+    standing = call_ledger(url, lambda client: read_standing(client, task, main, staking, last))
     home = find_home(directory, task)
     program = read_program(home) if is_held(home) else None
     if program is not None:

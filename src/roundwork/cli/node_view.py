@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,18 +68,6 @@ class Agreement:
         return agreed
 
 
-def report_once() -> Callable[[Exception], None]:
-    """A function that prints to stderr what is waited for, each text once."""
-    reported: set[str] = set()
-
-    def report(error: Exception) -> None:
-        if str(error) not in reported:
-            reported.add(str(error))
-            say(f"waiting: {error}", err=True)
-
-    return report
-
-
 def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
     """The standing of a node in a task, for people."""
     token = standing.get("token")
@@ -92,6 +80,7 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
         "node": standing["node"],
         "endpoint": standing["endpoint"] or "not on the ledger",
         **({"token": token} if token else {}),
+        **_describe_end(standing),
         "stake": format_amount(standing["stake"]),
         "can claim": format_amount(standing["available"]),
         "main key": f"{standing['main_key']}, holds {fees}",
@@ -100,6 +89,9 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
         facts["main key"] += f" and {format_amount(standing['tokens_of_main_key'])}"
     if "program" in standing:
         facts["main.js"] = _describe_program(standing["program"])
+    paid, slashed = format_amount(standing["paid"]), format_amount(standing["slashed"])
+    since = f" since round {standing['first_round']:,}" if standing["first_round"] else ""
+    facts["in all"] = f"{standing['submitted']:,} proofs{since}, paid {paid}, slashed {slashed}"
     for round_number, paid in standing["rounds"].items():
         taken = f", slashed {format_amount(paid['slash'])}" if paid["slash"] else ""
         facts[f"round {round_number}"] = f"paid {format_amount(paid['reward'])}{taken}"
@@ -111,3 +103,14 @@ def _describe_program(program: Mapping[str, Any]) -> str:
     state = {"runs": "runs", "waits": "waits for its restart", "stopped": "stopped"}[program["state"]]
     times = "once" if program["starts"] == 1 else f"{program['starts']} times"
     return f"{state}, started {times}" + (f"; the last one {program['end']}" if program["end"] else "")
+
+
+def _describe_end(standing: Mapping[str, Any]) -> dict[str, str]:
+    """What to do about a task that goes on no more; empty for one that does."""
+    advice = "take the stake out: `node withdraw`, then `node claim`"
+    if standing["migrated_to"]:
+        return {"task": f"updated; {standing['migrated_to']} goes on with it"}
+    if standing["is_closed"]:
+        has_money = standing["stake"] or standing["available"]
+        return {"task": f"closed; {advice}" if has_money else "closed"}
+    return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
@@ -38,6 +39,18 @@ def say_either(facts: Any, line: str, as_json: bool) -> None:
 def say_exactly(text: str) -> None:
     """Print a file as it is, which a person has asked for by name."""
     click.echo(text, nl=False)
+
+
+def report_once() -> Callable[[Exception], None]:
+    """A function that prints to stderr what is waited for, each text once."""
+    reported: set[str] = set()
+
+    def report(error: Exception) -> None:
+        if str(error) not in reported:
+            reported.add(str(error))
+            say(f"waiting: {error}", err=True)
+
+    return report
 
 
 def fail(text: str, code: int = 1) -> NoReturn:

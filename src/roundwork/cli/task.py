@@ -1,7 +1,7 @@
 """`roundwork task`: deploy, fund and look after tasks."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +10,13 @@ from .check import command as check
 from .keys import key_option, passphrase_option, read_key
 from .options import ADDRESS, ROE, call_ledger, json_option, sandbox_option, url_option
 from .options import show as show_facts
-from .output import say, say_either, say_json
+from .output import report_once, say, say_either, say_json
+from .receipts import Unit, read_unit, show_receipt
 from .task_ledger import list_tasks, show_rounds
 from .task_view import compose_task, find_warnings, prepare, report
+
+if TYPE_CHECKING:
+    from ..client.rpc import Client
 
 manager_option = key_option(
     "--key", "key_path", "The manager's keypair file; else the one that Solana's configuration names."
@@ -137,15 +141,16 @@ def show(address: str, url: str, as_json: bool) -> None:
     from ..node.peers.metadata import fetch_metadata
     from ..views import TaskView
 
-    async def run(client: Client) -> tuple[TaskView, dict[str, Any] | None]:
-        view = await read_task(client, address)
-        return view, await fetch_metadata(view, await client.get_ledger())
+    async def run(client: Client) -> tuple[TaskView, dict[str, Any] | None, Unit, int]:
+        view, ledger = await read_task(client, address), await client.get_ledger()
+        unit = await read_unit(client, view.mint)
+        return view, await fetch_metadata(view, ledger), unit, ledger.slot_ms
 
-    view, metadata = call_ledger(url, run)
+    view, metadata, unit, slot_ms = call_ledger(url, run)
     if as_json:
         say_json({**msgspec.to_builtins(view), "metadata_json": metadata})
         return
-    for line in compose_task(view, metadata):
+    for line in compose_task(view, metadata, unit, slot_ms):
         say(line)
 
 
@@ -161,9 +166,23 @@ def fund(
 ) -> None:
     """Add ROE to a task's bounty."""
     from ..client.operations import fund as fund_task
+    from ..client.operations import read_holding, read_task
 
     payer = read_key(key_path, passphrase_path)
-    _show(call_ledger(url, lambda client: fund_task(client, payer, address, roe)), as_json)
+    payer_address = str(payer.pubkey())
+
+    async def run(client: "Client") -> tuple[dict[str, Any], str]:
+        signature = await fund_task(client, payer, address, roe)
+        view = await read_task(client, address)
+        balance, unit = (
+            await read_holding(client, view.mint, payer_address),
+            await read_unit(client, view.mint),
+        )
+        facts = {"signature": signature, "amount": roe, "bounty": view.bounty, "balance": balance}
+        line = f"added {unit.show(roe)}: the bounty is {unit.show(view.bounty)} now"
+        return facts, f"{line}; {payer_address} holds {unit.show(balance)}"
+
+    show_receipt(*call_ledger(url, run), as_json)
 
 
 @command.command()
@@ -180,25 +199,42 @@ def activate(
     from ..client.operations import set_active
 
     manager = read_key(key_path, passphrase_path)
-    _show(call_ledger(url, lambda client: set_active(client, manager, address, not off)), as_json)
+    signature = call_ledger(url, lambda client: set_active(client, manager, address, not off))
+    takes = "no submissions" if off else "submissions"
+    show_receipt(
+        {"signature": signature, "is_active": not off},
+        f"{address} takes {takes} from the next ledger round on",
+        as_json,
+    )
 
 
 @command.command()
 @click.argument("address", type=ADDRESS)
+@click.option("--wait", is_flag=True, help="Deactivate it, and wait until its open rounds are over.")
 @manager_option
 @passphrase_option
 @url_option
 @json_option
-def close(address: str, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool) -> None:
+def close(
+    address: str, wait: bool, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
+) -> None:
     """End a task without open rounds; its bounty goes to the manager."""
-    from ..client.operations import close_task
+    from ..client.operations import close_task, close_task_when_free, read_holding, read_task
 
     manager = read_key(key_path, passphrase_path)
-    _show(call_ledger(url, lambda client: close_task(client, manager, address)), as_json)
+    manager_address = str(manager.pubkey())
 
+    async def run(client: "Client") -> tuple[dict[str, Any], str]:
+        mint = (await read_task(client, address)).mint
+        if wait:
+            signature = await close_task_when_free(client, manager, address, report_once())
+        else:
+            signature = await close_task(client, manager, address)
+        balance, unit = await read_holding(client, mint, manager_address), await read_unit(client, mint)
+        facts = {"signature": signature, "balance": balance}
+        return facts, f"closed {address}; {manager_address} holds {unit.show(balance)} now"
 
-def _show(signature: str, as_json: bool) -> None:
-    say_either({"signature": signature}, signature, as_json)
+    show_receipt(*call_ledger(url, run), as_json)
 
 
 def _choose_task(given: str | None, named: str) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..shown import plain
-from .options import ADDRESS, call_ledger, format_money, json_option, url_option
+from .options import ADDRESS, call_ledger, json_option, url_option
 from .output import say, say_exactly, say_json
+from .receipts import Unit, read_unit
 
 if TYPE_CHECKING:
     from ..client.rpc import Client
@@ -29,17 +30,19 @@ COLUMNS = ("round", "status", "node", "value", "votes", "verdict", "reward", "sl
 def list_tasks(with_all: bool, url: str, as_json: bool) -> None:
     """List the tasks of a ledger, those that pay most a node first."""
 
-    async def run(client: "Client") -> "tuple[LedgerView, list[TaskView]]":
-        return await client.get_ledger(), await client.get_tasks()
+    async def run(client: "Client") -> "tuple[int, list[TaskView], dict[str | None, Unit]]":
+        ledger, tasks = await client.get_ledger(), await client.get_tasks()
+        units = {mint: await read_unit(client, mint) for mint in {task.mint for task in tasks}}
+        return ledger.slot_ms, tasks, units
 
-    ledger, tasks = call_ledger(url, run)
+    slot_ms, tasks, units = call_ledger(url, run)
     shown = [_summarise(task) for task in tasks if with_all or _takes_submissions(task)]
     shown.sort(key=lambda row: (-row["per_node"], row["task"]))
     if as_json:
         say_json({"tasks": shown})
         return
     for row in shown:
-        for line in _compose_task(row, ledger):
+        for line in _compose_task(row, units[row["mint"]], slot_ms):
             say(line)
     hidden = len(tasks) - len(shown)
     more = f"; {hidden} more with --all" if hidden else ""
@@ -65,7 +68,7 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude one another")
 
-    async def run(client: "Client") -> "tuple[LedgerView, TaskView, list[tuple[RoundView, Reasons]]]":
+    async def run(client: "Client") -> "tuple[Unit, list[tuple[RoundView, Reasons]]]":
         task = await read_task(client, address)
         newest = (task.slot - task.starting_slot) // task.round_time
         numbers = list(range(max(0, newest - last + 1), newest + 1))
@@ -75,9 +78,9 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
             (rounds[round_number], await _fetch_reasons(ledger, task, rounds[round_number]))
             for round_number in numbers
         ]
-        return ledger, task, with_reasons
+        return await read_unit(client, task.mint), with_reasons
 
-    ledger, task, rounds = call_ledger(url, run)
+    unit, rounds = call_ledger(url, run)
     listed = [(view, _list_nodes(view, reasons)) for view, reasons in rounds]
     if as_json:
         facts = [{"round": view.round, "status": view.status, "nodes": nodes} for view, nodes in listed]
@@ -86,7 +89,7 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
         say_exactly(_compose_csv(listed))
     else:
         for view, nodes in listed:
-            for line in _compose_round(view, nodes, task, ledger):
+            for line in _compose_round(view, nodes, unit):
                 say(line)
 
 
@@ -113,15 +116,16 @@ def _summarise(task: "TaskView") -> dict[str, Any]:
     }
 
 
-def _compose_task(row: dict[str, Any], ledger: "LedgerView") -> Iterator[str]:
-    unit = ("of the smallest unit of " + row["mint"], 0) if row["mint"] else (ledger.symbol, ledger.decimals)
+def _compose_task(row: dict[str, Any], unit: Unit, slot_ms: int) -> Iterator[str]:
     per_round, per_node, stake = (
-        format_money(row[name], *unit) for name in ("bounty_per_round", "per_node", "minimum_stake")
+        unit.show(row[name]) for name in ("bounty_per_round", "per_node", "minimum_stake")
     )
-    seconds = row["round_slots"] * ledger.slot_ms / 1000
+    seconds = row["round_slots"] * slot_ms / 1000
     yield f"{row['task']}  {row['name']}{'' if row['is_open'] else '  (takes no submissions)'}"
     yield f"  {per_round} a round of {seconds:g} s, {row['rounds_left']:,} rounds left"
     yield f"  {row['nodes']} nodes, so about {per_node} each; a stake of at least {stake}"
+    if row["mint"]:
+        yield f"  pays in the token {row['mint']}"
 
 
 async def _fetch_reasons(ledger: "LedgerView", task: "TaskView", view: "RoundView") -> Reasons:
@@ -185,15 +189,12 @@ _ENDS = {
 }
 
 
-def _compose_round(
-    view: "RoundView", nodes: list[dict[str, Any]], task: "TaskView", ledger: "LedgerView"
-) -> Iterator[str]:
-    unit = ("tokens' smallest units", 0) if task.mint else (ledger.symbol, ledger.decimals)
+def _compose_round(view: "RoundView", nodes: list[dict[str, Any]], unit: Unit) -> Iterator[str]:
     reason = f": {_explain_end(view)}" if view.status == "ClosedUnpaid" else ""
     yield f"round {view.round}: {_ENDS[view.status]}{reason}"
     for row in nodes:
-        money = [f"paid {format_money(row['reward'], *unit)}"] if row["reward"] else []
-        money += [f"slashed {format_money(row['slash'], *unit)}"] if row["slash"] else []
+        money = [f"paid {unit.show(row['reward'])}"] if row["reward"] else []
+        money += [f"slashed {unit.show(row['slash'])}"] if row["slash"] else []
         verdict = f"{row['verdict']}{row['reason'] and ': '}{row['reason']}"
         yield f"  {row['node']:<44}  {', '.join(money) or 'nothing':<24}  {verdict}"
 

@@ -1,6 +1,7 @@
 """What `roundwork task` prints: about a folder before its bounty is paid, about a task as it is now."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ from .output import say
 if TYPE_CHECKING:
     from ..package.folder import Package
     from ..views import TaskView
+    from .receipts import Unit
 
 ROUNDS_FEW = 10
+NAME_CHARACTERS = 17
 
 
 def find_warnings(package: "Package") -> list[str]:
@@ -102,18 +105,67 @@ def report(line: str, as_json: bool) -> None:
         say(line, err=True)
 
 
-def compose_task(view: "TaskView", metadata: dict[str, Any] | None) -> list[str]:
+def compose_task(
+    view: "TaskView", metadata: dict[str, Any] | None, unit: "Unit", slot_ms: int
+) -> Iterator[str]:
     """A task, what it requires of its nodes if a node serves its metadata, and its nodes."""
-    import msgspec
+    yield f"{view.name}  {view.address}"
+    if view.description:
+        yield f"  {view.description}"
+    for heading, facts in _group_facts(view, unit, slot_ms).items():
+        yield heading
+        yield from (f"  {name:<{NAME_CHARACTERS}}  {value}" for name, value in facts.items())
+    yield from _compose_metadata(view, metadata)
+    able = sum(stake.amount >= view.minimum_stake for stake in view.stakes)
+    yield f"nodes: {len(view.stakes)}, {able} with enough stake"
+    for stake in view.stakes:
+        money = f"stake {unit.show(stake.amount)}, can claim {unit.show(stake.available)}"
+        yield f"  {stake.node:<44}  {money}  {stake.endpoint}"
 
-    facts = msgspec.to_builtins(view)
-    width = max(map(len, facts))
-    lines = [f"{name.replace('_', ' '):<{width}}  {facts[name]}" for name in facts if name != "stakes"]
-    lines += _compose_metadata(view, metadata)
-    return lines + [
-        f"  {stake.node:<44}  stake {stake.amount}  available {stake.available}  {stake.endpoint}"
-        for stake in view.stakes
-    ]
+
+def _group_facts(view: "TaskView", unit: "Unit", slot_ms: int) -> dict[str, dict[str, str]]:
+    """The facts of a task by heading and name."""
+
+    def show_slots(slots: int) -> str:
+        return f"{slots:,} slots, {slots * slot_ms / 1000:,g} s"
+
+    rounds_left = max(0, view.bounty // view.bounty_per_round - len(view.open_rounds))
+    retries = view.allowed_failed_distributions
+    return {
+        "money": {
+            **({"token (mint)": view.mint} if view.mint else {}),
+            "bounty": f"{unit.show(view.bounty)}, pays {rounds_left:,} more rounds",
+            "bounty per round": f"{unit.show(view.bounty_per_round)} at most",
+            "minimum stake": unit.show(view.minimum_stake),
+        },
+        "rounds": {
+            "round time": show_slots(view.round_time),
+            "submission window": show_slots(view.submission_window),
+            "audit window": show_slots(view.audit_window),
+            "failed lists": f"tried again {retries} time{'s' * (retries != 1)}",
+            "open rounds": ", ".join(map(str, view.open_rounds)) or "none",
+            "slot": f"{view.slot:,}; round 0 began in slot {view.starting_slot:,}",
+            "rule set": view.rules,
+        },
+        "state": {
+            "active": _say_yes(view.is_active),
+            "allow-listed": _say_yes(view.is_allowlisted),
+            "closed": _say_yes(view.is_closed),
+            **({"migrated to": view.migrated_to} if view.migrated_to else {}),
+            **({"migrated from": view.migrated_from} if view.migrated_from else {}),
+        },
+        "addresses": {
+            "manager": view.manager,
+            "program": view.program,
+            "pot": view.pot,
+            "audit program": f"{view.audit_program} ({view.executable_network})",
+            "metadata": view.metadata or "none",
+        },
+    }
+
+
+def _say_yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
 
 
 def _compose_metadata(view: "TaskView", metadata: dict[str, Any] | None) -> list[str]:

@@ -1,12 +1,17 @@
 """`roundwork token`: make a token and move it, for tasks that pay in one."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .keys import choose_address, key_option, passphrase_option, read_key
-from .options import ADDRESS, AMOUNT, call_ledger, format_money, json_option, show, url_option
+from .options import ADDRESS, AMOUNT, call_ledger, format_money, json_option, url_option
 from .output import say_either
+from .receipts import read_unit, show_receipt
+
+if TYPE_CHECKING:
+    from ..client.rpc import Client
 
 payer_option = key_option(
     "--key", "key_path", "The key that signs and pays; else that of Solana's configuration."
@@ -45,13 +50,17 @@ def mint(
     token: str, owner: str, amount: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
     """Make AMOUNT more of TOKEN for OWNER."""
-    from ..client.operations import mint_tokens
+    from ..client.operations import mint_tokens, read_holding
 
     payer = read_key(key_path, passphrase_path)
-    show(
-        {"signature": call_ledger(url, lambda client: mint_tokens(client, payer, token, owner, amount))},
-        as_json,
-    )
+
+    async def run(client: "Client") -> tuple[dict[str, Any], str]:
+        signature = await mint_tokens(client, payer, token, owner, amount)
+        balance, unit = await read_holding(client, token, owner), await read_unit(client, token)
+        facts = {"signature": signature, "owner": owner, "amount": amount, "balance": balance}
+        return facts, f"made {unit.show(amount)} for {owner}, which holds {unit.show(balance)} now"
+
+    show_receipt(*call_ledger(url, run), as_json)
 
 
 @command.command()
@@ -66,13 +75,18 @@ def send(
     token: str, owner: str, amount: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
 ) -> None:
     """Send AMOUNT of TOKEN to OWNER."""
-    from ..client.operations import send_tokens
+    from ..client.operations import read_holding, send_tokens
 
     payer = read_key(key_path, passphrase_path)
-    show(
-        {"signature": call_ledger(url, lambda client: send_tokens(client, payer, token, owner, amount))},
-        as_json,
-    )
+
+    async def run(client: "Client") -> tuple[dict[str, Any], str]:
+        signature = await send_tokens(client, payer, token, owner, amount)
+        source, unit = str(payer.pubkey()), await read_unit(client, token)
+        balance = await read_holding(client, token, source)
+        facts = {"signature": signature, "from": source, "to": owner, "amount": amount, "balance": balance}
+        return facts, f"sent {unit.show(amount)} to {owner}; {source} holds {unit.show(balance)} now"
+
+    show_receipt(*call_ledger(url, run), as_json)
 
 
 @command.command()

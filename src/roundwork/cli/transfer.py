@@ -1,12 +1,16 @@
 """`roundwork transfer`: send money."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .keys import key_option, passphrase_option, read_key
 from .options import ADDRESS, ROE, call_ledger, json_option, url_option
-from .output import say_either
+from .receipts import read_unit, show_receipt
+
+if TYPE_CHECKING:
+    from ..client.rpc import Client
 
 
 @click.command()
@@ -23,5 +27,18 @@ def command(
     from ..client.operations import transfer_money
 
     pair = read_key(source, passphrase_path)
-    signature = call_ledger(url, lambda client: transfer_money(client, pair, address, roe))
-    say_either({"signature": signature}, signature, as_json)
+    source_address = str(pair.pubkey())
+
+    async def run(client: "Client") -> tuple[dict[str, Any], str]:
+        signature = await transfer_money(client, pair, address, roe)
+        balance, unit = await client.get_balance(source_address), await read_unit(client)
+        facts = {
+            "signature": signature,
+            "from": source_address,
+            "to": address,
+            "roe": roe,
+            "balance": balance,
+        }
+        return facts, f"sent {unit.show(roe)} to {address}; {source_address} holds {unit.show(balance)} now"
+
+    show_receipt(*call_ledger(url, run), as_json)

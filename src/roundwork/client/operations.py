@@ -18,13 +18,13 @@ from ..errors import (
     BadConfig,
     BlockhashNotFound,
     InsufficientFundsForFee,
+    OpenRounds,
     PayoutPending,
     StakeLocked,
     UnknownTask,
 )
 from ..package.terms import compose_fields
-from ..protocol.clock import DISTRIBUTION
-from ..protocol.params import TASK_PROGRAM, NodeKey, TaskKey, base58_of, compute_rent, key_of
+from ..protocol.params import TASK_PROGRAM, TOKEN_PROGRAM, NodeKey, TaskKey, base58_of, compute_rent, key_of
 from ..protocol.tasks.instructions import (
     CHUNK_BYTES,
     Claim,
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from ..package.folder import Package
 
 RETRY_SECONDS = 0.2
+ROUNDS_READ = 1_000
+"""The rounds of a standing, if the caller does not say how many."""
+
 POT_PREFIX = "stakepotaccount"
 POT_GIFT = 10**6
 """What existing clients send to a new pot, in roe."""
@@ -249,12 +252,30 @@ async def set_active(client: Client, manager: Keypair, task: str, active: bool) 
 
 
 async def close_task(client: Client, manager: Keypair, task: str) -> str:
-    """End a task; its bounty goes to the manager."""
+    """End a task; its bounty goes to the manager. Raises OpenRounds."""
     view = await read_task(client, task)
     if view.mint is not None:
         return await send(client, await tokens.build_close(client, manager, view), [manager])
     instruction = CloseTask(TaskKey(key_of(task)), bytes(manager.pubkey()), key_of(view.pot))
     return await send(client, [wrap(instruction)], [manager])
+
+
+async def close_task_when_free(
+    client: Client, manager: Keypair, task: str, wait_for: Callable[[OpenRounds], None]
+) -> str:
+    """The same, after all open rounds; the task takes no submissions meanwhile.
+
+    `wait_for` is called with each refusal.
+    """
+    if (await read_task(client, task)).is_active:
+        await set_active(client, manager, task, False)
+    slot_seconds = (await client.get_ledger()).slot_ms / 1000
+    while True:
+        try:
+            return await close_task(client, manager, task)
+        except OpenRounds as error:
+            wait_for(error)
+        await asyncio.sleep(slot_seconds)
 
 
 async def fund(client: Client, payer: Keypair, task: str, amount: int) -> str:
@@ -332,6 +353,23 @@ async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, ben
     return await send_as_node(client, [wrap(instruction)], payer, staking)
 
 
+async def read_stake(client: Client, task: str, node: str) -> tuple[str | None, int, int]:
+    """The token of a task (None for native money), a node's stake in it, and its available balance."""
+    view = await read_task(client, task)
+    stake = next((stake for stake in view.stakes if stake.node == node), None)
+    return view.mint, stake.amount if stake else 0, stake.available if stake else 0
+
+
+async def read_holding(client: Client, mint: str | None, owner: str) -> int:
+    """What an owner, or a token account, holds of native money or of a token. Raises Refused."""
+    if mint is None:
+        return await client.get_balance(owner)
+    if await client.get_account_owner(owner) == base58_of(TOKEN_PROGRAM):
+        return await client.get_token_balance(owner)
+    amount, _ = await read_tokens(client, mint, owner)
+    return amount
+
+
 async def send_as_node(
     client: Client, instructions: Sequence[Instruction], payer: Keypair, staking: Keypair
 ) -> str:
@@ -355,13 +393,18 @@ async def send_as_node(
         ) from error
 
 
-async def read_standing(client: Client, task: str, main: str, node: str) -> dict[str, object]:
-    """A node's money in a task, and its reward and slash in each round that is not pruned."""
+async def read_standing(
+    client: Client, task: str, main: str, node: str, last: int = ROUNDS_READ
+) -> dict[str, object]:
+    """A node's money in a task, its reward and slash in each of the last rounds, and the totals of those.
+
+    `last`: how many rounds, counted back from the newest. Pruned rounds come from the ledger's history.
+    """
     view = await read_task(client, task)
     stake = next((stake for stake in view.stakes if stake.node == node), None)
     newest = (view.slot - view.starting_slot) // view.round_time
-    round_numbers = list(range(max(newest - 2 - DISTRIBUTION - view.allowed_failed_distributions, 0), newest))
-    rounds = await client.get_rounds(task, round_numbers)
+    first = max(newest + 1 - last, 0)
+    rounds = await client.get_rounds(task, list(range(first, newest + 1)))
     payments = {
         round_number: {"reward": paid.reward, "slash": paid.slash}
         for round_number, round_view in sorted(rounds.items())
@@ -371,11 +414,17 @@ async def read_standing(client: Client, task: str, main: str, node: str) -> dict
     return {
         "node": node,
         "main_key": main,
+        "is_closed": view.is_closed,
+        "migrated_to": view.migrated_to,
         "stake": stake.amount if stake else 0,
         "available": stake.available if stake else 0,
         "endpoint": stake.endpoint if stake else "",
         "balance_of_main_key": await client.get_balance(main),
         **await _read_tokens_of(client, view, main),
+        "first_round": first,
+        "submitted": sum(each.node == node for view in rounds.values() for each in view.submissions),
+        "paid": sum(payment["reward"] for payment in payments.values()),
+        "slashed": sum(payment["slash"] for payment in payments.values()),
         "rounds": payments,
     }
 

@@ -62,6 +62,25 @@ class _Meta(msgspec.Struct):
     meta: dict[str, Any]
 
 
+class _Balances(msgspec.Struct, rename="camel"):
+    pre_balances: list[int]
+    post_balances: list[int]
+    fee: int
+
+
+class _Message(msgspec.Struct, rename="camel"):
+    account_keys: list[str]
+
+
+class _Signed(msgspec.Struct):
+    message: _Message
+
+
+class _Executed(msgspec.Struct):
+    meta: _Balances
+    transaction: _Signed
+
+
 class _Failure(msgspec.Struct):
     code: int
     message: str
@@ -245,6 +264,16 @@ class Client:
             if await self.get_slot() > last_valid:
                 raise errors.BlockhashNotFound(f"{signature} was not executed until slot {last_valid}")
             await asyncio.sleep(POLL_SECONDS)
+
+    async def get_received(self, signature: str, address: str) -> int:
+        """The roe that a transaction gave to an address, without the fee that the address may have paid."""
+        config = {"maxSupportedTransactionVersion": 0, "encoding": "json"}
+        executed: _Executed = _convert(await self.call("getTransaction", signature, config), _Executed)
+        keys, meta = executed.transaction.message.account_keys, executed.meta
+        if address not in keys or not len(keys) <= len(meta.pre_balances) == len(meta.post_balances):
+            raise RemoteError(f"the ledger's answer about {signature} has no balance of {address}")
+        at = keys.index(address)
+        return meta.post_balances[at] - meta.pre_balances[at] + (meta.fee if at == 0 else 0)
 
     async def _read_rejection(self, signature: str) -> RoundworkError:
         config = {"maxSupportedTransactionVersion": 0}

@@ -67,9 +67,14 @@ async def work_and_follow(client: Client, joined: JoinedTask, join: Join) -> Non
 
 async def _follow(client: Client, joined: JoinedTask, join: Join) -> None:
     current = joined.current
-    await _wait_until(lambda: current.task.migrated_to is not None)
+    await _wait_until(lambda: current.task.migrated_to is not None or current.task.is_closed)
     successor = current.task.migrated_to
-    assert successor is not None
+    if successor is None:
+        log.warning(
+            "task %s is closed: stop this node and take your stake out with `node withdraw` and `node claim`",
+            current.task.address,
+        )
+        return
     log.info("task %s has moved to %s", current.task.address, successor)
     if not joined.can_move:
         log.warning("start this node again with --task %s, for it to move there", successor)
