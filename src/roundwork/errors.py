@@ -273,6 +273,84 @@ class WrongPot(Rejected):
     code = 1050
 
 
+class NotSubmitter(Rejected):
+    """Only who submitted in the round may do this."""
+
+    code = 1070
+
+
+class AlreadyCommitted(Rejected):
+    """The node has made this commitment already."""
+
+    code = 1071
+
+
+class AlreadyRevealed(Rejected):
+    """The node has revealed this already."""
+
+    code = 1072
+
+
+class WrongReveal(Rejected):
+    """The reveal opens no commitment of its node."""
+
+    code = 1073
+
+
+class NothingToJudge(Rejected):
+    """The node was drawn for no check or no trial."""
+
+    code = 1074
+
+
+class SubmissionMissing(Rejected):
+    """The proof of the submission was not to be had; nothing more is decided about it."""
+
+    code = 1075
+
+
+class NamesNoProof(Rejected):
+    """The submission's value names no proof."""
+
+    code = 1076
+
+
+class AlreadyChallenged(Rejected):
+    """The submission is challenged already."""
+
+    code = 1077
+
+
+class NotChallenged(Rejected):
+    """Nobody has challenged the submission."""
+
+    code = 1078
+
+
+class ProofStands(Rejected):
+    """The proof lies on the ledger already."""
+
+    code = 1079
+
+
+class ProofMissing(Rejected):
+    """The proof that the submission names does not lie on the ledger yet."""
+
+    code = 1080
+
+
+class AlreadyAccused(Rejected):
+    """The submission or list is accused already."""
+
+    code = 1081
+
+
+class NotLister(Rejected):
+    """The node may not hand in a list in this round, or not yet."""
+
+    code = 1082
+
+
 class SystemRejected(Rejected):
     """The system program refuses; the numbers are those of Solana's system program."""
 

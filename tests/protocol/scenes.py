@@ -9,8 +9,9 @@ from .registry import CASES
 MODULES = [
     import_module(f"{__package__}.test_{name}")
     for name in (
-        "admission", "compute_budget", "distribution", "ed25519", "life", "lookups", "nonces", "payout",
-        "review", "stakes", "state", "system", "token", "token_tasks",
+        "admission", "compute_budget", "configuration", "distribution", "ed25519", "hardened", "life",
+        "lookups", "nonces", "payout", "proofs", "ranked", "review", "sealed", "stakes", "state", "system",
+        "token", "token_tasks", "trials",
     )
 ]  # fmt: skip
 """The test modules with cases of rules; importing them fills CASES."""

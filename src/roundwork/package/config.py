@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import BadConfig, Rejected
-from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX, TaskKey
+from ..protocol.params import KOII_1, TASK_SPACE_MAX, TaskKey
 from ..protocol.tasks.configuration import SLOTS_MIN, STAKE_MIN, check_bounty, check_configuration
 from ..protocol.tasks.instructions import CreateTask
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
@@ -290,12 +290,15 @@ FIELDS: dict[str, Field] = {
     "migrationDescription": Field(text(2000), ""),
 }
 
+PLAYED = (KOII_1.name,)
+"""The rule sets that nodes play. The ledger has roundwork-1 too."""
+
 OUR_FIELDS: dict[str, Field] = {
     "params": Field(_params, {}),
     "hosts": Field(list_of(_host, "hosts"), ()),
     "limits": Field(parse_limits, {}),
     "secrets": Field(list_of(_variable, "names"), ()),
-    "rules": Field(choice(*RULE_SETS), KOII_1.name),
+    "rules": Field(choice(*PLAYED), KOII_1.name),
     "requires_python": Field(text(100), None),
     "demo": Field(_demo, None),
     "excused": Field(_excused, {}),

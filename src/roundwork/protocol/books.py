@@ -3,19 +3,38 @@
 from .params import WRAPPED_MINT, Key, TaskKey, base58_of
 from .programs.token_checks import get_data
 from .programs.token_records import decode_account, decode_mint
-from .state import State
+from .state import TABLE_KINDS, State
+
+_BONDS = TABLE_KINDS["bonds"].letter
+_HELD = TABLE_KINDS["held"].letter
+_CHALLENGES = TABLE_KINDS["challenges"].letter
 
 
 def compute_supply(state: State) -> int:
     """All native money there is, in roe: balances, bounties, stakes, what can be claimed. Constant."""
     total = sum(account.balance for account in state.accounts.rows.values())
-    return total + sum(compute_owed(state, key) for key, task in state.tasks.rows.items() if not task.mint)
+    owed = sum(compute_owed(state, key) for key, task in state.tasks.rows.items() if not task.mint)
+    return total + owed + compute_challenged(state)
 
 
 def compute_owed(state: State, key: TaskKey) -> int:
-    """The money that a task holds for others: its bounty, stakes and available balances."""
+    """The money that a task holds for others: its bounty, stakes, available balances, bonds, held rewards."""
     stakes = state.get_stakes(key).rows.values()
-    return state.tasks.rows[key].bounty + sum(stake.amount + stake.available for stake in stakes)
+    pledged: int = sum(
+        record.amount
+        for letter in (_BONDS, _HELD)
+        for name, table in state.tables.items()
+        if name[:33] == letter + key
+        for record in table.rows.values()
+    )
+    return state.tasks.rows[key].bounty + pledged + sum(stake.amount + stake.available for stake in stakes)
+
+
+def compute_challenged(state: State) -> int:
+    """The native money that is set aside for challenges, in roe."""
+    tables = [table for name, table in state.tables.items() if name[:1] == _CHALLENGES]
+    held: int = sum(challenge.held for table in tables for challenge in table.rows.values())
+    return held
 
 
 def find_token_faults(state: State) -> list[str]:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 from blake3 import blake3
 
-from ..errors import Rejected, Undecodable, UnknownProgram, Void
+from ..errors import BadInstruction, Rejected, Undecodable, UnknownProgram, Void, WrongRules
 from .admission import admit, check_signatures
 from .layout import Call, Program
 from .money import credit, debit
@@ -16,26 +16,42 @@ from .params import (
     ASSOCIATED_TOKEN_PROGRAM,
     COMPUTE_BUDGET_PROGRAM,
     ED25519_PROGRAM,
+    KOII_1,
     KPL_PROGRAM,
     LAW_VERSION,
     LOOKUP_PROGRAM,
     MEMO_1_PROGRAM,
     MEMO_4_PROGRAM,
     MEMO_PROGRAM,
+    ROUNDWORK_1,
     SYSTEM_PROGRAM,
     TASK_PROGRAM,
     TOKEN_PROGRAM,
     Genesis,
     Key,
+    RuleSet,
+    TaskKey,
     base58_of,
 )  # fmt: skip
 from .programs import associated, compute_budget, ed25519, lookups, memo, system, token
 from .programs.nonces import advance
-from .records import Mark
+from .records import Mark, Task
 from .rules import rule
 from .state import Head, State, TableChange, compute_state_hash
 from .table import PROGRAMS
-from .tasks import distribution, life, payout, review, stakes, token_tasks
+from .tasks import (
+    distribution,
+    life,
+    payout,
+    pledges,
+    proofs,
+    ranked,
+    review,
+    sealed,
+    stakes,
+    token_tasks,
+    trials,
+)
 from .tasks.cursor import RoundCursor
 from .tasks.events import Event
 from .tasks.layouts import TaskProgram
@@ -47,6 +63,49 @@ from .transaction import Transaction, decode_transaction
 Handler = Callable[..., bytes | None]
 """Carries out an instruction: takes the state, the call, and the values of its fields or its struct. Raises
 Rejected; may return data."""
+
+
+def _by_rules(handlers: dict[RuleSet, Handler]) -> Handler:
+    """A handler that leaves an instruction to that of its task's rule set."""
+    by_name = {rules.name: handler for rules, handler in handlers.items()}
+
+    def handle(state: State, call: Call, instruction: Any) -> bytes | None:
+        task = life.get_task(state, instruction.task)
+        return check_in_rules(by_name.get(task.rules), task)(state, call, instruction)
+
+    return handle
+
+
+@rule("15.1")
+def check_in_rules(handler: Handler | None, task: Task) -> Handler:
+    """An instruction is one that the rule set of its task has."""
+    if handler is None:
+        raise WrongRules(f"the task has the rule set {task.rules}, which does not have this instruction")
+    return handler
+
+
+HARDENED = {bytes([number]) for number in (32, 33, 34, 36, 37)}
+"""The numbers of the task programs' instructions that only `roundwork-1` has."""
+
+
+@rule("15.7")
+def check_hardened_task(state: State, call: Call) -> None:
+    """An instruction that only roundwork-1 has names a task under it; for all others its number is unknown.
+
+    So the law answers as it did before it had that rule set, whatever else is wrong with the instruction.
+    """
+    task = state.tasks.rows.get(TaskKey(call.keys[0])) if call.keys else None
+    if task is None or task.rules != ROUNDWORK_1.name:
+        raise BadInstruction(
+            f"instruction {call.data[0]} is one of {ROUNDWORK_1.name}, which no such task has"
+        )
+
+
+_SUBMIT = _by_rules({KOII_1: review.submit})
+_AUDIT = _by_rules({KOII_1: review.audit})
+_AUDIT_LIST = _by_rules({KOII_1: distribution.audit_list, ROUNDWORK_1: ranked.audit})
+_UPLOAD_LIST = _by_rules({KOII_1: distribution.upload, ROUNDWORK_1: ranked.upload})
+_SUBMIT_LIST = _by_rules({KOII_1: distribution.submit_list, ROUNDWORK_1: ranked.hand_in})
 
 HANDLERS: dict[tuple[Key, int], Handler] = {
     (SYSTEM_PROGRAM, 0): system.create_account,
@@ -62,9 +121,9 @@ HANDLERS: dict[tuple[Key, int], Handler] = {
     (SYSTEM_PROGRAM, 10): system.assign_with_seed,
     (SYSTEM_PROGRAM, 11): system.transfer_with_seed,
     (TASK_PROGRAM, 0): life.create,
-    (TASK_PROGRAM, 1): review.submit,
-    (TASK_PROGRAM, 2): review.audit,
-    (TASK_PROGRAM, 3): distribution.audit_list,
+    (TASK_PROGRAM, 1): _SUBMIT,
+    (TASK_PROGRAM, 2): _AUDIT,
+    (TASK_PROGRAM, 3): _AUDIT_LIST,
     (TASK_PROGRAM, 4): payout.check_payout,
     (TASK_PROGRAM, 5): life.allow,
     (TASK_PROGRAM, 6): life.set_active,
@@ -72,14 +131,14 @@ HANDLERS: dict[tuple[Key, int], Handler] = {
     (TASK_PROGRAM, 8): life.fund,
     (TASK_PROGRAM, 9): stakes.stake,
     (TASK_PROGRAM, 10): stakes.withdraw,
-    (TASK_PROGRAM, 11): distribution.upload,
-    (TASK_PROGRAM, 12): distribution.submit_list,
+    (TASK_PROGRAM, 11): _UPLOAD_LIST,
+    (TASK_PROGRAM, 12): _SUBMIT_LIST,
     (TASK_PROGRAM, 14): life.update,
     (TASK_PROGRAM, 35): life.close,
     (KPL_PROGRAM, 0): token_tasks.create,
-    (KPL_PROGRAM, 1): review.submit,
-    (KPL_PROGRAM, 2): review.audit,
-    (KPL_PROGRAM, 3): distribution.audit_list,
+    (KPL_PROGRAM, 1): _SUBMIT,
+    (KPL_PROGRAM, 2): _AUDIT,
+    (KPL_PROGRAM, 3): _AUDIT_LIST,
     (KPL_PROGRAM, 4): payout.check_payout,
     (KPL_PROGRAM, 5): life.allow,
     (KPL_PROGRAM, 6): life.set_active,
@@ -87,8 +146,8 @@ HANDLERS: dict[tuple[Key, int], Handler] = {
     (KPL_PROGRAM, 8): token_tasks.fund,
     (KPL_PROGRAM, 9): token_tasks.stake,
     (KPL_PROGRAM, 10): stakes.withdraw,
-    (KPL_PROGRAM, 11): distribution.upload,
-    (KPL_PROGRAM, 12): distribution.submit_list,
+    (KPL_PROGRAM, 11): _UPLOAD_LIST,
+    (KPL_PROGRAM, 12): _SUBMIT_LIST,
     (KPL_PROGRAM, 13): token_tasks.update,
     (KPL_PROGRAM, 14): token_tasks.delete,
     (TOKEN_PROGRAM, 0): token.initialize_mint,
@@ -131,6 +190,16 @@ HANDLERS: dict[tuple[Key, int], Handler] = {
     (LOOKUP_PROGRAM, 3): lookups.deactivate,
     (LOOKUP_PROGRAM, 4): lookups.close,
     (ED25519_PROGRAM, 0): ed25519.verify,
+    (TASK_PROGRAM, 32): sealed.commit,
+    (TASK_PROGRAM, 33): sealed.reveal,
+    (TASK_PROGRAM, 34): trials.accuse,
+    (TASK_PROGRAM, 36): proofs.challenge,
+    (TASK_PROGRAM, 37): proofs.answer,
+    (KPL_PROGRAM, 32): sealed.commit,
+    (KPL_PROGRAM, 33): sealed.reveal,
+    (KPL_PROGRAM, 34): trials.accuse,
+    (KPL_PROGRAM, 36): proofs.challenge,
+    (KPL_PROGRAM, 37): proofs.answer,
 }
 """What carries out each instruction of the table, by its program and its number."""
 
@@ -386,6 +455,8 @@ def _run_instruction(
         [keys[at] for at in places], places, transaction.signers, instruction.data, slot, keys[0],
         transaction.instructions,
     )  # fmt: skip
+    if isinstance(program, TaskProgram) and instruction.data[:1] in HARDENED:
+        check_hardened_task(state, call)
     codec, values = program.decode(program, call)
     if isinstance(program, TaskProgram):
         life.check_own_program(state, values[0].task, key)
@@ -438,6 +509,26 @@ def _work_due(state: State, slot: int, events: list[Event]) -> None:
                 payout.judge_attempt(cursor, events)
             case StepKind.PRUNING:
                 payout.prune(cursor, slot, events)
+            case StepKind.COMMITS_END:
+                sealed.end_commits(cursor)
+            case StepKind.REVEALS_END:
+                sealed.end_reveals(cursor, events)
+            case StepKind.ANSWERS_END:
+                proofs.end_answers(cursor, events)
+            case StepKind.ACCUSATIONS_END:
+                trials.end_accusations(cursor)
+            case StepKind.TRIAL_BONDS:
+                trials.end_trials(cursor)
+            case StepKind.LIST_BONDS:
+                ranked.end_list_bond(cursor)
+            case StepKind.LIST_COSTS:
+                ranked.apply_list_costs(cursor, events)
+            case StepKind.VERDICTS:
+                trials.apply_verdicts(cursor, events)
+            case StepKind.RELEASE:
+                pledges.release(cursor)
+            case StepKind.LIST_PAYS:
+                ranked.end_attempt(cursor, slot, events)
             case _:
                 assert_never(step.kind)
     payout.work_queue(state, events)

@@ -84,21 +84,25 @@ class RuleSet(msgspec.Struct, frozen=True, kw_only=True):
     """For how many ledger rounds after the round of its node's last submission a stake stays locked."""
     held_rounds: int
     """For how many ledger rounds after its payment a reward is held back; 0 if it is not."""
+    has_heads: bool
+    """Whether the ledger makes a head of every round that is over."""
 
 
 KOII_1 = RuleSet(
     name="koii-1",
     locked_rounds=3,
     held_rounds=0,
+    has_heads=False,
 )
 
 ROUNDWORK_1 = RuleSet(
     name="roundwork-1",
     locked_rounds=0,
     held_rounds=3,
+    has_heads=True,
 )
 
-RULE_SETS = {rules.name: rules for rules in (KOII_1,)}
+RULE_SETS = {rules.name: rules for rules in (KOII_1, ROUNDWORK_1)}
 
 
 class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -169,3 +169,106 @@ class Mark(Record, frozen=True, array_like=True, gc=False):
 
     slot: int = 0
     digest: bytes = b""
+
+
+# Of rounds under roundwork-1
+
+
+class Seal(Record, frozen=True, array_like=True, gc=False):
+    """A node's commitment of one kind, and what opened it."""
+
+    commitment: bytes
+    slot: int
+    """The slot in which it was committed."""
+    stake: int = 0
+    """Of a submission: its node's stake when the first half of SUBMIT ended; 0 before."""
+    is_revealed: bool = False
+    salt: bytes = b""
+    payload: bytes = b""
+    """What was revealed, as it was sent; the value of a submission lies in its `Submission`."""
+
+
+class Duties(Record, frozen=True, array_like=True, gc=False):
+    """The candidates that a node was drawn to check or to judge, in the order of their addresses."""
+
+    candidates: tuple[NodeKey, ...]
+
+
+class Challenge(Record, frozen=True, array_like=True, gc=False):
+    """A challenge of a proof."""
+
+    challenger: NodeKey
+    slot: int
+    held: int
+    """Native money that is set aside for it, in roe; 0 once it has ended."""
+
+
+class Proof(Record, frozen=True, array_like=True, gc=False):
+    """A proof that lies on the ledger: whose chunks hold it, and how many they are."""
+
+    poster: NodeKey
+    slot: int
+    """The slot in which it was whole."""
+    chunks: int
+
+
+class Trial(Record, frozen=True, array_like=True, gc=False):
+    """An accused submission: its accuser and its jury."""
+
+    accuser: NodeKey
+    slot: int
+    bond: int
+    """What the accuser put at stake, in roe or the smallest unit of the task's mint."""
+    seats: tuple[tuple[NodeKey, int], ...] = ()
+    """The seats of each node that has some, by address; empty until the jury is drawn."""
+
+
+class Verdict(Record, frozen=True, array_like=True, gc=False):
+    """What became of a submission that was challenged in vain, or accused."""
+
+    verdict: int
+    """A number of `tasks.verdicts.Outcome`."""
+    votes: int
+    """+1, 0 or -1: what the distribution function reads."""
+
+
+class Bond(Record, frozen=True, array_like=True, gc=False):
+    """Money that is set aside from a node's stake until its accusation is decided."""
+
+    node: NodeKey
+    amount: int
+    """In roe, or the smallest unit of the task's mint."""
+
+
+class Ranks(Record, frozen=True, array_like=True, gc=False):
+    """The nodes that may hand in the list of an attempt before all others."""
+
+    nodes: tuple[NodeKey, ...]
+    """The first rank first."""
+    electorate: int
+    """The stake of all nodes that may vote on the list."""
+
+
+class Held(Record, frozen=True, array_like=True, gc=False):
+    """A reward that is paid and held back."""
+
+    amount: int
+    """In roe, or the smallest unit of the task's mint."""
+
+
+class Net(Record, frozen=True, array_like=True, gc=False):
+    """What a round gave a node less what it took from it."""
+
+    amount: int
+    """In roe, or the smallest unit of the task's mint."""
+
+
+class RoundHead(Record, frozen=True, array_like=True, gc=False):
+    """The head of a round that is over: a hash over what became of every node in it."""
+
+    previous: bytes
+    """The head of the round of this task that ended before it; 32 zero bytes for the first."""
+    root: bytes
+    """The root of the tree over the nodes of the round."""
+    digest: bytes
+    """The head itself."""

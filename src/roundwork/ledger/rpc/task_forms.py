@@ -2,11 +2,12 @@
 
 import json
 
-from ...protocol.params import Key, TaskKey, base58_of
-from ...protocol.records import Audit, DistributionList, Round, Submission, Vote
+from ...protocol.params import ROUNDWORK_1, Key, TaskKey, base58_of
+from ...protocol.records import Audit, DistributionList, Submission, Vote
 from ...protocol.state import ROUND_TABLES, TABLE_KINDS, State
 from ...protocol.tasks.cursor import RoundCursor
 from ...protocol.tasks.life import get_task
+from ...protocol.tasks.payout import SPLIT
 from ...protocol.tasks.round import RoundState
 from ...wire import Json, read_text
 
@@ -134,8 +135,9 @@ def describe_distributions(state: State, key: TaskKey, only: int | None = None) 
     lists, triggers, records = {}, {}, {}
     for cursor in _find_rounds(state, key, only):
         name = str(cursor.round_number)
-        rows, audits, votes = cursor.lists.rows, cursor.list_audits.rows, cursor.list_votes.rows
-        records[name] = _describe_outcome(cursor.opened)
+        audits, votes = cursor.list_audits.rows, cursor.list_votes.rows
+        rows = {attempt: row for attempt, row in cursor.lists.rows.items() if attempt != SPLIT}
+        records[name] = _describe_outcome(cursor)
         if rows or records[name] == FAILED:
             lists[name] = _sort_by_name(
                 {row.submitter: _describe_list(row, cursor.round_number) for row in rows.values()}
@@ -154,14 +156,18 @@ def describe_distributions(state: State, key: TaskKey, only: int | None = None) 
     }
 
 
-def _describe_outcome(record: Round) -> str:
+def _describe_outcome(cursor: RoundCursor) -> str:
     """The result of a round's distribution as clients read it.
 
-    For an open round it is that of its last attempt.
+    For an open round it is that of its last attempt. Under roundwork-1 a round is closed unpaid only when it
+    has too few submissions for a distribution.
     """
+    record = cursor.opened
     if record.state is RoundState.PAID:
         return PAID
-    return FAILED if record.state is RoundState.UNPAID or record.attempt else UNDECIDED
+    if record.state is RoundState.UNPAID:
+        return UNDECIDED if cursor.task.rules == ROUNDWORK_1.name else FAILED
+    return FAILED if record.attempt else UNDECIDED
 
 
 def _find_rounds(state: State, key: TaskKey, only: int | None) -> list[RoundCursor]:

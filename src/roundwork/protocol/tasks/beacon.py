@@ -20,3 +20,12 @@ def compute_beacon(
     return blake3(
         b"roundwork/beacon/1" + genesis_hash + task + before + round_number.to_bytes(8, "little") + mix
     ).digest()
+
+
+def compute_sealed_beacon(head: bytes, mix: bytes, parent_hash: bytes) -> bytes:
+    """The beacon of a round whose submissions were sealed.
+
+    `head` is the genesis hash, the task, the beacon before and the round number; `parent_hash` is that of the
+    block before the one in which it is fixed. Source: docs/PROTOCOL.md 16.
+    """
+    return blake3(b"roundwork/beacon/2" + head + mix + parent_hash).digest()

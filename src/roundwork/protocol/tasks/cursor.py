@@ -5,7 +5,29 @@ from typing import Any
 import msgspec
 
 from ..params import NodeKey, TaskKey
-from ..records import Audit, Chunk, DistributionList, Mark, Payment, Record, Round, Submission, Task, Vote
+from ..records import (
+    Audit,
+    Bond,
+    Challenge,
+    Chunk,
+    DistributionList,
+    Duties,
+    Held,
+    Mark,
+    Net,
+    Payment,
+    Proof,
+    Ranks,
+    Record,
+    Round,
+    RoundHead,
+    Seal,
+    Submission,
+    Task,
+    Trial,
+    Verdict,
+    Vote,
+)
 from ..state import ROUND_TABLES, TABLE_KINDS, State, Table, u64
 from .instructions import NO_ROUND
 from .round import RoundEvent, Step, StepKind, compute_next_state
@@ -19,6 +41,20 @@ _LISTS = TABLE_KINDS["lists"].letter
 _LIST_AUDITS = TABLE_KINDS["list_audits"].letter
 _LIST_VOTES = TABLE_KINDS["list_votes"].letter
 _PAYMENTS = TABLE_KINDS["payments"].letter
+_SEALS = TABLE_KINDS["seals"].letter
+_CHECKS = TABLE_KINDS["checks"].letter
+_CHALLENGES = TABLE_KINDS["challenges"].letter
+_ANSWERS = TABLE_KINDS["answers"].letter
+_PROOFS = TABLE_KINDS["proofs"].letter
+_TRIALS = TABLE_KINDS["trials"].letter
+_JURORS = TABLE_KINDS["jurors"].letter
+_VERDICTS = TABLE_KINDS["verdicts"].letter
+_RANKS = TABLE_KINDS["ranks"].letter
+_NETS = TABLE_KINDS["nets"].letter
+_HEADS = TABLE_KINDS["heads"].letter
+_BONDS = TABLE_KINDS["bonds"].letter
+_HELD = TABLE_KINDS["held"].letter
+_LAST_HEADS = TABLE_KINDS["last_heads"].letter
 _CHUNKS = TABLE_KINDS["chunks"].letter
 
 
@@ -106,6 +142,81 @@ class RoundCursor:
     def chunks_of_no_round(self) -> Table[bytes, Chunk]:
         """The same for uploads in the older layout, which names no round."""
         return self.state.get_table(_CHUNKS + self.task_key + u64(NO_ROUND))
+
+    # Tables of roundwork-1
+
+    @property
+    def seals(self) -> Table[bytes, Seal]:
+        """By kind, a byte, and node."""
+        return self.state.get_table(_SEALS + self._suffix)
+
+    @property
+    def checks(self) -> Table[NodeKey, Duties]:
+        """By checker."""
+        return self.state.get_table(_CHECKS + self._suffix)
+
+    @property
+    def challenges(self) -> Table[NodeKey, Challenge]:
+        """By candidate."""
+        return self.state.get_table(_CHALLENGES + self._suffix)
+
+    @property
+    def answers(self) -> Table[bytes, Chunk]:
+        """By candidate, poster and chunk number."""
+        return self.state.get_table(_ANSWERS + self._suffix)
+
+    @property
+    def proofs(self) -> Table[NodeKey, Proof]:
+        """By candidate: the proofs that lie on the ledger."""
+        return self.state.get_table(_PROOFS + self._suffix)
+
+    @property
+    def trials(self) -> Table[NodeKey, Trial]:
+        """By candidate."""
+        return self.state.get_table(_TRIALS + self._suffix)
+
+    @property
+    def jurors(self) -> Table[NodeKey, Duties]:
+        """By juror."""
+        return self.state.get_table(_JURORS + self._suffix)
+
+    @property
+    def verdicts(self) -> Table[NodeKey, Verdict]:
+        """By candidate: those that are not untried."""
+        return self.state.get_table(_VERDICTS + self._suffix)
+
+    @property
+    def ranks(self) -> Table[bytes, Ranks]:
+        """By attempt, a byte."""
+        return self.state.get_table(_RANKS + self._suffix)
+
+    @property
+    def nets(self) -> Table[NodeKey, Net]:
+        """By node: those whose money the round moved."""
+        return self.state.get_table(_NETS + self._suffix)
+
+    @property
+    def heads(self) -> Table[bytes, RoundHead]:
+        """The round's head, by its number, once it is over."""
+        return self.state.get_table(_HEADS + self._suffix)
+
+    @property
+    def bonds(self) -> Table[bytes, Bond]:
+        """By candidate, or by attempt, a byte: bonds that are set aside now."""
+        return self.state.get_table(_BONDS + self._suffix)
+
+    @property
+    def last_heads(self) -> Table[TaskKey, Mark]:
+        """By task: the head of the round that ended last."""
+        return self.state.get_table(_LAST_HEADS)
+
+    def get_held(self, paid: int) -> Table[NodeKey, Held]:
+        """By node: rewards of the task that were paid in a ledger round and are held back."""
+        return self.state.get_table(_HELD + self.task_key + u64(paid))
+
+    def find_held(self, paid: int) -> Table[NodeKey, Held] | None:
+        """The same; None if there are none."""
+        return self.state.tables.get(_HELD + self.task_key + u64(paid)) if paid >= 0 else None
 
     def list_tables(self) -> list[Table[Any, Record]]:
         """The tables that belong to this round alone and are pruned with it, in the order of their kinds."""

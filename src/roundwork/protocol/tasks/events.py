@@ -20,7 +20,7 @@ class _Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Paid(_Event, frozen=True, array_like=True, gc=False, tag="paid"):
-    """A node's reward was added to its available balance."""
+    """A node's reward was added to its available balance, or to what is held back for it."""
 
     node: NodeKey
     amount: int
@@ -29,6 +29,22 @@ class Paid(_Event, frozen=True, array_like=True, gc=False, tag="paid"):
 
 class Slashed(_Event, frozen=True, array_like=True, gc=False, tag="slashed"):
     """A part of a node's stake went to the bounty."""
+
+    node: NodeKey
+    amount: int
+    """In roe, or in the smallest unit of the task's token."""
+
+
+class Fined(_Event, frozen=True, array_like=True, gc=False, tag="fined"):
+    """A fine went from a node's held-back rewards or its stake to the bounty."""
+
+    node: NodeKey
+    amount: int
+    """In roe, or in the smallest unit of the task's token."""
+
+
+class Shared(_Event, frozen=True, array_like=True, gc=False, tag="shared"):
+    """A node's share of a slash or a bond was added to its available balance."""
 
     node: NodeKey
     amount: int
@@ -60,4 +76,4 @@ class Pruned(_Event, frozen=True, array_like=True, gc=False, tag="pruned"):
     """Records by table name, then by key."""
 
 
-Event = Paid | Slashed | Settled | AttemptFailed | ClosedUnpaid | Pruned
+Event = Paid | Slashed | Fined | Shared | Settled | AttemptFailed | ClosedUnpaid | Pruned

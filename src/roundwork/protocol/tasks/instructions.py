@@ -180,6 +180,56 @@ class CloseTask(_Base, frozen=True, gc=False):
     pot: Key
 
 
+class Commit(_Base, frozen=True, gc=False):
+    """Commits the node to a submission (kind 0), a receipt (1) or votes (2) of a round."""
+
+    task: TaskKey
+    node: NodeKey
+    kind: int
+    round: int
+    commitment: bytes
+
+
+class Reveal(_Base, frozen=True, gc=False):
+    """Opens a commitment: its salt of 32 bytes, and the payload."""
+
+    task: TaskKey
+    node: NodeKey
+    kind: int
+    round: int
+    salt: bytes
+    payload: bytes
+
+
+class Accuse(_Base, frozen=True, gc=False):
+    """Sends a submission to a jury, with a bond from the node's stake."""
+
+    task: TaskKey
+    node: NodeKey
+    candidate: NodeKey
+    round: int
+
+
+class Challenge(_Base, frozen=True, gc=False):
+    """Demands that the proof of a submission be posted, and sets fees for it aside."""
+
+    task: TaskKey
+    node: NodeKey
+    candidate: NodeKey
+    round: int
+
+
+class Answer(_Base, frozen=True, gc=False):
+    """Posts a chunk of the proof of a submission; `node` is whoever posts it."""
+
+    task: TaskKey
+    node: NodeKey
+    candidate: NodeKey
+    round: int
+    chunk: int
+    data: bytes
+
+
 class CreateTokenTask(_Base, frozen=True, gc=False):
     """The payer pays `total_bounty` in from its token account `source` and becomes the manager.
 
@@ -278,5 +328,6 @@ class DeleteTask(_Base, frozen=True, gc=False):
 Instruction = (
     CreateTask | SubmitTask | AuditSubmission | AuditDistribution | Payout | Whitelist | SetActive | Claim
     | FundTask | Stake | Withdraw | UploadDistributionList | SubmitDistributionList | UpdateTask | CloseTask
+    | Commit | Reveal | Accuse | Challenge | Answer
     | CreateTokenTask | UpdateTokenTask | FundTokens | StakeTokens | ClaimTokens | DeleteTask
 )  # fmt: skip

@@ -20,7 +20,13 @@ from ..params import RULE_SETS, SYSTEM_PROGRAM, TASK_PROGRAM, Key, RuleSet, Task
 from ..records import Task
 from ..rules import rule
 from ..state import State
-from .configuration import Configuration, check_bounty, check_configuration, compute_rules_name
+from .configuration import (
+    Configuration,
+    check_bounty,
+    check_configuration,
+    check_hardened,
+    compute_rules_name,
+)
 from .instructions import (
     CloseTask,
     CreateTask,
@@ -155,6 +161,7 @@ def create(state: State, call: Call, instruction: CreateTask) -> None:
     check_vacant(state, instruction.task)
     check_owner(state, instruction.task, TASK_PROGRAM)
     check_configuration(instruction)
+    check_hardened(state.genesis, instruction)
     check_bounty(instruction.total_bounty, instruction.bounty_per_round)
     check_payer(state, instruction.payer)
     check_funds(state, instruction.payer, instruction.total_bounty)
@@ -175,6 +182,7 @@ def update(state: State, call: Call, instruction: UpdateTask) -> None:
     check_vacant(state, instruction.successor)
     check_owner(state, instruction.successor, TASK_PROGRAM)
     check_configuration(instruction)
+    check_hardened(state.genesis, instruction)
     moved = old.bounty - compute_reserved(old)
     check_bounty(moved, instruction.bounty_per_round)
 

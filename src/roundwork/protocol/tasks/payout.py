@@ -6,18 +6,23 @@ from ...errors import NotDue, UnknownRound
 from ..layout import Call
 from ..money import credit
 from ..params import NodeKey, TaskKey
-from ..records import Payment, QueuedPayout, Record, Task
+from ..records import DistributionList, Payment, QueuedPayout, Record, Task
 from ..rules import rule
 from ..state import State, u64
 from .cursor import RoundCursor
 from .distribution import does_stand
 from .events import AttemptFailed, ClosedUnpaid, Event, Paid, Pruned, Settled, Slashed
+from .heads import add_head
 from .instructions import Payout
-from .life import compute_reserved, get_task
+from .life import compute_reserved, get_rules, get_task
+from .pledges import build_release, compute_paid_round, hold
 from .pots import pay_out
 from .review import schedule_attempt
 from .round import RoundEvent, StepKind
 from .stakes import add_to, get_stake
+
+SPLIT = b"\xff"
+"""The key of the ledger's own split among the lists of a round: no attempt has this number."""
 
 
 def check_payout(state: State, call: Call, instruction: Payout) -> None:
@@ -48,10 +53,9 @@ def check_paid(task: Task, round_number: int) -> None:
 
 def judge_attempt(cursor: RoundCursor, events: list[Event]) -> None:
     """When AUDIT of an attempt ends: queue the payout, or go on to the next attempt, or close the round."""
-    state, task, attempt = cursor.state, cursor.task, cursor.opened.attempt
+    task, attempt = cursor.task, cursor.opened.attempt
     if does_stand(cursor, attempt):
-        state.put(state.queue, next_place(state), QueuedPayout(cursor.task_key, cursor.round_number))
-        state.put(state.tasks, cursor.task_key, msgspec.structs.replace(task, settling=task.settling + 1))
+        queue_payout(cursor)
         cursor.move(RoundEvent.LIST_STOOD)
         return
 
@@ -63,6 +67,21 @@ def judge_attempt(cursor: RoundCursor, events: list[Event]) -> None:
         end_round(cursor)
         cursor.move(RoundEvent.LAST_LIST_FAILED)
         events.append(ClosedUnpaid(cursor.task_key, cursor.round_number, attempt))
+
+
+def queue_payout(cursor: RoundCursor) -> None:
+    """Put the payout of a round at the end of the queue."""
+    state, task = cursor.state, cursor.task
+    state.put(state.queue, next_place(state), QueuedPayout(cursor.task_key, cursor.round_number))
+    state.put(state.tasks, cursor.task_key, msgspec.structs.replace(task, settling=task.settling + 1))
+    if get_rules(task).held_rounds:
+        state.schedule(build_release(cursor, compute_paid_round(cursor)).encode())
+
+
+def get_paid_list(cursor: RoundCursor) -> DistributionList:
+    """The list that a round pays: the ledger's own split, or that of its attempt."""
+    rows = cursor.lists.rows
+    return rows.get(SPLIT) or rows[bytes([cursor.opened.attempt])]
 
 
 def work_queue(state: State, events: list[Event]) -> None:
@@ -77,7 +96,7 @@ def settle_slice(state: State, place: bytes, most: int, events: list[Event]) -> 
     """Pay and slash up to `most` amounts of the payout at a place of the queue; how many were done."""
     queued = state.queue.rows[place]
     cursor = RoundCursor(state, queued.task, queued.round)
-    amounts = cursor.lists.rows[bytes([cursor.opened.attempt])].amounts
+    amounts = get_paid_list(cursor).amounts
     end = min(queued.done + most, len(amounts))
     bounty, paid = cursor.task.bounty, cursor.task.paid
     for node, amount in amounts[queued.done : end]:
@@ -99,7 +118,10 @@ def settle_amount(cursor: RoundCursor, node: NodeKey, amount: int, events: list[
     """Credit a reward or take a slash. Returns the roe that the bounty loses (negative: gains)."""
     state, task_key, round_number = cursor.state, cursor.task_key, cursor.round_number
     if amount > 0:
-        add_to(state, task_key, node, 0, amount)
+        if get_rules(cursor.task).held_rounds:
+            hold(cursor, node, amount)
+        else:
+            add_to(state, task_key, node, 0, amount)
         state.put(cursor.payments, node, Payment(amount, 0))
         events.append(Paid(task_key, round_number, node, amount))
         return amount
@@ -115,6 +137,8 @@ def finish(cursor: RoundCursor, events: list[Event]) -> None:
     """The last slice is paid: the round closes."""
     end_round(cursor, settled=True)
     cursor.move(RoundEvent.PAYOUT_DONE)
+    if get_rules(cursor.task).has_heads:
+        add_head(cursor)
     events.append(Settled(cursor.task_key, cursor.round_number, cursor.opened.attempt))
 
 

@@ -49,6 +49,9 @@ def submit(state: State, call: Call, instruction: SubmitTask) -> None:
 
     if record is None:
         open_round(cursor)
+        submit_end = WINDOWS[task.rules][Activity.SUBMIT].compute_end(task.timetable, instruction.round)
+        cursor.schedule(submit_end, StepKind.SUBMIT_END)
+        schedule_attempt(cursor, 0)
     state.put(cursor.submissions, instruction.node, Submission(instruction.value, call.slot, stake.amount))
     state.put(
         state.get_stakes(instruction.task),
@@ -195,14 +198,11 @@ def _check_minimum(task: Task, stake: Stake, node: NodeKey) -> None:
 
 
 def open_round(cursor: RoundCursor) -> None:
-    """Begin a round's record: its bounty is reserved and its steps are scheduled."""
+    """Begin a round's record: its bounty is reserved, and its pruning is scheduled."""
     state, task, round_number = cursor.state, cursor.task, cursor.round_number
     open_rounds = tuple(sorted((*task.open_rounds, round_number)))
     state.put(state.tasks, cursor.task_key, msgspec.structs.replace(task, open_rounds=open_rounds))
     cursor.open(Round(seed=get_beacon(state, cursor.task_key, task, round_number)))
-    submit_end = WINDOWS[task.rules][Activity.SUBMIT].compute_end(task.timetable, round_number)
-    cursor.schedule(submit_end, StepKind.SUBMIT_END)
-    schedule_attempt(cursor, 0)
     retries = task.allowed_failed_distributions
     cursor.schedule(compute_pruning_slot(task.timetable, round_number, retries), StepKind.PRUNING)
 
@@ -224,13 +224,23 @@ def get_beacon(state: State, key: TaskKey, task: Task, ledger_round: int) -> byt
 
 def fix_beacon(cursor: RoundCursor) -> None:
     """When SUBMIT of its review ends, a round's beacon is fixed."""
-    state, task, task_key = cursor.state, cursor.task, cursor.task_key
-    reviewed_in = WINDOWS[task.rules][Activity.SUBMIT].compute_ledger_round(cursor.round_number)
-    before = get_beacon(state, task_key, task, reviewed_in + 1)
-    beacon = compute_beacon(state.genesis_hash, task_key, before, cursor.round_number)
-    beacons = (*task.beacons[-1:], (reviewed_in, beacon))
-    state.put(state.tasks, task_key, msgspec.structs.replace(task, beacons=beacons))
+    before = get_beacon_before(cursor)
+    beacon = compute_beacon(cursor.state.genesis_hash, cursor.task_key, before, cursor.round_number)
+    keep_beacon(cursor, beacon)
     cursor.move(RoundEvent.SUBMIT_ENDED, beacon=beacon)
+
+
+def get_beacon_before(cursor: RoundCursor) -> bytes:
+    """The last beacon of the task before that of a round whose SUBMIT has just ended."""
+    reviewed_in = cursor.round_number + REVIEW
+    return get_beacon(cursor.state, cursor.task_key, cursor.task, reviewed_in + 1)
+
+
+def keep_beacon(cursor: RoundCursor, beacon: bytes) -> None:
+    """Let a round's beacon be the last one of its task."""
+    task = cursor.task
+    beacons = (*task.beacons[-1:], (cursor.round_number + REVIEW, beacon))
+    cursor.state.put(cursor.state.tasks, cursor.task_key, msgspec.structs.replace(task, beacons=beacons))
 
 
 def add_opinion(

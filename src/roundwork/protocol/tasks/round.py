@@ -45,9 +45,11 @@ class RoundEvent(Enum):
 
     FIRST_SUBMISSION = "the first submission is accepted"
     SUBMIT_ENDED = "SUBMIT of its review ends"
+    TOO_FEW = "SUBMIT of its review ends with fewer than three submissions, under `roundwork-1`"
     LIST_STOOD = "AUDIT of an attempt ends and its list stands"
     LIST_FAILED = "AUDIT of an attempt ends without a list that stands, and a retry is allowed"
     LAST_LIST_FAILED = "AUDIT of the last attempt ends without a list that stands"
+    LEDGER_SPLIT = "AUDIT of the last attempt ends without a list that stands, under `roundwork-1`"
     PAYOUT_DONE = "the last amount of the list is paid"
     PRUNING_DUE = "its pruning is due, and the round is closed"
 
@@ -63,10 +65,12 @@ class Transition(NamedTuple):
 
 
 _RESERVE_FREE = "its reserve is free again"
+_SPLIT = "the ledger's own split joins the queue"
 
 TRANSITIONS = (
     Transition(RoundEvent.FIRST_SUBMISSION, None, RoundState.SUBMITTING, "its bounty is reserved"),
     Transition(RoundEvent.SUBMIT_ENDED, RoundState.SUBMITTING, RoundState.REVIEWING, "its beacon is fixed"),
+    Transition(RoundEvent.TOO_FEW, RoundState.SUBMITTING, RoundState.UNPAID, _RESERVE_FREE),
     Transition(
         RoundEvent.LIST_STOOD, RoundState.REVIEWING, RoundState.SETTLING, "its payout joins the queue"
     ),
@@ -79,6 +83,8 @@ TRANSITIONS = (
     ),
     Transition(RoundEvent.LAST_LIST_FAILED, RoundState.REVIEWING, RoundState.UNPAID, _RESERVE_FREE),
     Transition(RoundEvent.LAST_LIST_FAILED, RoundState.RETRYING, RoundState.UNPAID, _RESERVE_FREE),
+    Transition(RoundEvent.LEDGER_SPLIT, RoundState.REVIEWING, RoundState.SETTLING, _SPLIT),
+    Transition(RoundEvent.LEDGER_SPLIT, RoundState.RETRYING, RoundState.SETTLING, _SPLIT),
     Transition(RoundEvent.PAYOUT_DONE, RoundState.SETTLING, RoundState.PAID, _RESERVE_FREE),
     Transition(RoundEvent.PRUNING_DUE, RoundState.PAID, None, "its records leave the state"),
     Transition(RoundEvent.PRUNING_DUE, RoundState.UNPAID, None, "its records leave the state"),
@@ -97,11 +103,25 @@ def compute_next_state(before: RoundState | None, event: RoundEvent) -> RoundSta
 
 
 class StepKind(IntEnum):
-    """The kinds of steps. Steps of the same slot and task run in this order, then by round."""
+    """The kinds of steps; those from 5 on are of `roundwork-1`.
+
+    Steps of the same slot and task run in this order, then by round.
+    """
 
     SUBMIT_END = 2
     ATTEMPT_END = 3
     PRUNING = 4
+    COMMITS_END = 5
+    REVEALS_END = 6
+    ANSWERS_END = 7
+    ACCUSATIONS_END = 8
+    TRIAL_BONDS = 9
+    LIST_BONDS = 10
+    LIST_COSTS = 11
+    VERDICTS = 12
+    RELEASE = 13
+    """Its round is the ledger round in which the rewards were paid."""
+    LIST_PAYS = 14
 
 
 class Step(NamedTuple):

@@ -1,9 +1,9 @@
 """The stakes in a task: staked, withdrawn, claimed; locked while there is something they answer for."""
 
-from ...errors import NothingToClaim, NotStaked, PayoutPending, StakeLocked
+from ...errors import BadAmount, NothingToClaim, NotStaked, PayoutPending, StakeLocked
 from ..layout import Call
 from ..money import credit, debit
-from ..params import NodeKey, TaskKey
+from ..params import ROUNDWORK_1, NodeKey, TaskKey
 from ..records import Stake, Task
 from ..rules import rule
 from ..state import State
@@ -23,6 +23,7 @@ def stake(state: State, call: Call, instruction: StakeIn) -> None:
     task = get_task(state, instruction.task)
     check_living(task)
     check_amount(instruction.amount)
+    check_whole_stake(task, get_stake(state, instruction.task, instruction.node), instruction.amount)
     check_payer(state, instruction.node)
     check_funds(state, instruction.node, instruction.amount)
 
@@ -84,15 +85,25 @@ def add_to(state: State, key: TaskKey, node: NodeKey, amount: int, available: in
 
 
 def has_part(cursor: RoundCursor, node: NodeKey) -> bool:
-    """Whether a round holds a submission, an opinion or a list of a node."""
+    """Whether a round holds a submission, its commitment, an opinion or a list of a node."""
     return (
         node in cursor.submissions.rows
+        or b"\0" + node in cursor.seals.rows  # kind 0: the commitment of a submission
         or node in cursor.voices.rows
         or any(listed.submitter == node for listed in cursor.lists.rows.values())
     )
 
 
 # Checks
+
+
+@rule("15.6")
+def check_whole_stake(task: Task, stake: Stake, amount: int) -> None:
+    """Under `roundwork-1` a node does not stake less than the minimum."""
+    if task.rules == ROUNDWORK_1.name and stake.amount + amount < task.minimum_stake:
+        raise BadAmount(
+            f"the stake would be {stake.amount + amount} roe; at least {task.minimum_stake} are needed"
+        )
 
 
 @rule("4.17")

@@ -12,7 +12,7 @@ from ..programs.token import move
 from ..programs.token_checks import check_not_frozen, check_same_mint, get_account, get_mint
 from ..rules import rule
 from ..state import State
-from .configuration import check_bounty, check_configuration
+from .configuration import check_bounty, check_configuration, check_hardened
 from .instructions import (
     ClaimTokens,
     CreateTokenTask,
@@ -43,7 +43,7 @@ from .pots import (
     open_pot,
     pay_out,
 )  # fmt: skip
-from .stakes import add_stake, add_to, check_claimable, check_not_settling, get_stake
+from .stakes import add_stake, add_to, check_claimable, check_not_settling, check_whole_stake, get_stake
 
 
 def create(state: State, call: Call, instruction: CreateTokenTask) -> None:
@@ -54,6 +54,7 @@ def create(state: State, call: Call, instruction: CreateTokenTask) -> None:
     check_vacant(state, instruction.task)
     check_owner(state, instruction.task, KPL_PROGRAM)
     check_configuration(instruction)
+    check_hardened(state.genesis, instruction)
     check_bounty(instruction.total_bounty, instruction.bounty_per_round)
     get_mint(state, instruction.mint)
     check_derived_pot(instruction.pot, instruction.seed, instruction.authority)
@@ -89,6 +90,7 @@ def update(state: State, call: Call, instruction: UpdateTokenTask) -> None:
     check_vacant(state, instruction.successor)
     check_owner(state, instruction.successor, KPL_PROGRAM)
     check_configuration(instruction)
+    check_hardened(state.genesis, instruction)
     moved = old.bounty - compute_reserved(old)
     check_bounty(moved, instruction.bounty_per_round)
     check_pot(old, instruction.pot)
@@ -134,6 +136,7 @@ def stake(state: State, call: Call, instruction: StakeTokens) -> None:
     task = get_task(state, instruction.task)
     check_living(task)
     check_amount(instruction.amount)
+    check_whole_stake(task, get_stake(state, instruction.task, instruction.node), instruction.amount)
     check_stake_size(get_stake(state, instruction.task, instruction.node).amount + instruction.amount)
     check_pot(task, instruction.pot)
     check_not_frozen(get_account(state, task.pot), task.pot)

@@ -1,0 +1,39 @@
+"""What became of each submission of a round under roundwork-1."""
+
+from enum import IntEnum
+
+from ..params import NodeKey
+from ..records import Verdict
+from .cursor import RoundCursor
+
+
+class Outcome(IntEnum):
+    """The number of a verdict, in records and in the leaves of heads."""
+
+    UNTRIED = 0
+    ACQUITTED = 1
+    INCONCLUSIVE = 2
+    CONVICTED = 3
+    MISSING = 4
+    NO_SUBMISSION = 5
+
+
+def get_verdict(cursor: RoundCursor, node: NodeKey) -> tuple[Outcome, int]:
+    """The verdict on a submission so far, and its votes: what the distribution function reads."""
+    verdict = cursor.verdicts.rows.get(node)
+    return (Outcome.UNTRIED, 1) if verdict is None else (Outcome(verdict.verdict), verdict.votes)
+
+
+def set_verdict(cursor: RoundCursor, node: NodeKey, outcome: Outcome, votes: int) -> None:
+    """Keep the verdict on a submission."""
+    cursor.state.put(cursor.verdicts, node, Verdict(outcome, votes))
+
+
+def is_missing(cursor: RoundCursor, node: NodeKey) -> bool:
+    """Whether a submission is missing: its proof was not to be had."""
+    return get_verdict(cursor, node)[0] is Outcome.MISSING
+
+
+def is_convicted(cursor: RoundCursor, node: NodeKey) -> bool:
+    """Whether a submission is convicted."""
+    return get_verdict(cursor, node)[0] is Outcome.CONVICTED
