@@ -12,8 +12,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "roundwork"
 
 PURE = {
+    "base64",
     "bisect",
     "blake3",
+    "collections",
     "collections.abc",
     "contextlib",
     "enum",
