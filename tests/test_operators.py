@@ -19,7 +19,7 @@ from roundwork.host.keypairs import read_keypair
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 
-from .ledger.process import RunningLedger, running
+from .ledger.process import NEWEST, RunningLedger, running
 from .localnet.test_supervisor import wait_until
 from .node.house import require_sandbox
 from .node.test_server import run_node
@@ -114,7 +114,7 @@ def test_every_command_of_the_page_does_what_it_says(
         assert read_keypair(restored) == read_keypair(keys / f"{name}.json", PASSPHRASE)
     [mine] = [one for one in ledger.call("getTask", task)["stakes"] if one["node"] == address]
     assert (0, 0) == (mine["amount"], mine["available"])
-    assert ledger.call("getBalance", SOMEBODY)["value"] > KOII
+    assert ledger.call("getBalance", SOMEBODY, NEWEST)["value"] > KOII
 
 
 def can_claim(ledger: RunningLedger, task: str, node: str) -> int:

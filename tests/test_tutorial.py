@@ -14,7 +14,7 @@ import pytest
 
 from roundwork.host.keypairs import read_keypair
 
-from .ledger.process import RunningLedger, running
+from .ledger.process import NEWEST, RunningLedger, running
 from .localnet.test_supervisor import wait_until
 from .node.house import require_sandbox
 
@@ -115,5 +115,5 @@ def test_the_task_of_the_page_is_deployed_and_a_node_earns_with_it(home: Path, l
 
     assert node is not None
     assert (
-        ledger.call("getBalance", names["MAIN"])["value"] > 25 * 10**9
+        ledger.call("getBalance", names["MAIN"], NEWEST)["value"] > 25 * 10**9
     )  # of 20, 2 are at stake; a round pays 10

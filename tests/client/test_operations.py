@@ -35,7 +35,7 @@ from roundwork.protocol.params import KOII, TASK_PROGRAM, NodeKey, TaskKey, base
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.instructions import CHUNK_BYTES
 
-from ..ledger.process import RunningLedger, running
+from ..ledger.process import NEWEST, RunningLedger, running
 
 T = TypeVar("T")
 Question = Callable[[Client], Awaitable[T]]
@@ -263,7 +263,7 @@ def test_what_a_transaction_was_rejected_with_is_read_from_its_meta(ledger: Runn
     with pytest.raises(BalanceTooLow, match=f"{2 * KOII}"):
         ask(lambda client: client.confirm(signature, 2**63))
 
-    meta = ledger.call("getTransaction", signature)["meta"]
+    meta = ledger.call("getTransaction", signature, NEWEST)["meta"]
     assert ("BalanceTooLow", 0) == (meta["roundwork"]["name"], meta["roundwork"]["instruction"])
 
 

@@ -20,7 +20,7 @@ from roundwork.protocol.addresses import find_authority
 from roundwork.protocol.params import KOII, KPL_PROGRAM, base58_of, key_of
 from roundwork.views import TaskView
 
-from ..ledger.process import RunningLedger, running
+from ..ledger.process import NEWEST, RunningLedger, running
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
 UNIT = 10**6
@@ -102,7 +102,7 @@ def test_clients_find_a_task_in_a_token_its_json_and_its_pot(live: Live) -> None
     async def question(bank: Bank) -> None:
         call, view = bank.client.call, await bank.read()
 
-        listed = await call("getProgramAccounts", base58_of(KPL_PROGRAM), {"encoding": "base64"})
+        listed = await call("getProgramAccounts", base58_of(KPL_PROGRAM), {**NEWEST, "encoding": "base64"})
         shown = (await call("getTaskAccountInfo", bank.task, {"stake": True}))["value"]
         authority = base58_of(find_authority(key_of(view.pot)))
         held = await call(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ..ledger.process import RunningLedger
+from ..ledger.process import NEWEST, RunningLedger
 from .test_clients import DRIVERS, drive, ledger, require
 
 __all__ = ["ledger"]
@@ -52,4 +52,4 @@ def test_kit_sends_a_durable_transaction_and_one_through_the_table(ledger: Any, 
     assert (333, True) == (ours["target"], ours["movedOn"])
     assert [inside] == ours["loaded"]
     assert "lookupTable" == ours["sources"][-1]
-    assert 222 + 444 == ledger.call("getBalance", inside)["value"]
+    assert 222 + 444 == ledger.call("getBalance", inside, NEWEST)["value"]

@@ -27,7 +27,7 @@ from roundwork.protocol.tasks.instructions import SubmitDistributionList
 from roundwork.protocol.tasks.layouts import TASK_PROGRAMS
 from roundwork.protocol.transaction import decode_transaction
 
-from ..ledger.process import RpcFailure, RunningLedger, running
+from ..ledger.process import NEWEST, RpcFailure, RunningLedger, running
 from .fronts import HONEST, HOSTILE, compose_call
 
 LARGE = 50_000_000
@@ -200,7 +200,7 @@ def test_a_simulation_shows_a_large_account_that_it_makes(scene: Scene) -> None:
 
     made, missing = answer["value"]["accounts"]
     assert (MEDIUM, 1, None) == (len(base64.b64decode(made["data"][0])), made["lamports"], missing)
-    assert scene.ledger.call("getAccountInfo", str(pair.pubkey()))["value"] is None
+    assert scene.ledger.call("getAccountInfo", str(pair.pubkey()), NEWEST)["value"] is None
 
 
 # Work

@@ -28,7 +28,7 @@ from roundwork.ledger.server import FAUCET_FILE, found_development
 from roundwork.ledger.store.journal import Journal
 
 from ..ledger.blocks import abandon, dump, run_blocks
-from ..ledger.process import RpcFailure, RunningLedger, find_port, give, running
+from ..ledger.process import NEWEST, RpcFailure, RunningLedger, find_port, give, running
 from ..protocol.world import keypair_of, make_genesis
 
 DAMAGES = int(os.environ.get("ROUNDWORK_DAMAGES", "9"))
@@ -351,7 +351,7 @@ def test_a_block_that_is_damaged_is_an_error_for_its_reader_and_for_no_other(
         with pytest.raises(RpcFailure) as caught:
             ledger.call("getBlock", hurt.slot, {"transactionDetails": "signatures"})
         assert names
-        assert ledger.call("getTransaction", names[0])["meta"]["err"] is None
+        assert ledger.call("getTransaction", names[0], NEWEST)["meta"]["err"] is None
         ledger.fund(Keypair())
 
     assert -32603 == caught.value.code

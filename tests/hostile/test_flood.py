@@ -23,7 +23,7 @@ from roundwork.protocol.params import TASK_PROGRAM, NodeKey, TaskKey
 from roundwork.protocol.tasks.instructions import CreateTask, SetActive, Stake, SubmitTask
 
 from ..ledger.comet.conftest import BINARY, require_cometbft
-from ..ledger.process import LedgerClient, RunningLedger, give, running
+from ..ledger.process import NEWEST, LedgerClient, RunningLedger, give, running
 
 ROUND, SUBMISSION, AUDIT = 90, 70, 10
 """Slots of a round, and of its first two windows."""
@@ -53,7 +53,7 @@ class Field:
         for pair in (self.manager, self.rich, *self.nodes):
             ledger.fund(pair, 10**12)
         owners = [str(pair.pubkey()) for pair in (self.manager, self.rich, *self.nodes)]
-        wait_for(lambda: all(ledger.call("getBalance", owner)["value"] for owner in owners))
+        wait_for(lambda: all(ledger.call("getBalance", owner, NEWEST)["value"] for owner in owners))
         self.send([self.manager, self.task], *self._create())
         wait_for(lambda: ledger.call("getTask", str(self.task.pubkey())))
         for node in self.nodes:
@@ -99,7 +99,7 @@ class Field:
     def wait_for_window(self, round_number: int) -> None:
         """Wait until the submissions of a round are taken."""
         first = self.start + (round_number + 1) * ROUND
-        wait_for(lambda: self.ledger.call("getSlot") >= first)
+        wait_for(lambda: self.ledger.call("getSlot", NEWEST) >= first)
 
     def sign_submissions(self, round_number: int) -> list[bytes]:
         return [
@@ -242,5 +242,5 @@ def test_on_cometbft_all_submissions_land_while_a_flood_waits(
         assert [] == [answer for answer in answers if "error" in answer]
         wait_for(lambda: field.get_submitters(0) == {str(node.pubkey()) for node in field.nodes})
         last = field.start + ROUND + SUBMISSION
-        slots = [ledger.call("getTransaction", base58_of_signature(wire))["slot"] for wire in work]
+        slots = [ledger.call("getTransaction", base58_of_signature(wire), NEWEST)["slot"] for wire in work]
         assert max(slots) <= last

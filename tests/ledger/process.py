@@ -24,6 +24,9 @@ from solders.transaction import Transaction
 
 SLOT_MS = 50
 
+NEWEST = {"commitment": "processed"}
+"""The configuration of a read of the last block. Without it a read is of what is final, two slots later."""
+
 
 class LedgerClient:
     """The RPC of a ledger; `call` raises RpcFailure with the error object."""

@@ -23,6 +23,7 @@ from roundwork.protocol.execute import next_block
 from roundwork.protocol.params import key_of
 
 from .blocks import abandon, dump, make_block, run_blocks
+from .process import NEWEST
 
 
 @pytest.mark.parametrize("lost", [[], ["checkpoint.db"], ["history.db"], ["checkpoint.db", "history.db"]])
@@ -78,7 +79,7 @@ def test_a_reader_is_shown_nothing_that_is_not_on_disk(directory: Path) -> None:
     async def run(chain: Chain) -> tuple[int, int]:
         ledger = Ledger(chain, Producer(chain, Verifier(workers=0)))
         rpc = Rpc(ledger, METHODS, Rates(LIMITS))
-        request = Request("getBlockHeight")
+        request = Request("getBlockHeight", [NEWEST])
         make_block(chain)
         before = await rpc.call(request, Budget("", LIMITS))
         head = chain.state.head

@@ -6,7 +6,7 @@ from pathlib import Path
 from solders.keypair import Keypair
 
 from ..cli.test_task import run
-from .process import running
+from .process import NEWEST, running
 
 ADDRESS = str(Keypair().pubkey())
 
@@ -21,10 +21,10 @@ def test_accounts_come_from_files_and_from_another_ledger(tmp_path: Path) -> Non
     file = write(tmp_path / "account.json", **plain)
 
     with running(tmp_path / "first", None, "--account", str(file)) as first:
-        assert 5_000_000 == first.call("getBalance", ADDRESS)["value"]
+        assert 5_000_000 == first.call("getBalance", ADDRESS, NEWEST)["value"]
         options = ("--clone", ADDRESS, "--clone-url", first.url)
         with running(tmp_path / "second", None, *options) as second:
-            assert 5_000_000 == second.call("getBalance", ADDRESS)["value"]
+            assert 5_000_000 == second.call("getBalance", ADDRESS, NEWEST)["value"]
 
 
 def test_what_a_genesis_cannot_hold_is_refused_and_nothing_is_created(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 from roundwork.ledger.inspect import verify
 from roundwork.ledger.store.journal import Journal
 
-from .process import RpcFailure, RunningLedger, find_port, give, running
+from .process import NEWEST, RpcFailure, RunningLedger, find_port, give, running
 
 
 def test_no_acknowledged_transaction_is_lost_to_a_kill(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_full_disk_ends_the_ledger_with_its_reason_and_loses_nothing_acknowled
 
 def test_slots_go_on_where_they_were_after_an_outage(tmp_path: Path) -> None:
     with running(tmp_path / "ledger") as ledger:
-        before = ledger.call("getSlot")
+        before = ledger.call("getSlot", NEWEST)
     time.sleep(0.5)  # ten slots
 
     with running(tmp_path / "ledger") as ledger:
@@ -112,7 +112,7 @@ def test_a_polite_end_leaves_everything_in_order(tmp_path: Path) -> None:
     assert 0 == ledger.stop()
 
     with running(tmp_path / "ledger") as ledger:
-        assert 10**10 == ledger.call("getBalance", str(pair.pubkey()))["value"]
+        assert 10**10 == ledger.call("getBalance", str(pair.pubkey()), NEWEST)["value"]
 
 
 def test_who_still_waits_when_the_ledger_stops_is_told_so(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from roundwork.node.javascript.standing import STANDING_FILE
 from roundwork.participant.moment import compute_timetable
 from roundwork.protocol.params import KOII, base58_of, key_of
 
+from ..ledger.process import NEWEST
 from ..ledger.process import running as running_ledger
 from ..node.house import require_sandbox
 from ..node.javascript.mainjs import require_node
@@ -193,8 +194,8 @@ def test_a_task_pays_slashes_and_is_claimed_in_a_token_that_is_made_for_it(direc
         where = ["--url", ledger.url, "--task", up.network.task, "--directory", str(directory / "node-1")]
         subprocess.run([*ROUNDWORK, "node", "claim", *where, "--to", friend], capture_output=True, check=True)
 
-        held = ledger.call("getTokenAccountBalance", account)["value"]["amount"]
-        supply = ledger.call("getTokenSupply", summary["token"])["value"]["amount"]
+        held = ledger.call("getTokenAccountBalance", account, NEWEST)["value"]["amount"]
+        supply = ledger.call("getTokenSupply", summary["token"], NEWEST)["value"]["amount"]
     assert (str(first["earned"]), str(summary["token_supply"])) == (held, supply)
     verify(directory)
 

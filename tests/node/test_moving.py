@@ -17,7 +17,7 @@ from roundwork.node.setting import NodeSetting
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 
-from ..ledger.process import RunningLedger, running
+from ..ledger.process import NEWEST, RunningLedger, running
 from ..localnet.test_supervisor import wait_until
 from .house import require_sandbox
 from .test_server import HELLO, fail, make_rich, read_stakes, run_node
@@ -64,7 +64,7 @@ def test_a_task_that_is_updated_in_mid_round_takes_its_nodes_along(
     do(ledger, lambda client: airdrop(client, str(manager.pubkey()), 5_000 * KOII))
     task = do(ledger, lambda client: deploy(client, manager, package, pack(package)[0]))
     do(ledger, lambda client: set_active(client, manager, task, True))
-    supply = ledger.call("getSupply")["value"]["total"]
+    supply = ledger.call("getSupply", NEWEST)["value"]["total"]
     for name in NAMES:
         make_rich(ledger, tmp_path / name)
 
@@ -96,7 +96,7 @@ def test_a_task_that_is_updated_in_mid_round_takes_its_nodes_along(
     assert ("PayoutSuccessful", 3) == (paid["status"], len(paid["payments"]))
     assert (0, successor) == (show(task)["bounty"], show(task)["migrated_to"])
     assert task == show(successor)["migrated_from"]
-    assert supply == ledger.call("getSupply")["value"]["total"]
+    assert supply == ledger.call("getSupply", NEWEST)["value"]["total"]
 
 
 def test_one_node_at_a_time_works_in_a_directory(ledger: RunningLedger, tmp_path: Path) -> None:

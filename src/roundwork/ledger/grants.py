@@ -39,8 +39,9 @@ def read_grant(path: Path) -> Grant:
 
 async def copy_grants(url: str, addresses: list[str]) -> list[Grant]:
     """The accounts at addresses of another ledger or cluster. Raises BadInput, RemoteError."""
+    config = {"commitment": "processed", "encoding": "base64"}
     async with Client(url) as client:
-        values = (await client.call("getMultipleAccounts", addresses, {"encoding": "base64"}))["value"]
+        values = (await client.call("getMultipleAccounts", addresses, config))["value"]
     grants = []
     for address, value in zip(addresses, values, strict=True):
         if value is None:

@@ -16,7 +16,7 @@ from solders.transaction import Transaction
 from roundwork.ledger.inspect import verify
 from roundwork.ledger.store.journal import Journal
 
-from ..process import LedgerClient, RpcFailure, RunningLedger, give
+from ..process import NEWEST, LedgerClient, RpcFailure, RunningLedger, give
 
 DEADLINE_SECONDS = 60
 CONFIRM_SECONDS = 3
@@ -38,7 +38,7 @@ class Load:
     def __enter__(self) -> "Load":
         self._ledger.fund(self._pair, 10**12)
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while not self._ledger.call("getBalance", str(self._pair.pubkey()))["value"]:
+        while not self._ledger.call("getBalance", str(self._pair.pubkey()), NEWEST)["value"]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         self._thread.start()

@@ -14,7 +14,7 @@ import pytest
 from solders.keypair import Keypair
 from websockets.asyncio.client import connect
 
-from ..process import RpcFailure, RunningLedger, give, running
+from ..process import NEWEST, RpcFailure, RunningLedger, give, running
 from .load import (
     DEADLINE_SECONDS,
     Load,
@@ -94,7 +94,7 @@ def test_a_hanging_engine_is_said_so_and_reads_are_answered(directory: Path) -> 
 def fund(ledger: RunningLedger, pair: Keypair) -> None:
     ledger.fund(pair)
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not ledger.call("getBalance", str(pair.pubkey()))["value"]:
+    while not ledger.call("getBalance", str(pair.pubkey()), NEWEST)["value"]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -117,7 +117,7 @@ def test_clients_commands_and_websockets_work_as_on_any_ledger(directory: Path) 
             ledger.send(wire)
         info = tell("ledger", "info", "--directory", str(directory))
         facts = tell("ledger", "verify", "--directory", str(directory))
-        balance = ledger.call("getBalance", str(other))["value"]
+        balance = ledger.call("getBalance", str(other), NEWEST)["value"]
         health = ledger.call("getHealth")
         batch = [{"jsonrpc": "2.0", "id": number, "method": "getHealth"} for number in range(3)]
         assert "1 to 2 requests" in ledger.post(batch)["error"]["message"]

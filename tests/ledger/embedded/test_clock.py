@@ -15,7 +15,7 @@ from roundwork.ledger.server import found_development
 from roundwork.ledger.signatures import Verifier
 
 from ...cli.test_task import run
-from ..process import running
+from ..process import NEWEST, running
 
 HOUR_MS = 3_600_000
 
@@ -69,16 +69,16 @@ def test_a_wall_clock_behind_the_last_block_is_warned_of_and_time_goes_on(
 def test_a_ledger_that_warped_ahead_of_the_wall_clock_goes_on(tmp_path: Path) -> None:
     directory = tmp_path / "ledger"
     with running(directory) as ledger:
-        before = ledger.call("getSlot")
+        before = ledger.call("getSlot", NEWEST)
 
     warped = json.loads(run("ledger", "warp", "--directory", directory, "--slots", 2001, "--json").stdout)
 
     assert before + 2001 <= warped["slot"]
     assert 1001 == warped["blocks"]
     with running(directory) as ledger:
-        assert ledger.call("getSlot") >= warped["slot"]
+        assert ledger.call("getSlot", NEWEST) >= warped["slot"]
         first = ledger.call("getLatestBlockhash")["context"]["slot"]
-        while ledger.call("getSlot") < first + 5:
+        while ledger.call("getSlot", NEWEST) < first + 5:
             pass
         refused = run("ledger", "warp", "--directory", directory, "--slots", 5)
         assert (1, True) == (refused.returncode, "StoreInUse" in refused.stderr)

@@ -32,7 +32,7 @@ from roundwork.protocol.addresses import find_associated
 from roundwork.protocol.params import ASSOCIATED_TOKEN_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
 from roundwork.wire import base58_decode, base58_encode
 
-from ..process import RpcFailure, RunningLedger, give, running
+from ..process import NEWEST, RpcFailure, RunningLedger, give, running
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTED = [
@@ -332,14 +332,14 @@ def test_a_rejected_instruction_has_solanas_shape_and_our_numbers(
 def test_without_preflight_a_rejected_transaction_is_executed_and_pays_its_fee(
     ledger: RunningLedger, payer: Keypair
 ) -> None:
-    before = ledger.call("getBalance", str(payer.pubkey()))["value"]
+    before = ledger.call("getBalance", str(payer.pubkey()), NEWEST)["value"]
 
     signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 10**15)), skipPreflight=True)
 
     [status] = ledger.call("getSignatureStatuses", [signature])["value"]
     assert {"InstructionError": [0, {"Custom": 1}]} == status["err"]
-    assert before - 5000 == ledger.call("getBalance", str(payer.pubkey()))["value"]
-    meta = ledger.call("getTransaction", signature)["meta"]
+    assert before - 5000 == ledger.call("getBalance", str(payer.pubkey()), NEWEST)["value"]
+    meta = ledger.call("getTransaction", signature, NEWEST)["meta"]
     assert {"Err": status["err"]} == meta["status"]
 
 
@@ -377,10 +377,11 @@ def test_a_version_that_was_not_asked_for_is_not_shown(ledger: RunningLedger, pa
     signature = ledger.send(bytes(VersionedTransaction(message, [payer])))
 
     with pytest.raises(RpcFailure) as caught:
-        ledger.call("getTransaction", signature)
+        ledger.call("getTransaction", signature, NEWEST)
 
     assert -32015 == caught.value.code
-    assert 0 == ledger.call("getTransaction", signature, {"maxSupportedTransactionVersion": 0})["version"]
+    config = {**NEWEST, "maxSupportedTransactionVersion": 0}
+    assert 0 == ledger.call("getTransaction", signature, config)["version"]
 
 
 # Reading
@@ -448,7 +449,7 @@ def test_a_price_is_part_of_the_fee_that_is_told_and_paid(ledger: RunningLedger,
     signature = ledger.send(bytes(Transaction([payer], message, tick)))
 
     assert fee == 5003
-    assert fee == ledger.call("getTransaction", signature, {"encoding": "json"})["meta"]["fee"]
+    assert fee == ledger.call("getTransaction", signature, NEWEST)["meta"]["fee"]
 
 
 def test_what_a_program_returns_is_shown_simulated_and_done(
@@ -460,7 +461,7 @@ def test_what_a_program_returns_is_shown_simulated_and_done(
     text = base64.b64encode(wire).decode()
     simulated = ledger.call("simulateTransaction", text, {"encoding": "base64"})["value"]
     signature = ledger.send(wire)
-    done = ledger.call("getTransaction", signature, {"encoding": "json"})["meta"]
+    done = ledger.call("getTransaction", signature, NEWEST)["meta"]
 
     # The bytes of a token account, as token instruction 21 returns them.
     data = base64.b64encode((165).to_bytes(8, "little")).decode()
@@ -675,7 +676,7 @@ def test_a_closed_account_is_notified_as_an_empty_one(ledger: RunningLedger, pay
 
     async def run() -> dict[str, Any]:
         async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
-            await subscribe(websocket, "account", str(brief.pubkey()), {"encoding": "base64"})
+            await subscribe(websocket, "account", str(brief.pubkey()), {**NEWEST, "encoding": "base64"})
             tick = Hash.from_string(ledger.call("getLatestBlockhash")["value"]["blockhash"])
             message = Message.new_with_blockhash([give(brief, payer.pubkey(), 5000)], brief.pubkey(), tick)
             ledger.send(bytes(Transaction([brief], message, tick)))
@@ -758,9 +759,10 @@ def test_slots_are_notified_one_by_one_in_each_form(ledger: RunningLedger) -> No
 
     notes = asyncio.run(run())
 
-    first = notes["root"][0]
-    assert list(range(first, first + 4)) == notes["root"][:4]
-    assert {"slot": first, "parent": first - 1, "root": first} in notes["slot"]
+    for form, slots in (("root", notes["root"]), ("slot", [note["slot"] for note in notes["slot"]])):
+        assert list(range(slots[0], slots[0] + 4)) == slots[:4], form
+    for note in notes["slot"]:
+        assert note == {"slot": note["slot"], "parent": note["slot"] - 1, "root": note["slot"] - 2}
     assert {"slot", "parent", "timestamp", "type"} == notes["slotsUpdates"][0].keys()
 
 

@@ -36,6 +36,8 @@ class Producer:
         self._key = key_of(chain.genesis.producer)
         self._work = asyncio.Event()
         self._is_stopping = False
+        self._used_slot = chain.state.head.slot
+        """The slot of the last block with transactions."""
 
     def get_slot(self) -> int:
         """The slot that a block made now would have."""
@@ -81,6 +83,8 @@ class Producer:
     async def _make_block(self, taken: list[Waiting]) -> None:
         chain = self._chain
         block = next_block(chain.state, self._clock.now_ms(), [waiting.wire for waiting in taken], self._key)
+        if taken:
+            self._used_slot = block.slot
         outcome = chain.execute(block, [True] * len(taken), [waiting.transaction for waiting in taken])
         try:
             await asyncio.to_thread(chain.persist, block, outcome)
@@ -99,7 +103,12 @@ class Producer:
         return self._chain.state.head.began_ms
 
     def _heartbeat_ms(self) -> int:
-        """When a block is due without transactions: each slot while a task is active, else less often."""
+        """When a block is due without transactions: each slot while a task is active, else less often.
+
+        Each slot also until the last transactions are final, because that takes two slots more.
+        """
         genesis, state = self._chain.genesis, self._chain.state
-        is_busy = any(task.is_active or task.open_rounds for task in state.tasks.rows.values())
+        is_busy = state.head.slot <= self._used_slot + 1 or any(
+            task.is_active or task.open_rounds for task in state.tasks.rows.values()
+        )
         return state.head.began_ms + genesis.slot_ms * (1 if is_busy else genesis.gap_slots_max)

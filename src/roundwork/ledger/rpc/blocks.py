@@ -16,6 +16,7 @@ from ...protocol.transaction import Transaction
 from ...wire import Json
 from ..store.history import Place
 from .budget import Budget, encode_range
+from .commitments import Commitment
 from .constants import EPOCH_SLOTS
 from .errors import BlockNotAvailable, InvalidParams, NodeUnhealthy
 from .ledger import Ledger, LongRead
@@ -31,7 +32,7 @@ SHORT_SLOTS = 5_000
 SAMPLES_MAX = 720
 DETAILS = ("full", "accounts", "signatures", "none")
 CLOSE_SECONDS = 5.0
-"""How long a request for the current slot waits until the slot is over."""
+"""How long a request for a slot waits until the slot has reached the commitment."""
 
 
 # Slots and ticks
@@ -95,7 +96,7 @@ def _names_nonce(ledger: Ledger, transaction: Transaction) -> bool:
     nonce = find_nonce(transaction)
     try:
         if nonce is not None:
-            check_named_nonce(ledger.state, ledger.slot + 1, transaction, nonce)
+            check_named_nonce(ledger.newest.state, ledger.newest.slot + 1, transaction, nonce)
     except BlockhashNotFound:
         return False
     return nonce is not None
@@ -124,11 +125,11 @@ async def get_block(ledger: Ledger, params: Params) -> msgspec.Raw:
 async def _wait_until_closed(ledger: Ledger, slot: int) -> None:
     """Wait until a slot is over, because a block that a client has read never changes.
 
-    Raises BlockNotAvailable.
+    Wait longer until it is final, if the client reads what is. Raises BlockNotAvailable.
     """
+    reader = ledger.at(max(ledger.commitment, Commitment.CONFIRMED, key=lambda each: each.value))
     for _ in range(int(CLOSE_SECONDS * 100)):
-        is_written = ledger.chain.journal.height >= ledger.state.head.height
-        if is_written and ledger.engine.get_newest_tick()[1] >= slot:
+        if reader.slot >= slot:
             return
         await asyncio.sleep(0.01)
     raise BlockNotAvailable(slot)
@@ -164,7 +165,7 @@ def _compose_block(ledger: Ledger, slot: int, detail: str, config: Json, budget:
 
 def compute_slot_tick(ledger: Ledger, slot: int) -> bytes:
     """The tick of a slot that is over, from the journal if the state does not have it any more."""
-    mark = ledger.state.ticks.rows.get(u64(slot))
+    mark = ledger.newest.state.ticks.rows.get(u64(slot))
     if mark is not None:
         return mark.digest
     entry = ledger.chain.journal.find_before(slot + 1)
@@ -181,7 +182,7 @@ def compute_time(ledger: Ledger, slot: int) -> int:
 
 def check_past(ledger: Ledger, slot: int) -> None:
     """Raises BlockNotAvailable for a slot that has not begun."""
-    if slot > ledger.slot:
+    if slot > ledger.newest.slot:
         raise BlockNotAvailable(slot)
 
 

@@ -17,6 +17,7 @@ from . import tasks as rpc_tasks
 from . import tokens as rpc_tokens
 from . import transactions as rpc_transactions
 from .budget import Budget
+from .commitments import Commitment
 from .errors import (
     InternalError,
     InvalidRequest,
@@ -28,7 +29,7 @@ from .errors import (
 )
 from .ledger import Ledger, LongRead
 from .pace import SLICE_SECONDS
-from .params import Params
+from .params import Params, find_commitment
 from .rates import Rates
 from .sending import Sending, prepare_sending
 
@@ -41,9 +42,13 @@ METHODS: dict[str, Method] = {
     **rpc_constants.METHODS,
     **rpc_sending.METHODS,
     **rpc_tasks.METHODS,
+    **rpc_tasks.OWN_METHODS,
     **rpc_tokens.METHODS,
     **rpc_transactions.METHODS,
 }
+
+OF_NEWEST = {*rpc_sending.METHODS, *rpc_tasks.OWN_METHODS, "getSignatureStatuses"}
+"""The methods that are of the last block unless a commitment is named. The others are of what is final."""
 
 
 class Request(msgspec.Struct):
@@ -153,24 +158,26 @@ class Rpc:
             return _encode_error(request.id, error)
 
     async def call(self, request: Request, budget: Budget) -> Any:
-        """What a method returns. Raises RpcError."""
+        """What a method returns, of the ledger as it stands at the commitment. Raises RpcError."""
         method = self._methods.get(request.method)
         if method is None:
             raise MethodNotFound()
         if request.method not in rpc_sending.METHODS:
             await self.ledger.wait_for_disk()
         budget.check_left()
-        params = Params(request.params, self.ledger.slot, budget)
+        default = Commitment.PROCESSED if request.method in OF_NEWEST else Commitment.FINALIZED
+        ledger = self.ledger.at(find_commitment(request.params, default))
+        params = Params(request.params, ledger.slot, budget)
         try:
             began = time.perf_counter()
             try:
-                is_long = isinstance(method, LongRead) and not method.is_short(self.ledger, params)
+                is_long = isinstance(method, LongRead) and not method.is_short(ledger, params)
                 read = method.answer if isinstance(method, LongRead) else method
-                result = None if is_long else read(self.ledger, params)
+                result = None if is_long else read(ledger, params)
             finally:
                 budget.spend(time.perf_counter() - began)
             if is_long:
-                return await self.ledger.read_state(budget, read, params)
+                return await ledger.read_state(budget, read, params)
             return await result if inspect.isawaitable(result) else result
         except RoundworkError as error:
             raise InternalError(f"Internal error: {error}", describe_cause(error)) from error

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...protocol.execute import Block, Kind, Outcome, Receipt, decode_landed
+from ...protocol.execute import Kind, Receipt, decode_landed
 from ...protocol.params import Key, TaskKey, base58_of
 from ...protocol.records import Account
 from ...protocol.transaction import Transaction
@@ -15,6 +15,7 @@ from .account_data import SHORT_BYTES, encode_data_of
 from .account_forms import AccountData, Form, get_account_data, read_form
 from .accounts import Filter, passes, read_filters
 from .budget import Budget
+from .commitments import Commitment, Reached
 from .errors import InvalidParams
 from .ledger import Ledger
 from .params import Params, field, read_key, read_signature, show
@@ -25,7 +26,18 @@ from .transactions import find_all
 Topic = tuple[str, bytes]
 """What a block must touch to concern a subscription: its kind, and an address, a signature or nothing."""
 
+Topics = dict[str, dict[bytes, dict[Hashable, Any]]]
+"""What subscriptions are about: by kind, then by what a topic names, then by the details of their subject."""
+
 _encoder = msgspec.json.Encoder()
+
+
+class Ran(NamedTuple):
+    """A transaction that ran: its slot, its bytes and its receipt."""
+
+    slot: int
+    wire: bytes
+    receipt: Receipt
 
 
 class Unmade(NamedTuple):
@@ -48,37 +60,34 @@ Step = msgspec.Raw | Unmade | UnmadeHead | None
 
 
 class Changed:
-    """What a block changed, computed once for all subscriptions.
+    """What the blocks changed that reached a commitment at once, computed once for all subscriptions.
 
-    Records are taken when the block is published. They never change, so reports may be made later.
+    Records are taken at that moment. They never change, so reports may be made later.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        block: Block,
-        outcome: Outcome,
-        before: int,
-        topics: dict[str, dict[bytes, Any]],
-    ) -> None:
-        """`before` is the slot of the block before, `topics` what subscriptions are about, by kind."""
-        self.block = block
-        self.slots = range(before + 1, block.slot + 1)
-        """The slots that have begun since the block before."""
+    def __init__(self, ledger: Ledger, reached: Reached, time_ms: int, topics: Topics) -> None:
+        """`ledger` stands at the commitment; `time_ms` is the time of the newest block."""
+        self.topics = topics
+        self.time_ms = time_ms
+        self.slots = reached.slots
+        """The slots that have reached the commitment."""
         self.owned: dict[Key, list[Key]] = defaultdict(list)
         """The accounts of each program that subscriptions are about."""
         self.accounts: list[Key] = []
         """The other accounts that subscriptions are about."""
         ran = [
-            (wire, receipt)
+            Ran(block.slot, wire, receipt)
+            for block, outcome in reached.blocks
             for wire, receipt in zip(block.transactions, outcome.receipts, strict=True)
             if receipt.kind != Kind.VOID
         ]
-        self.receipts: dict[bytes, Receipt] = {get_signature(wire): receipt for wire, receipt in ran}
-        self.ran: list[tuple[bytes, Receipt]] = ran if topics["logs"] else []
-        """Wires and receipts of the transactions that ran, if subscriptions are about their logs."""
+        self.by_signature = {get_signature(each.wire): each for each in ran}
+        self.ran: list[Ran] = ran if topics["logs"] else []
+        """The transactions that ran, if subscriptions are about their logs."""
         self._ledger = ledger
         self._records: dict[Key, tuple[Account, AccountData | None]] = {}
+        self._changed_in: dict[Key, int] = {}
+        """The last slot in which each of these accounts changed."""
         self._view: Ledger | None = None
         self._shown: dict[tuple[Key, Form, bool], msgspec.Raw] = {}
         self._transactions: list[Transaction] = []
@@ -87,12 +96,14 @@ class Changed:
         self._logs: dict[int, msgspec.Raw] = {}
         self.heads: dict[TaskKey, msgspec.Raw | None] = {}
         """The JSON of the heads that are made, by task."""
-        for change in outcome.changes:
-            for key in _find_changed(change.name, change.rows):
-                self._keep(key, topics)
+        for block, outcome in reached.blocks:
+            for change in outcome.changes:
+                for key in _find_changed(change.name, change.rows):
+                    self._keep(key, block.slot)
 
-    def _keep(self, key: Key, topics: dict[str, dict[bytes, Any]]) -> None:
-        state = self._ledger.state
+    def _keep(self, key: Key, slot: int) -> None:
+        state, topics = self._ledger.state, self.topics
+        self._changed_in[key] = slot
         found = state.accounts.rows.get(key)
         account = found or Account(0)  # a closed account: clients read an empty one
         is_owned = found is not None and account.owner in topics["program"]
@@ -152,14 +163,14 @@ class Changed:
         shown: Any = encode_data_of(state, key, account, data, form, self._make_budget(), is_lenient=True)
         if is_of_program:
             shown = {"pubkey": base58_of(key), "account": shown}
-        return self.encode(shown)
+        return encode_result(self._ledger, shown, self._changed_in[key])
 
     # Transactions
 
     def decode_transactions(self, wanted: Collection[Key]) -> Iterator[None]:
         """Decode the transactions that ran, one in each step, and note which accounts they name."""
-        for at, (wire, receipt) in enumerate(self.ran):
-            transaction = decode_landed(wire, receipt)
+        for at, ran in enumerate(self.ran):
+            transaction = decode_landed(ran.wire, ran.receipt)
             self._transactions.append(transaction)
             for key in set(transaction.accounts).intersection(wanted):
                 self.mentions[key].append(at)
@@ -168,19 +179,14 @@ class Changed:
     def describe_logs(self, at: int) -> msgspec.Raw:
         """The JSON of the logs of a transaction that ran, with its context."""
         if at not in self._logs:
-            transaction, receipt = self._transactions[at], self.ran[at][1]
-            self._logs[at] = self.encode(
-                {
-                    "signature": name_signatures(transaction)[0],
-                    "err": describe_error(receipt),
-                    "logs": compose_logs(transaction, receipt),
-                }
-            )
+            transaction, ran = self._transactions[at], self.ran[at]
+            value = {
+                "signature": name_signatures(transaction)[0],
+                "err": describe_error(ran.receipt),
+                "logs": compose_logs(transaction, ran.receipt),
+            }
+            self._logs[at] = encode_result(self._ledger, value, ran.slot)
         return self._logs[at]
-
-    def encode(self, value: Any) -> msgspec.Raw:
-        """The JSON of a value with the context of this block."""
-        return encode_result(self._ledger, value, self.block.slot)
 
 
 def encode_result(ledger: Ledger, value: Any, slot: int) -> msgspec.Raw:
@@ -202,16 +208,21 @@ def _find_changed(name: bytes, rows: list[tuple[bytes, Any]]) -> list[Key]:
 
 
 class Subject(NamedTuple):
-    """What a subscription is about. Subscriptions with equal topic and details get the same results."""
+    """What a subscription is about.
+
+    Subscriptions with equal commitment, topic and details get the same results.
+    """
 
     topic: Topic
     details: Hashable
     report: Callable[[Changed], Iterator[Step]]
-    """The results of a block that touches the topic, step by step. Raises AnswerTooLarge."""
+    """The results of blocks that touch the topic, step by step. Raises AnswerTooLarge."""
     ends: bool = False
     """Whether a subscription ends with its first results."""
     first: Collection[msgspec.Raw] = ()
     """Results that are due already when the client subscribes."""
+    commitment: Commitment = Commitment.PROCESSED
+    """What a block must have reached before it is reported."""
 
 
 def about_account(ledger: Ledger, params: Params) -> Subject:
@@ -224,7 +235,7 @@ def about_account(ledger: Ledger, params: Params) -> Subject:
             yield Unmade(key, form)
         yield changed.describe(key, form)
 
-    return Subject(("account", key), form, report)
+    return Subject(("account", key), form, report, commitment=ledger.commitment)
 
 
 def about_program(ledger: Ledger, params: Params) -> Subject:
@@ -244,7 +255,7 @@ def about_program(ledger: Ledger, params: Params) -> Subject:
             yield changed.describe(key, form, is_of_program=True)
 
     details: tuple[Form, tuple[Filter, ...]] = form, tuple(filters)
-    return Subject(("program", program), details, report)
+    return Subject(("program", program), details, report, commitment=ledger.commitment)
 
 
 def about_logs(ledger: Ledger, params: Params) -> Subject:
@@ -265,7 +276,7 @@ def about_logs(ledger: Ledger, params: Params) -> Subject:
         for at in range(len(changed.ran)) if mentioned is None else changed.mentions[mentioned]:
             yield changed.describe_logs(at)
 
-    return Subject(("logs", mentioned or b""), None, report)
+    return Subject(("logs", mentioned or b""), None, report, commitment=ledger.commitment)
 
 
 async def about_signature(ledger: Ledger, params: Params) -> Subject:
@@ -278,22 +289,29 @@ async def about_signature(ledger: Ledger, params: Params) -> Subject:
         yield encode_result(ledger, {"err": describe_error(receipt)}, slot)
 
     def report(changed: Changed) -> Iterator[Step]:
-        return compose(changed.receipts[signature], changed.block.slot)
+        ran = changed.by_signature[signature]
+        return compose(ran.receipt, ran.slot)
 
     recent = ledger.chain.recent
     landed = (
         None if recent.find(signature) else (await find_all(ledger, params.budget, [signature]))[signature]
     )
     newest = recent.find(signature)  # a block may have come meanwhile, which notified nobody
-    receipt = newest.receipt if newest is not None else landed.receipt if landed is not None else None
-    first = [] if receipt is None else list(compose(receipt, ledger.slot))
-    return Subject(("signature", signature), with_received, report, True, first)
+    first: list[msgspec.Raw] = []
+    if newest is not None and newest.slot <= ledger.slot:
+        first = list(compose(newest.receipt, newest.slot))
+    elif newest is None and landed is not None:  # it ran so long ago that it is final
+        first = list(compose(landed.receipt, landed.entry.block.slot))
+    return Subject(("signature", signature), with_received, report, True, first, ledger.commitment)
 
 
 def about_slots(ledger: Ledger, params: Params) -> Subject:
+    final = ledger.at(Commitment.FINALIZED)
+
     def report(changed: Changed) -> Iterator[Step]:
         for slot in changed.slots:
-            yield msgspec.Raw(_encoder.encode({"parent": slot - 1, "root": slot, "slot": slot}))
+            root = max(min(final.slot, slot - Commitment.FINALIZED.value), 0)
+            yield msgspec.Raw(_encoder.encode({"parent": slot - 1, "root": root, "slot": slot}))
 
     return Subject(("slot", b""), None, report)
 
@@ -303,21 +321,21 @@ def about_roots(ledger: Ledger, params: Params) -> Subject:
         for slot in changed.slots:
             yield msgspec.Raw(_encoder.encode(slot))
 
-    return Subject(("root", b""), None, report)
+    return Subject(("root", b""), None, report, commitment=Commitment.FINALIZED)
 
 
 def about_slots_updates(ledger: Ledger, params: Params) -> Subject:
     def report(changed: Changed) -> Iterator[Step]:
         for slot in changed.slots:
-            update = {"slot": slot, "timestamp": changed.block.time_ms, "type": "root", "parent": slot - 1}
+            update = {"slot": slot, "timestamp": changed.time_ms, "type": "root", "parent": slot - 1}
             yield msgspec.Raw(_encoder.encode(update))
 
-    return Subject(("slotsUpdates", b""), None, report)
+    return Subject(("slotsUpdates", b""), None, report, commitment=Commitment.FINALIZED)
 
 
 def about_task_head(ledger: Ledger, params: Params) -> Subject:
     task = params.task(0)
-    if task not in ledger.state.tasks.rows:
+    if task not in ledger.newest.state.tasks.rows:
         raise InvalidParams(f"Invalid params: there is no task at {base58_of(task)}")
 
     def report(changed: Changed) -> Iterator[Step]:

@@ -19,6 +19,7 @@ from ..chain import Chain
 from ..engine import Engine
 from ..limits import LIMITS, Limits
 from .budget import THREAD_COST_SECONDS, Budget, join
+from .commitments import Commitment, Reached, Standing, copy_state
 from .errors import NodeUnhealthy
 from .pace import Pace
 from .params import Params
@@ -36,8 +37,14 @@ READS_MAX = 500
 T = TypeVar("T")
 
 
+ReachedListener = Callable[[Commitment, Reached], None]
+
+
 class Ledger:
-    """The ledger as the RPC methods see it."""
+    """The ledger as the RPC methods see it: as it stands at a commitment, which `at` chooses.
+
+    `newest` is the ledger after the last block.
+    """
 
     def __init__(
         self, chain: Chain, engine: Engine, faucet: Keypair | None = None, limits: Limits = LIMITS
@@ -52,34 +59,75 @@ class Ledger:
         """Reads that wait for a thread, by address."""
         self.pace = Pace()
         self._snapshot: State | None = None
+        self._snapshot_slot = 0
         self._view: Ledger | None = None
         self._waiting_for_disk: list[asyncio.Future[None]] = []
-        chain.listeners.append(self._let_read)
         self.reads = TaskReads(chain, self._readers, self.wait_for_disk)
+        self.newest = self
+        self.commitment = Commitment.PROCESSED
+        self.listeners: list[ReachedListener] = []
+        """They are called with what has reached a commitment."""
+        self._standings = {each: Standing(each, chain.state) for each in Commitment}
+        self._at: dict[Commitment, Ledger] = {}
+        for each in Commitment:
+            self._at[each] = self._stand_at(each)
+        chain.listeners.append(self._follow)
+
+    def _stand_at(self, commitment: Commitment) -> "Ledger":
+        if commitment == self.commitment:
+            return self
+        ledger = copy.copy(self)
+        ledger.commitment = commitment
+        return ledger
+
+    def at(self, commitment: Commitment) -> "Ledger":
+        """The ledger as it stands at a commitment."""
+        return self._at[commitment]
 
     @property
     def state(self) -> State:
-        """The state after the last block; in a view, after the block that it is of."""
-        return self.chain.state if self._snapshot is None else self._snapshot
+        """The state after the last block at this commitment; in a view, after the block that it is of."""
+        return self._standings[self.commitment].state if self._snapshot is None else self._snapshot
 
     @property
     def slot(self) -> int:
-        """The slot of the last block: answers are of this slot."""
-        return self.state.head.slot
+        """The last slot at this commitment: answers are of this slot."""
+        if self._snapshot is not None:
+            return self._snapshot_slot
+        if self.commitment == Commitment.PROCESSED:
+            return self.state.head.slot
+        return self._standings[self.commitment].slot
+
+    def get_open_blocks(self) -> list[tuple[Block, Outcome]]:
+        """The blocks of the slot that is not over."""
+        return self._standings[Commitment.CONFIRMED].get_waiting()
+
+    def find_commitment(self, slot: int) -> Commitment:
+        """The highest commitment that the blocks of a slot have reached."""
+        reached = [each for each in Commitment if slot <= self._standings[each].slot]
+        return reached[-1] if reached else Commitment.PROCESSED
 
     async def wait_for_disk(self) -> None:
         """Wait until the whole state is on disk: a crash takes back nothing that a reader has seen."""
-        while self.chain.journal.height < self.state.head.height:
+        while self.chain.journal.height < self.chain.state.head.height:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting_for_disk.append(waiter)
             await waiter
 
-    def _let_read(self, block: Block, outcome: Outcome) -> None:
+    def _follow(self, block: Block, outcome: Outcome) -> None:
+        """Take in a block that is durable."""
         for waiter in self._waiting_for_disk:
             if not waiter.done():  # else the reader has gone
                 waiter.set_result(None)
         self._waiting_for_disk.clear()
-        self._view = None
+        head = self.chain.state.head
+        assert head.height == block.height, "a block is published before the next is executed"
+        for commitment, standing in self._standings.items():
+            reached = standing.follow(block, outcome, head)
+            if reached.slots or reached.blocks:
+                self._at[commitment]._view = None
+                for listener in self.listeners:
+                    listener(commitment, reached)
 
     async def read(self, budget: Budget, function: Callable[..., T], *args: Any) -> T:
         """Run a function on another thread; what it returns.
@@ -112,7 +160,7 @@ class Ledger:
         if self._view is None or self._view.state.head is not self.state.head:
             with budget.work():
                 self._view = copy.copy(self)
-                self._view._snapshot = copy_state(self.state)
+                self._view._snapshot, self._view._snapshot_slot = copy_state(self.state), self.slot
         return self._view
 
     async def run_in_thread(self, budget: Budget, function: Callable[..., T], *args: Any) -> T:
@@ -142,9 +190,8 @@ class Ledger:
 
     def is_tick_valid(self, tick: bytes) -> bool:
         """Whether a transaction that names this tick may still run. What is not valid never will."""
-        return tick in self.state.tick_slots or tick in compute_closing_ticks(
-            self.state, self.engine.get_slot()
-        )
+        state = self.chain.state
+        return tick in state.tick_slots or tick in compute_closing_ticks(state, self.engine.get_slot())
 
     def with_context(self, value: Any) -> Json:
         """An answer with its slot."""
@@ -169,15 +216,6 @@ class LongRead(NamedTuple):
 
     answer: Read
     is_short: Callable[[Ledger, Params], bool] = lambda ledger, params: False
-
-
-def copy_state(state: State) -> State:
-    """A state with the same records, which does not change when the first one does."""
-    copied = State(state.genesis, state.genesis_hash, state.head)
-    for name, table in state.tables.items():
-        copied.get_table(name).rows = table.rows.copy()
-    copied.tick_slots = state.tick_slots.copy()
-    return copied
 
 
 def _encode(budget: Budget, function: Callable[..., Any], *args: Any) -> msgspec.Raw:

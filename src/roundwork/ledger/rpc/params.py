@@ -6,11 +6,8 @@ from typing import Any
 from ...protocol.params import Key, NodeKey, TaskKey, key_of
 from ...wire import Json, base58_decode
 from .budget import Budget
+from .commitments import COMMITMENTS, Commitment
 from .errors import InvalidParams, MinContextSlotNotReached
-
-COMMITMENTS = frozenset(
-    ("processed", "confirmed", "finalized", "recent", "single", "singleGossip", "root", "max")
-)
 
 SIGNATURE_TEXT_MAX = 88
 """Characters that 64 bytes have in base58, at most."""
@@ -23,7 +20,10 @@ class Params:
     """
 
     def __init__(self, values: Any, slot: int, budget: Budget) -> None:
-        """`slot` is that of the last block, `budget` what the answer may cost. Raises InvalidParams."""
+        """`slot` is the last one at the commitment, `budget` what the answer may cost.
+
+        Raises InvalidParams.
+        """
         if values is None:
             values = []
         if not isinstance(values, list):
@@ -73,12 +73,23 @@ class Params:
         return {"encoding": value} if isinstance(value, str) else self.config(at)
 
 
-def read_commitment(config: Json, name: str) -> str:
-    """A commitment. All commitments mean the same here. Raises InvalidParams."""
-    commitment: str = field(config, name, str, "finalized")
+def read_commitment(config: Json, name: str, default: Commitment = Commitment.FINALIZED) -> Commitment:
+    """The commitment that a field names. Raises InvalidParams."""
+    commitment: str = field(config, name, str, None)
+    if commitment is None:
+        return default
     if commitment not in COMMITMENTS:
         raise InvalidParams(f"Invalid params: {name} {show(commitment)}; one of {sorted(COMMITMENTS)}")
-    return commitment
+    return COMMITMENTS[commitment]
+
+
+def find_commitment(values: Any, default: Commitment) -> Commitment:
+    """The commitment of a call: its configuration is the last parameter, if that is an object.
+
+    Raises InvalidParams.
+    """
+    last = values[-1] if isinstance(values, list) and values else None
+    return read_commitment(last, "commitment", default) if isinstance(last, dict) else default
 
 
 def field(config: Json, name: str, kind: type, default: Any) -> Any:

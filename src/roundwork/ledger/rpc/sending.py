@@ -222,7 +222,7 @@ async def request_airdrop(ledger: Ledger, params: Params) -> str:
 
 def compute_slot(ledger: Ledger) -> int:
     """The slot that a simulation runs in: the slot of a transaction that is sent now."""
-    return max(ledger.engine.get_slot(), ledger.slot)
+    return max(ledger.engine.get_slot(), ledger.newest.slot)
 
 
 def decode_wire(text: str, encoding: str) -> tuple[bytes, Transaction]:

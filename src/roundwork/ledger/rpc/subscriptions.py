@@ -7,8 +7,8 @@ import itertools
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection, Hashable
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,9 +16,10 @@ from ...host.front import Message, compute_name, get_address, is_local
 from ...protocol.execute import Block, Outcome
 from ..limits import Limits
 from .budget import COST_SECONDS
+from .commitments import Commitment, Reached
 from .dispatch import METHODS, Method, Rpc
 from .errors import InvalidParams, NodeUnhealthy, ReadAborted, TooManyCalls
-from .feeds import KINDS, Changed, Subject, Topic, Unmade, UnmadeHead
+from .feeds import KINDS, Changed, Subject, Topic, Topics, Unmade, UnmadeHead
 from .ledger import Ledger
 from .pace import SLICE_SECONDS, Pace
 from .params import Params
@@ -41,7 +42,7 @@ READY_SECONDS = 0.000_2
 """A message that takes longer to receive had to come first: then other connections had their turn."""
 
 BLOCKS_MAX = 100
-"""Blocks that subscriptions may lag behind."""
+"""Notifications of blocks, at all commitments together, that subscriptions may lag behind."""
 
 log = logging.getLogger(__name__)
 _ids = itertools.count(1)
@@ -60,6 +61,21 @@ class Feed:
         self.subject = subject
         self.connections: dict[int, Connection] = {}
         """By the id of the subscription."""
+
+
+class Fresh(NamedTuple):
+    """What is due to a new subscription: results, and blocks that are not reported yet."""
+
+    results: Collection[msgspec.Raw]
+    blocks: list[tuple[Block, Outcome]]
+
+
+def sees_open_slot(subject: Subject) -> bool:
+    """Whether a subscription begins with the whole slot that is open.
+
+    Then a client that acts while it subscribes hears of what it did, as it does at the other commitments.
+    """
+    return subject.commitment == Commitment.PROCESSED and subject.topic[0] in ("account", "program", "logs")
 
 
 class Connection:
@@ -82,8 +98,8 @@ class Connection:
         self._cost = 0.0
         self._news = asyncio.Event()
         self._room = asyncio.Event()
-        self._fresh: dict[int, Collection[msgspec.Raw]] = {}
-        """Results that are due already, by the id of the new subscription."""
+        self._fresh: dict[int, Fresh] = {}
+        """What is due already, by the id of the new subscription."""
 
     def subscribe(self, subject: Subject) -> int:
         """Add a subscription; its id. Raises NodeUnhealthy."""
@@ -91,8 +107,9 @@ class Connection:
             raise NodeUnhealthy(f"a connection has at most {self._limits.subscriptions} subscriptions")
         subscription_id = next(_ids)
         self.subscriptions[subscription_id] = self._all.add(self, subscription_id, subject)
-        if subject.first:
-            self._fresh[subscription_id] = subject.first
+        blocks = self._all.ledger.get_open_blocks() if sees_open_slot(subject) else []
+        if subject.first or blocks:
+            self._fresh[subscription_id] = Fresh(subject.first, blocks)
         return subscription_id
 
     def unsubscribe(self, kind: str, subscription_id: int) -> bool:
@@ -174,13 +191,16 @@ class Connection:
             fresh, self._fresh = self._fresh, {}
             asyncio.get_running_loop().call_later(FIRST_SECONDS, self._notify_first, fresh)
 
-    def _notify_first(self, fresh: dict[int, Collection[msgspec.Raw]]) -> None:
-        for subscription_id, results in fresh.items():
+    def _notify_first(self, fresh: dict[int, Fresh]) -> None:
+        for subscription_id, due in fresh.items():
             feed = self.subscriptions.get(subscription_id)
-            for result in results if feed is not None else ():
-                assert feed is not None
+            if feed is None:
+                continue
+            for result in due.results:
                 self.notify(subscription_id, feed.subject.topic[0], result)
-            if feed is not None and feed.subject.ends:
+            if due.blocks:
+                self._all.report_blocks(self, subscription_id, feed.subject, due.blocks)
+            if feed.subject.ends:
                 self.end(subscription_id)
 
     async def send_all(self, send: Callable[[Message], Any]) -> None:
@@ -223,12 +243,11 @@ class Subscriptions:
         self._connections: set[Connection] = set()
         self._by_address = Counter[str]()
         """Subscriptions by address."""
-        self._topics: dict[str, dict[bytes, dict[Hashable, Feed]]] = {kind: {} for kind in KINDS}
-        """Feeds by kind, then by what the topic names, then by the details of their subject."""
-        self._slot = rpc.ledger.slot
+        self._topics: dict[Commitment, Topics] = {each: {kind: {} for kind in KINDS} for each in Commitment}
+        """Feeds by what subscriptions to them are about, for each commitment."""
         self._blocks: deque[Changed] = deque()
         self._notifying: asyncio.Task[None] | None = None
-        rpc.ledger.chain.listeners.append(self._publish)
+        rpc.ledger.listeners.append(self._publish)
 
     def add(self, connection: Connection, subscription_id: int, subject: Subject) -> Feed:
         """Let a subscription hear of blocks. Raises NodeUnhealthy."""
@@ -238,8 +257,8 @@ class Subscriptions:
         if not is_local(name) and self._by_address[name] >= most:
             raise NodeUnhealthy(f"{connection.address} has {most} subscriptions")
         kind, about = subject.topic
-        feeds = self._topics[kind].setdefault(about, {})
-        feed = feeds.setdefault(subject.details, Feed(subject))
+        feeds = self._topics[subject.commitment][kind].setdefault(about, {})
+        feed: Feed = feeds.setdefault(subject.details, Feed(subject))
         feed.connections[subscription_id] = connection
         self.count += 1
         self._by_address[name] += 1
@@ -250,10 +269,11 @@ class Subscriptions:
         del feed.connections[subscription_id]
         kind, about = feed.subject.topic
         if not feed.connections:
-            feeds = self._topics[kind][about]
+            topics = self._topics[feed.subject.commitment]
+            feeds = topics[kind][about]
             del feeds[feed.subject.details]
             if not feeds:
-                del self._topics[kind][about]
+                del topics[kind][about]
         self.count -= 1
         self._by_address[connection.name] -= 1
         if not self._by_address[connection.name]:
@@ -267,22 +287,39 @@ class Subscriptions:
 
     # Notifications
 
-    def _publish(self, block: Block, outcome: Outcome) -> None:
-        """Take what a block has changed, and notify of it beside what else there is to do."""
-        if self.count:
-            self._blocks.append(Changed(self.ledger, block, outcome, self._slot, self._topics))
-            if self._notifying is None or self._notifying.done():
-                if self._notifying is not None:
-                    self._notifying.result()  # a mistake of ours stops the ledger
-                self._notifying = asyncio.get_running_loop().create_task(self._notify_all())
-            if len(self._blocks) > BLOCKS_MAX:
-                busiest = max(self._connections, key=lambda connection: len(connection.subscriptions))
-                busiest.drop("its subscriptions need too much work")
-        self._slot = block.slot
+    def _publish(self, commitment: Commitment, reached: Reached) -> None:
+        """Take what has changed at a commitment, and notify of it beside what else there is to do."""
+        topics = self._topics[commitment]
+        if any(topics.values()):
+            self._report(self.ledger.at(commitment), reached, topics)
+
+    def report_blocks(
+        self,
+        connection: Connection,
+        subscription_id: int,
+        subject: Subject,
+        blocks: list[tuple[Block, Outcome]],
+    ) -> None:
+        """Report blocks to one subscription."""
+        feed = Feed(subject)
+        feed.connections[subscription_id] = connection
+        kind, about = subject.topic
+        topics: Topics = {**{kind: {} for kind in KINDS}, kind: {about: {subject.details: feed}}}
+        self._report(self.ledger, Reached(range(0), blocks), topics)
+
+    def _report(self, ledger: Ledger, reached: Reached, topics: Topics) -> None:
+        self._blocks.append(Changed(ledger, reached, self.ledger.chain.state.head.time_ms, topics))
+        if self._notifying is None or self._notifying.done():
+            if self._notifying is not None:
+                self._notifying.result()  # a mistake of ours stops the ledger
+            self._notifying = asyncio.get_running_loop().create_task(self._notify_all())
+        if len(self._blocks) > BLOCKS_MAX:
+            busiest = max(self._connections, key=lambda connection: len(connection.subscriptions))
+            busiest.drop("its subscriptions need too much work")
 
     async def _notify_all(self) -> None:
         while self._blocks:
-            await Notifier(self.ledger.pace, self._blocks[0], self._topics).run()
+            await Notifier(self.ledger.pace, self._blocks[0]).run()
             self._blocks.popleft()
 
     async def serve(self, scope: Message, receive: Callable[[], Any], send: Callable[[Message], Any]) -> None:
@@ -323,18 +360,16 @@ class Subscriptions:
 
 
 class Notifier:
-    """Notifies of one block, a little in each turn of the event loop."""
+    """Notifies of what reached a commitment at once, a little in each turn of the event loop."""
 
-    def __init__(
-        self, pace: Pace, changed: Changed, topics: dict[str, dict[bytes, dict[Hashable, Feed]]]
-    ) -> None:
+    def __init__(self, pace: Pace, changed: Changed) -> None:
         self._pace = pace
         self._changed = changed
-        self._topics = topics
+        self._topics = changed.topics
         self._ends_at = 0.0
 
     async def run(self) -> None:
-        """Notify all subscriptions that the block concerns."""
+        """Notify all subscriptions that the blocks concern."""
         self._ends_at = await self._pace.wait()
         for _ in self._changed.decode_transactions(self._topics["logs"].keys()):
             await self._rest()
@@ -343,10 +378,13 @@ class Notifier:
                 await self._report(feed)
 
     def _find_topics(self) -> list[Topic]:
-        """The topics of subscriptions that the block touches; first those that name what they are about."""
+        """The topics of subscriptions that the blocks touch; first those that name what they are about."""
         changed, topics = self._changed, self._topics
         return [
-            *(("signature", signature) for signature in topics["signature"].keys() & changed.receipts.keys()),
+            *(
+                ("signature", signature)
+                for signature in topics["signature"].keys() & changed.by_signature.keys()
+            ),
             *(("account", key) for key in sorted(changed.accounts)),
             *(("slot", b""), ("root", b""), ("slotsUpdates", b"")),
             *(("taskHead", task) for task in (sorted(topics["taskHead"]) if changed.slots else ())),
@@ -378,7 +416,7 @@ class Notifier:
 
     async def _notify(self, feed: Feed, kind: str, result: msgspec.Raw) -> None:
         for subscription_id, connection in list(feed.connections.items()):
-            if subscription_id in feed.connections:  # else it has ended meanwhile
+            if subscription_id in connection.subscriptions:  # else it has ended meanwhile
                 connection.notify(subscription_id, kind, result)
                 self._ends_at -= SENDING_SECONDS
             await self._rest()

@@ -176,13 +176,17 @@ def _read_round(params: Params, at: int) -> int | None:
     return None if round_number == -1 else round_number
 
 
-METHODS: dict[str, Any] = {
+OWN_METHODS: dict[str, Any] = {
     "getLedger": lambda ledger, params: view_ledger(ledger.state),
     "getTaskHead": get_task_head,
     "getTaskStakes": get_task_stakes,
     "getRoundRows": get_round_rows,
     "getTask": LongRead(get_task, _is_small_task),
     "getRound": get_round,
+}
+"""The methods that nodes read. They are of the last block unless a commitment is named."""
+
+METHODS: dict[str, Any] = {
     "getTaskAccountInfo": LongRead(get_task_account_info, _is_small_task),
     "getTaskSubmissionInfo": get_task_submissions,
     "getTaskDistributionInfo": get_task_distributions,

@@ -14,6 +14,7 @@ from ...wire import Json
 from ..store.history import Place
 from ..store.journal import Entry
 from .budget import Budget
+from .commitments import Commitment
 from .errors import InvalidParams, NodeUnhealthy, UnsupportedTransactionVersion
 from .ledger import Ledger
 from .params import Params, field, read_signature
@@ -55,7 +56,7 @@ async def get_transaction(ledger: Ledger, params: Params) -> msgspec.Raw | None:
     signature = read_signature(params.get(0, str, "the signature"))
     config = params.config_or_encoding(1)
     [landed] = (await find_all(ledger, params.budget, [signature])).values()
-    if landed is None:
+    if landed is None or landed.entry.block.slot > ledger.slot:
         return None
     return await ledger.read_encoded(params.budget, _compose_transaction, landed, config)
 
@@ -76,7 +77,7 @@ async def get_signature_statuses(ledger: Ledger, params: Params) -> Json:
     if missing:
         found = await find_all(ledger, params.budget, missing)
         statuses |= {
-            signature: compose_status(landed.entry.block.slot, landed.receipt) if landed else None
+            signature: compose_status(ledger, landed.entry.block.slot, landed.receipt) if landed else None
             for signature, landed in found.items()
         }
     return ledger.with_context([statuses[signature] for signature in signatures])
@@ -106,8 +107,10 @@ def _find_signatures(ledger: Ledger, address: Key, limit: int, config: Json, bud
             if until is not None and place <= until:
                 return found
             landed = _read_place(ledger, place, landed)
-            if landed is not None and address in landed.transaction.accounts:
-                found.append(_describe_signature(landed))
+            if landed is None or landed.entry.block.slot > ledger.slot:
+                continue
+            if address in landed.transaction.accounts:
+                found.append(_describe_signature(ledger, landed))
         if not places:
             break
     return found
@@ -176,7 +179,7 @@ def find_landed(ledger: Ledger, signature: bytes) -> Landed | None:
 def find_recent_status(ledger: Ledger, signature: bytes) -> Json | None:
     """The status of a transaction that ran not long ago; None of any other."""
     recent = ledger.chain.recent.find(signature)
-    return compose_status(recent.slot, recent.receipt) if recent else None
+    return compose_status(ledger, recent.slot, recent.receipt) if recent else None
 
 
 def _find_bound(ledger: Ledger, config: Json, name: str) -> Place | None:
@@ -224,25 +227,26 @@ def describe_landed(landed: Landed, config: Json, is_brief: bool = False) -> Jso
     return answer
 
 
-def compose_status(slot: int, receipt: Receipt) -> Json:
-    """The status of a transaction that is durable."""
+def compose_status(ledger: Ledger, slot: int, receipt: Receipt) -> Json:
+    """The status of a transaction that is durable. Its confirmations are the slots that are over."""
+    commitment = ledger.find_commitment(slot)
     return {
         "slot": slot,
-        "confirmations": None,
+        "confirmations": None if commitment == Commitment.FINALIZED else commitment.value,
         "err": describe_error(receipt),
         "status": describe_status(receipt),
-        "confirmationStatus": "finalized",
+        "confirmationStatus": commitment.name.lower(),
     }
 
 
-def _describe_signature(landed: Landed) -> Json:
+def _describe_signature(ledger: Ledger, landed: Landed) -> Json:
     return {
         "signature": name_signatures(landed.transaction)[0],
         "slot": landed.entry.block.slot,
         "err": describe_error(landed.receipt),
         "memo": describe_memo(landed.transaction),
         "blockTime": landed.seconds,
-        "confirmationStatus": "finalized",
+        "confirmationStatus": ledger.find_commitment(landed.entry.block.slot).name.lower(),
     }
 
 
