@@ -224,6 +224,81 @@ def test_a_bad_request_gets_its_code(ledger: RunningLedger, body: Any, code: int
     assert code == ledger.post(body)["error"]["code"]
 
 
+KEY = "11111111111111111111111111111111"
+SIGNATURE = "1" * 64
+BYTES = {"offset": 0, "bytes": "1"}
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "named"),
+    [
+        # A condition more, a field that is missing or misspelt
+        ("getProgramAccounts", [KEY, {"filters": [{"dataSize": 5, "memcmp": {}}]}], "dataSize and memcmp"),
+        ("getProgramAccounts", [KEY, {"filters": [{"memcmp": {"bytes": "1"}}]}], "`offset`"),
+        ("getProgramAccounts", [KEY, {"filters": [{"memcmp": {"offset": 0}}]}], "`bytes`"),
+        ("getProgramAccounts", [KEY, {"filters": [{"memcmp": {"ofset": 0, "bytes": "1"}}]}], "'ofset'"),
+        ("getProgramAccounts", [KEY, {"filters": [{"datasize": 5}]}], "datasize"),
+        ("getProgramAccounts", [KEY, {"filters": [{}]}], "filter {}"),
+        ("getProgramAccounts", [KEY, {"filters": [{"dataSize": "5"}]}], "dataSize"),
+        ("programSubscribe", [KEY, {"filters": [{"dataSize": 5, "memcmp": {}}]}], "dataSize and memcmp"),
+        ("getTokenAccountsByOwner", [KEY, {}], "mint or programId"),
+        ("getTokenAccountsByOwner", [KEY, {"mint": KEY, "programId": KEY}], "mint or programId"),
+        ("getTokenAccountsByDelegate", [KEY, {"mints": KEY}], "'mints'"),
+        ("logsSubscribe", [{"mentions": [KEY], "also": 1}], "mentions"),
+        ("simulateTransaction", ["{wire}", {"encoding": "base64", "accounts": {}}], "`addresses`"),
+        (
+            "simulateTransaction",
+            ["{wire}", {"encoding": "base64", "accounts": {"addresses": [], "form": "base64"}}],
+            "'form'",
+        ),
+        ("getAccountInfo", [KEY, {"dataSlice": {"offset": 0}}], "`length`"),
+        ("getAccountInfo", [KEY, {"dataSlice": {"length": 0}}], "`offset`"),
+        ("getAccountInfo", [KEY, {"dataSlice": {"offset": 0, "length": 1, "end": 1}}], "'end'"),
+        # Options and words that no method has
+        ("getAccountInfo", [KEY, {"encodng": "base64"}], "'encodng'"),
+        ("getSlot", [{"commitments": "processed"}], "'commitments'"),
+        ("getAccountInfo", [KEY, {"encoding": "base32"}], "encoding 'base32'"),
+        ("getProgramAccounts", [KEY, {"filters": [{"memcmp": {**BYTES, "encoding": "hex"}}]}], "'hex'"),
+        ("getTransaction", [SIGNATURE, {"encoding": "hex"}], "encoding 'hex'"),
+        ("getBlock", [0, {"encoding": "hex"}], "encoding 'hex'"),
+        ("getBlock", [0, {"transactionDetails": "some"}], "transactionDetails 'some'"),
+        ("getBlock", [0, {"rewards": 1}], "rewards"),
+        ("getTaskAccountInfo", ["{task}", {"encoding": "hex"}], "encoding 'hex'"),
+        ("getTaskAccountInfo", ["{task}", {"balance": 1}], "balance"),
+        ("sendTransaction", ["{wire}", {"encoding": "hex"}], "hex"),
+        ("getProgramAccounts", [KEY, {"withContext": 1}], "withContext"),
+        ("getLargestAccounts", [{"filter": "all"}], "filter 'all'"),
+    ],
+)  # fmt: skip
+def test_filters_and_options_are_matched_whole_and_the_error_names_the_field(
+    ledger: RunningLedger, values: dict[str, str], method: str, params: list[Any], named: str
+) -> None:
+    request = fill({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}, values)
+
+    async def run() -> Any:
+        async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
+            await websocket.send(json.dumps(request))
+            return json.loads(await websocket.recv())
+
+    error = asyncio.run(run())["error"]
+
+    assert -32602 == error["code"]
+    assert named in error["message"]
+
+
+@pytest.mark.parametrize("encoding", ["base58", "base64", "bytes", "binary", None])
+def test_a_filter_of_bytes_is_read_in_each_encoding(
+    ledger: RunningLedger, values: dict[str, str], encoding: str | None
+) -> None:
+    begins = b'{"is_allowlisted":true,'
+    text = base64.b64encode(begins).decode() if encoding == "base64" else base58_encode(begins)
+    for wanted in (text, list(begins)):
+        compared = {"offset": 0, "bytes": wanted, "encoding": encoding}
+        config = {**NEWEST, "encoding": "base64", "filters": [{"memcmp": compared}]}
+        found = ledger.call("getProgramAccounts", values["task_program"], config)
+        assert [values["task"]] == [entry["pubkey"] for entry in found]
+
+
 def test_a_batch_is_answered_in_order_and_has_a_limit(ledger: RunningLedger) -> None:
     batch = [{"jsonrpc": "2.0", "id": n, "method": ["getHealth", "getNothing"][n % 2]} for n in range(10)]
 
@@ -255,27 +330,27 @@ def refused(ledger: RunningLedger, wire: bytes, **config: object) -> RpcFailure:
 def test_a_badly_signed_transaction_is_refused_and_costs_nothing(
     ledger: RunningLedger, payer: Keypair
 ) -> None:
-    before = ledger.call("getBalance", str(payer.pubkey()))["value"]
+    before = ledger.call("getBalance", str(payer.pubkey()), NEWEST)["value"]
     wire = bytearray(ledger.sign(payer, give(payer, Keypair().pubkey(), 5)))
     wire[5] ^= 1
 
-    for config in ({}, {"skipPreflight": True}):
-        failure = refused(ledger, bytes(wire), **config)
-        assert (-32003, "Transaction signature verification failure") == (failure.code, failure.message)
-        assert "SignatureFailure" == failure.data["err"]
+    failure = refused(ledger, bytes(wire))
 
-    assert before == ledger.call("getBalance", str(payer.pubkey()))["value"]
+    assert (-32003, "Transaction signature verification failure") == (failure.code, failure.message)
+    assert "SignatureFailure" == failure.data["err"]
+
+    assert before == ledger.call("getBalance", str(payer.pubkey()), NEWEST)["value"]
 
 
 def test_a_replayed_transaction_is_refused(ledger: RunningLedger, payer: Keypair) -> None:
     wire = ledger.sign(payer, give(payer, Keypair().pubkey(), 5))
     ledger.send(wire)
 
-    for config in ({}, {"skipPreflight": True}):
-        failure = refused(ledger, wire, **config)
-        assert -32002 == failure.code
-        assert "This transaction has already been processed" in failure.message
-        assert "AlreadyProcessed" == failure.data["err"]
+    failure = refused(ledger, wire)
+
+    assert -32002 == failure.code
+    assert "This transaction has already been processed" in failure.message
+    assert "AlreadyProcessed" == failure.data["err"]
 
 
 def test_a_transaction_with_an_unknown_blockhash_is_refused(ledger: RunningLedger, payer: Keypair) -> None:
@@ -283,11 +358,11 @@ def test_a_transaction_with_an_unknown_blockhash_is_refused(ledger: RunningLedge
     message = Message.new_with_blockhash([instruction], payer.pubkey(), Hash(bytes([7]) * 32))
     wire = bytes(Transaction([payer], message, Hash(bytes([7]) * 32)))
 
-    for config in ({}, {"skipPreflight": True}):
-        failure = refused(ledger, wire, **config)
-        assert "Transaction simulation failed: Blockhash not found" == failure.message
-        assert "BlockhashNotFound" == failure.data["err"]
-        assert "is not the tick of a slot" in failure.data["roundwork"]["text"]
+    failure = refused(ledger, wire)
+
+    assert "Transaction simulation failed: Blockhash not found" == failure.message
+    assert "BlockhashNotFound" == failure.data["err"]
+    assert "is not the tick of a slot" in failure.data["roundwork"]["text"]
 
 
 def test_a_message_that_takes_accounts_from_what_is_no_lookup_table_is_refused(
@@ -298,10 +373,10 @@ def test_a_message_that_takes_accounts_from_what_is_no_lookup_table_is_refused(
     message = MessageV0.try_compile(payer.pubkey(), [give(payer, target, 5)], [table], Hash.from_string(tick))
     wire = bytes(VersionedTransaction(message, [payer]))
 
-    for config in ({}, {"skipPreflight": True}):
-        failure = refused(ledger, wire, **config)
-        assert "AddressLookupTableNotFound" == failure.data["err"]
-        assert f"no address lookup table at {table.key}" in failure.data["roundwork"]["text"]
+    failure = refused(ledger, wire)
+
+    assert "AddressLookupTableNotFound" == failure.data["err"]
+    assert f"no address lookup table at {table.key}" in failure.data["roundwork"]["text"]
 
 
 def test_a_payer_that_does_not_exist_or_is_too_poor_is_refused(ledger: RunningLedger, payer: Keypair) -> None:
@@ -313,6 +388,67 @@ def test_a_payer_that_does_not_exist_or_is_too_poor_is_refused(ledger: RunningLe
 
     assert "Attempt to debit an account but found no record of a prior credit" in missing.message
     assert "InsufficientFundsForFee" == short.data["err"]
+
+
+@pytest.mark.parametrize("fault", ["signature", "blockhash", "lookup table", "payer", "fee", "limit twice"])
+def test_without_preflight_what_never_runs_has_a_signature_and_does_not_land(
+    ledger: RunningLedger, payer: Keypair, fault: str
+) -> None:
+    before = ledger.call("getBalance", str(payer.pubkey()), NEWEST)["value"]
+    wire = spoil(ledger, payer, fault)
+    name = base58_encode(wire[1:65])
+
+    single = ledger.send(wire, skipPreflight=True)
+    params = [base64.b64encode(wire).decode(), {"encoding": "base64", "skipPreflight": True}]
+    request = {"jsonrpc": "2.0", "method": "sendTransaction", "params": params}
+    batch = ledger.post([{**request, "id": number} for number in range(2)])
+
+    assert [name] * 3 == [single, *(entry["result"] for entry in batch)]
+    assert [None] == ledger.call("getSignatureStatuses", [name], {"searchTransactionHistory": True})["value"]
+    assert ledger.call("getTransaction", name, {**NEWEST, "maxSupportedTransactionVersion": 0}) is None
+    assert refused(ledger, wire).data["err"]
+    assert fault == "fee" or before == ledger.call("getBalance", str(payer.pubkey()), NEWEST)["value"]
+
+
+def spoil(ledger: RunningLedger, payer: Keypair, fault: str) -> bytes:
+    """A transaction that never runs."""
+    target, tick = (
+        Keypair().pubkey(),
+        Hash.from_string(ledger.call("getLatestBlockhash")["value"]["blockhash"]),
+    )
+    match fault:
+        case "signature":
+            wire = bytearray(ledger.sign(payer, give(payer, target, 5)))
+            wire[5] ^= 1
+            return bytes(wire)
+        case "blockhash":
+            tick = Hash(bytes([7]) * 32)
+            return bytes(Transaction([payer], Message.new_with_blockhash([], payer.pubkey(), tick), tick))
+        case "lookup table":
+            table = AddressLookupTableAccount(Keypair().pubkey(), [target])
+            message = MessageV0.try_compile(payer.pubkey(), [give(payer, target, 5)], [table], tick)
+            return bytes(VersionedTransaction(message, [payer]))
+        case "payer":
+            nobody = Keypair()
+            return ledger.sign(nobody, give(nobody, target, 1))
+        case "fee":
+            poor = Keypair()
+            ledger.send(ledger.sign(payer, give(payer, poor.pubkey(), 10)))
+            return ledger.sign(poor, give(poor, target, 1))
+        case _:
+            return ledger.sign(payer, set_compute_unit_limit(7), give(payer, target, 5))
+
+
+def test_without_preflight_a_repeated_transaction_has_its_signature_and_runs_once(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
+    target = Keypair().pubkey()
+    wire = ledger.sign(payer, give(payer, target, 5))
+
+    names = {ledger.send(wire, skipPreflight=True) for _ in range(3)}
+
+    assert {base58_encode(wire[1:65])} == names
+    assert 5 == ledger.call("getBalance", str(target), NEWEST)["value"]
 
 
 def test_a_rejected_instruction_has_solanas_shape_and_our_numbers(
@@ -552,13 +688,13 @@ def test_a_simulation_shows_accounts_as_they_would_be(ledger: RunningLedger, pay
         )["value"]
         return answer
 
-    before = ledger.call("getBalance", str(payer.pubkey()))["value"]
+    before = ledger.call("getBalance", str(payer.pubkey()), NEWEST)["value"]
     good, bad = simulate(5), simulate(10**15)
 
     assert [5, before - 5 - 5000] == [entry["lamports"] for entry in good["accounts"]]
     assert [None, None] == bad["accounts"]
     assert ledger.call("getAccountInfo", str(target))["value"] is None
-    assert before == ledger.call("getBalance", str(payer.pubkey()))["value"]
+    assert before == ledger.call("getBalance", str(payer.pubkey()), NEWEST)["value"]
 
 
 def test_a_simulation_can_take_another_tick_or_check_signatures_not_both(
@@ -588,7 +724,7 @@ def test_a_tick_is_valid_for_300_slots_and_its_height_says_until_when(ledger: Ru
 
     assert ledger.call("isBlockhashValid", value["blockhash"])["value"]
     assert not ledger.call("isBlockhashValid", str(Keypair().pubkey()))["value"]
-    assert 0 <= value["lastValidBlockHeight"] - ledger.call("getBlockHeight") <= 301
+    assert 0 <= value["lastValidBlockHeight"] - ledger.call("getBlockHeight", NEWEST) <= 301
     assert ledger.call("getFeeCalculatorForBlockhash", str(Keypair().pubkey()))["value"] is None
 
 

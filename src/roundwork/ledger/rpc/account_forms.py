@@ -36,8 +36,8 @@ from ...protocol.records import Account
 from ...protocol.state import Head, State
 from ...wire import Json, base58_encode, describe_amount
 from .constants import EPOCH_SLOTS
-from .errors import InvalidParams, InvalidRequest
-from .params import field
+from .errors import InvalidRequest
+from .params import check_fields, choice, field
 from .task_accounts import encode_task_account
 
 ENCODINGS = ("binary", "base58", "base64", "base64+zstd", "jsonParsed")
@@ -90,13 +90,12 @@ class AccountData(NamedTuple):
 
 def read_form(config: Json, default: str = "binary") -> Form:
     """The form that a configuration names. Raises InvalidParams."""
-    encoding = field(config, "encoding", str, default)
-    if encoding not in ENCODINGS:
-        raise InvalidParams(f"Invalid params: encoding {encoding!r}; one of {', '.join(ENCODINGS)}")
+    encoding = choice(config, "encoding", ENCODINGS, default)
     part = field(config, "dataSlice", dict, None)
     if part is None:
         return Form(encoding)
-    return Form(encoding, field(part, "offset", int, 0), field(part, "length", int, 0))
+    check_fields(part, "dataSlice", ("offset", "length"))
+    return Form(encoding, field(part, "offset", int), field(part, "length", int))
 
 
 def describe_account(state: State, key: Key, form: Form, is_lenient: bool = False) -> Json | None:

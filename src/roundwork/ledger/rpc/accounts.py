@@ -18,11 +18,14 @@ from .account_data import SHORT_BYTES, encode_account, encode_accounts, encode_d
 from .account_forms import BASE58_BYTES_MAX, AccountData, Form, get_account_data, read_form
 from .errors import InvalidParams
 from .ledger import Ledger, LongRead
-from .params import Params, field, read_key, show
+from .params import Params, check_fields, choice, field, read_key, show
 
 KEYS_MAX = 100
 FILTERS_MAX = 4
 LARGEST = 20
+BYTES = ("base58", "base64", "bytes", "binary")
+"""The encodings of the bytes of a filter. The last two are older names: a text is base58 then."""
+
 FILTER_TEXT_MAX = 175
 """The most characters of a filter's bytes: 128 bytes in base58."""
 
@@ -101,7 +104,7 @@ def get_program_accounts(ledger: Ledger, params: Params) -> msgspec.Raw:
         for key, account in find_owned(ledger.state, program)
         if passes(filters, data := get_account_data(ledger.state, key, account))
     )
-    return ledger.encode_with_context(found) if config.get("withContext") else found
+    return ledger.encode_with_context(found) if field(config, "withContext", bool, False) else found
 
 
 def get_rent(ledger: Ledger, params: Params) -> int:
@@ -117,9 +120,7 @@ def get_supply(ledger: Ledger, params: Params) -> Json:
 
 
 def get_largest_accounts(ledger: Ledger, params: Params) -> Json:
-    which = field(params.config(0), "filter", str, "circulating")
-    if which not in ("circulating", "nonCirculating"):
-        raise InvalidParams(f"Invalid params: filter {show(which)}; circulating or nonCirculating")
+    which = choice(params.config(0), "filter", ("circulating", "nonCirculating"), "circulating")
     rows = ledger.state.accounts.rows.items() if which == "circulating" else ()
     largest = heapq.nsmallest(LARGEST, rows, key=lambda item: (-item[1].balance, item[0]))
     value = [{"address": base58_of(key), "lamports": account.balance} for key, account in largest]
@@ -149,32 +150,41 @@ def passes(filters: Iterable[Filter], data: AccountData) -> bool:
 
 
 def _read_filter(entry: Any) -> Filter:
-    match entry:
-        case {"dataSize": size}:
-            return SizeFilter(field({"dataSize": size}, "dataSize", int, 0))
-        case {"memcmp": dict(compared)}:
-            offset = field(compared, "offset", int, 0)
-            wanted = _decode(compared.get("bytes"), field(compared, "encoding", str, "base58"))
-            return PartFilter(offset, wanted)
-        case "tokenAccountState" | {"tokenAccountState": _}:
+    if entry == "tokenAccountState":
+        return TokenFilter()
+    kind, *others = list(entry) if entry and isinstance(entry, dict) else [""]
+    if others:
+        raise InvalidParams(
+            f"Invalid params: a filter has one condition; this one has {kind} and {others[0]}"
+        )
+    match kind:
+        case "dataSize":
+            return SizeFilter(field(entry, kind, int))
+        case "memcmp":
+            compared = check_fields(field(entry, kind, dict), kind, ("offset", "bytes", "encoding"))
+            offset, encoding = field(compared, "offset", int), choice(compared, "encoding", BYTES, "base58")
+            return PartFilter(offset, _decode(compared.get("bytes"), encoding))
+        case "tokenAccountState":
             return TokenFilter()
         case _:
-            raise InvalidParams(f"Invalid params: filter {show(entry)}; memcmp or dataSize is expected")
+            raise InvalidParams(
+                f"Invalid params: filter {show(entry)}; dataSize, memcmp or tokenAccountState is expected"
+            )
 
 
 def _decode(raw: Any, encoding: str) -> bytes:
     """The bytes that a memcmp looks for, from a text or a list of numbers. Raises InvalidParams."""
+    if raw is None:
+        raise InvalidParams("Invalid params: missing field `bytes` in memcmp")
     try:
         if isinstance(raw, list):
             wanted = bytes(raw)
         elif len(raw) > FILTER_TEXT_MAX:
             raise InvalidParams("Invalid param: encoded binary data should be less than 129 bytes")
-        elif encoding == "base58":
-            wanted = base58_decode(raw)
         elif encoding == "base64":
             wanted = base64.b64decode(raw, validate=True)
         else:
-            raise InvalidParams(f"Invalid params: memcmp encoding {show(encoding)}; base58 or base64")
+            wanted = base58_decode(raw)
     except (ValueError, TypeError, AttributeError):
         raise InvalidParams(f"Invalid params: the bytes of a memcmp are not {encoding}") from None
     if len(wanted) > BASE58_BYTES_MAX:

@@ -20,10 +20,10 @@ from .commitments import Commitment
 from .constants import EPOCH_SLOTS
 from .errors import BlockNotAvailable, InvalidParams, NodeUnhealthy
 from .ledger import Ledger, LongRead
-from .params import Params, field, show
+from .params import Params, choice, field
 from .sending import decode_message
 from .transaction_forms import name_signatures
-from .transactions import Landed, count_transactions, describe_landed
+from .transactions import Landed, check_transaction_options, count_transactions, describe_landed
 
 BLOCKS_MAX = 500_000
 SHORT_SLOTS = 5_000
@@ -112,9 +112,9 @@ def _fee_calculator(ledger: Ledger) -> Json:
 async def get_block(ledger: Ledger, params: Params) -> msgspec.Raw:
     """A slot as a block: its stored blocks joined, or an empty one if it has none."""
     slot, config = params.get(0, int, "the slot"), params.config_or_encoding(1)
-    detail = field(config, "transactionDetails", str, "full")
-    if detail not in DETAILS:
-        raise InvalidParams(f"Invalid params: transactionDetails {show(detail)}; one of {', '.join(DETAILS)}")
+    detail = choice(config, "transactionDetails", DETAILS, "full")
+    check_transaction_options(config)
+    field(config, "rewards", bool, True)
     check_past(ledger, slot)
     await _wait_until_closed(ledger, slot)
     return await ledger.read_encoded(

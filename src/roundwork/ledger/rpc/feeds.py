@@ -265,7 +265,7 @@ def about_logs(ledger: Ledger, params: Params) -> Subject:
     match wanted:
         case "all" | "allWithVotes":
             pass
-        case {"mentions": [address]}:
+        case {"mentions": [address], **others} if not others:
             mentioned = read_key(address, "the mention")
         case _:
             raise InvalidParams(

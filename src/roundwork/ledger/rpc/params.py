@@ -1,6 +1,7 @@
 """The parameters of one call, checked as they are read."""
 
 import reprlib
+from collections.abc import Collection
 from typing import Any
 
 from ...protocol.params import Key, NodeKey, TaskKey, key_of
@@ -8,6 +9,17 @@ from ...wire import Json, base58_decode
 from .budget import Budget
 from .commitments import COMMITMENTS, Commitment
 from .errors import InvalidParams, MinContextSlotNotReached
+
+OPTIONS = frozenset((
+    "commitment", "minContextSlot", "preflightCommitment", "skipPreflight", "maxRetries", "sigVerify",
+    "replaceRecentBlockhash", "accounts", "innerInstructions", "encoding", "dataSlice", "filters",
+    "withContext", "sortResults", "transactionDetails", "rewards", "showRewards",
+    "maxSupportedTransactionVersion", "enableReceivedNotification", "searchTransactionHistory", "limit",
+    "before", "until", "epoch", "identity", "range", "votePubkey", "keepUnstakedDelinquents",
+    "delinquentSlotDistance", "filter", "excludeNonCirculatingAccountsList", "recentBlockhash",
+    "submission", "distribution", "balance", "stake", "round",
+))  # fmt: skip
+"""The fields of the configuration objects of all methods, Solana's and ours."""
 
 SIGNATURE_TEXT_MAX = 88
 """Characters that 64 bytes have in base58, at most."""
@@ -57,10 +69,11 @@ class Params:
         return NodeKey(self.key(at, "the node"))
 
     def config(self, at: int) -> Json:
-        """The configuration object. Its commitment and minContextSlot are checked for every method."""
-        config: Json = self.get(at, dict, "the configuration", {})
-        if None in config.values():
-            config = {name: value for name, value in config.items() if value is not None}
+        """The configuration object, without fields that are null.
+
+        Its names, commitment and minContextSlot are checked for every method.
+        """
+        config = check_fields(self.get(at, dict, "the configuration", {}), "the configuration", OPTIONS)
         read_commitment(config, "commitment")
         least = field(config, "minContextSlot", int, 0)
         if least > self._slot:
@@ -92,10 +105,32 @@ def find_commitment(values: Any, default: Commitment) -> Commitment:
     return read_commitment(last, "commitment", default) if isinstance(last, dict) else default
 
 
-def field(config: Json, name: str, kind: type, default: Any) -> Any:
-    """A field of a configuration object. Raises InvalidParams if it has another kind."""
+def field(config: Json, name: str, kind: type, default: Any = ...) -> Any:
+    """A field of a configuration object.
+
+    Raises InvalidParams if it has another kind, or is missing without a default.
+    """
     value = config.get(name)
+    if value is None and default is ...:
+        raise InvalidParams(f"Invalid params: missing field `{name}`")
     return default if value is None else _check_kind(value, kind, name)
+
+
+def choice(config: Json, name: str, choices: Collection[str], default: str) -> str:
+    """A field that has one of several words. Raises InvalidParams for another."""
+    word: str = field(config, name, str, default)
+    if word not in choices:
+        raise InvalidParams(f"Invalid params: {name} {show(word)}; one of {', '.join(choices)}")
+    return word
+
+
+def check_fields(value: Json, name: str, allowed: Collection[str]) -> Json:
+    """An object without its fields that are null. Raises InvalidParams for a field that is not allowed."""
+    present = {field: content for field, content in value.items() if content is not None}
+    unknown = sorted(present.keys() - set(allowed))
+    if unknown:
+        raise InvalidParams(f"Invalid params: unknown field {show(unknown[0])} in {name}")
+    return present
 
 
 def read_key(text: Any, name: str) -> Key:

@@ -34,7 +34,7 @@ from .errors import (
     describe_cause,
 )
 from .ledger import Ledger
-from .params import Params, field, read_commitment, read_key, show
+from .params import Params, check_fields, field, read_commitment, read_key, show
 from .transaction_forms import compose_logs, describe_error, describe_reason, describe_returned
 
 AIRDROP_MAX = 10**7 * KOII
@@ -71,13 +71,16 @@ class Sending:
         self.has_preflight = not field(config, "skipPreflight", bool, False)
 
     def compose_answer(self, answer: Answer) -> str:
-        """The result of the call: the signature. Raises RpcError if the transaction never ran."""
-        if isinstance(answer, Void):
-            raise compose_refusal(self.transaction, compose_void(answer))
-        if isinstance(answer, RoundworkError):
-            raise NodeUnhealthy(str(answer), describe_cause(answer))
-        if answer is not None and answer.kind == Kind.VOID:
-            raise compose_refusal(self.transaction, answer)
+        """The result of the call: the signature.
+
+        Raises RpcError if the transaction never ran. A client that skips the preflight gets the signature
+        all the same, as from Solana, and does not find it on the ledger.
+        """
+        receipt = compose_void(answer) if isinstance(answer, Void) else answer
+        if isinstance(receipt, RoundworkError):
+            raise NodeUnhealthy(str(receipt), describe_cause(receipt))
+        if receipt is not None and receipt.kind == Kind.VOID and self.has_preflight:
+            raise compose_refusal(self.transaction, receipt)
         return self.name
 
 
@@ -125,7 +128,7 @@ async def simulate_transaction(ledger: Ledger, params: Params) -> Json:
         "accounts": accounts if keys is not None else None,
         "unitsConsumed": 0,
         "returnData": describe_returned(receipt),
-        "innerInstructions": [] if config.get("innerInstructions") else None,
+        "innerInstructions": [] if field(config, "innerInstructions", bool, False) else None,
     }
     return ledger.with_context(value)
 
@@ -188,7 +191,8 @@ def _read_shown(config: Json) -> tuple[list[Key] | None, Form]:
     wanted = field(config, "accounts", dict, None)
     if wanted is None:
         return None, Form()
-    names, form = field(wanted, "addresses", list, []), read_form(wanted, default="base64")
+    check_fields(wanted, "accounts", ("addresses", "encoding"))
+    names, form = field(wanted, "addresses", list), read_form(wanted, default="base64")
     if form.encoding in ("binary", "base58"):
         raise InvalidParams("base58 encoding not supported")
     if len(names) > KEYS_MAX:

@@ -14,12 +14,12 @@ from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
 from ...views import PartKey, PartKind, StakeNews
 from ...wire import Json
-from .account_forms import AccountData, Form, describe_data
+from .account_forms import AccountData, Form, describe_data, read_form
 from .archive import may_be_pruned, recall
 from .budget import join
 from .errors import InvalidParams
 from .ledger import Ledger, LongRead
-from .params import Params, show
+from .params import Params, field, show
 from .task_forms import ALL_PARTS, count_rows, encode_distributions, encode_submissions, encode_task
 from .transactions import wait_for_history
 
@@ -76,7 +76,8 @@ async def get_round(ledger: Ledger, params: Params) -> Any:
 
 def get_task_account_info(ledger: Ledger, params: Params) -> Json:
     key, config = params.task(0), params.config(1)
-    parts = frozenset(part for part in ALL_PARTS if config.get(part))
+    read_form(config, default="base64")
+    parts = frozenset(part for part in ALL_PARTS if field(config, part, bool, False))
     try:
         text = encode_task(ledger.state, key, parts)
     except UnknownTask:

@@ -15,7 +15,7 @@ from .account_data import encode_account
 from .account_forms import read_form
 from .errors import InvalidParams
 from .ledger import Ledger, LongRead
-from .params import Params, read_key
+from .params import Params, check_fields, read_key
 
 LARGEST = 20
 
@@ -59,11 +59,14 @@ def get_token_largest_accounts(ledger: Ledger, params: Params) -> Json:
 
 
 def _describe_found(ledger: Ledger, params: Params, wanted: Callable[[TokenAccount], bool]) -> msgspec.Raw:
-    chosen, form = params.get(1, dict, "mint or programId"), read_form(params.config(2))
-    mint = read_key(chosen["mint"], "mint") if chosen.get("mint") else None
+    chosen = check_fields(params.get(1, dict, "mint or programId"), "the filter", ("mint", "programId"))
+    form = read_form(params.config(2))
+    if len(chosen) != 1:
+        raise InvalidParams("Invalid params: a filter has one condition: mint or programId")
+    mint = read_key(chosen["mint"], "mint") if "mint" in chosen else None
     if mint is not None:
         _get_mint(ledger.state, mint, missing="could not find mint")
-    elif read_key(chosen.get("programId"), "programId") != TOKEN_PROGRAM:
+    elif read_key(chosen["programId"], "programId") != TOKEN_PROGRAM:
         raise InvalidParams("Invalid param: unrecognized Token program id")
     found = _find(ledger.state, lambda account: mint in (None, account.mint) and wanted(account))
     shown = params.budget.encode_list(

@@ -17,8 +17,9 @@ from .budget import Budget
 from .commitments import Commitment
 from .errors import InvalidParams, NodeUnhealthy, UnsupportedTransactionVersion
 from .ledger import Ledger
-from .params import Params, field, read_signature
+from .params import Params, choice, field, read_signature
 from .transaction_forms import (
+    ENCODINGS,
     describe_accounts,
     describe_error,
     describe_memo,
@@ -53,8 +54,8 @@ class Landed(NamedTuple):
 
 
 async def get_transaction(ledger: Ledger, params: Params) -> msgspec.Raw | None:
-    signature = read_signature(params.get(0, str, "the signature"))
-    config = params.config_or_encoding(1)
+    signature, config = read_signature(params.get(0, str, "the signature")), params.config_or_encoding(1)
+    check_transaction_options(config)
     [landed] = (await find_all(ledger, params.budget, [signature])).values()
     if landed is None or landed.entry.block.slot > ledger.slot:
         return None
@@ -210,6 +211,12 @@ def _read_place(ledger: Ledger, place: Place, last: Landed | None = None) -> Lan
 
 
 # Shapes
+
+
+def check_transaction_options(config: Json) -> None:
+    """Raises InvalidParams for bad options, also where there is no transaction to show."""
+    choice(config, "encoding", ENCODINGS, "json")
+    field(config, "maxSupportedTransactionVersion", int, None)
 
 
 def describe_landed(landed: Landed, config: Json, is_brief: bool = False) -> Json:
