@@ -103,11 +103,10 @@ def test_clients_find_a_task_in_a_token_its_json_and_its_pot(live: Live) -> None
         call, view = bank.client.call, await bank.read()
 
         listed = await call("getProgramAccounts", base58_of(KPL_PROGRAM), {**NEWEST, "encoding": "base64"})
-        shown = (await call("getTaskAccountInfo", bank.task, {"stake": True}))["value"]
+        shown = (await call("getTaskAccountInfo", bank.task, {**NEWEST, "stake": True}))["value"]
         authority = base58_of(find_authority(key_of(view.pot)))
-        held = await call(
-            "getTokenAccountsByOwner", authority, {"mint": bank.mint}, {"encoding": "jsonParsed"}
-        )
+        config = {**NEWEST, "encoding": "jsonParsed"}
+        held = await call("getTokenAccountsByOwner", authority, {"mint": bank.mint}, config)
 
         text = base64.b64decode(shown["data"][0])
         assert text.startswith(b'{"is_allowlisted":true,"is_active":false,')

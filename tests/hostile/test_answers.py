@@ -48,6 +48,7 @@ class Scene:
         self.payer = Keypair()
         ledger.fund(self.payer, 10**12)
         self.large, self.medium = (self._create(size) for size in (LARGE, MEDIUM))
+        ledger.wait_until_final()
 
     def _create(self, size: int) -> str:
         pair = Keypair()

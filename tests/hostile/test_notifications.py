@@ -12,7 +12,7 @@ from solders.keypair import Keypair
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from ..ledger.process import RunningLedger, running
+from ..ledger.process import NEWEST, RunningLedger, running
 from .fronts import HONEST, HOSTILE, connect_from
 from .test_answers import MEDIUM, Scene, compose_limits
 
@@ -92,7 +92,7 @@ def test_subscriptions_that_need_too_much_work_close_their_websocket_and_no_othe
         with open_websocket(ledger, HOSTILE) as hostile, open_websocket(ledger, HONEST) as honest:
             subscribe(hostile, "program", *[[SYSTEM, compose_filter(at)] for at in range(1_000)])
             target = str(Keypair().pubkey())
-            [answer] = subscribe(honest, "account", [target, {"encoding": "base64"}])
+            [answer] = subscribe(honest, "account", [target, {**NEWEST, "encoding": "base64"}])
 
             pay_until(scene, target, lambda: hostile.state.name != "OPEN")
 

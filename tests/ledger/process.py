@@ -52,6 +52,10 @@ class LedgerClient:
     def fund(self, pair: Keypair, amount: int = 10**10) -> None:
         self.call("requestAirdrop", str(pair.pubkey()), amount)
 
+    def wait_until_final(self) -> None:
+        """Wait until all that has landed is final: a block is shown when it is."""
+        self.call("getBlock", self.call("getSlot", NEWEST), {"transactionDetails": "none"})
+
     def sign(self, pair: Keypair, *instructions: Instruction) -> bytes:
         """A signed transaction that no other equals."""
         self.nonce += 1
