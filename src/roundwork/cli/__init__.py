@@ -6,6 +6,7 @@ COMMANDS = {
     "up": "Run a ledger and several nodes on this machine, and a task on them.",
     "check": "Try a task's functions, and say what it costs, before it is deployed.",
     "replay": "Say what changed code would have decided in recorded rounds.",
+    "simulate": "Simulate a task on a network in this process, on a virtual clock.",
     "ledger": "Run, inspect and verify a settlement ledger.",
     "node": "Run a node; stake, withdraw, claim.",
     "task": "Deploy, fund and look after tasks.",

@@ -33,7 +33,7 @@ class PlanOptions(TypedDict):
     engine: Literal["embedded", "comet"]
 
 
-def _read_plays(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
+def read_plays(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
     """How many nodes play in which way. Honest are those that are left."""
     plays: dict[str, int] = {}
     for name, count in read_pairs(given, "--play").items():
@@ -69,7 +69,7 @@ plan_options = combine(
         "plays",
         multiple=True,
         metavar="NAME=COUNT",
-        callback=_read_plays,
+        callback=read_plays,
         help=(
             "How many play otherwise: liar, copycat, late, silent, lazy, accuser, thief; may be given again."
         ),

@@ -38,8 +38,10 @@ from ..protocol.tasks.events import ClosedUnpaid, Event, Paid, Settled, Slashed
 from ..protocol.tasks.round import TURNS, WINDOWS, Activity, compute_turn
 from ..sdk.task import Task
 from ..views import PartKey, RoundView, TaskView
+from .faults import Faults, check_faults
 from .functions import Functions, FunctionsSetting, Timings
 from .ledger import MANAGER, MemoryLedger, Party, found_task
+from .network import Delivery, NetworkModel
 from .services import Commons, Network, Services
 from .sight import Sight
 
@@ -99,6 +101,8 @@ class WorldSetting(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, str] = {}
     files: str = "files"
     """The directory of `ctx.files`."""
+    network: NetworkModel = NetworkModel()
+    faults: Faults = Faults()
     are_signatures_real: bool | None = None
     """None: in worlds of at most 100 nodes."""
     is_thorough: bool = False
@@ -137,6 +141,8 @@ class Sent(msgspec.Struct, frozen=True):
     job: Job
     instruction: instructions.Instruction
     wire: bytes
+    is_copy: bool
+    """Whether the network has doubled it, and this is what came last."""
 
 
 class SimulatedNode:
@@ -152,6 +158,7 @@ class SimulatedNode:
         self.postponed = Postponed()
         self.jobs: dict[Duty, Job] = {}
         """The duties that are on their way to the ledger."""
+        self.is_up = True
         self.worked = 0
         """How often it did the work of a round."""
         self.audited = 0
@@ -191,7 +198,11 @@ class World:
         trace: Trace | None = None,
         watch: Callable[["World", Outcome], None] | None = None,
     ) -> None:
-        """`network` answers `ctx.http`; `trace` takes each slot; `watch` sees the world after each block."""
+        """`network` answers `ctx.http`; `trace` takes each slot; `watch` sees the world after each block.
+
+        Raises BadConfig for a network or faults that cannot be.
+        """
+        check_faults(setting.faults, {node.name for node in setting.nodes})
         self.setting = setting
         self.timings = Timings()
         self.commons = Commons(network)
@@ -210,6 +221,8 @@ class World:
         self._waking: set[SimulatedNode] = set(self.nodes)
         self._on_the_way: dict[int, list[Sent]] = {}
         """Transactions by the slot of the block that takes them."""
+        self._delivery = Delivery(setting.network, setting.seed)
+        self._outages = {outage.slot: outage.slots for outage in setting.faults.outages}
         self._offsets = compute_offsets(self.timetable, setting.terms.rules)
 
     @property
@@ -233,8 +246,13 @@ class World:
     def advance(self) -> None:
         """One slot: a block of what has arrived, then what each node does about it."""
         sent = self._on_the_way.pop(self.slot + 1, [])
-        _, outcome = self.ledger.make_block([each.wire for each in sent])
+        outage = self._outages.pop(self.slot + 1, 0)
+        slots = min(1 + outage, self.ledger.state.genesis.gap_slots_max)
+        for slot in range(self.slot + 2, self.slot + slots + 1):
+            sent += self._on_the_way.pop(slot, [])
+        _, outcome = self.ledger.make_block([each.wire for each in sent], 1 + outage)
         self.transactions += len(sent)
+        self._break_and_mend()
         self._take_receipts(sent, outcome.receipts)
         self._keep_rounds(outcome.events)
         self._choose_waking(outcome)
@@ -245,7 +263,8 @@ class World:
         if self._waking:
             waking, self._waking = self._waking, set()
             for node in [node for node in self.nodes if node in waking]:
-                self._step(node)
+                if node.is_up:
+                    self._step(node)
 
     def is_over(self) -> bool:
         """Whether the simulated rounds are over, or can never be opened any more."""
@@ -306,6 +325,8 @@ class World:
     def _take_receipts(self, sent: Sequence[Sent], receipts: Sequence[Receipt]) -> None:
         for each, receipt in zip(sent, receipts, strict=True):
             job = each.job
+            if each.is_copy or each.node.jobs.get(job.duty) is not job:
+                continue  # its other copy counts, or its node has restarted since
             job.waiting -= 1
             if receipt.kind:
                 job.failed = f"{receipt.name}: {receipt.text}"
@@ -324,6 +345,23 @@ class World:
         for event in events:
             if isinstance(event, Settled | ClosedUnpaid) and event.task == self.task:
                 self.rounds[event.round] = view_round(self.ledger.state, self.task, event.round)
+
+    def _break_and_mend(self) -> None:
+        """Take nodes down and bring them back. What a node was sending may still arrive; it does not know."""
+        for crash in self.setting.faults.crashes:
+            node = next(node for node in self.nodes if node.name == crash.node)
+            is_down = crash.slot <= self.slot < crash.slot + crash.slots
+            if is_down and node.is_up:
+                node.is_up = False
+                # A stake that was sent is on a node's disk, so it is not sent twice.
+                node.jobs = {duty: job for duty, job in node.jobs.items() if isinstance(duty, duties.TopUp)}
+                node.postponed = Postponed()
+                if crash.is_proof_gone:
+                    self.commons.dark.add(node.address)
+            elif self.slot >= crash.slot + crash.slots and not node.is_up:
+                node.is_up = True
+                self.commons.dark.discard(node.address)
+                self._waking.add(node)
 
     def _choose_waking(self, outcome: Outcome) -> None:
         """The nodes whose duties may differ from those of the slot before."""
@@ -423,13 +461,13 @@ class World:
                 assert_never(duty)
 
     def _send_wave(self, node: SimulatedNode, job: Job) -> None:
-        """Send the next transactions of a job; the block of the next slot takes them."""
+        """Send the next transactions of a job."""
         wave = job.waves.pop(0)
         job.waiting = len(wave)
-        arriving = self._on_the_way.setdefault(self.slot + 1, [])
         for instruction in wave:
             wire = self.ledger.compose([wrap(instruction)], [node.keypair])
-            arriving.append(Sent(node, job, instruction, wire))
+            for at, slot in enumerate(self._delivery.compute_arrivals(node.name, self.slot)):
+                self._on_the_way.setdefault(slot, []).append(Sent(node, job, instruction, wire, at > 0))
 
     def _fail(self, node: SimulatedNode, duty: Duty, text: str) -> None:
         node.postponed.put(duty, self.slot)

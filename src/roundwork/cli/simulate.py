@@ -1,0 +1,161 @@
+"""`roundwork simulate`: a task on a network in this process, on a virtual clock."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import combine, json_option, param_option, secret_option
+from .output import say, say_json
+from .up_options import read_plays
+
+if TYPE_CHECKING:
+    from ..sim.scenario import Scenario
+    from ..sim.world import Result, Trace, World
+
+
+network_options = combine(
+    click.option("--nodes", type=click.IntRange(1, 1_000_000), help="How many nodes: 20."),
+    click.option("--rounds", type=click.IntRange(1, 10_000), help="How many rounds: 10."),
+    click.option("--liars", type=click.IntRange(0), help="How many of the nodes lie: none."),
+    click.option(
+        "--play",
+        "plays",
+        multiple=True,
+        metavar="NAME=COUNT",
+        callback=read_plays,
+        help=(
+            "How many play otherwise: liar, copycat, late, silent, lazy, accuser, thief; may be given again."
+        ),
+    ),
+    click.option("--stakes", metavar="KOII,KOII,…", help="Stakes of the nodes in KOII, taken in turn."),
+    click.option("--seed", type=int, help="What all chance follows from: 0."),
+    click.option("--rules", type=click.Choice(["koii-1"]), help="The rule set: koii-1."),
+    click.option("--round-slots", type=click.IntRange(20), help="Slots of a round, if not the task's own."),
+    param_option,
+)
+"""Options with the names of the fields of a `Scenario`; None where they are not given."""
+
+
+@click.command()
+@click.argument("task", type=click.Path(path_type=Path))
+@network_options
+@secret_option
+@click.option(
+    "--scenario",
+    "scenario_path",
+    type=click.Path(path_type=Path),
+    help="A YAML file with these fields and with a network and faults; options come before it.",
+)
+@click.option("--answers", type=click.Path(path_type=Path), help="A file of recorded answers to ctx.http.")
+@click.option("--record", is_flag=True, help="Ask the network for what --answers lacks, and add it.")
+@click.option("--trace", "trace_path", type=click.Path(path_type=Path), help="Write each slot to this file.")
+@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report to this file.")
+@json_option
+def command(
+    task: Path,
+    secrets: dict[str, str],
+    scenario_path: Path | None,
+    answers: Path | None,
+    record: bool,
+    trace_path: Path | None,
+    html_path: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Simulate TASK, a folder, on a network in this process: the real law and the task's own functions.
+
+    The clock is virtual. The same seed gives the same trace and the same state hash. The task's code runs
+    without a sandbox, so simulate only code that you trust.
+    """
+    from ..package.folder import load_package
+    from ..sim.answers import open_network
+    from ..sim.loading import load_task
+    from ..sim.report import render_page, summarise
+    from ..sim.scenario import compose_setting
+    from ..sim.world import World
+
+    if record and answers is None:
+        raise click.UsageError("--record needs --answers: the file to add answers to")
+    scenario = _compose_scenario(scenario_path, options)
+    package = load_package(task)
+    program = load_task(package)
+    with (
+        TemporaryDirectory(prefix="roundwork-") as files,
+        open_network(answers, record) as network,
+        _open_trace(trace_path) as trace,
+    ):
+        world = World(compose_setting(scenario, package, secrets, files), program, network, trace)
+        result = _run(world, as_json)
+    if html_path is not None:
+        html_path.write_text(render_page(world, result, package.name), encoding="utf-8")
+    if as_json:
+        say_json(summarise(world, result))
+    else:
+        _print(world, result)
+
+
+def _compose_scenario(path: Path | None, options: dict[str, Any]) -> "Scenario":
+    """The scenario of a file, with the options that were given in place of its fields."""
+    import msgspec
+
+    from ..sim.scenario import Scenario, read_scenario
+
+    scenario = Scenario() if path is None else read_scenario(path)
+    stakes = options.pop("stakes")
+    if stakes:
+        options["stakes"] = tuple(stakes.split(","))
+    given = {name: value for name, value in options.items() if value not in (None, {}, ())}
+    return msgspec.structs.replace(scenario, **given)
+
+
+@contextmanager
+def _open_trace(path: Path | None) -> "Iterator[Trace | None]":
+    """What writes each slot as a line of JSON."""
+    if path is None:
+        yield None
+        return
+    with path.open("w", encoding="utf-8") as file:
+        yield lambda slot: print(json.dumps(slot), file=file)
+
+
+def _run(world: "World", as_json: bool) -> "Result":
+    """Run the world with a progress bar on a terminal; Ctrl-C ends it, and what is there is reported."""
+    with _open_bar(world, as_json) as show:
+        try:
+            return world.run(show)
+        except KeyboardInterrupt:
+            say(f"stopped in slot {world.slot}", err=True)
+            return world.conclude()
+
+
+@contextmanager
+def _open_bar(world: "World", as_json: bool) -> "Iterator[Callable[[World], None] | None]":
+    if as_json or not sys.stderr.isatty():
+        yield None
+        return
+    slots = world.timetable.compute_start(world.setting.rounds + 2)
+    with click.progressbar(length=slots, label="slots", file=sys.stderr) as bar:
+        yield lambda now: bar.update(now.slot - bar.pos)
+
+
+def _print(world: "World", result: "Result") -> None:
+    from ..sim.report import describe_timing, list_timings, summarise
+    from .simulate_view import compose_tables
+
+    facts = summarise(world, result)
+    for line in compose_tables(facts):
+        say(line)
+    for timing in list_timings(world):
+        say(describe_timing(timing))
+    kinds = {f"{each['node']} {each['doing']}: {each['text']}" for each in facts["failures"]}
+    for text in sorted(kinds)[:5]:
+        say(text, err=True)
+    if len(kinds) > 5:
+        say(f"and {len(kinds) - 5} more failures; --json has them all", err=True)
+    say(f"state hash {result.state_hash}")

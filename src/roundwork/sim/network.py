@@ -1,0 +1,74 @@
+"""The way of transactions from nodes to the ledger: delay, loss, duplication and partition, from a seed."""
+
+from random import Random
+
+import msgspec
+
+from ..errors import BadConfig
+
+RESEND_SLOTS = 4
+"""A node sends a transaction again when it is not durable after so many slots."""
+
+
+class Partition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nodes that do not reach the ledger for some slots."""
+
+    nodes: tuple[str, ...]
+    first_slot: int
+    last_slot: int
+
+
+class NetworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How transactions travel. The defaults are a network without faults."""
+
+    delay_slots_min: int = 1
+    """The least slots from a node to a block."""
+    delay_slots_max: int = 1
+    """The most. Transactions with different delays overtake one another."""
+    loss_percent: int = 0
+    """How many of a hundred transactions are lost; the node sends them again."""
+    duplicate_percent: int = 0
+    """How many of a hundred arrive twice."""
+    partitions: tuple[Partition, ...] = ()
+
+
+def check_model(model: NetworkModel) -> None:
+    """Raises BadConfig for a model that no network can have."""
+    if not 1 <= model.delay_slots_min <= model.delay_slots_max:
+        raise BadConfig(
+            f"network: delays of {model.delay_slots_min} to {model.delay_slots_max} slots;"
+            " the least is at least 1 and at most the most"
+        )
+    for name in ("loss_percent", "duplicate_percent"):
+        percent = getattr(model, name)
+        if not 0 <= percent < 100:
+            raise BadConfig(f"network: {name} is {percent}; 0 to 99 are allowed")
+
+
+class Delivery:
+    """Says when each transaction arrives."""
+
+    def __init__(self, model: NetworkModel, seed: int) -> None:
+        """Raises BadConfig."""
+        check_model(model)
+        self._model = model
+        self._random = Random(f"network/{seed}")
+        self._is_plain = model == NetworkModel()
+
+    def compute_arrivals(self, node: str, slot: int) -> list[int]:
+        """The slots of the blocks that a transaction, sent in a slot, reaches: two if it is doubled."""
+        if self._is_plain:
+            return [slot + 1]
+        model = self._model
+        while self._random.randrange(100) < model.loss_percent:
+            slot += RESEND_SLOTS
+        for partition in model.partitions:
+            if node in partition.nodes and partition.first_slot <= slot <= partition.last_slot:
+                slot = partition.last_slot + 1
+        arrivals = [slot + self._draw_delay()]
+        if self._random.randrange(100) < model.duplicate_percent:
+            arrivals.append(slot + self._draw_delay())
+        return sorted(arrivals)
+
+    def _draw_delay(self) -> int:
+        return self._random.randint(self._model.delay_slots_min, self._model.delay_slots_max)

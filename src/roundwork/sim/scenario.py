@@ -1,0 +1,94 @@
+"""A scenario: which network a task is simulated on, as data. A world is made from it and a task's folder."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import BadConfig, Malformed
+from ..package.folder import Package, pack
+from ..package.terms import Terms
+from ..package.yaml_file import load_yaml
+from ..participant.plays import HONEST, LIAR, Play, find_play
+from ..wire import convert, read_amount
+from .faults import Faults
+from .network import NetworkModel
+from .world import STAKE_FACTOR, WorldSetting, fit_bounty, make_nodes
+
+COIN_DECIMALS = 9
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A network to simulate. Every field has a default; the options of `simulate` have the same names."""
+
+    nodes: int = 20
+    rounds: int = 10
+    liars: int = 0
+    plays: dict[str, int] = {}
+    """How many nodes play otherwise than honestly, by the way to play."""
+    stakes: tuple[str | int, ...] = ()
+    """In KOII, taken in turn; empty: ten times the task's minimum."""
+    seed: int = 0
+    rules: str = "koii-1"
+    round_slots: int | None = None
+    """Slots of a round; None: the task's own windows."""
+    slot_ms: int = 400
+    params: dict[str, Any] = {}
+    network: NetworkModel = NetworkModel()
+    faults: Faults = Faults()
+
+
+def read_scenario(path: Path) -> Scenario:
+    """A scenario from a YAML or JSON file. Raises BadConfig, which names the field."""
+    try:
+        scenario: Scenario = convert(load_yaml(path), Scenario)
+    except Malformed as error:
+        raise BadConfig(f"{path}: {error}") from None
+    return scenario
+
+
+def list_plays(scenario: Scenario) -> list[Play]:
+    """The way to play of each node: the honest first, the liars last. Raises BadConfig."""
+    dishonest = [find_play(name) for name, count in scenario.plays.items() for _ in range(count)]
+    dishonest += [LIAR] * scenario.liars
+    if not 1 <= scenario.nodes or len(dishonest) > scenario.nodes:
+        raise BadConfig(
+            f"nodes {scenario.nodes}: {len(dishonest)} of them are to play otherwise than honestly"
+        )
+    return [HONEST] * (scenario.nodes - len(dishonest)) + dishonest
+
+
+def compose_setting(
+    scenario: Scenario, package: Package, secrets: dict[str, str], files: str
+) -> WorldSetting:
+    """The setting of a world of this scenario. Raises BadConfig."""
+    terms = fit_terms(package, scenario)
+    content_id, _ = pack(package)
+    try:
+        stakes = [read_amount(str(stake), COIN_DECIMALS) for stake in scenario.stakes]
+    except ValueError as error:
+        raise BadConfig(f"stakes: {error}") from None
+    return WorldSetting(
+        terms=terms,
+        nodes=make_nodes(list_plays(scenario), stakes or [STAKE_FACTOR * terms.minimum_stake]),
+        rounds=scenario.rounds,
+        seed=scenario.seed,
+        slot_ms=scenario.slot_ms,
+        content_id=content_id,
+        params={**package.params, **scenario.params},
+        secrets=secrets,
+        files=files,
+        network=scenario.network,
+        faults=scenario.faults,
+    )
+
+
+def fit_terms(terms: Terms, scenario: Scenario) -> Terms:
+    """The terms with the scenario's rules and windows, and a bounty that lasts."""
+    terms = msgspec.structs.replace(fit_bounty(terms, scenario.rounds), rules=scenario.rules)
+    if scenario.round_slots is None:
+        return terms
+    window = scenario.round_slots * 2 // 5
+    return msgspec.structs.replace(
+        terms, round_time=scenario.round_slots, submission_window=window, audit_window=window
+    )

@@ -1,0 +1,150 @@
+"""`roundwork simulate`, as a person calls it."""
+
+import json
+import re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from roundwork.cli.root import root
+from roundwork.errors import BadConfig, BadTaskFile
+
+HELLO = str(Path(__file__).parents[2] / "examples" / "hello")
+
+
+def run(*words: str) -> Result:
+    result = CliRunner().invoke(root, ["simulate", *words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def run_json(*words: str) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(run(*words, "--json").output.splitlines()[-1])
+    return facts
+
+
+def test_a_liar_is_slashed_and_the_honest_are_paid_in_tables_and_in_json() -> None:
+    words = (HELLO, "--nodes", "5", "--rounds", "2", "--liars", "1")
+
+    facts, lines = run_json(*words), run(*words).output.splitlines()
+
+    assert [node["role"] for node in facts["nodes"]] == ["honest"] * 4 + ["liar"]
+    assert facts["nodes"][0]["earned"] == 5_000_000_000
+    assert facts["nodes"][4]["slashed"] > 0
+    assert lines[-1] == f"state hash {facts['state_hash']}"
+    assert any(re.match(r"node-5 +liar .* 10\b", line) for line in lines)
+    assert any(line.startswith("audit takes ") and " covers it" in line for line in lines)
+
+
+def test_one_seed_writes_the_same_trace_and_another_seed_another_one(tmp_path: Path) -> None:
+    traces = []
+    for number, seed in enumerate((7, 7, 8)):
+        path = tmp_path / str(number)
+        run(HELLO, "--nodes", "3", "--rounds", "1", "--seed", str(seed), "--trace", str(path))
+        traces.append(path.read_bytes())
+
+    assert traces[0] == traces[1] != traces[2]
+    assert json.loads(traces[0].splitlines()[0])["transactions"][0]["instruction"] == "Stake"
+
+
+def test_the_report_needs_no_network_and_no_script(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+
+    run(HELLO, "--nodes", "4", "--rounds", "2", "--play", "accuser=1", "--html", str(path))
+
+    page = path.read_text()
+    assert page.count("<svg") == 3
+    assert not re.search(r"<script|https?://|src=|<link", page)
+
+
+def test_options_come_before_the_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "scenario.yml"
+    path.write_text(
+        "nodes: 4\nrounds: 1\nplays: {silent: 1}\nstakes: [2, '20.5']\n"
+        "network: {delay_slots_max: 3}\nfaults: {outages: [{slot: 20, slots: 10}]}\n"
+    )
+
+    facts = run_json(HELLO, "--scenario", str(path), "--nodes", "3")
+
+    assert [node["role"] for node in facts["nodes"]] == ["honest", "honest", "silent"]
+    assert [node["stake"] for node in facts["nodes"]] == [2_000_000_000, 20_500_000_000, 2_000_000_000]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("node: 4\n", "unknown field `node`"), ("stakes: ['1,5']\n", "stakes"), ("nodes: many\n", "nodes")],
+)
+def test_a_wrong_scenario_is_refused_and_its_field_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "scenario.yml"
+    path.write_text(text)
+
+    with pytest.raises(BadConfig, match=words):
+        run(HELLO, "--scenario", str(path))
+
+
+def test_a_main_js_is_refused() -> None:
+    with pytest.raises(BadTaskFile, match=r"only task\.py is simulated"):
+        run(HELLO + "-js")
+
+
+TASK = """
+from roundwork import Task, proportional_split
+
+task = Task("page")
+task.distribution(proportional_split())
+
+
+@task.work
+def work(ctx):
+    ctx.state["page"] = ctx.http.get(ctx.params["start"]).text
+
+
+@task.submission
+def submission(ctx):
+    return ctx.state["page"]
+
+
+@task.audit
+def audit(ctx, candidate):
+    return ctx.http.get(ctx.params["start"]).text == candidate.value
+"""
+
+
+def test_answers_of_the_network_are_recorded_once_and_given_again(tmp_path: Path) -> None:
+    folder, answers = tmp_path / "task", str(tmp_path / "answers.json")
+    folder.mkdir()
+    (folder / "task.py").write_text(TASK)
+    (folder / "config-task.yml").write_text((Path(HELLO) / "config-task.yml").read_text())
+    count = 0
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal count
+            count += 1
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(f"page {count}".encode())
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    words = [str(folder), "--nodes", "3", "--rounds", "1", "--answers", answers]
+    words += ["--param", f"start=http://127.0.0.1:{server.server_port}/"]
+    try:
+        recorded = run_json(*words, "--record")
+    finally:
+        server.shutdown()
+        server.server_close()
+    given = run_json(*words)
+
+    assert count == 1
+    assert recorded["state_hash"] == given["state_hash"]
+    assert given["rounds"][0]["submissions"] == 3
+    assert run_json(*words[:-1], "start=http://127.0.0.1:1/")["failures"]
