@@ -1,13 +1,9 @@
 """A main.js with npm packages beside Python nodes of the same task, on a real ledger, in real rounds."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,111 +11,21 @@ import httpx2
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.client.operations import airdrop, deploy, read_task, set_active
-from roundwork.client.rpc import Client
-from roundwork.host.keypairs import read_keypair, write_keypair
-from roundwork.package.folder import load_package, pack
+from roundwork.client.operations import read_task
+from roundwork.host.keypairs import read_keypair
 from roundwork.participant.moment import compute_timetable
-from roundwork.participant.selection import Submissions, select_node
 from roundwork.protocol.clock import DISTRIBUTION
 from roundwork.protocol.params import KOII
 from roundwork.views import RoundView
 
-from ..ledger.process import running
 from ..node.house import require_sandbox
 from ..node.javascript.mainjs import require_node
+from ..node.javascript.village import JAVASCRIPT, STAKE, Node, Village, open_village
 from .test_clients import require
 
 SOURCE = Path(__file__).parent / "javascript"
 SALUTE = "Grüß Gott"
-STAKE = 5 * KOII
-ROUNDS = 15
-"""Within which a busy machine is expected to show what is waited for."""
-
-JAVASCRIPT = ("--program", "main.js")
 LIAR = ("--liar",)
-
-
-class Node:
-    """One `roundwork node run`."""
-
-    def __init__(self, directory: Path, command: list[str]) -> None:
-        self.directory = directory
-        self.address = ""
-        self.endpoint = ""
-        self._command = command
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        with (self.directory / "log").open("a") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True
-            )
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        assert line, (self.directory / "log").read_text()
-        told = json.loads(line)
-        self.address, self.endpoint = told["node"], told["endpoint"]
-
-    async def end(self, how: signal.Signals = signal.SIGTERM) -> None:
-        assert self._process is not None
-        if self._process.returncode is None:
-            self._process.send_signal(how)
-        await asyncio.wait_for(self._process.wait(), 20)
-
-    def find_processes(self) -> list[int]:
-        """Processes of its main.js: those whose environment holds its arguments, the main key among them."""
-        main = str(read_keypair(self.directory / "main.json").pubkey()).encode()
-        found = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                environment = path.read_bytes()
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
-            if main in environment:
-                found.append(int(path.parent.name))
-        return found
-
-
-class Village:
-    """The nodes of one task."""
-
-    def __init__(self, client: Client, task: str, package: Path) -> None:
-        self.client = client
-        self.task = task
-        self.package = package
-        self.nodes: list[Node] = []
-
-    async def add(self, directory: Path, *options: str) -> Node:
-        write_keypair(directory / "main.json", main := Keypair())
-        await airdrop(self.client, str(main.pubkey()), 100 * KOII)
-        command = [sys.executable, "-m", "roundwork", "node", "run", "--json", "--url", self.client.url]
-        command += ["--task", self.task, "--directory", str(directory), "--package", str(self.package)]
-        command += ["--stake", str(STAKE), "--secret", f"SALUTE={SALUTE}", "--yes", *options]
-        node = Node(directory, command)
-        self.nodes.append(node)
-        await node.start()
-        return node
-
-    async def read(self, number: int) -> RoundView:
-        view = await self.client.get_round(self.task, number)
-        assert view is not None
-        return view
-
-    async def settle(self, number: int, is_so: Callable[[RoundView], bool]) -> RoundView:
-        """The first paid round from `number` on of which something is true."""
-        view = None
-        for each in range(number, number + ROUNDS):
-            while True:
-                task = await read_task(self.client, self.task)
-                if task.slot >= compute_timetable(task).compute_start(each + 3):
-                    break
-                await asyncio.sleep(0.05)
-            view = await self.read(each)
-            if view.status == "PayoutSuccessful" and is_so(view):
-                return view
-        logs = "\n".join((node.directory / "log").read_text()[-3000:] for node in self.nodes)
-        raise AssertionError(f"in no round from {number} on; the last is {view}\n{logs}")
 
 
 def bundle(directory: Path) -> Path:
@@ -140,36 +46,6 @@ def bundle(directory: Path) -> Path:
     return directory
 
 
-@asynccontextmanager
-async def open_village(directory: Path) -> AsyncIterator[Village]:
-    package = load_package(bundle(directory / "package"))
-    async with AsyncExitStack() as stack:
-        ledger = stack.enter_context(running(directory / "ledger"))
-        client = await stack.enter_async_context(Client(ledger.url))
-        manager = Keypair()
-        await airdrop(client, str(manager.pubkey()), 2000 * KOII)
-        task = await deploy(client, manager, package, pack(package)[0])
-        await set_active(client, manager, task, True)
-        village = Village(client, task, package.folder)
-        try:
-            yield village
-        finally:
-            for node in village.nodes:
-                await node.end()
-
-
-def show(view: RoundView) -> Submissions:
-    return {
-        each.node: {"submission_value": each.value, "slot": each.slot, "round": view.round}
-        for each in sorted(view.submissions, key=lambda each: each.node)
-    }
-
-
-async def find_selected(village: Village, view: RoundView) -> str | None:
-    before = [await village.read(number) for number in (view.round - 1, view.round - 2) if number >= 0]
-    return select_node(show(view), [show(each) for each in before])
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("compat")
@@ -178,7 +54,7 @@ def test_a_main_js_completes_rounds_beside_python_nodes_and_is_paid(tmp_path: Pa
     require_sandbox("sandlock")
 
     async def run() -> None:
-        async with open_village(tmp_path) as village:
+        async with open_village(tmp_path, bundle(tmp_path / "package"), SALUTE=SALUTE) as village:
             python = await village.add(tmp_path / "python")
             liar = await village.add(tmp_path / "liar", *LIAR)
             scripts = [await village.add(tmp_path / f"js-{at}", *JAVASCRIPT) for at in range(3)]
@@ -194,7 +70,7 @@ def test_a_main_js_completes_rounds_beside_python_nodes_and_is_paid(tmp_path: Pa
             listed = await village.settle(
                 view.round, lambda view: view.lists[-1].submitter in {each.address for each in scripts}
             )
-            assert listed.lists[0].submitter == await find_selected(village, listed)
+            assert listed.lists[0].submitter == await village.find_selected(listed)
             other = await village.settle(view.round, lambda view: view.lists[-1].submitter == python.address)
             assert other.lists[-1].trigger_by is None
 

@@ -205,7 +205,7 @@ def _list_needed_for_list(memory: Memory, view: View, listed: RoundHead, now: Mo
     needed = []
     if round_number not in memory.lists:
         needed += [PartKey(round_number, PartKind.SUBMISSIONS), PartKey(round_number, PartKind.AUDITS)]
-    standing = _find_list(listed)
+    standing = find_list(listed)
     if standing is None and activity is Activity.LIST:
         before = [view.find_round(round_number - 1), view.find_round(round_number - 2)]
         needed += [
@@ -320,7 +320,7 @@ def _owe_list(memory: Memory, view: View, listed: RoundHead, now: Moment) -> lis
         until = now.compute_end(activity, round_number, attempt)
         is_ready = view.get_parts(round_number).audited is not None
         return [DecideList(round_number, attempt, view.head.bounty_per_round, until)] if is_ready else []
-    standing = _find_list(listed)
+    standing = find_list(listed)
     if standing is None:
         is_mine = activity is Activity.LIST and is_my_turn(view, listed, now)
         return [SendList(round_number, attempt)] if is_mine else []
@@ -389,7 +389,7 @@ def _find_list_activity(listed: RoundHead, now: Moment) -> Activity | None:
     return next((each for each in activities if now.is_open(each, listed.round, listed.attempt)), None)
 
 
-def _find_list(listed: RoundHead) -> ListHead | None:
+def find_list(listed: RoundHead) -> ListHead | None:
     """The list that stands in the current attempt."""
     return next((each for each in listed.lists if each.attempt == listed.attempt), None)
 

@@ -1,8 +1,9 @@
 """What a main.js gets when it asks its node, over a real socket and on a real ledger."""
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,16 @@ class Room:
         self.payer, self.staking = Keypair(), Keypair()
         self.lines: list[str] = []
 
-    def open_namespace(self, task: str, program: Key = TASK_PROGRAM) -> Namespace:
+    def open_namespace(
+        self, task: str, program: Key = TASK_PROGRAM, staking: Keypair | None = None
+    ) -> Namespace:
         setting = JavascriptSetting(
             task=task, name="hello", program=HELLO, home=self.home, main_key=str(self.payer.pubkey()),
             secret=SECRET, ledger_url=self.client.url, service_url=self.url, web_port=1, node_port=1,
         )  # fmt: skip
         return Namespace(
             setting=setting,
-            wallet=TaskWallet(self.client, self.payer, self.staking, program),
+            wallet=TaskWallet(self.client, self.payer, staking or self.staking, program),
             files=TaskFiles(self.home, 60_000_000),
             read_ledger=lambda method, asked: self.client.call(method, *asked),
             list_nodes=lambda: NODES,
@@ -253,6 +256,54 @@ def test_the_node_selects_by_the_published_rule(ledger: RunningLedger, tmp_path:
         # The scan of a retry finds the second of one node: no node.
         assert "" == await room.ask("nodeSelectionDistributionList", number, True)
         assert "" == await room.ask("nodeSelectionDistributionList", number + 900)
+
+    use(ledger, tmp_path, work)
+
+
+def test_in_its_turn_a_node_is_shown_the_others_as_failed_so_the_published_rule_selects_it(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    async def submit(room: Room, namespaces: Iterable[Namespace]) -> int:
+        """All nodes submit in a round; its number."""
+        while True:
+            round_number: int = await room.ask("getRound") - 1
+            with contextlib.suppress(WrongPhase, BadCall):
+                for namespace in namespaces:
+                    await namespace.call("checkSubmissionAndUpdateRound", ["x", round_number])
+                return round_number
+
+    async def see_turn(room: Room, second: Namespace, round_number: int) -> tuple[Any, Any, str] | None:
+        """The round's lists in both forms and the selected node, as the second sees them in its turn."""
+        while await room.ask("getRound") <= round_number + DISTRIBUTION:
+            info = await second.call("getTaskDistributionInfo", [round_number])
+            if info["distributions_audit_record"].get(str(round_number)) == "PayoutFailed":
+                selected = await second.call("nodeSelectionDistributionList", [round_number])
+                state = await second.call("getTaskState", [])
+                if await room.ask("getRound") == round_number + DISTRIBUTION:
+                    return info, state, selected
+        return None  # the machine was too slow
+
+    async def work(room: Room) -> None:
+        other = Keypair()
+        await stake(room.client, room.payer, other, room.task, 5 * KOII)
+        pairs = {str(pair.pubkey()): pair for pair in (room.staking, other)}
+        namespaces = {name: room.open_namespace(room.task, staking=pair) for name, pair in pairs.items()}
+        seen = None
+        while seen is None:
+            round_number = await submit(room, namespaces.values())
+            first = await namespaces[str(other.pubkey())].call(
+                "nodeSelectionDistributionList", [round_number]
+            )
+            [second] = pairs.keys() - {first}
+            seen = await see_turn(room, namespaces[second], round_number)
+
+            if seen is not None:
+                info, state, selected = seen
+                for shown in (info, state):
+                    entry = shown["distribution_rewards_submission"][str(round_number)]
+                    assert {first} == entry.keys()
+                    assert (first, round_number) == (entry[first]["submission_value"], entry[first]["round"])
+                assert second == selected
 
     use(ledger, tmp_path, work)
 

@@ -66,6 +66,38 @@ def test_what_is_due_in_ledger_round_5(
     assert expected == compute_steps(at(slot), attempts, frozenset(contested))
 
 
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [
+        (5, [Step(LIST, 3)]),
+        (6, [Step(LIST, 3), Step(LIST, 3, turn=1)]),
+        (12, [Step(LIST, 3), Step(LIST, 3, turn=2)]),
+        (18, [Step(LIST, 3), Step(LIST, 3, turn=3)]),
+        (24, [Step(LIST, 3), Step(LIST, 3, turn=3)]),
+        (25, [Step("distributionListAudit", 3)]),
+    ],
+)
+def test_a_missing_list_is_due_again_in_each_turn(offset: int, expected: list[Step]) -> None:
+    moment = at(TABLE.compute_start(5) + offset)
+
+    def list_lists(unlisted: set[int]) -> list[Step]:
+        steps = compute_steps(moment, {3: 0}, frozenset(), frozenset(unlisted))
+        return [step for step in steps if "istributionList" in step.function]
+
+    assert expected == list_lists({3})
+    assert expected[:1] == list_lists({2})
+
+
+def test_a_program_is_called_in_its_turn_without_being_said_that_a_list_failed() -> None:
+    moment = at(TABLE.compute_start(6) + 12)
+
+    steps = compute_steps(moment, {3: 1}, frozenset(), frozenset({3}))
+
+    assert [Step(LIST, 3, True), Step(LIST, 3, False, turn=2)] == [
+        step for step in steps if step.function == LIST
+    ]
+
+
 def test_nothing_is_due_before_the_task_begins() -> None:
     assert [] == compute_steps(at(99), {}, frozenset())
 

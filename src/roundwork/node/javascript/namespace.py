@@ -17,7 +17,8 @@ import msgspec
 from solders.pubkey import Pubkey
 
 from ...participant.moment import compute_moment, compute_timetable
-from ...participant.selection import select_node
+from ...participant.selection import Submissions, select_node
+from ...participant.step import find_list
 from ...protocol.addresses import find_associated, find_authority
 from ...protocol.clock import Timetable
 from ...protocol.params import KPL_PROGRAM, MONEY_MAX, NodeKey, TaskKey, key_of
@@ -36,12 +37,14 @@ from ...protocol.tasks.instructions import (
 )
 from ...protocol.tasks.round import Activity
 from ...purposes import PAYLOAD, is_signed
-from ...views import RoundView, TaskView
+from ...views import HeadView, RoundView, TaskView
 from ...wire import convert, decode_json
 from ..peers.payload import PAYLOAD_BYTES_MAX, BadPayload, decode_base58, encode_base58
+from .arguments import choose_arguments, encode_list, read_round
 from .process import JavascriptSetting
 from .task_files import BadCall, TaskFiles
 from .task_wallet import TaskWallet, read_bytes, read_key, read_keypair
+from .turns import compute_own_turn, compute_turn_number
 
 UPLOADS_MAX = 8
 """Chunks of a list that are on their way at a time."""
@@ -116,7 +119,9 @@ class Namespace:
         return await self._get_info("getTaskSubmissionInfo", round_number)
 
     async def get_task_distribution_info(self, round_number: Any) -> Any:
-        return await self._get_info("getTaskDistributionInfo", round_number)
+        info = await self._get_info("getTaskDistributionInfo", round_number)
+        await self._show_turn(info, round_number)
+        return info
 
     async def get_distribution_list(self, node: Any, round_number: Any) -> str:
         submitter = str(read_key(node))
@@ -129,11 +134,7 @@ class Namespace:
     async def select_lister(self, round_number: Any, is_previous_failed: Any = False) -> str:
         """The node that the published rule selects to hand in a round's list; "" if it selects no node."""
         round_number = read_round(round_number)
-        rounds = [each for each in (round_number, round_number - 1, round_number - 2) if each >= 0]
-        infos = [await self.get_task_submission_info(each) for each in rounds]
-        submitted, *before = [
-            info["submissions"].get(str(each), {}) for each, info in zip(rounds, infos, strict=True)
-        ]
+        submitted, *before = await self._read_submissions(round_number)
         info = await self.get_task_distribution_info(round_number)
         has_failed = info["distributions_audit_record"].get(str(round_number)) == "PayoutFailed"
         failed = [*info["distribution_rewards_submission"].get(str(round_number), {})] if has_failed else []
@@ -347,6 +348,8 @@ class Namespace:
         if answer["value"] is None:
             raise BadCall(f"there is no task at {task}")
         state = {"task_id": task, **decode_json(b64decode(answer["value"]["data"][0]))}
+        if parts["distribution"] and task == self._setting.task:
+            await self._show_turn(state)
         if parts["stake"]:
             state["stake_list"] |= await self._read_round_stakes(task)
         return state
@@ -364,6 +367,37 @@ class Namespace:
         ]
         due = [shown for shown in rounds if now.is_due(Activity.LIST, shown.round, shown.attempt)]
         return {each.node: each.stake for shown in due for each in shown.submissions}
+
+    async def _show_turn(self, shown: Any, only: int | None = None) -> None:
+        """Change what is shown of rounds whose list is due and missing, once this node has its turn.
+
+        Then the other nodes appear as if lists of theirs had failed, so the published rule selects this node.
+        Of all rounds that are shown, or `only` of one.
+        """
+        head = (await self._read(HeadView, "getTaskHead", [self._setting.task])).head
+        now = compute_moment(head, head.slot)
+        for listed in head.rounds:
+            is_wanted = listed.round in head.open_rounds and only in (None, listed.round)
+            is_due = now.is_open(Activity.LIST, listed.round, listed.attempt) and find_list(listed) is None
+            turn = compute_turn_number(now)
+            if not (is_wanted and is_due and turn > 0):
+                continue
+            submitted, *before = await self._read_submissions(listed.round)
+            node = str(self._wallet.node)
+            if node in submitted and turn >= compute_own_turn(node, listed, submitted, before):
+                name = str(listed.round)
+                shown["distributions_audit_record"][name] = "PayoutFailed"
+                shown["distribution_rewards_submission"][name] = {
+                    other: {"submission_value": other, "slot": head.slot, "round": listed.round}
+                    for other in submitted
+                    if other != node
+                }
+
+    async def _read_submissions(self, round_number: int) -> list[Submissions]:
+        """The submissions of a round, and of the up to two rounds before it."""
+        rounds = [each for each in (round_number, round_number - 1, round_number - 2) if each >= 0]
+        infos = [await self.get_task_submission_info(each) for each in rounds]
+        return [info["submissions"].get(str(each), {}) for each, info in zip(rounds, infos, strict=True)]
 
     async def _get_info(self, method: str, round_number: Any) -> Any:
         config = {"encoding": "base64", "round": read_round(round_number)}
@@ -423,47 +457,12 @@ METHODS = {
 }
 """The function for each published name."""
 
-WITH_OLDER_FORM = ("audit_submission", "audit_list")
-"""Functions whose older form has four arguments, the third of them a key of the caller's."""
-
 _PARTS = {
     "submission": "is_submission_required",
     "distribution": "is_distribution_required",
     "balance": "is_available_balances_required",
     "stake": "is_stake_list_required",
 }
-
-
-def choose_arguments(function: Callable[..., Any], arguments: list[Any]) -> list[Any]:
-    """The arguments that a function has parameters for: the surplus is dropped, as JavaScript does."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
-        return arguments
-    if function.__name__ in WITH_OLDER_FORM and len(arguments) > 3:
-        arguments = [*arguments[:2], *arguments[3:]]
-    return arguments[: len(parameters)]
-
-
-def read_round(value: Any) -> int:
-    """A round number. Raises BadCall."""
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise BadCall(f"a round is an integer of at least 0; this is {value!r:.80}")
-    return value
-
-
-def encode_list(amounts: Any) -> bytes:
-    """A distribution list as it is uploaded. Raises BadCall for anything but integers by address.
-
-    Nothing is rounded: peers compare what is on the ledger with `===`.
-    """
-    if not isinstance(amounts, dict):
-        raise BadCall(f"a distribution list is an object of integers by address, not {amounts!r:.80}")
-    for node, amount in amounts.items():
-        if type(amount) is not int:
-            raise BadCall(f"the amount of {node[:80]} is {amount!r:.80}; it must be an integer of roe")
-    text = msgspec.json.encode(amounts)
-    # After a full last chunk a reader would go on and read what an earlier upload has left.
-    return text if len(text) % CHUNK_BYTES else text + b" "
 
 
 def _locate_stored(key: Any) -> str:

@@ -8,7 +8,7 @@ from ...client.rpc import Client
 from ...errors import BadConfig, RoundworkError
 from ...participant.moment import compute_moment
 from ...participant.plays import HONEST, LAZY, LIAR, SILENT, Play
-from ...participant.step import TopUp, View, owe_stake
+from ...participant.step import TopUp, View, find_list, owe_stake
 from ...protocol.tasks.round import Activity
 from ..duties import log_done, log_failure, top_up
 from ..lookout import CurrentTask, Identity
@@ -105,7 +105,8 @@ class JavascriptRuntime:
         for step in due:
             if step not in self._sent and step.function not in not_sent:
                 self._program.send(step)
-                log.info("%s round=%d%s", step.function, step.round, " again" * step.is_second_look)
+                again = " again" if step.is_second_look or step.turn else ""
+                log.info("%s round=%d%s", step.function, step.round, again)
         self._sent = set(due)
 
     async def _stake(self, view: View) -> None:
@@ -151,4 +152,5 @@ def list_due(view: View, slot: int) -> list[Step]:
         for shown in head.rounds
         if any(each.trigger_by for each in shown.lists if each.attempt == shown.attempt)
     }
-    return compute_steps(compute_moment(head, slot), attempts, frozenset(contested))
+    unlisted = {shown.round for shown in head.rounds if find_list(shown) is None}
+    return compute_steps(compute_moment(head, slot), attempts, frozenset(contested), frozenset(unlisted))
