@@ -27,7 +27,7 @@ from .node.test_server import run_node
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "OPERATORS.md"
 HELLO = ROOT / "examples" / "hello"
-SOMEBODY = str(Keypair().pubkey())
+OTHER = str(Keypair().pubkey())
 PASSPHRASE = "correct horse"
 
 
@@ -83,7 +83,7 @@ def test_every_command_of_the_page_does_what_it_says(
         for line in read_commands():
             if "MAIN" in line:
                 line = line.replace("MAIN", str(read_keypair(keys / "main.json", PASSPHRASE).pubkey()))
-            line = line.replace("TASK", task).replace("SOMEBODY", SOMEBODY)
+            line = line.replace("TASK", task).replace("OTHER", OTHER)
             _, *arguments = shlex.split(line)
             ran.append(arguments[:2])
             command = [sys.executable, "-m", "roundwork", *arguments]
@@ -108,13 +108,13 @@ def test_every_command_of_the_page_does_what_it_says(
             node.kill()
             node.communicate()
 
-    assert {("node", "run"), ("node", "withdraw"), ("transfer", SOMEBODY)} <= {tuple(one) for one in ran}
+    assert {("node", "run"), ("node", "withdraw"), ("transfer", OTHER)} <= {tuple(one) for one in ran}
     for name in ("main", "staking"):
         restored = tmp_path / ("restored.json" if name == "main" else "restored-staking.json")
         assert read_keypair(restored) == read_keypair(keys / f"{name}.json", PASSPHRASE)
     [mine] = [one for one in ledger.call("getTask", task)["stakes"] if one["node"] == address]
     assert (0, 0) == (mine["amount"], mine["available"])
-    assert ledger.call("getBalance", SOMEBODY, NEWEST)["value"] > KOII
+    assert ledger.call("getBalance", OTHER, NEWEST)["value"] > KOII
 
 
 def can_claim(ledger: RunningLedger, task: str, node: str) -> int:
