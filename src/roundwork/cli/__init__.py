@@ -4,6 +4,8 @@ import sys
 
 COMMANDS = {
     "up": "Run a ledger and several nodes on this machine, and a task on them.",
+    "new": "Make a task folder from a few answers.",
+    "try": "Run one node's round of a task in this process, in a second.",
     "check": "Try a task's functions, and say what it costs, before it is deployed.",
     "replay": "Say what changed code would have decided in recorded rounds.",
     "simulate": "Simulate a task on a network in this process, on a virtual clock.",
@@ -19,6 +21,9 @@ COMMANDS = {
 }
 """Name and one line for each; help must not load them."""
 
+MODULES = {"try": "try_round"}
+"""Where the name of a command cannot be that of its module."""
+
 ASKS_FOR_HELP: tuple[list[str], ...] = ([], ["--help"], ["-h"])
 
 
@@ -29,7 +34,10 @@ def main(arguments: list[str] | None = None) -> None:
     --json, stdout ends with the error as an object.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments in ASKS_FOR_HELP:  # without click, whose import takes as long as four interpreters
+    if arguments in MODULES = {"try": "try_round"}
+"""Where the name of a command cannot be that of its module."""
+
+ASKS_FOR_HELP:  # without click, whose import takes as long as four interpreters
         print(compose_help())
         return
     from .root import call

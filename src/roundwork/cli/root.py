@@ -10,7 +10,7 @@ import click
 from ..errors import RoundworkError
 from ..host.logs import keep_writable, show_crashes
 from ..shown import hide
-from . import COMMANDS, compose_help
+from . import COMMANDS, MODULES, compose_help
 from .output import fail, fail_without_reader, say_json
 
 
@@ -23,7 +23,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f".{name}", __package__)
+        module = importlib.import_module(f".{MODULES.get(name, name)}", __package__)
         command: click.Command = module.command
         return command
 

@@ -339,7 +339,7 @@ class _Tries:
             opinion = await self._audit(lanes, text)
             if opinion.kind == "valid":
                 raise _Fault(f"audit accepted {text!r:.80}")
-        for text in _mutate(value):
+        for text in mutate(value):
             await self._audit(lanes, text)
 
     async def try_same_work(self) -> None:
@@ -357,7 +357,7 @@ class _Tries:
     async def try_same_audit(self) -> None:
         here = await self._machines.here()
         async with self._machines.elsewhere("auditor") as elsewhere:
-            for text in (self._get_value(), *_mutate(self._get_value())):
+            for text in (self._get_value(), *mutate(self._get_value())):
                 first, second = await self._audit(here, text), await self._audit(elsewhere, text)
                 if first.kind != second.kind:
                     raise _Fault(f"{text!r:.60} was {first.kind}, then {second.kind}{_because(second)}")
@@ -505,7 +505,7 @@ def _because(opinion: Opinion) -> str:
     return f": {opinion.reason}" if opinion.reason else ""
 
 
-def _mutate(value: str) -> list[str]:
+def mutate(value: str) -> list[str]:
     """The submission changed in ways that a careless or hostile node would send."""
     middle = len(value) // 2
     changed = [

@@ -1,0 +1,168 @@
+"""`roundwork try`: one node's round of a task in this process, again after each change of its files."""
+
+import contextlib
+import pdb
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import RoundworkError, TaskFailed
+from .options import json_option, read_pairs, secret_option
+from .output import say, say_json
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from ..testing import Played
+
+SHOWN = 100
+WATCH_SECONDS = 0.3
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--round", "round_number", type=click.IntRange(0), default=0, help="The round's number.")
+@click.option("--seed", type=int, default=0, help="Another seed is another `ctx.seed` and `ctx.random`.")
+@click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
+@secret_option
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), help="A file that keeps the network's answers."
+)
+@click.option("--pdb", "is_debugging", is_flag=True, help="Stop in the debugger where a function fails.")
+@click.option("--watch", is_flag=True, help="Do it again whenever a file of the folder is saved.")
+@json_option
+def command(folder: Path, watch: bool, as_json: bool, is_debugging: bool, **options: Any) -> None:
+    """Run work, submission, audit and distribution of the task in FOLDER once, and show what they gave.
+
+    The code runs in this process with your rights, not in the sandbox: try only what you wrote. The exit code
+    is 1 if a function fails or the audit does not find the submission valid.
+    """
+    is_good = _try(folder, as_json, is_debugging, **options)
+    while watch:
+        before = _list_times(folder)
+        say("waiting for a change; Ctrl-C ends", err=True)
+        while _list_times(folder) == before:
+            try:
+                time.sleep(WATCH_SECONDS)
+            except KeyboardInterrupt:
+                sys.exit(not is_good)
+        is_good = _try(folder, as_json, is_debugging, **options)
+    sys.exit(not is_good)
+
+
+def _list_times(folder: Path) -> dict[Path, int]:
+    """When each file of the folder was changed; one that vanishes meanwhile is left out."""
+    times = {}
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if "__pycache__" not in path.parts and path.is_file():
+                times[path] = path.stat().st_mtime_ns
+    return times
+
+
+def _try(
+    folder: Path,
+    as_json: bool,
+    is_debugging: bool,
+    round_number: int,
+    seed: int,
+    params: tuple[str, ...],
+    secrets: dict[str, str],
+    record: Path | None,
+) -> bool:
+    """Whether all functions ended and the submission is valid."""
+    import asyncio
+
+    from ..localnet.demo import running_demo
+    from ..package.folder import load_package
+    from ..testing import run_round
+
+    async def play() -> "Played":
+        async with running_demo(load_package(folder), read_pairs(params, "--param")) as all_params:
+            return await asyncio.to_thread(
+                run_round,
+                folder,
+                round=round_number,
+                seed=seed,
+                params=all_params,
+                secrets=secrets,
+                network=_open_network(record),
+            )
+
+    try:
+        played = asyncio.run(play())
+        opinions = _audit_mutations(played)
+        amounts = played.distribute()
+    except RoundworkError as error:
+        if is_debugging and error.__cause__ is not None:
+            pdb.post_mortem(error.__cause__.__traceback__)
+        if as_json:
+            say_json({"error": f"{type(error).__name__}: {error}"})
+        else:
+            say(f"{type(error).__name__}: {error}", err=True)
+        return False
+    facts = {
+        "node": played.node,
+        "value": played.value,
+        "opinion": played.opinion,
+        "reason": played.reason,
+        "state": played.state,
+        "mutations": [{"value": value, "opinion": opinion} for value, opinion in opinions],
+        "amounts": amounts,
+        "requests": [{"method": method, "url": url} for method, url in played.requests],
+        "seconds": played.seconds,
+    }
+    if as_json:
+        say_json(facts)
+    else:
+        _print(facts)
+    return played.opinion == "valid"
+
+
+def _open_network(record: Path | None) -> "httpx2.BaseTransport":
+    import httpx2
+
+    from ..testing import Recording
+
+    return httpx2.HTTPTransport() if record is None else Recording(record, httpx2.HTTPTransport())
+
+
+def _audit_mutations(played: "Played") -> list[tuple[str, str]]:
+    """What another node says of changed submissions; "failed: …" where its audit fails."""
+    opinions = []
+    for value in played.mutations:
+        try:
+            opinion = played.audit(value).opinion
+        except TaskFailed as error:
+            opinion = f"failed: {error}"
+        opinions.append((value, opinion))
+    return opinions
+
+
+def _print(facts: dict[str, Any]) -> None:
+    from .options import format_money
+
+    seconds = {name: f"{value * 1000:9.1f} ms" for name, value in facts["seconds"].items()}
+    say(f"work        {seconds['work']}")
+    for name, value in facts["state"].items():
+        say(f"  ctx.state[{name!r}] = {_cut(repr(value))}")
+    size = f"{len(facts['value'].encode())} bytes" if facts["value"] else "nothing to submit"
+    say(f"submission  {seconds['submission']}  {_cut(repr(facts['value']))}, {size}")
+    because = f": {facts['reason']}" if facts["reason"] else ""
+    say(f"audit       {seconds.get('audit', 12 * ' ')}  {facts['opinion']}{because}")
+    for each in facts["mutations"]:
+        say(f"  {_cut(repr(each['value']))} is {each['opinion']}")
+    paid, other, convicted = facts["amounts"]
+    say(
+        f"list        {12 * ' '}  {format_money(paid)} to this node, {format_money(other)} to another,"
+        f" {format_money(convicted)} to a convicted one"
+    )
+    for each in facts["requests"]:
+        say(f"  requested {each['method']} {each['url']}")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -1,0 +1,179 @@
+"""`roundwork new` and `roundwork try`: from nothing to a task that is tried, tested and checked."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from roundwork.package.config import FIELDS, OUR_FIELDS
+
+from ..node.house import require_sandbox
+from .terminal import type_into
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "roundwork", *map(str, arguments)]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+
+def make(folder: Path, *options: str) -> Path:
+    done = run("new", folder, "--yes", *options)
+    assert 0 == done.returncode, done.stderr
+    return folder
+
+
+def try_json(folder: Path, *options: object) -> tuple[int, dict[str, Any]]:
+    done = run("try", folder, "--json", *options)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+KINDS = [(), ("--proof", "blob"), ("--reward", "heads", "--penalty", "1/2")]
+
+
+@pytest.mark.parametrize("options", KINDS, ids=["text", "blob", "heads"])
+def test_a_new_task_passes_try_its_own_test_and_check(tmp_path: Path, options: tuple[str, ...]) -> None:
+    require_sandbox("sandlock")
+    folder = make(tmp_path / "chain", *options)
+
+    tried, facts = try_json(folder)
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    checked = run("check", folder)
+
+    assert (0, "valid") == (tried, facts["opinion"])
+    assert "valid" not in {each["opinion"] for each in facts["mutations"]}
+    assert 0 == tested.returncode, tested.stdout
+    assert 0 == checked.returncode, checked.stdout
+
+
+def test_the_configuration_explains_every_field(tmp_path: Path) -> None:
+    text = (make(tmp_path / "chain") / "config-task.yml").read_text()
+
+    read = yaml.safe_load(text)
+    assert FIELDS.keys() | {"roundwork"} == read.keys()
+    assert OUR_FIELDS.keys() == read["roundwork"].keys()
+    fields = [line for line in text.splitlines() if line and not line.startswith("#") and line != "roundwork:"]
+    assert [] == [line for line in fields if " # " not in line]
+
+
+def test_answers_are_typed_and_stand_where_they_belong(tmp_path: Path) -> None:
+    folder = tmp_path / "counting"
+    code, shown = type_into(
+        ["new", folder],
+        ("What does a node do", 'Count the "birds" of a picture \\ """x'),
+        ("proof the result itself", "blob"),
+        ("another node check it", ""),
+        ("paid by stake", "heads"),
+        ("a convicted node lose", "20%"),
+    )
+
+    assert 0 == code, shown
+    program = (folder / "task.py").read_text()
+    assert 'Count the "birds" of a picture' in program
+    assert 'equal_split(slash="20%")' in program
+    assert "birds" in yaml.safe_load((folder / "config-task.yml").read_text())["description"]
+    tried, facts = try_json(folder)
+    assert (0, "valid") == (tried, facts["opinion"])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("7up", (), "cannot be a task's name"),
+        ("full", (), "has files already; name a folder that does not exist"),
+        ("fine", ("--penalty", "70"), "penalty: '70' is not a share"),
+        ("fine", ("--proof", "photo"), "'photo' is not one of 'text', 'blob'"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_and_nothing_is_written(
+    tmp_path: Path, name: str, options: tuple[str, ...], reason: str
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+
+    done = run("new", tmp_path / name, "--yes", *options)
+
+    assert 0 != done.returncode
+    assert reason in done.stderr
+    assert ["full", "x"] == sorted(each.name for each in tmp_path.rglob("*"))
+
+
+def test_try_shows_values_opinions_amounts_and_timings(tmp_path: Path) -> None:
+    folder = make(tmp_path / "chain")
+
+    done, other = run("try", folder), try_json(folder, "--seed", 2, "--round", 5, "--param", "links=3")[1]
+
+    assert 0 == done.returncode
+    for part in ("ctx.state['result'] = '", "64 bytes", "valid", "is invalid", "to a convicted one", " ms"):
+        assert part in done.stdout
+    assert other["value"] not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("task.work(lambda ctx: 1 / 0)", "TaskFailed: ZeroDivisionError: division by zero (task.py, line "),
+        ("task.audit(lambda ctx, candidate: 1)", "audit returned 1; it must return True, False"),
+        ("task.distribution(lambda round: {'x': 1})", "distribution pays 'x', who submitted nothing"),
+        ("import nothing_like_it", "BadTaskFile: "),
+    ],
+)
+def test_a_function_that_fails_is_an_exit_code_with_its_line(tmp_path: Path, line: str, reason: str) -> None:
+    folder = make(tmp_path / "chain")
+    (folder / "task.py").write_text(f"{(folder / 'task.py').read_text()}\n{line}\n")
+
+    done, (code, facts) = run("try", folder), try_json(folder)
+
+    assert (1, 1) == (done.returncode, code)
+    assert reason in done.stderr
+    assert reason in facts["error"]
+
+
+def test_the_debugger_opens_where_a_function_fails(tmp_path: Path) -> None:
+    folder = make(tmp_path / "chain")
+    (folder / "task.py").write_text(
+        f"{(folder / 'task.py').read_text()}\n@task.work\ndef work(ctx):\n    here = 77\n    return 1 / 0\n"
+    )
+
+    code, shown = type_into(["try", folder, "--pdb"], ("(Pdb)", "p here + 1"), ("(Pdb)", "q"))
+
+    assert 1 == code
+    assert "78" in shown
+
+
+def test_watching_tries_again_after_each_saved_change(tmp_path: Path) -> None:
+    folder = make(tmp_path / "chain")
+    command = [sys.executable, "-m", "roundwork", "try", folder, "--watch", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        try:
+            first = json.loads(watching.stdout.readline())
+            watching.stderr.readline()
+            text = (folder / "task.py").read_text()
+            (folder / "task.py").write_text(f"{text}\ntask.submission(lambda ctx: 'again')\n")
+            second = json.loads(watching.stdout.readline())
+        finally:
+            watching.kill()
+
+    assert "valid" == first["opinion"]
+    assert ("again", "invalid") == (second["value"], second["opinion"])
+
+
+def test_requests_of_a_try_are_recorded(tmp_path: Path) -> None:
+    crawler = Path(__file__).parents[2] / "examples" / "crawler"
+    code, facts = try_json(crawler, "--record", tmp_path / "answers.json")
+
+    assert (0, "valid") == (code, facts["opinion"]), facts
+    assert len(facts["requests"]) > 8
+    assert len(json.loads((tmp_path / "answers.json").read_text())) >= 9
