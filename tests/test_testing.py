@@ -1,5 +1,8 @@
 """`roundwork.testing`: a round in this process, with a network, peers and a seed that the test chooses."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 
 from roundwork import Task, Unavailable, proportional_split
 from roundwork.errors import TaskFailed
+from roundwork.package.scaffold import Answers, write_scaffold
 from roundwork.testing import STAKE, Recording, run_round
 
 from .package.test_folder import write_task
@@ -102,7 +106,7 @@ def test_requests_go_through_the_transport_to_permitted_hosts(tmp_path: Path) ->
 def test_without_a_network_every_host_is_unavailable() -> None:
     task = make_task(work=lambda ctx: ctx.http.get("http://example.org/"))
 
-    with pytest.raises(TaskFailed, match="Unavailable: GET http://example.org/"):
+    with pytest.raises(TaskFailed, match=r"Unavailable: GET http://example\.org/"):
         run_round(task)
 
 
@@ -143,3 +147,16 @@ def test_the_example_runs_from_its_folder() -> None:
     played = run_round(EXAMPLES / "hello")
 
     assert ("Hello, World!", "valid") == (played.value, played.opinion)
+
+
+def test_the_test_file_of_the_documentation_passes(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "TASKS.md").read_text()
+    [source] = [text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "run_round" in text]
+    write_scaffold(tmp_path / "my-task", Answers())
+    (tmp_path / "test_it.py").write_text(source)
+
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert 0 == done.returncode, done.stdout
+    assert "3 passed" in done.stdout

@@ -1,38 +1,41 @@
 """For an author's own tests: a round of one node in this process, without a ledger, a sandbox or real time.
 
-    from roundwork.testing import run_round
+from roundwork.testing import run_round
 
-    played = run_round("my-task", network=httpx2.MockTransport(answer))
-    assert played.opinion == "valid"
-    assert played.audit("something else").opinion == "invalid"
+played = run_round("my-task", network=httpx2.MockTransport(answer))
+assert played.opinion == "valid"
+assert played.audit("something else").opinion == "invalid"
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import httpx2
+import msgspec
 from blake3 import blake3
 from solders.keypair import Keypair
 
 from .errors import TaskFailed
 from .node.peers.outgoing import is_permitted
 from .node.properties import mutate
-from .package.requirements import ANY_HOST
 from .package.folder import Package, load_package, resolve_hosts
+from .package.requirements import ANY_HOST
 from .protocol.params import KOII
 from .sdk.task import Refused, Task, Unavailable
 from .sim.functions import Functions, FunctionsSetting
 from .sim.loading import load_task
 from .sim.services import Answer, Commons, Services
 from .views import SubmissionView
+from .wire import decode_json
 
 __all__ = ["Judged", "Played", "Recording", "run_round"]
 
@@ -55,11 +58,11 @@ class Played:
     """What became of a round that `run_round` played. Every audit is another node's."""
 
     def __init__(
-        self, worker: _Node, auditor: _Node, round_number: int, seed: str, files: TemporaryDirectory[str]
+        self, worker: _Node, auditor: _Node, round_number: int, seed: str, play: Callable[[int], Played]
     ) -> None:
         self._worker = worker
         self._auditor = auditor
-        self._files = files
+        self._play = play
         self._round_number = round_number
         self._seed = seed
         self.node = worker.address
@@ -87,6 +90,10 @@ class Played:
     def mutations(self) -> list[str]:
         """The submission changed in ways that a careless or hostile node would send."""
         return mutate(self.value) if self.value else []
+
+    def play_neighbour(self, node: int = 2) -> Played:
+        """The same round as another node of the same network plays it. Raises TaskFailed."""
+        return self._play(node)
 
     def audit(self, value: str | None, node: str | None = None) -> Judged:
         """What the other node says of a value, submitted by `node` (else by the one that did the work).
@@ -125,6 +132,14 @@ class Played:
         return [amounts.get(each.node, 0) for each in views]
 
 
+class _Answer(msgspec.Struct, frozen=True):
+    """A recorded answer. The body is base64 in the file."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
 class Recording(httpx2.BaseTransport):
     """Answers of the network in a file: what is not in it is requested through `through`, and kept.
 
@@ -135,9 +150,10 @@ class Recording(httpx2.BaseTransport):
     def __init__(self, path: Path | str, through: httpx2.BaseTransport | None = None) -> None:
         self._path = Path(path)
         self._through = through
-        self._answers: dict[str, dict[str, Any]] = (
-            json.loads(self._path.read_text("utf-8")) if self._path.exists() else {}
-        )
+        self._answers: dict[str, _Answer] = {}
+        """By method, URL and body."""
+        if self._path.exists():
+            self._answers = decode_json(self._path.read_bytes(), dict[str, _Answer])
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """The recorded answer, or a new one. Raises ConnectError."""
@@ -146,14 +162,13 @@ class Recording(httpx2.BaseTransport):
             if self._through is None:
                 raise httpx2.ConnectError(f"{request.method} {request.url} is not recorded", request=request)
             response = self._through.handle_request(request)
-            body = base64.b64encode(response.read()).decode()
+            response.read()
             headers = {key: value for key, value in response.headers.items() if key not in _OF_THE_TRANSFER}
-            self._answers[name] = {"status": response.status_code, "headers": headers, "body": body}
-            self._path.write_text(json.dumps(self._answers, indent=1, sort_keys=True), "utf-8")
+            self._answers[name] = _Answer(response.status_code, headers, response.content)
+            whole = msgspec.json.encode(dict(sorted(self._answers.items())))
+            self._path.write_bytes(msgspec.json.format(whole, indent=1))
         answer = self._answers[name]
-        return httpx2.Response(
-            answer["status"], headers=answer["headers"], content=base64.b64decode(answer["body"])
-        )
+        return httpx2.Response(answer.status, headers=answer.headers, content=answer.body)
 
 
 _OF_THE_TRANSFER = ("content-encoding", "content-length", "transfer-encoding", "connection")
@@ -185,20 +200,29 @@ def run_round(
     all_params = {**(package.params if package else {}), **(params or {})}
     commons = Commons(_Network(network, _find_hosts(package, all_params)) if network else None)
     for address, routes in (peers or {}).items():
-        commons.routes[address] = lambda routes=routes: routes
+        commons.routes[address] = partial(_identity, routes)
     beacon = blake3(f"roundwork/testing/{seed}".encode()).hexdigest()
     files = TemporaryDirectory(prefix="roundwork-")
-    worker, auditor = (
-        _Node(loaded, commons, number, all_params, dict(secrets or {}), files.name) for number in (node, AUDITOR)
-    )
-    played = Played(worker, auditor, round, beacon, files)
-    with _timing(played, "work"):
-        worker.functions.work(round, beacon, seconds_left)
-    with _timing(played, "submission"):
-        played.value = worker.functions.submit(round, beacon, seconds_left)
-    if played.value is not None:
-        with _timing(played, "audit"):
-            played.opinion, played.reason = played.audit(played.value)
+
+    def make_node(number: int) -> _Node:
+        return _Node(loaded, commons, number, all_params, dict(secrets or {}), files.name)
+
+    auditor = make_node(AUDITOR)
+
+    def play(number: int) -> Played:
+        worker = make_node(number)
+        played = Played(worker, auditor, round, beacon, play)
+        with _timing(played, "work"):
+            worker.functions.work(round, beacon, seconds_left)
+        with _timing(played, "submission"):
+            played.value = worker.functions.submit(round, beacon, seconds_left)
+        if played.value is not None:
+            with _timing(played, "audit"):
+                played.opinion, played.reason = played.audit(played.value)
+        return played
+
+    played = play(node)
+    weakref.finalize(auditor, files.cleanup)
     return played
 
 
@@ -218,7 +242,7 @@ class _Node:
         self.commons = commons
         self.address = str(keypair.pubkey())
         folder = Path(files) / str(number)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         setting = FunctionsSetting(
             task=str(_make_keypair(0).pubkey()),
             node=self.address,
@@ -265,6 +289,10 @@ class _Network:
 
 def _find_hosts(package: Package | None, params: Mapping[str, Any]) -> Sequence[str] | None:
     return None if package is None else resolve_hosts(package, dict(params))
+
+
+def _identity(value: Any) -> Any:
+    return value
 
 
 def _make_keypair(number: int) -> Keypair:

@@ -62,7 +62,9 @@ def test_the_configuration_explains_every_field(tmp_path: Path) -> None:
     read = yaml.safe_load(text)
     assert FIELDS.keys() | {"roundwork"} == read.keys()
     assert OUR_FIELDS.keys() == read["roundwork"].keys()
-    fields = [line for line in text.splitlines() if line and not line.startswith("#") and line != "roundwork:"]
+    fields = [
+        line for line in text.splitlines() if line and not line.startswith("#") and line != "roundwork:"
+    ]
     assert [] == [line for line in fields if " # " not in line]
 
 
@@ -153,7 +155,7 @@ def test_the_debugger_opens_where_a_function_fails(tmp_path: Path) -> None:
 
 def test_watching_tries_again_after_each_saved_change(tmp_path: Path) -> None:
     folder = make(tmp_path / "chain")
-    command = [sys.executable, "-m", "roundwork", "try", folder, "--watch", "--json"]
+    command = [sys.executable, "-m", "roundwork", "try", str(folder), "--watch", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
         assert watching.stderr is not None

@@ -75,14 +75,14 @@ def test_a_node_runs_what_its_operator_agreed_to_and_asks_again_when_that_change
     assert [True, False] == seen["fits"]
     assert not {"OTHER", "API_KEY", "USER"} & set(seen["environment"])
 
-    wider, hosts = tmp_path / "wider", "roundwork: {hosts: [example.org]}\n"
-    task = found(ledger, wider, tags + hosts)
+    wider, hosts = tmp_path / "wider", "  hosts: [example.org]\n"
+    task = found(ledger, wider, hosts + tags)
     assert "agree to it with --yes" in fail(ledger, task, node, "--package", wider, "--secret", "API_KEY")
 
 
 def test_the_operator_is_asked_at_a_terminal(ledger: RunningLedger, tmp_path: Path) -> None:
     folder = tmp_path / "task"
-    task = found(ledger, folder, "roundwork: {hosts: [example.org]}\n")
+    task = found(ledger, folder, "  hosts: [example.org]\n")
     command = ["node", "run", "--task", task, "--directory", tmp_path / "node", "--package", folder]
 
     code, shown = type_into([*command, "--url", ledger.url], ("Run it? [y/N]: ", "n"))

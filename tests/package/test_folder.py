@@ -10,7 +10,15 @@ import pytest
 
 from roundwork.errors import BadConfig, BadTaskFile
 from roundwork.package.content import compute_content_id, is_content_id
-from roundwork.package.folder import Package, choose_program, load_package, pack, resolve_hosts, unpack
+from roundwork.package.folder import (
+    Package,
+    choose_program,
+    load_package,
+    merge_params,
+    pack,
+    resolve_hosts,
+    unpack,
+)
 from roundwork.package.metadata import build_metadata, find_metadata, write_metadata
 from roundwork.package.requirements import Requirement
 
@@ -464,3 +472,24 @@ def test_another_program_lies_beside_the_first(name: str) -> None:
 
     with pytest.raises(BadTaskFile, match="is not a program of the package"):
         choose_program(package, name)
+
+
+def test_a_param_given_as_text_is_read_as_what_it_is_in_the_package(tmp_path: Path) -> None:
+    params = "{pages: 8, part: 0.5, start: x, deep: true, skip: [a]}"
+    package = load_package(write_task(tmp_path, f"roundwork: {{params: {params}}}"))
+
+    given = {"pages": "3", "part": "1", "start": "7", "deep": "false", "skip": '["b", 2]', "other": "5"}
+
+    assert {"pages": 3, "part": 1, "start": "7", "deep": False, "skip": ["b", 2], "other": "5"} == (
+        merge_params(package, given)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("pages", "many"), ("pages", "true"), ("deep", "1"), ("skip", "a")]
+)
+def test_a_param_of_another_kind_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    package = load_package(write_task(tmp_path, "roundwork: {params: {pages: 8, deep: true, skip: [a]}}"))
+
+    with pytest.raises(BadConfig, match=f"param {name}: '{text}' must be of the kind of "):
+        merge_params(package, {name: text})

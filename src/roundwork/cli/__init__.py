@@ -34,10 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     --json, stdout ends with the error as an object.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments in MODULES = {"try": "try_round"}
-"""Where the name of a command cannot be that of its module."""
-
-ASKS_FOR_HELP:  # without click, whose import takes as long as four interpreters
+    if arguments in ASKS_FOR_HELP:  # without click, whose import takes as long as four interpreters
         print(compose_help())
         return
     from .root import call

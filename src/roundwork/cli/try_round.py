@@ -29,7 +29,9 @@ WATCH_SECONDS = 0.3
 @click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
 @secret_option
 @click.option(
-    "--record", type=click.Path(path_type=Path, dir_okay=False), help="A file that keeps the network's answers."
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file that keeps the network's answers.",
 )
 @click.option("--pdb", "is_debugging", is_flag=True, help="Stop in the debugger where a function fails.")
 @click.option("--watch", is_flag=True, help="Do it again whenever a file of the folder is saved.")
@@ -77,17 +79,18 @@ def _try(
     import asyncio
 
     from ..localnet.demo import running_demo
-    from ..package.folder import load_package
+    from ..package.folder import load_package, merge_params
     from ..testing import run_round
 
     async def play() -> "Played":
-        async with running_demo(load_package(folder), read_pairs(params, "--param")) as all_params:
+        package = load_package(folder)
+        async with running_demo(package, read_pairs(params, "--param")) as given:
             return await asyncio.to_thread(
                 run_round,
                 folder,
                 round=round_number,
                 seed=seed,
-                params=all_params,
+                params=merge_params(package, given),
                 secrets=secrets,
                 network=_open_network(record),
             )

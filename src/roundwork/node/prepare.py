@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from ..client.rpc import Client
 from ..errors import BadTaskFile
-from ..package.folder import Package, resolve_hosts
+from ..package.folder import Package, merge_params, resolve_hosts
 from ..participant.plays import LIAR
 from ..protocol.params import key_of
 from .confinement.doctor import examine, summarize
@@ -80,7 +80,7 @@ async def prepare_task(needs: TaskNeeds) -> PreparedTask:
 
 async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
     setting, package, identity, current = needs.setting, needs.package, needs.identity, needs.current
-    params = {**package.params, **setting.params}
+    params = merge_params(package, setting.params)
     task_setting = TaskSetting(
         task=setting.task,
         node=identity.node,

@@ -15,7 +15,7 @@ from solders.keypair import Keypair
 
 from ..errors import BadConfig, TaskFailed
 from ..package.fields import suggest
-from ..package.folder import Package
+from ..package.folder import Package, merge_params
 from ..sdk.saved import SavedFile
 from ..sdk.worker import STATE
 from ..views import SubmissionView
@@ -116,7 +116,7 @@ class _NotTried(Exception):
 
 async def try_properties(
     package: Package,
-    params: dict[str, Any],
+    params: dict[str, str],
     secrets: dict[str, str],
     sandbox: str,
     environments: Path,
@@ -135,7 +135,7 @@ async def try_properties(
     environment = await prepare_environment(environments, package.lock, package.requires_python)
     with TemporaryDirectory(prefix="roundwork-") as folder:
         machines = _Machines(
-            package, {**package.params, **params}, secrets, sandbox, environment, Path(folder), log
+            package, merge_params(package, params), secrets, sandbox, environment, Path(folder), log
         )
         try:
             return await _try_all(machines, package, report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -153,6 +153,29 @@ def choose_program(package: Package, name: str) -> Package:
         f"{name} is not a program of the package {package.folder}: it must be a .py or .js file beside"
         f" {package.program.relative_to(package.folder)} or in the package's root"
     )
+
+
+def merge_params(package: Package, given: Mapping[str, str]) -> dict[str, Any]:
+    """The package's params with those that were given as text, each read as what it is in the package.
+
+    A param that the package does not have, and one that is text there, stays text. Raises BadConfig.
+    """
+    return {**package.params, **{name: _read_param(package, name, text) for name, text in given.items()}}
+
+
+def _read_param(package: Package, name: str, text: str) -> Any:
+    default: object = package.params.get(name)
+    if default is None or isinstance(default, str):
+        return text
+    try:
+        value = decode_json(text)
+    except Malformed:
+        value = text
+    kinds = {type(default), type(value)}
+    if len(kinds) > 1 and kinds != {int, float}:
+        shown = msgspec.json.encode(default).decode()
+        raise BadConfig(f"param {name}: {text!r:.100} must be of the kind of {shown}, which {CONFIG} has")
+    return value
 
 
 def resolve_hosts(package: Package, params: dict[str, Any]) -> tuple[str, ...]:

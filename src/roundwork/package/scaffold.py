@@ -16,7 +16,7 @@ from .folder import CONFIG
 Proof = Literal["text", "blob"]
 Reward = Literal["stake", "heads"]
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,23}")
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,9 @@ def write_scaffold(folder: Path, answers: Answers) -> list[Path]:
     """
     name = folder.name
     if not _NAME.fullmatch(name):
-        raise BadTaskFile(f"{name!r} cannot be a task's name: 1 to 32 letters, digits, - and _, a letter first")
+        raise BadTaskFile(
+            f"{name!r} cannot be a task's name: 1 to 32 letters, digits, - and _, a letter first"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadTaskFile(f"{folder} has files already; name a folder that does not exist")
     try:
@@ -68,7 +70,12 @@ def compose_files(name: str, answers: Answers) -> dict[str, str]:
         "reward": REWARDS[answers.reward],
         "proof": PROOFS[answers.proof],
     }
-    templates = {"task.py": PROGRAMS[answers.proof], CONFIG: CONFIGURATION, "test_task.py": TEST, "README.md": README}
+    templates = {
+        "task.py": PROGRAMS[answers.proof],
+        CONFIG: CONFIGURATION,
+        "test_task.py": TEST,
+        "README.md": README,
+    }
     return {file: Template(text).substitute(values) for file, text in templates.items()}
 
 
@@ -83,7 +90,7 @@ def _quote(text: str) -> str:
 
 REWARDS = {
     "stake": "the bounty is divided by the stakes of all submitters, so nobody gains by splitting a stake",
-    "heads": "the bounty is divided among all that are paid, so a stake split into ten nodes is paid ten times",
+    "heads": "the bounty is divided among those that are paid, so ten nodes of one owner are paid ten times",
 }
 PROOFS = {
     "text": "the submission is the result itself",
@@ -168,7 +175,7 @@ CONFIGURATION = """\
 
 task_name: $name # what people see: up to 24 bytes
 author: "" # who made it
-description: $description
+description: $description # what it does, for people
 markdownDescriptionPath: "" # a file that counts more than the description
 repositoryUrl: https://example.org/$name # where the source is
 imageUrl: "" # a picture for lists of tasks
@@ -228,9 +235,9 @@ def test_changed_submissions_do_not():
 
 
 def test_a_neighbours_proof_is_not_ones_own():
-    played, neighbour = run_round(FOLDER), run_round(FOLDER, node=2)
+    played = run_round(FOLDER)
 
-    assert played.audit(neighbour.value).opinion == "invalid"
+    assert played.audit(played.play_neighbour().value).opinion == "invalid"
 '''
 
 README = """\

@@ -22,7 +22,7 @@ from ..node.python.environments import prepare_environment
 from ..node.python.lanes import Lanes
 from ..node.python.services import StorageGet
 from ..node.trial import build_services, compose_setting
-from ..package.folder import Package
+from ..package.folder import Package, merge_params
 from ..protocol.genesis import create_state
 from ..protocol.params import base58_of
 from ..protocol.read import view_round, view_task
@@ -104,7 +104,7 @@ def read_rounds(
 @asynccontextmanager
 async def running_task(
     package: Package,
-    params: dict[str, Any],
+    params: dict[str, str],
     secrets: dict[str, str],
     sandbox: str,
     environments: Path,
@@ -121,7 +121,7 @@ async def running_task(
         store = stack.enter_context(closing(BlobStore(home / "blobs")))
         fetcher = Fetcher(is_development=True)
         stack.push_async_callback(fetcher.close)
-        all_params = {**package.params, **params}
+        all_params = merge_params(package, params)
         setting = compose_setting(package, str(NODE.pubkey()), home / "task", environment, all_params)
         setting = msgspec.structs.replace(setting, secrets=secrets)
         services = _read_also(build_services(package, all_params, NODE, fetcher, store), blobs)
