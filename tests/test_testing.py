@@ -1,5 +1,6 @@
 """`roundwork.testing`: a round in this process, with a network, peers and a seed that the test chooses."""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from roundwork import Task, Unavailable, proportional_split
 from roundwork.errors import TaskFailed
 from roundwork.package.scaffold import Answers, write_scaffold
-from roundwork.testing import STAKE, Recording, run_round
+from roundwork.testing import STAKE, open_network, run_round
 
 from .package.test_folder import write_task
 
@@ -53,7 +54,7 @@ def answer(request: httpx2.Request) -> httpx2.Response:
     return httpx2.Response(200, text=f"{request.method} {request.url}")
 
 
-def fetch(tmp_path: Path, network: httpx2.BaseTransport, host: str = "example.org") -> Any:
+def fetch(tmp_path: Path, network: Any, host: str = "example.org") -> Any:
     folder = tmp_path / "task"
     folder.mkdir(exist_ok=True)
     write_task(folder, "roundwork: {hosts: [example.org, moved.example]}")
@@ -110,15 +111,18 @@ def test_without_a_network_every_host_is_unavailable() -> None:
         run_round(task)
 
 
-def test_answers_are_recorded_once_and_repeated_without_the_network(tmp_path: Path) -> None:
+def test_recorded_answers_are_given_without_the_network(tmp_path: Path) -> None:
     path = tmp_path / "answers.json"
-    first = fetch(tmp_path, Recording(path, httpx2.MockTransport(answer)))
+    recorded = {"url": "http://example.org/a", "status": 200, "headers": {}, "body": "aGVsbG8="}
+    path.write_text(json.dumps({"GET http://example.org/a": recorded}))
 
-    again = fetch(tmp_path, Recording(path))
-
-    assert first.value == again.value
-    with pytest.raises(TaskFailed, match=r"Unavailable: .* is not recorded"):
-        fetch(tmp_path, Recording(path), "moved.example")
+    with open_network(path, is_recording=False) as network:
+        played = fetch(tmp_path, network)
+        assert ("hello", "valid") == (played.value, played.opinion)
+        with pytest.raises(TaskFailed, match=r"Unavailable: .* is not recorded"):
+            fetch(tmp_path, network, "moved.example")
+        with pytest.raises(TaskFailed, match="Refused: other"):
+            fetch(tmp_path, network, "other.example")
 
 
 def test_peers_answer_by_their_routes() -> None:

@@ -18,26 +18,26 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
-import msgspec
 from blake3 import blake3
 from solders.keypair import Keypair
 
 from .errors import TaskFailed
 from .node.peers.outgoing import is_permitted
 from .node.properties import mutate
-from .package.folder import Package, load_package, resolve_hosts
+from .package.folder import load_package, resolve_hosts
 from .package.requirements import ANY_HOST
 from .protocol.params import KOII
 from .sdk.task import Refused, Task, Unavailable
+from .sim.answers import open_network
 from .sim.functions import Functions, FunctionsSetting
 from .sim.loading import load_task
-from .sim.services import Answer, Commons, Services
+from .sim.services import Answer, Commons, Network, NoNetwork, Services
 from .views import SubmissionView
-from .wire import decode_json
 
-__all__ = ["Judged", "Played", "Recording", "run_round"]
+__all__ = ["Judged", "Played", "open_network", "run_round"]
 
 CALL_SECONDS = 60.0
 BOUNTY = 10 * KOII
@@ -132,49 +132,6 @@ class Played:
         return [amounts.get(each.node, 0) for each in views]
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    """A recorded answer. The body is base64 in the file."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class Recording(httpx2.BaseTransport):
-    """Answers of the network in a file: what is not in it is requested through `through`, and kept.
-
-    Without `through` a request that the file does not have raises ConnectError, so a test never needs the
-    network.
-    """
-
-    def __init__(self, path: Path | str, through: httpx2.BaseTransport | None = None) -> None:
-        self._path = Path(path)
-        self._through = through
-        self._answers: dict[str, _Answer] = {}
-        """By method, URL and body."""
-        if self._path.exists():
-            self._answers = decode_json(self._path.read_bytes(), dict[str, _Answer])
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """The recorded answer, or a new one. Raises ConnectError."""
-        name = f"{request.method} {request.url} {request.read().hex()}".rstrip()
-        if name not in self._answers:
-            if self._through is None:
-                raise httpx2.ConnectError(f"{request.method} {request.url} is not recorded", request=request)
-            response = self._through.handle_request(request)
-            response.read()
-            headers = {key: value for key, value in response.headers.items() if key not in _OF_THE_TRANSFER}
-            self._answers[name] = _Answer(response.status_code, headers, response.content)
-            whole = msgspec.json.encode(dict(sorted(self._answers.items())))
-            self._path.write_bytes(msgspec.json.format(whole, indent=1))
-        answer = self._answers[name]
-        return httpx2.Response(answer.status, headers=answer.headers, content=answer.body)
-
-
-_OF_THE_TRANSFER = ("content-encoding", "content-length", "transfer-encoding", "connection")
-"""Headers that are about how the answer came, not about what it is."""
-
-
 def run_round(
     task: Task | Path | str,
     *,
@@ -183,22 +140,24 @@ def run_round(
     node: int = 1,
     params: Mapping[str, Any] | None = None,
     secrets: Mapping[str, str] | None = None,
-    network: httpx2.BaseTransport | None = None,
+    network: httpx2.BaseTransport | Network | None = None,
     peers: Mapping[str, Any] | None = None,
     seconds_left: float = CALL_SECONDS,
 ) -> Played:
     """Play one node's round: work, submission, and another node's audit of the submission.
 
     `task` is a Task or a task's folder, whose params and permitted hosts count. The same `seed` and `node`
-    give the same `ctx.seed` and `ctx.random`. `network` answers `ctx.http`, an httpx2 transport, for example
-    httpx2.MockTransport or Recording; without one every host is unavailable. `peers`: what the routes of
-    other nodes return, by address. Raises TaskFailed if a function raises or answers what it must not,
-    BadTaskFile, BadConfig.
+    give the same `ctx.seed` and `ctx.random`. `network` answers `ctx.http`: an httpx2 transport, such as
+    httpx2.MockTransport, or the recorded answers that `open_network` gives; without one every host is
+    unavailable. `peers`: what the routes of other nodes return, by address. Raises TaskFailed if a function
+    raises or answers what it must not, BadTaskFile, BadConfig.
     """
     package = None if isinstance(task, Task) else load_package(Path(task))
     loaded = task if isinstance(task, Task) else load_task(load_package(Path(task)))
     all_params = {**(package.params if package else {}), **(params or {})}
-    commons = Commons(_Network(network, _find_hosts(package, all_params)) if network else None)
+    answering = _TransportNetwork(network) if isinstance(network, httpx2.BaseTransport) else network
+    hosts = None if package is None else resolve_hosts(package, all_params)
+    commons = Commons(_PermittedNetwork(answering or NoNetwork(), hosts))
     for address, routes in (peers or {}).items():
         commons.routes[address] = partial(_identity, routes)
     beacon = blake3(f"roundwork/testing/{seed}".encode()).hexdigest()
@@ -254,20 +213,14 @@ class _Node:
         self.functions = Functions(task, setting, Services(keypair, commons).request)
 
 
-class _Network:
-    """`ctx.http` on an httpx2 transport. `hosts` are those that the task's configuration permits."""
+class _TransportNetwork:
+    """`ctx.http` on an httpx2 transport."""
 
-    def __init__(self, transport: httpx2.BaseTransport, hosts: Sequence[str] | None) -> None:
-        self._hosts = hosts
-        self._client = httpx2.Client(
-            transport=transport,
-            follow_redirects=True,
-            max_redirects=REDIRECTS_MAX,
-            event_hooks={"request": [self._check]},
-        )
+    def __init__(self, transport: httpx2.BaseTransport) -> None:
+        self._client = httpx2.Client(transport=transport)
 
     def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        """Raises Unavailable, Refused."""
+        """Redirects are not followed here. Raises Unavailable."""
         try:
             response = self._client.request(method, url, headers=headers, content=body)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -279,16 +232,35 @@ class _Network:
             "body": base64.b64encode(response.content).decode(),
         }
 
-    def _check(self, request: httpx2.Request) -> None:
-        url = request.url
-        port = url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
+
+class _PermittedNetwork:
+    """A network of the hosts that the task's configuration permits, or of all; it follows redirects."""
+
+    def __init__(self, network: Network, hosts: Sequence[str] | None) -> None:
+        self._network = network
+        self._hosts = hosts
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Raises Unavailable, Refused."""
+        for _ in range(REDIRECTS_MAX + 1):
+            self._check(url)
+            answer = self._network.request(method, url, headers, body)
+            place = answer["headers"].get("location")
+            if not (300 <= answer["status"] < 400 and place and method in ("GET", "HEAD")):
+                return answer
+            url = urljoin(url, place)
+        raise Unavailable(f"{method} {url}: more than {REDIRECTS_MAX} redirects")
+
+    def _check(self, url: str) -> None:
+        """Raises Refused."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+        except ValueError as error:
+            raise Refused(f"{url[:100]} is not a URL: {error}") from error
         hosts = self._hosts
-        if hosts is not None and ANY_HOST not in hosts and not is_permitted(url.host, port, hosts):
-            raise Refused(f"{url.host} is not among the permitted hosts: {', '.join(hosts) or 'none'}")
-
-
-def _find_hosts(package: Package | None, params: Mapping[str, Any]) -> Sequence[str] | None:
-    return None if package is None else resolve_hosts(package, dict(params))
+        if hosts is not None and ANY_HOST not in hosts and not is_permitted(host, port, hosts):
+            raise Refused(f"{host} is not among the permitted hosts: {', '.join(hosts) or 'none'}")
 
 
 def _identity(value: Any) -> Any:

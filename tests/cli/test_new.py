@@ -174,7 +174,7 @@ def test_watching_tries_again_after_each_saved_change(tmp_path: Path) -> None:
 
 def test_requests_of_a_try_are_recorded(tmp_path: Path) -> None:
     crawler = Path(__file__).parents[2] / "examples" / "crawler"
-    code, facts = try_json(crawler, "--record", tmp_path / "answers.json")
+    code, facts = try_json(crawler, "--answers", tmp_path / "answers.json", "--record")
 
     assert (0, "valid") == (code, facts["opinion"]), facts
     assert len(facts["requests"]) > 8

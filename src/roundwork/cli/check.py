@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import json_option, read_pairs, sandbox_option, secret_option
+from .options import json_option, param_option, sandbox_option, secret_option
 from .output import say, say_json
 from .task_view import choose_task_sandbox, compose_summary, find_warnings
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
+@param_option
 @secret_option
 @sandbox_option
 @json_option
 def command(
-    folder: Path, params: tuple[str, ...], secrets: dict[str, str], sandbox: str | None, as_json: bool
+    folder: Path, params: dict[str, str], secrets: dict[str, str], sandbox: str | None, as_json: bool
 ) -> None:
     """Check the task in FOLDER before it is deployed.
 
@@ -35,7 +35,7 @@ def command(
 
     package = load_package(folder)
     content_id, blobs = pack(package)
-    outcomes = asyncio.run(_try(package, read_pairs(params, "--param"), secrets, sandbox))
+    outcomes = asyncio.run(_try(package, params, secrets, sandbox))
     facts = {
         "name": package.name,
         "package": content_id,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import ADDRESS, format_money, json_option, read_pairs, sandbox_option, secret_option
+from .options import ADDRESS, format_money, json_option, param_option, sandbox_option, secret_option
 from .output import say, say_json
 from .task_view import choose_task_sandbox
 
@@ -42,7 +42,7 @@ def _read_rounds(ctx: click.Context, param: click.Parameter, given: str | None) 
     multiple=True,
     help="The directory of a node that has proofs; may be repeated.",
 )
-@click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
+@param_option
 @secret_option
 @sandbox_option
 @json_option
@@ -52,7 +52,7 @@ def command(
     rounds: tuple[int, int],
     address: str | None,
     blobs: tuple[Path, ...],
-    params: tuple[str, ...],
+    params: dict[str, str],
     secrets: dict[str, str],
     sandbox: str | None,
     as_json: bool,
@@ -77,8 +77,7 @@ def command(
         from ..sim.replay import replay_round, running_task
 
         chosen = choose_task_sandbox(sandbox)
-        values = read_pairs(params, "--param")
-        async with running_task(package, values, secrets, chosen, find_environments(), stores, _log) as lanes:
+        async with running_task(package, params, secrets, chosen, find_environments(), stores, _log) as lanes:
             for each in recorded:
                 replayed.append(await replay_round(lanes, each))
                 if not as_json:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import RoundworkError, TaskFailed
-from .options import json_option, read_pairs, secret_option
+from .options import json_option, param_option, secret_option
 from .output import say, say_json
 
 if TYPE_CHECKING:
-    import httpx2
-
     from ..testing import Played
 
 SHOWN = 100
@@ -26,12 +24,15 @@ WATCH_SECONDS = 0.3
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--round", "round_number", type=click.IntRange(0), default=0, help="The round's number.")
 @click.option("--seed", type=int, default=0, help="Another seed is another `ctx.seed` and `ctx.random`.")
-@click.option("--param", "params", multiple=True, help="K=V, a param of the task.")
+@param_option
 @secret_option
 @click.option(
-    "--record",
+    "--answers",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file that keeps the network's answers.",
+    help="A file of recorded answers to ctx.http, in the place of the network.",
+)
+@click.option(
+    "--record", "is_recording", is_flag=True, help="Ask the network for what --answers lacks, and add it."
 )
 @click.option("--pdb", "is_debugging", is_flag=True, help="Stop in the debugger where a function fails.")
 @click.option("--watch", is_flag=True, help="Do it again whenever a file of the folder is saved.")
@@ -71,29 +72,33 @@ def _try(
     is_debugging: bool,
     round_number: int,
     seed: int,
-    params: tuple[str, ...],
+    params: dict[str, str],
     secrets: dict[str, str],
-    record: Path | None,
+    answers: Path | None,
+    is_recording: bool,
 ) -> bool:
     """Whether all functions ended and the submission is valid."""
     import asyncio
 
+    import httpx2
+
     from ..localnet.demo import running_demo
     from ..package.folder import load_package, merge_params
-    from ..testing import run_round
+    from ..testing import open_network, run_round
 
     async def play() -> "Played":
         package = load_package(folder)
-        async with running_demo(package, read_pairs(params, "--param")) as given:
-            return await asyncio.to_thread(
-                run_round,
-                folder,
-                round=round_number,
-                seed=seed,
-                params=merge_params(package, given),
-                secrets=secrets,
-                network=_open_network(record),
-            )
+        async with running_demo(package, params) as given:
+            with open_network(answers, is_recording) as network:
+                return await asyncio.to_thread(
+                    run_round,
+                    folder,
+                    round=round_number,
+                    seed=seed,
+                    params=merge_params(package, given),
+                    secrets=secrets,
+                    network=httpx2.HTTPTransport() if answers is None else network,
+                )
 
     try:
         played = asyncio.run(play())
@@ -123,14 +128,6 @@ def _try(
     else:
         _print(facts)
     return played.opinion == "valid"
-
-
-def _open_network(record: Path | None) -> "httpx2.BaseTransport":
-    import httpx2
-
-    from ..testing import Recording
-
-    return httpx2.HTTPTransport() if record is None else Recording(record, httpx2.HTTPTransport())
 
 
 def _audit_mutations(played: "Played") -> list[tuple[str, str]]:
