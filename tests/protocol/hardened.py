@@ -13,6 +13,7 @@ from roundwork.protocol.tasks.sealed import SealKind, compute_commitment, list_d
 from roundwork.protocol.tasks.verdicts import get_verdict
 
 from .stage import _without_housekeeping
+from .token_world import TokenWorld
 from .world import World
 
 T, SW, AW = 60, 11, 48
@@ -282,6 +283,10 @@ class Hardened(World):
         """The receipts and votes that were committed, by name, kind and round."""
         bits: dict[tuple[str, SealKind, int], bytes] = self.__dict__.setdefault("_bits", {})
         return bits
+
+
+class HardenedTokens(Hardened, TokenWorld):
+    """The same for a task that pays in a token."""
 
 
 def make_bits(bits: list[bool]) -> bytes:

@@ -6,14 +6,8 @@ from pathlib import Path
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.round import RoundState
 
-from .hardened import AUDIT_END, NODES, RECEIPT, STAKES, SW, Hardened, eighth
+from .hardened import AUDIT_END, NODES, RECEIPT, STAKES, SW, Hardened, HardenedTokens, eighth
 from .make_hardened_vectors import PATH, compute
-from .token_world import TokenWorld
-
-
-class HardenedTokens(Hardened, TokenWorld):
-    """The same for a task that pays in a token."""
-
 
 TEXT = Path(__file__).parents[2] / "docs" / "PROTOCOL.md"
 

@@ -18,6 +18,7 @@ from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import (
     COMPUTE_BUDGET_PROGRAM,
     SYSTEM_PROGRAM,
+    Genesis,
     NodeKey,
     TaskKey,
     base58_of,
@@ -42,33 +43,16 @@ LISTER = str(keypair_of("manager").pubkey())
 amounts = st.one_of(st.integers(0, 120), st.sampled_from((1000, 5000, 10**9)))
 
 
-class Ledger(RuleBasedStateMachine):
-    """Three nodes, a manager and a stranger do to a task, and to its successor, whatever they like."""
+class Laws(RuleBasedStateMachine):
+    """What always holds, whatever the machine does with its world."""
 
-    kind: ClassVar[type[World]] = World
-    windows: ClassVar[dict[str, Any]] = {"round_time": 6, "submission_window": 2, "audit_window": 2}
-
-    @initialize(
-        slices=st.sampled_from((1, 2, 20_000)), retries=st.integers(0, 2), bounty=st.integers(0, 1000)
-    )
-    def begin(self, slices: int, retries: int, bounty: int) -> None:
-        self.world = self.kind(
-            ("manager", *NODES), settle_records_max=slices, fee_per_signature=3, allowlister=LISTER
-        )
-        world = self.world
-        self.genesis = world.state.genesis
-        self.rewarded: dict[tuple[bytes, int, bytes], int] = {}
-        self.per_round = min(100, bounty)
-        receipt = world.create_task(
-            total_bounty=bounty,
-            bounty_per_round=self.per_round,
-            allowed_failed_distributions=retries,
-            **self.windows,
-        )
-        assert receipt.kind == 0, receipt
-        self.task, self.pot = "task", "pot"
-        for name in NODES:
-            self.do(name, world.ask_stake(world.task, name, 2000))
+    world: World
+    genesis: Genesis
+    task: str
+    """The name of the task that the machine is at work on."""
+    per_round: int
+    rewarded: dict[tuple[bytes, int, bytes], int]
+    """The rewards by task, round and node."""
 
     def run(self, signers: tuple[str, ...], *asked: Instruction) -> None:
         """One block with one transaction."""
@@ -86,6 +70,81 @@ class Ledger(RuleBasedStateMachine):
     @property
     def key(self) -> TaskKey:
         return TaskKey(self.world.key(self.task))
+
+    @invariant()
+    def money_is_constant(self) -> None:
+        assert self.world.supply == compute_supply(self.world.state)
+
+    @invariant()
+    def nothing_is_negative(self) -> None:
+        state = self.world.state
+        assert all(account.balance >= 0 for account in state.accounts.rows.values())
+        for key, task in state.tasks.rows.items():
+            assert task.bounty >= compute_reserved(task)
+            assert all(one.amount >= 0 and one.available >= 0 for one in state.get_stakes(key).rows.values())
+
+    @invariant()
+    def rewards_never_exceed_the_bounty_of_a_round(self) -> None:
+        totals: dict[tuple[bytes, int], int] = {}
+        for (task, number, _), amount in self.rewarded.items():
+            totals[task, number] = totals.get((task, number), 0) + amount
+        assert all(total <= self.per_round for total in totals.values())
+
+    @invariant()
+    def open_rounds_end_in_time(self) -> None:
+        state = self.world.state
+        for task in state.tasks.rows.values():
+            ledger_round = task.timetable.compute_round(state.head.slot)
+            late = 3 + task.allowed_failed_distributions
+            assert all(ledger_round <= number + late for number in task.open_rounds)
+
+    @invariant()
+    def pruned_rounds_leave_nothing_behind(self) -> None:
+        state = self.world.state
+        for name, table in state.tables.items():
+            if name[:1] in (*ROUND_TABLES, b"C") and table.rows:
+                assert name[33:41] in RoundCursor(state, TaskKey(name[1:33]), 0).rounds.rows
+
+    def the_same_blocks_give_the_same_hashes(self) -> None:
+        half = len(self.world.blocks) // 2
+        state = create_state(self.genesis)
+        for block, verified, outcome in self.world.blocks[:half]:
+            again = execute(state, block, verified)
+            assert (outcome.block_hash, outcome.state_hash) == (again.block_hash, again.state_hash)
+        state = reload(state)
+        for block, verified, outcome in self.world.blocks[half:]:
+            again = execute(state, block, verified)
+            assert outcome.receipts == again.receipts
+            assert (outcome.block_hash, outcome.state_hash) == (again.block_hash, again.state_hash)
+
+
+class Ledger(Laws):
+    """Three nodes, a manager and a stranger do to a task, and to its successor, whatever they like."""
+
+    kind: ClassVar[type[World]] = World
+    windows: ClassVar[dict[str, Any]] = {"round_time": 6, "submission_window": 2, "audit_window": 2}
+
+    @initialize(
+        slices=st.sampled_from((1, 2, 20_000)), retries=st.integers(0, 2), bounty=st.integers(0, 1000)
+    )
+    def begin(self, slices: int, retries: int, bounty: int) -> None:
+        self.world = self.kind(
+            ("manager", *NODES), settle_records_max=slices, fee_per_signature=3, allowlister=LISTER
+        )
+        world = self.world
+        self.genesis = world.state.genesis
+        self.rewarded = {}
+        self.per_round = min(100, bounty)
+        receipt = world.create_task(
+            total_bounty=bounty,
+            bounty_per_round=self.per_round,
+            allowed_failed_distributions=retries,
+            **self.windows,
+        )
+        assert receipt.kind == 0, receipt
+        self.task, self.pot = "task", "pot"
+        for name in NODES:
+            self.do(name, world.ask_stake(world.task, name, 2000))
 
     def round_of(self, before: int) -> int:
         table = self.world.state.tasks.rows[self.key].timetable
@@ -210,42 +269,6 @@ class Ledger(RuleBasedStateMachine):
     def close(self) -> None:
         self.do("manager", self.world.ask_close(self.key))
 
-    # What always holds
-
-    @invariant()
-    def money_is_constant(self) -> None:
-        assert self.world.supply == compute_supply(self.world.state)
-
-    @invariant()
-    def nothing_is_negative(self) -> None:
-        state = self.world.state
-        assert all(account.balance >= 0 for account in state.accounts.rows.values())
-        for key, task in state.tasks.rows.items():
-            assert task.bounty >= compute_reserved(task)
-            assert all(one.amount >= 0 and one.available >= 0 for one in state.get_stakes(key).rows.values())
-
-    @invariant()
-    def rewards_never_exceed_the_bounty_of_a_round(self) -> None:
-        totals: dict[tuple[bytes, int], int] = {}
-        for (task, number, _), amount in self.rewarded.items():
-            totals[task, number] = totals.get((task, number), 0) + amount
-        assert all(total <= self.per_round for total in totals.values())
-
-    @invariant()
-    def open_rounds_end_in_time(self) -> None:
-        state = self.world.state
-        for task in state.tasks.rows.values():
-            ledger_round = task.timetable.compute_round(state.head.slot)
-            late = 3 + task.allowed_failed_distributions
-            assert all(ledger_round <= number + late for number in task.open_rounds)
-
-    @invariant()
-    def pruned_rounds_leave_nothing_behind(self) -> None:
-        state = self.world.state
-        for name, table in state.tables.items():
-            if name[:1] in (*ROUND_TABLES, b"C") and table.rows:
-                assert name[33:41] in RoundCursor(state, TaskKey(name[1:33]), 0).rounds.rows
-
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
@@ -268,18 +291,6 @@ class Ledger(RuleBasedStateMachine):
         keys = Pubkey(self.world.key("manager")), Pubkey(self.world.key(name))
         move = transfer(TransferParams(from_pubkey=keys[0], to_pubkey=keys[1], lamports=1000))
         self.run(("manager",), move)
-
-    def the_same_blocks_give_the_same_hashes(self) -> None:
-        half = len(self.world.blocks) // 2
-        state = create_state(self.genesis)
-        for block, verified, outcome in self.world.blocks[:half]:
-            again = execute(state, block, verified)
-            assert (outcome.block_hash, outcome.state_hash) == (again.block_hash, again.state_hash)
-        state = reload(state)
-        for block, verified, outcome in self.world.blocks[half:]:
-            again = execute(state, block, verified)
-            assert outcome.receipts == again.receipts
-            assert (outcome.block_hash, outcome.state_hash) == (again.block_hash, again.state_hash)
 
 
 def reload(state: State) -> State:

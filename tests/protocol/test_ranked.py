@@ -16,6 +16,7 @@ from roundwork.protocol.tasks.heads import (
     get_last_head,
     list_nodes,
 )
+from roundwork.protocol.tasks.pledges import build_release
 from roundwork.protocol.tasks.ranked import compute_ranks_seed
 from roundwork.protocol.tasks.round import RoundState
 from roundwork.protocol.tasks.sealed import get_ballot
@@ -164,6 +165,44 @@ def test_a_payout_in_slices_is_held_back_too(slices: int) -> None:
         world.block()
 
     assert [200] * 5 == [world.held_of(name, 2) for name in NODES]
+
+
+def test_a_payout_that_is_later_than_its_release_is_available_at_once() -> None:
+    world = Hardened(settle_records_max=1).submitted().judged().listed(EQUAL).go(2, AUDIT_END)
+    world.block()
+    cursor = world.cursor()
+    paid = [name for name in NODES if world.held_of(name, 2)]
+
+    del world.state.due.rows[build_release(cursor, 2).encode()]  # as if its slot had passed
+    for _ in range(5):
+        world.block()
+
+    assert 1 == len(paid)
+    assert [0 if name in paid else 200 for name in NODES] == [world.available_of(name) for name in NODES]
+
+
+def test_rewards_of_two_rounds_that_are_paid_in_one_ledger_round_are_released_together() -> None:
+    world = Hardened().submitted().judged()  # no list for round 0 in its first attempt
+    world.submitted(number=1).judged(number=1)
+    world.listed(EQUAL, attempt=1)
+    world.listed(EQUAL, number=1).go(3, AUDIT_END).block()
+
+    assert [400] * 5 == [world.held_of(name, 3) for name in NODES]
+    world.go(6, AUDIT_END).block()
+    assert [400] * 5 == [world.available_of(name) for name in NODES]
+
+
+def test_a_release_finds_nothing_where_everything_was_taken() -> None:
+    world = make_listed().go(2, AUDIT_END)
+    world.block()
+    held = world.cursor().find_held(2)
+    assert held is not None
+    world.supply -= sum(reward.amount for reward in held.rows.values())
+    held.rows.clear()
+
+    world.go(5, AUDIT_END).block()
+
+    assert [0] * 5 == [world.available_of(name) for name in NODES]
 
 
 def test_an_accused_list_stands_with_more_than_half_of_all_stake_and_the_bond_is_lost() -> None:

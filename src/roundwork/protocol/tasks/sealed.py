@@ -4,6 +4,7 @@ Source: docs/PROTOCOL.md 16.
 """
 
 from enum import IntEnum
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -22,7 +23,7 @@ from ..layout import Call
 from ..params import NodeKey, TaskKey, base58_of
 from ..records import Duties, Seal, Stake, Submission, Task
 from ..rules import rule
-from ..state import State
+from ..state import State, Table
 from .beacon import compute_sealed_beacon
 from .cursor import RoundCursor
 from .draw import Ballot
@@ -43,7 +44,7 @@ from .review import (
 )
 from .round import WINDOWS, Activity, RoundEvent, StepKind
 from .stakes import get_stake
-from .verdicts import is_missing
+from .verdicts import list_missing
 
 CHECKERS = 3
 """The checkers of a submission."""
@@ -145,9 +146,10 @@ def schedule_halves(cursor: RoundCursor) -> None:
 def end_commits(cursor: RoundCursor) -> None:
     """When the first half of SUBMIT ends: fix the stake that each node has at risk in the round."""
     state = cursor.state
-    for key, seal in sorted(cursor.seals.rows.items()):
+    seals = cursor.seals
+    for key, seal in sorted(seals.rows.items()):
         stake = get_stake(state, cursor.task_key, NodeKey(key[1:])).amount
-        state.put(cursor.seals, key, Seal(seal.commitment, seal.slot, stake))
+        state.put(seals, key, Seal(seal.commitment, seal.slot, stake))
 
 
 def end_reveals(cursor: RoundCursor, events: list[Event]) -> None:
@@ -187,21 +189,21 @@ def fix_sealed_beacon(cursor: RoundCursor) -> bytes:
 
 def fine_unrevealed(cursor: RoundCursor, kind: SealKind, events: list[Event]) -> None:
     """Who committed and did not reveal pays a lapse."""
-    lapse = compute_lapse(cursor.task)
-    for key, seal in sorted(cursor.seals.rows.items()):
-        if key[0] == kind and not seal.is_revealed:
-            fine(cursor, NodeKey(key[1:]), lapse, events)
+    lapse, rows = compute_lapse(cursor.task), cursor.seals.rows
+    for key in sorted([key for key, seal in rows.items() if not seal.is_revealed and key[0] == kind]):
+        fine(cursor, NodeKey(key[1:]), lapse, events)
 
 
 def draw_checkers(cursor: RoundCursor, beacon: bytes) -> None:
     """Draw the checkers of every submission, and keep for each checker what it checks."""
-    ballot = get_ballot(cursor)
-    checks: dict[NodeKey, list[NodeKey]] = {}
+    ballot, state, table = get_ballot(cursor), cursor.state, cursor.checks
+    checks: dict[NodeKey, list[NodeKey]] = {node: [] for node in ballot.nodes}
     for candidate in ballot.nodes:
         for checker in ballot.draw(compute_checkers_seed(beacon, candidate), CHECKERS, [candidate]):
-            checks.setdefault(checker, []).append(candidate)
-    for checker, candidates in sorted(checks.items()):
-        cursor.state.put(cursor.checks, checker, Duties(tuple(candidates)))
+            checks[checker].append(candidate)
+    for checker, candidates in checks.items():
+        if candidates:
+            state.put(table, checker, Duties(tuple(candidates)))
 
 
 def compute_checkers_seed(beacon: bytes, candidate: NodeKey) -> bytes:
@@ -224,19 +226,40 @@ def name_seal(kind: int, node: NodeKey) -> bytes:
 
 def list_duties(cursor: RoundCursor, kind: SealKind, node: NodeKey) -> tuple[NodeKey, ...]:
     """The candidates that a receipt or votes of a node give a bit for, in their order."""
-    drawn = (cursor.checks if kind is SealKind.RECEIPT else cursor.jurors).rows.get(node)
-    if drawn is None:
-        return ()
-    return tuple([each for each in drawn.candidates if not is_missing(cursor, each)])[:BITS_MAX]
+    drawn = get_drawn(cursor, kind).rows.get(node)
+    return () if drawn is None else _leave_out(drawn.candidates, list_missing(cursor))
 
 
-def read_bits(cursor: RoundCursor, kind: SealKind, node: NodeKey) -> dict[NodeKey, bool]:
-    """Whether a node found each of its candidates valid; empty if it revealed nothing."""
-    seal = cursor.seals.rows.get(name_seal(kind, node))
-    if seal is None or not seal.is_revealed:
-        return {}
-    candidates = list_duties(cursor, kind, node)
-    return {each: bool(seal.payload[at // 8] >> at % 8 & 1) for at, each in enumerate(candidates)}
+class Answers(NamedTuple):
+    """The candidates of a checker or a juror; if it revealed, whether it found each of them valid."""
+
+    candidates: tuple[NodeKey, ...]
+    found: dict[NodeKey, bool]
+
+
+def read_answers(cursor: RoundCursor, kind: SealKind) -> dict[NodeKey, Answers]:
+    """What each checker or juror of a round answered, in the order of their addresses."""
+    missing, seals, prefix = list_missing(cursor), cursor.seals.rows, bytes([kind])
+    answers = {}
+    for node, drawn in sorted(get_drawn(cursor, kind).rows.items()):
+        candidates = _leave_out(drawn.candidates, missing)
+        seal, found = seals.get(prefix + node), {}
+        if seal is not None and seal.is_revealed:
+            bits = int.from_bytes(seal.payload, "little")
+            found = {candidate: bool(bits >> at & 1) for at, candidate in enumerate(candidates)}
+        answers[node] = Answers(candidates, found)
+    return answers
+
+
+def get_drawn(cursor: RoundCursor, kind: SealKind) -> Table[NodeKey, Duties]:
+    """The table of what nodes were drawn to check, or to judge."""
+    return cursor.checks if kind is SealKind.RECEIPT else cursor.jurors
+
+
+def _leave_out(candidates: tuple[NodeKey, ...], missing: set[NodeKey]) -> tuple[NodeKey, ...]:
+    if missing:
+        candidates = tuple([candidate for candidate in candidates if candidate not in missing])
+    return candidates[:BITS_MAX]
 
 
 def compute_commitment(

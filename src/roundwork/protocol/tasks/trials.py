@@ -44,8 +44,7 @@ from .sealed import (
     check_window,
     fine_unrevealed,
     get_ballot,
-    list_duties,
-    read_bits,
+    read_answers,
 )
 from .verdicts import Outcome, get_verdict, set_verdict
 
@@ -147,22 +146,22 @@ class Ballots:
     """What the nodes of a round revealed: receipts by checker, votes by juror, each by candidate."""
 
     def __init__(self, cursor: RoundCursor) -> None:
-        self.receipts = {
-            node: read_bits(cursor, SealKind.RECEIPT, node) for node in sorted(cursor.checks.rows)
-        }
-        self.votes = {node: read_bits(cursor, SealKind.VOTES, node) for node in sorted(cursor.jurors.rows)}
-        self.on: dict[NodeKey, dict[NodeKey, bool]] = {}
-        """The receipts by candidate, then by checker."""
-        for checker, bits in self.receipts.items():
-            for candidate, is_valid in bits.items():
-                self.on.setdefault(candidate, {})[checker] = is_valid
+        self.receipts = read_answers(cursor, SealKind.RECEIPT)
+        self.votes = read_answers(cursor, SealKind.VOTES)
+        self.on: dict[NodeKey, dict[NodeKey, bool]] = {node: {} for node in cursor.trials.rows}
+        """The receipts over each accused submission, by checker."""
+        for checker, receipt in self.receipts.items():
+            for candidate in self.on.keys() & receipt.found.keys():
+                self.on[candidate][checker] = receipt.found[candidate]
 
     def tally(self, candidate: NodeKey, trial: Trial) -> Tally:
         """The seats of a trial that were cast, the parties' among them."""
         valid = invalid = 0
         for node, seats in trial.seats:
             vote = (
-                node == candidate if node in (candidate, trial.accuser) else self.votes[node].get(candidate)
+                node == candidate
+                if node in (candidate, trial.accuser)
+                else self.votes[node].found.get(candidate)
             )
             valid += seats if vote else 0
             invalid += seats if vote is False else 0
@@ -173,7 +172,7 @@ class Ballots:
         return {
             node: seats
             for node, seats in trial.seats
-            if node not in (candidate, trial.accuser) and self.votes[node].get(candidate) is vote
+            if node not in (candidate, trial.accuser) and self.votes[node].found.get(candidate) is vote
         }
 
 
@@ -189,7 +188,7 @@ def end_trials(cursor: RoundCursor) -> None:
     if 2 * len(convicted) > len(submissions) and 2 * stake > total:
         outcomes |= dict.fromkeys(convicted, Outcome.INCONCLUSIVE)
     for candidate, outcome in outcomes.items():
-        set_verdict(cursor, candidate, outcome, compute_votes(outcome, ballots.on.get(candidate, {})))
+        set_verdict(cursor, candidate, outcome, compute_votes(outcome, ballots.on[candidate]))
         if outcome is not Outcome.ACQUITTED:
             return_bond(cursor, candidate)
 
@@ -229,7 +228,7 @@ def fine_lapses(cursor: RoundCursor, ballots: Ballots, convicted: list[NodeKey],
     fine_unrevealed(cursor, SealKind.VOTES, events)
     lapse = compute_lapse(cursor.task)
     for node in convicted:
-        for checker, is_valid in sorted(ballots.on.get(node, {}).items()):
+        for checker, is_valid in sorted(ballots.on[node].items()):
             if is_valid:
                 fine(cursor, checker, lapse, events)
 
@@ -238,14 +237,14 @@ def fine_duties(cursor: RoundCursor, ballots: Ballots, events: list[Event]) -> N
     """Duties: checks and trials that were not answered, or answered against what was found."""
     failed: Counter[NodeKey] = Counter()
     for node, receipt in ballots.receipts.items():
-        for candidate in list_duties(cursor, SealKind.RECEIPT, node):
-            is_valid, outcome = receipt.get(candidate), get_verdict(cursor, candidate)[0]
-            is_wrong = is_valid is False and outcome in (Outcome.UNTRIED, Outcome.ACQUITTED)
-            failed[node] += is_valid is None or is_wrong
+        wrong = [
+            each for each, is_valid in receipt.found.items() if not is_valid and not is_guilty(cursor, each)
+        ]
+        failed[node] += len(wrong) if receipt.found else len(receipt.candidates)
     tallies = {node: ballots.tally(node, trial) for node, trial in cursor.trials.rows.items()}
     for node, votes in ballots.votes.items():
-        for candidate in list_duties(cursor, SealKind.VOTES, node):
-            vote, tally = votes.get(candidate), tallies[candidate]
+        for candidate in votes.candidates:
+            vote, tally = votes.found.get(candidate), tallies[candidate]
             is_against = tally.valid != tally.invalid and vote is not (tally.valid > tally.invalid)
             failed[node] += vote is None or is_against
     duty = compute_duty(cursor.task)
@@ -255,11 +254,16 @@ def fine_duties(cursor: RoundCursor, ballots: Ballots, events: list[Event]) -> N
             fine(cursor, node, min(count * duty, most), events)
 
 
+def is_guilty(cursor: RoundCursor, candidate: NodeKey) -> bool:
+    """Whether a receipt "invalid" was no fault: its candidate is neither untried nor acquitted."""
+    return get_verdict(cursor, candidate)[0] not in (Outcome.UNTRIED, Outcome.ACQUITTED)
+
+
 def share_slash(
     cursor: RoundCursor, ballots: Ballots, node: NodeKey, trial: Trial, taken: int, events: list[Event]
 ) -> None:
     """Divide what a slash took among who found the fault and the jurors who saw it, and the bounty."""
-    finders = [checker for checker, is_valid in ballots.on.get(node, {}).items() if not is_valid]
+    finders = [checker for checker, is_valid in ballots.on[node].items() if not is_valid]
     for_finders = taken // 4
     for_jurors = min(compute_lapse(cursor.task), taken - for_finders)
     left = share(cursor, dict.fromkeys(finders or [trial.accuser], 1), for_finders, events)

@@ -34,6 +34,11 @@ def is_missing(cursor: RoundCursor, node: NodeKey) -> bool:
     return get_verdict(cursor, node)[0] is Outcome.MISSING
 
 
+def list_missing(cursor: RoundCursor) -> set[NodeKey]:
+    """The submissions that are missing."""
+    return {node for node, row in cursor.verdicts.rows.items() if row.verdict == Outcome.MISSING}
+
+
 def is_convicted(cursor: RoundCursor, node: NodeKey) -> bool:
     """Whether a submission is convicted."""
     return get_verdict(cursor, node)[0] is Outcome.CONVICTED
