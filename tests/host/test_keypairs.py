@@ -115,3 +115,20 @@ def test_a_damaged_encrypted_file_is_refused(tmp_path: Path, change: dict[str, o
 
     with pytest.raises(BadKeypair, match="damaged"):
         read_keypair(path, "correct horse")
+
+
+def test_another_address_in_an_encrypted_file_is_damage(tmp_path: Path) -> None:
+    path, other = tmp_path / "key.json", str(Keypair().pubkey())
+    write_keypair(path, PAIR, "correct horse")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "address": other}))
+
+    with pytest.raises(BadKeypair, match="is damaged: its content is not as it was written"):
+        read_address(path)
+
+    del content["sum"]  # as older versions wrote it
+    path.write_text(json.dumps(content))
+    assert (str(PAIR.pubkey()), PAIR) == (read_address(path), read_keypair(path, "correct horse"))
+    path.write_text(json.dumps({**content, "address": other}))
+    with pytest.raises(BadKeypair, match="its address is not that of its key"):
+        read_keypair(path, "correct horse")

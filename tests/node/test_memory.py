@@ -5,13 +5,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from roundwork.client.operations import Signed
 from roundwork.errors import StoreCorrupt, StoreFull
-from roundwork.node.memory import MemoryFile
+from roundwork.node.memory import _SCHEMA, MemoryFile
 from roundwork.participant.decisions import ListDecided, Memory, OpinionDecided, ValueDecided, Worked
 
 
@@ -108,6 +109,51 @@ def test_a_damaged_file_is_said_to_be_damaged(path: Path) -> None:
 
     with pytest.raises(StoreCorrupt, match=r"memory\.db: .*; delete it"):
         MemoryFile(path)
+
+
+def test_a_decision_that_changed_or_is_missing_is_noticed(path: Path) -> None:
+    """Damage that SQLite does not notice: the file is in order, and says something else."""
+    file = MemoryFile(path)
+    file.decide(ValueDecided(3, "proof"))
+    file.keep_reason(3, "Ann", "the proof is not there")
+    file.staked = 5
+    file.close()
+    whole = path.read_bytes()
+    for change in (
+        "UPDATE decisions SET value = '\"other\"'",
+        "DELETE FROM decisions",
+        "UPDATE facts SET value = '6'",
+        "DELETE FROM reasons",
+        "DELETE FROM total",
+    ):
+        path.write_bytes(whole)
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute(change)
+
+        with pytest.raises(
+            StoreCorrupt, match=r"memory\.db: its rows are not as they were written; delete it"
+        ):
+            MemoryFile(path)
+
+
+def test_an_empty_file_is_no_new_memory(path: Path) -> None:
+    path.touch()
+
+    with pytest.raises(StoreCorrupt, match=r"memory\.db is empty; delete it"):
+        MemoryFile(path)
+
+
+def test_a_file_without_a_total_gets_one(path: Path) -> None:
+    """As roundwork 0.1 wrote it, with a write-ahead log."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.executescript(_SCHEMA.partition("CREATE TABLE IF NOT EXISTS total")[0])
+        database.execute("INSERT INTO decisions VALUES ('value', 3, '', '\"proof\"')")
+
+    file = MemoryFile(path)
+    file.decide(ValueDecided(4, "more"))
+
+    assert {3: "proof", 4: "more"} == reopen(file).load().values
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The SDK, called in process as the simulator does."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from roundwork import (
     proportional_split,
 )
 from roundwork.protocol.tasks import instructions
-from roundwork.sdk.saved import SavedFile
+from roundwork.sdk.saved import SavedCorrupt, SavedFile
 from roundwork.sdk.task import VALUE_BYTES_MAX
 
 SOURCE = Path(roundwork.__file__).parent.parent
@@ -330,6 +332,51 @@ def test_percentages_are_exact(share: Any, stake: int, slashed: int) -> None:
 def test_a_share_that_is_not_exact_or_not_a_share_is_refused(share: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         equal_split(slash=share)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE saved SET value = '6'", "DELETE FROM saved", "UPDATE saved SET round = 4", "DELETE FROM total"],
+)
+def test_saved_values_that_changed_on_disk_are_refused_by_name(tmp_path: Path, change: str) -> None:
+    path = str(tmp_path / "state.sqlite")
+    with closing(SavedFile(path)) as saved:
+        saved.of_round(3)["a"] = 5
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(change)
+
+    with pytest.raises(SavedCorrupt, match=r"state\.sqlite: values are not as they were saved; delete it"):
+        SavedFile(path)
+
+
+def test_a_file_of_saved_values_without_a_total_gets_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "state.sqlite")
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(
+            "CREATE TABLE saved"
+            " (round INTEGER, key TEXT, value TEXT NOT NULL, PRIMARY KEY (round, key)) WITHOUT ROWID"
+        )
+        database.execute("INSERT INTO saved VALUES (3, 'a', '5')")
+
+    with closing(SavedFile(path)) as saved:
+        state = saved.of_round(3)
+        state["b"] = 6
+        del state["a"]
+        state["b"] = 7
+    with closing(SavedFile(path)) as saved:
+        found = dict(saved.of_round(3))
+        saved.forget(4)
+    with closing(SavedFile(path)) as saved:
+        left = dict(saved.of_round(3))
+
+    assert ({"b": 7}, {}) == (found, left)
+
+
+def test_an_empty_file_of_saved_values_is_no_new_one(tmp_path: Path) -> None:
+    (tmp_path / "state.sqlite").touch()
+
+    with pytest.raises(SavedCorrupt, match=r"state\.sqlite is empty; delete it"):
+        SavedFile(str(tmp_path / "state.sqlite"))
 
 
 def test_state_belongs_to_a_round_and_store_to_all(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from blake3 import blake3
 from nacl import pwhash, secret
 from nacl.exceptions import CryptoError
 from solders.keypair import Keypair
@@ -55,11 +56,12 @@ def read_address(path: Path) -> str:
     """The address of a keypair file; of an encrypted one as it says. Raises BadKeypair."""
     if not is_encrypted(path):
         return str(read_keypair(path).pubkey())
-    address = _read_json(path).get("address")
+    content = _read_json(path)
+    _check_sum(path, content)
     try:
-        return str(Pubkey.from_string(address))
-    except (TypeError, ValueError):
-        raise BadKeypair(f"{path} is damaged: its address is {address!r:.60}") from None
+        return str(Pubkey.from_string(content["address"]))
+    except (LookupError, TypeError, ValueError):
+        raise BadKeypair(f"{path} is damaged: its address is {content.get('address')!r:.60}") from None
 
 
 def read_keypair(path: Path, passphrase: str | None = None) -> Keypair:
@@ -99,12 +101,25 @@ def _encrypt(pair: Keypair, passphrase: str) -> str:
     salt = os.urandom(pwhash.argon2id.SALTBYTES)
     box = secret.SecretBox(_stretch(passphrase, salt))
     sealed = bytes(box.encrypt(bytes(pair)))
-    return json.dumps(
-        {"format": FORMAT, "address": str(pair.pubkey()), "salt": salt.hex(), "sealed": sealed.hex()}
-    )
+    content = {"format": FORMAT, "address": str(pair.pubkey()), "salt": salt.hex(), "sealed": sealed.hex()}
+    return json.dumps({**content, "sum": _compute_sum(content)})
 
 
-def _decrypt(path: Path, content: dict[str, str], passphrase: str | None) -> Keypair:
+def _compute_sum(content: dict[str, Any]) -> str:
+    """What shows accidental damage without the passphrase."""
+    text = json.dumps([content.get(name) for name in ("address", "salt", "sealed")])
+    return blake3(text.encode()).hexdigest(16)
+
+
+def _check_sum(path: Path, content: dict[str, Any]) -> None:
+    """Raises BadKeypair for a damaged file. Files of older versions have no sum."""
+    unknown = content.keys() - {"format", "address", "salt", "sealed", "sum"}
+    if unknown or ("sum" in content and content["sum"] != _compute_sum(content)):
+        raise BadKeypair(f"{path} is damaged: its content is not as it was written")
+
+
+def _decrypt(path: Path, content: dict[str, Any], passphrase: str | None) -> Keypair:
+    _check_sum(path, content)
     if passphrase is None:
         raise BadKeypair(
             f"{path} is encrypted; give its passphrase in ROUNDWORK_PASSPHRASE or --passphrase-file"
@@ -116,7 +131,10 @@ def _decrypt(path: Path, content: dict[str, str], passphrase: str | None) -> Key
         raise BadKeypair(f"{path}: the passphrase is wrong, or the file is damaged") from None
     except (KeyError, ValueError, TypeError) as error:
         raise BadKeypair(f"{path} is damaged: {error}") from None
-    return _from_bytes(path, raw)
+    pair = _from_bytes(path, raw)
+    if content.get("address") != str(pair.pubkey()):
+        raise BadKeypair(f"{path} is damaged: its address is not that of its key, {pair.pubkey()}")
+    return pair
 
 
 def _stretch(passphrase: str, salt: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..errors import BadGenesis, StoreCorrupt, StoreFull
 from ..host.files import replace_file
+from ..host.wal import check_log
 from ..protocol.execute import Block, Outcome, execute
 from ..protocol.genesis import create_state, decode_genesis, encode_genesis
 from ..protocol.params import Genesis
@@ -28,7 +29,6 @@ from .store.checkpoint import Checkpoint, Pending
 from .store.history import History
 from .store.journal import Entry, Journal, JournalReader
 from .store.recent import Recent
-from .store.wal import check_log
 
 CHECKPOINT_BLOCKS = 100
 CHECKPOINT_SECONDS = 10.0

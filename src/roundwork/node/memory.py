@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, assert_never
 
 import msgspec
+from blake3 import blake3
 
 from ..client.operations import Signed
 from ..errors import Malformed, StoreCorrupt, StoreFull
+from ..host.wal import check_log
 from ..participant.decisions import (
     Decision,
     ListDecided,
@@ -30,7 +32,16 @@ CREATE TABLE IF NOT EXISTS reasons (
     round INTEGER NOT NULL, candidate TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (round, candidate)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS total (
+    id INTEGER PRIMARY KEY CHECK (id = 1), rows INTEGER NOT NULL, sum BLOB NOT NULL
+) STRICT;
 """
+FORMAT = 1
+"""The `user_version` of files with a total. Older files have 0, and get one."""
+
+REMEDY = "delete it: what the ledger does not show yet is decided anew"
+TABLES = ("decisions", "facts", "reasons")
+SUM_BYTES = 32
 FORGOTTEN = "forgotten"
 ON_ITS_WAY = "on its way"
 STAKED = "staked"
@@ -43,17 +54,25 @@ class MemoryFile:
     """The decisions of one node in one task, each written once.
 
     So a node that was killed between deciding and sending sends what it decided, and never contradicts
-    itself.
+    itself. The file has the number of its rows and the sum of their digests: what is damaged is not used.
     """
 
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises StoreCorrupt, StoreFull."""
         self.path = path
+        if path.exists() and not path.stat().st_size:
+            raise StoreCorrupt(f"{path} is empty; {REMEDY}")
+        check_log(path)
         with self._named_errors():
             self._database = sqlite3.connect(path, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode = WAL")
+            # Without a write-ahead log: its end could be lost, and nothing would show that.
+            self._database.execute("PRAGMA journal_mode = DELETE")
             self._database.execute("PRAGMA synchronous = FULL")
-            self._database.executescript(_SCHEMA)
+        try:
+            self._check()
+        except StoreCorrupt:
+            self._database.close()
+            raise
 
     def load(self) -> Memory:
         """Everything that was decided and not forgotten. Raises StoreCorrupt."""
@@ -67,11 +86,8 @@ class MemoryFile:
     def decide(self, decision: Decision) -> Decision:
         """Make a decision durable; returns the one that stands, the first. Raises StoreFull, StoreCorrupt."""
         kind, round_number, subject, value = _compose_row(decision)
+        self._put("decisions", (kind, round_number, subject, msgspec.json.encode(value).decode()))
         with self._named_errors():
-            self._database.execute(
-                "INSERT OR IGNORE INTO decisions VALUES (?, ?, ?, ?)",
-                (kind, round_number, subject, msgspec.json.encode(value).decode()),
-            )
             (text,) = self._database.execute(
                 "SELECT value FROM decisions WHERE (kind, round, subject) = (?, ?, ?)",
                 (kind, round_number, subject),
@@ -80,18 +96,13 @@ class MemoryFile:
 
     def forget(self, before_round: int) -> None:
         """Let go of closed rounds. Raises StoreFull, StoreCorrupt."""
-        with self._named_errors():
-            self._database.execute("DELETE FROM decisions WHERE round < ?", (before_round,))
-            oldest = before_round - KEEP_REASONS_ROUNDS
-            self._database.execute("DELETE FROM reasons WHERE round < ?", (oldest,))
+        self._drop("decisions", before_round)
+        self._drop("reasons", before_round - KEEP_REASONS_ROUNDS)
         self._set_fact(FORGOTTEN, before_round)
 
     def keep_reason(self, round_number: int, candidate: str, reason: str) -> None:
         """Keep why this node found a proof invalid. Raises StoreFull, StoreCorrupt."""
-        with self._named_errors():
-            self._database.execute(
-                "INSERT OR IGNORE INTO reasons VALUES (?, ?, ?)", (round_number, candidate, reason)
-            )
+        self._put("reasons", (round_number, candidate, reason))
 
     def get_reasons(self, round_number: int) -> dict[str, str]:
         """The reasons that this node gave in a round, by candidate. Raises StoreFull, StoreCorrupt."""
@@ -131,10 +142,72 @@ class MemoryFile:
         return self._decode(row[0], kind | None) if row else None
 
     def _set_fact(self, name: str, value: Any) -> None:
+        with self._named_errors(), self._transaction() as total:
+            for row in self._database.execute("SELECT * FROM facts WHERE name = ?", (name,)).fetchall():
+                total.remove("facts", row)
+            new = (name, msgspec.json.encode(value).decode())
+            self._database.execute("REPLACE INTO facts VALUES (?, ?)", new)
+            total.add("facts", new)
+
+    def _put(self, table: str, row: tuple[Any, ...]) -> None:
+        """Write a row, unless the table has one under its key. Raises StoreFull, StoreCorrupt."""
+        marks = ", ".join("?" * len(row))
+        with self._named_errors(), self._transaction() as total:
+            written = self._database.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+            if written.rowcount:
+                total.add(table, row)
+
+    def _drop(self, table: str, before_round: int) -> None:
+        """Delete the rows of earlier rounds. Raises StoreFull, StoreCorrupt."""
+        with self._named_errors(), self._transaction() as total:
+            gone = self._database.execute(f"SELECT * FROM {table} WHERE round < ?", (before_round,))
+            for row in gone.fetchall():
+                total.remove(table, row)
+            self._database.execute(f"DELETE FROM {table} WHERE round < ?", (before_round,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator["_Total"]:
+        """What is done within is written all at once, with the total that it leads to."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            total = self._read_total()
+            yield total
+            self._database.execute("REPLACE INTO total VALUES (1, ?, ?)", total.describe())
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    def _check(self) -> None:
+        """Raises StoreCorrupt unless all rows are as they were written. Makes the tables of a new file."""
         with self._named_errors():
-            self._database.execute(
-                "REPLACE INTO facts VALUES (?, ?)", (name, msgspec.json.encode(value).decode())
-            )
+            [(version,)] = self._database.execute("PRAGMA user_version").fetchall()
+            names = self._database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+            has_total = ("total",) in names
+            if (version, has_total) not in ((FORMAT, True), (0, False)):
+                raise StoreCorrupt(f"{self.path} has format {version}, which is not ours; {REMEDY}")
+            if has_total:
+                written = self._database.execute("SELECT rows, sum FROM total").fetchall()
+                if written != [self._count().describe()]:
+                    raise StoreCorrupt(f"{self.path}: its rows are not as they were written; {REMEDY}")
+                return
+            self._database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}")
+            self._database.execute("INSERT INTO total VALUES (1, ?, ?)", self._count().describe())
+            self._database.execute(f"PRAGMA user_version = {FORMAT}")
+            self._database.execute("COMMIT")
+
+    def _count(self) -> "_Total":
+        """The total of all rows as they are."""
+        total = _Total(0, 0)
+        for table in TABLES:
+            for row in self._database.execute(f"SELECT * FROM {table}").fetchall():
+                total.add(table, row)
+        return total
+
+    def _read_total(self) -> "_Total":
+        [(rows, total)] = self._database.execute("SELECT rows, sum FROM total").fetchall()
+        return _Total(rows, int.from_bytes(total, "big"))
 
     def _decode_row(self, kind: str, round_number: int, subject: str, text: str) -> Decision:
         match kind:
@@ -161,11 +234,39 @@ class MemoryFile:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if not hasattr(
+                error, "sqlite_errorcode"
+            ):  # a text that is not UTF-8: SQLite itself reports a code
+                raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
             raise StoreFull(f"{self.path}: {error}; nothing was decided") from error
         except sqlite3.DatabaseError as error:
-            raise StoreCorrupt(
-                f"{self.path}: {error}; delete it: what the ledger does not show yet is decided anew"
-            ) from error
+            raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
+        except UnicodeDecodeError as error:  # SQLite quotes damaged names
+            raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
+
+
+class _Total:
+    """How many rows the tables have, and the sum of the digests of all."""
+
+    def __init__(self, rows: int, digests: int) -> None:
+        self._rows = rows
+        self._sum = digests
+
+    def add(self, table: str, row: tuple[Any, ...]) -> None:
+        self._rows += 1
+        self._sum += _digest(table, row)
+
+    def remove(self, table: str, row: tuple[Any, ...]) -> None:
+        self._rows -= 1
+        self._sum -= _digest(table, row)
+
+    def describe(self) -> tuple[int, bytes]:
+        """The row that says so."""
+        return self._rows, (self._sum % 2 ** (8 * SUM_BYTES)).to_bytes(SUM_BYTES, "big")
+
+
+def _digest(table: str, row: tuple[Any, ...]) -> int:
+    return int.from_bytes(blake3(msgspec.msgpack.encode((table, *row))).digest(), "big")
 
 
 def _compose_row(decision: Decision) -> tuple[str, int, str, Any]:

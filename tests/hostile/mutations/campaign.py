@@ -1,5 +1,6 @@
 """Many inputs of one kind, shared among processes."""
 
+import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -8,7 +9,7 @@ from pathlib import Path
 from . import KINDS
 from .surface import Finding, run
 
-CHUNK = 500
+CHUNK = 1_000
 """Inputs that one worker takes at a time, against a surface opened for them."""
 
 MEMORY = Path("/dev/shm")
@@ -42,7 +43,8 @@ def run_all(
     chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
     findings: list[Finding] = []
     done = 0
-    with ProcessPoolExecutor(jobs, max_tasks_per_child=8) as pool:
+    # Without max_tasks_per_child, which can wait for ever: https://github.com/python/cpython/issues/115634
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         running = {pool.submit(attack, kind, seed, numbers, is_process, True): numbers for numbers in chunks}
         for finished in as_completed(running):
             findings += finished.result()

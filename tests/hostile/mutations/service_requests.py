@@ -85,7 +85,10 @@ _READING: list[list[Any]] = [
     ["fsReadStream", "a.txt"],
     ["fsStaking", "readFile", "../canary.txt", "utf8"],
     ["fsWriteStream", "e.txt"],
+    *[["storeSet", key, {"a": [1, "ü"]}] for key in ("key", "{home}/../canary.txt")],
+    *[["storeGet", key] for key in ("key", "none", "../../canary.txt")],
     ["getDistributionList", "{node}", 0],
+    ["nodeSelectionDistributionList", 0, False],
     ["getNodes", "{site}"],
     ["getTaskDistributionInfo", 0],
     ["getTaskState", {"is_stake_list_required": True}],
@@ -242,7 +245,7 @@ def check_post(body: bytes, status: int, answer: bytes, names: dict[str, str]) -
         raise Wrong("a request without the secret of its task is answered")
     method, *arguments = call["args"]
     if method == "signData":
-        _check_signed(read["response"], arguments[0], names["node"])
+        _check_signed(read["response"], arguments[0], names["main"])
     if method == "getMainAccountPubkey" and read["response"] != names["main"]:
         raise Wrong(f"the main key is {read!r:.300}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sys import byteorder
 from typing import BinaryIO, NamedTuple
 
-from ...errors import StoreCorrupt
+from ..errors import StoreCorrupt
 
 _MAGIC = 0x377F0682
 """Of a log whose checksums read words as little endian; one more: as big endian."""
