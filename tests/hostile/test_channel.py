@@ -4,9 +4,12 @@ import asyncio
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from roundwork.errors import TaskFailed
+from roundwork.node.python import channel
+from roundwork.node.python.budget import ByteBudget
 from roundwork.node.python.environments import Environment
 from roundwork.node.python.lanes import Lanes, Opinion
 
@@ -104,3 +107,36 @@ def test_a_long_message_that_cannot_be_written_ends_its_call_at_once(house: Hous
         return await lanes.submit(1, SEED, SECONDS)
 
     assert "honest" == house.run(TASK.format(act=act), use)
+
+
+MANY = """
+from threading import Thread
+
+@task.submission
+def submission(ctx):
+    def request():
+        ctx.storage._request("hold", {"text": "x" * 1_500_000})
+    threads = [Thread(target=request) for _ in range(8)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return "done"
+"""
+
+
+def test_long_requests_of_all_tasks_share_the_memory_of_their_node(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = ByteBudget(4_000_000)
+    monkeypatch.setattr(channel, "requests", budget)
+    held: list[int] = []
+
+    async def hold(params: msgspec.Raw) -> None:
+        held.append(budget.held)
+        await asyncio.sleep(0)
+
+    answer = house.run(MANY, lambda lanes: lanes.submit(0, SEED, SECONDS), services={"hold": hold})
+
+    assert "done" == answer
+    assert 8 == len(held)
+    assert all(1_500_000 < each <= 4_000_000 for each in held)
+    assert 0 == budget.held

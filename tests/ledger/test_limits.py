@@ -22,7 +22,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from roundwork.errors import BadConfig, PoolFull
-from roundwork.ledger.limits import LIMITS, Limits, read_limits
+from roundwork.host.front import read_limits
+from roundwork.ledger.limits import LIMITS, Limits
 from roundwork.ledger.rpc.rates import Rates
 
 from .process import RpcFailure, RunningLedger, give, running
@@ -92,12 +93,12 @@ def test_every_limit_is_documented_with_its_default() -> None:
 
 
 def test_a_limit_that_is_none_is_refused_by_name() -> None:
-    assert Limits(subscriptions=7) == read_limits(("subscriptions=7",))
+    assert Limits(subscriptions=7) == read_limits(("subscriptions=7",), Limits)
     with pytest.raises(BadConfig, match="there is no subscribers; one of"):
-        read_limits(("subscribers=7",))
+        read_limits(("subscribers=7",), Limits)
     for setting in ("subscriptions", "subscriptions=0", "subscriptions=-1", "subscriptions=many"):
         with pytest.raises(BadConfig, match="is not a number of 1 or more"):
-            read_limits((setting,))
+            read_limits((setting,), Limits)
 
 
 def test_a_body_that_is_too_large_is_not_read(ledger: RunningLedger) -> None:

@@ -4,12 +4,14 @@ import asyncio
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import msgspec
@@ -19,6 +21,7 @@ from solders.keypair import Keypair
 from roundwork.client.operations import airdrop, deploy, read_task, set_active
 from roundwork.client.rpc import Client
 from roundwork.host.keypairs import read_keypair, write_keypair
+from roundwork.node.confinement.watch import list_descendants
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 
@@ -258,3 +261,41 @@ def test_a_package_that_nobody_serves_is_asked_for(ledger: RunningLedger, tmp_pa
     told = fail(ledger, asyncio.run(deploy_alone()), tmp_path / "node")
 
     assert "serves bafkreinobody, which it runs; give its folder with --package" in told
+
+
+def test_the_limits_of_the_gateway_can_be_set(ledger: RunningLedger, task: str, tmp_path: Path) -> None:
+    make_rich(ledger, tmp_path)
+    head = b"GET /metrics HTTP/1.1\r\nhost: here\r\nx-a: " + b"b" * 600 + b"\r\n\r\n"
+    options = ("--package", HELLO, "--limit", "head_bytes=500", "--limit", "head_fields=20")
+    with run_node(ledger, task, tmp_path, *options) as node:
+        place = urlsplit(node.endpoint)
+        with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+            connection.sendall(head)
+            answer = connection.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert "there is no body_bytes; one of" in fail(ledger, task, tmp_path, "--limit", "body_bytes=5")
+
+
+def test_no_process_of_a_node_inherits_its_passphrase(
+    ledger: RunningLedger, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = Keypair()
+    write_keypair(tmp_path / "main.json", pair, "correct horse")
+    ledger.fund(pair, 100 * KOII)
+    monkeypatch.setenv("ROUNDWORK_PASSPHRASE", "correct horse")
+
+    with run_node(ledger, task, tmp_path, "--package", HELLO) as node:
+        children = list_descendants(node.process.pid)
+        environments = [read_environment(child) for child in children]
+
+    assert children
+    assert not any(b"correct horse" in each for each in environments)
+
+
+def read_environment(pid: int) -> bytes:
+    """The variables of a process; nothing if it has just ended."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""

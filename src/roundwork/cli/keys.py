@@ -1,6 +1,5 @@
 """Keys of the command line: which file, and where the passphrase of an encrypted file comes from."""
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +11,12 @@ from ..errors import BadKeypair, Malformed
 from ..shown import SECRETS
 from ..wire import decode_text
 from .client_config import find_client_config, report_choice
+from .environment import PASSPHRASE, take_passphrase
 
 if TYPE_CHECKING:
     from solders.keypair import Keypair
 
 AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
-
-PASSPHRASE = "ROUNDWORK_PASSPHRASE"
 
 passphrase_option = click.option(
     "--passphrase-file",
@@ -87,8 +85,8 @@ def get_passphrase(path: Path | None, question: str | None, confirm: bool = Fals
         if not passphrase:
             raise BadKeypair(f"{path}, the passphrase file, is empty")
         return _keep(passphrase)
-    if os.environ.get(PASSPHRASE):
-        return _keep(os.environ[PASSPHRASE])
+    if passphrase := take_passphrase():
+        return _keep(passphrase)
     if question is None or not sys.stdin.isatty():
         return None
     answer: str = click.prompt(question, hide_input=True, confirmation_prompt=confirm, err=True)

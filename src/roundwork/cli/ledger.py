@@ -64,17 +64,18 @@ def run(
     as_json: bool,
 ) -> None:
     """Run a ledger; the first time, create a development ledger with a faucet."""
+    from ..host.front import read_limits
     from ..host.logs import start_log
     from ..ledger import server
     from ..ledger.comet.home import check_no_home
     from ..ledger.grants import copy_grants, read_grant
-    from ..ledger.limits import read_limits
+    from ..ledger.limits import Limits
     from ..ledger.store.agreement import GENESIS_FILE
 
     if clones and clone_url is None:
         raise click.UsageError("--clone needs --clone-url, the RPC to copy from")
     start_log()
-    allowed = read_limits(limits)
+    allowed = read_limits(limits, Limits)
     check_no_home(directory)
     if (account_files or clones) and (directory / GENESIS_FILE).exists():
         raise BadInput(f"{directory} has a ledger already; --account and --clone are for a new one")

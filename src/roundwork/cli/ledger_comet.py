@@ -63,13 +63,14 @@ def run(
     directory: Path, host: str, port: int, slot_ms: int | None, limits: tuple[str, ...], as_json: bool
 ) -> None:
     """Run CometBFT and its application as a pair; the first time, do what `init` does."""
+    from ..host.front import read_limits
     from ..host.logs import start_log
     from ..ledger.comet import supervise
     from ..ledger.comet.home import Home, has_home
-    from ..ledger.limits import read_limits
+    from ..ledger.limits import Limits
 
     start_log()
-    read_limits(limits)  # a wrong limit is an error here, before any process starts
+    read_limits(limits, Limits)  # a wrong limit is an error here, before any process starts
     binary = supervise.find_cometbft()
     directory = directory.absolute()
     if not has_home(directory):
@@ -96,16 +97,17 @@ def application(
     import socket
 
     from ..errors import BadInput, PortInUse, StoreCorrupt, StoreFull, StoreInUse
+    from ..host.front import read_limits
     from ..host.logs import start_log
     from ..ledger.comet import serve
     from ..ledger.comet.home import Home
     from ..ledger.comet.supervise import FATAL
-    from ..ledger.limits import read_limits
+    from ..ledger.limits import Limits
 
     start_log()
     listening = socket.socket(fileno=socket_fd)
     try:
         ready = announce(host, port, as_json)
-        serve.run(Home(directory), listening, host, port, ready, read_limits(limits))
+        serve.run(Home(directory), listening, host, port, ready, read_limits(limits, Limits))
     except (BadInput, PortInUse, StoreCorrupt, StoreFull, StoreInUse) as error:
         fail(f"{type(error).__name__}: {error}", FATAL)

@@ -1,11 +1,14 @@
 """The options of `roundwork node run` that are fields of a node's setting."""
 
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from .options import ROE_OR_NONE, any_machine_option, combine, param_option, sandbox_option, secret_option
+
+if TYPE_CHECKING:
+    from ..host.front import FrontLimits
 
 
 class SettingOptions(TypedDict):
@@ -22,6 +25,14 @@ class SettingOptions(TypedDict):
     params: dict[str, str]
     secrets: dict[str, str]
     is_any_machine: bool
+    limits: "FrontLimits"
+
+
+def read_front_limits(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> "FrontLimits":
+    """The limits of a gateway. Raises BadConfig."""
+    from ..host.front import FrontLimits, read_limits
+
+    return read_limits(given, FrontLimits)
 
 
 setting_options = combine(
@@ -45,5 +56,13 @@ setting_options = combine(
     param_option,
     secret_option,
     any_machine_option,
+    click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        callback=read_front_limits,
+        help="Set a limit of the gateway, as docs/RPC.md lists them; may be given again.",
+    ),
 )
 """The options of `SettingOptions`."""

@@ -11,6 +11,7 @@ from ..errors import RoundworkError
 from ..host.logs import keep_writable, show_crashes
 from ..shown import hide
 from . import COMMANDS, MODULES, compose_help
+from .environment import take_passphrase
 from .output import fail, fail_without_reader, say_json
 
 
@@ -40,6 +41,7 @@ def root() -> None:
 def call(arguments: list[str]) -> None:
     """Run a command and end the process if it fails: every error is written as strangers' text is."""
     show_crashes()
+    take_passphrase()
     keep_writable(sys.stdout)
     keep_writable(sys.stderr)
     try:

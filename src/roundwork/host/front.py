@@ -3,12 +3,14 @@
 import logging
 import resource
 from collections import Counter
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
+
+from ..errors import BadConfig
 
 PATIENCE_SECONDS = 1.0
 """When all places are taken, a connection that has waited longer for its request loses its place."""
@@ -54,6 +56,21 @@ class FrontLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 FRONT_LIMITS = FrontLimits()
+
+Kind = TypeVar("Kind", bound=FrontLimits)
+
+
+def read_limits(settings: Iterable[str], kind: type[Kind]) -> Kind:
+    """The limits of a kind with some of them set, each as NAME=NUMBER. Raises BadConfig."""
+    values: dict[str, int] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in kind.__struct_fields__:
+            raise BadConfig(f"--limit {setting}: there is no {name}; one of {list(kind.__struct_fields__)}")
+        if not value.isdecimal() or not int(value):
+            raise BadConfig(f"--limit {setting}: {value!r} is not a number of 1 or more")
+        values[name] = int(value)
+    return kind(**values)
 
 
 class Guest(Protocol):

@@ -1,6 +1,5 @@
 """The most that a ledger takes from outside: every limit and its default."""
 
-from ..errors import BadConfig
 from ..host.front import FrontLimits
 
 
@@ -41,16 +40,3 @@ class Limits(FrontLimits, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 LIMITS = Limits()
-
-
-def read_limits(settings: tuple[str, ...]) -> Limits:
-    """The limits with some of them set, each as NAME=NUMBER. Raises BadConfig."""
-    values: dict[str, int] = {}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        if name not in Limits.__struct_fields__:
-            raise BadConfig(f"--limit {setting}: there is no {name}; one of {list(Limits.__struct_fields__)}")
-        if not value.isdecimal() or not int(value):
-            raise BadConfig(f"--limit {setting}: {value!r} is not a number of 1 or more")
-        values[name] = int(value)
-    return Limits(**values)

@@ -79,7 +79,8 @@ class Node:
         self._stack.push_async_callback(self._fetcher.close)
         self._store = BlobStore(self._setting.directory / "blobs")
         self._stack.callback(self._store.close)
-        self._listening = listen(self._setting.host, self._setting.port)
+        limits = self._setting.limits
+        self._listening = listen(self._setting.host, self._setting.port, limits.stalled_seconds)
         self._stack.callback(self._listening.close)
         self._port = self._listening.getsockname()[1]
         self._url = _choose_url(self._setting, self._port, self._is_development)
@@ -108,6 +109,7 @@ class Node:
                 stop=work.cancel,
                 ready=lambda: ready(first.identity.node, self._shown_url),
                 shutdown_seconds=SHUTDOWN_SECONDS,
+                limits=self._setting.limits,
             )
         except asyncio.CancelledError:
             log.info("stopped")

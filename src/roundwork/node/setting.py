@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..host.front import FRONT_LIMITS, FrontLimits
 from ..participant.plays import HONEST, Play
 
 FIRST_TASK_FILE = "first-task"
@@ -37,6 +38,8 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     is_any_machine: bool = False
     """Run tasks that ask for another kind of machine, too."""
     play: Play = HONEST
+    limits: FrontLimits = FRONT_LIMITS
+    """Of the gateway."""
     passphrase: str | None = None
     """Of the keypair files, if they are encrypted."""
 

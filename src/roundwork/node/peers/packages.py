@@ -1,5 +1,6 @@
 """A task's package on a node: from a local folder, or from the nodes that serve it."""
 
+import asyncio
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,16 +29,21 @@ async def get_package(setting: NodeSetting, task: TaskView, store: BlobStore, fe
         folder = setting.home / "package"
         if not folder.exists():
             await _fetch_package(task, store, fetcher, folder, setting.peers)
-    package = load_package(folder)
-    content_id, blobs = pack(package)
+    package, content_id, blobs = await asyncio.to_thread(_read_package, folder)
     if content_id != task.audit_program:
         raise BadTaskFile(
             f"{folder} is package {content_id}; task {task.address} runs {task.audit_program or 'none'}"
         )
     for blob in blobs.values():
-        store.put(blob, task.address, PACKAGE_ROUND)
+        await asyncio.to_thread(store.put, blob, task.address, PACKAGE_ROUND)
     await _keep_metadata(package, task, store, fetcher, setting.peers)
     return package if setting.program is None else choose_program(package, setting.program)
+
+
+def _read_package(folder: Path) -> tuple[Package, str, dict[str, bytes]]:
+    """A package, its content id and its blobs. Raises BadTaskFile."""
+    package = load_package(folder)
+    return package, *pack(package)
 
 
 async def _keep_metadata(
@@ -49,7 +55,7 @@ async def _keep_metadata(
     endpoints = [*peers, *(stake.endpoint for stake in task.stakes if stake.endpoint)]
     metadata = find_metadata(package, task.metadata) or await fetch_blob(task.metadata, fetcher, endpoints)
     if metadata is not None:
-        store.put(metadata, task.address, PACKAGE_ROUND)
+        await asyncio.to_thread(store.put, metadata, task.address, PACKAGE_ROUND)
 
 
 async def _fetch_package(
@@ -60,7 +66,7 @@ async def _fetch_package(
     blobs: dict[str, bytes] = {}
 
     async def fetch(content_id: str) -> bytes:
-        blob = store.get(content_id) if is_content_id(content_id) else None
+        blob = await asyncio.to_thread(store.get, content_id) if is_content_id(content_id) else None
         if blob is None:
             blob = await fetch_blob(content_id, fetcher, endpoints)
         if blob is None:
@@ -81,7 +87,12 @@ async def _fetch_package(
         ) from error
     for content_id in sorted({*manifest.files.values()}):
         await fetch(content_id)
+    await asyncio.to_thread(_write_package, task.audit_program, blobs, folder)
+
+
+def _write_package(content_id: str, blobs: dict[str, bytes], folder: Path) -> None:
+    """Write a package into a folder, all at once. Raises BadTaskFile."""
     part = folder.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    unpack(task.audit_program, blobs.get, part)
+    unpack(content_id, blobs.get, part)
     part.rename(folder)

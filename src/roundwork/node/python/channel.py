@@ -20,6 +20,7 @@ from ...shown import Blackout, plain
 from ...wire import decode_json, read_text
 from ..answers import ServiceError
 from ..confinement.starter import Child
+from .budget import requests
 from .spill import BadSpill, SpillFolder
 
 Service = Callable[[msgspec.Raw], Awaitable[Any]]
@@ -159,12 +160,27 @@ class WorkerProcess:
     async def _take(self, body: bytes) -> None:
         """One frame. Raises Malformed, BadSpill."""
         frame = _decode(body)
-        if frame.spill is not None:
-            frame = _decode(await asyncio.to_thread(self._spill.take, frame.spill))
+        if frame.spill is None:
+            await self._handle(frame)
+            return
+        size = await asyncio.to_thread(self._spill.measure, frame.spill)
+        await requests.take(size)
+        job = None
+        try:
+            body = await asyncio.to_thread(self._spill.take, frame.spill, size)
+            job = await self._handle(_decode(body))
+        finally:
+            if job is None:
+                requests.give(size)
+            else:
+                job.add_done_callback(lambda job: requests.give(size))
+
+    async def _handle(self, frame: _Frame) -> asyncio.Task[None] | None:
+        """What a frame says; the job that it began, if it is a request."""
         if frame.method is not None:
             await self._serving.acquire()
-            self._spawn(self._serve(frame.id, frame.method, frame.params))
-        elif frame.ready is not None:
+            return self._spawn(self._serve(frame.id, frame.method, frame.params))
+        if frame.ready is not None:
             if not self._ready.done():
                 self._ready.set_result(frame.ready)
         elif frame.id == 0:
@@ -175,6 +191,7 @@ class WorkerProcess:
                 future.set_exception(TaskFailed(frame.failed[:FAILURE_CHARACTERS_MAX]))
             else:
                 future.set_result(frame.answer)
+        return None
 
     async def _serve(self, call_id: int, method: str, params: msgspec.Raw) -> None:
         try:
@@ -231,10 +248,11 @@ class WorkerProcess:
         timer.cancel()
         self.fail(f"its process ended ({ended.reason})")
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         job = asyncio.create_task(work)
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
+        return job
 
 
 class TaskLog:

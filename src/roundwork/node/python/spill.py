@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...host.files import give_to_owner
@@ -50,28 +52,38 @@ class SpillFolder:
             raise BadSpill(f"message {name} cannot be written: {error}") from error
         return name
 
-    def take(self, name: str) -> bytes:
-        """Read a message of the worker and remove it. Raises BadSpill."""
+    def measure(self, name: str) -> int:
+        """The bytes of a message of the worker. Raises BadSpill."""
+        with self._open(name) as file:
+            return os.fstat(file).st_size
+
+    def take(self, name: str, bytes_max: int) -> bytes:
+        """Read a message of the worker and remove it. Raises BadSpill, also if it has more bytes."""
+        with self._open(name) as file:
+            if os.fstat(file).st_size > bytes_max:
+                raise BadSpill(f"message {name} has grown to more than {bytes_max} bytes")
+            with os.fdopen(file, "rb", closefd=False) as source:
+                data = source.read(bytes_max)
+            os.unlink(name, dir_fd=self._folder)
+        return data
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[int]:
+        """A message of the worker: a regular file of bounded size. Raises BadSpill."""
         if not _NAME.fullmatch(name):
             raise BadSpill(f"{name[:80]!r} is not the name of a message")
         try:
             file = os.open(name, os.O_RDONLY | _OPEN, dir_fd=self._folder)
             try:
-                data = self._read(file, name)
+                status = os.fstat(file)
+                if not stat.S_ISREG(status.st_mode) or status.st_size > SPILL_BYTES_MAX:
+                    raise BadSpill(f"message {name} is not a file of at most {SPILL_BYTES_MAX} bytes")
+                yield file
             finally:
                 os.close(file)  # os.fdopen would leave a folder open
-            os.unlink(name, dir_fd=self._folder)
         except OSError as error:
             raise BadSpill(f"message {name} cannot be read: {error}") from error
-        return data
 
     def close(self) -> None:
         """Close the folder."""
         os.close(self._folder)
-
-    def _read(self, file: int, name: str) -> bytes:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > SPILL_BYTES_MAX:
-            raise BadSpill(f"message {name} is not a file of at most {SPILL_BYTES_MAX} bytes")
-        with os.fdopen(file, "rb", closefd=False) as source:
-            return source.read(SPILL_BYTES_MAX)
