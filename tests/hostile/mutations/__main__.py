@@ -32,11 +32,11 @@ def main() -> None:
     if options.only is not None:
         for kind in kinds:
             found += attack(kind, options.seed, [options.only], options.process, has_alarm=True)
+        print("\n\n".join(finding.describe() for finding in found))
     else:
         for kind in kinds:
             for count, is_process in ((options.count, False), (options.processes, True)):
                 found += run_shown(kind, options.seed, count, options.jobs, is_process)
-    print("\n\n".join(finding.describe() for finding in found))
     sys.exit(bool(found))
 
 
@@ -53,6 +53,8 @@ def run_shown(kind: str, seed: str, count: int, jobs: int, is_process: bool) -> 
         findings = merge(run_all(kind, seed, count, jobs, is_process, report))
     seconds = time.monotonic() - begun
     print(f"{kind}: {count:,} inputs {where} in {seconds:.0f} s, {len(findings)} findings", flush=True)
+    for finding in findings:
+        print(f"{finding.describe()}\n", flush=True)
     return findings
 
 
