@@ -71,6 +71,20 @@ def decode_msgpack(raw: bytes, kind: Any) -> Any:
     return _decode(lambda: _get_msgpack_decoder(kind).decode(raw), "MessagePack")
 
 
+def decode_zstd(raw: bytes, bytes_max: int) -> bytes:
+    """The bytes that were compressed, at most `bytes_max`. Raises Malformed."""
+    import zstandard
+
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(raw) as reader:
+            data = reader.read(bytes_max + 1)
+    except zstandard.ZstdError as error:
+        raise Malformed(f"not zstd: {error}") from error
+    if len(data) > bytes_max:
+        raise Malformed(f"more than {bytes_max} bytes were compressed")
+    return data
+
+
 def convert(value: Any, kind: Any) -> Any:
     """Decoded JSON as a value of type `kind`. Raises WrongShape."""
     try:

@@ -9,7 +9,7 @@ import pytest
 from roundwork.client.rpc import Client, Refused
 from roundwork.errors import RemoteError, RoundworkError, WrongPhase
 from roundwork.node.lookout import CurrentTask, Lookout
-from roundwork.views import TaskView
+from roundwork.views import PartKey, PartKind, TaskView
 
 from ..node.peers.test_registrations import make_task
 from .servers import serve_bytes
@@ -64,6 +64,9 @@ METHODS: dict[str, Callable[[Client], Awaitable[Any]]] = {
     "get_token_balance": lambda client: client.get_token_balance("x"),
     "get_latest_blockhash": lambda client: client.get_latest_blockhash(),
     "get_task": lambda client: client.get_task("x"),
+    "get_head": lambda client: client.get_head("x", "y"),
+    "get_stakes": lambda client: client.get_stakes("x", 1),
+    "get_rows": lambda client: client.get_rows("x", PartKey(1, PartKind.RAISED), 1),
     "get_tasks": lambda client: client.get_tasks(),
     "get_round": lambda client: client.get_round("x", 1),
     "get_rounds": lambda client: client.get_rounds("x", [1, 2, 3]),

@@ -11,8 +11,8 @@ from .. import errors
 from ..errors import BadConfig, Malformed, Rejected, RemoteError, RoundworkError, Void, WrongShape
 from ..protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
 from ..protocol.programs.token_records import ACCOUNT_BYTES, AMOUNT_AT, MINT_AT
-from ..views import HeadView, LedgerView, RoundView, TaskView
-from ..wire import convert, decode_json
+from ..views import PART_ROWS, HeadView, LedgerView, PartKey, RoundView, Row, StakeNews, TaskView
+from ..wire import convert, decode_json, decode_zstd
 
 if TYPE_CHECKING:
     from httpx2 import AsyncBaseTransport
@@ -23,12 +23,18 @@ POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 30.0
 TASKS_AT_ONCE = 100
 ROUNDS_AT_ONCE = 100
+BLOB_BYTES_MAX = 2**20
+"""A page or an index of a part has fewer bytes: 1,000 proofs of 512 bytes with their addresses."""
 
 
 class _Value(msgspec.Struct, Generic[T]):
     """What Solana's methods answer beside the context."""
 
     value: T
+
+
+class _Rows(msgspec.Struct, Generic[T]):
+    rows: list[T]
 
 
 class _Owned(msgspec.Struct):
@@ -208,6 +214,39 @@ class Client:
         """The head of a task with the records of a node, if one is named; None if there is no such task."""
         view: HeadView | None = _convert(await self.call("getTaskHead", task, node), HeadView | None)
         return view
+
+    async def get_stakes(self, task: str, since_slot: int) -> StakeNews | None:
+        """The nodes whose stake or endpoint changed in a slot or later; None if there is no such task."""
+        news: StakeNews | None = _convert(
+            await self.call("getTaskStakes", task, since_slot), StakeNews | None
+        )
+        return news
+
+    async def get_rows(self, task: str, part: PartKey, since_slot: int) -> list[Row]:
+        """The rows of a part that grows, from a slot on."""
+        answer = await self.call("getRoundRows", task, part.round, part.kind.value, since_slot)
+        kind: Any = PART_ROWS[part.kind]
+        news: _Rows[Any] = _convert(answer, _Rows[kind])
+        return news.rows
+
+    async def get_blob(self, content_id: str) -> bytes:
+        """A page or an index of a part, unchecked. Raises RemoteError if the ledger does not serve it."""
+        import httpx2
+
+        url = f"{self.url.rstrip('/')}/ipfs/{content_id}"
+        try:
+            response = await self._http.get(url, headers={"accept-encoding": "zstd"})
+        except httpx2.RequestError as error:
+            raise Unreachable(f"{url} does not answer: {type(error).__name__} {error}") from error
+        if response.status_code != 200:
+            raise RemoteError(f"{url} answers {response.status_code}")
+        data: bytes = response.content
+        if response.headers.get("content-encoding") != "zstd":
+            return data
+        try:
+            return decode_zstd(data, BLOB_BYTES_MAX)
+        except Malformed as error:
+            raise RemoteError(f"{url} answers {error}") from error
 
     async def get_tasks(self) -> list[TaskView]:
         """Every task of the ledger, in the order of addresses."""

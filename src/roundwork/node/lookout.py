@@ -1,20 +1,37 @@
 """What a node sees of its task, slot by slot, and who it is there."""
 
+import asyncio
 import logging
+import math
+import sys
+from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 from solders.keypair import Keypair
 
-from ..client.operations import patiently, read_task
-from ..client.rpc import Client
+from ..client.heads import watch_heads
+from ..client.operations import patiently
+from ..client.rpc import Client, Unreachable
 from ..errors import RemoteError, UnknownTask
-from ..participant.parts import RoundParts
 from ..participant.plays import HONEST, Play
 from ..participant.step import View
-from ..views import RoundView, SubmittedRow, TaskHead, TaskView
+from ..views import OwnView, StakeView, TaskHead, TaskView
 
-OVER = ("PayoutSuccessful", "ClosedUnpaid")
-"""What is shown of rounds that will not change any more."""
+OWN_SLOTS = 8
+"""Own records that others may have changed are read within so many slots, by each node in another one."""
+
+STAKES_SLOTS = 4
+"""Changes of stakes are read at most once in so many slots."""
+
+SILENCE_SECONDS = 2.0
+SILENCE_SLOTS = 3
+"""A ledger that pushes no head for so many seconds and slots is requested instead."""
+
+RECONNECT_SECONDS = 3.0
+
+NEVER = sys.maxsize
+"""A slot that does not come."""
 
 log = logging.getLogger(__name__)
 
@@ -36,30 +53,84 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class CurrentTask:
-    """The task as the lookout read it last. Others of the node read it here."""
+    """The task as the lookout read it last. Others of the node read it here.
+
+    Available balances of its stakes are those of the last change of the stake or the endpoint.
+    """
 
     def __init__(self, task: TaskView) -> None:
         self.task = task
 
+    def take_head(self, head: TaskHead) -> None:
+        """Take what a head says."""
+        self.task = replace(
+            self.task,
+            slot=head.slot,
+            is_active=head.is_active,
+            is_closed=head.is_closed,
+            migrated_to=head.migrated_to,
+            open_rounds=head.open_rounds,
+            seed=head.seed,
+            bounty=head.bounty,
+            bounty_per_round=head.bounty_per_round,
+        )
+
+    def take_stakes(self, changed: Sequence[StakeView]) -> None:
+        """Take stakes that have changed."""
+        stakes = {stake.node: stake for stake in (*self.task.stakes, *changed)}
+        self.task = replace(self.task, stakes=[stakes[node] for node in sorted(stakes)])
+
 
 class Lookout:
-    """Reads the ledger for one node in one task.
+    """Reads heads for one node in one task, its own records when they may have changed, and stakes.
 
     `slot` is the slot of the last view, -1 before the first; `slot_seconds` how long one takes.
     """
 
-    def __init__(self, client: Client, identity: Identity, current: CurrentTask) -> None:
+    def __init__(
+        self, client: Client, identity: Identity, current: CurrentTask, news: asyncio.Event | None = None
+    ) -> None:
+        """`news` is set when the ledger pushes a head."""
         self.slot = -1
         self.slot_seconds = 0.0
         self._client = client
         self._identity = identity
         self._current = current
-        self._over: dict[int, RoundView] = {}
+        self._news = news or asyncio.Event()
+        self._pushed: TaskHead | None = None
+        """The newest head that the ledger pushed; None while it pushes none."""
+        self._watching: asyncio.Task[None] | None = None
+        self._looked_at = -math.inf
+        self._head: TaskHead | None = None
+        self._own: OwnView | None = None
+        self._own_due_slot = 0
+        """From this slot on, own records are read again."""
+        self._round_states: object = None
+        """The states of rounds when the last head was read."""
+        self._has_sent = False
+        self._blind_until_slot = -1
+        """Heads up to this slot do not show what the node has sent."""
+        self._stakes_slot = current.task.slot
         self._is_cut_off = False
 
     async def begin(self) -> None:
-        """Learn how long a slot takes."""
+        """Learn how long a slot takes, and have the ledger push heads."""
         self.slot_seconds = (await patiently(self._client.get_ledger)).slot_ms / 1000
+        self._watching = asyncio.create_task(self._watch())
+
+    def close(self) -> None:
+        """Let the ledger push no more heads."""
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def note_sent(self) -> None:
+        """The node has sent something: no view is given until a head shows what came of it."""
+        self._has_sent = True
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the last view does not show what the node has sent."""
+        return self._has_sent or self.slot <= self._blind_until_slot
 
     async def look(self) -> View | None:
         """What the ledger shows in a new slot; None in the same one, or while it does not answer.
@@ -67,46 +138,84 @@ class Lookout:
         Raises UnknownTask.
         """
         try:
-            task = await read_task(self._client, self._current.task.address)
-            answer = await self._client.get_head(task.address, self._identity.node)
-            if answer is None:
-                raise UnknownTask(f"there is no task at {task.address}")
-            rounds = {} if answer.head.slot <= self.slot else await self._read_rounds(answer.head)
+            head = await self._read()
         except RemoteError as error:
             if not self._is_cut_off:
                 log.warning("%s", error)
             self._is_cut_off = True
             return None
-        head, own = answer.head, answer.own
         if self._is_cut_off:
             log.info("the ledger answers again, in slot %d", head.slot)
         self._is_cut_off = False
-        if head.slot <= self.slot or own is None:
+        if head.slot <= max(self.slot, self._blind_until_slot) or self._own is None:
             return None
-        self._current.task, self.slot = task, head.slot
+        self._current.take_head(head)
+        self.slot = head.slot
         identity = self._identity
         return View(
-            identity.node, head, own, rounds, identity.secret, identity.stake_target, identity.endpoint
+            identity.node, head, self._own, {}, identity.secret, identity.stake_target, identity.endpoint
         )
 
-    async def _read_rounds(self, head: TaskHead) -> dict[int, RoundParts]:
-        wanted = [shown.round for shown in head.rounds]
-        fresh = await self._client.get_rounds(head.task, [n for n in wanted if n not in self._over])
-        rounds = {n: view for n, view in self._over.items() if n in wanted} | fresh
-        self._over = {n: view for n, view in rounds.items() if view.status in OVER}
-        return {round_number: compose_parts(view) for round_number, view in rounds.items()}
+    async def _watch(self) -> None:
+        """Take the heads that the ledger pushes. While it pushes none, they are requested."""
+        task, silence = self._current.task.address, SILENCE_SECONDS + SILENCE_SLOTS * self.slot_seconds
+        while True:
+            try:
+                async for head in watch_heads(self._client.url, task, silence):
+                    self._pushed = head
+                    self._news.set()
+            except Unreachable as error:
+                log.debug("%s", error)
+            self._pushed = None
+            await asyncio.sleep(RECONNECT_SECONDS)
 
+    async def _read(self) -> TaskHead:
+        """The newest head; own records and stakes are read before, if they may have changed."""
+        head = await self._read_newest()
+        states = [(shown.round, shown.status, shown.attempt) for shown in head.rounds]
+        if states != self._round_states and self._round_states is not None:
+            self._own_due_slot = min(self._own_due_slot, head.slot + self._identity.secret[0] % OWN_SLOTS)
+        self._round_states = states
+        if head.stakes_slot >= self._stakes_slot and head.slot >= self._stakes_slot + STAKES_SLOTS:
+            await self._read_stakes()
+        if self._own is None or self._has_sent or head.slot >= self._own_due_slot:
+            head = await self._read_own()
+        return head
 
-def compose_parts(view: RoundView) -> RoundParts:
-    """The parts of a whole round."""
-    amounts = [listed.amounts for listed in view.lists if listed.attempt == view.attempt]
-    return RoundParts(
-        submissions=view.submissions,
-        audited=view.submissions,
-        submitted=[
-            SubmittedRow(each.node, each.value, each.slot)
-            for each in sorted(view.submissions, key=lambda each: each.slot)
-        ],
-        raised={each.node: each.trigger_by for each in view.submissions if each.trigger_by is not None},
-        amounts=next(iter(amounts), None),
-    )
+    async def _read_newest(self) -> TaskHead:
+        """The head that was pushed last; without one, the ledger is requested twice in a slot."""
+        now = asyncio.get_running_loop().time()
+        if self._pushed is not None:
+            return self._pushed
+        if self._head is None or now >= self._looked_at + self.slot_seconds / 2:
+            self._looked_at = now
+            self._head = await self._read_head()
+        return self._head
+
+    async def _read_head(self, node: str | None = None) -> TaskHead:
+        answer = await self._client.get_head(self._current.task.address, node)
+        if answer is None:
+            raise UnknownTask(f"there is no task at {self._current.task.address}")
+        self._own = answer.own or self._own
+        return answer.head
+
+    async def _read_own(self) -> TaskHead:
+        has_sent, self._has_sent = self._has_sent, False
+        try:
+            head = await self._read_head(self._identity.node)
+        except RemoteError:
+            self._has_sent = self._has_sent or has_sent
+            raise
+        self._own_due_slot = NEVER
+        if has_sent and self._own is not None:
+            self._blind_until_slot = self._own.slot
+        return head
+
+    async def _read_stakes(self) -> None:
+        news = await self._client.get_stakes(self._current.task.address, self._stakes_slot)
+        if news is None:
+            raise UnknownTask(f"there is no task at {self._current.task.address}")
+        self._stakes_slot = news.slot
+        self._current.take_stakes(news.stakes)
+        if any(stake.node == self._identity.node for stake in news.stakes):
+            self._own_due_slot = 0

@@ -1,22 +1,30 @@
 """The loop of one node in one task, whatever the kind of its program: views in, jobs beside it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
+import contextlib
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from ..client.rpc import Client
 from ..participant.postponed import Postponed
 from ..participant.step import View
+from ..views import PartKey
 from .lookout import CurrentTask, Identity, Lookout
 from .memory import MemoryFile
+from .peers.parts import PartBook
 from .peers.reasons import SlashNotices
 
 Name = TypeVar("Name", bound=Hashable)
 
 
 class Loop(Generic[Name]):
-    """Reads a view of each slot, hands it on, and keeps the jobs that come of it, each under its name."""
+    """Hands on a view of each slot, and keeps the jobs that come of it, each under its name.
+
+    The view is handed on again when a part has come or a job has ended.
+    """
 
     def __init__(
         self,
@@ -25,12 +33,16 @@ class Loop(Generic[Name]):
         current: CurrentTask,
         directory: Path,
         notices: SlashNotices,
+        parts: PartBook,
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
         self.file = MemoryFile(directory / "memory.db")
         self.postponed = Postponed()
         self._notices = notices
-        self._lookout = Lookout(client, identity, current)
+        self._parts = parts
+        self._news = parts.news
+        """Set when a head or a part has come, or a job has ended."""
+        self._lookout = Lookout(client, identity, current, self._news)
         self._jobs: dict[Name, asyncio.Task[None]] = {}
 
     @property
@@ -43,31 +55,52 @@ class Loop(Generic[Name]):
         """How long a slot takes."""
         return self._lookout.slot_seconds
 
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[None]:
+        """Send a transaction inside this: the next view shows what came of it."""
+        try:
+            yield
+        finally:
+            self._lookout.note_sent()
+
+    def show_parts(self, view: View, needed: Collection[PartKey]) -> View:
+        """The view with those of the needed parts that are at hand; the others are read meanwhile."""
+        self._parts.need(needed, view.head, self.slot_seconds)
+        return msgspec.structs.replace(view, rounds=self._parts.compose(needed))
+
     async def run(self, act: Callable[[View], None]) -> None:
-        """Call `act` with the view of each slot until this is cancelled; jobs then end, too.
+        """Call `act` with views until this is cancelled; jobs then end, too.
 
         Raises UnknownTask, and what `act` or a job raises.
         """
+        view: View | None = None
         try:
             await self._lookout.begin()
             while True:
+                is_new = self._news.is_set()
+                self._news.clear()
                 self._reap()
-                view = await self._lookout.look()
-                if view is not None:
+                fresh = await self._lookout.look()
+                view = fresh or view
+                if view is not None and (fresh or (is_new and not self._lookout.is_blind)):
                     self._notices.look(view)
                     act(view)
-                await asyncio.sleep(self.slot_seconds / 2)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), self.slot_seconds / 2)
         finally:
             for job in self._jobs.values():
                 job.cancel()
             await asyncio.gather(*self._jobs.values(), return_exceptions=True)
+            self._lookout.close()
+            await self._parts.close()
             self._notices.close()
             self.file.close()
 
     def start(self, name: Name, work: Coroutine[Any, Any, None]) -> None:
         """Start a job under a name that no other has."""
         assert name not in self._jobs
-        self._jobs[name] = asyncio.create_task(work)
+        job = self._jobs[name] = asyncio.create_task(work)
+        job.add_done_callback(lambda _: self._news.set())
 
     def has(self, name: Name) -> bool:
         """Whether a job of this name runs, or came to its end after the last view was read."""
@@ -78,7 +111,7 @@ class Loop(Generic[Name]):
         return [name for name, job in self._jobs.items() if not job.done()]
 
     def _reap(self) -> None:
-        """Let go of jobs that are done. A view that is read after this shows what came of them."""
+        """Let go of jobs that are done. No view is handed on before it shows what they have sent."""
         for name, job in list(self._jobs.items()):
             if job.done():
                 del self._jobs[name]

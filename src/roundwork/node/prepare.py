@@ -25,6 +25,7 @@ from .javascript.task_wallet import TaskWallet
 from .lookout import CurrentTask, Identity
 from .peers.gateway import Served
 from .peers.outgoing import Fetcher
+from .peers.parts import PartBook
 from .peers.reasons import GetReasons, SlashNotices
 from .peers.registrations import Registrations
 from .peers.storage import BlobStore
@@ -105,12 +106,19 @@ async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
     )
     needs.stack.push_async_callback(lanes.close)
     await lanes.check()
-    runtime = Runtime(needs.client, identity, lanes, needs.store, setting.home, current, _make_notices(needs))
+    parts = _make_parts(needs)
+    runtime = Runtime(
+        needs.client, identity, lanes, needs.store, setting.home, current, _make_notices(needs), parts
+    )
     return PreparedTask(
         work=runtime.run,
         get_served=lambda: lanes,
         get_metrics=lambda: {
-            f'roundwork_lane_starts{{lane="{kind}"}}': float(n) for kind, n in lanes.count_starts().items()
+            **{
+                f'roundwork_lane_starts{{lane="{kind}"}}': float(n)
+                for kind, n in lanes.count_starts().items()
+            },
+            **parts.get_metrics(),
         },
         get_reasons=runtime.get_reasons,
     )
@@ -138,6 +146,7 @@ def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
     )
     program = JavascriptTask(javascript, choose_sandbox(setting.sandbox), log_task)
     needs.stack.push_async_callback(program.close)
+    parts = _make_parts(needs)
     files = TaskFiles(home, limits.disk_bytes)
     needs.stack.callback(files.close)
     namespace = Namespace(
@@ -150,7 +159,7 @@ def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         is_liar=identity.play is LIAR,
     )
     runtime = JavascriptRuntime(
-        needs.client, identity, program, setting.home, needs.current, _make_notices(needs)
+        needs.client, identity, program, setting.home, needs.current, _make_notices(needs), parts
     )
     return PreparedTask(
         work=runtime.run,
@@ -158,8 +167,19 @@ def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         get_metrics=lambda: {
             "roundwork_javascript_running": float(program.is_running),
             "roundwork_javascript_starts": float(program.starts),
+            **parts.get_metrics(),
         },
         routes=(build_namespace_route(lambda: {setting.task: namespace} if program.is_running else {}),),
+    )
+
+
+def _make_parts(needs: TaskNeeds) -> PartBook:
+    return PartBook(
+        needs.client,
+        needs.fetcher,
+        needs.store,
+        needs.identity.node,
+        needs.registrations.get_endpoints,
     )
 
 

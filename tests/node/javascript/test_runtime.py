@@ -15,7 +15,9 @@ from roundwork.node.javascript.runtime import JavascriptRuntime
 from roundwork.node.javascript.standing import read_standing
 from roundwork.node.lookout import CurrentTask, Identity
 from roundwork.node.peers.outgoing import Fetcher
+from roundwork.node.peers.parts import PartBook
 from roundwork.node.peers.reasons import SlashNotices
+from roundwork.node.peers.storage import BlobStore
 from roundwork.package.folder import load_package
 from roundwork.protocol.params import KOII
 
@@ -45,8 +47,12 @@ class Place:
     async def run(self, source: str = TELL) -> AsyncIterator[MainJs]:
         program, lines = open_program(self.directory, source, "sandlock", task=self.task)
         current = CurrentTask(await read_task(self.client, self.task))
-        notices = SlashNotices(Fetcher(is_development=True), self.identity.node, dict, self.client.get_round)
-        runtime = JavascriptRuntime(self.client, self.identity, program, self.directory, current, notices)
+        fetcher, node = Fetcher(is_development=True), self.identity.node
+        notices = SlashNotices(fetcher, node, dict, self.client.get_round)
+        parts = PartBook(self.client, fetcher, BlobStore(self.directory / "blobs"), node, dict)
+        runtime = JavascriptRuntime(
+            self.client, self.identity, program, self.directory, current, notices, parts
+        )
         running = asyncio.create_task(runtime.run())
         try:
             yield MainJs(program, lines, running)

@@ -15,6 +15,7 @@ from roundwork.node.confinement.sandbox import choose_sandbox
 from roundwork.node.lookout import CurrentTask, Identity
 from roundwork.node.memory import MemoryFile
 from roundwork.node.peers.outgoing import Fetcher
+from roundwork.node.peers.parts import PartBook
 from roundwork.node.peers.reasons import SlashNotices
 from roundwork.node.peers.storage import BlobStore
 from roundwork.node.python.environments import Environment
@@ -93,9 +94,11 @@ class Member:
 
     async def start(self) -> None:
         current = CurrentTask(await read_task(self._client, self._task))
-        notices = SlashNotices(Fetcher(is_development=True), self.identity.node, dict, self._client.get_round)
+        fetcher, node = Fetcher(is_development=True), self.identity.node
+        notices = SlashNotices(fetcher, node, dict, self._client.get_round)
+        parts = PartBook(self._client, fetcher, self._store, node, dict)
         runtime = Runtime(
-            self._client, self.identity, self._lanes, self._store, self.directory, current, notices
+            self._client, self.identity, self._lanes, self._store, self.directory, current, notices, parts
         )
         self._running = asyncio.create_task(runtime.run())
 

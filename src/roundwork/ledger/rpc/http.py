@@ -73,8 +73,8 @@ async def _answer_get(rpc: Rpc, scope: Message) -> Answer:
     path = scope["path"]
     if path == "/health":
         return 200, _TEXT, b"ok"
-    content_id = path.removeprefix(PATH)
-    if content_id == path:
+    _, found, content_id = path.rpartition(PATH)
+    if not found:
         return 404, _TEXT, b"JSON-RPC takes POST\n"
     if not rpc.rates.take(get_address(scope), 1, time.monotonic()):
         await asyncio.sleep(REFUSAL_SECONDS)

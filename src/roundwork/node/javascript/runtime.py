@@ -13,6 +13,7 @@ from ...protocol.tasks.round import Activity
 from ..duties import log_done, log_failure, top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
+from ..peers.parts import PartBook
 from ..peers.reasons import SlashNotices
 from .process import JavascriptTask
 from .standing import Standing, forget_standing, write_standing
@@ -55,6 +56,7 @@ class JavascriptRuntime:
         directory: Path,
         current: CurrentTask,
         notices: SlashNotices,
+        parts: PartBook,
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
         self._client = client
@@ -62,7 +64,9 @@ class JavascriptRuntime:
         self._program = program
         self._task = current.task.address
         self._directory = directory
-        self._loop: Loop[Literal["program", "stake"]] = Loop(client, identity, current, directory, notices)
+        self._loop: Loop[Literal["program", "stake"]] = Loop(
+            client, identity, current, directory, notices, parts
+        )
         self._sent: set[Step] = set()
         self._starts = 0
         self._is_over = False
@@ -77,8 +81,11 @@ class JavascriptRuntime:
     def _act(self, view: View) -> None:
         if self._is_over:
             return
-        if not self._loop.has("stake"):
-            self._loop.start("stake", self._stake(view))
+        owed = owe_stake(view)
+        self._loop.postponed.keep(owed)
+        due = [duty for duty in owed if self._loop.postponed.is_due(duty, self._loop.slot)]
+        if due and not self._loop.has("stake"):
+            self._loop.start("stake", self._stake(view, due))
         stake = view.own.amount
         if stake < view.head.minimum_stake:
             return
@@ -109,17 +116,13 @@ class JavascriptRuntime:
                 log.info("%s round=%d%s", step.function, step.round, again)
         self._sent = set(due)
 
-    async def _stake(self, view: View) -> None:
+    async def _stake(self, view: View, due: list[TopUp]) -> None:
         """Top the stake up, but never beyond the sum that the operator gave.
 
         The task holds the key to its stake and can take it out: that must not get it more.
         """
         budget = max(self._identity.stake_target, view.head.minimum_stake) + ENDPOINTS_MAX
-        owed = owe_stake(view)
-        self._loop.postponed.keep(owed)
-        for duty in owed:
-            if not self._loop.postponed.is_due(duty, self._loop.slot):
-                continue
+        for duty in due:
             is_new = self._loop.file.on_its_way is None
             if is_new and self._loop.file.staked + duty.amount > budget:
                 self._loop.postponed.put(duty, self._loop.slot)
@@ -133,7 +136,8 @@ class JavascriptRuntime:
 
     async def _top_up(self, duty: TopUp) -> None:
         try:
-            await top_up(self._client, self._identity, self._task, duty.amount, self._loop.file)
+            with self._loop.sending():
+                await top_up(self._client, self._identity, self._task, duty.amount, self._loop.file)
         except RoundworkError as error:
             self._loop.postponed.put(duty, self._loop.slot)
             if self._loop.file.on_its_way is None:

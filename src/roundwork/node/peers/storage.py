@@ -118,7 +118,9 @@ def _find_path(directory: Path, content_id: str) -> Path:
     return directory / content_id[-2:] / content_id
 
 
-async def fetch_blob(content_id: str, fetcher: Fetcher, endpoints: Sequence[str]) -> bytes | None:
+async def fetch_blob(
+    content_id: str, fetcher: Fetcher, endpoints: Sequence[str], bytes_max: int = BLOB_BYTES_MAX
+) -> bytes | None:
     """A blob from the first of the endpoints that serves the right bytes; None if none does.
 
     The first endpoint gets the first request, the others follow in random order: so no stranger decides who
@@ -130,7 +132,7 @@ async def fetch_blob(content_id: str, fetcher: Fetcher, endpoints: Sequence[str]
     try:
         while chosen or requests:
             if chosen:
-                requests.add(asyncio.create_task(_fetch_from(content_id, fetcher, chosen.pop(0))))
+                requests.add(asyncio.create_task(_fetch_from(content_id, fetcher, chosen.pop(0), bytes_max)))
             patience = PATIENCE_SECONDS if chosen else None
             done, requests = await asyncio.wait(
                 requests, timeout=patience, return_when=asyncio.FIRST_COMPLETED
@@ -144,14 +146,14 @@ async def fetch_blob(content_id: str, fetcher: Fetcher, endpoints: Sequence[str]
     return None
 
 
-async def _fetch_from(content_id: str, fetcher: Fetcher, endpoint: str) -> bytes | None:
+async def _fetch_from(content_id: str, fetcher: Fetcher, endpoint: str, bytes_max: int) -> bytes | None:
     """A blob from one endpoint, which a stranger wrote into the ledger: anything may be wrong with it."""
     try:
         answer = await fetcher.fetch(
             "GET",
             f"{endpoint.rstrip('/')}/ipfs/{content_id}",
             hosts=None,
-            body_bytes_max=BLOB_BYTES_MAX,
+            body_bytes_max=bytes_max,
             timeout_seconds=PEER_SECONDS,
         )
     except ServiceError:

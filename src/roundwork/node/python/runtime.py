@@ -21,7 +21,7 @@ from ...participant.decisions import (
     Worked,
     learn,
 )
-from ...participant.plays import LIAR, play_step
+from ...participant.plays import LIAR, list_parts, play_step
 from ...participant.step import Duty, View
 from ...protocol.params import NodeKey, TaskKey, key_of
 from ...protocol.tasks import instructions
@@ -29,6 +29,7 @@ from ...views import SubmissionView
 from ..duties import log_done, log_failure, name_duty, top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
+from ..peers.parts import PartBook
 from ..peers.reasons import SlashNotices, shorten
 from ..peers.storage import BlobStore
 from .lanes import Lanes
@@ -63,6 +64,7 @@ class Runtime:
         directory: Path,
         current: CurrentTask,
         notices: SlashNotices,
+        parts: PartBook,
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
         self._client = client
@@ -71,7 +73,7 @@ class Runtime:
         self._identity = identity
         self._lanes = lanes
         self._store = store
-        self._loop: Loop[Duty] = Loop(client, identity, current, directory, notices)
+        self._loop: Loop[Duty] = Loop(client, identity, current, directory, notices, parts)
         self._memory = self._loop.file.load()
         self._auditing = asyncio.Lock()
 
@@ -84,8 +86,9 @@ class Runtime:
         await self._loop.run(self._do_duties)
 
     def _do_duties(self, view: View) -> None:
-        loop = self._loop
-        self._memory, owed = play_step(self._identity.play, self._memory, view, loop.slot)
+        loop, play = self._loop, self._identity.play
+        view = loop.show_parts(view, list_parts(play, self._memory, view, loop.slot))
+        self._memory, owed = play_step(play, self._memory, view, loop.slot)
         loop.postponed.keep(owed)
         for duty in owed:
             if not loop.has(duty) and loop.postponed.is_due(duty, loop.slot):
@@ -130,7 +133,8 @@ class Runtime:
                 of = NodeKey(key_of(duty.node))
                 await self._send(instructions.AuditDistribution(task, node, of, duty.is_valid, duty.round))
             case duties.TopUp():
-                await top_up(self._client, self._identity, self._task, duty.amount, self._loop.file)
+                with self._loop.sending():
+                    await top_up(self._client, self._identity, self._task, duty.amount, self._loop.file)
             case duties.Forget():
                 self._loop.file.forget(duty.before_round)
                 await self._lanes.forget(duty.before_round)
@@ -197,9 +201,7 @@ class Runtime:
 
     async def _send(self, instruction: instructions.Instruction) -> None:
         """Raises Rejected, Void, RemoteError, TimeoutError."""
-        async with asyncio.timeout(SEND_SLOTS * self._loop.slot_seconds):
-            await send(
-                self._client,
-                [wrap(instruction, self._program)],
-                [self._identity.payer, self._identity.staking],
-            )
+        signers = [self._identity.payer, self._identity.staking]
+        with self._loop.sending():
+            async with asyncio.timeout(SEND_SLOTS * self._loop.slot_seconds):
+                await send(self._client, [wrap(instruction, self._program)], signers)
