@@ -11,7 +11,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -56,9 +56,19 @@ def give(target: Pubkey, node: Pubkey) -> Instruction:
 class World:
     """A ledger in memory with `size` staked nodes. Signatures are made up: nobody verifies them here."""
 
-    def __init__(self, size: int, directory: Path | None = None) -> None:
-        """`directory`: keep it there too, so that a ledger process can open it."""
-        self.nodes = [Pubkey.new_unique() for _ in range(size)]
+    def __init__(
+        self,
+        size: int,
+        directory: Path | None = None,
+        nodes: Sequence[Pubkey] = (),
+        windows: tuple[int, int, int] = (1000, 400, 400),
+    ) -> None:
+        """`directory`: keep it there too, so that a ledger process can open it.
+
+        `nodes` have keys of the caller's; `windows` are the slots of a round, of SUBMIT and of AUDIT.
+        """
+        self.nodes = [*nodes] or [Pubkey.new_unique() for _ in range(size)]
+        round_time, submission_window, audit_window = windows
         self.manager, self.task, self.pot = Pubkey.new_unique(), Pubkey.new_unique(), Pubkey.new_unique()
         grants = tuple(Grant(str(key), 10**12) for key in [self.manager, *self.nodes])
         genesis = Genesis(time_ms=0, producer=str(Keypair().pubkey()), accounts=grants)
@@ -72,7 +82,8 @@ class World:
         self.run([], slots=1)
         task, manager, pot = TaskKey(bytes(self.task)), bytes(self.manager), bytes(self.pot)
         create = CreateTask(
-            manager, task, pot, b"bench", b"", b"", b"", 10**9, 0, 1000, 400, 400, 1000, b"", b"", 3
+            manager, task, pot, b"bench", b"", b"", b"", 10**11, 10**9, round_time, audit_window,
+            submission_window, 1000, b"", b"", 3,
         )  # fmt: skip
         space = CreateAccountParams(
             from_pubkey=self.manager, to_pubkey=self.task, lamports=0, space=100, owner=Pubkey(TASK_PROGRAM)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -44,11 +44,15 @@ def found_ledger(directory: Path, payers: list[Keypair], records: int) -> list[P
 
 @contextmanager
 def running_ledger(
-    directory: Path, port: int = PORT, kill: bool = False, host: str = "127.0.0.1"
+    directory: Path,
+    port: int = PORT,
+    kill: bool = False,
+    host: str = "127.0.0.1",
+    options: Sequence[str] = (),
 ) -> Iterator[Running]:
     """A ledger process on a directory; `kill` ends it with SIGKILL."""
     command = [sys.executable, "-m", "roundwork", "ledger", "run", "--json", "--directory", str(directory)]
-    command += ["--port", str(port), "--host", host]
+    command += ["--port", str(port), "--host", host, *options]
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None

@@ -86,7 +86,8 @@ class Loop(Generic[Name]):
                     self._notices.look(view)
                     act(view)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), self.slot_seconds / 2)
+                    async with asyncio.timeout(self.slot_seconds / 2):
+                        await self._news.wait()
         finally:
             for job in self._jobs.values():
                 job.cancel()
