@@ -85,7 +85,7 @@ def test_the_task_of_the_page_is_deployed_and_a_node_earns_with_it(home: Path, l
     try:
         for arguments in read_commands():
             arguments = [names.get(word, word) for word in arguments]
-            if arguments[0] == "up" or arguments[:2] == ["ledger", "run"]:
+            if arguments[0] in ("up", "try", "check", "simulate") or arguments[:2] == ["ledger", "run"]:
                 continue
             if arguments[:2] == ["node", "run"]:
                 command = [sys.executable, "-m", "roundwork", *arguments]
@@ -117,3 +117,19 @@ def test_the_task_of_the_page_is_deployed_and_a_node_earns_with_it(home: Path, l
     assert (
         ledger.call("getBalance", names["MAIN"], NEWEST)["value"] > 25 * 10**9
     )  # of 20, 2 are at stake; a round pays 10
+
+
+def test_the_task_of_the_page_is_tried_checked_and_simulated(home: Path) -> None:
+    commands = {each[0]: each for each in read_commands()}
+
+    tried, _ = run(home, *commands["try"])
+    checked, _ = run(home, *commands["check"])
+    simulated, _ = run(home, *commands["simulate"])
+
+    assert "valid" == tried["opinion"]
+    assert {"holds"} == {each["result"] for each in checked["properties"]}
+    liars = [each for each in simulated["nodes"] if each["role"] == "liar"]
+    honest = [each for each in simulated["nodes"] if each["role"] == "honest"]
+    assert [3, 9] == [len(liars), len(honest)]
+    assert all(each["slashed"] > 0 and not each["earned"] for each in liars)
+    assert all(each["earned"] > 0 and not each["slashed"] for each in honest)

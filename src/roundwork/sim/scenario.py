@@ -1,12 +1,13 @@
 """A scenario: which network a task is simulated on, as data. A world is made from it and a task's folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..errors import BadConfig, Malformed
-from ..package.folder import Package, pack
+from ..package.folder import Package, merge_params, pack
 from ..package.terms import Terms
 from ..package.yaml_file import load_yaml
 from ..participant.plays import HONEST, LIAR, Play, find_play
@@ -75,12 +76,18 @@ def compose_setting(
         seed=scenario.seed,
         slot_ms=scenario.slot_ms,
         content_id=content_id,
-        params={**package.params, **scenario.params},
+        params=_merge_params(package, scenario.params),
         secrets=secrets,
         files=files,
         network=scenario.network,
         faults=scenario.faults,
     )
+
+
+def _merge_params(package: Package, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The package's params with those of a scenario: text is read as the package has it. Raises BadConfig."""
+    texts = {name: value for name, value in given.items() if isinstance(value, str)}
+    return {**merge_params(package, texts), **{n: each for n, each in given.items() if n not in texts}}
 
 
 def fit_terms(terms: Terms, scenario: Scenario) -> Terms:
