@@ -47,7 +47,7 @@ METHODS: dict[str, Method] = {
     **rpc_transactions.METHODS,
 }
 
-OF_NEWEST = {*rpc_sending.METHODS, *rpc_tasks.OWN_METHODS, "getSignatureStatuses"}
+OF_NEWEST = {*rpc_tasks.OWN_METHODS, "getSignatureStatuses"}
 """The methods that are of the last block unless a commitment is named. The others are of what is final."""
 
 
@@ -165,8 +165,7 @@ class Rpc:
         if request.method not in rpc_sending.METHODS:
             await self.ledger.wait_for_disk()
         budget.check_left()
-        default = Commitment.PROCESSED if request.method in OF_NEWEST else Commitment.FINALIZED
-        ledger = self.ledger.at(find_commitment(request.params, default))
+        ledger = self._choose_ledger(request)
         params = Params(request.params, ledger.slot, budget)
         try:
             began = time.perf_counter()
@@ -181,6 +180,13 @@ class Rpc:
             return await result if inspect.isawaitable(result) else result
         except RoundworkError as error:
             raise InternalError(f"Internal error: {error}", describe_cause(error)) from error
+
+    def _choose_ledger(self, request: Request) -> Ledger:
+        """The ledger at the commitment of a request. Sending is of the last block always."""
+        if request.method in rpc_sending.METHODS:
+            return self.ledger
+        default = Commitment.PROCESSED if request.method in OF_NEWEST else Commitment.FINALIZED
+        return self.ledger.at(find_commitment(request.params, default))
 
 
 def _encode_result(id: Any, result: Any, budget: Budget) -> bytes | None:

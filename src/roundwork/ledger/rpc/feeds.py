@@ -21,7 +21,7 @@ from .ledger import Ledger
 from .params import Params, field, read_key, read_signature, show
 from .task_accounts import encode_task_account
 from .transaction_forms import compose_logs, describe_error, name_signatures
-from .transactions import find_all
+from .transactions import find_result
 
 Topic = tuple[str, bytes]
 """What a block must touch to concern a subscription: its kind, and an address, a signature or nothing."""
@@ -182,7 +182,7 @@ class Changed:
             transaction, ran = self._transactions[at], self.ran[at]
             value = {
                 "signature": name_signatures(transaction)[0],
-                "err": describe_error(ran.receipt),
+                "err": describe_error(transaction, ran.receipt),
                 "logs": compose_logs(transaction, ran.receipt),
             }
             self._logs[at] = encode_result(self._ledger, value, ran.slot)
@@ -283,25 +283,19 @@ async def about_signature(ledger: Ledger, params: Params) -> Subject:
     signature = read_signature(params.get(0, str, "the signature"))
     with_received = field(params.config(1), "enableReceivedNotification", bool, False)
 
-    def compose(receipt: Receipt, slot: int) -> Iterator[msgspec.Raw]:
+    def compose(slot: int, error: Any) -> Iterator[msgspec.Raw]:
         if with_received:
             yield encode_result(ledger, "receivedSignature", slot)
-        yield encode_result(ledger, {"err": describe_error(receipt)}, slot)
+        yield encode_result(ledger, {"err": error}, slot)
 
     def report(changed: Changed) -> Iterator[Step]:
         ran = changed.by_signature[signature]
-        return compose(ran.receipt, ran.slot)
+        if ran.receipt.kind == Kind.OK:
+            return compose(ran.slot, None)
+        return compose(ran.slot, describe_error(decode_landed(ran.wire, ran.receipt), ran.receipt))
 
-    recent = ledger.chain.recent
-    landed = (
-        None if recent.find(signature) else (await find_all(ledger, params.budget, [signature]))[signature]
-    )
-    newest = recent.find(signature)  # a block may have come meanwhile, which notified nobody
-    first: list[msgspec.Raw] = []
-    if newest is not None and newest.slot <= ledger.slot:
-        first = list(compose(newest.receipt, newest.slot))
-    elif newest is None and landed is not None:  # it ran so long ago that it is final
-        first = list(compose(landed.receipt, landed.entry.block.slot))
+    result = await find_result(ledger, params.budget, signature)
+    first = list(compose(*result)) if result is not None and result[0] <= ledger.slot else []
     return Subject(("signature", signature), with_received, report, True, first, ledger.commitment)
 
 

@@ -35,6 +35,7 @@ from .errors import (
 )
 from .ledger import Ledger
 from .params import Params, check_fields, field, read_commitment, read_key, show
+from .rejections import LOAD_MESSAGES, describe_failure
 from .transaction_forms import compose_logs, describe_error, describe_reason, describe_returned
 
 AIRDROP_MAX = 10**7 * KOII
@@ -53,6 +54,7 @@ TEXTS = {
     "InvalidAddressLookupTableIndex": "Transaction address table lookup uses an invalid index",
     "AccountLoadedTwice": "Account loaded twice",
     "SanitizeFailure": "Transaction failed to sanitize accounts offsets correctly",
+    **LOAD_MESSAGES,
 }
 """The texts that stock clients match, by the names of transaction errors."""
 
@@ -123,8 +125,8 @@ async def simulate_transaction(ledger: Ledger, params: Params) -> Json:
     simulation = Simulation(transaction, compute_slot(ledger), is_verified, keys, form)
     receipt, accounts = await run_simulation(ledger, simulation, params.budget)
     value |= {
-        "err": describe_error(receipt),
-        "logs": compose_logs(transaction, receipt) if receipt.kind != Kind.VOID else [],
+        "err": describe_error(transaction, receipt),
+        "logs": compose_logs(transaction, receipt),
         "accounts": accounts if keys is not None else None,
         "unitsConsumed": 0,
         "returnData": describe_returned(receipt),
@@ -257,17 +259,10 @@ def decode_message(text: str) -> Transaction:
 
 def compose_refusal(transaction: Transaction, receipt: Receipt) -> RpcError:
     """The error of a transaction whose simulation failed, or that never ran."""
-    error = describe_error(receipt)
-    if isinstance(error, str):
-        text, logs = TEXTS.get(error, receipt.text), []
-    else:
-        logs = compose_logs(transaction, receipt)
-        text = (
-            f"Error processing Instruction {receipt.instruction}: custom program error: {hex(receipt.code)}"
-        )
+    error = describe_error(transaction, receipt)
     data = {
         "err": error,
-        "logs": logs,
+        "logs": compose_logs(transaction, receipt),
         "accounts": None,
         "unitsConsumed": 0,
         "returnData": None,
@@ -275,7 +270,18 @@ def compose_refusal(transaction: Transaction, receipt: Receipt) -> RpcError:
     }
     if error == "SignatureFailure":
         return SignatureVerificationFailure(TEXTS["SignatureFailure"], data)
-    return PreflightFailure(f"Transaction simulation failed: {text}", data)
+    return PreflightFailure(f"Transaction simulation failed: {_explain(error, receipt)}", data)
+
+
+def _explain(error: str | Json | None, receipt: Receipt) -> str:
+    """What Solana says of a transaction's error; else our text."""
+    match error:
+        case {"InstructionError": [at, failure]}:
+            return f"Error processing Instruction {at}: {describe_failure(failure)}"
+        case str():
+            return TEXTS.get(error, receipt.text)
+        case _:
+            return receipt.text
 
 
 def _replace_tick(transaction: Transaction, tick: bytes) -> Transaction:

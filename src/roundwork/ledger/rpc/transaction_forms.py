@@ -11,16 +11,19 @@ from ...protocol.transaction import Instruction, Transaction
 from ...wire import Json, base58_encode, read_text
 from .errors import InvalidParams
 from .instruction_forms import parse_instruction
+from .rejections import describe_failure, log_reason, name_error, name_load_error, read_rejection
 
 ENCODINGS = ("json", "jsonParsed", "base58", "base64", "binary")
 
 
-def describe_error(receipt: Receipt) -> str | Json | None:
+def describe_error(transaction: Transaction, receipt: Receipt) -> str | Json | None:
     """A receipt's error by the names that stock clients know; None if there is none."""
     if receipt.kind == Kind.OK:
         return None
     if receipt.kind == Kind.REJECTED:
-        return {"InstructionError": [receipt.instruction, {"Custom": receipt.code}]}
+        rejection = read_rejection(transaction, receipt)
+        error = name_load_error(rejection)
+        return error or {"InstructionError": [receipt.instruction, name_error(rejection)]}
     name = VOID_NAMES[receipt.code]
     if name == BadComputeBudget.name:
         return {name: [receipt.instruction, "InvalidInstructionData"]}
@@ -44,23 +47,28 @@ def describe_reason(receipt: Receipt) -> Json:
     return {"name": receipt.name, "text": receipt.text, "instruction": receipt.instruction}
 
 
-def describe_status(receipt: Receipt) -> Json:
+def describe_status(error: str | Json | None) -> Json:
     """The older form of a result."""
-    error = describe_error(receipt)
     return {"Ok": None} if error is None else {"Err": error}
 
 
 def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
     """The log lines of a transaction, derived from its instructions and its receipt."""
+    if receipt.kind == Kind.VOID:
+        return []
+    rejection = read_rejection(transaction, receipt) if receipt.kind == Kind.REJECTED else None
+    if rejection is not None and name_load_error(rejection) is not None:
+        return []
     lines = []
     last_returned = find_returning(transaction, receipt)
     for at, instruction in enumerate(transaction.instructions):
         program = base58_of(transaction.keys[instruction.program])
-        if receipt.kind == Kind.REJECTED and at == receipt.instruction:
+        if rejection is not None and at == receipt.instruction:
+            failure = describe_failure(name_error(rejection))
             lines += [
                 f"Program {program} invoke [1]",
-                f"Program log: {receipt.name}: {receipt.text}",
-                f"Program {program} failed: custom program error: {hex(receipt.code)}",
+                *log_reason(rejection),
+                f"Program {program} failed: {failure}",
             ]
             break
         lines.append(f"Program {program} invoke [1]")
@@ -98,9 +106,10 @@ def describe_memo(transaction: Transaction) -> str | None:
 
 def describe_meta(transaction: Transaction, receipt: Receipt, is_brief: bool = False) -> Json:
     """The `meta` of a transaction that ran; brief where a block shows accounts only."""
+    error = describe_error(transaction, receipt)
     meta: Json = {
-        "err": describe_error(receipt),
-        "status": describe_status(receipt),
+        "err": error,
+        "status": describe_status(error),
         "fee": receipt.fee,
         "preBalances": list(receipt.pre),
         "postBalances": list(receipt.post),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...errors import Undecodable
-from ...protocol.execute import Receipt, decode_landed
+from ...protocol.execute import Kind, Receipt, decode_landed
 from ...protocol.params import Key
 from ...protocol.transaction import Transaction
 from ...wire import Json
@@ -48,6 +48,11 @@ class Landed(NamedTuple):
         return self.entry.receipts[self.place.position]
 
     @property
+    def error(self) -> str | Json | None:
+        """Its error by the names that stock clients know; None if there is none."""
+        return describe_error(self.transaction, self.receipt)
+
+    @property
     def seconds(self) -> int:
         """The time of its block, in seconds since 1970."""
         return self.entry.block.time_ms // 1000
@@ -78,7 +83,7 @@ async def get_signature_statuses(ledger: Ledger, params: Params) -> Json:
     if missing:
         found = await find_all(ledger, params.budget, missing)
         statuses |= {
-            signature: compose_status(ledger, landed.entry.block.slot, landed.receipt) if landed else None
+            signature: compose_status(ledger, landed.entry.block.slot, landed.error) if landed else None
             for signature, landed in found.items()
         }
     return ledger.with_context([statuses[signature] for signature in signatures])
@@ -178,9 +183,29 @@ def find_landed(ledger: Ledger, signature: bytes) -> Landed | None:
 
 
 def find_recent_status(ledger: Ledger, signature: bytes) -> Json | None:
-    """The status of a transaction that ran not long ago; None of any other."""
+    """The status of a transaction that was carried out not long ago; None of any other.
+
+    Why a transaction was rejected follows from its bytes, which only the journal has.
+    """
     recent = ledger.chain.recent.find(signature)
-    return compose_status(ledger, recent.slot, recent.receipt) if recent else None
+    is_known = recent is not None and recent.receipt.kind == Kind.OK
+    return compose_status(ledger, recent.slot, None) if recent is not None and is_known else None
+
+
+async def find_result(
+    ledger: Ledger, budget: Budget, signature: bytes
+) -> tuple[int, str | Json | None] | None:
+    """The slot and the error of a transaction; None if no block until now has it. Raises NodeUnhealthy."""
+    recent = ledger.chain.recent
+    while True:
+        newest = recent.find(signature)
+        if newest is not None and newest.receipt.kind == Kind.OK:
+            return newest.slot, None
+        landed = (await find_all(ledger, budget, [signature]))[signature]
+        if landed is not None:
+            return landed.entry.block.slot, landed.error
+        if recent.find(signature) is None:  # else a block came meanwhile
+            return None
 
 
 def _find_bound(ledger: Ledger, config: Json, name: str) -> Place | None:
@@ -234,14 +259,14 @@ def describe_landed(landed: Landed, config: Json, is_brief: bool = False) -> Jso
     return answer
 
 
-def compose_status(ledger: Ledger, slot: int, receipt: Receipt) -> Json:
+def compose_status(ledger: Ledger, slot: int, error: str | Json | None) -> Json:
     """The status of a transaction that is durable. Its confirmations are the slots that are over."""
     commitment = ledger.find_commitment(slot)
     return {
         "slot": slot,
         "confirmations": None if commitment == Commitment.FINALIZED else commitment.value,
-        "err": describe_error(receipt),
-        "status": describe_status(receipt),
+        "err": error,
+        "status": describe_status(error),
         "confirmationStatus": commitment.name.lower(),
     }
 
@@ -250,7 +275,7 @@ def _describe_signature(ledger: Ledger, landed: Landed) -> Json:
     return {
         "signature": name_signatures(landed.transaction)[0],
         "slot": landed.entry.block.slot,
-        "err": describe_error(landed.receipt),
+        "err": landed.error,
         "memo": describe_memo(landed.transaction),
         "blockTime": landed.seconds,
         "confirmationStatus": ledger.find_commitment(landed.entry.block.slot).name.lower(),
