@@ -311,6 +311,9 @@ def compose(program: TaskProgram, layout: Layout) -> tuple[Raw, list[Key], dict[
         match field.type[-1]:
             case "t":
                 values[field.name], info[camel(field.name)] = f"tä{at}".encode(), f"tä{at}"
+            case "*":
+                values[field.name] = bytes([255, at])
+                info[camel(field.name)] = base64.b64encode(values[field.name]).decode()
             case "s":
                 values[field.name] = bytes([at]) * int(field.type[:-1])
                 info[camel(field.name)] = base64.b64encode(values[field.name]).decode()

@@ -80,6 +80,8 @@ def _show_fields(codec: Codec, values: list[Any]) -> Json:
     for field, value in zip(codec.fields, values, strict=True):
         if field.type == "D":  # the decimals of the amount before
             fields["tokenAmount"] = describe_amount(fields.pop("amount"), value)
+        elif field.type == "*" and codec.build is not None:  # what task programs take to the end is bytes
+            fields[field.name] = base64.b64encode(value).decode()
         elif value is not None or field.type == "N":
             fields[field.name] = _show(field, value)
     return fields
