@@ -6,8 +6,8 @@ duty that failed is owed again as long as its time has not passed.
 """
 
 import hashlib
-import heapq
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -25,6 +25,7 @@ from ..views import (
 from .decisions import Memory, forget_rounds
 from .moment import Moment, compute_moment
 from .parts import RoundParts
+from .same import Same
 from .selection import rank_nodes, select_node
 
 AUDIT_ALL_MAX = 20
@@ -299,16 +300,36 @@ def choose_audits(
 
     `raised` has the candidates on which an audit is raised.
     """
-    others = [submission for submission in submissions if submission.node != view.node]
-    if len(others) <= AUDIT_ALL_MAX:
-        return others
+    if len(submissions) <= AUDIT_ALL_MAX + 1:
+        others = [submission for submission in submissions if submission.node != view.node]
+        if len(others) <= AUDIT_ALL_MAX:
+            return others
+    places = _draw_sample(view, round_number, submissions)
+    if raised:
+        place_of = _find_places(Same(submissions))
+        places |= {place_of[node] for node in raised if node != view.node}
+    return [submissions[place] for place in sorted(places)]
 
-    def place(submission: SubmissionView) -> bytes:
-        text = f"{view.head.task}/{round_number}/{submission.node}"
-        return hashlib.blake2b(text.encode(), key=view.secret).digest()
 
-    sampled = {submission.node for submission in heapq.nsmallest(SAMPLE, others, key=place)}
-    return [each for each in others if each.node in sampled or each.node in raised]
+def _draw_sample(view: View, round_number: int, submissions: Sequence[SubmissionView]) -> set[int]:
+    """The places of SAMPLE submissions of others, each as likely as any other."""
+    places: set[int] = set()
+    count = 0
+    while True:
+        text = f"{view.head.task}/{round_number}/{count}"
+        digest = hashlib.blake2b(text.encode(), key=view.secret).digest()
+        for at in range(0, len(digest), 8):
+            place = int.from_bytes(digest[at : at + 8], "big") % len(submissions)
+            if submissions[place].node != view.node:
+                places.add(place)
+            if len(places) == SAMPLE:
+                return places
+        count += 1
+
+
+@lru_cache(maxsize=8)
+def _find_places(submissions: Same[Sequence[SubmissionView]]) -> dict[str, int]:
+    return {submission.node: place for place, submission in enumerate(submissions.value)}
 
 
 def _owe_list(memory: Memory, view: View, listed: RoundHead, now: Moment) -> list[Duty]:
@@ -335,7 +356,7 @@ def _owe_list_opinion(
     amounts = view.get_parts(listed.round).amounts
     if amounts is None or not _may_audit(view, listed, standing):
         return []
-    is_valid = {node: amount for node, amount in amounts.items() if amount} == mine
+    is_valid = _are_equal(Same(amounts), Same(mine))
     if is_valid and standing.trigger_by is None:
         return []
     return [SendListOpinion(listed.round, standing.attempt, standing.submitter, is_valid)]
@@ -349,25 +370,40 @@ def is_my_turn(view: View, listed: RoundHead, now: Moment) -> bool:
     submissions = view.get_parts(listed.round).submissions
     if submissions is None:
         return False
-    turns = rank_nodes(
-        [submission.node for submission in submissions],
-        listed.round,
-        listed.attempt,
-        _select(view, listed, submissions),
+    before = tuple(
+        (round_number, Same(view.get_parts(round_number).submissions or ()))
+        for round_number in (listed.round - 1, listed.round - 2)
+        if view.find_round(round_number) is not None
     )
-    rank = turns.index(view.node) if view.node in turns else len(turns) + TURNS
+    failed = tuple(each.submitter for each in listed.lists if each.attempt < listed.attempt)
+    ranks = _compute_ranks(listed.round, listed.attempt, Same(submissions), before, failed)
+    rank = ranks.get(view.node, len(ranks) + TURNS)
     return now.table.compute_offset(now.slot) >= compute_turn(now.table, rank)
 
 
-def _select(view: View, listed: RoundHead, submissions: Sequence[SubmissionView]) -> str | None:
-    before = []
-    for round_number in (listed.round - 1, listed.round - 2):
-        head = view.find_round(round_number)
-        if head is not None:
-            before.append(_show_submissions(round_number, view.get_parts(round_number).submissions or ()))
-    failed = [each.submitter for each in listed.lists if each.attempt < listed.attempt]
-    shown = _show_submissions(listed.round, submissions)
-    return select_node(shown, before, failed, is_retry=listed.attempt > 0)
+@lru_cache(maxsize=8)
+def _compute_ranks(
+    round_number: int,
+    attempt: int,
+    submissions: Same[Sequence[SubmissionView]],
+    before: tuple[tuple[int, Same[Sequence[SubmissionView]]], ...],
+    failed: tuple[str, ...],
+) -> dict[str, int]:
+    """The rank of each submitter. `before` are the submissions of the rounds before, by round."""
+    selected = select_node(
+        _show_submissions(round_number, submissions.value),
+        [_show_submissions(other, shown.value) for other, shown in before],
+        failed,
+        is_retry=attempt > 0,
+    )
+    nodes = [submission.node for submission in submissions.value]
+    return {node: rank for rank, node in enumerate(rank_nodes(nodes, round_number, attempt, selected))}
+
+
+@lru_cache(maxsize=64)
+def _are_equal(amounts: Same[Mapping[str, int]], mine: Same[Mapping[str, int]]) -> bool:
+    """Whether a list says what another says that leaves zeros out."""
+    return {node: amount for node, amount in amounts.value.items() if amount} == mine.value
 
 
 def _show_submissions(
