@@ -9,6 +9,8 @@ COMMANDS = {
     "check": "Try a task's functions, and say what it costs, before it is deployed.",
     "replay": "Say what changed code would have decided in recorded rounds.",
     "simulate": "Simulate a task on a network in this process, on a virtual clock.",
+    "attack": "Play strategies that cheat against the rules, and say who wins.",
+    "advise": "Say by how much cheating loses in a task, and where that breaks.",
     "ledger": "Run, inspect and verify a settlement ledger.",
     "node": "Run a node; stake, withdraw, claim.",
     "task": "Deploy, fund and look after tasks.",

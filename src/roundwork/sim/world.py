@@ -37,6 +37,7 @@ from ..protocol.tasks import instructions
 from ..protocol.tasks.events import ClosedUnpaid, Event, Paid, Settled, Slashed
 from ..protocol.tasks.round import TURNS, WINDOWS, Activity, compute_turn
 from ..sdk.task import Task
+from ..strategies import Member, Strategy
 from ..views import PartKey, RoundView, TaskView
 from .faults import Faults, check_faults
 from .functions import Functions, FunctionsSetting, Timings
@@ -44,6 +45,8 @@ from .ledger import MANAGER, MemoryLedger, Party, found_task
 from .network import Delivery, NetworkModel
 from .services import Commons, Network, Services
 from .sight import Sight
+
+HONEST_STRATEGY = Strategy()
 
 STAKE_FACTOR = 10
 """A node's stake, as a multiple of the task's minimum, as `up` has it."""
@@ -81,6 +84,10 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     list_needed: ListNeeded = list_needed
     is_liar: bool = False
     """Whether it submits what `@task.lie` gives."""
+    strategy: Strategy | None = None
+    """What replaces a decision of the node, which then plays with `coalition`."""
+    coalition: tuple[str, ...] = ()
+    """The names of the nodes that play together."""
     is_watchful: bool = False
     """Whether it is stepped in every slot, as strategies need that act at their own times."""
 
@@ -148,7 +155,7 @@ class Sent(msgspec.Struct, frozen=True):
 class SimulatedNode:
     """A node of a world: its setting, its decisions, its functions."""
 
-    def __init__(self, setting: NodeSetting, keypair: Keypair, functions: Functions) -> None:
+    def __init__(self, setting: NodeSetting, keypair: Keypair, functions: Functions, member: Member) -> None:
         self.setting = setting
         self.keypair = keypair
         self.address = str(keypair.pubkey())
@@ -158,6 +165,7 @@ class SimulatedNode:
         self.postponed = Postponed()
         self.jobs: dict[Duty, Job] = {}
         """The duties that are on their way to the ledger."""
+        self.member = member
         self.is_up = True
         self.worked = 0
         """How often it did the work of a round."""
@@ -318,7 +326,9 @@ class World:
             self.timings,
             shared,
         )
-        return SimulatedNode(node, keypair, functions)
+        coalition = [str(self.ledger.keypairs[name].pubkey()) for name in node.coalition]
+        member = Member(str(keypair.pubkey()), coalition, setting.seed)
+        return SimulatedNode(node, keypair, functions, member)
 
     # The ledger's side of a slot
 
@@ -380,7 +390,10 @@ class World:
         setting, slot = node.setting, self.slot
         while True:
             view = self._look(node)
+            owed: Sequence[Duty]
             node.memory, owed = setting.step(node.memory, view, slot)
+            if setting.strategy is not None:
+                owed = setting.strategy.change_duties(node.member, node.memory, view, slot, owed)
             if node.postponed:
                 node.postponed.keep(owed)
             before = node.memory
@@ -410,28 +423,51 @@ class World:
             self._send_wave(node, job)
 
     def _decide(self, node: SimulatedNode, duty: Duty, view: View) -> Decision | None:
-        """What a function of the author's decides; None for a duty that calls none. Raises TaskFailed."""
-        functions = node.functions
+        """What is decided; None for a duty that decides nothing. Raises TaskFailed."""
+        strategy, member = node.setting.strategy or HONEST_STRATEGY, node.member
         match duty:
-            case duties.Work(round_number, seed, until):
-                functions.work(round_number, seed, self._compute_seconds(until))
-                node.worked += 1
-                return Worked(round_number)
-            case duties.DecideValue(round_number, seed, until):
-                answer = functions.lie if node.setting.is_liar else functions.submit
-                return ValueDecided(round_number, answer(round_number, seed, self._compute_seconds(until)))
-            case duties.DecideOpinion(round_number, seed, candidate, value, stake, until):
-                seconds = self._compute_seconds(until)
-                kind, reason = functions.audit(round_number, seed, candidate, value, stake, seconds)
-                node.audited += 1
-                if kind == "unavailable":
-                    raise TaskFailed(f"no opinion yet, the proof cannot be had: {reason}")
-                return OpinionDecided(round_number, candidate, kind)
-            case duties.DecideList(round_number, _, bounty, _):
-                audited = view.get_parts(round_number).audited or ()
-                return ListDecided(round_number, functions.distribute(round_number, bounty, audited))
+            case duties.Work():
+                if strategy.is_working(member, duty):
+                    self._work(node, duty)
+                return Worked(duty.round)
+            case duties.DecideValue():
+                honest, lie = partial(self._submit, node, duty), partial(self._lie, node, duty)
+                value = strategy.choose_value(member, duty, lie if node.setting.is_liar else honest, lie)
+                return ValueDecided(duty.round, value)
+            case duties.DecideOpinion():
+                opinion = strategy.choose_opinion(member, duty, partial(self._audit, node, duty))
+                return OpinionDecided(duty.round, duty.node, opinion)
+            case duties.DecideList():
+                amounts = strategy.choose_list(member, duty, view, partial(self._list, node, duty, view))
+                return ListDecided(duty.round, amounts)
             case _:
                 return None
+
+    # The author's functions. All raise TaskFailed.
+
+    def _work(self, node: SimulatedNode, duty: duties.Work) -> None:
+        node.functions.work(duty.round, duty.seed, self._compute_seconds(duty.until))
+        node.worked += 1
+
+    def _submit(self, node: SimulatedNode, duty: duties.DecideValue) -> str | None:
+        return node.functions.submit(duty.round, duty.seed, self._compute_seconds(duty.until))
+
+    def _lie(self, node: SimulatedNode, duty: duties.DecideValue) -> str | None:
+        return node.functions.lie(duty.round, duty.seed, self._compute_seconds(duty.until))
+
+    def _audit(self, node: SimulatedNode, duty: duties.DecideOpinion) -> str:
+        seconds = self._compute_seconds(duty.until)
+        kind, reason = node.functions.audit(duty.round, duty.seed, duty.node, duty.value, duty.stake, seconds)
+        node.audited += 1
+        if kind == "unavailable":
+            raise TaskFailed(f"no opinion yet, the proof cannot be had: {reason}")
+        return kind
+
+    def _list(self, node: SimulatedNode, duty: duties.DecideList, view: View) -> dict[str, int]:
+        audited = view.get_parts(duty.round).audited or ()
+        return node.functions.distribute(duty.round, duty.bounty, audited)
+
+    # Sending
 
     def _compose(self, node: SimulatedNode, duty: Duty) -> list[list[instructions.Instruction]]:
         """The transactions of a duty, in waves; none for a duty that the ledger does not see."""

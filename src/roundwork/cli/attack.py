@@ -1,0 +1,262 @@
+"""`roundwork attack`: strategies that cheat, measured against honest play."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import combine, json_option, param_option
+from .output import say, say_json
+from .simulate_view import compose_table
+
+if TYPE_CHECKING:
+    from ..sim.attack import Measured, Row, Trial
+    from ..strategies import Strategy
+
+BAR_CHARACTERS = 12
+"""The width of the longest bar of the plot."""
+
+Job = tuple["Trial", int]
+"""A trial and one of its seeds."""
+
+grid_options = combine(
+    click.option("--strategy", "names", multiple=True, help="Which strategies; may be given again: all."),
+    click.option("--nodes", multiple=True, type=click.IntRange(2, 10_000), help="Sizes of worlds: 20."),
+    click.option(
+        "--share", "shares", multiple=True, type=click.IntRange(1, 99), help="Of 100 nodes that cheat: 20."
+    ),
+    click.option(
+        "--silent",
+        "silents",
+        multiple=True,
+        type=click.IntRange(0, 99),
+        help="Of 100 honest nodes that give no opinions: 0.",
+    ),
+    click.option(
+        "--stakes",
+        multiple=True,
+        type=click.Choice(["equal", "mice", "whale", "pareto"]),
+        help="How stake is distributed: equal.",
+    ),
+    click.option("--rounds", type=click.IntRange(1, 1000), default=4, show_default=True, help="A world's."),
+    click.option("--work-cost", type=float, default=0.3, show_default=True, help="Of a round's work, in R."),
+    click.option("--audit-cost", type=float, default=0.02, show_default=True, help="Of an audit, in R."),
+)
+"""Options with the fields of trials; those that may be given again span a grid."""
+
+
+@click.command()
+@click.argument("task", type=click.Path(path_type=Path), required=False)
+@grid_options
+@click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Worlds a row.")
+@click.option("--rules", type=click.Choice(["koii-1"]), default="koii-1", help="The rule set: koii-1.")
+@param_option
+@click.option(
+    "--strategies",
+    "file",
+    type=click.Path(path_type=Path, exists=True),
+    help="A Python file with more strategies: subclasses of roundwork.strategies.Strategy.",
+)
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
+@click.option("--save", type=click.Path(path_type=Path), help="Append each row to this file when it is done.")
+@click.option("--resume", is_flag=True, help="Leave out the rows that the file of --save has.")
+@click.option("--against", type=click.Path(path_type=Path), help="Say what differs from this saved table.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if a strategy may earn more than honest play.")
+@json_option
+def command(
+    task: Path | None,
+    seeds: int,
+    rules: str,
+    params: dict[str, str],
+    file: Path | None,
+    jobs: int,
+    save: Path | None,
+    resume: bool,
+    against: Path | None,
+    strict: bool,
+    as_json: bool,
+    **grid: Any,
+) -> None:
+    """Play strategies that cheat against the rules, on TASK or on a task that is made for it.
+
+    Profit is what a member of the coalition gains by round beyond its own honest play, in R, the reward of an
+    honest node. TASK's code runs without a sandbox, so attack only code that you trust.
+    """
+    from ..sim.attack import find_winners, list_changes, name_cell
+    from ..sim.rows import read_rows
+
+    if resume and save is None:
+        raise click.UsageError("--resume needs --save: the file whose rows it leaves out")
+    desk = Desk(task, params, file)
+    trials = desk.list_trials(**grid)
+    rows = read_rows(save) if resume and save is not None and save.exists() else []
+    done = {name_cell(row) for row in rows}
+    trials = [trial for trial in trials if name_cell(trial) not in done]
+    for row in _run(desk, trials, seeds, jobs):
+        rows.append(row)
+        if save is not None:
+            _append(save, row)
+    order = {name_cell(trial): at for at, trial in enumerate(desk.list_trials(**grid))}
+    rows.sort(key=lambda row: order.get(name_cell(row), -1))
+    _show(rows, as_json)
+    if against is not None:
+        for change in list_changes(rows, read_rows(against)):
+            say(change, err=as_json)
+    if strict and find_winners(rows):
+        sys.exit(1)
+
+
+class Desk:
+    """What a process needs to run a trial: the task and the strategies, loaded once in each process."""
+
+    def __init__(self, folder: Path | None, params: dict[str, str], file: Path | None) -> None:
+        """Raises BadConfig, BadTaskFile."""
+        from ..package.folder import load_package
+        from ..sim.attack import TRIAL_TERMS, make_trial_task
+        from ..sim.loading import load_strategies, load_task
+
+        self.arguments = (folder, params, file)
+        self.strategies: dict[str, type[Strategy]] = {} if file is None else load_strategies(file)
+        if folder is None:
+            self.task, self.terms, self.params = make_trial_task(), TRIAL_TERMS, dict(params)
+        else:
+            package = load_package(folder)
+            self.task, self.terms = load_task(package), package
+            self.params = {**package.params, **params}
+
+    def list_trials(
+        self,
+        names: tuple[str, ...],
+        nodes: tuple[int, ...],
+        shares: tuple[int, ...],
+        silents: tuple[int, ...],
+        stakes: tuple[str, ...],
+        **fields: Any,
+    ) -> "list[Trial]":
+        """The trials of a grid. Raises BadConfig for a strategy that does not exist."""
+        from ..sim.attack import Trial, find_strategy
+        from ..strategies import STRATEGIES
+
+        chosen = names or tuple(name for name in {**STRATEGIES, **self.strategies} if name != "honest")
+        for name in chosen:
+            find_strategy(name, self.strategies)
+        return [
+            Trial(strategy=name, nodes=size, share=share, silent=silent, stakes=stake, **fields)
+            for size in nodes or (20,)
+            for share in shares or (20,)
+            for silent in silents or (0,)
+            for stake in stakes or ("equal",)
+            for name in chosen
+        ]
+
+    def run(self, trial: "Trial", seed: int) -> "Measured":
+        """One seed of a trial."""
+        from ..sim.attack import find_strategy, run_trial
+
+        strategy = find_strategy(trial.strategy, self.strategies)
+        return run_trial(trial, strategy, seed, self.task, self.terms, self.params)
+
+
+_desk: Desk | None = None
+
+
+def _open_desk(arguments: tuple[Any, ...]) -> None:
+    global _desk
+    _desk = Desk(*arguments)
+
+
+def _run_on_desk(trial: "Trial", seed: int) -> "Measured":
+    assert _desk is not None
+    return _desk.run(trial, seed)
+
+
+def _run(desk: Desk, trials: "list[Trial]", seeds: int, jobs: int) -> "Iterator[Row]":
+    """The rows as they are done, with a progress bar on a terminal; Ctrl-C ends them."""
+    from ..sim.attack import compose_row
+
+    with _open_bar(len(trials) * seeds) as step:
+        try:
+            if jobs == 1:
+                for trial in trials:
+                    measured = []
+                    for seed in range(seeds):
+                        measured.append(desk.run(trial, seed))
+                        step()
+                    yield compose_row(trial, measured)
+            else:
+                yield from _run_in_processes(desk, trials, seeds, jobs, step)
+        except KeyboardInterrupt:
+            say("stopped; these rows are done", err=True)
+
+
+def _run_in_processes(
+    desk: Desk, trials: "list[Trial]", seeds: int, jobs: int, step: Callable[[], None]
+) -> "Iterator[Row]":
+    from ..sim.attack import compose_row
+
+    with ProcessPoolExecutor(jobs, initializer=_open_desk, initargs=(desk.arguments,)) as pool:
+        running: dict[Future[Measured], Job] = {
+            pool.submit(_run_on_desk, trial, seed): (trial, seed) for trial in trials for seed in range(seeds)
+        }
+        measured: dict[Trial, dict[int, Measured]] = {trial: {} for trial in trials}
+        try:
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    trial, seed = running.pop(future)
+                    measured[trial][seed] = future.result()
+                    step()
+                    if len(measured[trial]) == seeds:
+                        by_seed = measured[trial]
+                        yield compose_row(trial, [by_seed[each] for each in sorted(by_seed)])
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _open_bar(length: int) -> Iterator[Callable[[], None]]:
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    with click.progressbar(length=length, label="worlds", file=sys.stderr) as bar:
+        yield lambda: bar.update(1)
+
+
+def _append(path: Path, row: "Row") -> None:
+    from ..sim.rows import encode_row
+
+    with path.open("ab") as file:
+        file.write(encode_row(row))
+
+
+def _show(rows: "list[Row]", as_json: bool) -> None:
+    import msgspec
+
+    if as_json:
+        for row in rows:
+            say_json(msgspec.to_builtins(row))
+        return
+    most = max((abs(row.profit) for row in rows), default=0) or 1
+    shown = [
+        {
+            **msgspec.to_builtins(row),
+            "profit": f"{row.profit:+.3f}",
+            "bounds": f"{row.lower:+.3f} to {row.upper:+.3f}",
+            "harm": f"{row.harm:+.2f}",
+            "griefing_factor": "none" if row.griefing_factor is None else f"{row.griefing_factor:.2f}",
+            "plot": ("+" if row.profit > 0 else "-") * round(abs(row.profit) / most * BAR_CHARACTERS),
+        }
+        for row in sorted(rows, key=lambda row: -row.profit)
+    ]
+    names = ["strategy", "nodes", "share", "silent", "stakes", "acted", "profit", "bounds", "harm"]
+    names += ["griefing_factor", "unpaid", "bad_paid", "honest_convicted", "plot"]
+    for line in compose_table(names, shown):
+        say(line)
+    say(
+        "profit of a member by round beyond honest play, and harm to all others, in rewards of an honest node"
+    )

@@ -1,0 +1,187 @@
+"""What cheating earns and what is found out: formulas, and the advice that follows from them.
+
+Rates and chances are between 0 and 1; money is in any one unit, such as an honest node's reward. Each formula
+is compared with a simulation or a drawing of lots in tests/sim/test_economics.py.
+"""
+
+from math import comb, exp, lgamma, log, log1p, sqrt
+from typing import NamedTuple
+
+# Detection
+
+
+def compute_missed(nodes: int, checks: int, lazy: float = 0.0, accuracy: float = 1.0) -> float:
+    """The chance that nobody finds a bad submission, if each other node samples `checks` of the others'."""
+    others = nodes - 1
+    looked = min(checks / others, 1.0) * (1 - lazy) * accuracy
+    return float((1 - looked) ** others)
+
+
+def compute_missed_in_bulk(nodes: int, bad: int, checks: int, auditors: int) -> float:
+    """The chance that at least one of several bad submissions is seen by none of the auditors.
+
+    Each auditor looks at `checks` of all submissions.
+    """
+    terms = [
+        (-1) ** (many + 1) * comb(bad, many) * (comb(nodes - many, checks) / comb(nodes, checks)) ** auditors
+        for many in range(1, bad + 1)
+    ]
+    return float(sum(terms))
+
+
+def compute_unseen(checkers: int, lazy: float) -> float:
+    """The chance that all checkers that are drawn for a submission do not look."""
+    return float(lazy**checkers)
+
+
+# Votes
+
+
+def compute_flip(nodes: int, colluders: int, checks: int) -> float:
+    """The chance that colluders acquit a bad submission of their own, if others vote on their sample only."""
+    voters = nodes - colluders - 1
+    return sum(_compute_binomial(voters, many, checks / nodes) for many in range(min(colluders, voters + 1)))
+
+
+def find_flippers(nodes: int, checks: int, chance: float = 0.99) -> int:
+    """The least colluders that acquit a bad submission of one of them with this chance."""
+    return next(
+        colluders for colluders in range(1, nodes) if compute_flip(nodes, colluders, checks) >= chance
+    )
+
+
+def compute_jury_capture(seats: int, share: float, majority: float) -> float:
+    """The chance that an adversary with this share of the stake holds more than `majority` of the seats."""
+    needed = next(count for count in range(seats + 1) if count >= seats * majority)
+    return sum(_compute_binomial(seats, many, share) for many in range(needed, seats + 1))
+
+
+# Profit
+
+
+class Stakes(NamedTuple):
+    """What is at stake for a worker, in rewards of an honest node unless it says otherwise."""
+
+    caught: float
+    """The chance that a bad submission is found."""
+    slash: float
+    """What it loses then."""
+    reward: float = 1.0
+    work_cost: float = 0.3
+    fake_cost: float = 0.0
+    gain: float = 0.0
+    """What a bad submission is worth beside the reward, if it passes."""
+    future: float = 0.0
+    """The value of what it could have earned later, lost when it is caught."""
+
+
+def compute_cheating_edge(stakes: Stakes) -> float:
+    """What a bad submission earns beyond honest work; cheating pays where it is above 0."""
+    passed = (1 - stakes.caught) * (stakes.reward + stakes.gain)
+    lost = stakes.caught * (stakes.slash + stakes.future)
+    return passed - lost - stakes.fake_cost - (stakes.reward - stakes.work_cost)
+
+
+def compute_slash_needed(stakes: Stakes) -> float:
+    """The least slash at which cheating does not pay; infinite if nothing is ever found."""
+    if not stakes.caught:
+        return float("inf")
+    return max(compute_cheating_edge(stakes._replace(slash=0.0)) / stakes.caught, 0.0)
+
+
+def compute_checking_edge(
+    bad: float, bounty: float, lapse: float, audit_cost: float, accuracy: float
+) -> float:
+    """What an audit earns. `bad` is the rate of bad work, `bounty` for finding it, `lapse` the fine saved."""
+    return accuracy * bad * (bounty + lapse) - audit_cost
+
+
+def compute_canaries(audit_cost: float, bounty: float, lapse: float, checkers: int, accuracy: float) -> float:
+    """The least share of planted bad work that keeps checkers looking; infinite if that earns nothing."""
+    earned = accuracy * (bounty / checkers + lapse)
+    return audit_cost / earned if earned else float("inf")
+
+
+# Identities and chance
+
+
+def compute_sybil_profit(honest: int, identities: int, bounty: float, cost: float) -> float:
+    """What a stake earns by round that is split into identities, where all nodes are paid alike."""
+    return identities * bounty / (honest + identities) - identities * cost
+
+
+def compute_best_identities(honest: int, bounty: float, cost: float) -> int:
+    """The number of identities that earns most."""
+    guess = int(sqrt(honest * bounty / cost) - honest)
+    return max(
+        range(max(guess - 1, 1), max(guess + 3, 2)),
+        key=lambda many: compute_sybil_profit(honest, many, bounty, cost),
+    )
+
+
+def compute_grinding(nodes: int, tries: int) -> float:
+    """The chance that a node is selected that may try this many values before it submits."""
+    return float(1 - (1 - 1 / nodes) ** tries)
+
+
+def compute_last_word(chance: float, reveals: int) -> float:
+    """The chance of an outcome for who controls this many last reveals, if each outcome has `chance`."""
+    return float(1 - (1 - chance) ** (2**reveals))
+
+
+def compute_unpaid(share: float, retries: int) -> float:
+    """The chance that a round is not paid, if this share of nodes hands in wrong lists in turn."""
+    return float(share ** (1 + retries))
+
+
+# Advice
+
+
+class Advice(NamedTuple):
+    """What the costs of a task ask of its parameters."""
+
+    caught: float
+    """The chance that a bad submission is found."""
+    edge: float
+    """What cheating earns beyond honest work, in rewards; negative is the margin."""
+    slash_needed: float
+    """In rewards."""
+    lazy_limit: float
+    """The share of lazy auditors from which cheating pays; 1 if it never does."""
+    canaries: float
+    """The share of submissions that the task's creator plants, so that auditors look."""
+
+
+def advise(stakes: Stakes, nodes: int, checks: int, lazy: float, audit_cost: float) -> Advice:
+    """The margin of a task under `koii-1`, where each node audits `checks` submissions of others.
+
+    `stakes.caught` is computed here and not read. Under `koii-1` finding bad work earns only a larger share
+    of the bounty, so `canaries` counts that as an auditor's bounty.
+    """
+    caught = 1 - compute_missed(nodes, checks, lazy)
+    now = stakes._replace(caught=caught)
+    share = stakes.reward / max(nodes - 1, 1)
+    return Advice(
+        caught=caught,
+        edge=compute_cheating_edge(now),
+        slash_needed=compute_slash_needed(now),
+        lazy_limit=find_lazy_limit(stakes, nodes, checks),
+        canaries=min(compute_canaries(audit_cost, share, 0.0, 1, 1.0), 1.0),
+    )
+
+
+def find_lazy_limit(stakes: Stakes, nodes: int, checks: int) -> float:
+    """The share of lazy auditors, in steps of a hundredth, from which cheating pays; 1 if it never does."""
+    for percent in range(100):
+        caught = 1 - compute_missed(nodes, checks, percent / 100)
+        if compute_cheating_edge(stakes._replace(caught=caught)) > 0:
+            return percent / 100
+    return 1.0
+
+
+def _compute_binomial(trials: int, many: int, chance: float) -> float:
+    """The chance of exactly `many` successes; by logarithms, so that ten thousand trials do not overflow."""
+    if chance <= 0 or chance >= 1:
+        return float(many == (0 if chance <= 0 else trials))
+    ways = lgamma(trials + 1) - lgamma(many + 1) - lgamma(trials - many + 1)
+    return exp(ways + many * log(chance) + (trials - many) * log1p(-chance))

@@ -1,0 +1,336 @@
+"""Strategies measured: what a coalition gains against its own honest play, and whom it harms.
+
+Each trial is two worlds of one seed: in one the coalition plays its strategy, in the other the same nodes
+are honest. Money is in units of an honest node's reward R: the bounty of a round divided by its nodes.
+"""
+
+from collections.abc import Iterable, Sequence
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..errors import BadConfig
+from ..package.terms import Terms
+from ..participant.plays import LAZY, list_parts, play_step
+from ..sdk.splits import equal_split
+from ..sdk.task import Candidate, Context, Task
+from ..strategies import STRATEGIES, Strategy
+from .world import STAKE_FACTOR, NodeSetting, Result, World, WorldSetting, fit_bounty
+
+STAKES = ("equal", "mice", "whale", "pareto")
+"""How the stake is distributed: all equal; a coalition of small ones; a member with ten times as much; a rank
+law, where node k has a k-th of the largest."""
+
+T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
+"""Student's t at 95 % for 1 degree of freedom and more; beyond them 2.0."""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell of the grid: a strategy in a kind of world."""
+
+    strategy: str
+    nodes: int = 20
+    share: int = 20
+    """The percentage of nodes that are in the coalition."""
+    silent: int = 0
+    """The percentage of the other nodes that do their work and give no opinion."""
+    stakes: str = "equal"
+    rounds: int = 4
+    work_cost: float = 0.3
+    """Of the work of a round, in R."""
+    audit_cost: float = 0.02
+    """Of an audit, in R."""
+
+    @property
+    def members(self) -> int:
+        """How many nodes are in the coalition; at least one."""
+        return max(round(self.nodes * self.share / 100), 1)
+
+
+class Measured(NamedTuple):
+    """What one seed showed, by node and round in R, unless it says otherwise."""
+
+    profit: float
+    """Of a member, beyond its honest play."""
+    harm: float
+    """To all other nodes together, by round."""
+    acted: int
+    """How often members deviated."""
+    unpaid: int
+    """Rounds that were not paid."""
+    bad: int
+    """Bad submissions."""
+    bad_paid: int
+    """Those of them that were paid."""
+    honest_convicted: int
+    """Submissions of honest nodes that were convicted."""
+    rounds: int
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table: a trial over its seeds."""
+
+    strategy: str
+    nodes: int
+    share: int
+    silent: int
+    stakes: str
+    seeds: int
+    acted: int
+    profit: float
+    """By member and round, in R, beyond honest play; the mean over seeds."""
+    lower: float
+    """The lower bound of the profit at 95 %."""
+    upper: float
+    harm: float
+    """To all others together by round, in R."""
+    griefing_factor: float | None
+    """Harm divided by the coalition's loss; None if it loses nothing."""
+    unpaid: float
+    """The share of rounds that were not paid."""
+    bad_paid: float
+    """The share of bad submissions that were paid."""
+    honest_convicted: float
+    """Convicted submissions of honest nodes by round."""
+
+
+def make_trial_task() -> Task:
+    """A task whose proof is the seed of the node's own work, and that pays equally by head, as hello does."""
+    task = Task("trial")
+    task.distribution(equal_split(slash="70%"))
+
+    @task.work
+    def work(ctx: Context) -> None:
+        ctx.state["value"] = ctx.seed.hex()
+
+    @task.submission
+    def submission(ctx: Context) -> str:
+        return str(ctx.state["value"])
+
+    @task.audit
+    def audit(ctx: Context, candidate: Candidate) -> bool:
+        return candidate.value == candidate.seed.hex()
+
+    return task
+
+
+TRIAL_TERMS = Terms(
+    name="trial",
+    description="",
+    executable_network="DEVELOPMENT",
+    round_time=60,
+    audit_window=24,
+    submission_window=24,
+    minimum_stake=10**9,
+    total_bounty=10**10,
+    bounty_per_round=10**10,
+    allowed_failed_distributions=3,
+    rules="koii-1",
+)
+"""The windows and the money of the example hello."""
+
+
+def find_strategy(name: str, more: dict[str, type[Strategy]] | None = None) -> type[Strategy]:
+    """A strategy by its name. Raises BadConfig."""
+    known = {**STRATEGIES, **(more or {})}
+    if name not in known:
+        raise BadConfig(f"there is no strategy {name!r}; the strategies are {', '.join(known)}")
+    return known[name]
+
+
+def run_trial(
+    trial: Trial, strategy: type[Strategy], seed: int, task: Task, terms: Terms, params: dict[str, Any]
+) -> Measured:
+    """Play one seed of a trial. Raises BadConfig for a world that cannot be."""
+    if trial.members >= trial.nodes:
+        raise BadConfig(f"share {trial.share}: {trial.members} of {trial.nodes} nodes leave no honest node")
+    honest_nodes = trial.nodes - trial.members + 1 if strategy.is_split else trial.nodes
+    attacked = _play(trial, strategy, trial.nodes, seed, task, terms, params)
+    honest = _play(trial, None, honest_nodes, seed, task, terms, params)
+    return measure(trial, attacked, honest)
+
+
+class Played(NamedTuple):
+    """A world that was played to its end."""
+
+    world: World
+    result: Result
+    members: frozenset[str]
+    """The names of the coalition's nodes."""
+
+
+def _play(
+    trial: Trial,
+    strategy: type[Strategy] | None,
+    nodes: int,
+    seed: int,
+    task: Task,
+    terms: Terms,
+    params: dict[str, Any],
+) -> Played:
+    """Play a world with the strategy; None: all are honest."""
+    first = trial.nodes - trial.members
+    names = [f"node-{at + 1}" for at in range(nodes)]
+    members = tuple(names[first:])
+    silent = round(first * trial.silent / 100)
+    stakes = _compute_stakes(trial, nodes, terms.minimum_stake, is_split=nodes != trial.nodes)
+    if strategy is not None and strategy.is_split:
+        stakes = _split_last(stakes, first)
+    playing = strategy() if strategy is not None else None
+    settings = []
+    for at, name in enumerate(names):
+        is_member, is_silent = at >= first, first - silent <= at < first
+        fields: dict[str, Any] = {"name": name, "stake": stakes[at], "role": "honest"}
+        if is_member and playing is not None:
+            fields |= {
+                "role": playing.name,
+                "strategy": playing,
+                "coalition": members,
+                "list_needed": playing.list_parts,
+                "is_watchful": True,
+            }
+        elif is_silent:
+            fields |= {"role": "silent", "step": _step_silently, "list_needed": _list_parts_silently}
+        settings.append(NodeSetting(**fields))
+    setting = WorldSetting(
+        terms=fit_bounty(terms, trial.rounds),
+        nodes=tuple(settings),
+        rounds=trial.rounds,
+        seed=seed,
+        params=params,
+        are_signatures_real=False,
+    )
+    world = World(setting, task)
+    return Played(world, world.run(), frozenset(members))
+
+
+def _step_silently(memory: Any, view: Any, slot: int) -> Any:
+    return play_step(LAZY, memory, view, slot)
+
+
+def _list_parts_silently(memory: Any, view: Any, slot: int) -> Any:
+    return list_parts(LAZY, memory, view, slot)
+
+
+def _compute_stakes(trial: Trial, nodes: int, minimum: int, is_split: bool) -> list[int]:
+    """The stake of each node, in roe."""
+    usual = STAKE_FACTOR * minimum
+    first = nodes - (1 if is_split else trial.members)
+    match trial.stakes:
+        case "equal":
+            return [usual] * nodes
+        case "mice":
+            return [usual] * first + [minimum] * (nodes - first)
+        case "whale":
+            return [usual] * (nodes - 1) + [STAKE_FACTOR * usual]
+        case "pareto":
+            # Members and others alternate in rank, so that neither side has all the large stakes.
+            return [max(usual * STAKE_FACTOR // (1 + (at * 7919) % nodes), minimum) for at in range(nodes)]
+        case _:
+            raise BadConfig(f"stakes {trial.stakes!r}: they are {', '.join(STAKES)}")
+
+
+def _split_last(stakes: list[int], first: int) -> list[int]:
+    """The stakes, with that of one node divided among the coalition's nodes."""
+    members = len(stakes) - first
+    return [*stakes[:first], *[stakes[-1] // members] * members]
+
+
+def measure(trial: Trial, attacked: Played, honest: Played) -> Measured:
+    """The difference between two worlds."""
+    reward = attacked.world.setting.terms.bounty_per_round / trial.nodes
+    gained = _compute_income(trial, attacked, reward, attacked.members)
+    usual = _compute_income(trial, honest, reward, honest.members)
+    others = frozenset(node.name for node in attacked.world.nodes) - attacked.members
+    harmed = _compute_income(trial, honest, reward, others) - _compute_income(trial, attacked, reward, others)
+    members = [node for node in attacked.world.nodes if node.name in attacked.members]
+    bad = {(round_number, node.address) for node in members for round_number in node.member.bad_rounds}
+    views = [view for number, view in attacked.result.rounds.items() if number < trial.rounds]
+    submitted = {(view.round, each.node) for view in views for each in view.submissions}
+    paid = {(view.round, each.node) for view in views for each in view.payments if each.reward}
+    addresses = {node.address for node in members}
+    return Measured(
+        profit=(gained - usual) / len(members) / trial.rounds,
+        harm=harmed / trial.rounds,
+        acted=sum(len(node.member.deviations) for node in members),
+        unpaid=sum(view.status != "PayoutSuccessful" for view in views) + trial.rounds - len(views),
+        bad=len(bad & submitted),
+        bad_paid=len(bad & paid),
+        honest_convicted=sum(
+            each.verdict == "convicted" and each.node not in addresses
+            for view in views
+            for each in view.submissions
+        ),
+        rounds=trial.rounds,
+    )
+
+
+def _compute_income(trial: Trial, played: Played, reward: float, names: frozenset[str]) -> float:
+    """What nodes earned, less slashes and their costs, in R."""
+    nodes = [node for node in played.world.nodes if node.name in names]
+    addresses = {node.address for node in nodes}
+    earned = sum(
+        payment.reward - payment.slash
+        for number, view in played.result.rounds.items()
+        if number < trial.rounds
+        for payment in view.payments
+        if payment.node in addresses
+    )
+    cost = sum(node.worked * trial.work_cost + node.audited * trial.audit_cost for node in nodes)
+    # The world goes on a little after its last round: work and audits of later rounds are not counted.
+    share = trial.rounds / (played.world.timetable.compute_round(played.world.slot) + 1)
+    return earned / reward - cost * share
+
+
+def compose_row(trial: Trial, measured: Sequence[Measured]) -> Row:
+    """The row of a trial from its seeds."""
+    profits = [each.profit for each in measured]
+    profit = mean(profits)
+    spread = 0.0
+    if len(profits) > 1:
+        factor = T_95[len(profits) - 2] if len(profits) - 2 < len(T_95) else 2.0
+        spread = factor * stdev(profits) / len(profits) ** 0.5
+    harm, loss = mean(each.harm for each in measured), -profit * trial.members
+    rounds, bad = sum(each.rounds for each in measured), sum(each.bad for each in measured)
+    return Row(
+        strategy=trial.strategy,
+        nodes=trial.nodes,
+        share=trial.share,
+        silent=trial.silent,
+        stakes=trial.stakes,
+        seeds=len(measured),
+        acted=sum(each.acted for each in measured),
+        profit=round(profit, 4),
+        lower=round(profit - spread, 4),
+        upper=round(profit + spread, 4),
+        harm=round(harm, 4),
+        griefing_factor=round(harm / loss, 3) if loss > 0.0005 else None,
+        unpaid=round(sum(each.unpaid for each in measured) / rounds, 4),
+        bad_paid=round(sum(each.bad_paid for each in measured) / bad, 4) if bad else 0.0,
+        honest_convicted=round(sum(each.honest_convicted for each in measured) / rounds, 4),
+    )
+
+
+def find_winners(rows: Iterable[Row]) -> list[Row]:
+    """The rows whose coalition may earn more than by honest play."""
+    return [row for row in rows if row.upper > 0 and row.strategy != "honest"]
+
+
+def name_cell(cell: Row | Trial) -> tuple[str, int, int, int, str]:
+    """The cell of the grid that a row or a trial has."""
+    return cell.strategy, cell.nodes, cell.share, cell.silent, cell.stakes
+
+
+def list_changes(rows: Iterable[Row], before: Iterable[Row]) -> list[str]:
+    """What a table says otherwise than an earlier one, in sentences."""
+    known = {name_cell(row): row for row in before}
+    changes = []
+    for row in rows:
+        old = known.get(name_cell(row))
+        where = f"{row.strategy}, {row.nodes} nodes, share {row.share} %, silent {row.silent} %, {row.stakes}"
+        if old is None:
+            changes.append(f"{where}: new, profit {row.profit:+.3f}")
+        elif not old.lower - 0.01 <= row.profit <= old.upper + 0.01:
+            changes.append(f"{where}: profit {old.profit:+.3f} before, {row.profit:+.3f} now")
+    return changes

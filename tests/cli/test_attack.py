@@ -1,0 +1,118 @@
+"""`roundwork attack` and `roundwork advise`, as a person calls them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from roundwork.cli.root import root
+from roundwork.errors import BadConfig, BadTaskFile
+
+HELLO = str(Path(__file__).parents[2] / "examples" / "hello")
+SMALL = ("--nodes", "6", "--seeds", "1", "--rounds", "1")
+
+OWN = '''
+from roundwork.strategies import Strategy
+
+
+class Braggart(Strategy):
+    """Adds a word to its proof."""
+
+    name = "braggart"
+    doing = "adds a word to its proof"
+
+    def choose_value(self, me, duty, honest, lie):
+        me.act(duty, bad_round=duty.round)
+        return honest() + " indeed"
+'''
+
+
+def run(*words: str) -> Result:
+    result = CliRunner().invoke(root, words)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def read_rows(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.output.splitlines() if line.startswith("{")]
+
+
+def test_every_strategy_has_a_row_and_each_deviates() -> None:
+    rows = read_rows(run("attack", HELLO, *SMALL, "--share", "34", "--json"))
+
+    assert len(rows) >= 15
+    assert [row["strategy"] for row in rows if not row["acted"] and row["strategy"] != "silent-leader"] == []
+    assert set(rows[0]) == {
+        "strategy", "nodes", "share", "silent", "stakes", "seeds", "acted", "profit", "lower", "upper",
+        "harm", "griefing_factor", "unpaid", "bad_paid", "honest_convicted",
+    }  # fmt: skip
+
+
+def test_strict_fails_where_cheating_wins_and_only_there() -> None:
+    wins, loses = ("--strategy", "last-slot-accuser", "--share", "34"), ("--strategy", "lie")
+
+    assert run("attack", *SMALL, *wins, "--strict").exit_code == 1
+    assert run("attack", *SMALL, *wins).exit_code == 0
+    assert run("attack", *SMALL, *loses, "--strict").exit_code == 0
+
+
+def test_the_table_shows_a_winner_first() -> None:
+    words = ("--strategy", "lie", "--strategy", "last-slot-accuser", "--share", "34")
+
+    lines = run("attack", *SMALL, *words).output.splitlines()
+
+    assert lines[0].startswith("strategy")
+    assert lines[1].startswith("last-slot-accuser")
+    assert lines[2].startswith("lie ")
+
+
+def test_a_strategy_of_the_authors_own_file_is_played(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+
+    words = ("--strategies", str(path), "--strategy", "braggart", "--json")
+    [row] = read_rows(run("attack", HELLO, *SMALL, *words))
+
+    assert (row["strategy"], row["bad_paid"]) == ("braggart", 0.0)
+    assert row["profit"] < 0
+    path.write_text("x = 1\n")
+    with pytest.raises(BadTaskFile, match="defines no subclass"):
+        run("attack", HELLO, *SMALL, *words)
+
+
+def test_processes_give_the_rows_that_one_process_gives_and_a_saved_table_is_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    words = ("attack", *SMALL, "--strategy", "lie", "--strategy", "striker", "--json")
+
+    alone = read_rows(run(*words))
+    together = read_rows(run(*words, "--jobs", "2", "--save", str(path)))
+    resumed = run(*words, "--save", str(path), "--resume", "--against", str(path))
+
+    assert alone == together == read_rows(resumed)
+    assert len(path.read_text().splitlines()) == 2
+    assert resumed.stderr == ""
+    path.write_text("{}\n")
+    with pytest.raises(BadConfig, match="line 1: no row"):
+        run(*words, "--against", str(path))
+
+
+def test_advice_names_the_margin_and_where_it_breaks() -> None:
+    words = ("advise", HELLO, "--nodes", "100")
+
+    facts = json.loads(run(*words, "--json").output.splitlines()[-1])
+    text = run(*words).output
+
+    assert facts["edge"] < 0
+    assert 0 < facts["lazy_limit"] <= 1
+    assert "cheating loses" in text
+    assert f"{round(facts['lazy_limit'] * 100)} %" in text
+
+
+def test_advice_fails_in_strict_mode_where_cheating_pays() -> None:
+    words = ("advise", HELLO, "--nodes", "1000", "--lazy", "99", "--gain", "50")
+
+    assert "cheating earns" in run(*words).output
+    assert run(*words, "--strict").exit_code == 1

@@ -1,0 +1,193 @@
+"""The formulas, against known values, drawings of lots, and the simulator."""
+
+import math
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+
+from roundwork.economics import (
+    Stakes,
+    advise,
+    compute_best_identities,
+    compute_canaries,
+    compute_cheating_edge,
+    compute_checking_edge,
+    compute_flip,
+    compute_grinding,
+    compute_jury_capture,
+    compute_last_word,
+    compute_missed,
+    compute_missed_in_bulk,
+    compute_slash_needed,
+    compute_sybil_profit,
+    compute_unpaid,
+    compute_unseen,
+    find_flippers,
+)
+from roundwork.participant.decisions import Memory
+from roundwork.participant.selection import select_node
+from roundwork.participant.step import SAMPLE, View, list_needed
+from roundwork.sim.attack import TRIAL_TERMS, Measured, Trial, make_trial_task, run_trial
+from roundwork.sim.world import NodeSetting, World, WorldSetting, fit_bounty
+from roundwork.strategies import STRATEGIES, VoteRing
+from roundwork.views import PartKey, PartKind
+
+KNOWN = [
+    (compute_missed(100_001, 5), 0.0067),
+    (compute_missed(100_001, 5, lazy=0.8), 0.37),
+    (compute_missed(100_001, 5, lazy=0.9), 0.61),
+    (compute_missed_in_bulk(100, 10, 5, 90), 0.0948),
+    (compute_unseen(3, 0.2), 0.008),
+    (compute_jury_capture(51, 1 / 3, 2 / 3), 1.2e-6),
+    (compute_jury_capture(51, 1 / 3, 1 / 2), 6.9e-3),
+    (compute_slash_needed(Stakes(caught=0.05, slash=0)), 5.0),
+    (compute_last_word(0.01, 5), 0.275),
+    (compute_sybil_profit(100, 124, 100, 0.2), 30.6),
+    (compute_sybil_profit(100, 1, 100, 0.2), 0.79),
+    (compute_unpaid(1 / 3, 1), 0.11),
+    (compute_unpaid(1 / 3, 3), 0.0123),
+]
+
+
+@pytest.mark.parametrize(("computed", "known"), KNOWN)
+def test_a_formula_gives_its_known_value(computed: float, known: float) -> None:
+    assert computed == pytest.approx(known, rel=0.02)
+
+
+def test_eleven_or_twelve_colluders_flip_a_vote_on_samples_in_a_network_of_any_size() -> None:
+    assert [find_flippers(nodes, 5) for nodes in (100, 1_000, 10_000)] == [11, 12, 12]
+
+
+def test_the_best_ring_has_124_identities() -> None:
+    assert compute_best_identities(100, 100, 0.2) == 124
+
+
+def test_a_slash_of_what_is_needed_leaves_cheating_without_an_edge() -> None:
+    stakes = Stakes(caught=0.3, slash=0, gain=2.0)
+
+    needed = compute_slash_needed(stakes)
+
+    assert compute_cheating_edge(stakes._replace(slash=needed)) == pytest.approx(0)
+    assert compute_slash_needed(stakes._replace(caught=0)) == math.inf
+
+
+def test_a_checker_looks_from_the_rate_of_canaries_on() -> None:
+    rate = compute_canaries(0.02, bounty=1.0, lapse=0.5, checkers=1, accuracy=0.9)
+
+    assert compute_checking_edge(rate, 1.0, 0.5, 0.02, 0.9) == pytest.approx(0)
+    assert compute_checking_edge(rate / 2, 1.0, 0.5, 0.02, 0.9) < 0
+
+
+def test_the_advice_names_where_the_margin_ends() -> None:
+    stakes = Stakes(caught=0, slash=7.0)
+
+    advice = advise(stakes, nodes=100, checks=10, lazy=0.0, audit_cost=0.02)
+
+    assert advice.edge < 0
+    assert advise(stakes, 100, 10, advice.lazy_limit, 0.02).edge > 0 > advise(stakes, 100, 10, 0.9, 0.02).edge
+
+
+def test_samples_miss_as_often_as_drawn_lots() -> None:
+    random, nodes, checks, lazy = Random(1), 30, 4, 0.5
+    missed = 0
+    for _ in range(3000):
+        seen = any(
+            random.random() > lazy and 0 in random.sample([0, *range(2, nodes)], checks)
+            for _ in range(nodes - 1)
+        )
+        missed += not seen
+
+    assert missed / 3000 == pytest.approx(compute_missed(nodes, checks, lazy), abs=0.03)
+
+
+def test_a_selection_by_hashes_is_mostly_ground_in_less_than_a_hundred_tries() -> None:
+    nodes = [f"node-{at:03}" for at in range(100)]
+
+    def is_ground(seed: int) -> bool:
+        random = Random(seed)
+        submissions: dict[str, dict[str, str | int]] = {
+            node: {
+                "submission_value": random.randbytes(16).hex(),
+                "slot": random.randrange(1000, 1024),
+                "round": 3,
+            }
+            for node in nodes
+        }
+        grinder = random.choice(nodes)
+        for _ in range(100):
+            if select_node(submissions, []) == grinder:
+                return True
+            submissions[grinder] = {**submissions[grinder], "submission_value": random.randbytes(16).hex()}
+        return False
+
+    assert sum(map(is_ground, range(40))) > 20
+    assert compute_grinding(100, 69) == pytest.approx(0.5, abs=0.01)
+
+
+# Against the simulator
+
+
+def run(strategy: str, seeds: Sequence[int], nodes: int, share: int, silent: int = 0) -> list[Measured]:
+    trial = Trial(strategy=strategy, rounds=3, nodes=nodes, share=share, silent=silent)
+    return [
+        run_trial(trial, STRATEGIES[strategy], seed, make_trial_task(), TRIAL_TERMS, {}) for seed in seeds
+    ]
+
+
+def test_the_simulator_misses_as_much_bad_work_as_the_formula_says() -> None:
+    measured = run("lazy-worker", range(4), nodes=60, share=5, silent=90)
+
+    others = 57
+    looking = others - round(others * 0.9)
+    expected = (1 - SAMPLE / 59) ** looking
+    paid, bad = sum(each.bad_paid for each in measured), sum(each.bad for each in measured)
+    assert bad == 36
+    assert paid / bad == pytest.approx(expected, abs=0.25)
+    assert 0 < paid < bad
+
+
+def test_the_simulator_pays_a_sybil_ring_what_the_formula_says() -> None:
+    [measured] = run("sybil-ring", [1], nodes=10, share=40)
+
+    ring = compute_sybil_profit(6, 4, bounty=10, cost=0.3)
+    one = compute_sybil_profit(6, 1, bounty=10, cost=0.3)
+    audits = 0.02 * (4 * 9 - 6)
+    # Income in the worlds is counted over whole rounds, costs by the share of the rounds that are counted.
+    assert measured.profit * 4 == pytest.approx(ring - one - audits, abs=0.25)
+    assert measured.harm > 0
+
+
+def list_needed_without_audits(memory: Memory, view: View, slot: int) -> list[PartKey]:
+    """An honest node that does not see which audits are raised, and so votes on its sample only."""
+    return [part for part in list_needed(memory, view, slot) if part.kind is not PartKind.RAISED]
+
+
+def test_the_simulator_flips_as_many_votes_on_samples_as_the_formula_says() -> None:
+    nodes, ring = 60, VoteRing()
+    flipped = {}
+    for colluders in (4, 11, 20):
+        names = tuple(f"node-{at + 1}" for at in range(nodes))
+        members = names[-colluders:]
+        settings = tuple(
+            NodeSetting(
+                name=name,
+                stake=TRIAL_TERMS.minimum_stake,
+                strategy=ring if name in members else None,
+                coalition=members,
+                is_watchful=name in members,
+                list_needed=list_needed if name in members else list_needed_without_audits,
+            )
+            for name in names
+        )
+        setting = WorldSetting(
+            terms=fit_bounty(TRIAL_TERMS, 1), nodes=settings, rounds=1, are_signatures_real=False
+        )
+        world = World(setting, make_trial_task())
+        view = world.run().rounds[0]
+        addresses = {node.address for node in world.nodes if node.name in members}
+        bad = [each for each in view.submissions if each.node in addresses]
+        flipped[colluders] = sum(each.votes > 0 for each in bad) / len(bad)
+
+    for colluders, rate in flipped.items():
+        assert rate == pytest.approx(compute_flip(nodes, colluders, SAMPLE), abs=0.25), flipped
