@@ -85,8 +85,25 @@ def test_an_address_has_its_share_of_subscriptions_over_all_its_websockets(tmp_p
             assert all("result" in answer for answer in subscribe(again, "slot", *slots))
 
 
+def test_a_subscription_counts_as_five_calls_and_who_owes_calls_opens_no_websocket(tmp_path: Path) -> None:
+    limits = compose_limits(calls_per_second=1, calls_at_once=200)
+    with running(tmp_path / "ledger", None, *limits) as ledger:
+        silent: list[list[Any]] = [[str(Keypair().pubkey())] for _ in range(60)]  # nothing happens to them
+        with open_websocket(ledger, HOSTILE) as hostile, open_websocket(ledger, HONEST) as honest:
+            answers = subscribe(hostile, "account", *silent)
+            allowed = subscribe(honest, "account", *silent[:30])
+            with open_websocket(ledger, HOSTILE) as again:
+                closed = read_until_closed(again)
+
+        refused = {answer["error"]["message"] for answer in answers if "error" in answer}
+        assert {"too many calls from 127.0.0.2: 1 a second are answered"} == refused
+        assert 30 <= sum("result" in answer for answer in answers) <= 45  # time gives some calls back
+        assert "1008 too many calls" == closed
+        assert all("result" in answer for answer in allowed)
+
+
 def test_subscriptions_that_need_too_much_work_close_their_websocket_and_no_other(tmp_path: Path) -> None:
-    limits = compose_limits(calls_per_second=1, calls_at_once=1_200)
+    limits = compose_limits(calls_per_second=1, calls_at_once=5_700)
     with running(tmp_path / "ledger", None, *limits) as ledger:
         scene = Scene(ledger)
         with open_websocket(ledger, HOSTILE) as hostile, open_websocket(ledger, HONEST) as honest:

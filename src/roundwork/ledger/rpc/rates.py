@@ -28,14 +28,23 @@ class Rates:
         name = compute_name(address)
         if is_local(name):
             return True
-        limits = self._limits
-        left, before = self._buckets.pop(name, (float(limits.calls_at_once), seconds))
-        left = min(left + (seconds - before) * limits.calls_per_second, limits.calls_at_once)
+        left = self._count_left(name, seconds)
         is_allowed = calls <= left
+        self._buckets.pop(name, None)
         self._buckets[name] = (left - calls if is_allowed else left, seconds)
-        if len(self._buckets) > limits.addresses:
+        if len(self._buckets) > self._limits.addresses:
             self._buckets.popitem(last=False)
         return is_allowed
+
+    def has_left(self, address: str, calls: int, seconds: float) -> bool:
+        """Whether `take` would allow these calls. Counts none."""
+        name = compute_name(address)
+        return is_local(name) or calls <= self._count_left(name, seconds)
+
+    def _count_left(self, name: str, seconds: float) -> float:
+        limits = self._limits
+        left, before = self._buckets.get(name, (float(limits.calls_at_once), seconds))
+        return min(left + (seconds - before) * limits.calls_per_second, limits.calls_at_once)
 
     def charge(self, address: str, calls: float, seconds: float) -> bool:
         """Count calls that were made already; whether the address may go on with what it has begun.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...host.front import Message, compute_name, get_address, is_local
+from ...host.front import LOG_SECONDS, Message, compute_name, get_address, is_local
 from ...protocol.execute import Block, Outcome
 from ..limits import Limits
 from .budget import COST_SECONDS
@@ -31,6 +31,9 @@ POLICY_VIOLATION = 1008
 FIRST_SECONDS = 0.05
 """How long after its answer a subscription sends what is due already. Some clients (@solana/kit on Node's ws)
 lose a notification that arrives together with the answer, because they do not know its id yet."""
+
+SUBSCRIPTION_COST = 4
+"""Calls that a subscription counts as, beside its request: it makes work in blocks to come, too."""
 
 NOTIFICATION_COST = 0.2
 """Calls that a notification counts as."""
@@ -103,6 +106,8 @@ class Connection:
 
     def subscribe(self, subject: Subject) -> int:
         """Add a subscription; its id. Raises NodeUnhealthy."""
+        if not self._all.rpc.rates.take(self.address, SUBSCRIPTION_COST, time.monotonic()):
+            raise TooManyCalls(self.address, self._limits.calls_per_second)
         if len(self.subscriptions) >= self._limits.subscriptions:
             raise NodeUnhealthy(f"a connection has at most {self._limits.subscriptions} subscriptions")
         subscription_id = next(_ids)
@@ -164,9 +169,7 @@ class Connection:
     def drop(self, reason: str) -> None:
         """Give up a client, and keep nothing more for it."""
         if not self.drop_reason:
-            log.warning(
-                "websocket of %s dropped: %s; %d bytes wait", self.address or "?", reason, self.waiting_bytes
-            )
+            self._all.note_drop(f"of {self.address or '?'}: {reason}; {self.waiting_bytes} bytes wait")
             self.drop_reason = reason
         self._waiting.clear()
         self._count_waiting(-self.waiting_bytes)
@@ -240,6 +243,9 @@ class Subscriptions:
         self.count = 0
         self.waiting_bytes = 0
         """Bytes that wait to be sent, for all websockets."""
+        self._drops = 0
+        """Websockets that were dropped since the last line in the log."""
+        self._logged_at = -LOG_SECONDS
         self._connections: set[Connection] = set()
         self._by_address = Counter[str]()
         """Subscriptions by address."""
@@ -278,6 +284,14 @@ class Subscriptions:
         self._by_address[connection.name] -= 1
         if not self._by_address[connection.name]:
             del self._by_address[connection.name]
+
+    def note_drop(self, description: str) -> None:
+        """Log that a websocket is dropped: one line in LOG_SECONDS, so that strangers cannot fill the log."""
+        self._drops += 1
+        now = time.monotonic()
+        if now - self._logged_at >= LOG_SECONDS:
+            log.warning("%d websockets dropped; the last %s", self._drops, description)
+            self._drops, self._logged_at = 0, now
 
     def check_waiting(self) -> None:
         """Drop the websockets for which the most waits, until no more waits than may in all."""
@@ -354,6 +368,8 @@ class Subscriptions:
         name = compute_name(address)
         if is_local(name):
             return None
+        if not self.rpc.rates.has_left(address, 1, time.monotonic()):
+            return "too many calls"
         count = sum(1 for connection in self._connections if connection.name == name)
         most = self.limits.websockets_per_address
         return f"{most} websockets of {address} are open" if count >= most else None
