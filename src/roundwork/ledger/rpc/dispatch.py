@@ -51,6 +51,19 @@ OF_NEWEST = {*rpc_tasks.OWN_METHODS, "getSignatureStatuses"}
 """The methods that are of the last block unless a commitment is named. The others are of what is final."""
 
 
+SHARED = frozenset(
+    (
+        "getProgramAccounts",
+        "getRound",
+        "getTask",
+        "getTaskAccountInfo",
+        "getTaskDistributionInfo",
+        "getTaskSubmissionInfo",
+    )
+)
+"""The methods whose answers about large tasks many clients request in the same slot."""
+
+
 class Request(msgspec.Struct):
     """One JSON-RPC request. Without an id it is a notification, which gets no answer."""
 
@@ -166,7 +179,18 @@ class Rpc:
             await self.ledger.wait_for_disk()
         budget.check_left()
         ledger = self._choose_ledger(request)
-        params = Params(request.params, ledger.slot, budget)
+        if request.method not in SHARED:
+            return await self._read(method, ledger, request.params, budget)
+
+        async def make() -> msgspec.Raw:
+            result = await self._read(method, ledger, request.params, budget)
+            return result if isinstance(result, msgspec.Raw) else budget.encode(result)
+
+        of = f"{request.method} {ledger.commitment}", _encoder.encode(request.params)
+        return await ledger.answers.share(of, make)
+
+    async def _read(self, method: Method, ledger: Ledger, values: Any, budget: Budget) -> Any:
+        params = Params(values, ledger.slot, budget)
         try:
             began = time.perf_counter()
             try:

@@ -18,6 +18,7 @@ from ...wire import Json
 from ..chain import Chain
 from ..engine import Engine
 from ..limits import LIMITS, Limits
+from .answers import Answers
 from .budget import THREAD_COST_SECONDS, Budget, join
 from .commitments import Commitment, Reached, Standing, copy_state
 from .errors import NodeUnhealthy
@@ -62,6 +63,7 @@ class Ledger:
         self._snapshot_slot = 0
         self._view: Ledger | None = None
         self._waiting_for_disk: list[asyncio.Future[None]] = []
+        self.answers = Answers(chain)
         self.reads = TaskReads(chain, self._readers, self.wait_for_disk)
         self.newest = self
         self.commitment = Commitment.PROCESSED
