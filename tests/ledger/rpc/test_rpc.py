@@ -312,10 +312,114 @@ def test_a_batch_is_answered_in_order_and_has_a_limit(ledger: RunningLedger) -> 
 
 def test_http_has_health_and_the_preflight_of_browsers(ledger: RunningLedger) -> None:
     assert "ok" == ledger.http.get("/health").text
-    answer = ledger.http.options("/", headers={"access-control-request-headers": "solana-client"})
-    assert "solana-client" in answer.headers["access-control-allow-headers"]
+    for named in ("solana-client", "content-type, x-my-wallet, baggage"):
+        answer = ledger.http.options("/", headers={"access-control-request-headers": named})
+        assert named == answer.headers["access-control-allow-headers"]
     assert 404 == ledger.http.get("/nothing").status_code
     assert 405 == ledger.http.put("/").status_code
+
+
+def test_an_airdrop_is_one_transfer_unless_an_equal_one_names_the_same_blockhash(
+    ledger: RunningLedger,
+) -> None:
+    target, tick = str(Keypair().pubkey()), ledger.call("getLatestBlockhash")["value"]["blockhash"]
+
+    names = [
+        ledger.call("requestAirdrop", target, amount, {"recentBlockhash": tick}) for amount in (5, 5, 5, 6)
+    ]
+
+    metas = [ledger.call("getTransaction", name, NEWEST)["meta"] for name in names]
+    assert [2, 4, 4, 2] == [len(meta["logMessages"]) for meta in metas]
+    assert 5 + 5 + 5 + 6 == ledger.call("getBalance", target, NEWEST)["value"]
+
+
+@pytest.mark.parametrize("name", ["before", "until"])
+def test_a_list_that_begins_or_ends_at_an_unknown_transaction_is_an_error(
+    ledger: RunningLedger, payer: Keypair, name: str
+) -> None:
+    signature = str(payer.sign_message(b"never sent"))
+
+    with pytest.raises(RpcFailure, match=f"Transaction {signature} not found") as caught:
+        ledger.call("getSignaturesForAddress", str(payer.pubkey()), {name: signature})
+
+    assert -32020 == caught.value.code
+
+
+def test_a_parsed_transaction_shows_loaded_addresses_among_its_accounts_only(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
+    signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 5)))
+    metas = {
+        encoding: ledger.call("getTransaction", signature, {**NEWEST, "encoding": encoding})["meta"]
+        for encoding in ("json", "jsonParsed", "base64")
+    }
+
+    assert {"json": True, "jsonParsed": False, "base64": True} == {
+        encoding: "loadedAddresses" in meta for encoding, meta in metas.items()
+    }
+    slot = ledger.call("getTransaction", signature, NEWEST)["slot"]
+    for encoding in metas:
+        block = ledger.call("getBlock", slot, {"encoding": encoding})
+        assert (encoding != "jsonParsed") == ("loadedAddresses" in block["transactions"][0]["meta"])
+
+
+def test_units_are_a_fixed_number_for_each_instruction(ledger: RunningLedger, payer: Keypair) -> None:
+    target = Keypair().pubkey()
+    wire = ledger.sign(payer, give(payer, target, 5), give(payer, target, 6))  # and a compute budget
+    text = base64.b64encode(wire).decode()
+    much = ledger.sign(payer, give(payer, target, 5), give(payer, target, 10**15), give(payer, target, 6))
+
+    simulated = ledger.call("simulateTransaction", text, {"encoding": "base64"})["value"]
+    done = ledger.call("getTransaction", ledger.send(wire), NEWEST)["meta"]
+
+    assert 150 + 150 + 3000 == simulated["unitsConsumed"] == done["computeUnitsConsumed"]
+    assert 150 + 150 == refused(ledger, much).data["unitsConsumed"]
+
+
+def test_block_production_is_all_slots_of_the_range(ledger: RunningLedger) -> None:
+    producer = ledger.call("getIdentity")["identity"]
+
+    whole = ledger.call("getBlockProduction")
+    part = ledger.call("getBlockProduction", {"range": {"firstSlot": 1, "lastSlot": 3}})["value"]
+    other = ledger.call("getBlockProduction", {"identity": str(Keypair().pubkey())})["value"]
+
+    slot = whole["context"]["slot"]
+    assert {"firstSlot": 0, "lastSlot": slot} == whole["value"]["range"]
+    assert {producer: [slot + 1, slot + 1]} == whole["value"]["byIdentity"]
+    assert {"byIdentity": {producer: [3, 3]}, "range": {"firstSlot": 1, "lastSlot": 3}} == part
+    assert {} == other["byIdentity"]
+    for bounds in ({"lastSlot": 10**9}, {"firstSlot": 10**9}, {"firstSlot": 3, "lastSlot": 1}, {"first": 1}):
+        with pytest.raises(RpcFailure) as caught:
+            ledger.call("getBlockProduction", {"range": bounds})
+        assert -32602 == caught.value.code
+
+
+def test_prices_are_the_least_that_was_offered_in_each_slot(ledger: RunningLedger, payer: Keypair) -> None:
+    target = Keypair().pubkey()
+    instructions = [set_compute_unit_price(2500), give(payer, target, 1)]
+    signature = ledger.send(ledger.sign(payer, *instructions))
+    slot = ledger.call("getTransaction", signature, NEWEST)["slot"]
+
+    prices = {
+        entry["slot"]: entry["prioritizationFee"]
+        for entry in ledger.call("getRecentPrioritizationFees", [str(target)])
+    }
+    readonly = ledger.call("getRecentPrioritizationFees", [base58_of(bytes(32))])
+
+    assert 2500 == prices.pop(slot)
+    assert {0} == set(prices.values())
+    assert len(prices) < 150
+    assert {0} == {entry["prioritizationFee"] for entry in readonly}
+
+
+def test_constants_of_solana_that_clients_read_are_well_formed(ledger: RunningLedger, payer: Keypair) -> None:
+    slot = ledger.call("getSlot")
+
+    assert [None, None] == ledger.call("getInflationReward", [str(payer.pubkey())] * 2, {"epoch": 0})
+    assert 10**9 == ledger.call("getStakeMinimumDelegation")["value"]
+    assert ledger.call("getHighestSnapshotSlot").keys() == {"full", "incremental"}
+    assert ledger.call("getMaxRetransmitSlot") >= slot
+    assert ledger.call("getMaxShredInsertSlot") >= slot
 
 
 # Bad transactions

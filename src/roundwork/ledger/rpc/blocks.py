@@ -8,7 +8,8 @@ import msgspec
 from ...errors import BlockhashNotFound
 from ...protocol.admission import compute_fee
 from ...protocol.execute import Kind, decode_landed
-from ...protocol.params import TICKS, base58_of
+from ...protocol.params import TICKS, Key, base58_of
+from ...protocol.programs.compute_budget import read_budget
 from ...protocol.programs.nonces import check_named_nonce, find_nonce
 from ...protocol.state import u64
 from ...protocol.ticks import compute_tick
@@ -20,7 +21,7 @@ from .commitments import Commitment
 from .constants import EPOCH_SLOTS
 from .errors import BlockNotAvailable, InvalidParams, NodeUnhealthy
 from .ledger import Ledger, LongRead
-from .params import Params, choice, field
+from .params import Params, choice, field, read_key
 from .sending import decode_message
 from .transaction_forms import name_signatures
 from .transactions import Landed, check_transaction_options, count_transactions, describe_landed
@@ -30,6 +31,7 @@ SHORT_SLOTS = 5_000
 """Lists of slots up to this length are made on the event loop."""
 
 SAMPLES_MAX = 720
+PRICED_SLOTS, PRICED_KEYS_MAX = 150, 128
 DETAILS = ("full", "accounts", "signatures", "none")
 CLOSE_SECONDS = 5.0
 """How long a request for a slot waits until the slot has reached the commitment."""
@@ -242,7 +244,42 @@ def get_performance(ledger: Ledger, params: Params) -> list[Json]:
     return [sample][:limit]
 
 
+async def get_priority_fees(ledger: Ledger, params: Params) -> msgspec.Raw:
+    """For each of the last slots the least price that was offered.
+
+    Only transactions that may change all of the addresses count.
+    """
+    names = params.get(0, list, "the addresses", [])
+    if len(names) > PRICED_KEYS_MAX:
+        raise InvalidParams(f"Too many inputs provided; max {PRICED_KEYS_MAX}")
+    keys = frozenset(read_key(name, "the address") for name in names)
+    slots = range(max(ledger.newest.slot - PRICED_SLOTS + 1, 0), ledger.newest.slot + 1)
+    return await ledger.read_encoded(params.budget, _find_prices, ledger, slots, keys, params.budget)
+
+
+def _find_prices(ledger: Ledger, slots: range, keys: frozenset[Key], budget: Budget) -> list[Json]:
+    found = []
+    for slot in slots:
+        prices = [
+            read_budget(transaction).price
+            for entry in ledger.chain.journal.find_slot(slot)
+            for wire, receipt in zip(entry.block.transactions, entry.receipts, strict=True)
+            if receipt.kind != Kind.VOID
+            for transaction in (decode_landed(wire, receipt),)
+            if keys <= list_writable(transaction)
+        ]
+        budget.check_time()
+        found.append({"slot": slot, "prioritizationFee": min(prices, default=0)})
+    return found
+
+
+def list_writable(transaction: Transaction) -> set[Key]:
+    """The accounts that a transaction may change."""
+    return {key for at, key in enumerate(transaction.accounts) if transaction.is_writable(at)}
+
+
 METHODS: dict[str, Any] = {
+    "getRecentPrioritizationFees": get_priority_fees,
     "getSlot": get_slot,
     "getBlockHeight": get_slot,
     "getEpochInfo": get_epoch_info,

@@ -10,10 +10,12 @@ from ...wire import Json
 from .budget import encode_range, join
 from .errors import InvalidParams
 from .ledger import VERSION, Ledger, LongRead
-from .params import Params, field, read_key
+from .params import Params, check_fields, field, read_key
 
 EPOCH_SLOTS = 432_000
 LEADERS_MAX = 5_000
+KEYS_MAX = 100
+STAKE_MINIMUM = 10**9
 
 
 def get_epoch_schedule(ledger: Ledger, params: Params) -> Json:
@@ -39,6 +41,44 @@ def get_block_commitment(ledger: Ledger, params: Params) -> Json:
     """This ledger has no votes."""
     params.get(0, int, "the slot")
     return {"commitment": None, "totalStake": 0}
+
+
+def get_block_production(ledger: Ledger, params: Params) -> Json:
+    """Every slot is a block of the producer's. The range is the present epoch unless another is named."""
+    config = params.config(0)
+    producer = get_producer(ledger, params)
+    bounds = check_fields(field(config, "range", dict, {}), "range", ("firstSlot", "lastSlot"))
+    first = field(bounds, "firstSlot", int, ledger.slot // EPOCH_SLOTS * EPOCH_SLOTS)
+    last = field(bounds, "lastSlot", int, ledger.slot)
+    if last > ledger.slot:
+        raise InvalidParams(f"lastSlot, {last}, is too large; max {ledger.slot}")
+    if first > last:
+        raise InvalidParams(f"firstSlot, {first}, is too large; max {last}")
+    only = field(config, "identity", str, producer)
+    read_key(only, "the identity")
+    slots = last - first + 1
+    produced = {producer: [slots, slots]} if only == producer else {}
+    return ledger.with_context({"byIdentity": produced, "range": {"firstSlot": first, "lastSlot": last}})
+
+
+def get_inflation_reward(ledger: Ledger, params: Params) -> list[None]:
+    """No address has a reward."""
+    names = params.get(0, list, "the addresses")
+    if len(names) > KEYS_MAX:
+        raise InvalidParams(f"Too many inputs provided; max {KEYS_MAX}")
+    field(params.config(1), "epoch", int, 0)
+    return [None for name in names if read_key(name, "the address")]
+
+
+def get_stake_minimum(ledger: Ledger, params: Params) -> Json:
+    """What Solana answers; this ledger has no stake program."""
+    params.config(0)
+    return ledger.with_context(STAKE_MINIMUM)
+
+
+def get_highest_snapshot(ledger: Ledger, params: Params) -> Json:
+    """The slot of the last checkpoint."""
+    return {"full": ledger.chain.checkpointed.slot, "incremental": None}
 
 
 def get_vote_accounts(ledger: Ledger, params: Params) -> Json:
@@ -109,6 +149,12 @@ METHODS: dict[str, Any] = {
     "getInflationGovernor": get_inflation_governor,
     "getInflationRate": get_inflation_rate,
     "getBlockCommitment": get_block_commitment,
+    "getBlockProduction": get_block_production,
+    "getInflationReward": get_inflation_reward,
+    "getStakeMinimumDelegation": get_stake_minimum,
+    "getHighestSnapshotSlot": get_highest_snapshot,
+    "getMaxRetransmitSlot": lambda ledger, params: ledger.newest.slot,
+    "getMaxShredInsertSlot": lambda ledger, params: ledger.newest.slot,
     "getFirstAvailableBlock": lambda ledger, params: 0,
     "minimumLedgerSlot": lambda ledger, params: 0,
 }

@@ -128,6 +128,15 @@ class MinContextSlotNotReached(RpcError):
         super().__init__("Minimum context slot has not been reached", {"contextSlot": slot})
 
 
+class TransactionNotFound(RpcError):
+    """A list begins or ends at a transaction that never ran."""
+
+    code = -32020
+
+    def __init__(self, signature: str) -> None:
+        super().__init__(f"Transaction {signature} not found")
+
+
 def describe_cause(error: RoundworkError) -> Json:
     """The data of an RPC error: the name and the text of our error that caused it."""
     return {"roundwork": {"name": type(error).__name__, "text": str(error)}}

@@ -19,12 +19,14 @@ from .ledger import Ledger
 from .rates import REFUSAL_SECONDS, Rates
 from .subscriptions import Subscriptions
 
+_ALLOWED = b"access-control-allow-headers"
 _CORS = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"POST, GET, OPTIONS"),
-    (b"access-control-allow-headers", b"content-type, solana-client"),
     (b"access-control-max-age", b"86400"),
 ]
+_HEADERS = b"content-type, solana-client"
+"""The headers that a page may send if its preflight names none."""
 _JSON = [(b"content-type", b"application/json"), *_CORS]
 _TEXT = [(b"content-type", b"text/plain"), *_CORS]
 
@@ -58,7 +60,8 @@ async def _send_http(
 
 async def _answer_http(rpc: Rpc, scope: Message, receive: Callable[[], Any]) -> Answer:
     if scope["method"] == "OPTIONS":
-        return 200, _CORS, b""
+        named = dict(scope["headers"]).get(b"access-control-request-headers", _HEADERS)
+        return 200, [*_CORS, (_ALLOWED, named)], b""
     if scope["method"] == "GET":
         return await _answer_get(rpc, scope)
     if scope["method"] != "POST":

@@ -58,6 +58,8 @@ class Ledger:
         self._state_reader = ThreadPoolExecutor(1, "state-reader")
         self._reads = Counter[str]()
         """Reads that wait for a thread, by address."""
+        self.airdrops: dict[bytes, None] = {}
+        """The signatures of the last airdrops, oldest first."""
         self.pace = Pace()
         self._snapshot: State | None = None
         self._snapshot_slot = 0

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 from solders.hash import Hash
+from solders.instruction import Instruction
+from solders.keypair import Keypair
 from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction as SignedTransaction
@@ -19,6 +21,7 @@ from ...protocol.tasks.layouts import TASK_PROGRAMS
 from ...protocol.transaction import WIRE_BYTES_MAX, Transaction, decode_transaction, is_signed
 from ...wire import Json, base58_decode, base58_encode, base64_decode
 from ..engine import Answer
+from ..store.recent import get_signature
 from .account_data import SHORT_BYTES, encode_accounts, measure_data
 from .account_forms import Form, read_form
 from .accounts import KEYS_MAX
@@ -36,10 +39,13 @@ from .errors import (
 from .ledger import Ledger
 from .params import Params, check_fields, field, read_commitment, read_key, show
 from .rejections import LOAD_MESSAGES, describe_failure
-from .transaction_forms import compose_logs, describe_error, describe_reason, describe_returned
+from .transaction_forms import compose_logs, compute_units, describe_error, describe_reason, describe_returned
 
 AIRDROP_MAX = 10**7 * KOII
 """The most roe that one airdrop gives."""
+
+AIRDROPS_KEPT = 10_000
+"""Signatures of airdrops that are remembered: more than a faucet is expected to give in 300 slots."""
 
 TEXTS = {
     "BlockhashNotFound": "Blockhash not found",
@@ -128,7 +134,7 @@ async def simulate_transaction(ledger: Ledger, params: Params) -> Json:
         "err": describe_error(transaction, receipt),
         "logs": compose_logs(transaction, receipt),
         "accounts": accounts if keys is not None else None,
-        "unitsConsumed": 0,
+        "unitsConsumed": compute_units(transaction, receipt),
         "returnData": describe_returned(receipt),
         "innerInstructions": [] if field(config, "innerInstructions", bool, False) else None,
     }
@@ -211,10 +217,7 @@ async def request_airdrop(ledger: Ledger, params: Params) -> str:
         raise MethodNotFound("Method not found: this ledger has no faucet")
     if not 0 < amount <= AIRDROP_MAX:
         raise InvalidParams(f"Invalid params: the amount is {amount} roe; 1 to {AIRDROP_MAX} are given")
-    pair = ledger.faucet
-    instructions = [pay(pair, Pubkey(target), amount), make_unique()]
-    message = Message.new_with_blockhash(instructions, pair.pubkey(), Hash(tick))
-    wire = bytes(SignedTransaction([pair], message, Hash(tick)))
+    wire = _compose_airdrop(ledger, ledger.faucet, Pubkey(target), amount, tick)
     transaction = decode_transaction(wire)
     [answer] = await ledger.engine.submit([(wire, transaction)])
     if isinstance(answer, Void):
@@ -224,6 +227,24 @@ async def request_airdrop(ledger: Ledger, params: Params) -> str:
     if answer is not None and answer.kind != Kind.OK:
         raise compose_refusal(transaction, answer)
     return base58_encode(transaction.signatures[0])
+
+
+def _compose_airdrop(ledger: Ledger, faucet: Keypair, target: Pubkey, amount: int, tick: bytes) -> bytes:
+    """One transfer, with an instruction that makes it unique if an equal airdrop names the same tick."""
+
+    def sign(*instructions: Instruction) -> bytes:
+        message = Message.new_with_blockhash(instructions, faucet.pubkey(), Hash(tick))
+        return bytes(SignedTransaction([faucet], message, Hash(tick)))
+
+    transfer = pay(faucet, target, amount)
+    wire = sign(transfer)
+    signature = get_signature(wire)
+    if signature in ledger.airdrops or ledger.chain.recent.find(signature) is not None:
+        return sign(transfer, make_unique())
+    ledger.airdrops[signature] = None
+    if len(ledger.airdrops) > AIRDROPS_KEPT:
+        del ledger.airdrops[next(iter(ledger.airdrops))]
+    return wire
 
 
 def compute_slot(ledger: Ledger) -> int:
@@ -264,7 +285,7 @@ def compose_refusal(transaction: Transaction, receipt: Receipt) -> RpcError:
         "err": error,
         "logs": compose_logs(transaction, receipt),
         "accounts": None,
-        "unitsConsumed": 0,
+        "unitsConsumed": compute_units(transaction, receipt),
         "returnData": None,
         "roundwork": describe_reason(receipt),
     }

@@ -6,12 +6,15 @@ from typing import Any
 
 from ...errors import BadComputeBudget, DuplicateInstruction, Void
 from ...protocol.execute import Kind, Receipt
-from ...protocol.params import MEMO_PROGRAMS, base58_of
+from ...protocol.params import MEMO_PROGRAMS, SYSTEM_PROGRAM, base58_of
 from ...protocol.transaction import Instruction, Transaction
 from ...wire import Json, base58_encode, read_text
 from .errors import InvalidParams
 from .instruction_forms import parse_instruction
 from .rejections import describe_failure, log_reason, name_error, name_load_error, read_rejection
+
+SYSTEM_UNITS, OTHER_UNITS = 150, 3_000
+"""Compute units of an instruction of the system program, and of any other."""
 
 ENCODINGS = ("json", "jsonParsed", "base58", "base64", "binary")
 
@@ -85,6 +88,22 @@ def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
     return lines
 
 
+def compute_units(transaction: Transaction, receipt: Receipt) -> int:
+    """The compute units that clients read: a fixed number for each instruction that was begun.
+
+    Nothing is metered. The numbers are about what Solana uses: clients that set a limit by them work.
+    """
+    if receipt.kind == Kind.VOID:
+        return 0
+    begun = transaction.instructions
+    if receipt.kind == Kind.REJECTED:
+        begun = begun[: receipt.instruction + 1]
+    return sum(
+        SYSTEM_UNITS if transaction.keys[instruction.program] == SYSTEM_PROGRAM else OTHER_UNITS
+        for instruction in begun
+    )
+
+
 def find_returning(transaction: Transaction, receipt: Receipt) -> int | None:
     """The index of the last instruction of the program that returned data; None without return data."""
     if receipt.returned is None:
@@ -104,8 +123,11 @@ def describe_memo(transaction: Transaction) -> str | None:
     return "; ".join(f"[{len(memo)}] {read_text(memo)}" for memo in memos) or None
 
 
-def describe_meta(transaction: Transaction, receipt: Receipt, is_brief: bool = False) -> Json:
-    """The `meta` of a transaction that ran; brief where a block shows accounts only."""
+def describe_meta(transaction: Transaction, receipt: Receipt, encoding: str, is_brief: bool = False) -> Json:
+    """The `meta` of a transaction that ran; brief where a block shows accounts only.
+
+    A parsed transaction shows accounts from lookup tables among its own.
+    """
     error = describe_error(transaction, receipt)
     meta: Json = {
         "err": error,
@@ -123,9 +145,10 @@ def describe_meta(transaction: Transaction, receipt: Receipt, is_brief: bool = F
             "innerInstructions": [],
             "logMessages": compose_logs(transaction, receipt),
             "rewards": [],
-            "loadedAddresses": {"writable": loaded[:writable], "readonly": loaded[writable:]},
-            "computeUnitsConsumed": 0,
+            "computeUnitsConsumed": compute_units(transaction, receipt),
         }
+        if encoding != "jsonParsed":
+            meta["loadedAddresses"] = {"writable": loaded[:writable], "readonly": loaded[writable:]}
         if receipt.returned is not None:
             meta["returnData"] = describe_returned(receipt)
         if receipt.kind != Kind.OK:

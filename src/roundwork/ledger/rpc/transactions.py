@@ -15,7 +15,7 @@ from ..store.history import Place
 from ..store.journal import Entry
 from .budget import Budget
 from .commitments import Commitment
-from .errors import InvalidParams, NodeUnhealthy, UnsupportedTransactionVersion
+from .errors import InvalidParams, NodeUnhealthy, TransactionNotFound, UnsupportedTransactionVersion
 from .ledger import Ledger
 from .params import Params, choice, field, read_signature
 from .transaction_forms import (
@@ -213,7 +213,7 @@ def _find_bound(ledger: Ledger, config: Json, name: str) -> Place | None:
         return None
     landed = find_landed(ledger, read_signature(config[name]))
     if landed is None:
-        raise InvalidParams(f"Invalid params: {name} names a transaction that is not known")
+        raise TransactionNotFound(config[name])
     return landed.place
 
 
@@ -253,7 +253,10 @@ def describe_landed(landed: Landed, config: Json, is_brief: bool = False) -> Jso
     wire = landed.entry.block.transactions[landed.place.position]
     encoding = field(config, "encoding", str, "json")
     shown = describe_accounts(transaction) if is_brief else encode_transaction(wire, transaction, encoding)
-    answer: Json = {"transaction": shown, "meta": describe_meta(transaction, landed.receipt, is_brief)}
+    answer: Json = {
+        "transaction": shown,
+        "meta": describe_meta(transaction, landed.receipt, encoding, is_brief),
+    }
     if newest is not None:
         answer["version"] = "legacy" if transaction.version is None else transaction.version
     return answer
