@@ -21,11 +21,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP) $(if $(filter comet,$(ENGINE)),cometbft) ## Start a ledger and nodes, run real rounds, show who was paid and who was slashed (ENGINE=comet for CometBFT)
-	@$(BIN)/python -m roundwork up examples/hello --engine $(or $(ENGINE),embedded)
-	@$(if $(filter comet,$(ENGINE)),,$(BIN)/python -m roundwork up examples/crawler --rounds 2)
+	@echo "== examples/hello: five nodes, one of them a liar; keys and logs in .roundwork/demo-hello"
+	@$(BIN)/python -m roundwork up examples/hello --directory .roundwork/demo-hello --engine $(or $(ENGINE),embedded)
+	@$(if $(filter comet,$(ENGINE)),,echo; \
+		echo "== examples/crawler: it audits itself by crawling a sample again; keys and logs in .roundwork/demo-crawler"; \
+		$(BIN)/python -m roundwork up examples/crawler --directory .roundwork/demo-crawler --rounds 2)
 
-test: $(STAMP) ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+test: $(STAMP) ## Run all tests; at its end are the reasons of those that were skipped
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -r s
 
 kills: $(STAMP) cometbft ## Kill CometBFT and its application 100 times, and let it die at its crash points
 	@ROUNDWORK_KILLS=100 ROUNDWORK_CRASH_POINTS=33 \

@@ -21,6 +21,7 @@ from solders.keypair import Keypair
 from roundwork.client.operations import airdrop, deploy, read_task, set_active
 from roundwork.client.rpc import Client
 from roundwork.host.keypairs import read_keypair, write_keypair
+from roundwork.localnet.supervisor import find_port
 from roundwork.node.confinement.watch import list_descendants
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
@@ -130,6 +131,29 @@ def test_a_second_node_fetches_the_package_from_the_first(
         [peer] = json.loads(urlopen(f"{second.endpoint}/nodes/{task}").read())
         assert (first.address, first.endpoint) == (peer["submitterPubkey"], peer["data"]["url"])
         assert b"roundwork_lane_starts" in urlopen(f"{second.endpoint}/metrics").read()
+
+
+def test_a_restart_costs_no_stake_whether_the_port_is_the_same_or_another(
+    ledger: RunningLedger, task: str, tmp_path: Path
+) -> None:
+    options = ("--package", HELLO, "--stake", KOII)
+    for name in ("mover", "other"):
+        make_rich(ledger, tmp_path / name)
+
+    def list_places(node: RunningNode) -> set[str]:
+        return {entry["data"]["url"] for entry in json.loads(urlopen(f"{node.endpoint}/nodes/{task}").read())}
+
+    with run_node(ledger, task, tmp_path / "other", *options) as other:
+        with run_node(ledger, task, tmp_path / "mover", *options) as first:
+            wait_until(lambda: {first.address, other.address} <= read_stakes(ledger, task).keys(), 60)
+        with run_node(ledger, task, tmp_path / "mover", *options) as same:
+            assert first.endpoint == same.endpoint
+        with run_node(ledger, task, tmp_path / "mover", *options, "--port", find_port(set())) as moved:
+            wait_until(lambda: moved.endpoint in list_places(other), 60)
+
+    assert first.endpoint != moved.endpoint
+    [stake] = [each for each in ledger.call("getTask", task)["stakes"] if each["node"] == first.address]
+    assert (KOII, first.endpoint) == (stake["amount"], stake["endpoint"])
 
 
 def test_keys_are_made_once_and_belong_to_their_owner(

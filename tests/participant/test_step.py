@@ -267,11 +267,18 @@ def test_a_list_is_compared_with_ones_own(
         (MINIMUM, "http://old", []),
         (MINIMUM - 1, "http://old", [duties.TopUp(TARGET - MINIMUM + 1)]),
         (0, "http://old", [duties.TopUp(TARGET)]),
-        (TARGET, "http://new", [duties.TopUp(1)]),  # peers are told where it is now
+        (TARGET, "http://new", []),  # it is signed for peers, and costs nothing
     ],
 )
 def test_a_stake_is_topped_up_when_it_is_too_small(stake: int, endpoint: str, expected: list[Duty]) -> None:
     assert expected == owed(WORKED, view_of(stake=stake, endpoint=endpoint), slot_in(5, Phase.SETTLE))
+
+
+def test_a_stake_that_was_made_without_an_endpoint_gets_it() -> None:
+    view = view_of(endpoint="http://new")
+    view = msgspec.structs.replace(view, own=msgspec.structs.replace(view.own, endpoint=""))
+
+    assert [duties.TopUp(1)] == owed(WORKED, view, slot_in(5, Phase.SETTLE))
 
 
 def test_who_wants_no_stake_and_has_none_owes_nothing() -> None:

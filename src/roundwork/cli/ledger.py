@@ -116,7 +116,7 @@ def verify(directory: Path, as_json: bool) -> None:
     else:
         say(
             f"{facts['blocks']} blocks, {facts['transactions']} transactions: every signature and every hash "
-            f"is right. State hash {facts['state_hash']}, supply {facts['supply']} roe"
+            f"is right. State hash {facts['state_hash']}, supply {facts['supply']:,} roe"
         )
 
 

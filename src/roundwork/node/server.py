@@ -1,6 +1,7 @@
 """A node: its keys, its gateway, and the tasks that it joins."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -32,6 +33,9 @@ from .prepare import TaskNeeds, prepare_task
 from .setting import NodeSetting
 
 SHUTDOWN_SECONDS = 2
+PORT_FILE = "port"
+"""In the home of a node: the port of its gateway, for the next start."""
+
 log = logging.getLogger(__name__)
 
 
@@ -79,8 +83,7 @@ class Node:
         self._stack.push_async_callback(self._fetcher.close)
         self._store = BlobStore(self._setting.directory / "blobs")
         self._stack.callback(self._store.close)
-        limits = self._setting.limits
-        self._listening = listen(self._setting.host, self._setting.port, limits.stalled_seconds)
+        self._listening = _listen_where_before(self._setting)
         self._stack.callback(self._listening.close)
         self._port = self._listening.getsockname()[1]
         self._url = _choose_url(self._setting, self._port, self._is_development)
@@ -89,6 +92,8 @@ class Node:
     async def work(self, ready: Callable[[str, str], None]) -> None:
         """Join the first task, serve the gateway, and work until a signal comes. Raises what work raises."""
         first = await self.join(self._setting)
+        replace_file(self._setting.home / PORT_FILE, str(self._port).encode())
+        _report_endpoint(first.current.task, first.identity)
         gateway = build_gateway(
             store=self._store,
             get_tasks=self._get_served,
@@ -205,6 +210,31 @@ def _make_secret(path: Path) -> bytes:
     if not path.exists():
         replace_file(path, os.urandom(32), READABLE_BY_OWNER)
     return path.read_bytes()
+
+
+def _listen_where_before(setting: NodeSetting) -> socket.socket:
+    """Listen; if no port was chosen, at the port of the last start, so that peers find the node again.
+
+    Raises PortInUse.
+    """
+    path, stalled_seconds = setting.home / PORT_FILE, setting.limits.stalled_seconds
+    if not setting.port and path.exists():
+        with contextlib.suppress(PortInUse, ValueError, OverflowError):
+            return listen(setting.host, int(path.read_text("ascii", "replace")), stalled_seconds)
+    return listen(setting.host, setting.port, stalled_seconds)
+
+
+def _report_endpoint(task: TaskView, identity: Identity) -> None:
+    """Log that the ledger names another endpoint of the node than the one where it is now."""
+    known = next((stake.endpoint for stake in task.stakes if stake.node == identity.node), "")
+    if known and identity.endpoint and known != identity.endpoint:
+        log.info(
+            "the ledger names %s as the endpoint of this node; peers get %s, signed. `node stake --amount 1"
+            " --endpoint %s` puts it on the ledger",
+            known,
+            identity.endpoint,
+            identity.endpoint,
+        )
 
 
 def _choose_url(setting: NodeSetting, port: int, is_development: bool) -> str:

@@ -223,13 +223,17 @@ def _list_needed_for_list(memory: Memory, view: View, listed: RoundHead, now: Mo
 
 
 def owe_stake(view: View) -> list[TopUp]:
-    """How much the stake lacks, if the node stakes by itself and the task goes on."""
+    """How much the stake lacks, if the node stakes by itself and the task goes on.
+
+    A stake that was made without an endpoint gets it with the least amount. An endpoint that has changed is
+    not sent: the node signs the new one for its peers, which costs nothing.
+    """
     head, stake = view.head, view.own.amount
     if not view.stake_target or not head.is_active or head.is_closed or head.migrated_to is not None:
         return []
     if stake < head.minimum_stake:
         return [TopUp(max(view.stake_target, head.minimum_stake) - stake)]
-    return [TopUp(1)] if view.endpoint and view.own.endpoint != view.endpoint else []
+    return [TopUp(1)] if view.endpoint and not view.own.endpoint else []
 
 
 def _forget_closed(memory: Memory, view: View, now: Moment) -> tuple[Memory, list[Duty]]:

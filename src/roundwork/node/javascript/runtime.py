@@ -19,8 +19,8 @@ from .process import JavascriptTask
 from .standing import Standing, forget_standing, write_standing
 from .steps import Function, Step, compute_steps
 
-ENDPOINTS_MAX = 1000
-"""Roe on top of the stake: each new endpoint on the ledger costs 1 roe."""
+ENDPOINT_ROE = 1
+"""On top of the stake: a stake that was made without an endpoint gets it with 1 roe."""
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class JavascriptRuntime:
 
         The task holds the key to its stake and can take it out: that must not get it more.
         """
-        budget = max(self._identity.stake_target, view.head.minimum_stake) + ENDPOINTS_MAX
+        budget = max(self._identity.stake_target, view.head.minimum_stake) + ENDPOINT_ROE
         for duty in due:
             is_new = self._loop.file.on_its_way is None
             if is_new and self._loop.file.staked + duty.amount > budget:

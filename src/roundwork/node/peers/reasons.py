@@ -11,7 +11,7 @@ import msgspec
 from ...errors import Malformed, RoundworkError
 from ...participant.step import View
 from ...views import OwnRound, RoundView
-from ...wire import decode_json
+from ...wire import decode_json, format_money
 from ..answers import ServiceError
 from .outgoing import Fetcher
 
@@ -90,14 +90,14 @@ class SlashNotices:
         node: str,
         get_endpoints: Callable[[], Mapping[str, str]],
         get_round: GetRound,
-        unit: str = "roe",
+        is_native: bool = True,
     ) -> None:
-        """`unit` is that of the task's money, in words."""
+        """`is_native`: whether stakes of the task are native money, not a token."""
         self._fetcher = fetcher
         self._node = node
         self._get_endpoints = get_endpoints
         self._get_round = get_round
-        self._unit = unit
+        self._is_native = is_native
         self._noticed: set[int] = set()
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -125,9 +125,9 @@ class SlashNotices:
             if view is not None:
                 reasons = await fetch_reasons(self._fetcher, task, view, self._node, self._get_endpoints())
                 why = describe(len(list_against(view, self._node)), reasons.values())
-        log.warning(
-            "round %d: this node lost %s %s of its stake: %s", own.round, f"{own.slash:,}", self._unit, why
-        )
+        token = f"{own.slash:,} of the token's smallest unit"
+        lost = format_money(own.slash) if self._is_native else token
+        log.warning("round %d: this node lost %s of its stake: %s", own.round, lost, why)
 
 
 def describe(against: int, reasons: Iterable[str]) -> str:
