@@ -1,6 +1,8 @@
 """What the documents say is so: links lead somewhere, commands exist, code of the tutorial runs."""
 
+import importlib
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -101,7 +103,10 @@ def test_every_error_is_in_the_reference_with_its_number() -> None:
     def walk(base: type[Any]) -> list[type[Any]]:
         return [base, *(one for child in base.__subclasses__() for one in walk(child))]
 
-    ours = [one for one in walk(errors.RoundworkError)[1:] if one.__module__ == errors.__name__]
+    for module in pkgutil.walk_packages(roundwork.__path__, "roundwork."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    ours = [one for one in walk(errors.RoundworkError)[1:] if one.__module__.startswith("roundwork.")]
 
     assert [] == [one.__name__ for one in ours if f"`{one.__name__}`" not in REFERENCE]
     numbered = [one for one in ours if "code" in vars(one)]

@@ -110,7 +110,7 @@ def test_every_command_of_the_page_does_what_it_says(
 
     assert {("node", "run"), ("node", "withdraw"), ("transfer", OTHER)} <= {tuple(one) for one in ran}
     for name in ("main", "staking"):
-        restored = tmp_path / ("restored.json" if name == "main" else "restored-staking.json")
+        restored = tmp_path / ".roundwork" / "restored" / f"{name}.json"
         assert read_keypair(restored) == read_keypair(keys / f"{name}.json", PASSPHRASE)
     [mine] = [one for one in ledger.call("getTask", task)["stakes"] if one["node"] == address]
     assert (0, 0) == (mine["amount"], mine["available"])

@@ -728,6 +728,10 @@ class TaskFailed(RoundworkError):
     """A task's own code raised, hung or returned a wrong value."""
 
 
+class StillRunning(TaskFailed):
+    """A function of a task had not ended when its time was over."""
+
+
 class RemoteError(RoundworkError):
     """Another process answered with an error, or not at all."""
 

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ def test_a_keypair_file_is_an_array_of_64_integers_that_only_its_owner_reads(tmp
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     assert PAIR == read_keypair(path)
     assert [path] == list(path.parent.iterdir())
+
+
+def test_git_leaves_out_the_keys_that_lie_in_our_folder(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+
+    write_keypair(tmp_path / ".roundwork" / "node" / "main.json", PAIR)
+    write_keypair(tmp_path / ".roundwork" / "manager.json", PAIR)
+    (tmp_path / "task.py").touch()
+
+    command = ["git", "-C", str(tmp_path), "status", "--porcelain", "--untracked-files=all"]
+    assert "?? task.py\n" == subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_keypair_is_made_once(tmp_path: Path) -> None:

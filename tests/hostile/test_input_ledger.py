@@ -85,6 +85,34 @@ def call(raw: bytes, use: Callable[[Client], Awaitable[Any]]) -> Any:
     return asyncio.run(run())
 
 
+LINES = b"one\\n" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (b"502 Bad Gateway", b"<html>\r\n<body>\r\n" + b"<p>down</p>\n" * 100_000),
+        (b"200 OK", b'{"jsonrpc": "2.0", "id": 1, "error": {"code": -1, "message": "' + LINES + b'"}}'),
+        (
+            b"200 OK",
+            b'{"error": {"code": 1, "message": "", "data": {"roundwork": {"name": "WrongPhase", "text": "'
+            + LINES
+            + b'"}}}}',
+        ),
+        (b"200 OK", b'{"result": "' + LINES + b'"}'),
+        (b"404 Not Found", b"<html>\n" * 100_000),
+    ],
+)
+def test_what_a_ledger_says_is_one_line_of_an_error(status: bytes, body: bytes) -> None:
+    raw = b"HTTP/1.1 " + status + b"\r\nconnection: close\r\n"
+
+    with pytest.raises(RoundworkError) as refused:
+        call(raw + b"content-length: %d\r\n\r\n" % len(body) + body, METHODS["get_slot"])
+
+    [line] = str(refused.value).splitlines()
+    assert 0 < len(line) < 2_000
+
+
 @pytest.mark.parametrize("name", BODIES)
 def test_any_answer_is_a_result_or_a_named_error(name: str) -> None:
     raw = HEAD + b"content-length: %d\r\n\r\n" % len(BODIES[name]) + BODIES[name]

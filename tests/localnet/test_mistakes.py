@@ -76,7 +76,12 @@ MISTAKES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "endless work": (
         'ctx.state["value"] = "truth"',
         "while True: pass",
-        ("no proof came for 3 rounds", "work of round ", "work was still running after "),
+        (
+            "no proof came for 3 rounds",
+            "work of round ",
+            "work was still running after ",
+            ", the middle of the submission window",
+        ),
     ),
     "unlisted host": (
         'ctx.state["value"] = "truth"',

@@ -22,6 +22,9 @@ T = TypeVar("T")
 POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 30.0
 TASKS_AT_ONCE = 100
+LINE_CHARACTERS_MAX = 1_000
+"""Of what another process says, in an error's text."""
+
 ROUNDS_AT_ONCE = 100
 BLOB_BYTES_MAX = 2**20
 """A page or an index of a part has fewer bytes: 1,000 proofs of 512 bytes with their addresses."""
@@ -94,14 +97,14 @@ class _Failure(msgspec.Struct):
 
 
 class Unreachable(RemoteError):
-    """The URL does not answer now. Trying again later may help."""
+    """The URL does not answer now. Trying again later may help. The text is one line."""
 
 
 class Refused(RemoteError):
     """The ledger answered with an error that the law has no class for. `code` is JSON-RPC's."""
 
     def __init__(self, code: int, message: str) -> None:
-        super().__init__(f"{message} ({code})")
+        super().__init__(f"{_shorten(message)} ({code})")
         self.code = code
 
 
@@ -158,9 +161,11 @@ class Client:
                 self.url, content=body, headers={"content-type": "application/json"}
             )
         except httpx2.RequestError as error:
-            raise Unreachable(f"{self.url} does not answer: {type(error).__name__} {error}") from error
+            why = _shorten(f"{type(error).__name__} {error}")
+            raise Unreachable(f"{self.url} does not answer: {why}") from error
         if response.is_server_error:  # the ledger stops, or has too many connections
-            raise Unreachable(f"{self.url} does not answer: {response.status_code} {response.text.strip()}")
+            why = _shorten(f"{response.status_code} {response.text}")
+            raise Unreachable(f"{self.url} does not answer: {why}")
         try:
             return decode_json(response.content)
         except Malformed as error:
@@ -325,6 +330,12 @@ class Client:
         return _convert(await self.call(method, *params), _Value[kind]).value
 
 
+def _shorten(text: str) -> str:
+    """A text of another process as a line: a page of HTML, for one, must not fill a terminal or a log."""
+    line = " ".join(text[: 10 * LINE_CHARACTERS_MAX].split())
+    return line if len(line) <= LINE_CHARACTERS_MAX else f"{line[:LINE_CHARACTERS_MAX]}…"
+
+
 def _read_reason(data: Any) -> RoundworkError | None:
     """The law's error that an RPC error's data or a transaction's meta names; None if it names none."""
     reason = data.get("roundwork") if isinstance(data, dict) else None
@@ -333,7 +344,7 @@ def _read_reason(data: Any) -> RoundworkError | None:
     name = reason.get("name")
     if not isinstance(name, str) or name not in _CLASSES:
         return None
-    return _CLASSES[name](str(reason.get("text", "")))
+    return _CLASSES[name](_shorten(str(reason.get("text", ""))))
 
 
 def _read_answer(answer: Any) -> Any:

@@ -13,10 +13,12 @@ from solders.pubkey import Pubkey
 
 from ..errors import BadKeypair, Malformed
 from ..wire import decode_json
-from .files import READABLE_BY_OWNER, create_file
+from .files import READABLE_BY_OWNER, create_file, replace_file
 
 KEYPAIR_BYTES_MAX = 64 * 1024
 FORMAT = "roundwork/keystore/1"
+FOLDER = ".roundwork"
+"""Where commands keep ledgers, nodes and keys if no other place is named."""
 
 
 def make_keypair(path: Path, passphrase: str | None = None) -> Keypair:
@@ -36,11 +38,19 @@ def write_keypair(path: Path, pair: Keypair, passphrase: str | None = None) -> N
     text = json.dumps(list(bytes(pair))) if passphrase is None else _encrypt(pair, passphrase)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _hide_from_git(path)
         create_file(path, text.encode(), READABLE_BY_OWNER)
     except FileExistsError:
         raise BadKeypair(f"{path} exists already; a keypair is never overwritten") from None
     except OSError as error:
         raise BadKeypair(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _hide_from_git(path: Path) -> None:
+    """Have git leave out the folder `.roundwork` that a key lies in, as a whole. Raises OSError."""
+    ours = next((folder for folder in path.absolute().parents if folder.name == FOLDER), None)
+    if ours is not None and not (ours / ".gitignore").exists():
+        replace_file(ours / ".gitignore", b"*\n")
 
 
 def is_encrypted(path: Path) -> bool:

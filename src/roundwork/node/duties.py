@@ -5,7 +5,7 @@ from typing import assert_never
 
 from ..client.operations import build_stake, deliver, sign
 from ..client.rpc import Client
-from ..errors import Rejected, TaskFailed, Void
+from ..errors import Rejected, StillRunning, TaskFailed, Void
 from ..participant import step as duties
 from ..participant.step import Duty
 from .lookout import Identity
@@ -28,6 +28,8 @@ def log_done(duty: Duty, outcome: str) -> None:
 def log_failure(duty: Duty, error: Exception) -> None:
     """Log why a duty failed: a line, and below it the traceback of an author's function.
 
+    The line names the window that a function has to end in, if it had not ended then.
+
     A function that failed and a transaction that the law refused have a logger of their own, by which `up`
     finds the reason of a round that was not paid.
     """
@@ -35,7 +37,8 @@ def log_failure(duty: Duty, error: Exception) -> None:
     text = str(error) or "it took too long"
     last = text.rpartition("\n")[2]
     name = "" if isinstance(error, TaskFailed) else f"{type(error).__name__}: "
-    line = f"{subject}: {name}{last}"
+    window = name_window(duty) if isinstance(error, StillRunning) else ""
+    line = f"{subject}: {name}{last}{window and f'; {window}'}"
     logger = logging.getLogger(f"{FAILED}.{kind}") if isinstance(error, TaskFailed | Rejected) else log
     logger.warning("%s", line if last == text else f"{line}\n{text}")
 
@@ -67,6 +70,21 @@ def name_duty(duty: Duty) -> tuple[str, str]:
             return "forgetting", f"forgetting the rounds below {duty.before_round}"
         case _:
             assert_never(duty)
+
+
+def name_window(duty: Duty) -> str:
+    """The window in which a function of the task has to end, in words; "" for a duty that calls none."""
+    match duty:
+        case duties.Work():
+            return f"its window ends in slot {duty.until}, the middle of the submission window"
+        case duties.DecideValue():
+            return f"its window ends in slot {duty.until}, the end of the submission window"
+        case duties.DecideOpinion():
+            return f"all audits of the round share the window that ends in slot {duty.until}"
+        case duties.DecideList():
+            return f"its window ends in slot {duty.until}"
+        case _:
+            return ""
 
 
 def read_audit(subject: str) -> tuple[int, str] | None:

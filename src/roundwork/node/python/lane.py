@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ...errors import Malformed, TaskFailed
+from ...errors import Malformed, StillRunning, TaskFailed
 from ...shown import Blackout
 from ...wire import decode_json
 from ..confinement.disk import DiskExceeded, check_disk
@@ -103,13 +103,16 @@ class Lane:
 
     @asynccontextmanager
     async def _named_failures(self, what: str, deadline_seconds: float) -> AsyncIterator[asyncio.Timeout]:
-        """Turn every failure within into TaskFailed, named `what`, and end the process."""
+        """Turn every failure within into TaskFailed, named `what`, and end the process.
+
+        Out of time it is StillRunning.
+        """
         try:
             async with asyncio.timeout(deadline_seconds) as timer, self._busy, self._ended_by_failure():
                 yield timer
                 return
         except TimeoutError:
-            failure = f"was still running after {deadline_seconds:g} s"
+            raise StillRunning(f"{what} was still running after {deadline_seconds:g} s") from None
         except (TaskFailed, DiskExceeded, BadSpill, OSError) as error:
             failure = f"failed: {error}"
         except Malformed as error:
