@@ -136,19 +136,21 @@ def test_a_stake_that_was_on_its_way_when_the_node_was_killed_is_paid_once(
     asyncio.run(run())
 
 
-def test_a_new_endpoint_is_told_to_the_ledger(tmp_path: Path, environment: Environment) -> None:
+def test_an_endpoint_goes_to_the_ledger_with_the_stake_or_to_a_stake_that_has_none(
+    tmp_path: Path, environment: Environment
+) -> None:
     async def run() -> None:
         async with open_crew(tmp_path, environment, starts=False) as crew:
             [member] = crew.members
-            for endpoint in ("http://127.0.0.1:98", "http://127.0.0.1:99"):
+            for endpoint in ("", "http://127.0.0.1:98"):
                 member.identity = msgspec.structs.replace(member.identity, endpoint=endpoint)
                 await member.start()
 
-                async def is_told(endpoint: str = endpoint) -> bool:
+                async def is_known(endpoint: str = endpoint) -> bool:
                     view = await read_task(crew.client, crew.task)
-                    return [one.endpoint for one in view.stakes] == [endpoint]
+                    return [stake.endpoint for stake in view.stakes] == [endpoint]
 
-                await crew.reach(is_told)
+                await crew.reach(is_known)
                 await member.stop()
             assert (await crew.read_stake(member)).amount == STAKE + 1
 
