@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...protocol.execute import Kind, Receipt, decode_landed
-from ...protocol.params import Key, TaskKey, base58_of
+from ...protocol.params import Key, base58_of
 from ...protocol.records import Account
 from ...protocol.transaction import Transaction
 from ..store.recent import get_signature
@@ -49,13 +49,7 @@ class Unmade(NamedTuple):
     is_of_program: bool = False
 
 
-class UnmadeHead(NamedTuple):
-    """The head of a task that is made, with its parts, before the report goes on."""
-
-    task: TaskKey
-
-
-Step = msgspec.Raw | Unmade | UnmadeHead | None
+Step = msgspec.Raw | Unmade | None
 """One step of a report: the JSON of a result, what must be made before the next step, or neither."""
 
 
@@ -94,8 +88,6 @@ class Changed:
         self.mentions: dict[Key, list[int]] = defaultdict(list)
         """The transactions that ran, by the accounts that they name and that subscriptions are about."""
         self._logs: dict[int, msgspec.Raw] = {}
-        self.heads: dict[TaskKey, msgspec.Raw | None] = {}
-        """The JSON of the heads that are made, by task."""
         for block, outcome in reached.blocks:
             for change in outcome.changes:
                 for key in _find_changed(change.name, change.rows):
@@ -136,11 +128,8 @@ class Changed:
             shown = self._shown[key, form, is_of_program] = self._encode(key, form, is_of_program)
         return shown
 
-    async def make(self, unmade: Unmade | UnmadeHead) -> None:
+    async def make(self, unmade: Unmade) -> None:
         """Make what a report needs, on another thread. Raises AnswerTooLarge, WorkTooLong."""
-        if isinstance(unmade, UnmadeHead):
-            self.heads[unmade.task] = await self._ledger.reads.get_head(unmade.task)
-            return
         key, form, is_of_program = unmade
         if form is None:
             assert self._view is not None, "a task is kept with a view of the state"
@@ -328,16 +317,15 @@ def about_slots_updates(ledger: Ledger, params: Params) -> Subject:
 
 
 def about_task_head(ledger: Ledger, params: Params) -> Subject:
+    """Heads are pushed by `HeadPusher`, and not for each block."""
     task = params.task(0)
     if task not in ledger.newest.state.tasks.rows:
         raise InvalidParams(f"Invalid params: there is no task at {base58_of(task)}")
+    return Subject((TASK_HEAD, task), None, lambda changed: iter(()))
 
-    def report(changed: Changed) -> Iterator[Step]:
-        yield UnmadeHead(task)
-        yield changed.heads[task]
 
-    return Subject(("taskHead", task), None, report)
-
+TASK_HEAD = "taskHead"
+"""The kind of subscriptions to heads."""
 
 KINDS: dict[str, Callable[[Ledger, Params], Subject | Awaitable[Subject]]] = {
     "account": about_account,
@@ -347,6 +335,6 @@ KINDS: dict[str, Callable[[Ledger, Params], Subject | Awaitable[Subject]]] = {
     "slot": about_slots,
     "root": about_roots,
     "slotsUpdates": about_slots_updates,
-    "taskHead": about_task_head,
+    TASK_HEAD: about_task_head,
 }
 """Makes a subject from parameters, at once or when the past has been searched. Raises RpcError."""

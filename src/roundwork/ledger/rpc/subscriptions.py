@@ -14,12 +14,13 @@ import msgspec
 
 from ...host.front import LOG_SECONDS, Message, compute_name, get_address, is_local
 from ...protocol.execute import Block, Outcome
+from ...protocol.params import TaskKey
 from ..limits import Limits
 from .budget import COST_SECONDS
 from .commitments import Commitment, Reached
 from .dispatch import METHODS, Method, Rpc
 from .errors import InvalidParams, NodeUnhealthy, ReadAborted, TooManyCalls
-from .feeds import KINDS, Changed, Subject, Topic, Topics, Unmade, UnmadeHead
+from .feeds import KINDS, TASK_HEAD, Changed, Subject, Topic, Topics, Unmade
 from .ledger import Ledger
 from .pace import SLICE_SECONDS, Pace
 from .params import Params
@@ -40,6 +41,9 @@ NOTIFICATION_COST = 0.2
 
 SENDING_SECONDS = 0.000_02
 """About how long it takes to send a notification that is queued."""
+
+PAUSE_SECONDS_MAX = 2.0
+"""The longest pause between two pushes of heads."""
 
 READY_SECONDS = 0.000_2
 """A message that takes longer to receive had to come first: then other connections had their turn."""
@@ -251,6 +255,7 @@ class Subscriptions:
         """Subscriptions by address."""
         self._topics: dict[Commitment, Topics] = {each: {kind: {} for kind in KINDS} for each in Commitment}
         """Feeds by what subscriptions to them are about, for each commitment."""
+        self._heads = HeadPusher(rpc.ledger, self._topics[Commitment.PROCESSED][TASK_HEAD])
         self._blocks: deque[Changed] = deque()
         self._notifying: asyncio.Task[None] | None = None
         rpc.ledger.listeners.append(self._publish)
@@ -304,7 +309,9 @@ class Subscriptions:
     def _publish(self, commitment: Commitment, reached: Reached) -> None:
         """Take what has changed at a commitment, and notify of it beside what else there is to do."""
         topics = self._topics[commitment]
-        if any(topics.values()):
+        if topics[TASK_HEAD]:
+            self._heads.push()
+        if any(feeds for kind, feeds in topics.items() if kind != TASK_HEAD):
             self._report(self.ledger.at(commitment), reached, topics)
 
     def report_blocks(
@@ -403,7 +410,6 @@ class Notifier:
             ),
             *(("account", key) for key in sorted(changed.accounts)),
             *(("slot", b""), ("root", b""), ("slotsUpdates", b"")),
-            *(("taskHead", task) for task in (sorted(topics["taskHead"]) if changed.slots else ())),
             *(("logs", key) for key in sorted(changed.mentions)),
             *(("program", key) for key in sorted(changed.owned)),
             ("logs", b""),
@@ -417,7 +423,7 @@ class Notifier:
                 self._charge(feed, time.perf_counter() - began)
                 if not feed.connections:
                     return
-                if isinstance(step, Unmade | UnmadeHead):
+                if isinstance(step, Unmade):
                     await self._changed.make(step)
                 elif step is not None:
                     await self._notify(feed, kind, step)
@@ -446,6 +452,47 @@ class Notifier:
     async def _rest(self) -> None:
         if time.perf_counter() > self._ends_at:
             self._ends_at = await self._pace.wait()
+
+
+class HeadPusher:
+    """Pushes heads of tasks: the newest to all subscriptions, then the newest again.
+
+    It takes at most half of the time, so with very many subscriptions not every slot has its head.
+    """
+
+    def __init__(self, ledger: Ledger, feeds: dict[bytes, dict[Any, Feed]]) -> None:
+        """`feeds` are those about heads, by task."""
+        self._ledger = ledger
+        self._feeds = feeds
+        self._pushed_slot = -1
+        self._pushing: asyncio.Task[None] | None = None
+
+    def push(self) -> None:
+        """Push the heads of the present slot, if they are not pushed yet."""
+        if self._pushing is None or self._pushing.done():
+            if self._pushing is not None:
+                self._pushing.result()  # a mistake of ours stops the ledger
+            self._pushing = asyncio.get_running_loop().create_task(self._push_newest())
+
+    async def _push_newest(self) -> None:
+        while self._pushed_slot != self._ledger.newest.slot:
+            self._pushed_slot = self._ledger.newest.slot
+            began = time.perf_counter()
+            for task, feeds in list(self._feeds.items()):
+                head = await self._ledger.reads.get_head(TaskKey(task))
+                assert head is not None, "a task is never taken out of the state"
+                for feed in list(feeds.values()):
+                    await self._push_head(feed, head)
+            await asyncio.sleep(min(time.perf_counter() - began, PAUSE_SECONDS_MAX))
+
+    async def _push_head(self, feed: Feed, head: msgspec.Raw) -> None:
+        ends_at = await self._ledger.pace.wait()
+        for subscription_id, connection in list(feed.connections.items()):
+            if subscription_id in connection.subscriptions:  # else it has ended meanwhile
+                connection.notify(subscription_id, TASK_HEAD, head)
+                ends_at -= SENDING_SECONDS
+            if time.perf_counter() > ends_at:
+                ends_at = await self._ledger.pace.wait()
 
 
 def in_turns(receive: Callable[[], Any], pace: Pace) -> Callable[[], Any]:
