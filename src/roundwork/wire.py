@@ -221,6 +221,11 @@ def format_money(roe: int, symbol: str = "KOII", decimals: int = 9) -> str:
     return f"{'-' if roe < 0 else ''}{whole:,}{'.' if digits else ''}{digits} {symbol}"
 
 
+def format_stake(amount: int, mint: str | None) -> str:
+    """An amount of what a task is staked in, for a node's log. It does not know the decimals of a token."""
+    return format_money(amount) if mint is None else f"{amount:,} of the token's smallest unit"
+
+
 def describe_amount(amount: int, decimals: int) -> Json:
     """An amount of a token in its smallest unit, as clients show it."""
     whole, part = divmod(amount, 10**decimals)

@@ -178,4 +178,5 @@ def _compose_metadata(view: "TaskView", metadata: dict[str, Any] | None) -> list
         return [f"none of its nodes serves its metadata, {view.metadata}"]
     wishes = describe_requirements(read_requirements(metadata.get("requirementsTags")))
     shown = (f"  {name}  {metadata[name]}" for name in ("author", "repositoryUrl") if metadata.get(name))
-    return [*shown, *(f"  asks for {wish}" for wish in wishes)]
+    lines = [*shown, *(f"  asks for {wish}" for wish in wishes)]
+    return ["said by its creator", *lines] if lines else []

@@ -65,7 +65,7 @@ def name_duty(duty: Duty) -> tuple[str, str]:
             opinion = "valid" if duty.is_valid else "invalid"
             return "sending", f"sending that the list of {duty.node} for round {duty.round} is {opinion}"
         case duties.TopUp():
-            return "stake", f"adding {duty.amount} roe to the stake"
+            return "stake", "adding to the stake"
         case duties.Forget():
             return "forgetting", f"forgetting the rounds below {duty.before_round}"
         case _:

@@ -189,7 +189,7 @@ def _make_notices(needs: TaskNeeds) -> SlashNotices:
         needs.identity.node,
         needs.registrations.get_endpoints,
         needs.client.get_round,
-        is_native=needs.current.task.mint is None,
+        mint=needs.current.task.mint,
     )
 
 

@@ -10,6 +10,7 @@ from ...participant.moment import compute_moment
 from ...participant.plays import HONEST, LAZY, LIAR, SILENT, Play
 from ...participant.step import TopUp, View, find_list, owe_stake
 from ...protocol.tasks.round import Activity
+from ...wire import format_stake
 from ..duties import log_done, log_failure, top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
@@ -63,6 +64,7 @@ class JavascriptRuntime:
         self._identity = identity
         self._program = program
         self._task = current.task.address
+        self._mint = current.task.mint
         self._directory = directory
         self._loop: Loop[Literal["program", "stake"]] = Loop(
             client, identity, current, directory, notices, parts
@@ -126,9 +128,8 @@ class JavascriptRuntime:
             is_new = self._loop.file.on_its_way is None
             if is_new and self._loop.file.staked + duty.amount > budget:
                 self._loop.postponed.put(duty, self._loop.slot)
-                log.warning(
-                    "stake: %d roe are missing; they are yours to add: roundwork node stake", duty.amount
-                )
+                missing = format_stake(duty.amount, self._mint)
+                log.warning("the stake lacks %s; they are yours to add: `roundwork node stake`", missing)
                 continue
             if is_new:
                 self._loop.file.staked += duty.amount
@@ -144,7 +145,7 @@ class JavascriptRuntime:
                 self._loop.file.staked -= duty.amount
             log_failure(duty, error)
         else:
-            log_done(duty, "done")
+            log_done(duty, format_stake(duty.amount, self._mint))
 
 
 def list_due(view: View, slot: int) -> list[Step]:

@@ -11,7 +11,7 @@ import msgspec
 from ...errors import Malformed, RoundworkError
 from ...participant.step import View
 from ...views import OwnRound, RoundView
-from ...wire import decode_json, format_money
+from ...wire import decode_json, format_stake
 from ..answers import ServiceError
 from .outgoing import Fetcher
 
@@ -90,14 +90,14 @@ class SlashNotices:
         node: str,
         get_endpoints: Callable[[], Mapping[str, str]],
         get_round: GetRound,
-        is_native: bool = True,
+        mint: str | None = None,
     ) -> None:
-        """`is_native`: whether stakes of the task are native money, not a token."""
+        """`mint`: the token that the task is staked in; None for native money."""
         self._fetcher = fetcher
         self._node = node
         self._get_endpoints = get_endpoints
         self._get_round = get_round
-        self._is_native = is_native
+        self._mint = mint
         self._noticed: set[int] = set()
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -125,8 +125,7 @@ class SlashNotices:
             if view is not None:
                 reasons = await fetch_reasons(self._fetcher, task, view, self._node, self._get_endpoints())
                 why = describe(len(list_against(view, self._node)), reasons.values())
-        token = f"{own.slash:,} of the token's smallest unit"
-        lost = format_money(own.slash) if self._is_native else token
+        lost = format_stake(own.slash, self._mint)
         log.warning("round %d: this node lost %s of its stake: %s", own.round, lost, why)
 
 

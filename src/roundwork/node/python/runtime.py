@@ -26,6 +26,7 @@ from ...participant.step import Duty, View
 from ...protocol.params import NodeKey, TaskKey, key_of
 from ...protocol.tasks import instructions
 from ...views import SubmissionView
+from ...wire import format_stake
 from ..duties import log_done, log_failure, name_duty, top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
@@ -70,6 +71,7 @@ class Runtime:
         self._client = client
         self._task = current.task.address
         self._program = key_of(current.task.program)
+        self._mint = current.task.mint
         self._identity = identity
         self._lanes = lanes
         self._store = store
@@ -135,6 +137,7 @@ class Runtime:
             case duties.TopUp():
                 with self._loop.sending():
                     await top_up(self._client, self._identity, self._task, duty.amount, self._loop.file)
+                return format_stake(duty.amount, self._mint)
             case duties.Forget():
                 self._loop.file.forget(duty.before_round)
                 await self._lanes.forget(duty.before_round)
