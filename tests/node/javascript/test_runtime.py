@@ -130,7 +130,7 @@ def test_a_stake_that_the_task_takes_out_is_not_replaced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def is_warned() -> bool:
-        return "are yours to add: roundwork node stake" in caplog.text
+        return "are yours to add: `roundwork node stake`" in caplog.text
 
     async def is_staked(place: Place) -> bool:
         return await place.read_stake() >= STAKE
