@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 export COMETBFT ?= $(CURDIR)/.tools/bin/cometbft
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test kills check bench format picture compat cometbft programs coverage fuzz hostile mutants clean
+.PHONY: help demo test kills check bench format picture compat cometbft programs coverage fuzz hostile soak economics mutants clean
 
 help: ## Show what make can do
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,13 @@ fuzz: $(STAMP) ## A million signed transactions against the law (COUNT=… SEED=
 hostile: $(STAMP) ## 100,000 mutated inputs of each kind that strangers send, and 200 to processes (COUNT=… SEED=…)
 	@$(BIN)/python -m tests.hostile.mutations --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
 
+soak: $(STAMP) ## Random worlds with every invariant checked after each block (SECONDS=600 SEED=0)
+	@$(BIN)/python -m tests.sim.strangers --seconds $(or $(SECONDS),600) --seed $(or $(SEED),0)
+
+economics: $(STAMP) ## Play every strategy against koii-1 again, and say what differs from docs/attack-koii-1.jsonl
+	@$(BIN)/roundwork attack --nodes 5 --nodes 20 --share 20 --share 40 --silent 0 --silent 30 \
+		--jobs 2 --against docs/attack-koii-1.jsonl
+
 mutants: $(STAMP) ## Plant 300 small faults in the law, one at a time: do its tests notice? (an hour)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group mutants
 	@$(BIN)/python tests/mutants.py
@@ -61,7 +68,7 @@ coverage: $(STAMP) ## Branch coverage of the law, which must be complete
 	@$(BIN)/python -m pytest tests/protocol -n 2 --cov=roundwork.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100
 
 bench: $(STAMP) ## Measure speed, each figure against REF in the same run
-	@cd bench && for one in law transfers process startup hostile $(if $(wildcard $(COMETBFT)),comet); do \
+	@cd bench && for one in law transfers process startup simulate hostile $(if $(wildcard $(COMETBFT)),comet); do \
 		../$(BIN)/python $$one.py || exit 1; echo; done
 
 compat: $(STAMP) ## Install the stock clients that tests/compat drives, each in its own environment

@@ -253,9 +253,15 @@ class OneVictim(Strategy):
         self, me: Member, memory: Memory, view: View, slot: int, owed: Sequence[Duty]
     ) -> Sequence[Duty]:
         now = compute_moment(view.head, slot)
-        victims = sorted(_list_victims(me, view, now))[:1]
-        accusations: list[Duty] = [SendOpinion(round_number, node, False) for round_number, node in victims]
-        return _replace_opinions(me, owed, accusations)
+        reviewed = _find_reviewed(view, now)
+        victims = [] if reviewed is None else _list_victims(me, view, now)
+        if reviewed is None or not victims:
+            return owed
+        others = (each.node for each in view.get_parts(reviewed.round).submissions or ())
+        victim = min(node for node in others if node not in me.coalition)
+        if (reviewed.round, victim) not in victims:
+            return owed
+        return _replace_opinions(me, owed, [SendOpinion(reviewed.round, victim, False)])
 
 
 class LastSlotAccuser(Strategy):

@@ -1,9 +1,11 @@
 """A slot of a task: the rounds that it belongs to, and their windows that are open."""
 
+from functools import lru_cache
+
 import msgspec
 
 from ..protocol.clock import Timetable
-from ..protocol.tasks.round import WINDOWS, Activity, Period, Window
+from ..protocol.tasks.round import WINDOWS, Activity, Period
 from ..views import TaskHead, TaskView
 
 
@@ -25,7 +27,8 @@ class Moment(msgspec.Struct, frozen=True):
 
     def is_open(self, activity: Activity, round_number: int, attempt: int = 0) -> bool:
         """Whether a window of a round is open."""
-        return self._get_window(activity).is_open(self.table, self.slot, round_number, attempt)
+        first, last = _compute_slots(self.table, self.rules, activity, round_number, attempt)
+        return first <= self.slot <= last
 
     def is_second_half(self, activity: Activity, round_number: int, attempt: int = 0) -> bool:
         """Whether the second half of a window of a round has begun."""
@@ -33,20 +36,25 @@ class Moment(msgspec.Struct, frozen=True):
 
     def compute_middle(self, activity: Activity, round_number: int, attempt: int = 0) -> int:
         """The slot at which the second half of a window begins."""
-        first, last = self._get_window(activity).compute_slots(self.table, round_number, attempt)
+        first, last = _compute_slots(self.table, self.rules, activity, round_number, attempt)
         return first + (last - first + 1) // 2
 
     def compute_end(self, activity: Activity, round_number: int, attempt: int = 0) -> int:
         """The slot at which a window has ended."""
-        return self._get_window(activity).compute_end(self.table, round_number, attempt)
+        return _compute_slots(self.table, self.rules, activity, round_number, attempt)[1] + 1
 
     def is_due(self, activity: Activity, round_number: int, attempt: int = 0) -> bool:
         """Whether a window of a round lies in this ledger round."""
-        window = self._get_window(activity)
+        window = WINDOWS[self.rules][activity]
         return window.compute_ledger_round(round_number, attempt) == self.ledger_round
 
-    def _get_window(self, activity: Activity) -> Window:
-        return WINDOWS[self.rules][activity]
+
+@lru_cache(maxsize=1024)
+def _compute_slots(
+    table: Timetable, rules: str, activity: Activity, round_number: int, attempt: int
+) -> tuple[int, int]:
+    """The first and the last slot of a window. All nodes of a simulation ask for the same ones."""
+    return WINDOWS[rules][activity].compute_slots(table, round_number, attempt)
 
 
 def compute_moment(task: TaskHead | TaskView, slot: int) -> Moment:

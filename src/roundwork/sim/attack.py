@@ -277,10 +277,10 @@ def _compute_income(trial: Trial, played: Played, reward: float, names: frozense
         for payment in view.payments
         if payment.node in addresses
     )
-    cost = sum(node.worked * trial.work_cost + node.audited * trial.audit_cost for node in nodes)
-    # The world goes on a little after its last round: work and audits of later rounds are not counted.
-    share = trial.rounds / (played.world.timetable.compute_round(played.world.slot) + 1)
-    return earned / reward - cost * share
+    counted = range(trial.rounds)  # the world goes on a little after its last round
+    works = sum(node.worked[round_number] for node in nodes for round_number in counted)
+    audits = sum(node.audited[round_number] for node in nodes for round_number in counted)
+    return earned / reward - works * trial.work_cost - audits * trial.audit_cost
 
 
 def compose_row(trial: Trial, measured: Sequence[Measured]) -> Row:
@@ -305,7 +305,7 @@ def compose_row(trial: Trial, measured: Sequence[Measured]) -> Row:
         lower=round(profit - spread, 4),
         upper=round(profit + spread, 4),
         harm=round(harm, 4),
-        griefing_factor=round(harm / loss, 3) if loss > 0.0005 else None,
+        griefing_factor=round(max(harm, 0) / loss, 3) if loss > 0.0005 else None,
         unpaid=round(sum(each.unpaid for each in measured) / rounds, 4),
         bad_paid=round(sum(each.bad_paid for each in measured) / bad, 4) if bad else 0.0,
         honest_convicted=round(sum(each.honest_convicted for each in measured) / rounds, 4),

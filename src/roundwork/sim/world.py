@@ -4,6 +4,7 @@ Time is the slot of the last block. Everything else follows from the setting and
 setting have the same bytes.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
@@ -167,10 +168,10 @@ class SimulatedNode:
         """The duties that are on their way to the ledger."""
         self.member = member
         self.is_up = True
-        self.worked = 0
-        """How often it did the work of a round."""
-        self.audited = 0
-        """How often it audited a submission."""
+        self.worked: Counter[int] = Counter()
+        """How often it did the work of each round."""
+        self.audited: Counter[int] = Counter()
+        """How often it audited a submission of each round."""
 
     @property
     def name(self) -> str:
@@ -273,6 +274,13 @@ class World:
             for node in [node for node in self.nodes if node in waking]:
                 if node.is_up:
                     self._step(node)
+
+    def inject(self, sender: SimulatedNode, instruction: instructions.Instruction) -> None:
+        """Send an instruction beside all duties, signed by a node; the block of the next slot takes it."""
+        job = Job(duties.Forget(-1), [])
+        job.waiting = 1
+        wire = self.ledger.compose([wrap(instruction)], [sender.keypair])
+        self._on_the_way.setdefault(self.slot + 1, []).append(Sent(sender, job, instruction, wire, False))
 
     def is_over(self) -> bool:
         """Whether the simulated rounds are over, or can never be opened any more."""
@@ -447,7 +455,7 @@ class World:
 
     def _work(self, node: SimulatedNode, duty: duties.Work) -> None:
         node.functions.work(duty.round, duty.seed, self._compute_seconds(duty.until))
-        node.worked += 1
+        node.worked[duty.round] += 1
 
     def _submit(self, node: SimulatedNode, duty: duties.DecideValue) -> str | None:
         return node.functions.submit(duty.round, duty.seed, self._compute_seconds(duty.until))
@@ -458,7 +466,7 @@ class World:
     def _audit(self, node: SimulatedNode, duty: duties.DecideOpinion) -> str:
         seconds = self._compute_seconds(duty.until)
         kind, reason = node.functions.audit(duty.round, duty.seed, duty.node, duty.value, duty.stake, seconds)
-        node.audited += 1
+        node.audited[duty.round] += 1
         if kind == "unavailable":
             raise TaskFailed(f"no opinion yet, the proof cannot be had: {reason}")
         return kind

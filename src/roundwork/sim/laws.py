@@ -1,0 +1,258 @@
+"""What holds after every block of a task under `koii-1`, checked from the records alone.
+
+The checks of the law are not used here: a law that lost one of them is found by what it let through.
+Source: docs/PROTOCOL.md 4 and 6 to 9.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import Malformed
+from ..protocol.books import compute_supply, find_token_faults
+from ..protocol.clock import DISTRIBUTION, REVIEW, Timetable
+from ..protocol.execute import Outcome
+from ..protocol.params import RULE_SETS, NodeKey, TaskKey
+from ..protocol.records import Audit, Record, Stake, Submission, Task, Vote
+from ..protocol.state import State
+from ..protocol.tasks.cursor import RoundCursor
+from ..protocol.tasks.events import Slashed
+from ..protocol.tasks.life import compute_reserved
+from ..wire import decode_text
+
+VALUE_BYTES_MAX = 512
+CHUNK_BYTES = 508
+MONEY_MAX = 2**63
+
+
+class LawBroken(Exception):
+    """An invariant does not hold. The text says which, and in which slot."""
+
+
+class Laws:
+    """The invariants of one task. Call `check` after each block."""
+
+    def __init__(self, state: State, task: TaskKey) -> None:
+        self._state = state
+        self._task = task
+        self._supply = compute_supply(state)
+        self._first = state.tasks.rows[task]
+        self._stakes: dict[NodeKey, Stake] = dict(state.get_stakes(task).rows)
+        self._kept: dict[tuple[bytes, bytes], Record] = {}
+        """Records that may never change, by the name of their table and their key."""
+
+    def check(self, outcome: Outcome) -> None:
+        """Raises LawBroken."""
+        fault = next(self._find_faults(outcome), None)
+        if fault is not None:
+            raise LawBroken(f"slot {self._state.head.slot}: {fault}")
+        self._stakes = dict(self._state.get_stakes(self._task).rows)
+
+    def _find_faults(self, outcome: Outcome) -> Iterator[str]:
+        yield from self._check_money()
+        yield from self._check_task()
+        yield from self._check_stakes(outcome)
+        for key in RoundCursor(self._state, self._task, 0).rounds.rows:
+            yield from self._check_round(RoundCursor(self._state, self._task, int.from_bytes(key, "big")))
+        yield from self._check_chunks(outcome)
+        yield from self._check_kept(outcome)
+
+    # Money and the task
+
+    def _check_money(self) -> Iterator[str]:
+        state = self._state
+        if (supply := compute_supply(state)) != self._supply:
+            yield f"the supply is {supply} roe and was {self._supply}"
+        yield from find_token_faults(state)
+        if not all(0 <= account.balance < MONEY_MAX for account in state.accounts.rows.values()):
+            yield "a balance is negative or has more than 63 bits"
+
+    def _check_task(self) -> Iterator[str]:
+        task, first = self._state.tasks.rows[self._task], self._first
+        if not 0 <= compute_reserved(task) <= task.bounty:
+            yield f"open rounds reserve {compute_reserved(task)} roe of a bounty of {task.bounty}"
+        # In these worlds the manager signs nothing after the task is opened.
+        fixed = ("manager", "is_active", "is_closed", "migrated_to", "timetable", "minimum_stake")
+        for name in (*fixed, "bounty_per_round", "rules", "program"):
+            if getattr(task, name) != getattr(first, name):
+                yield f"the task's {name} has changed without its manager"
+
+    def _check_stakes(self, outcome: Outcome) -> Iterator[str]:
+        slashed: dict[bytes, int] = {}
+        for event in outcome.events:
+            if isinstance(event, Slashed) and event.task == self._task:
+                slashed[event.node] = slashed.get(event.node, 0) + event.amount
+        for node, stake in self._state.get_stakes(self._task).rows.items():
+            before = self._stakes.get(node, Stake())
+            if not (0 <= stake.amount < MONEY_MAX and 0 <= stake.available < MONEY_MAX):
+                yield "a stake or an available balance is out of bounds"
+            if before.amount - slashed.get(node, 0) > stake.amount:
+                yield from self._check_withdrawal(node, before)
+
+    def _check_withdrawal(self, node: NodeKey, before: Stake) -> Iterator[str]:
+        task, slot = self._state.tasks.rows[self._task], self._state.head.slot
+        for round_number in task.open_rounds:
+            cursor = RoundCursor(self._state, self._task, round_number)
+            listed = any(each.submitter == node for each in cursor.lists.rows.values())
+            voted = any(key[-32:] == node for key in (*cursor.votes.rows, *cursor.list_votes.rows))
+            if node in cursor.submissions.rows or listed or voted:
+                yield f"a stake was withdrawn although its node has a part in round {round_number}"
+        free = before.last_round + RULE_SETS[task.rules].locked_rounds + 1
+        if before.last_round >= 0 and task.timetable.compute_round(slot) < free:
+            yield f"a stake was withdrawn that is locked up to ledger round {free}"
+        if task.settling:
+            yield "a stake was withdrawn while a payout is worked off"
+
+    # Rounds
+
+    def _check_round(self, cursor: RoundCursor) -> Iterator[str]:
+        task, table, number = cursor.task, cursor.task.timetable, cursor.round_number
+        record = cursor.opened
+        if record.state.is_open != (number in task.open_rounds):
+            yield f"round {number} is {record.state.name} and the task's open rounds are {task.open_rounds}"
+        if not cursor.submissions.rows:
+            yield f"round {number} is opened without a submission"
+        start = table.compute_start(number + REVIEW)
+        for node, submission in cursor.submissions.rows.items():
+            yield from self._check_submission(number, task, node, submission, start)
+        audit_first = start + table.submission_window + 1
+        audit_last = min(start + table.submission_window + table.audit_window, start + table.round_time - 1)
+        for key, vote in cursor.votes.rows.items():
+            candidate, voter = key[:-32], key[-32:]
+            if candidate not in cursor.submissions.rows:
+                yield f"round {number}: an opinion of a node that did not submit"
+            if candidate == voter:
+                yield f"round {number}: a node's opinion of its own submission"
+            if not audit_first <= vote.slot <= audit_last:
+                yield f"round {number}: an opinion in slot {vote.slot}, not in {audit_first} to {audit_last}"
+            yield from self._check_voter(number, NodeKey(voter), vote)
+        yield from _check_tally(f"round {number}", cursor.audits.rows, cursor.votes.rows)
+        yield from self._check_lists(cursor, table)
+
+    def _check_submission(
+        self, number: int, task: Task, node: NodeKey, submission: Submission, start: int
+    ) -> Iterator[str]:
+        last = start + task.timetable.submission_window
+        if not start <= submission.slot <= last:
+            yield f"round {number}: a submission in slot {submission.slot}, not in {start} to {last}"
+        if submission.stake < task.minimum_stake:
+            yield f"round {number}: a submission with a stake of {submission.stake} roe"
+        if not 1 <= len(submission.value) <= VALUE_BYTES_MAX:
+            yield f"round {number}: a proof of {len(submission.value)} bytes"
+        try:
+            decode_text(submission.value)
+        except Malformed:
+            yield f"round {number}: a proof that is not UTF-8"
+
+    def _check_voter(self, number: int, voter: NodeKey, vote: Vote) -> Iterator[str]:
+        if vote.slot != self._state.head.slot:
+            return  # its stake was checked in the slot of the vote, and may have been slashed since
+        task = self._state.tasks.rows[self._task]
+        stake = self._state.get_stakes(self._task).rows.get(voter, Stake())
+        if stake.amount < task.minimum_stake:
+            yield f"round {number}: an opinion of a node with a stake of {stake.amount} roe"
+
+    def _check_lists(self, cursor: RoundCursor, table: Timetable) -> Iterator[str]:
+        number, task = cursor.round_number, cursor.task
+        for key, listed in cursor.lists.rows.items():
+            start = table.compute_start(number + DISTRIBUTION + key[0])
+            if key[0] > task.allowed_failed_distributions:
+                yield f"round {number}: a list of attempt {key[0]}"
+            if not start <= listed.slot <= start + table.submission_window:
+                yield f"round {number}: a list in slot {listed.slot}, its window begins in {start}"
+            if listed.slot == self._state.head.slot:
+                stake = self._state.get_stakes(self._task).rows.get(listed.submitter, Stake())
+                if stake.amount < task.minimum_stake:
+                    yield f"round {number}: a list of a node with a stake of {stake.amount} roe"
+            if sum(amount for _, amount in listed.amounts if amount > 0) > task.bounty_per_round:
+                yield f"round {number}: a list that pays more than the bounty"
+            for node, amount in listed.amounts:
+                if node not in cursor.submissions.rows:
+                    yield f"round {number}: a list with a node that did not submit"
+                elif amount < 0 and _count_votes(cursor.audits.rows.get(node)) > 0:
+                    yield f"round {number}: a list that slashes a node whose votes are above 0"
+            first = start + table.submission_window + 1
+            last = min(first + table.audit_window - 1, start + table.round_time - 1)
+            for vote_key, vote in cursor.list_votes.rows.items():
+                if vote_key[:1] != key:
+                    continue
+                if vote_key[1:] == listed.submitter:
+                    yield f"round {number}: a node's opinion of its own list"
+                if not first <= vote.slot <= last:
+                    yield f"round {number}: an opinion of a list in slot {vote.slot}"
+                yield from self._check_voter(number, NodeKey(vote_key[1:]), vote)
+        if any(key[:1] not in cursor.lists.rows for key in cursor.list_votes.rows):
+            yield f"round {number}: an opinion of a list that was never handed in"
+        yield from _check_tally(f"list of round {number}", cursor.list_audits.rows, cursor.list_votes.rows)
+        yield from self._check_payments(cursor)
+
+    def _check_payments(self, cursor: RoundCursor) -> Iterator[str]:
+        number, record, payments = cursor.round_number, cursor.opened, cursor.payments.rows
+        if not payments:
+            return
+        attempt = bytes([record.attempt])
+        listed = cursor.lists.rows.get(attempt)
+        if listed is None or _count_votes(cursor.list_audits.rows.get(attempt)) <= 0:
+            yield f"round {number}: payments without a list that stands"
+            return
+        amounts = dict(listed.amounts)
+        for node, payment in payments.items():
+            amount = amounts.get(node, 0)
+            if payment.reward != max(amount, 0) or payment.slash > max(-amount, 0):
+                yield f"round {number}: it paid {payment.reward} less {payment.slash}, listed is {amount}"
+
+    # Records
+
+    def _check_chunks(self, outcome: Outcome) -> Iterator[str]:
+        state, task = self._state, self._state.tasks.rows[self._task]
+        table, slot = task.timetable, state.head.slot
+        for change in outcome.changes:
+            if change.name[:33] != b"C" + self._task:
+                continue
+            for key, chunk in change.rows:
+                if chunk is None:
+                    continue
+                data: bytes = getattr(chunk, "data", b"")
+                if (
+                    int.from_bytes(key[-2:], "big") >= state.genesis.list_chunks_max
+                    or len(data) > CHUNK_BYTES
+                ):
+                    yield "a chunk of a list that is too large or has too high a number"
+                if table.compute_offset(slot) > table.submission_window:
+                    yield "a chunk that was uploaded after SUBMIT"
+
+    def _check_kept(self, outcome: Outcome) -> Iterator[str]:
+        """Submissions, opinions and lists stand as they came, until their round is pruned."""
+        for change in outcome.changes:
+            if change.name[:1] not in b"SVLW" or change.name[1:33] != self._task:
+                continue
+            for key, record in change.rows:
+                place = change.name, key
+                if record is None:
+                    self._kept.pop(place, None)
+                elif place in self._kept and self._kept[place] != record:
+                    yield f"a record of table {chr(change.name[0])} was replaced by another one"
+                else:
+                    self._kept[place] = record
+
+
+def _check_tally(name: str, audits: Any, votes: Any) -> Iterator[str]:
+    """Each audit has the votes that were given; the opinion that raised it is invalid and is no vote."""
+    valid: dict[bytes, int] = {}
+    invalid: dict[bytes, int] = {}
+    for key, vote in votes.items():
+        candidate = key[:-32]
+        if vote.order == 0:
+            if vote.is_valid:
+                yield f"{name}: an audit was raised by an opinion of valid"
+            continue
+        counts = valid if vote.is_valid else invalid
+        counts[candidate] = counts.get(candidate, 0) + 1
+    for candidate, audit in audits.items():
+        if (audit.valid, audit.invalid) != (valid.get(candidate, 0), invalid.get(candidate, 0)):
+            yield f"{name}: an audit counts {audit.valid} to {audit.invalid}"
+    if not {key[:-32] for key in votes} <= set(audits):
+        yield f"{name}: an opinion without an audit"
+
+
+def _count_votes(audit: Audit | None) -> int:
+    return 1 if audit is None else audit.valid - audit.invalid

@@ -1,0 +1,280 @@
+"""Random worlds with every invariant checked after each block, and the shrinking of what breaks one.
+
+A seed says everything: nodes, ways to play, network, faults, messages. Run: python -m tests.sim.strangers
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import NamedTuple
+
+import msgspec
+
+from roundwork.participant.plays import HONEST, PLAYS
+from roundwork.protocol.params import NodeKey, base58_of
+from roundwork.protocol.tasks import instructions
+from roundwork.sim.faults import Faults, LedgerOutage, NodeCrash
+from roundwork.sim.laws import LawBroken, Laws
+from roundwork.sim.ledger import make_keypair
+from roundwork.sim.network import NetworkModel, Partition
+from roundwork.sim.world import (
+    NodeSetting,
+    SimulatedNode,
+    World,
+    WorldSetting,
+    fit_bounty,
+    make_nodes,
+)
+from roundwork.strategies import Member
+
+from .village import PACKAGE, STAKE, make_task
+
+MESSAGES = 3
+"""Messages of strangers in each slot."""
+
+WINDOWS = ((20, 8, 8), (12, 4, 4), (16, 6, 10))
+"""Round time, submission window, audit window: short rounds, and one without a SETTLE."""
+
+
+def draw_setting(seed: int) -> WorldSetting:
+    """The setting of a random world."""
+    random = Random(seed)
+    count, rounds = random.randint(2, 6), random.randint(1, 3)
+    plays = [random.choice((HONEST, HONEST, *PLAYS.values())) for _ in range(count)]
+    round_time, submission_window, audit_window = random.choice(WINDOWS)
+    terms = msgspec.structs.replace(
+        fit_bounty(PACKAGE, rounds),
+        round_time=round_time,
+        submission_window=submission_window,
+        audit_window=audit_window,
+        allowed_failed_distributions=random.randint(0, 2),
+    )
+    if random.random() < 0.2:  # a bounty that ends
+        terms = msgspec.structs.replace(terms, total_bounty=terms.bounty_per_round * rounds)
+    names = [f"node-{at + 1}" for at in range(count)]
+    network = NetworkModel()
+    if random.random() < 0.5:
+        first = random.randint(1, 60)
+        network = NetworkModel(
+            delay_slots_max=random.randint(1, 4),
+            loss_percent=random.choice((0, 20)),
+            duplicate_percent=random.choice((0, 20)),
+            partitions=(Partition((random.choice(names),), first, first + random.randint(1, 20)),),
+        )
+    crash = NodeCrash(random.choice(names), random.randint(2, 60), random.randint(1, 30))
+    outage = LedgerOutage(random.randint(2, 60), random.randint(1, 30))
+    faults = Faults(
+        crashes=(crash,) if random.random() < 0.5 else (), outages=(outage,) if random.random() < 0.3 else ()
+    )
+    return WorldSetting(
+        terms=terms,
+        nodes=make_nodes(plays, [STAKE, random.choice((STAKE, STAKE // 10))]),
+        rounds=rounds,
+        seed=seed,
+        network=network,
+        faults=faults,
+        are_signatures_real=False,
+    )
+
+
+class Message(NamedTuple):
+    """An instruction that a stranger sent after the block of a slot."""
+
+    slot: int
+    sender: str
+    instruction: instructions.Instruction
+
+
+class Strangers:
+    """Sends random instructions, most of which the law must refuse."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self._random = Random(f"strangers/{seed}")
+        self._world = world
+        self.sent: list[Message] = []
+        keypair = make_keypair(world.setting.seed, "producer")  # it has fees, and no stake
+        setting = NodeSetting(name="stranger", stake=0)
+        member = Member(str(keypair.pubkey()), (), seed)
+        self._stranger = SimulatedNode(setting, keypair, world.nodes[0].functions, member)
+
+    def send(self, count: int) -> None:
+        """Send some instructions of random nodes, and note them."""
+        for _ in range(count):
+            sender = self._random.choice([*self._world.nodes, self._stranger])
+            drawn = [self._draw(sender)]
+            if isinstance(drawn[0], instructions.UploadDistributionList):  # and hand it in
+                number = self._draw_round()
+                drawn.append(
+                    instructions.SubmitDistributionList(self._world.task, sender.key, sender.key, number)
+                )
+            for instruction in drawn:
+                self.sent.append(Message(self._world.slot, sender.name, instruction))
+                self._world.inject(sender, instruction)
+
+    def repeat(self, messages: Sequence[Message]) -> None:
+        """Send the messages of the present slot."""
+        senders = {node.name: node for node in (*self._world.nodes, self._stranger)}
+        for message in messages:
+            if message.slot == self._world.slot and message.sender in senders:
+                self._world.inject(senders[message.sender], message.instruction)
+
+    def _draw(self, sender: SimulatedNode) -> instructions.Instruction:
+        random, world = self._random, self._world
+        task, node = world.task, sender.key
+        number = self._draw_round()
+        other = NodeKey(random.choice(world.nodes).key)
+        is_valid = random.randint(0, 1)
+        stranger = NodeKey(random.randbytes(32))
+        candidate = random.choice((other, other, node, stranger))
+        match random.randrange(9):
+            case 0:
+                value = random.choice((b"x", b"", b"\xff", b"y" * 512, random.randbytes(4).hex().encode()))
+                return instructions.SubmitTask(task, node, value, number)
+            case 1 | 2:
+                return instructions.AuditSubmission(task, node, candidate, is_valid, number)
+            case 3:
+                return instructions.AuditDistribution(task, node, candidate, is_valid, number)
+            case 4 | 5:
+                text = msgspec.json.encode(self._draw_list(number))[:508]
+                chunk = random.choice((0, 0, 0, 0, 9000))
+                of = random.choice((number, number, instructions.NO_ROUND))
+                return instructions.UploadDistributionList(task, node, chunk, len(text), text, of)
+            case 6:
+                return instructions.SubmitDistributionList(task, node, node, number)
+            case 7:
+                return instructions.Withdraw(task, node)
+            case _:
+                manager = bytes(sender.keypair.pubkey())
+                pot = world.ledger.state.tasks.rows[task].pot
+                return random.choice(
+                    (
+                        instructions.SetActive(task, manager, random.randint(0, 1)),
+                        instructions.CloseTask(task, manager, pot),
+                        instructions.Claim(task, node, pot, node),
+                        instructions.Stake(task, node, pot, random.choice((0, 1, STAKE))),
+                        instructions.FundTask(task, node, pot, random.choice((0, 1))),
+                    )
+                )
+
+    def _draw_round(self) -> int:
+        """A round that is under way, or was a little before."""
+        ledger_round = self._world.timetable.compute_round(self._world.slot)
+        return max(ledger_round - self._random.choice((0, 1, 2, 2, 2, 3, 4)), 0)
+
+    def _draw_list(self, number: int) -> dict[str, int]:
+        random, world = self._random, self._world
+        bounty = world.setting.terms.bounty_per_round
+        names = [node.address for node in world.nodes]
+        names = random.sample(names, random.randint(0, min(len(names), 4)))
+        if random.random() < 0.1:
+            names.append(base58_of(random.randbytes(32)))
+        return {name: random.choice((1, bounty // 4, bounty, -1, -STAKE)) for name in names}
+
+
+def live(
+    setting: WorldSetting, messages: Sequence[Message] | None = None
+) -> tuple[str | None, list[Message]]:
+    """Live a world; what it breaks, None if all holds, and the messages of strangers.
+
+    Without `messages`, three are drawn in each slot.
+    """
+    laws: list[Laws] = []
+    world = World(setting, make_task(), watch=lambda _, outcome: laws[0].check(outcome))
+    laws.append(Laws(world.ledger.state, world.task))
+    strangers = Strangers(world, setting.seed)
+    limit = world.timetable.compute_start(setting.rounds + 8)
+    try:
+        while not world.is_over() and world.slot < limit:
+            if messages is None:
+                strangers.send(MESSAGES)
+            else:
+                strangers.repeat(messages)
+            world.advance()
+    except LawBroken as error:
+        return str(error), strangers.sent
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the law has failed
+        return f"after slot {world.slot}: {type(error).__name__}: {error}", strangers.sent
+    return None, strangers.sent
+
+
+def find(setting: WorldSetting) -> str | None:
+    """What a random world breaks; None if all holds."""
+    return live(setting)[0]
+
+
+def shrink(setting: WorldSetting) -> tuple[WorldSetting, list[Message], str]:
+    """A world that still breaks something, without the nodes, faults and messages that it does not need.
+
+    A node that is taken away leaves the keys and the messages of the others as they are.
+    """
+    text, messages = live(setting)
+    assert text is not None
+    size = max(len(messages) // 2, 1)
+    while size:
+        for at in range(0, len(messages), size):
+            fewer = messages[:at] + messages[at + size :]
+            if (found := live(setting, fewer)[0]) is not None:
+                messages, text = fewer, found
+                break
+        else:
+            size //= 2
+    before = None
+    while before != setting:
+        before = setting
+        for smaller in _list_smaller(setting):
+            setting = next(
+                (each for each in smaller(setting) if live(each, messages)[0] is not None), setting
+            )
+    return setting, messages, live(setting, messages)[0] or text
+
+
+def _list_smaller(setting: WorldSetting) -> list[Callable[[WorldSetting], list[WorldSetting]]]:
+    """What to take away, in turn."""
+    replace = msgspec.structs.replace
+
+    def leave_out(name: str) -> Callable[[WorldSetting], list[WorldSetting]]:
+        def without(given: WorldSetting) -> list[WorldSetting]:
+            nodes = tuple(node for node in given.nodes if node.name != name)
+            crashes = tuple(crash for crash in given.faults.crashes if crash.node != name)
+            return [replace(given, nodes=nodes, faults=replace(given.faults, crashes=crashes))]
+
+        return without
+
+    return [
+        lambda given: [replace(given, network=NetworkModel(), faults=Faults())],
+        lambda given: [replace(given, network=NetworkModel())],
+        lambda given: [replace(given, faults=Faults())],
+        *(leave_out(node.name) for node in setting.nodes[1:]),
+        lambda given: [replace(given, rounds=1)],
+    ]
+
+
+def main() -> None:
+    """Live random worlds for a time; the first that breaks an invariant is shrunk and shown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--count", type=int, help="so many worlds, in place of a time")
+    options = parser.parse_args()
+    end, seed = time.monotonic() + options.seconds, options.seed
+    while seed - options.seed < options.count if options.count else time.monotonic() < end:
+        setting = draw_setting(seed)
+        if (text := find(setting)) is not None:
+            small, messages, shrunk = shrink(setting)
+            print(f"seed {seed}: {text}")
+            roles = ", ".join(f"{node.name} ({node.role})" for node in small.nodes)
+            print(f"shrunk to {roles}, {small.rounds} rounds, {len(messages)} messages: {shrunk}")
+            for message in messages:
+                print(f"  after slot {message.slot}, {message.sender}: {message.instruction}")
+            print(f"again: python -m tests.sim.strangers --seed {seed} --count 1")
+            sys.exit(1)
+        seed += 1
+        if sys.stderr.isatty():
+            print(f"\r{seed - options.seed} worlds", end="", file=sys.stderr)
+    print(f"all invariants held in {seed - options.seed} worlds, seeds {options.seed} to {seed - 1}")
+
+
+if __name__ == "__main__":
+    main()

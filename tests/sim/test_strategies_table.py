@@ -1,0 +1,43 @@
+"""docs/ECONOMICS.md and its table say what the strategies earn today."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from roundwork.sim.attack import TRIAL_TERMS, Row, Trial, compose_row, make_trial_task, name_cell, run_trial
+from roundwork.sim.rows import read_rows
+from roundwork.strategies import STRATEGIES
+
+DOCS = Path(__file__).parents[2] / "docs"
+ROWS = {name_cell(row): row for row in read_rows(DOCS / "attack-koii-1.jsonl")}
+SEEDS = 3
+
+SLICE = ("lazy-worker", "last-slot-accuser", "list-killer", "sybil-ring", "striker")
+"""Recomputed in each run of the tests, in worlds of five nodes; `make economics` does all."""
+
+
+def get_row(strategy: str, nodes: int = 20) -> Row:
+    return ROWS[strategy, nodes, 20, 0, "equal"]
+
+
+@pytest.mark.parametrize("strategy", SLICE)
+def test_a_row_of_the_table_comes_out_again(strategy: str) -> None:
+    trial = Trial(strategy=strategy, nodes=5)
+    measured = [
+        run_trial(trial, STRATEGIES[strategy], seed, make_trial_task(), TRIAL_TERMS, {})
+        for seed in range(SEEDS)
+    ]
+
+    assert compose_row(trial, measured) == get_row(strategy, nodes=5)
+
+
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "honest"])
+def test_each_strategy_has_a_paragraph_with_its_figure(strategy: str) -> None:
+    text = (DOCS / "ECONOMICS.md").read_text()
+
+    found = re.search(rf"^\*\*{strategy}\*\* \(([+−][0-9.]+) R\)", text, re.MULTILINE)
+
+    assert found is not None
+    assert f"{get_row(strategy).profit:+.2f}".replace("-", "−") == found[1]
+    assert get_row(strategy).acted > 0
