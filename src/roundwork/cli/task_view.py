@@ -25,12 +25,28 @@ def find_warnings(package: "Package") -> list[str]:
             "equal_split pays every node the same: a stake split into ten nodes earns ten shares;"
             " proportional_split pays by stake"
         )
+    if package.kind == "javascript":
+        warnings += _warn_of_fractions(package)
     if package.kind == "javascript" and package.hosts:
         warnings.append(f"a main.js reaches the ledger and its node only, not {', '.join(package.hosts)}")
     rounds = package.total_bounty // package.bounty_per_round
     if rounds < ROUNDS_FEW:
         warnings.append(f"the bounty lasts {rounds} rounds, then the task is out of money")
     return warnings
+
+
+def _warn_of_fractions(package: "Package") -> list[str]:
+    from ..package.slashes import find_fractional_slashes
+
+    products = find_fractional_slashes(package.program.read_text("utf-8", "replace"))
+    if not products:
+        return []
+    shown = ", ".join(f"`{product}`" for product in products[:3])
+    return [
+        f"{package.program.name} takes a fraction of a stake: {shown}; that is no integer for nine stakes of"
+        " ten, and nodes that round it in another way refuse the list, so a liar can choose a stake that"
+        " leaves all nodes unpaid; write Math.floor((stake * 7) / 10)"
+    ]
 
 
 def choose_task_sandbox(name: str | None) -> str:

@@ -172,42 +172,42 @@ class Client:
             raise RemoteError(f"{self.url} answered {response.status_code} and no JSON") from error
 
     async def get_slot(self) -> int:
-        slot: int = _convert(await self.call("getSlot", _NEWEST), int)
+        slot: int = _convert(await self.call("getSlot", NEWEST), int)
         return slot
 
     async def get_balance(self, address: str) -> int:
         """Roe at an address."""
-        balance: int = await self._get_value(int, "getBalance", address, _NEWEST)
+        balance: int = await self._get_value(int, "getBalance", address, NEWEST)
         return balance
 
     async def get_account_owner(self, address: str) -> str | None:
         """The program an account belongs to; None if there is no account."""
-        config = {**_NEWEST, "encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
+        config = {**NEWEST, "encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
         account = await self._get_value(_Owned | None, "getAccountInfo", address, config)
         return str(account.owner) if account else None
 
     async def get_token_supply(self, mint: str) -> tuple[int, int]:
         """The supply of a token, in its smallest unit, and its decimals. Raises Refused."""
-        supply: _Amount = await self._get_value(_Amount, "getTokenSupply", mint, _NEWEST)
+        supply: _Amount = await self._get_value(_Amount, "getTokenSupply", mint, NEWEST)
         return int(supply.amount), supply.decimals
 
     async def get_tokens_held(self, mint: str) -> int:
         """The sum of all accounts of a token, each read by itself."""
         filters = [{"dataSize": ACCOUNT_BYTES}, {"memcmp": {"offset": MINT_AT, "bytes": mint}}]
         part = {"offset": AMOUNT_AT, "length": 8}
-        config = {**_NEWEST, "encoding": "base64", "filters": filters, "dataSlice": part}
+        config = {**NEWEST, "encoding": "base64", "filters": filters, "dataSlice": part}
         found = await self.call("getProgramAccounts", base58_of(TOKEN_PROGRAM), config)
         rows: list[_Row] = _convert(found, list[_Row])
         return sum(int.from_bytes(row.account.data[0], "little") for row in rows)
 
     async def get_token_balance(self, account: str) -> int:
         """The balance of a token account. Raises Refused."""
-        balance: _Amount = await self._get_value(_Amount, "getTokenAccountBalance", account, _NEWEST)
+        balance: _Amount = await self._get_value(_Amount, "getTokenAccountBalance", account, NEWEST)
         return int(balance.amount)
 
     async def get_latest_blockhash(self) -> tuple[str, int]:
         """The tick to name, base58, and the last block height at which its transaction can run."""
-        latest: _Blockhash = await self._get_value(_Blockhash, "getLatestBlockhash", _NEWEST)
+        latest: _Blockhash = await self._get_value(_Blockhash, "getLatestBlockhash", NEWEST)
         return latest.blockhash, latest.last_valid_block_height
 
     async def get_task(self, task: str) -> TaskView | None:
@@ -255,7 +255,7 @@ class Client:
 
     async def get_tasks(self) -> list[TaskView]:
         """Every task of the ledger, in the order of addresses."""
-        config = {**_NEWEST, "encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
+        config = {**NEWEST, "encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
         programs = (TASK_PROGRAM, KPL_PROGRAM)
         calls = [("getProgramAccounts", base58_of(program), config) for program in programs]
         found: list[list[_Row]] = _convert(await self.call_many(*calls), list[list[_Row]])
@@ -321,7 +321,7 @@ class Client:
         return meta.post_balances[at] - meta.pre_balances[at] + (meta.fee if at == 0 else 0)
 
     async def _read_rejection(self, signature: str) -> RoundworkError:
-        config = {**_NEWEST, "maxSupportedTransactionVersion": 0}
+        config = {**NEWEST, "maxSupportedTransactionVersion": 0}
         meta: _Meta = _convert(await self.call("getTransaction", signature, config), _Meta)
         return _read_reason(meta.meta) or RemoteError(f"{signature} failed: {meta.meta.get('err')}")
 
@@ -370,7 +370,7 @@ def _walk(base: type[RoundworkError]) -> dict[str, type[RoundworkError]]:
     return classes
 
 
-_NEWEST = {"commitment": "processed"}
+NEWEST = {"commitment": "processed"}
 """Our own reads are of the newest block. The methods of ours that take no configuration are, too."""
 
 _DEEP = {"searchTransactionHistory": True}

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from solders.pubkey import Pubkey
 
+from ...client.rpc import NEWEST
 from ...participant.moment import compute_moment, compute_timetable
 from ...participant.selection import Submissions, select_node
 from ...participant.step import find_list
@@ -141,7 +142,7 @@ class Namespace:
         return select_node(submitted, before, failed, bool(is_previous_failed)) or ""
 
     async def get_current_slot(self) -> int:
-        slot: int = await self._read_ledger("getSlot", [])
+        slot: int = await self._read_ledger("getSlot", [NEWEST])
         return slot
 
     async def get_round(self) -> int:
@@ -164,7 +165,7 @@ class Namespace:
 
     async def get_program_accounts(self) -> Any:
         program = str(Pubkey(self._wallet.program))
-        found = await self._read_ledger("getProgramAccounts", [program, {"encoding": "base64"}])
+        found = await self._read_ledger("getProgramAccounts", [program, {**NEWEST, "encoding": "base64"}])
         for each in found:
             data = b64decode(each["account"]["data"][0])
             each["account"]["data"] = {"type": "Buffer", "data": list(data)}
@@ -344,7 +345,8 @@ class Namespace:
     async def _get_state(self, task: str, options: Any) -> Any:
         flags = options if isinstance(options, dict) else dict.fromkeys(_PARTS.values(), True)
         parts = {part: bool(flags.get(flag)) for part, flag in _PARTS.items()}
-        answer = await self._read_ledger("getTaskAccountInfo", [task, {"encoding": "base64", **parts}])
+        config = {**NEWEST, "encoding": "base64", **parts}
+        answer = await self._read_ledger("getTaskAccountInfo", [task, config])
         if answer["value"] is None:
             raise BadCall(f"there is no task at {task}")
         state = {"task_id": task, **decode_json(b64decode(answer["value"]["data"][0]))}
@@ -400,7 +402,7 @@ class Namespace:
         return [info["submissions"].get(str(each), {}) for each, info in zip(rounds, infos, strict=True)]
 
     async def _get_info(self, method: str, round_number: Any) -> Any:
-        config = {"encoding": "base64", "round": read_round(round_number)}
+        config = {**NEWEST, "encoding": "base64", "round": read_round(round_number)}
         answer = await self._read_ledger(method, [self._setting.task, config])
         if answer["value"] is None:
             raise BadCall(f"there is no task at {self._setting.task}")
