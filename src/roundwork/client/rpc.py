@@ -312,7 +312,7 @@ class Client:
 
     async def get_received(self, signature: str, address: str) -> int:
         """The roe that a transaction gave to an address, without the fee that the address may have paid."""
-        config = {**_NEWEST, "maxSupportedTransactionVersion": 0, "encoding": "json"}
+        config = {**NEWEST, "maxSupportedTransactionVersion": 0, "encoding": "json"}
         executed: _Executed = _convert(await self.call("getTransaction", signature, config), _Executed)
         keys, meta = executed.transaction.message.account_keys, executed.meta
         if address not in keys or not len(keys) <= len(meta.pre_balances) == len(meta.post_balances):
