@@ -85,7 +85,7 @@ class Village:
         self.package = package
         self.nodes: list[Node] = []
         self.token: str | None = None
-        self._manager = manager
+        self.manager = manager
         self._secrets = secrets
 
     async def add(self, directory: Path, *options: str, **secrets: str) -> Node:
@@ -94,7 +94,7 @@ class Village:
         address = str(main.pubkey())
         await airdrop(self.client, address, 100 * KOII)
         if self.token is not None:
-            await mint_tokens(self.client, self._manager, self.token, address, 100 * KOII)
+            await mint_tokens(self.client, self.manager, self.token, address, 100 * KOII)
         command = [sys.executable, "-m", "roundwork", "node", "run", "--json", "--url", self.client.url]
         command += ["--task", self.task, "--directory", str(directory), "--package", str(self.package)]
         for name, value in {**self._secrets, **secrets}.items():
