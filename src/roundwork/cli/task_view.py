@@ -27,8 +27,6 @@ def find_warnings(package: "Package") -> list[str]:
         )
     if package.kind == "javascript":
         warnings += _warn_of_fractions(package)
-    if package.kind == "javascript" and package.hosts:
-        warnings.append(f"a main.js reaches the ledger and its node only, not {', '.join(package.hosts)}")
     rounds = package.total_bounty // package.bounty_per_round
     if rounds < ROUNDS_FEW:
         warnings.append(f"the bounty lasts {rounds} rounds, then the task is out of money")

@@ -22,6 +22,7 @@ from .javascript.process import JavascriptSetting, JavascriptTask, find_free_por
 from .javascript.runtime import JavascriptRuntime, check_javascript_play
 from .javascript.task_files import TaskFiles
 from .javascript.task_wallet import TaskWallet
+from .javascript.tunnels import Tunnels
 from .lookout import CurrentTask, Identity
 from .peers.gateway import Served
 from .peers.outgoing import Fetcher
@@ -75,7 +76,7 @@ async def prepare_task(needs: TaskNeeds) -> PreparedTask:
     else:
         log.info("%s", summarize(sandbox, await examine(sandbox)))
     if needs.package.kind == "javascript":
-        return _prepare_javascript(needs)
+        return await _prepare_javascript(needs)
     return await _prepare_python(needs)
 
 
@@ -124,23 +125,28 @@ async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
     )
 
 
-def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
+async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
     setting, package, identity = needs.setting, needs.package, needs.identity
     check_javascript_play(identity.play)
     home = setting.home / "task"
     home.mkdir(parents=True, exist_ok=True)
     limits = Limits(**package.limits)
+    secret = secrets.token_hex(32)
+    hosts = resolve_hosts(package, {**package.params, **setting.params})
+    tunnels = Tunnels(needs.fetcher, hosts, needs.registrations.get_endpoints, secret, log_task)
+    needs.stack.push_async_callback(tunnels.close)
     javascript = JavascriptSetting(
         task=setting.task,
         name=package.name,
         program=package.program,
         home=home,
         main_key=str(identity.payer.pubkey()),
-        secret=secrets.token_hex(32),
+        secret=secret,
         ledger_url=setting.ledger_url,
         service_url=needs.url,
         web_port=find_free_port(),
         node_port=needs.port,
+        tunnel_port=await tunnels.open(),
         variables=_choose_secrets(package, setting.secrets),
         limits=limits,
     )

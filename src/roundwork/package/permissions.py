@@ -60,9 +60,8 @@ def is_modest(package: Package) -> bool:
 def _describe_hosts(hosts: Sequence[str], kind: str) -> str:
     names = (f"that of the param {host[1:]}" if host.startswith("$") else host for host in hosts)
     shown = "any public host" if ANY_HOST in hosts else ", ".join(names)
-    if kind == "python":
-        return f"HTTP through the node: {shown or 'no host'}"
-    return "network: the ledger and this node" + (f"; it asks for {shown}, and gets no more" if shown else "")
+    what = "HTTP" if kind == "python" else "the ledger; connections"
+    return f"{what} through the node: {shown or 'no host'}"
 
 
 def _describe_variable(variable: Requirement) -> str:

@@ -54,6 +54,9 @@ import(require('url').pathToFileURL(process.argv[1])).then(() => process.exit(0)
 PRELOAD = Path(__file__).with_name("preload.cjs")
 """Gives a main.js its arguments, because every process on the machine can read a command line."""
 
+NETWORK = Path(__file__).with_name("network.cjs")
+"""Leads its HTTP and HTTPS through the node."""
+
 PORTS = range(20_000, 32_000)
 """Where tasks serve: below what kernels hand out for connections."""
 
@@ -81,6 +84,8 @@ class JavascriptSetting(msgspec.Struct, frozen=True, kw_only=True):
     service_url: str
     web_port: int
     node_port: int
+    tunnel_port: int | None = None
+    """Where the node opens tunnels to other hosts for it; None for none."""
     variables: dict[str, str] = {}
     limits: Limits = Limits()
 
@@ -241,7 +246,7 @@ class JavascriptTask:
             self._node,
             # V8 collects garbage in time if it knows its limit; the program does not see this argument.
             f"--max-old-space-size={memory_mib * 3 // 4}",
-            *("--require", str(PRELOAD)),
+            *("--require", str(PRELOAD), "--require", str(NETWORK)),
             *(("-e", LOADER) if is_load else ()),
             str(setting.program),
         )
@@ -260,6 +265,7 @@ class JavascriptTask:
         environment = {
             **setting.variables,
             "MAIN_JS_ARGUMENTS": msgspec.json.encode(arguments).decode(),
+            **self._describe_network(),
             "PATH": os.path.dirname(self._node),
             "NODE_CHANNEL_FD": "0",
             "NODE_CHANNEL_SERIALIZATION_MODE": "json",
@@ -268,14 +274,32 @@ class JavascriptTask:
             sandbox=self._sandbox,
             command=command,
             environment=environment,
-            readable=(self._node, str(setting.program.parent), str(PRELOAD)),
+            readable=(self._node, str(setting.program.parent), str(PRELOAD), str(NETWORK)),
             home=str(setting.home),
             limits=setting.limits,
             network=Network(
-                endpoints=compute_endpoints(setting.ledger_url, setting.node_port),
+                endpoints=(*self._list_endpoints(), *self._list_tunnels()),
                 listen=setting.web_port,
             ),
         )
+
+    def _list_endpoints(self) -> tuple[str, ...]:
+        return compute_endpoints(self.setting.ledger_url, self.setting.node_port)
+
+    def _list_tunnels(self) -> list[str]:
+        port = self.setting.tunnel_port
+        return [] if port is None else [f"127.0.0.1:{port}"]
+
+    def _describe_network(self) -> dict[str, str]:
+        """The variable that network.cjs reads, and takes out of the environment."""
+        if self.setting.tunnel_port is None:
+            return {}
+        fields = {
+            "port": self.setting.tunnel_port,
+            "secret": self.setting.secret,
+            "direct": self._list_endpoints(),
+        }
+        return {"MAIN_JS_NETWORK": msgspec.json.encode(fields).decode()}
 
 
 def find_node() -> str:
@@ -301,7 +325,7 @@ def compute_pause_seconds(failures: int) -> int:
 
 
 def compute_endpoints(ledger_url: str, node_port: int) -> tuple[str, ...]:
-    """All that a task may connect to: the ledger's HTTP and websocket ports, and the node's."""
+    """All that a task may connect to by itself: the ledger's HTTP and websocket ports, and the node's."""
     parts = urlsplit(ledger_url)
     host = parts.hostname or "localhost"
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,8 @@ NODE_SETS = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "upgrade", "user-agent")
 )
 """Headers that a task does not choose."""
+
+HTTP_PORTS = (80, 443)
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 KEPT_AT_HOME = frozenset(("authorization", "cookie", "proxy-authorization"))
@@ -118,6 +121,24 @@ class Fetcher:
             self._report_fault(shown, error)
             raise ServiceError("Unavailable", f"{shown} failed: {type(error).__name__}") from error
 
+    async def connect(
+        self, host: str, port: int, hosts: Sequence[str]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to one of the permitted hosts, whose bytes the caller passes on.
+
+        What is sent cannot be checked, so "*" is any host at the ports of HTTP and HTTPS only. The address
+        is checked as for `fetch`. Raises ServiceError.
+        """
+        if not is_permitted(host, port, hosts) and not (ANY_HOST in hosts and port in HTTP_PORTS):
+            raise ServiceError("Refused", f"{host}:{port} is not among the permitted hosts {list(hosts)}")
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                await self._wait_for_turn(f"{host}:{port}")
+                addresses = await self._resolver.look_up(host, port)
+                return await _open_connection(addresses, port)
+        except (OSError, TimeoutError) as error:
+            raise ServiceError("Unavailable", f"{host}:{port} does not answer: {error!r}") from error
+
     async def close(self) -> None:
         """Close all connections."""
         await self._pool.aclose()
@@ -179,13 +200,23 @@ class Fetcher:
             log.error("%s failed", shown, exc_info=error)
 
 
+async def _open_connection(
+    addresses: Sequence[str], port: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the first address that answers. Raises OSError."""
+    for address in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection(address, port)
+    return await asyncio.open_connection(addresses[-1], port)
+
+
 def is_permitted(host: str, port: int, hosts: Sequence[str]) -> bool:
     """Whether "name" (ports 80 and 443), "name:port" or "*.name" among `hosts` covers the host."""
     for pattern in hosts:
         name, _, named_port = (
             pattern.lower().rpartition(":") if _has_port(pattern) else (pattern.lower(), "", "")
         )
-        ports = (int(named_port),) if named_port else (80, 443)
+        ports = (int(named_port),) if named_port else HTTP_PORTS
         is_named = host.endswith(name[1:]) if name.startswith("*.") else host == name.strip("[]")
         if is_named and port in ports:
             return True
