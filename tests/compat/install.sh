@@ -34,4 +34,5 @@ if command -v npm >/dev/null; then
     packages web3js "@solana/web3.js@1.99.0"
     packages kit "@solana/kit@8.4.0" "@solana-program/system@0.14.1"
     packages javascript "express@5.3.0" "esbuild@0.28.2"
+    packages network "axios@1.21.1" "node-fetch@2.7.0" "esbuild@0.28.2"
 fi

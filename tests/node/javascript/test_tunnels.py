@@ -1,4 +1,4 @@
-"""A main.js reaches the hosts that its operator agreed to, by HTTP and HTTPS through its node, and no others."""
+"""A main.js reaches the hosts that its operator agreed to, through its node, and no others."""
 
 import asyncio
 import shutil
@@ -94,12 +94,12 @@ def test_every_other_place_is_refused_by_its_name(tmp_path: Path, sandbox: str) 
     async def run() -> None:
         async with open_website(tmp_path / "site", False) as site:
             urls = [f"http://localhost:{site.port}/", f"http://127.0.0.1:{site.port}/", "https://example.org/x",
-                    "http://[::1]:9/", "http://169.254.169.254/latest"]  # fmt: skip
+                    "http://[::1]:8443/", "http://169.254.169.254/latest"]  # fmt: skip
             async with open_tunnels(["example.com", "*.example.net"]) as (port, lines):
                 source = READ + f"readAll({urls}).then((all) => tell('all', all));"
                 async with run_main(tmp_path, source + STAY, sandbox, tunnel_port=port) as main:
                     answers = await main.read("all")
-            places = [f"localhost:{site.port}", f"127.0.0.1:{site.port}", "example.org:443", "::1:9",
+            places = [f"localhost:{site.port}", f"127.0.0.1:{site.port}", "example.org:443", "::1:8443",
                       "169.254.169.254:80"]  # fmt: skip
             for place, answered in zip(places, answers, strict=True):
                 reason = f"{place} is not among the permitted hosts ['example.com', '*.example.net']"
@@ -216,7 +216,8 @@ def test_a_task_has_a_bounded_number_of_tunnels(tmp_path: Path) -> None:
             open_website(tmp_path, False) as site,
             open_tunnels([f"localhost:{site.port}"]) as (port, _),
         ):
-            head = f"CONNECT localhost:{site.port} HTTP/1.1\r\nProxy-Authorization: Bearer {SECRET}\r\n\r\n".encode()
+            place = f"localhost:{site.port}"
+            head = f"CONNECT {place} HTTP/1.1\r\nProxy-Authorization: Bearer {SECRET}\r\n\r\n".encode()
             writers, lines = [], []
             for _ in range(TUNNELS_MAX + 1):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Website(NamedTuple):
-    """Where it is. `authority` is the file of the authority's certificate; `lines` the requests' first lines."""
+    """Where it is; the file of its authority's certificate; the first lines of requests."""
 
     port: int
     authority: Path
@@ -22,7 +22,6 @@ async def open_website(
     directory: Path, is_secure: bool = True, name: str = "localhost"
 ) -> AsyncIterator[Website]:
     """A website at `name`; it answers "this is the site"."""
-    directory.mkdir(parents=True, exist_ok=True)
     context = make_certificate(directory, name) if is_secure else None
     lines: list[str] = []
 
@@ -46,6 +45,8 @@ async def open_website(
 
 def make_certificate(directory: Path, name: str) -> ssl.SSLContext:
     """An authority, and a certificate by it for a name, in a directory."""
+
+    directory.mkdir(parents=True, exist_ok=True)
 
     def run(*words: str) -> None:
         subprocess.run(["openssl", *words], cwd=directory, check=True, capture_output=True)
