@@ -84,11 +84,8 @@ def test_packages_of_npm_reach_a_website_and_a_peer_through_the_node(tmp_path: P
     async def run() -> None:
         async with open_website(tmp_path / "site") as site:
             package = write_package(tmp_path / "package", site.port, site.authority)
-            secrets = {
-                "SITE": f"https://localhost:{site.port}/page",
-                "NODE_EXTRA_CA_CERTS": str(package / "authority.pem"),
-            }
-            async with open_village(tmp_path, package, **secrets) as village:
+            url, authority = f"https://localhost:{site.port}/page", str(package / "authority.pem")
+            async with open_village(tmp_path, package, SITE=url, NODE_EXTRA_CA_CERTS=authority) as village:
                 nodes = [await village.add(tmp_path / f"node-{at}") for at in range(2)]
                 for node in nodes:
                     ways = ("axios", "node-fetch", "fetch", "https")
