@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from .hardened_views import HardenedRound
+
 
 class LedgerView(msgspec.Struct, frozen=True):
     """A ledger: its genesis, and its last block."""
@@ -119,7 +121,7 @@ class SubmissionView(msgspec.Struct, frozen=True):
     votes: int
     """+1 if no audit was raised, otherwise the sum of the votes so far."""
     verdict: str
-    """ "untried" until AUDIT ends; then "untried", "acquitted", "inconclusive" or "convicted"."""
+    """ "untried" until AUDIT ends; then "untried", "acquitted", "inconclusive", "convicted" or "missing"."""
     trigger_by: str | None
     """The node that raised the audit; None if no audit was raised."""
     auditors: dict[str, bool]
@@ -179,6 +181,8 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     submissions: list[SubmissionView]
     lists: list[ListView]
     payments: list[PaymentView]
+    hardened: HardenedRound | None = None
+    """What a round under roundwork-1 has beside; None for a round under koii-1."""
 
 
 # What a node reads: heads, its own records, and parts of rounds. Source: docs/RPC.md, what a node reads.

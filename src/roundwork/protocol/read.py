@@ -29,13 +29,15 @@ from ..views import (
 )  # fmt: skip
 from ..wire import read_text
 from .books import compute_supply
-from .params import NodeKey, TaskKey, base58_of
+from .params import ROUNDWORK_1, NodeKey, TaskKey, base58_of
+from .read_hardened import name_outcome, view_hardened
 from .records import Task, Vote
 from .state import State
 from .tasks.cursor import RoundCursor
 from .tasks.life import get_task
 from .tasks.review import compute_verdict, compute_votes, get_beacon
 from .tasks.round import WINDOWS, Activity, Period, RoundState
+from .tasks.verdicts import get_verdict
 
 
 def view_ledger(state: State) -> LedgerView:
@@ -117,6 +119,7 @@ def view_round(state: State, key: TaskKey, round_number: int) -> RoundView:
             PaymentView(base58_of(node), payment.reward, payment.slash)
             for node, payment in sorted(cursor.payments.rows.items())
         ],
+        hardened=view_hardened(cursor) if task.rules == ROUNDWORK_1.name else None,
     )
 
 
@@ -132,6 +135,8 @@ _STATUSES = {
 
 
 def _view_submissions(cursor: RoundCursor) -> list[SubmissionView]:
+    if cursor.task.rules == ROUNDWORK_1.name:
+        return [_view_sealed(cursor, node) for node in sorted(cursor.submissions.rows)]
     task, audits = cursor.task, cursor.audits.rows
     audit_end = WINDOWS[task.rules][Activity.AUDIT].compute_end(task.timetable, cursor.round_number)
     is_final = cursor.state.head.slot >= audit_end
@@ -152,6 +157,22 @@ def _view_submissions(cursor: RoundCursor) -> list[SubmissionView]:
             )
         )
     return views
+
+
+def _view_sealed(cursor: RoundCursor, node: NodeKey) -> SubmissionView:
+    """A submission under roundwork-1; what was said of it stands in HardenedSubmission."""
+    submission, trial = cursor.submissions.rows[node], cursor.trials.rows.get(node)
+    outcome, votes = get_verdict(cursor, node)
+    return SubmissionView(
+        node=base58_of(node),
+        value=read_text(submission.value),
+        slot=submission.slot,
+        stake=submission.stake,
+        votes=votes,
+        verdict=name_outcome(outcome),
+        trigger_by=base58_of(trial.accuser) if trial else None,
+        auditors={},
+    )
 
 
 def _view_lists(cursor: RoundCursor) -> list[ListView]:

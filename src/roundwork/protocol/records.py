@@ -263,7 +263,7 @@ class Net(Record, frozen=True, array_like=True, gc=False):
     """In roe, or the smallest unit of the task's mint."""
 
 
-class RoundHead(Record, frozen=True, array_like=True, gc=False):
+class RoundDigest(Record, frozen=True, array_like=True, gc=False):
     """The head of a round that is over: a hash over what became of every node in it."""
 
     previous: bytes

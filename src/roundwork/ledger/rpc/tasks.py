@@ -9,6 +9,7 @@ import msgspec
 from ...errors import UnknownTask
 from ...protocol.params import TASK_PROGRAM, TaskKey
 from ...protocol.read import view_ledger, view_own, view_round, view_task
+from ...protocol.read_hardened import view_assignments, view_round_proof
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
@@ -72,6 +73,25 @@ def get_round_rows(ledger: Ledger, params: Params) -> Any:
 async def get_round(ledger: Ledger, params: Params) -> Any:
     task, round_number = params.task(0), params.get(1, int, "the round")
     return await _read_rounds(ledger, params, view_round, task, round_number)
+
+
+async def get_assignments(ledger: Ledger, params: Params) -> Any:
+    """What a node was drawn for in a round: the submissions that it checks, and those that it judges."""
+    return await _read_of_node(ledger, params, view_assignments)
+
+
+async def get_round_proof(ledger: Ledger, params: Params) -> Any:
+    """What shows what became of a node in a round that is over."""
+    return await _read_of_node(ledger, params, view_round_proof)
+
+
+async def _read_of_node(ledger: Ledger, params: Params, view: Callable[..., Any]) -> Any:
+    task, round_number, node = params.task(0), params.get(1, int, "the round"), params.node(2)
+
+    def read(state: State, task: TaskKey, round_number: int) -> Any:
+        return view(state, task, round_number, node)
+
+    return await _read_rounds(ledger, params, read, task, round_number)
 
 
 def get_task_account_info(ledger: Ledger, params: Params) -> Json:
@@ -184,6 +204,8 @@ OWN_METHODS: dict[str, Any] = {
     "getRoundRows": get_round_rows,
     "getTask": LongRead(get_task, _is_small_task),
     "getRound": get_round,
+    "getAssignments": get_assignments,
+    "getRoundProof": get_round_proof,
 }
 """The methods that nodes read. They are of the last block unless a commitment is named."""
 

@@ -20,7 +20,7 @@ from ..records import (
     Ranks,
     Record,
     Round,
-    RoundHead,
+    RoundDigest,
     Seal,
     Submission,
     Task,
@@ -196,7 +196,7 @@ class RoundCursor:
         return self.state.get_table(_NETS + self._suffix)
 
     @property
-    def heads(self) -> Table[bytes, RoundHead]:
+    def heads(self) -> Table[bytes, RoundDigest]:
         """The round's head, by its number, once it is over."""
         return self.state.get_table(_HEADS + self._suffix)
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from blake3 import blake3
 
 from ..params import NodeKey, TaskKey
-from ..records import Mark, RoundHead
+from ..records import Mark, RoundDigest
 from ..state import State, u64
 from .cursor import RoundCursor
 from .verdicts import Outcome, get_verdict
@@ -21,7 +21,7 @@ def add_head(cursor: RoundCursor) -> None:
     leaves = [compute_leaf(cursor, node) for node in list_nodes(cursor)]
     previous, root = get_last_head(state, cursor.task_key), compute_root(leaves)
     digest = compute_head(previous, cursor.round_number, root)
-    state.put(cursor.heads, u64(cursor.round_number), RoundHead(previous, root, digest))
+    state.put(cursor.heads, u64(cursor.round_number), RoundDigest(previous, root, digest))
     state.put(cursor.last_heads, cursor.task_key, Mark(digest=digest))
 
 

@@ -1,0 +1,139 @@
+"""State to the views of a round under roundwork-1."""
+
+from ..hardened_views import (
+    AssignmentsView,
+    ChallengeView,
+    HardenedRound,
+    HardenedSubmission,
+    RanksView,
+    RoundProof,
+    TrialView,
+    WindowView,
+)
+from .params import NodeKey, TaskKey, base58_of
+from .state import State
+from .tasks.cursor import RoundCursor
+from .tasks.heads import compute_leaf, compute_path, list_nodes
+from .tasks.life import get_task
+from .tasks.round import WINDOWS
+from .tasks.sealed import Answers, SealKind, list_duties, read_answers
+from .tasks.verdicts import Outcome, get_verdict
+
+
+def view_hardened(cursor: RoundCursor) -> HardenedRound:
+    """What a round under roundwork-1 has beside what every round has."""
+    receipts, votes = read_answers(cursor, SealKind.RECEIPT), read_answers(cursor, SealKind.VOTES)
+    by_candidate: dict[NodeKey, dict[str, bool | None]] = {}
+    for checker, receipt in receipts.items():
+        for candidate in receipt.candidates:
+            found = receipt.found.get(candidate)
+            by_candidate.setdefault(candidate, {})[base58_of(checker)] = found
+    return HardenedRound(
+        windows=_view_windows(cursor),
+        committed=[base58_of(NodeKey(key[1:])) for key in sorted(cursor.seals.rows) if not key[0]],
+        submissions=[
+            _view_submission(cursor, node, by_candidate.get(node, {}), receipts.get(node), votes)
+            for node in sorted(cursor.submissions.rows)
+        ],
+        ranks=[
+            RanksView(attempt[0], [base58_of(node) for node in ranks.nodes], ranks.electorate)
+            for attempt, ranks in sorted(cursor.ranks.rows.items())
+        ],
+        nets={base58_of(node): net.amount for node, net in sorted(cursor.nets.rows.items())},
+        head="".join([head.digest.hex() for head in cursor.heads.rows.values()]),
+    )
+
+
+def _view_windows(cursor: RoundCursor) -> list[WindowView]:
+    table, record = cursor.task.timetable, cursor.record
+    attempt = record.attempt if record else 0
+    slots = {
+        activity: window.compute_slots(table, cursor.round_number, attempt)
+        for activity, window in WINDOWS[cursor.task.rules].items()
+    }
+    return [WindowView(activity.value, first, last) for activity, (first, last) in slots.items()]
+
+
+def _view_submission(
+    cursor: RoundCursor,
+    node: NodeKey,
+    receipts: dict[str, bool | None],
+    own: Answers | None,
+    votes: dict[NodeKey, Answers],
+) -> HardenedSubmission:
+    outcome, paid = get_verdict(cursor, node)
+    challenge, trial = cursor.challenges.rows.get(node), cursor.trials.rows.get(node)
+    return HardenedSubmission(
+        node=base58_of(node),
+        verdict=name_outcome(outcome),
+        votes=paid,
+        receipts=receipts,
+        challenge=ChallengeView(base58_of(challenge.challenger), challenge.slot, challenge.held)
+        if challenge
+        else None,
+        is_posted=node in cursor.proofs.rows,
+        trial=TrialView(
+            base58_of(trial.accuser),
+            trial.slot,
+            trial.bond,
+            {base58_of(juror): seats for juror, seats in trial.seats},
+            {
+                base58_of(juror): votes[juror].found[node]
+                for juror, _ in trial.seats
+                if juror in votes and node in votes[juror].found
+            },
+        )
+        if trial
+        else None,
+        audits_assigned=len(own.candidates) if own else 0,
+        audits_done=len(own.found) if own else 0,
+    )
+
+
+def name_outcome(outcome: Outcome) -> str:
+    """A verdict as readers see it."""
+    return outcome.name.lower().replace("_", " ")
+
+
+def view_assignments(state: State, key: TaskKey, round_number: int, node: NodeKey) -> AssignmentsView:
+    """What a node was drawn for in a round; nothing where the rule set draws nobody. Raises UnknownTask."""
+    get_task(state, key)
+    cursor = RoundCursor(state, key, round_number)
+    return AssignmentsView(
+        task=base58_of(key),
+        round=round_number,
+        node=base58_of(node),
+        checks=[base58_of(each) for each in list_duties(cursor, SealKind.RECEIPT, node)],
+        trials=[base58_of(each) for each in list_duties(cursor, SealKind.VOTES, node)],
+    )
+
+
+def view_round_proof(state: State, key: TaskKey, round_number: int, node: NodeKey) -> RoundProof | None:
+    """What shows what became of a node in a round; None if the round has no head, or no leaf of the node.
+
+    Raises UnknownTask.
+    """
+    get_task(state, key)
+    cursor = RoundCursor(state, key, round_number)
+    nodes = list_nodes(cursor)
+    if not cursor.heads.rows or node not in nodes:
+        return None
+    head = next(iter(cursor.heads.rows.values()))
+    leaves, place = [compute_leaf(cursor, each) for each in nodes], nodes.index(node)
+    is_submitter, net = node in cursor.submissions.rows, cursor.nets.rows.get(node)
+    outcome, votes = get_verdict(cursor, node) if is_submitter else (Outcome.NO_SUBMISSION, 0)
+    return RoundProof(
+        task=base58_of(key),
+        round=round_number,
+        node=base58_of(node),
+        leaf=leaves[place].hex(),
+        place=place,
+        leaves=len(leaves),
+        path=[beside.hex() for beside in compute_path(leaves, place)],
+        root=head.root.hex(),
+        previous=head.previous.hex(),
+        head=head.digest.hex(),
+        verdict=name_outcome(outcome),
+        votes=votes,
+        net=net.amount if net else 0,
+    )
