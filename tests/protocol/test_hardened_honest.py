@@ -1,4 +1,4 @@
-"""Under roundwork-1 honest play costs nothing while a third of the stake plays otherwise; rings never gain."""
+"""Under roundwork-1 honest play loses nothing while a third of the stake does not; rings never gain."""
 
 from random import Random
 

@@ -236,8 +236,20 @@ def test_who_hands_in_a_list_that_most_of_the_stake_rejects_is_slashed() -> None
     taken = STAKES[lister] * 70 // 100
     assert {Slashed, Shared} <= {type(event) for event in outcome.events}
     assert STAKES[lister] - taken == world.stake_of(lister)
+    world.listed(EQUAL, attempt=1).go(3, AUDIT_END).block()
+    payment = world.cursor().payments.rows[world.key(lister)]
+    assert (200, taken) == (payment.reward, payment.slash)  # its list was wrong, its work was not
     assert taken // 4 == world.available_of(others[0])
     assert STAKES[others[0]] == world.stake_of(others[0])
+
+
+def test_who_handed_in_a_list_that_failed_hands_in_no_other_in_this_round() -> None:
+    world = make_listed().go(2, SW + 1)
+    lister, others = lister_and_others(world)
+    world.expect("ok", others[0], world.audit_list(others[0], lister))
+
+    world.go(2, AUDIT_END).block()
+
     assert RoundState.RETRYING == world.cursor().opened.state
     assert lister not in world.ranks(attempt=1)
     world.go(3).expect("NotLister", lister, world.upload(lister, EQUAL))
@@ -297,6 +309,8 @@ def test_a_slash_takes_the_rewards_that_are_held_back_too() -> None:
     world.judged(guilty, guilty, "n02", ("n01",), number=2)
 
     taken = STAKES["n01"] * 70 // 100
+    payment = world.cursor(2).payments.rows[world.key("n01")]
+    assert (0, taken) == (payment.reward, payment.slash)
     assert 0 == world.held_of("n01", 2)
     assert -taken - 200 == world.net_of("n01", 2)
     shares = sum(map(world.available_of, NODES))

@@ -122,7 +122,7 @@ def settle_amount(cursor: RoundCursor, node: NodeKey, amount: int, events: list[
             hold(cursor, node, amount)
         else:
             add_to(state, task_key, node, 0, amount)
-        state.put(cursor.payments, node, Payment(amount, 0))
+            state.put(cursor.payments, node, Payment(amount, 0))
         events.append(Paid(task_key, round_number, node, amount))
         return amount
     slash = min(-amount, get_stake(state, task_key, node).amount)

@@ -9,7 +9,7 @@ import msgspec
 from ...errors import InsufficientFunds
 from ..clock import REVIEW
 from ..params import NodeKey, base58_of
-from ..records import Bond, Held, Net, Task
+from ..records import Bond, Held, Net, Payment, Task
 from ..rules import rule
 from ..state import Table
 from .configuration import compute_terms
@@ -117,19 +117,30 @@ def fine(cursor: RoundCursor, node: NodeKey, amount: int, events: list[Event]) -
 def slash(cursor: RoundCursor, node: NodeKey, amount: int, events: list[Event]) -> int:
     """Take up to this much of a stake, and all held-back rewards, which go to the bounty.
 
-    Returns what it took from the stake: the caller gives it away.
+    Returns the amount that it took from the stake: the caller gives it away.
     """
     forfeited = 0
     for table in list_held(cursor):
         if (held := table.rows.get(node)) is not None:
             forfeited += held.amount
             _set_held(cursor, table, node, 0)
-    count(cursor, node, -forfeited)
-    add_bounty(cursor, forfeited)
-    taken = min(amount, get_stake(cursor.state, cursor.task_key, node).amount)
+    task_key, round_number = cursor.task_key, cursor.round_number
+    if forfeited:
+        count(cursor, node, -forfeited)
+        add_bounty(cursor, forfeited)
+        events.append(Fined(task_key, round_number, node, forfeited))
+    taken = min(amount, get_stake(cursor.state, task_key, node).amount)
     move(cursor, node, -taken)
-    events.append(Slashed(cursor.task_key, cursor.round_number, node, taken + forfeited))
+    note_payment(cursor, node, slash=taken)
+    events.append(Slashed(task_key, round_number, node, taken))
     return taken
+
+
+def note_payment(cursor: RoundCursor, node: NodeKey, reward: int = 0, slash: int = 0) -> None:
+    """Keep for readers that the round paid a reward, or took a slash, beside what it did before."""
+    before = cursor.payments.rows.get(node, Payment(0, 0))
+    after = Payment(before.reward + reward, before.slash + slash)
+    cursor.state.put(cursor.payments, node, after)
 
 
 def share(cursor: RoundCursor, shares: dict[NodeKey, int], pool: int, events: list[Event]) -> int:
@@ -154,6 +165,7 @@ def hold(cursor: RoundCursor, node: NodeKey, amount: int) -> None:
     """
     paid = compute_paid_round(cursor)
     count(cursor, node, amount)
+    note_payment(cursor, node, reward=amount)
     if build_release(cursor, paid).encode() not in cursor.state.due.rows:
         add_to(cursor.state, cursor.task_key, node, 0, amount)
         return
