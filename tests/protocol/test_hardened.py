@@ -3,10 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from roundwork.protocol.execute import decode_block, encode_receipt, execute
+from roundwork.protocol.genesis import create_state, decode_genesis
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.round import RoundState
 
 from .hardened import AUDIT_END, NODES, RECEIPT, STAKES, SW, Hardened, HardenedTokens, eighth
+from .make_hardened_journal import read
 from .make_hardened_vectors import PATH, compute
 
 TEXT = Path(__file__).parents[2] / "docs" / "PROTOCOL.md"
@@ -61,6 +66,18 @@ def test_the_kept_vectors_are_those_of_the_law_and_of_the_text() -> None:
         "head",
     ):
         assert kept[name] in text
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_the_kept_journal_of_roundwork_1_leads_to_the_same_hashes_and_receipts(at: int) -> None:
+    vector = read()[at]
+    state = create_state(decode_genesis(vector.genesis, "vector"))
+
+    assert len(vector.entries) > 300
+    for entry in vector.entries:
+        outcome = execute(state, decode_block(entry.block), list(map(bool, entry.verified)))
+        assert entry.state_hash == outcome.state_hash
+        assert entry.receipts == list(map(encode_receipt, outcome.receipts))
 
 
 def test_at_the_least_windows_an_outage_anywhere_in_audit_fines_no_honest_node() -> None:
