@@ -19,7 +19,8 @@ from .hardened import (
 from .town import HONEST, Town
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@pytest.mark.timeout(300)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32))
 def test_honest_nodes_with_two_thirds_of_the_stake_lose_nothing_and_are_paid(seed: int) -> None:
     town = Town(seed)
@@ -35,7 +36,8 @@ def test_honest_nodes_with_two_thirds_of_the_stake_lose_nothing_and_are_paid(see
     assert all(town.stake_of(name) >= STAKES[name] for name in HONEST)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@pytest.mark.timeout(300)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     ring=st.sets(st.sampled_from(NODES), min_size=2),
     found=st.dictionaries(st.sampled_from(NODES), st.booleans()),

@@ -4,6 +4,7 @@ from hashlib import sha256
 from random import Random
 from typing import ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
@@ -231,13 +232,13 @@ class HardenedTokenLedger(HardenedLedger):
 
 
 HARD = settings(
-    max_examples=40,
-    stateful_step_count=40,
+    max_examples=20,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
 )
-TestHardened = HardenedLedger.TestCase
-TestHardened.settings = HARD
-TestHardenedTokens = HardenedTokenLedger.TestCase
-TestHardenedTokens.settings = HARD
+for machine in (HardenedLedger, HardenedTokenLedger):
+    machine.TestCase.settings = HARD
+TestHardened = pytest.mark.timeout(300)(HardenedLedger.TestCase)
+TestHardenedTokens = pytest.mark.timeout(300)(HardenedTokenLedger.TestCase)
