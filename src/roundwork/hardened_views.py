@@ -93,6 +93,10 @@ class AssignmentsView(msgspec.Struct, frozen=True, kw_only=True):
     """The submissions that it checks, in the order of the bits of its receipt."""
     trials: list[str]
     """The submissions that it judges as a juror, in the order of the bits of its votes."""
+    committed: list[int]
+    """The kinds of commitments that it made: 0 a submission, 1 a receipt, 2 votes."""
+    revealed: list[int]
+    """Those of them that it revealed."""
 
 
 class RoundProof(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 from roundwork.protocol.execute import Receipt
 from roundwork.protocol.params import NodeKey
 from roundwork.protocol.tasks import instructions as ins
+from roundwork.protocol.tasks.commitments import SealKind, compute_commitment
 from roundwork.protocol.tasks.cursor import RoundCursor
-from roundwork.protocol.tasks.sealed import SealKind, compute_commitment, list_duties
+from roundwork.protocol.tasks.sealed import list_duties
 from roundwork.protocol.tasks.verdicts import get_verdict
 
 from .stage import _without_housekeeping

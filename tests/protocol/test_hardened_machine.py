@@ -13,8 +13,9 @@ from roundwork.protocol.clock import DISTRIBUTION, REVIEW, Timetable
 from roundwork.protocol.params import NodeKey, TaskKey
 from roundwork.protocol.state import TABLE_KINDS
 from roundwork.protocol.tasks import instructions as ins
+from roundwork.protocol.tasks.commitments import SealKind, compute_commitment
 from roundwork.protocol.tasks.round import WINDOWS, Activity, Period, find_window
-from roundwork.protocol.tasks.sealed import SealKind, compute_commitment, list_duties
+from roundwork.protocol.tasks.sealed import list_duties
 
 from .hardened import NODES, Hardened, HardenedTokens, make_bits, name_proof
 from .test_machine import LISTER, Laws

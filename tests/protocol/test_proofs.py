@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roundwork.protocol.tasks.proofs import read_content_id
+from roundwork.protocol.tasks.commitments import read_content_id
 
 from .hardened import FEE, MINIMUM, NODES, STAKES, Hardened, eighth, name_proof
 from .registry import shows

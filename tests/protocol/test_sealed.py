@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from roundwork.protocol.params import NodeKey, TaskKey
 from roundwork.protocol.tasks import instructions as ins
+from roundwork.protocol.tasks.commitments import SealKind, compute_commitment
 from roundwork.protocol.tasks.round import RoundState
-from roundwork.protocol.tasks.sealed import SealKind, compute_commitment
 
 from .hardened import MINIMUM, NODES, RECEIPT, STAKES, SUBMISSION, SW, VOTES, Hardened, eighth
 from .registry import shows

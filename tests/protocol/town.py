@@ -3,8 +3,8 @@
 from random import Random
 
 from roundwork.protocol.tasks import instructions as ins
+from roundwork.protocol.tasks.commitments import SealKind
 from roundwork.protocol.tasks.round import RoundState
-from roundwork.protocol.tasks.sealed import SealKind
 
 from .hardened import (
     AUDIT_END,

@@ -12,11 +12,12 @@ from ..hardened_views import (
 )
 from .params import NodeKey, TaskKey, base58_of
 from .state import State
+from .tasks.commitments import SealKind
 from .tasks.cursor import RoundCursor
 from .tasks.heads import compute_leaf, compute_path, list_nodes
 from .tasks.life import get_task
 from .tasks.round import WINDOWS
-from .tasks.sealed import Answers, SealKind, list_duties, read_answers
+from .tasks.sealed import Answers, list_duties, read_answers
 from .tasks.verdicts import Outcome, get_verdict
 
 
@@ -99,12 +100,15 @@ def view_assignments(state: State, key: TaskKey, round_number: int, node: NodeKe
     """What a node was drawn for in a round; nothing where the rule set draws nobody. Raises UnknownTask."""
     get_task(state, key)
     cursor = RoundCursor(state, key, round_number)
+    seals = {kind: cursor.seals.rows.get(bytes([kind]) + node) for kind in SealKind}
     return AssignmentsView(
         task=base58_of(key),
         round=round_number,
         node=base58_of(node),
         checks=[base58_of(each) for each in list_duties(cursor, SealKind.RECEIPT, node)],
         trials=[base58_of(each) for each in list_duties(cursor, SealKind.VOTES, node)],
+        committed=[int(kind) for kind, seal in seals.items() if seal],
+        revealed=[int(kind) for kind, seal in seals.items() if seal and seal.is_revealed],
     )
 
 

@@ -3,7 +3,6 @@
 Source: docs/PROTOCOL.md 17.
 """
 
-from base64 import b32decode, b32encode
 from hashlib import sha256
 
 from ...errors import (
@@ -20,6 +19,7 @@ from ..params import NodeKey, base58_of
 from ..records import Challenge, Chunk, Proof
 from ..rules import rule
 from ..state import State
+from .commitments import PIECE_BYTES, PIECES_MAX, read_content_id
 from .cursor import RoundCursor
 from .events import Event
 from .instructions import Answer
@@ -30,18 +30,6 @@ from .review import check_candidate, check_not_own
 from .round import WINDOWS, Activity
 from .sealed import check_running, check_submitter, check_window
 from .verdicts import Outcome, is_missing, set_verdict
-
-ID_BYTES = 59
-"""The characters of a content id: `b` and 36 bytes in base32."""
-
-ID_HEAD = bytes.fromhex("01551220")
-"""CIDv1, raw bytes, sha2-256 of 32 bytes."""
-
-PIECE_BYTES = 800
-"""The bytes of a whole chunk of a proof."""
-
-PIECES_MAX = 20
-"""The chunks of a proof of 16,000 bytes, the most that a proof has."""
 
 
 def challenge(state: State, call: Call, instruction: ChallengeIn) -> None:
@@ -150,19 +138,6 @@ def get_pieces(cursor: RoundCursor, candidate: NodeKey, poster: NodeKey) -> list
         if len(chunk.data) < PIECE_BYTES:
             break
     return pieces
-
-
-def read_content_id(value: bytes) -> bytes | None:
-    """The sha256 of the proof that a value names; None if it names none."""
-    text = value[:ID_BYTES]
-    if len(text) != ID_BYTES or value[ID_BYTES : ID_BYTES + 1] not in (b"", b" "):
-        return None
-    try:
-        raw = b32decode(text[1:].upper() + b"======")
-    except ValueError:
-        return None
-    is_same = b"b" + b32encode(raw).rstrip(b"=").lower() == text
-    return raw[len(ID_HEAD) :] if is_same and raw.startswith(ID_HEAD) else None
 
 
 # Checks

@@ -3,7 +3,6 @@
 Source: docs/PROTOCOL.md 16.
 """
 
-from enum import IntEnum
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -20,11 +19,12 @@ from ...errors import (
     WrongReveal,
 )  # fmt: skip
 from ..layout import Call
-from ..params import NodeKey, TaskKey, base58_of
+from ..params import NodeKey, base58_of
 from ..records import Duties, Seal, Stake, Submission, Task
 from ..rules import rule
 from ..state import State, Table
 from .beacon import compute_sealed_beacon
+from .commitments import SealKind, compute_commitment
 from .cursor import RoundCursor
 from .draw import Ballot
 from .events import ClosedUnpaid, Event
@@ -54,14 +54,6 @@ SUBMISSIONS_MIN = 3
 
 BITS_MAX = 6400
 """The most checks or trials of a node that count: as many as one message can answer."""
-
-
-class SealKind(IntEnum):
-    """What a commitment is for."""
-
-    SUBMISSION = 0
-    RECEIPT = 1
-    VOTES = 2
 
 
 COMMITS = {
@@ -260,20 +252,6 @@ def _leave_out(candidates: tuple[NodeKey, ...], missing: set[NodeKey]) -> tuple[
     if missing:
         candidates = tuple([candidate for candidate in candidates if candidate not in missing])
     return candidates[:BITS_MAX]
-
-
-def compute_commitment(
-    genesis_hash: bytes,
-    task: TaskKey,
-    round_number: int,
-    kind: int,
-    node: NodeKey,
-    salt: bytes,
-    payload: bytes,
-) -> bytes:
-    """The commitment that a salt and a payload open, on one chain, for one task, round, kind and node."""
-    head = b"roundwork/commit/1" + genesis_hash + task + round_number.to_bytes(8, "little") + bytes([kind])
-    return blake3(head + node + salt + payload).digest()
 
 
 # Checks

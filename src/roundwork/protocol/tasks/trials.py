@@ -14,6 +14,7 @@ from ..params import NodeKey, base58_of
 from ..records import Duties, Trial
 from ..rules import rule
 from ..state import State
+from .commitments import SealKind, read_content_id
 from .cursor import RoundCursor
 from .events import Event
 from .instructions import Accuse
@@ -33,12 +34,11 @@ from .pledges import (
     slash,
     take_bond,
 )
-from .proofs import check_not_missing, drop_unfinished, read_content_id
+from .proofs import check_not_missing, drop_unfinished
 from .ranked import begin_attempt
 from .review import check_candidate, check_not_own
 from .round import Activity
 from .sealed import (
-    SealKind,
     check_running,
     check_submitter,
     check_window,

@@ -1,0 +1,345 @@
+"""The duties of a node in a round under roundwork-1, as PROTOCOL.md says how a node plays it.
+
+Nothing runs these duties yet. A duty either has something decided (`Decide…`, `Fetch`, `Check`), whose result
+the node remembers, or says what to write down before it is sent (`Seal`), or sends an instruction. The ledger
+shows what was sent; it is not owed again.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from blake3 import blake3
+
+from ..hardened_views import AssignmentsView, HardenedRound, HardenedSubmission
+from ..protocol.clock import Timetable
+from ..protocol.tasks.commitments import SealKind, encode_bits, read_content_id
+from ..protocol.tasks.round import TURNS, WINDOWS, Activity, Period, compute_turn, find_window
+from ..views import ListView, RoundView
+
+RULES = "roundwork-1"
+
+
+class SealedMemory(msgspec.Struct, frozen=True):
+    """The decisions of a node in one round. They are on disk before the node acts on them."""
+
+    value: str | None = None
+    """The value to submit; None until the task has named it."""
+    sealed: dict[int, bytes] = {}
+    """The payload of each kind, from before its commitment is sent."""
+    fetched: frozenset[str] = frozenset()
+    """The nodes whose proof the node has whole; its own is among them."""
+    found: dict[str, bool] = {}
+    """Whether the audit of the task found a submission valid, by its node."""
+    amounts: dict[str, int] | None = None
+    """The distribution list by node; None until the task has computed it."""
+
+
+class SealedView(msgspec.Struct, frozen=True):
+    """What a node sees of a round."""
+
+    node: str
+    """The node's address."""
+    table: Timetable
+    round: RoundView
+    own: AssignmentsView
+    challenges_max: int
+    """How many challenges the node pays for in a round."""
+    accusations_max: int
+    """How many accusations the node backs with a bond in a round."""
+
+    @property
+    def hardened(self) -> HardenedRound:
+        """The part of the round that roundwork-1 adds."""
+        assert self.round.hardened is not None, "the round is not one of roundwork-1"
+        return self.round.hardened
+
+    def find(self, node: str) -> HardenedSubmission:
+        """What was found and said of a submission."""
+        return next(each for each in self.hardened.submissions if each.node == node)
+
+    def get_value(self, node: str) -> str:
+        """The value that a node submitted."""
+        return next(each.value for each in self.round.submissions if each.node == node)
+
+    def names_proof(self, node: str) -> bool:
+        """Whether a submission's value names a proof."""
+        return read_content_id(self.get_value(node).encode()) is not None
+
+
+class DecideSealedValue(msgspec.Struct, frozen=True, tag=True):
+    """Let the task name what to submit."""
+
+    round: int
+
+
+class Seal(msgspec.Struct, frozen=True, tag=True):
+    """Write a payload down; its commitment is sent afterwards."""
+
+    round: int
+    kind: int
+    payload: bytes
+
+
+class SendCommitment(msgspec.Struct, frozen=True, tag=True):
+    """Commit to a payload that is written down."""
+
+    round: int
+    kind: int
+    payload: bytes
+
+
+class SendReveal(msgspec.Struct, frozen=True, tag=True):
+    """Reveal a payload that was committed."""
+
+    round: int
+    kind: int
+    payload: bytes
+
+
+class FetchProof(msgspec.Struct, frozen=True, tag=True):
+    """Get a proof whole, from its node, from others that have it, or from the ledger."""
+
+    round: int
+    node: str
+
+
+class SendChallenge(msgspec.Struct, frozen=True, tag=True):
+    """Demand that a proof be posted: it was not to be had."""
+
+    round: int
+    node: str
+
+
+class PostProof(msgspec.Struct, frozen=True, tag=True):
+    """Post a proof on the ledger."""
+
+    round: int
+    node: str
+
+
+class CheckSubmission(msgspec.Struct, frozen=True, tag=True):
+    """Let the audit of the task judge a submission, whose proof is at hand."""
+
+    round: int
+    node: str
+
+
+class SendAccusation(msgspec.Struct, frozen=True, tag=True):
+    """Accuse a submission."""
+
+    round: int
+    node: str
+
+
+class DecideSealedList(msgspec.Struct, frozen=True, tag=True):
+    """Let the task compute the distribution list."""
+
+    round: int
+    attempt: int
+
+
+class SendAmounts(msgspec.Struct, frozen=True, tag=True):
+    """Upload the amounts and hand the list in."""
+
+    round: int
+    attempt: int
+
+
+class AccuseList(msgspec.Struct, frozen=True, tag=True):
+    """Accuse the list of an attempt."""
+
+    round: int
+    attempt: int
+    node: str
+
+
+class VoteOnList(msgspec.Struct, frozen=True, tag=True):
+    """Vote on an accused list."""
+
+    round: int
+    attempt: int
+    node: str
+    is_valid: bool
+
+
+SealedDuty = (
+    DecideSealedValue | Seal | SendCommitment | SendReveal | FetchProof | SendChallenge | PostProof
+    | CheckSubmission | SendAccusation | DecideSealedList | SendAmounts | AccuseList | VoteOnList
+)  # fmt: skip
+
+
+def compute_salt(secret: bytes, task: str, round_number: int, kind: int) -> bytes:
+    """The salt of a commitment: the same after a crash that loses all but the node's secret of 32 bytes."""
+    text = f"roundwork/salt/1/{task}/{round_number}/{kind}"
+    return blake3(text.encode(), key=secret).digest()
+
+
+def list_sealed_duties(memory: SealedMemory, view: SealedView, slot: int) -> list[SealedDuty]:
+    """The duties of a node in a round at a slot; none outside of its review and distribution."""
+    later = view.table.compute_round(slot) - view.round.round
+    if later == Period.REVIEW.later:
+        return _list_review(memory, view, slot)
+    is_listed = later == Period.DISTRIBUTION.later + view.round.attempt and view.round.status == "Open"
+    is_submitter = any(each.node == view.node for each in view.round.submissions)
+    return _list_distribution(memory, view, slot) if is_listed and is_submitter else []
+
+
+# The review
+
+
+def _list_review(memory: SealedMemory, view: SealedView, slot: int) -> list[SealedDuty]:
+    window = find_window(WINDOWS[RULES], view.table, slot, Period.REVIEW)
+    activity = next(activity for activity, each in WINDOWS[RULES].items() if each is window)
+    first, last = window.compute_slots(view.table, view.round.round)
+    is_late = slot >= first + (last - first + 1) // 2
+    match activity:
+        case Activity.COMMIT:
+            return _owe_value(memory, view)
+        case Activity.REVEAL:
+            return _owe_reveal(memory, view, SealKind.SUBMISSION)
+        case Activity.CHALLENGE:
+            return _owe_challenges(memory, view, is_late) + _owe_answers(memory, view)
+        case Activity.ANSWER:
+            return _owe_answers(memory, view)
+        case Activity.CHECK:
+            return _owe_bits(memory, view, SealKind.RECEIPT, view.own.checks, is_late)
+        case Activity.ACCUSE:
+            return _owe_accusations(memory, view)
+        case Activity.JUDGE:
+            return _owe_bits(memory, view, SealKind.VOTES, view.own.trials, is_late)
+        case Activity.DISCLOSE:
+            kinds = (SealKind.RECEIPT, SealKind.VOTES)
+            return [duty for kind in kinds for duty in _owe_reveal(memory, view, kind)]
+        case _:
+            return []
+
+
+def _owe_value(memory: SealedMemory, view: SealedView) -> list[SealedDuty]:
+    if memory.value is None:
+        return [DecideSealedValue(view.round.round)]
+    return _owe_commitment(memory, view, SealKind.SUBMISSION, memory.value.encode())
+
+
+def _owe_commitment(
+    memory: SealedMemory, view: SealedView, kind: SealKind, payload: bytes
+) -> list[SealedDuty]:
+    """Write the payload down, then commit to what is written down, once."""
+    if kind in view.own.committed:
+        return []
+    if kind not in memory.sealed:
+        return [Seal(view.round.round, kind, payload)]
+    return [SendCommitment(view.round.round, kind, memory.sealed[kind])]
+
+
+def _owe_reveal(memory: SealedMemory, view: SealedView, kind: SealKind) -> list[SealedDuty]:
+    if kind not in view.own.committed or kind in view.own.revealed or kind not in memory.sealed:
+        return []
+    return [SendReveal(view.round.round, kind, memory.sealed[kind])]
+
+
+def _owe_challenges(memory: SealedMemory, view: SealedView, is_late: bool) -> list[SealedDuty]:
+    """Fetch all proofs that the node checks; challenge those that it could not get by half of the window."""
+    lacking = [node for node in view.own.checks if view.names_proof(node) and node not in memory.fetched]
+    duties: list[SealedDuty] = [FetchProof(view.round.round, node) for node in lacking]
+    made = sum(
+        each.challenge is not None and each.challenge.challenger == view.node
+        for each in view.hardened.submissions
+    )
+    if is_late:
+        missing = [node for node in lacking if view.find(node).challenge is None]
+        duties += [SendChallenge(view.round.round, node) for node in missing[: view.challenges_max - made]]
+    return duties
+
+
+def _owe_answers(memory: SealedMemory, view: SealedView) -> list[SealedDuty]:
+    """Post each challenged proof that the node has, and fetch the others: its poster gets fees for it."""
+    duties: list[SealedDuty] = []
+    for each in view.hardened.submissions:
+        if each.challenge is not None and not each.is_posted:
+            is_there = each.node in memory.fetched
+            duties.append((PostProof if is_there else FetchProof)(view.round.round, each.node))
+    return duties
+
+
+def _owe_bits(
+    memory: SealedMemory, view: SealedView, kind: SealKind, candidates: Sequence[str], is_late: bool
+) -> list[SealedDuty]:
+    """Check every candidate, then commit to what was found.
+
+    When half of the window is over, a candidate that could not be judged counts as valid: the node does not
+    accuse what it has not seen to be wrong.
+    """
+    if not candidates or kind in view.own.committed:
+        return []
+    if kind in memory.sealed:
+        return _owe_commitment(memory, view, kind, b"")
+    open_ = [node for node in candidates if node not in memory.found]
+    if not open_ or is_late:
+        return _owe_commitment(
+            memory, view, kind, encode_bits([memory.found.get(node, True) for node in candidates])
+        )
+    duties: list[SealedDuty] = []
+    for node in open_:
+        is_there = not view.names_proof(node) or node in memory.fetched
+        duties.append((CheckSubmission if is_there else FetchProof)(view.round.round, node))
+    return duties
+
+
+def _owe_accusations(memory: SealedMemory, view: SealedView) -> list[SealedDuty]:
+    """Accuse what the node found invalid, unless another node did; a proof is posted first."""
+    made = sum(
+        each.trial is not None and each.trial.accuser == view.node for each in view.hardened.submissions
+    )
+    wrong = [
+        node for node in view.own.checks if memory.found.get(node) is False and view.find(node).trial is None
+    ]
+    duties: list[SealedDuty] = []
+    for node in wrong[: view.accusations_max - made]:
+        if view.names_proof(node) and not view.find(node).is_posted:
+            duties.append(PostProof(view.round.round, node))
+        else:
+            duties.append(SendAccusation(view.round.round, node))
+    return duties
+
+
+# The list
+
+
+def _list_distribution(memory: SealedMemory, view: SealedView, slot: int) -> list[SealedDuty]:
+    round_number, attempt = view.round.round, view.round.attempt
+    windows, table = WINDOWS[RULES], view.table
+    standing = next((each for each in view.round.lists if each.attempt == attempt), None)
+    if windows[Activity.PAY].is_open(table, slot, round_number, attempt):
+        return []
+    if memory.amounts is None:
+        return [DecideSealedList(round_number, attempt)]
+    if windows[Activity.LIST].is_open(table, slot, round_number, attempt):
+        is_due = standing is None and _is_my_turn(view, slot)
+        return [SendAmounts(round_number, attempt)] if is_due else []
+    if standing is None or standing.submitter == view.node:
+        return []
+    is_right = {node: amount for node, amount in memory.amounts.items() if amount > 0} == standing.amounts
+    if windows[Activity.ACCUSE_LIST].is_open(table, slot, round_number, attempt):
+        is_wrong = not is_right and standing.trigger_by is None
+        return [AccuseList(round_number, attempt, standing.submitter)] if is_wrong else []
+    return _owe_list_vote(view, standing, is_right)
+
+
+def _owe_list_vote(view: SealedView, standing: ListView, is_right: bool) -> list[SealedDuty]:
+    has_voted = view.node in standing.auditors
+    is_convicted = view.find(view.node).verdict == "convicted"
+    if standing.trigger_by is None or has_voted or is_convicted:
+        return []
+    return [VoteOnList(view.round.round, standing.attempt, standing.submitter, is_right)]
+
+
+def _is_my_turn(view: SealedView, slot: int) -> bool:
+    """Whether the node may hand in a list now."""
+    has_failed = any(
+        each.submitter == view.node and each.attempt < view.round.attempt for each in view.round.lists
+    )
+    if has_failed or view.find(view.node).verdict == "convicted":
+        return False
+    ranks = next((each.nodes for each in view.hardened.ranks if each.attempt == view.round.attempt), [])
+    rank = ranks.index(view.node) if view.node in ranks else TURNS
+    return view.table.compute_offset(slot) >= compute_turn(view.table, rank)
