@@ -76,7 +76,7 @@ def test_every_command_and_every_option_is_in_the_reference(words: str, command:
     section = re.search(rf"^### {words}(?: [^a-z\n][^\n]*)?\n(.*?)(?=^##)", REFERENCE, re.M | re.S)
     assert section, words
 
-    common = {"--json", "--url", "--passphrase-file"}
+    common = {"--json", "--url", "--passphrase-file", "--priority-fee"}
     options = {one.opts[0] for one in command.params if isinstance(one, click.Option) and not one.hidden}
     assert "--json" in options
     assert options - common == set(re.findall(r"^\| `(--[a-z0-9-]+)`", section[1], re.M))

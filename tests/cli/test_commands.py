@@ -45,6 +45,9 @@ def test_money_comes_from_the_faucet_and_goes_where_it_is_sent(ledger: RunningLe
     ask("transfer", theirs, KOII, "--from", tmp_path / "mine.json", "--url", ledger.url)
 
     assert KOII == ask("balance", theirs, "--url", ledger.url)["roe"]
+    before = ask("balance", mine, "--url", ledger.url)["roe"]
+    options = ["--from", tmp_path / "mine.json", "--url", ledger.url, "--priority-fee", 700]
+    assert before - 1 - 5000 - 700 == ask("transfer", theirs, 1, *options)["balance"]
     assert "1" in run("balance", theirs, "--url", ledger.url).stdout
 
 

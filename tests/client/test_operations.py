@@ -254,6 +254,21 @@ def test_who_has_too_little_is_told_how_much_is_there(ask: Use, task: str) -> No
         ask(try_it)
 
 
+@pytest.mark.parametrize("priority_fee", [0, 1, 999, 123_456_789])
+def test_a_priority_fee_is_added_to_the_fee_to_the_roe(ledger: RunningLedger, priority_fee: int) -> None:
+    payer, target = Keypair(), str(Pubkey.new_unique())
+
+    async def pay_twice() -> int:
+        async with Client(ledger.url, priority_fee=priority_fee) as client:
+            await operations.airdrop(client, str(payer.pubkey()), KOII)
+            for _ in range(2):  # equal requests are two transactions
+                await operations.transfer_money(client, payer, target, 5)
+            assert 10 == await client.get_balance(target)
+            return await client.get_balance(str(payer.pubkey()))
+
+    assert KOII - 2 * (5 + 5000 + priority_fee) == asyncio.run(pay_twice())
+
+
 def test_what_a_transaction_was_rejected_with_is_read_from_its_meta(ledger: RunningLedger, ask: Use) -> None:
     payer = Keypair()
     ask(lambda client: operations.airdrop(client, str(payer.pubkey()), KOII))

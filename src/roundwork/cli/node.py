@@ -13,7 +13,9 @@ from .options import (
     ADDRESS,
     ROE,
     call_ledger,
+    get_priority_fee,
     json_option,
+    priority_option,
     show,
     url_option,
 )
@@ -43,6 +45,7 @@ def command() -> None:
 
 @command.command()
 @url_option
+@priority_option
 @directory_option
 @task_option
 @setting_options
@@ -69,6 +72,7 @@ def run(
 
     start_log(is_node=True)
     setting = NodeSetting(
+        priority_fee=get_priority_fee(),
         ledger_url=url,
         task=task,
         directory=directory.absolute(),
@@ -88,6 +92,7 @@ def run(
 
 @command.command()
 @url_option
+@priority_option
 @directory_option
 @task_option
 @click.option("--amount", type=ROE, required=True, help="Roe to add, or 2koii.")
@@ -121,6 +126,7 @@ def stake(
 
 @command.command()
 @url_option
+@priority_option
 @directory_option
 @task_option
 @click.option("--wait", is_flag=True, help="Wait until the rounds that hold it are closed.")
@@ -150,6 +156,7 @@ def withdraw(
 
 @command.command()
 @url_option
+@priority_option
 @directory_option
 @task_option
 @click.option("--to", type=ADDRESS, help="The address that is paid; without it, the node's main key.")

@@ -102,6 +102,26 @@ url_option = click.option(
     callback=_choose_url,
     help=f"The ledger's RPC; else ROUNDWORK_URL, else the one of Solana's configuration, else {URL}.",
 )
+_PRIORITY_FEE = "roundwork.priority_fee"
+
+
+def _keep_priority_fee(ctx: click.Context, param: click.Parameter, given: int | None) -> None:
+    ctx.meta[_PRIORITY_FEE] = given or 0
+
+
+def get_priority_fee() -> int:
+    """What each transaction of the running command pays on top of its fee, in roe."""
+    fee: int = click.get_current_context().meta.get(_PRIORITY_FEE, 0)
+    return fee
+
+
+priority_option = click.option(
+    "--priority-fee",
+    type=ROE,
+    expose_value=False,
+    callback=_keep_priority_fee,
+    help="Pay so much on top of each transaction's fee, so that it comes before others.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -121,8 +141,10 @@ def call_ledger(url: str, request: "Callable[[Client], Awaitable[T]]") -> T:
     from ..client.rpc import Client, Refused
     from ..errors import RemoteError
 
+    priority_fee = get_priority_fee()
+
     async def run() -> T:
-        async with Client(url) as client:
+        async with Client(url, priority_fee=priority_fee) as client:
             # A ledger that does not answer at first is an error at once; a later outage is waited for.
             try:
                 await client.get_ledger()

@@ -8,7 +8,7 @@ import click
 from ..errors import BadConfig
 from .check import command as check
 from .keys import key_option, passphrase_option, read_key
-from .options import ADDRESS, ROE, call_ledger, json_option, sandbox_option, url_option
+from .options import ADDRESS, ROE, call_ledger, json_option, priority_option, sandbox_option, url_option
 from .options import show as show_facts
 from .output import report_once, say, say_either, say_json
 from .receipts import Unit, read_unit, show_receipt
@@ -38,6 +38,7 @@ command.add_command(show_rounds)
 @manager_option
 @passphrase_option
 @url_option
+@priority_option
 @click.option("--inactive", is_flag=True, help="Leave it inactive: it takes no submissions yet.")
 @sandbox_option
 @json_option
@@ -76,6 +77,7 @@ def deploy(
 @manager_option
 @passphrase_option
 @url_option
+@priority_option
 @sandbox_option
 @json_option
 def update(
@@ -160,6 +162,7 @@ def show(address: str, url: str, as_json: bool) -> None:
 @manager_option
 @passphrase_option
 @url_option
+@priority_option
 @json_option
 def fund(
     address: str, roe: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
@@ -191,6 +194,7 @@ def fund(
 @manager_option
 @passphrase_option
 @url_option
+@priority_option
 @json_option
 def activate(
     address: str, off: bool, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
@@ -214,6 +218,7 @@ def activate(
 @manager_option
 @passphrase_option
 @url_option
+@priority_option
 @json_option
 def close(
     address: str, wait: bool, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .keys import choose_address, key_option, passphrase_option, read_key
-from .options import ADDRESS, AMOUNT, call_ledger, format_money, json_option, url_option
+from .options import ADDRESS, AMOUNT, call_ledger, format_money, json_option, priority_option, url_option
 from .output import say_either
 from .receipts import read_unit, show_receipt
 
@@ -28,6 +28,7 @@ def command() -> None:
 @payer_option
 @passphrase_option
 @url_option
+@priority_option
 @json_option
 def create(decimals: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool) -> None:
     """Make a new token. The signing key may make more of it; it cannot be frozen."""
@@ -45,6 +46,7 @@ def create(decimals: int, key_path: Path, passphrase_path: Path | None, url: str
 @payer_option
 @passphrase_option
 @url_option
+@priority_option
 @json_option
 def mint(
     token: str, owner: str, amount: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool
@@ -70,6 +72,7 @@ def mint(
 @payer_option
 @passphrase_option
 @url_option
+@priority_option
 @json_option
 def send(
     token: str, owner: str, amount: int, key_path: Path, passphrase_path: Path | None, url: str, as_json: bool

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .keys import key_option, passphrase_option, read_key
-from .options import ADDRESS, ROE, call_ledger, json_option, url_option
+from .options import ADDRESS, ROE, call_ledger, json_option, priority_option, url_option
 from .receipts import read_unit, show_receipt
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @key_option("--from", "source", "A keypair file; else the one that Solana's configuration names.")
 @passphrase_option
 @url_option
+@priority_option
 @json_option
 def command(
     address: str, roe: int, source: Path, passphrase_path: Path | None, url: str, as_json: bool

@@ -53,6 +53,20 @@ def pay(source: Keypair, target: Pubkey, amount: int) -> Instruction:
     )
 
 
+PRICED_UNITS = 1_000_000
+"""Compute units of a transaction with a priority fee: a millionth of a roe for each unit makes one roe."""
+
+
 def make_unique() -> Instruction:
     """An instruction that does nothing, and differs by chance: equal requests become two transactions."""
-    return instruct(COMPUTE_BUDGET_PROGRAM, "setComputeUnitLimit", units=secrets.randbits(32))
+    return instruct(COMPUTE_BUDGET_PROGRAM, "setLoadedAccountsDataSizeLimit", bytes=secrets.randbits(32))
+
+
+def offer(priority_fee: int) -> list[Instruction]:
+    """The instructions that add so many roe to the fee of a transaction, so that it comes before others."""
+    if not priority_fee:
+        return []
+    return [
+        instruct(COMPUTE_BUDGET_PROGRAM, "setComputeUnitLimit", units=PRICED_UNITS),
+        instruct(COMPUTE_BUDGET_PROGRAM, "setComputeUnitPrice", microLamports=priority_fee),
+    ]

@@ -40,7 +40,7 @@ from ..protocol.tasks.instructions import (
 from ..protocol.tasks.instructions import Instruction as TaskInstruction
 from ..views import TaskView
 from . import token_operations as tokens
-from .messages import make_account, make_unique, pay, wrap
+from .messages import make_account, make_unique, offer, pay, wrap
 from .rpc import Client, Unreachable
 from .token_operations import STAKING_MONEY, STAKING_SPACE
 
@@ -71,13 +71,13 @@ class Signed(msgspec.Struct, frozen=True):
 
 
 async def sign(client: Client, instructions: Sequence[Instruction], signers: Sequence[Keypair]) -> Signed:
-    """A transaction with the newest tick; the first of `signers` pays.
+    """A transaction with the newest tick and the client's priority fee; the first of `signers` pays.
 
     Equal instructions signed twice are two transactions.
     """
     tick, last_valid = await patiently(client.get_latest_blockhash)
     hash = Hash.from_string(tick)
-    marked = [*instructions, make_unique()]
+    marked = [*instructions, *offer(client.priority_fee), make_unique()]
     message = Message.new_with_blockhash(marked, signers[0].pubkey(), hash)
     needed = message.account_keys[: message.header.num_required_signatures]
     by_key = {pair.pubkey(): pair for pair in signers}

@@ -114,8 +114,13 @@ class Client:
     Every method raises Unreachable without an answer, and Refused, Rejected or Void for an error.
     """
 
-    def __init__(self, url: str, transport: "AsyncBaseTransport | None" = None) -> None:
-        """Raises BadConfig for a text that is not a URL of HTTP."""
+    def __init__(
+        self, url: str, transport: "AsyncBaseTransport | None" = None, priority_fee: int = 0
+    ) -> None:
+        """`priority_fee` is what each transaction of ours pays on top of its fee, in roe.
+
+        Raises BadConfig for a text that is not a URL of HTTP.
+        """
         import httpx2
 
         check_url(url)
@@ -124,6 +129,7 @@ class Client:
         except httpx2.InvalidURL as error:
             raise BadConfig(f"--url {url!r}: {error}") from None
         self.url = url
+        self.priority_fee = priority_fee
         self._http = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT_SECONDS, trust_env=False)
 
     async def __aenter__(self) -> "Client":

@@ -68,7 +68,7 @@ class Node:
         self._stack = stack
         self._main = make_keypair(setting.directory / "main.json", setting.passphrase)
         self._secret = _make_secret(setting.directory / "secret")
-        self._client = Client(setting.ledger_url)
+        self._client = Client(setting.ledger_url, priority_fee=setting.priority_fee)
         self._registrations: dict[str, Registrations] = {}
         self._joined: list[JoinedTask] = []
         self._held: set[Path] = set()

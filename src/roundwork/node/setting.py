@@ -30,6 +30,8 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     """Where others reach the gateway, if not at host and port."""
     peers: tuple[str, ...] = ()
     """URLs of nodes to ask beside those that the ledger names."""
+    priority_fee: int = 0
+    """What each transaction of the node pays on top of its fee, in roe."""
     stake: int = 0
     """What to have at stake: added whenever the stake is below the task's minimum; 0 is never."""
     sandbox: str | None = None

@@ -195,7 +195,9 @@ def test_an_error_that_solana_has_is_named_and_logged_as_there(
     simulated = scene.simulate(scene.compose(program, data, accounts))
 
     assert {"InstructionError": [0, error]} == simulated["err"]
-    first, *lines, last = simulated["logs"]
+    first, *lines, last = (
+        line for line in simulated["logs"] if not line.startswith("Program log: Instruction: ")
+    )
     assert f"Program {base58_of(program)} invoke [1]" == first
     assert last.startswith(f"Program {base58_of(program)} failed: ")
     if log is None:

@@ -29,7 +29,13 @@ from roundwork.ledger.rpc.dispatch import METHODS
 from roundwork.ledger.rpc.feeds import KINDS
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.addresses import find_associated
-from roundwork.protocol.params import ASSOCIATED_TOKEN_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
+from roundwork.protocol.params import (
+    ASSOCIATED_TOKEN_PROGRAM,
+    SYSTEM_PROGRAM,
+    TASK_PROGRAM,
+    TOKEN_PROGRAM,
+    base58_of,
+)
 from roundwork.wire import base58_decode, base58_encode
 
 from ..process import NEWEST, RpcFailure, RunningLedger, give, running
@@ -374,6 +380,78 @@ def test_units_are_a_fixed_number_for_each_instruction(ledger: RunningLedger, pa
 
     assert 150 + 150 + 3000 == simulated["unitsConsumed"] == done["computeUnitsConsumed"]
     assert 150 + 150 == refused(ledger, much).data["unitsConsumed"]
+
+
+def test_the_creation_of_an_associated_account_shows_what_it_calls(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
+    rich = Keypair()
+    ledger.fund(rich)
+    mint, owner = make_tokens(ledger, rich)[0], Keypair().pubkey()
+    held = Pubkey(find_associated(bytes(owner), bytes(mint)))
+    programs = [Pubkey(SYSTEM_PROGRAM), Pubkey(TOKEN_PROGRAM)]
+    metas = [
+        AccountMeta(payer.pubkey(), True, True),
+        AccountMeta(held, False, True),
+        *(AccountMeta(key, False, False) for key in (owner, mint, *programs)),
+    ]
+    create = Instruction(Pubkey(ASSOCIATED_TOKEN_PROGRAM), b"\1", metas)
+    called = ["getAccountDataSize", "createAccount", "initializeImmutableOwner", "initializeAccount3"]
+
+    def read(signature: str, encoding: str) -> Any:
+        return ledger.call("getTransaction", signature, {**NEWEST, "encoding": encoding})
+
+    first, again = (ledger.send(ledger.sign(payer, create)) for _ in range(2))
+
+    [parsed] = read(first, "jsonParsed")["meta"]["innerInstructions"]
+    assert (0, called) == (parsed["index"], [each["parsed"]["type"] for each in parsed["instructions"]])
+    info = parsed["instructions"][1]["parsed"]["info"]
+    assert (str(payer.pubkey()), str(held), 2039280, 165, base58_of(TOKEN_PROGRAM)) == (
+        info["source"], info["newAccount"], info["lamports"], info["space"], info["owner"],
+    )  # fmt: skip
+    assert {"account": str(held), "mint": str(mint), "owner": str(owner)} == (
+        parsed["instructions"][3]["parsed"]["info"]
+    )
+    [plain] = read(first, "json")["meta"]["innerInstructions"]
+    assert {2} == {each["stackHeight"] for each in plain["instructions"] + parsed["instructions"]}
+    assert {"programIdIndex", "accounts", "data", "stackHeight"} == plain["instructions"][0].keys()
+    token, system = base58_of(TOKEN_PROGRAM), base58_of(SYSTEM_PROGRAM)
+    logs = read(first, "json")["meta"]["logMessages"]
+    assert logs[1:-2] == [
+        "Program log: CreateIdempotent",
+        f"Program {token} invoke [2]", "Program log: Instruction: GetAccountDataSize",
+        f"Program return: {token} pQAAAAAAAAA=", f"Program {token} success",
+        f"Program {system} invoke [2]", f"Program {system} success",
+        "Program log: Initialize the associated token account",
+        f"Program {token} invoke [2]", "Program log: Instruction: InitializeImmutableOwner",
+        "Program log: Please upgrade to SPL Token 2022 for immutable owner support",
+        f"Program {token} success", f"Program {token} invoke [2]",
+        "Program log: Instruction: InitializeAccount3", f"Program {token} success",
+        f"Program {base58_of(ASSOCIATED_TOKEN_PROGRAM)} success",
+    ]  # fmt: skip
+    repeated = read(again, "json")["meta"]
+    assert [] == repeated["innerInstructions"]
+    assert "Program log: CreateIdempotent" == repeated["logMessages"][1]
+
+
+def test_an_associated_account_that_has_money_already_is_sized_and_assigned(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
+    rich = Keypair()
+    ledger.fund(rich)
+    mint, owner = make_tokens(ledger, rich)[0], Keypair().pubkey()
+    held = Pubkey(find_associated(bytes(owner), bytes(mint)))
+    ledger.send(ledger.sign(payer, give(payer, held, 1000)))
+    programs = [Pubkey(SYSTEM_PROGRAM), Pubkey(TOKEN_PROGRAM)]
+    metas = [AccountMeta(payer.pubkey(), True, True), AccountMeta(held, False, True)]
+    metas += [AccountMeta(key, False, False) for key in (owner, mint, *programs)]
+
+    signature = ledger.send(ledger.sign(payer, Instruction(Pubkey(ASSOCIATED_TOKEN_PROGRAM), b"", metas)))
+
+    meta = ledger.call("getTransaction", signature, {**NEWEST, "encoding": "jsonParsed"})["meta"]
+    calls = [each["parsed"] for each in meta["innerInstructions"][0]["instructions"]]
+    assert ["transfer", "allocate", "assign"] == [each["type"] for each in calls[1:4]]
+    assert 2039280 - 1000 == calls[1]["info"]["lamports"]
 
 
 def test_block_production_is_all_slots_of_the_range(ledger: RunningLedger) -> None:

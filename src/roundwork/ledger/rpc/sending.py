@@ -39,7 +39,14 @@ from .errors import (
 from .ledger import Ledger
 from .params import Params, check_fields, field, read_commitment, read_key, show
 from .rejections import LOAD_MESSAGES, describe_failure
-from .transaction_forms import compose_logs, compute_units, describe_error, describe_reason, describe_returned
+from .transaction_forms import (
+    compose_logs,
+    compute_units,
+    describe_error,
+    describe_inner,
+    describe_reason,
+    describe_returned,
+)  # fmt: skip
 
 AIRDROP_MAX = 10**7 * KOII
 """The most roe that one airdrop gives."""
@@ -136,7 +143,9 @@ async def simulate_transaction(ledger: Ledger, params: Params) -> Json:
         "accounts": accounts if keys is not None else None,
         "unitsConsumed": compute_units(transaction, receipt),
         "returnData": describe_returned(receipt),
-        "innerInstructions": [] if field(config, "innerInstructions", bool, False) else None,
+        "innerInstructions": describe_inner(transaction, receipt, "json")
+        if field(config, "innerInstructions", bool, False)
+        else None,
     }
     return ledger.with_context(value)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from ...errors import BadComputeBudget, DuplicateInstruction, Void
 from ...protocol.execute import Kind, Receipt
-from ...protocol.params import MEMO_PROGRAMS, SYSTEM_PROGRAM, base58_of
+from ...protocol.params import MEMO_PROGRAMS, SYSTEM_PROGRAM, TOKEN_PROGRAM, base58_of
 from ...protocol.transaction import Instruction, Transaction
 from ...wire import Json, base58_encode, read_text
 from .errors import InvalidParams
+from .inner_forms import find_creation, log_creation, name_token_instruction
 from .instruction_forms import parse_instruction
 from .rejections import describe_failure, log_reason, name_error, name_load_error, read_rejection
 
@@ -70,11 +71,12 @@ def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
             failure = describe_failure(name_error(rejection))
             lines += [
                 f"Program {program} invoke [1]",
+                *_log_begin(transaction, receipt, at),
                 *log_reason(rejection),
                 f"Program {program} failed: {failure}",
             ]
             break
-        lines.append(f"Program {program} invoke [1]")
+        lines += [f"Program {program} invoke [1]", *_log_begin(transaction, receipt, at)]
         if transaction.keys[instruction.program] in MEMO_PROGRAMS:
             lines += [
                 f"Program log: Signed by {base58_of(transaction.accounts[n])}" for n in instruction.accounts
@@ -86,6 +88,30 @@ def compose_logs(transaction: Transaction, receipt: Receipt) -> list[str]:
             lines.append(f"Program return: {program} {data}")
         lines.append(f"Program {program} success")
     return lines
+
+
+def _log_begin(transaction: Transaction, receipt: Receipt, at: int) -> list[str]:
+    """What the programs of tokens log of an instruction before its result."""
+    instruction = transaction.instructions[at]
+    if transaction.keys[instruction.program] == TOKEN_PROGRAM:
+        return name_token_instruction(instruction.data)
+    creation = find_creation(transaction, receipt, at)
+    return [] if creation is None else log_creation(transaction.keys + receipt.loaded, creation)
+
+
+def describe_inner(transaction: Transaction, receipt: Receipt, encoding: str) -> list[Json]:
+    """The instructions that programs called, by the index of the instruction that did."""
+    keys = transaction.keys + receipt.loaded
+    shown = []
+    for at in range(len(transaction.instructions)):
+        creation = find_creation(transaction, receipt, at)
+        if creation is not None and creation.inner:
+            called = [
+                parse_instruction(each, keys) if encoding == "jsonParsed" else _describe_instruction(each)
+                for each in creation.inner
+            ]
+            shown.append({"index": at, "instructions": [{**each, "stackHeight": 2} for each in called]})
+    return shown
 
 
 def compute_units(transaction: Transaction, receipt: Receipt) -> int:
@@ -142,7 +168,7 @@ def describe_meta(transaction: Transaction, receipt: Receipt, encoding: str, is_
         loaded = [base58_of(key) for key in transaction.loaded]
         writable = transaction.count_loaded_writable()
         meta |= {
-            "innerInstructions": [],
+            "innerInstructions": describe_inner(transaction, receipt, encoding),
             "logMessages": compose_logs(transaction, receipt),
             "rewards": [],
             "computeUnitsConsumed": compute_units(transaction, receipt),
