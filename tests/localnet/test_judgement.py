@@ -63,6 +63,11 @@ def test_a_run_that_pays_the_honest_and_slashes_the_liar_is_as_it_should_be() ->
             {"failures": (AUDIT, AUDIT._replace(subject="audit of n02 in round 3"))},
             "2 audits failed, first n00: audit of n01 in round 2: ValueError: no",
         ),
+        (
+            {"failures": (AUDIT._replace(reason="audit was still running after 2 s"),)},
+            "1 audit failed, first n00: audit of n01 in round 2: audit was still running after 2 s"
+            " (on a busy machine, a larger --slot-ms gives more time)",
+        ),
     ],
 )
 def test_what_is_not_as_it_should_be_is_said(changes: dict[str, Any], fault: str) -> None:

@@ -11,6 +11,7 @@ from .watch import (
     NAMES_SHOWN,
     PAID,
     UNPAID,
+    Failure,
     Watch,
     compute_earned,
     compute_slashed,
@@ -91,7 +92,7 @@ def _find_faults(watch: Watch) -> Iterator[str]:
     if failed:
         first = failed[0]
         count = f"{len(failed)} audit{'s' * (len(failed) > 1)} failed"
-        yield f"{count}, first {first.node}: {first.subject}: {first.reason}"
+        yield f"{count}, first {_describe_failure(first)}"
     for member in list_nodes(watch):
         earned = compute_earned(judged, member.address)
         if earned and not PLAYS[member.role].may_earn:
@@ -115,10 +116,17 @@ def _describe_play(watch: Watch, play: str) -> str:
     return f"{who} earned {show_amount(watch, earned) if earned else 'nothing'}{lost}"
 
 
+def _describe_failure(failure: Failure) -> str:
+    """A failure as a part of a line; for a function that was late, what gives it more time."""
+    is_late = "still running after" in failure.reason
+    advice = " (on a busy machine, a larger --slot-ms gives more time)" if is_late else ""
+    return f"{failure.node}: {failure.subject}: {failure.reason}{advice}"
+
+
 def _explain_idleness(watch: Watch) -> str:
     failure = find_failure(watch, "work", "submission", "sending")
     if failure is not None:
-        return f"{failure.node}: {failure.subject}: {failure.reason}"
+        return _describe_failure(failure)
     nodes = list_nodes(watch)
     ended = [member for member in nodes if member.name in watch.ended]
     if ended:
@@ -140,7 +148,7 @@ def _explain_unpaid(watch: Watch, round_numbers: list[int]) -> str:
         refusals = (each for each in watch.failures if each.subject in subjects)
         failure = next((each for each in refusals if not each.reason.startswith(RACES)), None)
     if failure is not None:
-        return f"{failure.node}: {failure.subject}: {failure.reason}"
+        return _describe_failure(failure)
     listed = [view for view in watch.rounds.values() if view.round in round_numbers and view.lists]
     return "its lists did not stand" if listed else "no list came"
 
