@@ -19,8 +19,6 @@ ALLOWED_CALLS = {
     ("ledger/rpc/instruction_forms.py", "decode"): "inside what turns ValueError into the unparsed form",
     ("ledger/rpc/subscriptions.py", "decode"): "JSON that this process has just encoded",
     ("cli/ledger.py", "decode"): "JSON that this process has just encoded",
-    ("ledger/store/checkpoint.py", "decode"): "MessagePack that a ledger has written",
-    ("ledger/store/journal.py", "decode"): "MessagePack that a ledger has written",
     ("ledger/verifying.py", "decode"): "MessagePack from the process that started this",
     ("node/confinement/order.py", "decode"): "an order from the node, a report from its guard",
     ("node/peers/gateway.py", "decode"): "checked to be ASCII just before",

@@ -24,6 +24,7 @@ from roundwork.wire import (
     decode_text,
     decode_toml,
     decode_yaml,
+    make_msgpack_decoder,
     split_json,
 )
 
@@ -167,6 +168,25 @@ def test_messagepack_is_read_or_malformed(raw: bytes) -> None:
     for kind in (Any, list[int], Frame):
         with suppress(Malformed):
             decode_msgpack(raw, kind)
+
+
+@given(st.binary())
+def test_a_decoder_of_many_values_is_the_same(raw: bytes) -> None:
+    for kind in (Any, list[int], Frame):
+        outcomes: list[Any] = []
+        for decode in (make_msgpack_decoder(kind), lambda raw, kind=kind: decode_msgpack(raw, kind)):
+            try:
+                outcomes.append(repr(decode(raw)))
+            except Malformed as error:
+                outcomes.append((type(error), str(error)))
+        assert outcomes[0] == outcomes[1]
+
+
+def test_a_number_in_the_place_of_messagepack_is_malformed() -> None:
+    """As a damaged row of a file may have it."""
+    for value in (5, None, "text"):
+        with pytest.raises(Malformed, match="not MessagePack"):
+            make_msgpack_decoder(Any)(value)  # type: ignore[arg-type]
 
 
 def test_deep_or_foreign_messagepack_is_malformed() -> None:

@@ -68,6 +68,8 @@ def split_json(raw: bytes) -> list[msgspec.Raw]:
 
 def decode_msgpack(raw: bytes, kind: Any) -> Any:
     """MessagePack as a value of type `kind`. Raises Malformed and, for a wrong type or range, WrongShape."""
+    if not isinstance(raw, bytes):  # a damaged row of a file may have a number in this place
+        raise Malformed(f"not MessagePack: {type(raw).__name__}")
     return _decode(lambda: _get_msgpack_decoder(kind).decode(raw), "MessagePack")
 
 
@@ -83,6 +85,19 @@ def decode_zstd(raw: bytes, bytes_max: int) -> bytes:
     if len(data) > bytes_max:
         raise Malformed(f"more than {bytes_max} bytes were compressed")
     return data
+
+
+def make_msgpack_decoder(kind: Any) -> Callable[[bytes], Any]:
+    """`decode_msgpack` of one type, for many values."""
+    decoder = _get_msgpack_decoder(kind)
+
+    def decode(raw: bytes) -> Any:
+        try:
+            return decoder.decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+            return decode_msgpack(raw, kind)  # which names the error
+
+    return decode
 
 
 def convert(value: Any, kind: Any) -> Any:

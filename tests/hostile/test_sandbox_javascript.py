@@ -27,6 +27,7 @@ from roundwork.node.confinement.starter import starter
 from roundwork.node.javascript.process import find_free_port
 
 from .features import require_backend
+from .users import OrdinaryUser
 
 ATTEMPTS = {
     "connect elsewhere": "S().connect(there)",
@@ -129,6 +130,53 @@ def test_a_program_with_sockets_cannot(
     assert printed.startswith("refused"), printed
 
 
+def test_a_program_with_sockets_cannot_as_an_ordinary_user_either(
+    ordinary_user: OrdinaryUser, sandbox: str, ports: tuple[int, int]
+) -> None:
+    module = "tests.hostile.test_sandbox_javascript"
+    words = ["-m", module, sandbox, f"javascript-{sandbox}-{os.getpid()}", *map(str, ports)]
+
+    with ordinary_user.popen(words) as process:
+        printed, errors = process.communicate(timeout=100)
+
+    assert 0 == process.returncode, errors
+    outcomes = dict(line.split(": ", 1) for line in printed.splitlines())
+    assert outcomes.keys() == ATTEMPTS.keys()
+    assert {} == {name: outcome for name, outcome in outcomes.items() if not outcome.startswith("refused")}
+
+
+TRY_ALL = """
+import ctypes, fcntl, os, socket, sys
+
+S, folder, there = socket.socket, sys.argv[1], ("127.0.0.1", int(sys.argv[2]))
+
+def refuse():
+    raise OSError("refused")
+
+S().connect(("127.0.0.1", int(sys.argv[3])))
+for name, attempt in ATTEMPTS.items():
+    try:
+        exec(attempt)
+    except OSError as error:
+        print(f"{name}: refused, {error}", flush=True)
+    else:
+        print(f"{name}: done", flush=True)
+"""
+
+
+def try_all() -> None:
+    """What an ordinary user's node gives a program, in a new folder: one line for each attempt."""
+    sandbox, folder, *numbers = sys.argv[1:]
+    place = Path(folder).absolute()
+    place.mkdir()
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(place / "node.sock"))
+        unix.listen()
+        source = TRY_ALL.replace("ATTEMPTS.items()", f"{ATTEMPTS!r}.items()")
+        printed, _ = run(sandbox, place, source, (int(numbers[0]), int(numbers[1])))
+    print(printed, end="")
+
+
 LISTENER = """
 import ctypes, socket, sys, threading, time
 
@@ -200,3 +248,7 @@ def test_a_program_that_can_no_longer_be_watched_is_ended(
 
     assert isinstance(started, Started)
     assert Ended(KILLED, "the node can no longer watch it: OSError(5, 'Input/output error')") == ended
+
+
+if __name__ == "__main__":
+    try_all()

@@ -323,3 +323,18 @@ def read_environment(pid: int) -> bytes:
         return Path(f"/proc/{pid}/environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return b""
+
+
+def test_a_secret_that_lost_bytes_and_a_damaged_index_of_blobs_are_named(
+    ledger: RunningLedger, task: str, tmp_path: Path
+) -> None:
+    make_rich(ledger, tmp_path)
+    (tmp_path / "secret").write_bytes(b"")
+    cut = fail(ledger, task, tmp_path, "--package", HELLO)
+    (tmp_path / "secret").unlink()
+    (tmp_path / "blobs").mkdir(exist_ok=True)
+    (tmp_path / "blobs" / "index.sqlite").write_bytes(b"no database at all " * 500)
+    damaged = fail(ledger, task, tmp_path, "--package", HELLO)
+
+    assert "secret has 0 bytes, not 32: samples could be predicted; delete it" in cut
+    assert "index.sqlite: file is not a database; delete it: blobs stay" in damaged

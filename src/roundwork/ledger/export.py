@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..errors import BadInput, OldLaw, StoreCorrupt
+from ..errors import BadInput, Malformed, OldLaw, StoreCorrupt
 from ..protocol.genesis import FIXED, create_state, encode_genesis, read_old_genesis
 from ..protocol.params import (
     LOOKUP_PROGRAM,
@@ -32,6 +32,7 @@ from ..protocol.params import (
 from ..protocol.programs.lookups import decode_table
 from ..protocol.programs.token_records import SIZES, decode_account, decode_mint, decode_multisig
 from ..protocol.records import Account
+from ..wire import decode_msgpack
 from .chain import read_genesis, replay_entry
 from .store.agreement import CHECKPOINT_FILE, GENESIS_FILE, JOURNAL_FILE, Files
 from .store.journal import JournalReader
@@ -128,25 +129,24 @@ def _read_old(directory: Path) -> Money:
     accounts: dict[Key, Account] = {}
     tasks: dict[TaskKey, TaskMoney] = {}
     stakes: dict[TaskKey, dict[NodeKey, tuple[int, int]]] = {}
-    decode = msgspec.msgpack.decode
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             row = database.execute("SELECT head FROM head").fetchone()
-            head: list[Any] = decode(row[0]) if row else [0]
+            head: list[Any] = decode_msgpack(row[0], list[Any]) if row else [0]
             if head[0] != height:
                 raise BadInput(
                     f"{path} is of block {head[0]}, the journal ends at block {height}: start and stop the "
                     "ledger once with the version of roundwork that made it, then export again"
                 )
             for name, key, record in database.execute("SELECT name, key, record FROM records"):
-                fields: list[Any] = decode(record)
+                fields: list[Any] = decode_msgpack(record, list[Any])
                 if name == b"A":
                     accounts[key] = Account(*fields)
                 elif name == b"T":
                     tasks[key] = TaskMoney(fields[1], fields[2], fields[14], fields[24])
                 elif name[:1] == b"K":
                     stakes.setdefault(name[1:], {})[key] = fields[0], fields[1]
-    except (sqlite3.DatabaseError, msgspec.DecodeError, IndexError, TypeError) as error:
+    except (sqlite3.DatabaseError, Malformed, IndexError, TypeError) as error:
         raise StoreCorrupt(f"{path} cannot be read as a checkpoint of law version 1: {error}") from error
     return Money(accounts, tasks, stakes, head[3])
 

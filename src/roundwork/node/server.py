@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..client.operations import patiently, read_task
 from ..client.rpc import Client
-from ..errors import BadConfig, PortInUse
+from ..errors import BadConfig, PortInUse, StoreCorrupt
 from ..host.files import READABLE_BY_OWNER, replace_file
 from ..host.hold import hold
 from ..host.keypairs import make_keypair
@@ -32,6 +32,7 @@ from .peers.storage import BlobStore
 from .prepare import TaskNeeds, prepare_task
 from .setting import NodeSetting
 
+SECRET_BYTES = 32
 SHUTDOWN_SECONDS = 2
 PORT_FILE = "port"
 """In the home of a node: the port of its gateway, for the next start."""
@@ -206,10 +207,16 @@ class Node:
 
 
 def _make_secret(path: Path) -> bytes:
-    """32 bytes that only this node knows, made when they are first needed."""
+    """32 bytes that only this node knows, made when they are first needed. Raises StoreCorrupt."""
     if not path.exists():
-        replace_file(path, os.urandom(32), READABLE_BY_OWNER)
-    return path.read_bytes()
+        replace_file(path, os.urandom(SECRET_BYTES), READABLE_BY_OWNER)
+    secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
+        raise StoreCorrupt(
+            f"{path} has {len(secret)} bytes, not {SECRET_BYTES}: samples could be predicted; delete it, "
+            "and a new one is made"
+        )
+    return secret
 
 
 def _listen_where_before(setting: NodeSetting) -> socket.socket:

@@ -14,6 +14,7 @@ from roundwork.client.operations import Signed
 from roundwork.errors import BadKeypair, StoreCorrupt
 from roundwork.host.keypairs import read_address, read_keypair, write_keypair
 from roundwork.node.memory import MemoryFile
+from roundwork.node.peers.storage import BlobStore
 from roundwork.participant.decisions import ListDecided, OpinionDecided, ValueDecided, Worked
 from roundwork.sdk.saved import SavedCorrupt, SavedFile
 
@@ -25,7 +26,7 @@ PASSPHRASE = "a passphrase"
 KEYSTORE_SHARE = 0.02
 """Of inputs: to try a passphrase takes time and memory on purpose."""
 
-NODE_FILES = ("memory.db", "key.json", "saved.sqlite", "saved.sqlite-wal")
+NODE_FILES = ("memory.db", "key.json", "saved.sqlite", "saved.sqlite-wal", "blobs/index.sqlite")
 ROUNDS = 20
 
 
@@ -50,6 +51,10 @@ class StoreFiles:
         write_keypair(self._node / "key.json", self._pair)
         write_keypair(self._node / "keystore.json", self._pair, PASSPHRASE)
         self._saved = _save(self._node)
+        with closing(BlobStore(self._node / "blobs")) as store:
+            self._blobs = {
+                store.put(b"blob %d" % at, f"task {at % 3}", at): b"blob %d" % at for at in range(30)
+            }
         self._copy = directory / "copy"
 
     def make(self, random: Random) -> Damaged:
@@ -69,6 +74,8 @@ class StoreFiles:
         match made.name.partition(".")[0]:
             case "memory":
                 self._judge_memory()
+            case "blobs/index":
+                self._judge_blobs()
             case "saved":
                 self._judge_saved(made.name.endswith("-wal"))
             case _:
@@ -108,6 +115,17 @@ class StoreFiles:
         else:
             if found != self._memory:
                 raise Wrong(f"a node remembers {found!r:.300} and not {self._memory!r:.300}")
+
+    def _judge_blobs(self) -> None:
+        """All blobs are there; the index is refused where SQLite sees damage."""
+        try:
+            store = BlobStore(self._copy / "blobs")
+        except StoreCorrupt as error:
+            _check_named(error, self._copy / "blobs" / "index.sqlite")
+            return
+        with closing(store):
+            if [store.get(content_id) for content_id in self._blobs] != [*self._blobs.values()]:
+                raise Wrong("a blob is gone")
 
     def _judge_key(self, name: str) -> None:
         path = self._copy / name

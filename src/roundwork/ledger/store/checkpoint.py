@@ -15,9 +15,10 @@ from typing import NamedTuple
 import msgspec
 from blake3 import blake3
 
-from ...errors import StoreCorrupt, StoreFull
+from ...errors import Malformed, StoreCorrupt, StoreFull
 from ...protocol.records import Record
 from ...protocol.state import RECORDS, Head, State, TableChange
+from ...wire import decode_msgpack, make_msgpack_decoder
 from .database import FORMAT, Reader, open_to_write
 
 _SCHEMA = f"""
@@ -40,7 +41,7 @@ _DIGEST_BYTES = 32
 _KEYS_AT_ONCE = 500
 
 _encoder = msgspec.msgpack.Encoder()
-_decoders = {kind: msgspec.msgpack.Decoder(record) for kind, record in RECORDS.items()}
+_decoders = {kind: make_msgpack_decoder(record) for kind, record in RECORDS.items()}
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +118,8 @@ class CheckpointReader:
             if digest != _digest_head(row):
                 raise StoreCorrupt(f"{self.path}: its head is not as it was written; {REMEDY}")
             genesis_hash, head, records, total = row
-            head = msgspec.msgpack.decode(head, type=Head)
-        except (ValueError, TypeError) as error:  # DecodeError, UnicodeDecodeError
+            head = decode_msgpack(head, Head)
+        except (Malformed, ValueError, TypeError) as error:
             raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
         return Saved(genesis_hash, head, Content(records, int.from_bytes(total, "big")))
 
@@ -127,9 +128,10 @@ class CheckpointReader:
         if self.format == 0:
             rows = self._reader.fetch("SELECT head FROM head")
             try:
-                return msgspec.msgpack.decode(rows[0][0], type=Head).height if rows else 0
-            except (ValueError, TypeError) as error:  # DecodeError, UnicodeDecodeError
+                height: int = decode_msgpack(rows[0][0], Head).height if rows else 0
+            except Malformed as error:
                 raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
+            return height
         saved = self.read_saved()
         return saved.head.height if saved else 0
 
@@ -141,9 +143,9 @@ class CheckpointReader:
             for name, group in groupby(found, key=itemgetter(0)):
                 rows = list(group)
                 content = content.add(rows)
-                decode = _decoders[name[:1]].decode
+                decode = _decoders[name[:1]]
                 yield TableChange(name, False, [(key, decode(record)) for _, key, record in rows])
-        except (ValueError, LookupError, TypeError) as error:  # DecodeError, UnicodeDecodeError
+        except (Malformed, ValueError, LookupError, TypeError) as error:
             raise StoreCorrupt(f"{self.path}: {error!r}; {REMEDY}") from error
         if content != expected:
             raise StoreCorrupt(f"{self.path}: its records are not as they were written; {REMEDY}")

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import msgspec
 from blake3 import blake3
 
-from ...errors import OldLaw, StoreCorrupt, StoreFull
+from ...errors import Malformed, OldLaw, StoreCorrupt, StoreFull
 from ...protocol.execute import Block, Outcome, Receipt, decode_block, encode_block, hash_block
 from ...protocol.genesis import describe_old_law
 from ...protocol.params import LAW_VERSION
 from ...protocol.tasks.events import Event
+from ...wire import decode_msgpack, make_msgpack_decoder
 from .database import FORMAT, Reader, open_to_write
 
 _SCHEMA = f"""
@@ -36,8 +37,8 @@ _COLUMNS = "height, slot, block, verified, receipts, events, block_hash, state_h
 _REMEDY = "put the journal back from a copy"
 
 _encoder = msgspec.msgpack.Encoder()
-_receipts = msgspec.msgpack.Decoder(list[Receipt])
-_events = msgspec.msgpack.Decoder(list[Event])
+_decode_receipts = make_msgpack_decoder(list[Receipt])
+_decode_events = make_msgpack_decoder(list[Event])
 
 log = logging.getLogger(__name__)
 
@@ -131,8 +132,8 @@ class JournalReader:
         rows = self._reader.fetch("SELECT block FROM blocks WHERE height = ?", (self.height,))
         try:
             [(raw,)] = rows
-            return msgspec.msgpack.decode(raw)[0]
-        except (msgspec.DecodeError, ValueError, TypeError, LookupError) as error:
+            return decode_msgpack(raw, Any)[0]
+        except (Malformed, ValueError, TypeError, LookupError) as error:
             raise StoreCorrupt(
                 f"{self.path}: block {self.height} cannot be read: {error}; {_REMEDY}"
             ) from error
@@ -155,9 +156,9 @@ class JournalReader:
         try:
             block = decode_block(raw)
             entry = Entry(
-                block, verified, _receipts.decode(receipts), _events.decode(events), block_hash, state_hash
+                block, verified, _decode_receipts(receipts), _decode_events(events), block_hash, state_hash
             )
-        except (ValueError, TypeError) as error:  # DecodeError, UnicodeDecodeError
+        except (Malformed, ValueError, TypeError) as error:
             raise StoreCorrupt(f"{self.path}: block {height} cannot be read: {error}; {_REMEDY}") from error
         if (height, slot, block_hash) != (block.height, block.slot, hash_block(block)):
             raise StoreCorrupt(f"{self.path}: block {height} does not have the hash beside it; {_REMEDY}")

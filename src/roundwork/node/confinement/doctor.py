@@ -84,7 +84,7 @@ def describe(sandbox: str, bounds: Bounds) -> dict[str, Finding]:
             else "guard: what a task starts outlives a guard that is killed",
         ),
         "user": Finding(has_own_user or bounds.user != 0, _describe_user(bounds.user, has_own_user)),
-        "disk": Finding(False, "measured, and the task ended; no quota"),
+        "disk": Finding(False, "measured, and the task ended; no quota of a file system is used"),
     }
 
 

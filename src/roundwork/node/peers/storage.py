@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import StoreFull
+from ...errors import StoreCorrupt, StoreFull
 from ...host.files import READABLE_BY_OWNER, replace_file
 from ...package.content import compute_content_id, is_content_id
 from ..answers import ServiceError
@@ -20,6 +20,9 @@ QUOTA_BYTES = 1024 * 1024 * 1024
 PEERS_MAX = 8
 """At most this many endpoints get a request for a blob."""
 PEER_SECONDS = 10.0
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""What SQLite reports of a file that is not as it was written."""
+
 PATIENCE_SECONDS = 1.0
 """A peer that takes longer no longer holds up the request to the next one."""
 
@@ -28,18 +31,30 @@ class BlobStore:
     """Blobs of one node on disk, and for which task and round each was put. Safe to use from threads."""
 
     def __init__(self, directory: Path, quota_bytes: int = QUOTA_BYTES) -> None:
+        """Raises StoreCorrupt, StoreFull."""
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._quota_bytes = quota_bytes
         self._lock = threading.Lock()
-        self._index = sqlite3.connect(
-            directory / "index.sqlite", isolation_level=None, check_same_thread=False
-        )
-        self._index.execute("PRAGMA journal_mode = WAL")
-        self._index.execute(
-            "CREATE TABLE IF NOT EXISTS puts (content_id TEXT, task TEXT, round INTEGER, size INTEGER,"
-            " PRIMARY KEY (content_id, task, round)) WITHOUT ROWID"
-        )
+        path = directory / "index.sqlite"
+        self._index = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._index.execute("PRAGMA journal_mode = WAL")
+            self._index.execute(
+                "CREATE TABLE IF NOT EXISTS puts (content_id TEXT, task TEXT, round INTEGER, size INTEGER,"
+                " PRIMARY KEY (content_id, task, round)) WITHOUT ROWID"
+            )
+            [(fault,)] = self._index.execute("PRAGMA integrity_check(1)").fetchall()
+            if fault != "ok":
+                raise sqlite3.DatabaseError(fault)
+            self._index.execute("SELECT content_id, task, round, size FROM puts").fetchall()
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            self._index.close()
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in DAMAGE:
+                raise StoreFull(f"{path}: {error}") from error
+            raise StoreCorrupt(
+                f"{path}: {error}; delete it: blobs stay and are served, and are not dropped any more"
+            ) from error
 
     def put(self, data: bytes, task: str, round: int) -> str:
         """Keep a blob for a task's round; its content id. Durable when this returns.
