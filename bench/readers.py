@@ -21,6 +21,7 @@ import resource
 import statistics
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -289,7 +290,8 @@ class Run:
         self.results["round_submissions"] = len(end["submissions"])
         self.results["round_cores"] = used / took
         self.results["round_ms_per_node"] = used / nodes * 1000
-        self.results["round_refused"] = len(crowd.refused)
+        for reason, count in Counter(crowd.refused).most_common(3):
+            self.results[f"round_refused: {reason[:60]}"] = count
         for name, size in crowd.bytes.items():
             self.results[f"round_bytes_per_node_{name.replace(' ', '_')}"] = size / nodes
         self._note_latency("round")
