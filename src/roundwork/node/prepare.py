@@ -160,6 +160,7 @@ async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         wallet=TaskWallet(needs.client, identity.payer, identity.staking, key_of(needs.current.task.program)),
         files=files,
         read_ledger=lambda method, params: needs.client.call(method, *params),
+        read_parts=parts.read_submissions,
         list_nodes=needs.registrations.list_nodes,
         log=log_task,
         is_liar=identity.play is LIAR,

@@ -182,9 +182,13 @@ class ServiceRoom:
             wallet=TaskWallet(self.client, self.main, self.staking),
             files=files,
             read_ledger=lambda method, params: self.client.call(method, *params),
+            read_parts=self._read_parts,
             list_nodes=list,
             log=self.lines.append,
         )
+
+    async def _read_parts(self, round_number: int) -> None:
+        """This node has no parts."""
 
 
 class ServiceCalls:

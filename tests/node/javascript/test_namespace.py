@@ -83,9 +83,13 @@ class Room:
             wallet=TaskWallet(self.client, self.payer, staking or self.staking, program),
             files=TaskFiles(self.home, 60_000_000),
             read_ledger=lambda method, asked: self.client.call(method, *asked),
+            read_parts=self.read_parts,
             list_nodes=lambda: NODES,
             log=self.lines.append,
         )
+
+    async def read_parts(self, round_number: int) -> None:
+        """This node has no parts."""
 
     async def post(self, body: Any) -> tuple[int, Any]:
         answer = await self.http.post("/namespace-wrapper", json=body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from base64 import b64decode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -38,10 +38,11 @@ from ...protocol.tasks.instructions import (
 )
 from ...protocol.tasks.round import Activity
 from ...purposes import PAYLOAD, is_signed
-from ...views import HeadView, RoundView, TaskView
+from ...views import HeadView, RoundView, Row, TaskView
 from ...wire import convert, decode_json
 from ..peers.payload import PAYLOAD_BYTES_MAX, BadPayload, decode_base58, encode_base58
 from .arguments import choose_arguments, encode_list, read_round
+from .infos import describe_submissions
 from .process import JavascriptSetting
 from .task_files import BadCall, TaskFiles
 from .task_wallet import TaskWallet, read_bytes, read_key, read_keypair
@@ -60,12 +61,15 @@ STORED = "stored"
 LEVELS = ("log", "warn", "error")
 
 ReadLedger = Callable[[str, list[Any]], Awaitable[Any]]
+ReadParts = Callable[[int], Awaitable[tuple[Sequence[Row], Sequence[Row]] | None]]
+"""The rows of a round's submissions and of their audits; None if they can still change."""
 
 
 class Namespace:
     """The node as one JavaScript task sees it.
 
-    `read_ledger(method, params)` makes one RPC call that reads; `list_nodes()` are the task's nodes that
+    `read_ledger(method, params)` makes one RPC call that reads; `read_parts(round)` gives frozen parts;
+    `list_nodes()` are the task's nodes that
     this node knows. A liar submits every value with its last character changed. Methods raise BadCall, or
     what the ledger refuses with.
     """
@@ -77,6 +81,7 @@ class Namespace:
         wallet: TaskWallet,
         files: TaskFiles,
         read_ledger: ReadLedger,
+        read_parts: ReadParts,
         list_nodes: Callable[[], list[dict[str, Any]]],
         log: Callable[[str], None],
         is_liar: bool = False,
@@ -86,6 +91,7 @@ class Namespace:
         self._wallet = wallet
         self._files = files
         self._read_ledger = read_ledger
+        self._read_parts = read_parts
         self._list_nodes = list_nodes
         self._log = log
         self._is_liar = is_liar
@@ -117,6 +123,9 @@ class Namespace:
         return await self._get_state(str(read_key(task)), options)
 
     async def get_task_submission_info(self, round_number: Any) -> Any:
+        found = await self._read_parts(read_round(round_number))
+        if found is not None:
+            return describe_submissions(read_round(round_number), *found)
         return await self._get_info("getTaskSubmissionInfo", round_number)
 
     async def get_task_distribution_info(self, round_number: Any) -> Any:

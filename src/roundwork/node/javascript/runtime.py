@@ -83,6 +83,7 @@ class JavascriptRuntime:
     def _act(self, view: View) -> None:
         if self._is_over:
             return
+        self._loop.show_parts(view, ())  # what the task requests is read by this head
         owed = owe_stake(view)
         self._loop.postponed.keep(owed)
         due = [duty for duty in owed if self._loop.postponed.is_due(duty, self._loop.slot)]

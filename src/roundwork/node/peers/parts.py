@@ -13,7 +13,7 @@ from ...client.rpc import BLOB_BYTES_MAX, Client
 from ...errors import Malformed, RemoteError, StoreFull
 from ...package.content import compute_content_id
 from ...participant.parts import RoundParts, compose_round
-from ...views import PART_ROWS, PartIndex, PartKey, PartKind, PartView, Row, TaskHead
+from ...views import PART_ROWS, PartIndex, PartKey, PartKind, PartView, RoundHead, Row, TaskHead
 from ...wire import decode_msgpack
 from .outgoing import Fetcher
 from .storage import BlobStore, fetch_blob
@@ -35,6 +35,9 @@ PATIENCE_SHARE = 8
 """Peers have this part of a window, at most PATIENCE_SECONDS_MAX; then the ledger is requested."""
 
 RETRY_SECONDS = 1.0
+READ_SECONDS = 10.0
+"""How long a task that requests a part waits for it."""
+
 PAGES_AT_ONCE = 4
 
 GROWING = (PartKind.SUBMITTED, PartKind.RAISED)
@@ -71,20 +74,48 @@ class PartBook:
         """By round: the rows that it was composed of, and what came of them."""
         self._pages = asyncio.Semaphore(PAGES_AT_ONCE)
         self._first_round = 0
+        self._head: TaskHead | None = None
+        """The newest head."""
+        self._patience = 0.0
+        """How many seconds peers have to serve a blob."""
 
     def need(self, parts: Collection[PartKey], head: TaskHead, slot_seconds: float) -> None:
         """Begin to read those of the parts that are not at hand, and forget the rounds that are closed."""
         self._forget(head)
+        self._head = head
         window_slots = min(head.submission_window + 1, head.audit_window)
-        patience = min(window_slots * slot_seconds / PATIENCE_SHARE, PATIENCE_SECONDS_MAX)
+        self._patience = min(window_slots * slot_seconds / PATIENCE_SHARE, PATIENCE_SECONDS_MAX)
         for part in parts:
             frozen = find_part(head, part)
             if part in self._reading:
                 continue
             if frozen is not None and part not in self._rows:
-                self._begin(part, self._read_frozen(head.task, part, frozen, patience))
+                self._begin(part, self._read_frozen(head.task, part, frozen))
             elif part.kind in GROWING and count_rows(head, part) > len(self._rows.get(part, ())):
                 self._begin(part, self._read_growing(head.task, part))
+
+    async def read_submissions(self, round_number: int) -> tuple[Sequence[Row], Sequence[Row]] | None:
+        """The submissions of a round and their audits, if nothing of both can change; None otherwise.
+
+        Waits until the parts are at hand, for READ_SECONDS at most.
+        """
+        head = self._head
+        shown = None if head is None else find_round(head, round_number)
+        if head is None or shown is None:
+            return None
+        wanted = [PartKey(round_number, PartKind.SUBMISSIONS), PartKey(round_number, PartKind.AUDITS)]
+        if any(find_part(head, part) is None for part in wanted):
+            return None
+        for part in wanted:
+            frozen = find_part(head, part)
+            if part not in self._rows and part not in self._reading and frozen is not None:
+                self._begin(part, self._read_frozen(head.task, part, frozen))
+        reading = [self._reading[part] for part in wanted if part in self._reading]
+        if reading:
+            await asyncio.wait(reading, timeout=READ_SECONDS)
+        if any(part not in self._rows for part in wanted):
+            return None
+        return self._rows[wanted[0]], self._rows[wanted[1]]
 
     def compose(self, parts: Collection[PartKey]) -> dict[int, RoundParts]:
         """Rounds, from those of the parts that are at hand."""
@@ -145,14 +176,14 @@ class PartBook:
         fresh = await self._client.get_rows(task, part, since)
         return list(dict.fromkeys([*known, *fresh]))
 
-    async def _read_frozen(self, task: str, part: PartKey, frozen: PartView, patience: float) -> list[Row]:
+    async def _read_frozen(self, task: str, part: PartKey, frozen: PartView) -> list[Row]:
         """Raises RemoteError if the part is not what the head of the ledger says."""
         place = Place(task, part.round)
-        index = decode(await self._read_blob(frozen.id, place, patience), PartIndex)
+        index = decode(await self._read_blob(frozen.id, place), PartIndex)
 
         async def read_page(content_id: str) -> list[Row]:
             async with self._pages:
-                data = await self._read_blob(content_id, place, patience)
+                data = await self._read_blob(content_id, place)
             row: Any = PART_ROWS[part.kind]
             rows: list[Row] = await asyncio.to_thread(decode, data, list[row])
             return rows
@@ -165,13 +196,13 @@ class PartBook:
 
     # Blobs
 
-    async def _read_blob(self, content_id: str, place: Place, patience: float) -> bytes:
-        """A blob from disk, from peers for `patience` seconds, or from the ledger. It is kept on disk."""
+    async def _read_blob(self, content_id: str, place: Place) -> bytes:
+        """A blob from disk, from peers, or from the ledger. It is kept on disk."""
         found = await asyncio.to_thread(self._store.get, content_id)
         if found is not None:
             return found
         if not self.is_seed(content_id):
-            found = await self._read_from_peers(content_id, patience)
+            found = await self._read_from_peers(content_id, self._patience)
         while found is None:
             found = await self._read_from_ledger(content_id)
             if found is None:
@@ -246,9 +277,14 @@ def find_part(head: TaskHead, part: PartKey) -> PartView | None:
     return next(found, None)
 
 
+def find_round(head: TaskHead, round_number: int) -> RoundHead | None:
+    """What a head says of a round; None if it has nothing of it."""
+    return next((shown for shown in head.rounds if shown.round == round_number), None)
+
+
 def count_rows(head: TaskHead, part: PartKey) -> int:
     """The rows that a part which grows has by now."""
-    shown = next((each for each in head.rounds if each.round == part.round), None)
+    shown = find_round(head, part.round)
     if shown is None:
         return 0
     return shown.submissions if part.kind is PartKind.SUBMITTED else shown.raised
