@@ -190,7 +190,7 @@ def test_agents_of_a_library_and_threads_go_through_the_node_too(tmp_path: Path)
         ),
         (
             f"CONNECT localhost:99999 HTTP/1.1\r\nProxy-Authorization: Bearer {SECRET}\r\n\r\n",
-            "403 localhost:99999",
+            "400 only CONNECT",
         ),
         (f"CONNECT {'x' * 5000}:PORT HTTP/1.1\r\n\r\n", "400 only CONNECT"),
     ],

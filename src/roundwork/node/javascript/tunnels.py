@@ -89,8 +89,8 @@ class Tunnels:
                 request = _HEAD.fullmatch(await reader.readuntil(b"\r\n\r\n"))
         except asyncio.LimitOverrunError:
             request = None
-        if request is None:
-            return await _refuse(writer, 400, "only CONNECT is answered here")
+        if request is None or not 0 < int(request["port"]) < 2**16:
+            return await _refuse(writer, 400, "only CONNECT host:port is answered here")
         if not hmac.compare_digest(request["secret"], self._secret.encode()):
             return await _refuse(writer, 407, "this is not the secret of the task")
         if len(self._open) > TUNNELS_MAX:
