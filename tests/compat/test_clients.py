@@ -164,6 +164,7 @@ def test_what_one_client_made_every_other_sees(
         by_kit["made"]: [3_500_000, PROGRAM, 56],
     }
     path = require(folder, program)
+    ledger.wait_until_final()
     start = ["node", DRIVERS / driver, path] if program else [path / "bin" / "python", DRIVERS / driver]
 
     assert made == drive(*start, ledger.url, *made)
@@ -195,3 +196,52 @@ def test_the_python_token_client_mints_moves_freezes_and_wraps(ledger: RunningLe
     assert ["mintToChecked", "0.0005"] == seen["parsed_instruction"]
     assert seen["in_parsed_block"]
     assert ['Program log: Memo (len 4): "test"', "test"] == seen["memo"]
+
+
+@pytest.mark.xdist_group("compat")
+def test_anchors_provider_sends_simulates_and_loses_no_notification(ledger: RunningLedger) -> None:
+    seen = drive("node", DRIVERS / "anchor.cjs", require("anchor", "node"), ledger.url)
+
+    assert "processed" == seen["commitment"]
+    assert (7, 1 + 2 + 3 + 4 + 5 + 6 + 7) == (seen["logged"], seen["balance"])
+    assert [[SYSTEM_INVOKED, SYSTEM_INVOKED.replace("invoke [1]", "success")], 150] == seen["simulated"]
+    name, logs = seen["refused"]
+    assert "SendTransactionError" == name
+    assert logs[1].startswith("Transfer: insufficient lamports ")
+    assert logs[1].endswith(", need 10000000000")
+    assert 4 * 100 == seen["repeated"]
+
+
+@pytest.mark.xdist_group("compat")
+def test_the_token_library_of_javascript_mints_moves_freezes_and_wraps(ledger: RunningLedger) -> None:
+    seen = drive("node", DRIVERS / "spl_token.cjs", require("spl-token", "node"), ledger.url)
+
+    assert seen["sameAgain"]
+    assert (70, [999_000, 400], 999_400) == (seen["delegated"], seen["amounts"], seen["supply"])
+    assert "Program log: Error: Account is frozen" in seen["refused"]
+    assert "Program log: Error: Provided owner is not allowed" in seen["twice"]
+    assert (12_345, True) == (seen["wrapped"], seen["closed"])
+    assert ["transferChecked", True] == seen["parsed"]
+    calls = ["getAccountDataSize", "createAccount", "initializeImmutableOwner", "initializeAccount3"]
+    assert [[0, calls]] == seen["inner"]
+
+
+@pytest.mark.xdist_group("compat")
+def test_kit_uses_a_durable_nonce_again_and_again(ledger: RunningLedger) -> None:
+    folder = require("kit", "node")
+
+    seen = drive("node", DRIVERS / "kit_nonce.mjs", folder, ledger.url, websocket_of(ledger))
+
+    assert {"values": 4, "balance": 4 * 1_000} == seen
+
+
+@pytest.mark.xdist_group("compat")
+def test_umis_default_bundle_sends_equal_transactions_one_after_the_other(ledger: RunningLedger) -> None:
+    seen = drive("node", DRIVERS / "umi.mjs", require("umi", "node"), ledger.url)
+
+    assert (5_000_000_000, 4 * 1_000_000, None) == (seen["airdropped"], seen["balance"], seen["err"])
+    assert SYSTEM_INVOKED == seen["logs"][0]
+    assert seen["statuses"]
+    assert [True, True, False] == seen["accounts"]
+    assert (100 + 128) * 6960 == seen["rent"]
+    assert any(line.startswith("Transfer: insufficient lamports ") for line in seen["refused"])

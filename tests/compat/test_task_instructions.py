@@ -32,7 +32,9 @@ def funding(ledger: RunningLedger) -> str:
             task = await operations.deploy(client, rich, load_package(EXAMPLES / "hello"), "bafkreipackage")
             return await operations.fund(client, rich, task, TOP_UP)
 
-    return asyncio.run(run())
+    signature = asyncio.run(run())
+    ledger.wait_until_final()
+    return signature
 
 
 def read_funding(seen: dict[str, Any]) -> dict[str, Any]:

@@ -34,10 +34,8 @@ const made = kit.appendTransactionMessageInstructions([
   system.getInitializeNonceAccountInstruction({ nonceAccount: nonce.address, nonceAuthority: payer.address }),
 ], await withTick(start()));
 await confirm(await kit.signTransactionMessageWithSigners(made), { commitment: "confirmed" });
-const { data } = await system.fetchNonce(rpc, nonce.address);
+const { data } = await system.fetchNonce(rpc, nonce.address, { commitment: "confirmed" });
 seen.authority = data.authority === payer.address;
-const slot = await rpc.getSlot().send();
-while ((await rpc.getSlot().send()) === slot) await new Promise((resolve) => setTimeout(resolve, 5));
 
 const target = (await kit.generateKeyPairSigner()).address;
 const durable = kit.appendTransactionMessageInstruction(
@@ -46,10 +44,10 @@ const durable = kit.appendTransactionMessageInstruction(
     { nonce: data.blockhash, nonceAccountAddress: nonce.address, nonceAuthorityAddress: payer.address }, start()),
 );
 await confirmDurable(await kit.signTransactionMessageWithSigners(durable), { commitment: "confirmed" });
-seen.target = Number((await rpc.getBalance(target).send()).value);
-seen.movedOn = (await system.fetchNonce(rpc, nonce.address)).data.blockhash !== data.blockhash;
+seen.target = Number((await rpc.getBalance(target, { commitment: "confirmed" }).send()).value);
+seen.movedOn = (await system.fetchNonce(rpc, nonce.address, { commitment: "confirmed" })).data.blockhash !== data.blockhash;
 
-const { value: account } = await rpc.getAccountInfo(kit.address(table), { encoding: "base64" }).send();
+const { value: account } = await rpc.getAccountInfo(kit.address(table), { commitment: "confirmed", encoding: "base64" }).send();
 const bytes = kit.getBase64Encoder().encode(account.data[0]);
 const addresses = [];
 for (let at = 56; at < bytes.length; at += 32) addresses.push(kit.getAddressDecoder().decode(bytes.slice(at, at + 32)));
@@ -60,9 +58,10 @@ const through = kit.compressTransactionMessageUsingAddressLookupTables(
 const signed = await kit.signTransactionMessageWithSigners(through);
 await confirm(signed, { commitment: "confirmed" });
 const got = await rpc.getTransaction(kit.getSignatureFromTransaction(signed), {
-  maxSupportedTransactionVersion: 0, encoding: "jsonParsed",
+  commitment: "confirmed", maxSupportedTransactionVersion: 0, encoding: "jsonParsed",
 }).send();
-seen.loaded = got.meta.loadedAddresses.writable;
+seen.loaded = got.transaction.message.accountKeys
+  .filter((key) => key.source === "lookupTable" && key.writable).map((key) => key.pubkey);
 seen.sources = got.transaction.message.accountKeys.map((key) => key.source);
 console.log(JSON.stringify(seen));
 process.exit(0);

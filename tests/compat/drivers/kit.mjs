@@ -16,7 +16,7 @@ const payer = await kit.generateKeyPairSigner();
 const target = await kit.generateKeyPairSigner();
 const airdrop = kit.airdropFactory({ rpc, rpcSubscriptions });
 await airdrop({ commitment: "confirmed", lamports: kit.lamports(5_000_000_000n), recipientAddress: payer.address });
-seen.airdropped = Number((await rpc.getBalance(payer.address).send()).value);
+seen.airdropped = Number((await rpc.getBalance(payer.address, { commitment: "confirmed" }).send()).value);
 
 const abort = new AbortController();
 const notifications = await rpcSubscriptions.accountNotifications(target.address, { commitment: "confirmed" })
@@ -42,7 +42,7 @@ const signed = await kit.signTransactionMessageWithSigners(message);
 const simulated = await rpc.simulateTransaction(kit.getBase64EncodedWireTransaction(signed), { encoding: "base64" }).send();
 seen.simulated = simulated.value.err;
 await kit.sendAndConfirmTransactionFactory({ rpc, rpcSubscriptions })(signed, { commitment: "confirmed" });
-seen.transferred = Number((await rpc.getBalance(target.address).send()).value);
+seen.transferred = Number((await rpc.getBalance(target.address, { commitment: "confirmed" }).send()).value);
 seen.notified = await first;
 const signature = kit.getSignatureFromTransaction(signed);
 const line = await logged;
@@ -65,11 +65,13 @@ await kit.sendAndConfirmTransactionFactory({ rpc, rpcSubscriptions })(
 seen.programNotified = (await program) === created.address;
 abort.abort();
 const found = await rpc.getProgramAccounts(kit.address(owner), {
-  encoding: "base64", filters: [{ dataSize: 56n }, { memcmp: { offset: 0n, bytes: "1111", encoding: "base58" } }],
+  commitment: "confirmed", encoding: "base64", filters: [{ dataSize: 56n }, { memcmp: { offset: 0n, bytes: "1111", encoding: "base58" } }],
 }).send();
 seen.programAccounts = found.map((one) => one.pubkey);
 seen.made = created.address;
-const got = await rpc.getTransaction(signature, { maxSupportedTransactionVersion: 0, encoding: "json" }).send();
+const got = await rpc.getTransaction(signature, {
+  commitment: "confirmed", maxSupportedTransactionVersion: 0, encoding: "json",
+}).send();
 seen.fee = Number(got.meta.fee);
 const slots = await rpcSubscriptions.slotNotifications().subscribe({ abortSignal: new AbortController().signal });
 for await (const one of slots) { seen.slot = Number(one.slot) > 0; break; }

@@ -81,7 +81,7 @@ async def subscribe(client: AsyncClient, websocket: SolanaWsClient) -> dict[str,
 
 
 async def main() -> dict[str, Any]:
-    async with AsyncClient(URL) as client, SolanaWsClient(WEBSOCKET) as websocket:
+    async with AsyncClient(URL, commitment=Confirmed) as client, SolanaWsClient(WEBSOCKET) as websocket:
         await client.confirm_transaction((await client.request_airdrop(payer.pubkey(), 5_000_000_000)).value)
         seen = {"airdropped": (await client.get_balance(payer.pubkey())).value}
         seen |= await subscribe(client, websocket)

@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 from solders.transaction import Transaction, VersionedTransaction
 
-client = Client(sys.argv[1])
+client = Client(sys.argv[1], commitment=Confirmed)
 owner = Pubkey.from_string(sys.argv[2])
 seen = {}
 

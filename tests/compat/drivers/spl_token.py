@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from solana.rpc.api import Client
+from solana.rpc.commitment import Confirmed
 from solana.rpc.types import TokenAccountOpts, TxOpts
 from solders.keypair import Keypair
 from solders.message import Message
@@ -16,7 +17,7 @@ from spl.token.client import Token
 from spl.token.constants import TOKEN_PROGRAM_ID, WRAPPED_SOL_MINT
 from spl.token.instructions import AuthorityType
 
-client = Client(sys.argv[1])
+client = Client(sys.argv[1], commitment=Confirmed)
 seen: dict[str, Any] = {}
 payer, delegate, friend = (Keypair() for _ in range(3))
 owner = payer  # the client signs approvals with the payer only

@@ -76,6 +76,7 @@ def values(ledger: RunningLedger, payer: Keypair) -> dict[str, str]:
     signature = ledger.send(ledger.sign(payer, give(payer, Keypair().pubkey(), 1)))
     wires = [ledger.sign(payer, give(payer, Keypair().pubkey(), n)) for n in (2, 3)]
     message = bytes(Transaction.from_bytes(wires[0]).message)
+    ledger.wait_until_final()
     return {
         "address": str(payer.pubkey()),
         "nobody": str(Keypair().pubkey()),
