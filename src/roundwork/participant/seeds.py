@@ -2,11 +2,13 @@
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 from blake3 import blake3
 from solders.pubkey import Pubkey
 
 
+@lru_cache(maxsize=4096)
 def compute_node_seed(seed: str, node: str) -> bytes:
     """`ctx.seed` of a node: blake3(B ‖ node), B the round's seed in hex. Source: docs/PROTOCOL.md 6."""
     return blake3(bytes.fromhex(seed) + bytes(Pubkey.from_string(node))).digest()

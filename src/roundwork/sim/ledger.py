@@ -74,10 +74,12 @@ class MemoryLedger:
         """The slot of the last block."""
         return self.state.head.slot
 
-    def compose(self, instructions: Sequence[Instruction], signers: Sequence[Keypair]) -> bytes:
-        """A transaction with the newest tick; the first of `signers` pays."""
+    def compose(
+        self, instructions: Sequence[Instruction], signers: Sequence[Keypair], payer: Pubkey
+    ) -> bytes:
+        """A transaction with the newest tick; `payer` is the address of the first of `signers`."""
         tick = self._get_tick()
-        message = Message.new_with_blockhash(instructions, signers[0].pubkey(), tick)
+        message = Message.new_with_blockhash(instructions, payer, tick)
         if self._are_signatures_real:
             return bytes(SignedTransaction(signers, message, tick))
         text = bytes(message)
@@ -122,7 +124,7 @@ def found_task(ledger: MemoryLedger, seed: int, terms: Terms, content_id: str) -
         **compose_fields(terms, content_id),
     )
     instructions = [create_account(provide), wrap(create), wrap(SetActive(task, payer, 1))]
-    _, outcome = ledger.make_block([ledger.compose(instructions, [manager, account])])
+    _, outcome = ledger.make_block([ledger.compose(instructions, [manager, account], manager.pubkey())])
     [receipt] = outcome.receipts
     assert receipt.kind == 0, receipt.text
     return task

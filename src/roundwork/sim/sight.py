@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from ..participant.parts import RoundParts, compose_rounds
 from ..participant.step import View
+from ..protocol.clock import DISTRIBUTION
 from ..protocol.execute import Outcome
 from ..protocol.params import NodeKey, TaskKey
 from ..protocol.read import list_frozen, read_part, view_head, view_own
+from ..protocol.records import Stake
 from ..protocol.state import State
 from ..protocol.tasks.cursor import RoundCursor
 from ..views import OwnView, PartKey, Row, TaskHead
@@ -34,12 +36,15 @@ class Sight:
         self._rounds: dict[tuple[PartKey, ...], dict[int, RoundParts]] = {}
         self._lasting: dict[tuple[PartKey, ...], dict[int, RoundParts]] = {}
         self._switches = self._get_switches()
+        self._amounts: dict[NodeKey, int] = {}
+        """Stakes by node, in roe."""
 
     def notice(self, outcome: Outcome) -> tuple[set[NodeKey], bool]:
-        """Take in a block: the nodes whose own records it changed, and whether all may owe something new.
+        """Take in a block: the nodes whose stake it changed, and whether all nodes may owe something new.
 
         They may when an audit was raised, and when the task was switched or has moved. All else that is new
-        to all of them begins with a window.
+        to all of them begins with a window. A submission, an opinion or a reward of its own gives a node
+        nothing to do.
         """
         self._head = None
         self._rounds = {}
@@ -49,15 +54,27 @@ class Sight:
         for change in outcome.changes:
             letter = change.name[:1]
             if letter in OWN_TABLES and change.name[1:33] == self._task:
-                changed.update(NodeKey(key[-32:]) for key, _ in change.rows)
+                for key, record in change.rows:
+                    node = NodeKey(key[-32:])
+                    self._owns.pop(node, None)
+                    if isinstance(record, Stake) and record.amount != self._amounts.get(node, 0):
+                        self._amounts[node] = record.amount
+                        changed.add(node)
             is_new_to_all |= letter in AUDIT_TABLES
-        for node in changed:
-            self._owns.pop(node, None)
         return changed, is_new_to_all
 
     def _get_switches(self) -> tuple[bool, bool, bytes]:
         task = self._state.tasks.rows[self._task]
         return task.is_active, task.is_closed, task.migrated_to
+
+    def is_list_missing(self, ledger_round: int) -> bool:
+        """Whether an open round whose attempt is in this ledger round has no list yet."""
+        return any(
+            shown.round in self.head.open_rounds
+            and shown.round + DISTRIBUTION + shown.attempt == ledger_round
+            and all(listed.attempt != shown.attempt for listed in shown.lists)
+            for shown in self.head.rounds
+        )
 
     @property
     def head(self) -> TaskHead:

@@ -159,8 +159,9 @@ class SimulatedNode:
     def __init__(self, setting: NodeSetting, keypair: Keypair, functions: Functions, member: Member) -> None:
         self.setting = setting
         self.keypair = keypair
-        self.address = str(keypair.pubkey())
-        self.key = NodeKey(bytes(keypair.pubkey()))
+        self.pubkey = keypair.pubkey()
+        self.address = str(self.pubkey)
+        self.key = NodeKey(bytes(self.pubkey))
         self.functions = functions
         self.memory = Memory()
         self.postponed = Postponed()
@@ -232,7 +233,8 @@ class World:
         """Transactions by the slot of the block that takes them."""
         self._delivery = Delivery(setting.network, setting.seed)
         self._outages = {outage.slot: outage.slots for outage in setting.faults.outages}
-        self._offsets = compute_offsets(self.timetable, setting.terms.rules)
+        self._beginnings = compute_beginnings(self.timetable, setting.terms.rules)
+        self._turns = frozenset(compute_turn(self.timetable, rank) for rank in range(1, TURNS + 1))
 
     @property
     def slot(self) -> int:
@@ -279,7 +281,7 @@ class World:
         """Send an instruction beside all duties, signed by a node; the block of the next slot takes it."""
         job = Job(duties.Forget(-1), [])
         job.waiting = 1
-        wire = self.ledger.compose([wrap(instruction)], [sender.keypair])
+        wire = self.ledger.compose([wrap(instruction)], [sender.keypair], sender.pubkey)
         self._on_the_way.setdefault(self.slot + 1, []).append(Sent(sender, job, instruction, wire, False))
 
     def is_over(self) -> bool:
@@ -384,7 +386,10 @@ class World:
     def _choose_waking(self, outcome: Outcome) -> None:
         """The nodes whose duties may differ from those of the slot before."""
         changed, is_new_to_all = self._sight.notice(outcome)
-        is_boundary = self.timetable.compute_offset(self.slot) in self._offsets
+        table = self.timetable
+        offset, ledger_round = table.compute_offset(self.slot), table.compute_round(self.slot)
+        is_turn = offset in self._turns and self._sight.is_list_missing(ledger_round)
+        is_boundary = offset in self._beginnings or is_turn
         if is_boundary or is_new_to_all or self.setting.is_thorough:
             self._waking |= set(self.nodes)
             return
@@ -509,7 +514,7 @@ class World:
         wave = job.waves.pop(0)
         job.waiting = len(wave)
         for instruction in wave:
-            wire = self.ledger.compose([wrap(instruction)], [node.keypair])
+            wire = self.ledger.compose([wrap(instruction)], [node.keypair], node.pubkey)
             for at, slot in enumerate(self._delivery.compute_arrivals(node.name, self.slot)):
                 self._on_the_way.setdefault(slot, []).append(Sent(node, job, instruction, wire, at > 0))
 
@@ -563,15 +568,13 @@ class World:
         return node.name if node else key.hex()
 
 
-def compute_offsets(table: Timetable, rules: str) -> frozenset[int]:
-    """The offsets of a ledger round at which an honest node can owe something new although nothing was sent.
-
-    They are the beginnings of the windows in which it acts, and the turns of those that hand in lists.
-    """
+def compute_beginnings(table: Timetable, rules: str) -> frozenset[int]:
+    """The offsets of a ledger round at which the windows begin in which a node acts."""
     windows = WINDOWS[rules]
     acts = (Activity.WORK, Activity.SUBMIT, Activity.AUDIT, Activity.LIST, Activity.AUDIT_LIST)
-    first = {windows[activity].compute_slots_in(table, 0)[0] - table.starting_slot for activity in acts}
-    return frozenset(first | {compute_turn(table, rank) for rank in range(TURNS + 1)})
+    return frozenset(
+        windows[activity].compute_slots_in(table, 0)[0] - table.starting_slot for activity in acts
+    )
 
 
 def make_nodes(plays: Sequence[Play], stakes: Sequence[int]) -> tuple[NodeSetting, ...]:
