@@ -70,7 +70,7 @@ class UnknownSubmission(Rejected):
 
 
 class TaskExists(Rejected):
-    """The address is a task already."""
+    """The address holds a task already."""
 
     code = 1005
 
@@ -274,7 +274,7 @@ class WrongPot(Rejected):
 
 
 class NotSubmitter(Rejected):
-    """Only who submitted in the round may do this."""
+    """Only a node that submitted in the round may do this."""
 
     code = 1070
 
@@ -304,7 +304,7 @@ class NothingToJudge(Rejected):
 
 
 class SubmissionMissing(Rejected):
-    """The proof of the submission was not to be had; nothing more is decided about it."""
+    """The proof of the submission was not available; nothing more is decided about it."""
 
     code = 1075
 
@@ -322,7 +322,7 @@ class AlreadyChallenged(Rejected):
 
 
 class NotChallenged(Rejected):
-    """Nobody has challenged the submission."""
+    """No node has challenged the submission."""
 
     code = 1078
 

@@ -1,4 +1,4 @@
-"""The command line: one file per noun, loaded when it is called. They parse, call one function, print."""
+"""The command line: a file for each noun, loaded when called. Each parses, calls a function, prints."""
 
 import sys
 
@@ -21,7 +21,7 @@ COMMANDS = {
     "airdrop": "Get money from a development ledger's faucet.",
     "transfer": "Send money.",
 }
-"""Name and one line for each; help must not load them."""
+"""Each command with its line of help, because help must not load the commands."""
 
 MODULES = {"try": "try_round"}
 """Where the name of a command cannot be that of its module."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @url_option
 @json_option
 def command(address: str, url: str, as_json: bool) -> None:
-    """Show what ADDRESS holds; without one, the address that Solana's configuration has the key of."""
+    """Show what ADDRESS holds; without it, that of the keypair that Solana's configuration names."""
 
     async def run(client: "Client") -> tuple[int, Unit]:
         return await client.get_balance(address), await read_unit(client)

@@ -73,7 +73,7 @@ def read_node_keys(directory: Path, task: str, passphrase_path: Path | None) -> 
 
 
 def get_passphrase(path: Path | None, question: str | None, confirm: bool = False) -> str | None:
-    """The first line of a file; else the variable; else, if there is a question and a terminal, its answer.
+    """The first line of a file, else the variable, else the answer to the question at a terminal.
 
     Raises BadKeypair for a file that cannot be read or is empty.
     """
@@ -94,7 +94,7 @@ def get_passphrase(path: Path | None, question: str | None, confirm: bool = Fals
 
 
 def _keep(passphrase: str) -> str:
-    """The same passphrase, which nothing that this process writes shows from now on."""
+    """The same passphrase; from now on this process hides it in all that it writes."""
     SECRETS.add("passphrase", passphrase)
     return passphrase
 

@@ -135,7 +135,7 @@ def stake(
 def withdraw(
     url: str, directory: Path, task: str, wait: bool, passphrase_path: Path | None, as_json: bool
 ) -> None:
-    """Move the node's whole stake to what it can claim. Stop the node first."""
+    """Move the node's whole stake to its available balance. Stop the node first."""
     from ..client.operations import read_stake, withdraw_when_free
     from ..client.operations import withdraw as withdraw_all
 
@@ -165,7 +165,7 @@ def withdraw(
 def claim(
     url: str, directory: Path, task: str, to: str | None, passphrase_path: Path | None, as_json: bool
 ) -> None:
-    """Pay out everything the node can claim."""
+    """Pay out the node's whole available balance."""
     from ..client.operations import claim as claim_all
     from ..client.operations import read_holding, read_stake
 
@@ -197,7 +197,7 @@ def claim(
 )
 @json_option
 def status(url: str, directory: Path, task: str, last: int, as_json: bool) -> None:
-    """Show the node's stake, what it can claim, what its rounds paid and how its main.js stands."""
+    """Show the node's stake, its available balance, what its rounds paid and the state of its main.js."""
     from ..client.operations import read_standing
     from ..host.hold import is_held
     from ..host.keypairs import read_address
@@ -218,7 +218,7 @@ def status(url: str, directory: Path, task: str, last: int, as_json: bool) -> No
 @command.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Show what this machine enforces of a task's bounds, and what not."""
+    """Show which bounds of a task this machine enforces, and which it does not."""
     from ..node.confinement.doctor import examine_all
 
     found = asyncio.run(examine_all())

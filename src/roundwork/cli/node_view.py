@@ -22,7 +22,7 @@ AGREED = "agreed.json"
 
 
 class Agreement:
-    """Shows what a task requires; goes on if that is modest, agreed to before, or agreed to now.
+    """Shows what a task requires. Continues if every task may have it, or if the operator agrees to it.
 
     `--yes` is for the task that the operator named. Its successor may have the same; the operator agrees to
     more than that at the terminal, or by naming the successor.
@@ -106,7 +106,7 @@ def _describe_program(program: Mapping[str, Any]) -> str:
 
 
 def _describe_end(standing: Mapping[str, Any]) -> dict[str, str]:
-    """What to do about a task that goes on no more; empty for one that does."""
+    """What to do about a program that is not started again; empty for any other."""
     advice = "take the stake out: `node withdraw`, then `node claim`"
     if standing["migrated_to"]:
         return {"task": f"updated; {standing['migrated_to']} goes on with it"}

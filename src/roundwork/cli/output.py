@@ -24,7 +24,7 @@ def say_revealed(line: str) -> None:
 
 
 def say_json(facts: Any) -> None:
-    """Print one line of JSON. It is exact: whatever is no printable ASCII is an escape of JSON."""
+    """Print one line of JSON. It is exact: a character that is not printable ASCII is an escape of JSON."""
     click.echo(json.dumps(facts).replace("\x7f", "\\u007f"))
 
 
@@ -37,7 +37,7 @@ def say_either(facts: Any, line: str, as_json: bool) -> None:
 
 
 def say_exactly(text: str) -> None:
-    """Print a file as it is, which a person has asked for by name."""
+    """Print a file that a person named, without a change."""
     click.echo(text, nl=False)
 
 
@@ -60,6 +60,6 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 
 def fail_without_reader() -> NoReturn:
-    """End because nobody reads stdout any more, and keep Python from failing at that once again."""
+    """End because the reader of stdout has gone, and keep Python from failing on that again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)

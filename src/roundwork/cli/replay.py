@@ -59,8 +59,8 @@ def command(
 ) -> None:
     """Say what the task in FOLDER would have decided in the closed rounds of the LEDGER's directory.
 
-    Its distribution runs on what each round had, its audit on each submission whose proof can be had. The
-    exit code is 1 if anything would have come out differently.
+    Its distribution runs on the data of each round, its audit on each submission whose blob is there. The
+    exit code is 1 if any result differs.
     """
     from ..package.folder import load_package
     from ..sim.replay import read_rounds

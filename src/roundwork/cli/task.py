@@ -88,7 +88,7 @@ def update(
     sandbox: str | None,
     as_json: bool,
 ) -> None:
-    """Found a task's successor from FOLDER: it takes the bounty over, open rounds settle at the old one.
+    """Found a task's successor from FOLDER. It takes the bounty over; open rounds settle at the old address.
 
     The task is the one at ADDRESS, or else task_id of the folder's config-task.yml.
     """

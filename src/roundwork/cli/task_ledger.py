@@ -129,7 +129,7 @@ def _compose_task(row: dict[str, Any], unit: Unit, slot_ms: int) -> Iterator[str
 
 
 async def _fetch_reasons(ledger: "LedgerView", task: "TaskView", view: "RoundView") -> Reasons:
-    """By candidate that was found invalid, and auditor: the reason, as far as the auditors answer."""
+    """The reasons of the auditors that answer, by invalid candidate and auditor."""
     from ..node.peers.outgoing import Fetcher
     from ..node.peers.reasons import fetch_reasons
 

@@ -114,7 +114,7 @@ def _describe_plays(plan: "Plan") -> str:
 
 
 def _compose_restart(directory: Path) -> str:
-    """The command that starts a process again, but for its name."""
+    """The command that starts a process again, without the name of the process."""
     where = "" if directory == DIRECTORY.absolute() else f"--directory {_shorten(directory)} "
     return f"{_find_program()} up {where}--restart"
 

@@ -73,7 +73,7 @@ class Lines:
     """Prints a line for each round that is over."""
 
     def __init__(self, console: Console, restart: str) -> None:
-        """`restart`: the command that starts an ended process again, but for its name."""
+        """`restart`: the command that starts an ended process again, without the name of the process."""
         self._console = console
         self._announcer = Announcer(console, restart)
         self._shown: set[int] = set()
@@ -95,7 +95,7 @@ class Lines:
 
 
 class Picture:
-    """The three periods under way, drawn anew as they go on."""
+    """Draws the three periods under way, again and again."""
 
     def __init__(self, console: Console, restart: str) -> None:
         """`restart`: as in Lines."""

@@ -116,7 +116,7 @@ async def send(client: Client, instructions: Sequence[Instruction], signers: Seq
 
 
 async def patiently(operation: Callable[[], Awaitable[T]]) -> T:
-    """The result of an operation, after as many attempts as the ledger does not answer."""
+    """The result of an operation, which is tried again while the ledger does not answer."""
     while True:
         try:
             return await operation()
@@ -449,7 +449,7 @@ def build_uploads(task: TaskKey, node: NodeKey, round_number: int, text: bytes) 
 
 
 def make_pot() -> Pubkey:
-    """An address for a task's pot that nobody holds a key for, in the form that existing clients make."""
+    """An address for a task's pot, in the form that existing clients make. It has no private key."""
     while True:
         text = POT_PREFIX + str(Keypair().pubkey())[len(POT_PREFIX) :]
         try:

@@ -287,7 +287,7 @@ class Client:
         return {view.round: view for view in views}
 
     async def get_ledger(self) -> LedgerView:
-        """What the ledger was founded on."""
+        """The parameters that the ledger was founded with."""
         view: LedgerView = _convert(await self.call("getLedger"), LedgerView)
         return view
 

@@ -27,7 +27,7 @@ SLICE_BYTES = 2**12
 """A websocket's messages are read out of pieces of this size, so that few are read ahead."""
 
 FRAGMENT_BYTES = 64
-"""What a piece of a websocket's message counts beside its data."""
+"""The bytes that a piece of a websocket's message counts in addition to its data."""
 
 HANDSHAKE_LINE_BYTES_MAX = 8_000
 """The websockets library reads lines of the handshake up to 8192 bytes."""

@@ -24,7 +24,7 @@ FULL = "(further lines are left out until this minute is over)"
 
 
 class Allowance:
-    """So many bytes in each minute; what is beyond them is counted and left out."""
+    """A number of bytes in each minute; bytes beyond it are counted and left out."""
 
     def __init__(self, bytes_per_minute: int, get_seconds: Callable[[], float] = time.monotonic) -> None:
         self._bytes_per_minute = bytes_per_minute
@@ -34,7 +34,7 @@ class Allowance:
         self._left_out = 0
 
     def take(self, text: str) -> list[str]:
-        """The lines to write for a text: itself, or that lines are left out, or nothing."""
+        """The lines to write for a text: the text, or a note that lines are left out, or nothing."""
         size = len(text.encode("utf-8", "replace")) + 1
         lines = []
         if self._get_seconds() - self._began >= MINUTE_SECONDS:
@@ -50,7 +50,7 @@ class Allowance:
 
 
 class LineFormatter(logging.Formatter):
-    """A message as one line, or as several of which none looks like a message; without secrets."""
+    """A message as a line, or as several lines of which none looks like a message; without secrets."""
 
     def __init__(self) -> None:
         super().__init__(LINE)
@@ -98,7 +98,7 @@ def _make_note(record: logging.LogRecord, text: str) -> logging.LogRecord:
 
 
 def start_log(is_node: bool = False) -> None:
-    """Have all of this process write to one log on stderr: loggers, warnings, and errors nobody catches.
+    """Have all of this process write to one log on stderr: loggers, warnings, uncaught errors.
 
     A node also logs what it does; a ledger logs only what an operator has to know.
     """
@@ -113,7 +113,7 @@ def start_log(is_node: bool = False) -> None:
 
 
 def show_crashes() -> None:
-    """Have errors that nobody catches written like every other text of strangers."""
+    """Write errors that no code catches as every other text of strangers is written."""
 
     def show(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
         text = "".join(traceback.format_exception(kind, error, trace))

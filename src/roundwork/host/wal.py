@@ -1,4 +1,4 @@
-"""Whether a write-ahead log of SQLite has lost what was synced: SQLite itself drops it without a word.
+"""Whether a write-ahead log of SQLite has lost synced data, which SQLite itself drops silently.
 
 SQLite reads a log up to the first frame whose checksum is wrong. After a loss of power that is right: the
 last transaction was being written. But a transaction is written only after the one before is synced. So a

@@ -1,4 +1,4 @@
-"""A ledger's money as the accounts of a new genesis: what each owner had, in whatever account.
+"""A ledger's money as the accounts of a new genesis: each owner has the sum of its accounts.
 
 Only money is carried over between two versions of the law. For a ledger of law version 1 this reads the
 checkpoint, by the position of fields, because its blocks cannot be replayed here. For a ledger of this
@@ -44,7 +44,7 @@ class Money(NamedTuple):
     accounts: dict[Key, Account]
     tasks: dict[TaskKey, TaskMoney]
     stakes: dict[TaskKey, dict[NodeKey, tuple[int, int]]]
-    """By task and node: the stake, and what may be claimed; in roe or in the task's token."""
+    """By task and node: the stake and the available balance; in roe or in the task's token."""
     time_ms: int
     """When the last block was made."""
 

@@ -26,13 +26,13 @@ from .watch import (
 )
 
 IDLE_ROUNDS = 3
-"""A network stops if no proof came for so many rounds."""
+"""A network stops if no proof came for this many rounds."""
 
 IDLE_SECONDS = 10.0
-"""And for so long: on a busy machine, short rounds pass before the first proof."""
+"""And for this many seconds: on a busy machine, short rounds pass before the first proof."""
 
 RACES = ("ListStands", "ListReadAlready", "WrongPhase")
-"""Refusals that say only that another node was faster, or the window over."""
+"""Refusals that only mean that another node was faster, or that the window had ended."""
 
 
 class Judgement(NamedTuple):
@@ -42,11 +42,11 @@ class Judgement(NamedTuple):
     conclusion: str
     """A line for people."""
     faults: list[str]
-    """What was not as it should be, the causes first."""
+    """The faults of the run, the causes first."""
 
 
 def find_end(watch: Watch, rounds: int, idle_seconds: float) -> str | None:
-    """Why a network stops now, "" if its rounds are over; None if it goes on.
+    """Why a network stops now, "" if its rounds are over; None if it continues.
 
     It stops when `rounds` rounds are over, paid or not, with one among them that all nodes took part in; or
     when no proof came for three rounds. `idle_seconds` is how long ago the last proof came.

@@ -44,10 +44,10 @@ MANAGER_MONEY = 1_000 * KOII
 """Beyond the bounty: fees, and what existing clients leave on a task's account."""
 
 TOKEN_DECIMALS = 9
-"""Of the token of `--token`: as many as native money has, so that a task's amounts mean the same."""
+"""The decimals of the token of `--token`: those of native money, so that a task's amounts mean the same."""
 
 SPARE_ROUNDS = 20
-"""Rounds that the bounty lasts beyond those that are waited for."""
+"""Rounds that the bounty pays beyond those that the network waits for."""
 
 STAKE_FACTOR = 10
 """A node's stake, as a multiple of the task's minimum."""
@@ -57,7 +57,7 @@ STARTS_MAX = 8
 
 ROUND_SLOTS_MIN = 20
 LEDGER_SECONDS = 60.0
-"""A network stops if its ledger does not answer for so long: it may be started again meanwhile."""
+"""A network stops if its ledger does not answer for this many seconds: it may be started again meanwhile."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,8 +122,8 @@ class Localnet:
         self._is_finishing = False
 
     async def run(self, show: Show) -> Watch:
-        """Start everything, watch until enough rounds are over, no proof comes any more or `finish` is
-        called, stop everything; how it stands then.
+        """Start everything. Watch until enough rounds are over, no proof comes any more, or `finish` is
+        called. Stop everything; returns the last state.
 
         Raises StoreInUse, BadConfig, BadTaskFile for a program that cannot be loaded, RemoteError.
         """
@@ -273,7 +273,7 @@ class Localnet:
         return find_end(watch, self.plan.rounds, idle_seconds)
 
     async def _look(self, client: Client) -> Watch | None:
-        """How everything stands; None while the ledger does not answer."""
+        """The state of everything; None while the ledger does not answer."""
         try:
             task = await read_task(client, self.network.task)
             newest = compute_timetable(task).compute_round(task.slot)
@@ -323,7 +323,7 @@ class Localnet:
                 self._take_line(member.name, line)
 
     def _take_line(self, name: str, line: LogLine) -> None:
-        """Keep what a line of a node's log says: a warning, a failure, or that the same is done."""
+        """Keep what a line of a node's log says: a warning, a failure, or that a failed duty is done."""
         ending, _, kind = line.logger.partition(".")
         subject, _, outcome = line.message.partition(": ")
         if ending == DONE:

@@ -1,4 +1,4 @@
-"""What `up --json` ends with: all that its picture and its table show, for a program."""
+"""The object that `up --json` ends with: all that the picture and the table show, for a program."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def summarise(watch: Watch) -> dict[str, Any]:
 
 
 def count_verdicts(watch: Watch, node: str) -> dict[str, int]:
-    """What became of a node's proofs in rounds that were paid."""
+    """The verdicts on a node's proofs in rounds that were paid, counted."""
     counts: dict[str, int] = {}
     for view in watch.rounds.values():
         for submission in view.submissions:
@@ -114,7 +114,7 @@ def _explain(watch: Watch, view: RoundView, node: str) -> str:
     slash = next(payment.slash for payment in view.payments if payment.node == node)
     wanted = -min((listed.amounts.get(node, 0) for listed in view.lists), default=0)
     if wanted > slash:
-        judged += f"; it was all that it still had of the {show_amount(watch, wanted)} that its list took"
+        judged += f". The list took {show_amount(watch, wanted)}; its stake had no more"
     return judged
 
 

@@ -25,7 +25,7 @@ from ..wire import decode_json
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
 END_SECONDS = 2.0
-"""How long the end of a process that is to be started again is waited for."""
+"""How long a restart waits for the old process to end."""
 
 PIPE_SECONDS = 1.0
 POLL_SECONDS = 0.1
@@ -208,7 +208,7 @@ async def _wait_for_port(port: int, process: asyncio.subprocess.Process) -> bool
 
 
 async def _let_go(process: asyncio.subprocess.Process) -> None:
-    """Close the pipes of a process that has ended; what it has started may still hold the other end."""
+    """Close the pipes of a process that has ended; processes that it started may hold the other ends."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PIPE_SECONDS):
             await process.communicate()

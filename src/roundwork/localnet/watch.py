@@ -52,7 +52,7 @@ class Watch(msgspec.Struct, frozen=True):
     """The first round that began when all nodes had their stake; None before that."""
 
     end: str = ""
-    """Why the network stopped before the rounds ended that were to be waited for."""
+    """Why the network stopped before enough rounds were over."""
 
     is_supply_constant: bool = True
     """Of native money, and of the token that the task pays in."""
@@ -72,7 +72,7 @@ def list_nodes(watch: Watch, *plays: str) -> list[Member]:
 
 
 def list_judged(watch: Watch) -> list[RoundView]:
-    """The rounds that are over and that all nodes could take part in from their beginning."""
+    """The rounds that are over and in which all nodes could take part from the beginning."""
     first = watch.full_round or 0
     return [view for view in watch.rounds.values() if view.status in OVER and view.round >= first]
 

@@ -1,4 +1,4 @@
-"""What a node sees of its task, slot by slot, and who it is there."""
+"""What a node sees of its task, slot by slot, and its identity there."""
 
 import asyncio
 import logging
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who a node is in a task: the key that pays fees, the one that holds the stake, what to stake."""
+    """A node's identity in a task: the key that pays fees, the key that holds the stake, what to stake."""
 
     payer: Keypair
     staking: Keypair
@@ -53,7 +53,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class CurrentTask:
-    """The task as the lookout read it last. Others of the node read it here.
+    """The task as the lookout read it last, for the other parts of the node.
 
     Available balances of its stakes are those of the last change of the stake or the endpoint.
     """

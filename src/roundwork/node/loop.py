@@ -1,4 +1,4 @@
-"""The loop of one node in one task, whatever the kind of its program: views in, jobs beside it."""
+"""The loop of one node in one task, for every kind of program: it reads views, and runs jobs beside."""
 
 import asyncio
 import contextlib

@@ -47,7 +47,7 @@ ON_ITS_WAY = "on its way"
 STAKED = "staked"
 
 KEEP_REASONS_ROUNDS = 1_000
-"""Reasons are kept so many rounds longer than decisions: they explain old rounds."""
+"""Reasons are kept this many rounds longer than decisions: they explain old rounds."""
 
 
 class MemoryFile:

@@ -24,10 +24,10 @@ from .prepare import PreparedTask
 from .setting import FIRST_TASK_FILE, NodeSetting, find_home, find_task_directory
 
 LOOK_SECONDS = 0.2
-"""How often a node looks whether its task has moved: what it looks at is read slot by slot anyway."""
+"""How often a node looks whether its task has moved. The lookout reads the task in every slot anyway."""
 
 RETRY_SECONDS = 2.0
-"""How soon a node requests a package again that no node serves yet."""
+"""After how long a node requests a package again that no node serves yet."""
 
 log = logging.getLogger(__name__)
 

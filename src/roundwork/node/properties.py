@@ -1,4 +1,4 @@
-"""What must hold of an author's functions before a creator pays: each property is tried in the sandbox."""
+"""The properties that an author's functions must have before a creator pays; each is tried in the sandbox."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def try_properties(
     log: Callable[[str], None],
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Outcome]:
-    """Try each of PROPERTIES on a Python task; `report` is told how many are done.
+    """Try each of PROPERTIES on a Python task; `report` is called with the number that is done.
 
     The same package gives the same outcomes, as far as the hosts that it reads do. Raises BadTaskFile for a
     program that cannot be loaded, BadConfig.
@@ -254,7 +254,7 @@ class _Machines:
 
 
 class _Answers:
-    """What the services answered, for a repetition that must not depend on when it asks."""
+    """The answers of the services, for a repetition that must not depend on time."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -271,7 +271,7 @@ class _Answers:
         return _give(answer)
 
     async def repeat(self, method: str, params: msgspec.Raw) -> Any:
-        """The answer that the same request got; a service is asked for what was not asked before."""
+        """The answer that the same request got before; only a new request goes to the service."""
         name = _name(method, params)
         answers = self._answers.get(name)
         if not answers:

@@ -19,7 +19,7 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     """Keys, memory, blobs and the task's files are kept here."""
     task_directory: Path | None = None
-    """Where memory, package and files of a task are kept that the node has moved to."""
+    """Where the memory, package and files of a successor are kept, after the node has moved."""
     package: Path | None = None
     """The task's folder, if it is at hand; else the package is fetched from other nodes."""
     program: str | None = None
@@ -33,7 +33,7 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     priority_fee: int = 0
     """What each transaction of the node pays on top of its fee, in roe."""
     stake: int = 0
-    """What to have at stake: added whenever the stake is below the task's minimum; 0 is never."""
+    """The stake to hold: the node adds to it whenever it is below the task's minimum; 0: never."""
     sandbox: str | None = None
     params: dict[str, str] = {}
     secrets: dict[str, str] = {}

@@ -54,7 +54,7 @@ TAGS = (
 OLDER_FIELDS = frozenset(
     ("secret_web3_storage_key", "task_audit_program_id", "human_readable_name", "task_description")
 )
-"""Fields of older files that mean nothing any more."""
+"""Fields of older files, which have no effect."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PARAM_OR_NAME = re.compile(r"\$[A-Za-z_]\w*|[A-Za-z0-9-]+(:\d{1,5})?")
@@ -62,7 +62,7 @@ _PARAM_OR_NAME = re.compile(r"\$[A-Za-z_]\w*|[A-Za-z0-9-]+(:\d{1,5})?")
 
 
 class Field(NamedTuple):
-    """One field: how it is read, and what it is if the file does not have it (... = it must)."""
+    """A field: how it is read, and its value if the file does not have it (...: the file must have it)."""
 
     parse: Parse
     default: Any = ...
@@ -113,7 +113,7 @@ def _warn_of_unknown_in_tags(path: Path, raw: Mapping[Any, Any]) -> list[str]:
 
 
 def _doubt_values(path: Path, config: dict[str, Any]) -> list[str]:
-    """What existing files have although nothing published allows it, and what is made of it."""
+    """Values of existing files that no published text allows, and how they are read."""
     url = config["repositoryUrl"]
     strange = [tag for tag in config["tags"] if tag not in TAGS]
     return [

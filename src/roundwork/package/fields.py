@@ -37,7 +37,7 @@ def suggest(name: Any, known: Iterable[str]) -> str:
 
 
 def suggest_given(missing: str, given: Iterable[Any]) -> str:
-    """Which of the names that nobody knows may be meant for a field that is missing."""
+    """The unknown name that may be meant for a field that is missing."""
     by_lower = {str(name).lower(): name for name in given}
     near = difflib.get_close_matches(missing.lower(), by_lower, 1)
     return f"; there is {by_lower[near[0]]}: did you mean {missing}?" if near else ""

@@ -67,7 +67,7 @@ class Package(Terms, frozen=True, kw_only=True):
     limits: dict[str, int]
     """What the task asks for, fields of node.sandbox.Limits."""
     secrets: tuple[str, ...]
-    """Names of what the operator must provide; TASK_VARIABLE and GLOBAL_VARIABLE tags are among them."""
+    """Variables that the operator must provide; those of TASK_VARIABLE and GLOBAL_VARIABLE are among them."""
     demo: Demo | None
     excused: dict[str, str]
     """Properties that `roundwork check` tries and that this task need not have, with the reasons."""
@@ -272,7 +272,7 @@ def _find_program(folder: Path, named: str) -> Path:
 
 
 def _warn_of_lock(lock: Path) -> list[str]:
-    """Files that look like a list of requirements, and that nothing is installed from."""
+    """Warn of files that look like a list of requirements, but are not used."""
     if lock.is_file():
         return []
     near = suggest_file(lock) or (

@@ -1,4 +1,4 @@
-"""config-task.yml as YAML, strictly: what YAML and a person read in two ways is kept apart, to be refused."""
+"""config-task.yml as strict YAML; it finds numbers that YAML and a person read differently."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Worked(msgspec.Struct, frozen=True, tag=True):
-    """The work of a round came to its end."""
+    """The work of a round has ended."""
 
     round: int
 
@@ -40,7 +40,7 @@ Decision = Worked | ValueDecided | OpinionDecided | ListDecided
 class Memory(msgspec.Struct, frozen=True):
     """The decisions of a node, by round.
 
-    `worked`: rounds whose work came to its end · `values`: what to submit, None for nothing · `opinions`:
+    `worked`: rounds whose work has ended · `values`: what to submit, None for nothing · `opinions`:
     "valid" or "invalid" by candidate · `lists`: amounts by submitter · `forgotten`: rounds below it are
     closed and gone.
     """

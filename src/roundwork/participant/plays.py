@@ -1,6 +1,6 @@
 """Ways to play: the honest participant, and participants with one decision replaced.
 
-One vocabulary for the nodes of `up` and for whatever else lets participants play against the law.
+The nodes of `up` and all other code in which participants play against the law use these names.
 """
 
 from typing import NamedTuple

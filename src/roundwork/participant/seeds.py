@@ -15,6 +15,6 @@ def compute_node_seed(seed: str, node: str) -> bytes:
 
 
 def compute_random_seed(secret: bytes, task: str, round_number: int, step: str, candidate: str) -> bytes:
-    """The seed of `ctx.random`: the same after a crash; only who knows the secret can foresee it."""
+    """The seed of `ctx.random`: the same after a crash; without the secret it cannot be predicted."""
     message = "\0".join(("roundwork/random/1", task, str(round_number), step, candidate))
     return hmac.digest(secret, message.encode(), hashlib.sha256)

@@ -29,7 +29,7 @@ from .same import Same
 from .selection import rank_nodes, select_node
 
 AUDIT_ALL_MAX = 20
-"""Up to so many submissions of others are all audited; of more, a sample."""
+"""Up to this many submissions of others are all audited; of more, a sample."""
 
 SAMPLE = 10
 """Submissions that a sample has; those on which an audit is raised come on top."""
@@ -223,7 +223,7 @@ def _list_needed_for_list(memory: Memory, view: View, listed: RoundHead, now: Mo
 
 
 def owe_stake(view: View) -> list[TopUp]:
-    """How much the stake lacks, if the node stakes by itself and the task goes on.
+    """How much the stake lacks, if the node stakes by itself and the task continues.
 
     A stake that was made without an endpoint gets it with the least amount. An endpoint that has changed is
     not sent: the node signs the new one for its peers, which costs nothing.

@@ -60,7 +60,7 @@ class CometEngine:
         self._senders = [asyncio.create_task(self._send()) for _ in range(REQUESTS_MAX)]
 
     async def submit(self, items: Sequence[tuple[bytes, Transaction]]) -> list[RoundworkError | None]:
-        """Deliver a batch: for each the error that refused it, or None: CometBFT has it."""
+        """Deliver a batch: for each the error that refused it, or None: CometBFT has taken it."""
         candidates = await self._application.known.look_at_decoded(items)
         return await asyncio.gather(*[self._deliver(candidate) for candidate in candidates])
 

@@ -1,4 +1,4 @@
-"""The time of blocks: it goes on by a steady clock, whatever becomes of the machine's wall clock."""
+"""The time of blocks: it follows a steady clock, also when the machine's wall clock jumps."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""What the answer to one body may cost: bytes, and seconds of work."""
+"""The cost that the answer to a body may have: bytes, and seconds of work."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What subscriptions are about, and what is said of each block to all subscriptions about the same."""
+"""The subjects of subscriptions, and the results of each block for all subscriptions of a subject."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator

@@ -90,7 +90,7 @@ class Ledger:
 
     @property
     def state(self) -> State:
-        """The state after the last block at this commitment; in a view, after the block that it is of."""
+        """The state after the last block at this commitment; in a view, after the block of the view."""
         return self._standings[self.commitment].state if self._snapshot is None else self._snapshot
 
     @property
@@ -153,7 +153,7 @@ class Ledger:
         return await self.run_on_view(budget, _encode_of_view, budget, function, *args)
 
     async def run_on_view(self, budget: Budget, function: Callable[..., T], *args: Any) -> T:
-        """What a function returns that is given a view, on another thread; one such function runs at a time.
+        """The result of a function on another thread, which gets a view; one such function runs at a time.
 
         It may change the state of the view if it rolls that back. Raises as above.
         """

@@ -1,4 +1,4 @@
-"""The network of a main.js under bubblewrap: run inside the sandbox, it is the only way in and out.
+"""The network of a main.js under bubblewrap: it runs inside the sandbox and is the only way in and out.
 
 The sandbox has a network of its own, in which nothing else listens. This program listens there at the
 ports that the task may reach and hands these sockets out to `confine`, which connects them to the same
@@ -61,7 +61,7 @@ def listen(port: int) -> list[socket.socket]:
 
 
 async def forward(listening: socket.socket, connect: Connect) -> asyncio.Server:
-    """Connect whoever comes to where `connect` leads, a bounded number at a time."""
+    """Connect each client to where `connect` leads, a bounded number at a time."""
     places = asyncio.Semaphore(CONNECTIONS_MAX)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

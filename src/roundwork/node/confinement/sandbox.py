@@ -1,4 +1,4 @@
-"""Which sandbox a node uses: sandlock, bubblewrap, or nothing at all."""
+"""Which sandbox a node uses: sandlock, bubblewrap or none."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """The process of a node that starts its tasks, and the node's side of it.
 
-A node has threads, libraries that may panic, and a life that may end by force; what its tasks hang on must
-have none of these. The starter has one thread and does nothing but fork: each program gets a cell (cell.py),
-which holds a connection to the node. The kernel closes that connection whatever becomes of the node, and the
-cell ends.
+A node has threads and libraries that may panic, and it may be killed. So its tasks depend on another
+process: the starter has one thread and only forks. Each program gets a cell (cell.py), which holds a
+connection to the node. The kernel closes that connection whatever becomes of the node, and the cell ends.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Child:
             self._control.shutdown(socket.SHUT_WR)
 
     def abandon(self) -> None:
-        """End the program, which nobody waits for."""
+        """End a program that no caller waits for."""
         self._control.close()
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:

@@ -1,4 +1,4 @@
-"""What a program does that no limit of the kernel's bounds, read from /proc."""
+"""Breaches that no limit of the kernel stops, found in /proc."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LISTENING = "0A"
 
 
 def find_breach(order: Order, processes: list[int], has_memory_group: bool) -> str:
-    """What the processes of a program do that they may not; "" if they keep to their bounds.
+    """The breach of bounds by the processes of a program, in words; "" if there is none.
 
     Neither Landlock nor sandlock knows `listen` without `bind`, by which the kernel chooses a port. Under
     bubblewrap such a port leads nowhere. Raises PermissionError for a process that hides.

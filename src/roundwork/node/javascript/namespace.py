@@ -1,4 +1,4 @@
-"""What a main.js may call at its node: the published methods by name, and no others.
+"""The methods of a node that a main.js may call: the published ones by name, and no others.
 
 The original lets a task call any method of the node's own object. Here a table lists the methods; each entry
 is a method of `Namespace` that takes JSON values and answers a JSON value.

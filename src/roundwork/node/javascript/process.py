@@ -121,7 +121,7 @@ class JavascriptTask:
         return self._channel is not None
 
     async def run(self, stake: int, report: Callable[[Standing], None]) -> None:
-        """Keep the task running until it says that it cannot go on (exit 1). Cancel to end it.
+        """Keep the task running until it says that it cannot continue (exit 1). Cancel to end it.
 
         `stake` is what the node has at stake in it, in roe. `report` gets each new standing of the program.
         """

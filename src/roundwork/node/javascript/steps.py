@@ -1,4 +1,4 @@
-"""When a JavaScript task is called for what: by the windows of a round and the rounds that are open."""
+"""The steps that a JavaScript task gets, and when: by the windows of a round and the open rounds."""
 
 from __future__ import annotations
 

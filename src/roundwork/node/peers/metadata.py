@@ -16,7 +16,7 @@ from .storage import fetch_blob
 async def fetch_metadata(
     task: TaskView, ledger: LedgerView, peers: Sequence[str] = ()
 ) -> dict[str, Any] | None:
-    """What the task says about itself; None if no node has it or if it is not a JSON object."""
+    """The metadata of a task; None if no node has it, or if it is not a JSON object."""
     if not is_content_id(task.metadata):
         return None
     fetcher = Fetcher(is_development=ledger.kind == "development")

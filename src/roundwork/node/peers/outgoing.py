@@ -26,7 +26,7 @@ REQUEST_SECONDS = 30.0
 NODE_SETS = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "upgrade", "user-agent")
 )
-"""Headers that a task does not choose."""
+"""Headers that the node sets; a task cannot."""
 
 HTTP_PORTS = (80, 443)
 

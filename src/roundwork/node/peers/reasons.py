@@ -19,7 +19,7 @@ REASON_CHARACTERS_MAX = 300
 """Of a reason; the rest is cut off."""
 
 AUDITORS_MAX = 5
-"""At most so many auditors of a proof get a request for their reasons."""
+"""At most this many auditors of a proof get a request for their reasons."""
 
 ANSWER_SECONDS = 5.0
 ANSWER_BYTES_MAX = 4 * 1024 * 1024

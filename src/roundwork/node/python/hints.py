@@ -1,4 +1,4 @@
-"""What an author does about a failure that comes of the sandbox."""
+"""What an author can do about a failure that the sandbox causes."""
 
 import re
 

@@ -154,7 +154,7 @@ class Lanes:
             await lane.kill()
 
     def count_starts(self) -> dict[str, int]:
-        """How often each lane was started, for the metrics: more than once is a failure survived."""
+        """How often each lane was started, for the metrics; each start after the first follows a failure."""
         return {kind: lane.starts for kind, lane in self._lanes.items()}
 
     async def _submit(self, step: str, round: int, seed: str, deadline_seconds: float) -> str | None:

@@ -1,4 +1,4 @@
-"""A node at work on one task: slots in, duties carried out, what they decide remembered first."""
+"""A node at work on a task: it reads slots and carries out duties; decisions are remembered first."""
 
 import asyncio
 import logging
@@ -45,7 +45,7 @@ AUDIT_SECONDS_MIN = 0.5
 """An audit gets at least this long if the window allows it: a killed lane has to start first."""
 
 SEND_SLOTS = 20
-"""A message that is not durable after this many slots is owed again; the law takes each only once."""
+"""A transaction that is not durable after this many slots is owed again; the law takes each only once."""
 
 UPLOADS_MAX = 16
 """Chunks of a list that are under way at a time."""
@@ -84,7 +84,7 @@ class Runtime:
         return self._loop.file.get_reasons(round_number)
 
     async def run(self) -> None:
-        """Do what is owed, slot by slot. Raises UnknownTask, StoreCorrupt."""
+        """Carry out the duties, slot by slot. Raises UnknownTask, StoreCorrupt."""
         await self._loop.run(self._do_duties)
 
     def _do_duties(self, view: View) -> None:
@@ -113,7 +113,7 @@ class Runtime:
             log_done(duty, outcome)
 
     async def _act(self, duty: Duty, view: View) -> str:
-        """Do what is owed; what came of it, in words."""
+        """Carry out a duty; its result in words."""
         task, node = TaskKey(key_of(self._task)), NodeKey(key_of(self._identity.node))
         match duty:
             case duties.Work():
