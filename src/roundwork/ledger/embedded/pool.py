@@ -78,9 +78,9 @@ class Waiting(NamedTuple):
 class Pool:
     """Admitted transactions, best first: nodes' work in one half, everything else in the other.
 
-    A half that is not full lends its room. When it needs the room back, the lowest transaction of the other
-    half gives way. A payer may not owe more fees than it holds, and a nonce may be named once. So blocks cannot
-    be filled with transactions that will be void and cost nothing.
+    A half that is not full lends its room. When it needs the room back, the lowest transaction of the
+    other half gives way. A payer may not owe more fees than it holds, and a nonce may be named once. So
+    blocks cannot be filled with transactions that will be void and cost nothing.
     """
 
     def __init__(self, transactions_max: int = LIMITS.pool_transactions) -> None:

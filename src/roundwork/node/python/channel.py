@@ -37,7 +37,7 @@ REQUESTS_MAX = 16
 
 LOG_LINE_BYTES_MAX = 4096
 LOG_BYTES_PER_MINUTE = 64 * 1024
-"""What a process and its successors may log. Strangers start calls, so a bound for each call does not help."""
+"""What a process and its successors may log. Strangers start calls: a bound for each call does not help."""
 
 FAILURE_CHARACTERS_MAX = 16_384
 LAST_WORDS_SECONDS = 1.0
