@@ -94,7 +94,13 @@ def test_deploying_says_what_it_does_and_puts_metadata_beside_the_program_and_on
     assert compute_content_id(metadata) == facts["metadata"]
     view = ledger.call("getTask", facts["task"])
     assert (facts["package"], facts["metadata"]) == (view["audit_program"], view["metadata"])
-    steps = ("bounty 11 KOII: 22 rounds", "metadata ", "warning: ", "created ", "opened it for submissions")
+    steps = (
+        "bounty 11 KOII: 22 rounds",
+        "metadata ",
+        "warning: ",
+        "created ",
+        "activated it: it takes submissions",
+    )
     places = [done.stderr.index(step) for step in steps]
     assert sorted(places) == places
 

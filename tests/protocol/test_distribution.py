@@ -170,7 +170,7 @@ def _list_candidate() -> None:
 
 
 @shows("9.6")
-def _first_list_view() -> None:
+def _first_list_opinion() -> None:
     world = Stage().listed().go(2, SW + 1)
     world.expect("ok", "n01", world.audit_list("n01", 0, "n00"))
     world.expect("AlreadyAudited", "n01", world.audit_list("n01", 0, "n00"))

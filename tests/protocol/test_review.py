@@ -92,7 +92,7 @@ def _candidate() -> None:
 
 
 @shows("7.6")
-def _first_view() -> None:
+def _first_opinion() -> None:
     world = Stage().submitted().go(1, SW + 1)
     world.expect("ok", "n00", world.audit("n00", 0, "n01"))
     world.expect("AlreadyAudited", "n00", world.audit("n00", 0, "n01", 1))

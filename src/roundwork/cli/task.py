@@ -64,7 +64,7 @@ def deploy(
         report(f"created {address}", as_json)
         if not inactive:
             await set_active(client, manager, address, True)
-            report("opened it for submissions", as_json)
+            report("activated it: it takes submissions", as_json)
         return address
 
     address = call_ledger(url, run)

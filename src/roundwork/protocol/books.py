@@ -11,7 +11,7 @@ _CHALLENGES = TABLE_KINDS["challenges"].letter
 
 
 def compute_supply(state: State) -> int:
-    """All native money there is, in roe: balances, bounties, stakes, what can be claimed. Constant."""
+    """All native money there is, in roe: balances, bounties, stakes, available balances. Constant."""
     total = sum(account.balance for account in state.accounts.rows.values())
     owed = sum(compute_owed(state, key) for key, task in state.tasks.rows.items() if not task.mint)
     return total + owed + compute_challenged(state)
@@ -38,7 +38,7 @@ def compute_challenged(state: State) -> int:
 
 
 def find_token_faults(state: State) -> list[str]:
-    """What does not add up in tokens, as sentences; there is never anything.
+    """The faults in the sums of tokens, as sentences; there is never one.
 
     The accounts of a mint hold its supply (wrapped native money has no supply of its own, it lies in the
     account), and a task's pot holds what the task does. Tokens that were sent straight to a pot

@@ -108,7 +108,7 @@ def audit_list(state: State, call: Call, instruction: AuditDistribution) -> None
     check_not_own_list(listed, instruction.node)
     check_list_candidate(listed, instruction.candidate)
     audits, votes = cursor.list_audits, cursor.list_votes
-    check_first_list_view(votes, attempt + instruction.node)
+    check_first_list_opinion(votes, attempt + instruction.node)
     check_list_raised(audits.rows.get(attempt), bool(instruction.is_valid))
 
     add_opinion(state, call.slot, audits, votes, attempt, instruction.node, bool(instruction.is_valid))
@@ -373,7 +373,7 @@ def check_list_candidate(listed: DistributionList, candidate: NodeKey) -> None:
 
 
 @rule("9.6")
-def check_first_list_view(votes: Table[bytes, Vote], key: bytes) -> None:
+def check_first_list_opinion(votes: Table[bytes, Vote], key: bytes) -> None:
     """A node gives one opinion of a list; raising the audit counts."""
     if key in votes.rows:
         raise AlreadyAudited(f"{base58_of(key[1:])} gave its opinion in slot {votes.rows[key].slot} already")

@@ -32,7 +32,7 @@ def get_last_head(state: State, task: TaskKey) -> bytes:
 
 
 def list_nodes(cursor: RoundCursor) -> list[NodeKey]:
-    """The nodes that have a leaf, by address: who submitted, and whose money the round moved."""
+    """The nodes that have a leaf, by address: those that submitted, and those whose money the round moved."""
     return sorted(cursor.submissions.rows.keys() | cursor.nets.rows.keys())
 
 

@@ -73,7 +73,7 @@ class AuditDistribution(_Base, frozen=True, gc=False):
 
 
 class Payout(_Base, frozen=True, gc=False):
-    """Asks for a payout. It changes nothing, because the ledger pays by itself."""
+    """Requests a payout. It changes nothing, because the ledger pays by itself."""
 
     task: TaskKey
     round: int
@@ -88,7 +88,7 @@ class Whitelist(_Base, frozen=True, gc=False):
 
 
 class SetActive(_Base, frozen=True, gc=False):
-    """Opens or closes a task for new submissions."""
+    """Lets a task take submissions or not, from the next ledger round on."""
 
     task: TaskKey
     manager: Key
@@ -220,7 +220,7 @@ class Challenge(_Base, frozen=True, gc=False):
 
 
 class Answer(_Base, frozen=True, gc=False):
-    """Posts a chunk of the proof of a submission; `node` is whoever posts it."""
+    """Posts a chunk of the proof of a submission; `node` is the node that posts it."""
 
     task: TaskKey
     node: NodeKey

@@ -113,7 +113,7 @@ def check_payer(state: State, key: Key) -> None:
 
 @rule("4.12")
 def check_manager(task: Task, key: Key) -> None:
-    """Only the manager opens, shuts and closes a task."""
+    """Only the manager activates, deactivates, updates and closes a task."""
     if key != task.manager:
         raise NotManager(f"the manager is {base58_of(task.manager)}, not {base58_of(key)}")
 

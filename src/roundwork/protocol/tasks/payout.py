@@ -26,7 +26,7 @@ SPLIT = b"\xff"
 
 
 def check_payout(state: State, call: Call, instruction: Payout) -> None:
-    """Payout happens by itself; asking for it changes nothing.
+    """Payout happens by itself; a request for it changes nothing.
 
     Raises UnknownTask, UnknownRound, NotDue.
     """

@@ -21,7 +21,7 @@ from ..state import State
 from .configuration import compute_terms
 from .cursor import RoundCursor
 from .distribution import (
-    check_first_list_view,
+    check_first_list_opinion,
     check_list_audit_window,
     check_list_candidate,
     check_list_there,
@@ -179,7 +179,7 @@ def vote(cursor: RoundCursor, slot: int, instruction: AuditDistribution) -> None
     key, votes = bytes([cursor.opened.attempt]), cursor.list_votes
     raised = check_list_accused(cursor.list_audits.rows.get(key))
     check_voter(cursor, instruction.node)
-    check_first_list_view(votes, key + instruction.node)
+    check_first_list_opinion(votes, key + instruction.node)
 
     is_valid, stake = bool(instruction.is_valid), cursor.submissions.rows[instruction.node].stake
     valid, invalid = raised.valid + stake * is_valid, raised.invalid + stake * (not is_valid)

@@ -74,7 +74,7 @@ def audit(state: State, call: Call, instruction: AuditSubmission) -> None:
     check_candidate(cursor, instruction.candidate)
     check_not_own(instruction.node, instruction.candidate)
     audits, votes = cursor.audits, cursor.votes
-    check_first_view(votes, instruction.candidate + instruction.node)
+    check_first_opinion(votes, instruction.candidate + instruction.node)
     check_raised(audits.rows.get(instruction.candidate), bool(instruction.is_valid))
 
     add_opinion(
@@ -165,7 +165,7 @@ def check_candidate(cursor: RoundCursor, candidate: NodeKey) -> None:
 
 
 @rule("7.6")
-def check_first_view(votes: Table[bytes, Vote], key: bytes) -> None:
+def check_first_opinion(votes: Table[bytes, Vote], key: bytes) -> None:
     """A node gives one opinion of a candidate; raising the audit counts."""
     if key in votes.rows:
         raise AlreadyAudited(
