@@ -79,7 +79,7 @@ def distribution(round):
 
 @task.lie
 def lie(ctx):
-    """Pages that nobody fetched, on a path that looks right."""
+    """Pages that were never fetched, on a path that looks right."""
     pages = []
     for number in range(ctx.params["pages"]):
         url = choose_next(ctx.seed, ctx.params["start"], pages)

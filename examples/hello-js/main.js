@@ -1,4 +1,4 @@
-// Save a greeting, submit it, check everybody else's: examples/hello as a main.js under the published contract.
+// Save a greeting, submit it, check those of all others: examples/hello as a main.js under the published contract.
 // It needs nothing but Node.js. A task with packages of npm is bundled into one main.js.
 const { createHash } = require('node:crypto');
 const http = require('node:http');

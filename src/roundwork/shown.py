@@ -107,7 +107,7 @@ class Blackout:
             self.add("hidden", unquote(secret))
 
     def hide(self, text: str) -> str:
-        """The text without secrets. Keys in URLs and headers are hidden also if nobody has added them."""
+        """The text without secrets. Keys in URLs and headers are hidden also if they were not added."""
         for whole, shown in self._wholes.items():
             text = text.replace(whole, shown)
         if self._parts:

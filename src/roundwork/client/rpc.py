@@ -366,7 +366,7 @@ def _convert(value: Any, kind: Any) -> Any:
     try:
         return convert(value, kind)
     except WrongShape as error:
-        raise RemoteError(f"the ledger's answer is not a {kind}: {error}") from error
+        raise RemoteError(f"the ledger's answer has an unexpected form: {error}") from error
 
 
 def _walk(base: type[RoundworkError]) -> dict[str, type[RoundworkError]]:

@@ -39,7 +39,7 @@ PROPERTIES = {
     "order": "distribution does not depend on the order of the submitters",
     "same-list": "distribution gives the same list on every machine",
     "splitting": "a node that splits its stake into several nodes is not paid more",
-    "exclusion": "nobody is paid more because another node is convicted",
+    "exclusion": "no node is paid more because another node is convicted",
 }
 """By name; `roundwork.excused` in config-task.yml excuses a task from a property by it."""
 

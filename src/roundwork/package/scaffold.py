@@ -89,7 +89,7 @@ def _quote(text: str) -> str:
 
 
 REWARDS = {
-    "stake": "the bounty is divided by the stakes of all submitters, so nobody gains by splitting a stake",
+    "stake": "the bounty is divided by the stakes of all submitters, so no node gains by splitting a stake",
     "heads": "the bounty is divided among those that are paid, so ten nodes of one owner are paid ten times",
 }
 PROOFS = {

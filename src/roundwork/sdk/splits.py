@@ -36,8 +36,8 @@ def proportional_split(slash: Share = "70%", cap: int | None = None) -> Distribu
     """The bounty by stake to all with votes above 0; from the convicted, `slash` of their stake.
 
     Each gets the part of the bounty that its stake is of the stakes of all submitters: splitting a stake
-    earns nothing, and nobody gains when another is convicted. Stake above `cap` (roe) does not count, so a
-    node above the cap gains by splitting. What nobody gets stays in the bounty.
+    earns nothing, and no node gains when another is convicted. Stake above `cap` (roe) does not count, so a
+    node above the cap gains by splitting. The rest stays in the bounty.
     """
     ratio = parse_share(slash)
 

@@ -146,7 +146,7 @@ class Channel:
                     self._requests.pop(message["id"]).put(message)
         except BaseException as error:  # noqa: BLE001 -- whatever it is, no further frame can be read
             print(_describe(error), file=sys.stderr, flush=True)
-        # The node has closed the channel, or what comes is no frame of a node's: nobody is left to work for,
+        # The node has closed the channel, or sends what is not a frame: there is no work left,
         # whatever the main thread is busy with.
         os._exit(0)
 

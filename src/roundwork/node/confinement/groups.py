@@ -2,7 +2,8 @@
 
 Version 1 has a tree of groups for each resource, version 2 one tree for all; a machine may mix them. A node
 makes groups below its own, so that the limits that its operator gave it hold for its tasks too, or else at
-the top. Who holds the lock of a group's directory uses the group; groups that nobody holds are left over.
+the top. The process that holds the lock of a group's directory uses the group. A group without such a process
+is left over.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _ALL_BITS = 0xFFFFFFFF
 _X32 = 0x40000000
 _CLONE_THREAD = 0x00010000
 _CLONE_FLAGS = 0x017D4FFF
-"""What threads and plain children are made with. Not in it: new namespaces, children that nobody can trace,
+"""What threads and plain children are made with. Not in it: new namespaces, children that cannot be traced,
 are traced, or are children of the task's own parent."""
 _SOCKET_TYPE = 0xF
 _MSG_FASTOPEN = 0x20000000

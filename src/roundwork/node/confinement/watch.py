@@ -48,7 +48,7 @@ def list_descendants(pid: int) -> list[int]:
 def list_threads(pid: int) -> list[Path]:
     """The folders in /proc of a process's living threads.
 
-    Its first thread may have ended before the others: then /proc shows nothing of it, and to nobody but root.
+    Its first thread may have ended before the others: then /proc shows nothing of it, except to root.
     """
     return [thread for thread in _list_gone(Path(f"/proc/{pid}/task")) if _is_alive(thread)]
 

@@ -144,7 +144,7 @@ def note_payment(cursor: RoundCursor, node: NodeKey, reward: int = 0, slash: int
 
 
 def share(cursor: RoundCursor, shares: dict[NodeKey, int], pool: int, events: list[Event]) -> int:
-    """Divide a pool among nodes in proportion to their shares; returns what nobody gets."""
+    """Divide a pool among nodes in proportion to their shares; returns the rest."""
     total, left = sum(shares.values()), pool
     for node, part in sorted(shares.items()):
         amount = pool * part // total

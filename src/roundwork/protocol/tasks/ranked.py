@@ -201,7 +201,7 @@ def check_lister(cursor: RoundCursor, node: NodeKey) -> None:
 
 @rule("19.2")
 def check_turn(cursor: RoundCursor, slot: int, node: NodeKey) -> None:
-    """A rank waits for the ranks before it, everybody else for all ranks."""
+    """A rank waits for the ranks before it, all other nodes for all ranks."""
     table, nodes = cursor.task.timetable, cursor.ranks.rows[bytes([cursor.opened.attempt])].nodes
     rank = nodes.index(node) if node in nodes else TURNS
     offset, least = table.compute_offset(slot), compute_turn(table, rank)
