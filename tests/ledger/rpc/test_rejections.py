@@ -136,59 +136,59 @@ SIGNATURE = "MissingRequiredSignature"
 DERIVED = bytes(11) + b"ProgramDerivedAddress"
 
 
-@pytest.mark.parametrize(
-    ("program", "data", "accounts", "error", "log"),
-    [
-        # The system program
-        (SYSTEM_PROGRAM, number(2, MANY), "poor+ fresh", {"Custom": 1},
-         f"Transfer: insufficient lamports 1000000, need {MANY}"),
-        (SYSTEM_PROGRAM, number(0, MANY, 5) + TASK_PROGRAM, "poor+ fresh+", {"Custom": 1},
-         f"Transfer: insufficient lamports 1000000, need {MANY}"),
-        (SYSTEM_PROGRAM, NEW, "payer+ used+", {"Custom": 0},
-         "Create Account: account Address { address: {used}, base: None } already in use"),
-        (SYSTEM_PROGRAM, number(8, 5), "used+", {"Custom": 0},
-         "Allocate: account Address { address: {used}, base: None } already in use"),
-        (SYSTEM_PROGRAM, number(8, 2 * 10**9), "fresh+", {"Custom": 3},
-         "Allocate: requested 2000000000, max allowed 10485760"),
-        (SYSTEM_PROGRAM, number(1) + TOKEN_PROGRAM, "used+", "ModifiedProgramId", None),
-        (SYSTEM_PROGRAM, number(1) + TOKEN_PROGRAM, "fresh", SIGNATURE,
-         "Assign: account Address { address: {fresh}, base: None } must sign"),
-        (SYSTEM_PROGRAM, number(8, 5), "fresh", SIGNATURE,
-         "Allocate: 'to' account Address { address: {fresh}, base: None } must sign"),
-        (SYSTEM_PROGRAM, NEW, "payer+ fresh", SIGNATURE,
-         "Allocate: 'to' account Address { address: {fresh}, base: None } must sign"),
-        (SYSTEM_PROGRAM, number(2, 5), "poor fresh", SIGNATURE, "Transfer: `from` account {poor} must sign"),
-        (SYSTEM_PROGRAM, number(2, 5), "used+ fresh", "InvalidArgument",
-         "Transfer: `from` must not carry data"),
-        (SYSTEM_PROGRAM, number(2), "payer+ fresh", "InvalidInstructionData", None),
-        (SYSTEM_PROGRAM, number(99), "payer+ fresh", "InvalidInstructionData", None),
-        (SYSTEM_PROGRAM, b"", "payer+ fresh", "InvalidInstructionData", None),
-        (SYSTEM_PROGRAM, number(2, 5), "payer+", "NotEnoughAccountKeys", None),
-        # Nonces
-        (SYSTEM_PROGRAM, number(4), "fresh blockhashes payer+", "InvalidAccountData",
-         "Advance nonce account: Account {fresh} state is invalid"),
-        (SYSTEM_PROGRAM, number(4), "nonce blockhashes poor+", SIGNATURE,
-         "Advance nonce account: Account {payer} must be a signer"),
-        (SYSTEM_PROGRAM, number(4), "nonce rent payer+", "InvalidArgument", None),
-        (SYSTEM_PROGRAM, number(5, MANY), "nonce fresh blockhashes rent payer+", "InsufficientFunds",
-         f"Withdraw nonce account: insufficient lamports 1000000, need {MANY}"),
-        # Tokens and their associated accounts
-        (TOKEN_PROGRAM, b"\x07" + struct.pack("<Q", 1), "mint used payer+", {"Custom": 9},
-         "Program log: Error: State is uninitialized"),
-        (TOKEN_PROGRAM, b"\x63", "mint", {"Custom": 12}, "Program log: Error: Invalid instruction"),
-        (TOKEN_PROGRAM, b"\x03" + struct.pack("<Q", 1), "mint", "NotEnoughAccountKeys", None),
-        (ASSOCIATED_TOKEN_PROGRAM, b"", "payer+ fresh payer mint system token", "InvalidSeeds",
-         "Program log: Error: Associated address does not match seed derivation"),
-        (ASSOCIATED_TOKEN_PROGRAM, b"", "payer+ held", "NotEnoughAccountKeys", None),
-        # Others
-        (MEMO_PROGRAM, b"\xff", "", "InvalidInstructionData", None),
-        (MEMO_PROGRAM, b"memo", "poor", SIGNATURE, None),
-        (LOOKUP_PROGRAM, b"\x63\0\0\0", "fresh payer+", "InvalidInstructionData", None),
-        (LOOKUP_PROGRAM, b"\x01\0\0\0", "fresh payer+", "InvalidAccountOwner", None),
-        (TASK_PROGRAM, b"\x63", "payer+", "InvalidInstructionData", None),
-        (TASK_PROGRAM, b"\x07", "payer+", "NotEnoughAccountKeys", None),
-    ],
-)  # fmt: skip
+CASES: list[tuple[bytes, bytes, str, Any, str | None]] = [
+    # The system program
+    (SYSTEM_PROGRAM, number(2, MANY), "poor+ fresh", {"Custom": 1},
+     f"Transfer: insufficient lamports 1000000, need {MANY}"),
+    (SYSTEM_PROGRAM, number(0, MANY, 5) + TASK_PROGRAM, "poor+ fresh+", {"Custom": 1},
+     f"Transfer: insufficient lamports 1000000, need {MANY}"),
+    (SYSTEM_PROGRAM, NEW, "payer+ used+", {"Custom": 0},
+     "Create Account: account Address { address: {used}, base: None } already in use"),
+    (SYSTEM_PROGRAM, number(8, 5), "used+", {"Custom": 0},
+     "Allocate: account Address { address: {used}, base: None } already in use"),
+    (SYSTEM_PROGRAM, number(8, 2 * 10**9), "fresh+", {"Custom": 3},
+     "Allocate: requested 2000000000, max allowed 10485760"),
+    (SYSTEM_PROGRAM, number(1) + TOKEN_PROGRAM, "used+", "ModifiedProgramId", None),
+    (SYSTEM_PROGRAM, number(1) + TOKEN_PROGRAM, "fresh", SIGNATURE,
+     "Assign: account Address { address: {fresh}, base: None } must sign"),
+    (SYSTEM_PROGRAM, number(8, 5), "fresh", SIGNATURE,
+     "Allocate: 'to' account Address { address: {fresh}, base: None } must sign"),
+    (SYSTEM_PROGRAM, NEW, "payer+ fresh", SIGNATURE,
+     "Allocate: 'to' account Address { address: {fresh}, base: None } must sign"),
+    (SYSTEM_PROGRAM, number(2, 5), "poor fresh", SIGNATURE, "Transfer: `from` account {poor} must sign"),
+    (SYSTEM_PROGRAM, number(2, 5), "used+ fresh", "InvalidArgument",
+     "Transfer: `from` must not carry data"),
+    (SYSTEM_PROGRAM, number(2), "payer+ fresh", "InvalidInstructionData", None),
+    (SYSTEM_PROGRAM, number(99), "payer+ fresh", "InvalidInstructionData", None),
+    (SYSTEM_PROGRAM, b"", "payer+ fresh", "InvalidInstructionData", None),
+    (SYSTEM_PROGRAM, number(2, 5), "payer+", "NotEnoughAccountKeys", None),
+    # Nonces
+    (SYSTEM_PROGRAM, number(4), "fresh blockhashes payer+", "InvalidAccountData",
+     "Advance nonce account: Account {fresh} state is invalid"),
+    (SYSTEM_PROGRAM, number(4), "nonce blockhashes poor+", SIGNATURE,
+     "Advance nonce account: Account {payer} must be a signer"),
+    (SYSTEM_PROGRAM, number(4), "nonce rent payer+", "InvalidArgument", None),
+    (SYSTEM_PROGRAM, number(5, MANY), "nonce fresh blockhashes rent payer+", "InsufficientFunds",
+     f"Withdraw nonce account: insufficient lamports 1000000, need {MANY}"),
+    # Tokens and their associated accounts
+    (TOKEN_PROGRAM, b"\x07" + struct.pack("<Q", 1), "mint used payer+", {"Custom": 9},
+     "Program log: Error: State is uninitialized"),
+    (TOKEN_PROGRAM, b"\x63", "mint", {"Custom": 12}, "Program log: Error: Invalid instruction"),
+    (TOKEN_PROGRAM, b"\x03" + struct.pack("<Q", 1), "mint", "NotEnoughAccountKeys", None),
+    (ASSOCIATED_TOKEN_PROGRAM, b"", "payer+ fresh payer mint system token", "InvalidSeeds",
+     "Program log: Error: Associated address does not match seed derivation"),
+    (ASSOCIATED_TOKEN_PROGRAM, b"", "payer+ held", "NotEnoughAccountKeys", None),
+    # Others
+    (MEMO_PROGRAM, b"\xff", "", "InvalidInstructionData", None),
+    (MEMO_PROGRAM, b"memo", "poor", SIGNATURE, None),
+    (LOOKUP_PROGRAM, b"\x63\0\0\0", "fresh payer+", "InvalidInstructionData", None),
+    (LOOKUP_PROGRAM, b"\x01\0\0\0", "fresh payer+", "InvalidAccountOwner", None),
+    (TASK_PROGRAM, b"\x63", "payer+", "InvalidInstructionData", None),
+    (TASK_PROGRAM, b"\x07", "payer+", "NotEnoughAccountKeys", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("program", "data", "accounts", "error", "log"), CASES)
 def test_an_error_that_solana_has_is_named_and_logged_as_there(
     scene: Scene, program: bytes, data: bytes, accounts: str, error: Any, log: str | None
 ) -> None:

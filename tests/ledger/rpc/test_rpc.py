@@ -25,8 +25,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from roundwork.client.operations import deploy, send, stake
 from roundwork.client.rpc import Client
 from roundwork.errors import BadTask, InsufficientFundsForFee
+from roundwork.ledger.rpc.block_feeds import KINDS
 from roundwork.ledger.rpc.dispatch import METHODS
-from roundwork.ledger.rpc.feeds import KINDS
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.addresses import find_associated
 from roundwork.protocol.params import (
@@ -252,6 +252,8 @@ BYTES = {"offset": 0, "bytes": "1"}
         ("getTokenAccountsByOwner", [KEY, {"mint": KEY, "programId": KEY}], "mint or programId"),
         ("getTokenAccountsByDelegate", [KEY, {"mints": KEY}], "'mints'"),
         ("logsSubscribe", [{"mentions": [KEY], "also": 1}], "mentions"),
+        ("blockSubscribe", [{"mentionsAccountOrProgram": KEY, "also": 1}], "mentionsAccountOrProgram"),
+        ("blockSubscribe", ["all", {"commitment": "processed"}], "commitment"),
         ("simulateTransaction", ["{wire}", {"encoding": "base64", "accounts": {}}], "`addresses`"),
         (
             "simulateTransaction",
@@ -1064,6 +1066,36 @@ def test_logs_are_notified_in_each_form_and_of_rejected_transactions_too(
         value = note["result"]["value"]
         assert {"InstructionError": [0, {"Custom": 1}]} == value["err"]
         assert "Program 11111111111111111111111111111111 invoke [1]" == value["logs"][0]
+
+
+def test_blocks_are_notified_whole_or_those_that_mention_an_address(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
+    target = Keypair().pubkey()
+
+    async def run() -> tuple[str, dict[int, list[dict[str, Any]]], list[int]]:
+        async with connect(f"ws://127.0.0.1:{ledger.port}") as websocket:
+            options = {"commitment": "confirmed", "maxSupportedTransactionVersion": 0, "encoding": "json"}
+            mentions = {"mentionsAccountOrProgram": str(target)}
+            ids = [await subscribe(websocket, "block", wanted, options) for wanted in ("all", mentions)]
+            signature = ledger.send(ledger.sign(payer, give(payer, target, 5)))
+            notes: dict[int, list[dict[str, Any]]] = {each: [] for each in ids}
+            while not notes[ids[1]] or len(notes[ids[0]]) < 3:
+                note = await receive_note(websocket)
+                notes[note["subscription"]].append(note["result"])
+            return signature, notes, ids
+
+    signature, notes, ids = asyncio.run(run())
+
+    slots = [note["value"]["slot"] for note in notes[ids[0]]]
+    assert list(range(slots[0], slots[0] + len(slots))) == slots
+    for note in notes[ids[0]]:
+        shown = ledger.call("getBlock", note["context"]["slot"], {"maxSupportedTransactionVersion": 0})
+        assert None is note["value"]["err"]
+        assert {**shown, "rewards": None} == {**note["value"]["block"], "rewards": None}
+    [note] = notes[ids[1]]
+    [transaction] = note["value"]["block"]["transactions"]
+    assert [signature] == transaction["transaction"]["signatures"]
 
 
 def test_slots_are_notified_one_by_one_in_each_form(ledger: RunningLedger) -> None:

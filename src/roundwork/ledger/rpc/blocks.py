@@ -120,7 +120,7 @@ async def get_block(ledger: Ledger, params: Params) -> msgspec.Raw:
     check_past(ledger, slot)
     await _wait_until_closed(ledger, slot)
     return await ledger.read_encoded(
-        params.budget, _compose_block, ledger, slot, detail, config, params.budget
+        params.budget, compose_block, ledger, slot, detail, config, params.budget
     )
 
 
@@ -137,7 +137,10 @@ async def _wait_until_closed(ledger: Ledger, slot: int) -> None:
     raise BlockNotAvailable(slot)
 
 
-def _compose_block(ledger: Ledger, slot: int, detail: str, config: Json, budget: Budget) -> Json:
+def compose_block(
+    ledger: Ledger, slot: int, detail: str, config: Json, budget: Budget, mentioned: Key | None = None
+) -> Json | None:
+    """A slot as a block. Only transactions that name an address, if there is one; None if none does."""
     entries = ledger.chain.journal.find_slot(slot)
     block: Json = {
         "blockhash": base58_of(compute_slot_tick(ledger, slot)),
@@ -154,6 +157,10 @@ def _compose_block(ledger: Ledger, slot: int, detail: str, config: Json, budget:
         for at, wire in enumerate(entry.block.transactions)
         if entry.receipts[at].kind != Kind.VOID
     ]
+    if mentioned is not None:
+        landed = [item for item in landed if mentioned in item.transaction.accounts]
+        if not landed:
+            return None
     if detail == "signatures":
         block["signatures"] = [name_signatures(item.transaction)[0] for item in landed]
     elif detail != "none":

@@ -49,7 +49,13 @@ class Unmade(NamedTuple):
     is_of_program: bool = False
 
 
-Step = msgspec.Raw | Unmade | None
+class UnmadeRead(NamedTuple):
+    """What is read on another thread before the report goes on."""
+
+    read: Callable[[], Awaitable[None]]
+
+
+Step = msgspec.Raw | Unmade | UnmadeRead | None
 """One step of a report: the JSON of a result, what must be made before the next step, or neither."""
 
 

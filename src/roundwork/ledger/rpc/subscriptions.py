@@ -16,11 +16,12 @@ from ...host.front import LOG_SECONDS, Message, compute_name, get_address, is_lo
 from ...protocol.execute import Block, Outcome
 from ...protocol.params import TaskKey
 from ..limits import Limits
+from .block_feeds import KINDS
 from .budget import COST_SECONDS
 from .commitments import Commitment, Reached
 from .dispatch import METHODS, Method, Rpc
 from .errors import InvalidParams, NodeUnhealthy, ReadAborted, TooManyCalls
-from .feeds import KINDS, TASK_HEAD, Changed, Subject, Topic, Topics, Unmade
+from .feeds import TASK_HEAD, Changed, Subject, Topic, Topics, Unmade, UnmadeRead
 from .ledger import Ledger
 from .pace import SLICE_SECONDS, Pace
 from .params import Params
@@ -409,7 +410,7 @@ class Notifier:
                 for signature in topics["signature"].keys() & changed.by_signature.keys()
             ),
             *(("account", key) for key in sorted(changed.accounts)),
-            *(("slot", b""), ("root", b""), ("slotsUpdates", b"")),
+            *(("slot", b""), ("root", b""), ("slotsUpdates", b""), ("block", b"")),
             *(("logs", key) for key in sorted(changed.mentions)),
             *(("program", key) for key in sorted(changed.owned)),
             ("logs", b""),
@@ -425,6 +426,8 @@ class Notifier:
                     return
                 if isinstance(step, Unmade):
                     await self._changed.make(step)
+                elif isinstance(step, UnmadeRead):
+                    await step.read()
                 elif step is not None:
                     await self._notify(feed, kind, step)
                 await self._rest()
