@@ -329,6 +329,17 @@ def test_a_fine_takes_held_back_rewards_before_the_stake() -> None:
     assert [MINIMUM // 10] == [event.amount for event in fined]
 
 
+def test_a_fine_below_what_is_held_back_leaves_the_rest_of_it() -> None:
+    world = make_listed().go(2, AUDIT_END)
+    world.block()
+
+    world.submitted(number=2).checked(number=2).accused("n03", "n02", number=2)
+    world.voted(silent=("n01",), number=2).disclosed(number=2).go(3, AUDIT_END).block()
+
+    assert 200 - MINIMUM // 100 == world.held_of("n01", 2)
+    assert STAKES["n01"] == world.stake_of("n01")
+
+
 def test_the_ranks_are_those_of_the_text() -> None:
     world = Hardened().submitted().judged()
     beacon = world.cursor().opened.beacon
