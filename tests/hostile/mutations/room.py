@@ -233,7 +233,7 @@ class Honest:
         self._saved += amount
         self._spent += amount + 5000
         have = [
-            (await call(self._poster, "getBalance", str(pair.pubkey())))["value"]
+            (await call(self._poster, "getBalance", str(pair.pubkey()), {"commitment": "processed"}))["value"]
             for pair in (self._saver, self._payer)
         ]
         expected = [self._saved, 1000 * KOII - self._spent]
