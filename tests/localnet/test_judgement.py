@@ -68,6 +68,10 @@ def test_a_run_that_pays_the_honest_and_slashes_the_liar_is_as_it_should_be() ->
             "1 audit failed, first n00: audit of n01 in round 2: audit was still running after 2 s"
             " (on a busy machine, a larger --slot-ms gives more time)",
         ),
+        (
+            {"failures": (AUDIT._replace(node="n01", reason="audit was still running after 2 s"), AUDIT)},
+            "2 audits failed, first n00: audit of n01 in round 2: ValueError: no",
+        ),
     ],
 )
 def test_what_is_not_as_it_should_be_is_said(changes: dict[str, Any], fault: str) -> None:

@@ -18,6 +18,7 @@ from .watch import (
     count_ended,
     count_settled,
     find_failure,
+    is_late,
     join_names,
     list_failures,
     list_judged,
@@ -90,7 +91,7 @@ def _find_faults(watch: Watch) -> Iterator[str]:
         yield f"{len(unpaid)} of {count_ended(watch)} rounds closed unpaid: {_explain_unpaid(watch, unpaid)}"
     failed = list_failures(watch, "audit", round_numbers=[view.round for view in judged])
     if failed:
-        first = failed[0]
+        first = min(failed, key=is_late)
         count = f"{len(failed)} audit{'s' * (len(failed) > 1)} failed"
         yield f"{count}, first {_describe_failure(first)}"
     for member in list_nodes(watch):
@@ -118,8 +119,7 @@ def _describe_play(watch: Watch, play: str) -> str:
 
 def _describe_failure(failure: Failure) -> str:
     """A failure as a part of a line; for a function that was late, what gives it more time."""
-    is_late = "still running after" in failure.reason
-    advice = " (on a busy machine, a larger --slot-ms gives more time)" if is_late else ""
+    advice = " (on a busy machine, a larger --slot-ms gives more time)" if is_late(failure) else ""
     return f"{failure.node}: {failure.subject}: {failure.reason}{advice}"
 
 
@@ -143,10 +143,10 @@ def _explain_idleness(watch: Watch) -> str:
 
 def _explain_unpaid(watch: Watch, round_numbers: list[int]) -> str:
     failure = find_failure(watch, "distribution", round_numbers=round_numbers)
-    if failure is None:
+    if failure is None or is_late(failure):
         subjects = {f"sending the list of round {number}" for number in round_numbers}
         refusals = (each for each in watch.failures if each.subject in subjects)
-        failure = next((each for each in refusals if not each.reason.startswith(RACES)), None)
+        failure = next((each for each in refusals if not each.reason.startswith(RACES)), failure)
     if failure is not None:
         return _describe_failure(failure)
     listed = [view for view in watch.rounds.values() if view.round in round_numbers and view.lists]

@@ -98,14 +98,23 @@ def compute_slashed(views: Iterable[RoundView], node: str) -> int:
 
 
 def find_failure(watch: Watch, *kinds: str, round_numbers: Iterable[int] | None = None) -> Failure | None:
-    """The first failure of an honest node, of the first of these kinds that has any."""
+    """The first failure of an honest node, of the first of these kinds that has any.
+
+    A function that was late comes last: a busy machine makes it late, and that hides no other reason.
+    """
     honest = {member.name for member in list_nodes(watch, HONEST.name)}
-    for kind in kinds:
-        failures = list_failures(watch, kind, round_numbers)
-        failure = next((each for each in failures if each.node in honest), None)
-        if failure is not None:
-            return failure
-    return None
+    found = [
+        failure
+        for kind in kinds
+        for failure in list_failures(watch, kind, round_numbers)
+        if failure.node in honest
+    ]
+    return min(found, key=is_late, default=None)
+
+
+def is_late(failure: Failure) -> bool:
+    """Whether a function of the task had not ended when its time was over."""
+    return "still running after" in failure.reason
 
 
 def list_failures(watch: Watch, kind: str, round_numbers: Iterable[int] | None = None) -> list[Failure]:
