@@ -2,7 +2,7 @@
 
 import pytest
 
-from roundwork.errors import BadConfig
+from roundwork.errors import BadConfig, TaskFailed
 from roundwork.sim.attack import (
     TRIAL_TERMS,
     Row,
@@ -116,6 +116,14 @@ def test_a_coalition_leaves_an_honest_node() -> None:
         run_trial(
             Trial(strategy="lie", nodes=2, share=99), STRATEGIES["lie"], 0, make_trial_task(), TRIAL_TERMS, {}
         )
+
+
+def test_a_task_that_submits_nothing_is_no_measure_of_anything() -> None:
+    task = make_trial_task()
+    task.submission(lambda ctx: ctx.state["missing"])
+
+    with pytest.raises(TaskFailed, match="no node submits in this task: KeyError"):
+        run_trial(Trial(strategy="lie", nodes=4, rounds=1), STRATEGIES["lie"], 0, task, TRIAL_TERMS, {})
 
 
 def test_a_change_of_a_table_is_told_in_a_sentence() -> None:

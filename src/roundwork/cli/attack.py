@@ -115,7 +115,7 @@ class Desk:
 
     def __init__(self, folder: Path | None, params: dict[str, str], file: Path | None) -> None:
         """Raises BadConfig, BadTaskFile."""
-        from ..package.folder import load_package
+        from ..package.folder import load_package, merge_params
         from ..sim.attack import TRIAL_TERMS, make_trial_task
         from ..sim.loading import load_strategies, load_task
 
@@ -126,7 +126,7 @@ class Desk:
         else:
             package = load_package(folder)
             self.task, self.terms = load_task(package), package
-            self.params = {**package.params, **params}
+            self.params = merge_params(package, params)
 
     def list_trials(
         self,

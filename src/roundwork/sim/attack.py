@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..errors import BadConfig
+from ..errors import BadConfig, TaskFailed
 from ..package.terms import Terms
 from ..participant.plays import LAZY, list_parts, play_step
 from ..sdk.splits import equal_split
@@ -142,12 +142,15 @@ def find_strategy(name: str, more: dict[str, type[Strategy]] | None = None) -> t
 def run_trial(
     trial: Trial, strategy: type[Strategy], seed: int, task: Task, terms: Terms, params: dict[str, Any]
 ) -> Measured:
-    """Play one seed of a trial. Raises BadConfig for a world that cannot be."""
+    """Play one seed of a trial. Raises BadConfig for a world that cannot be, TaskFailed for an idle one."""
     if trial.members >= trial.nodes:
         raise BadConfig(f"share {trial.share}: {trial.members} of {trial.nodes} nodes leave no honest node")
     honest_nodes = trial.nodes - trial.members + 1 if strategy.is_split else trial.nodes
     attacked = _play(trial, strategy, trial.nodes, seed, task, terms, params)
     honest = _play(trial, None, honest_nodes, seed, task, terms, params)
+    if not honest.result.rounds:
+        reason = honest.result.failures[0].text if honest.result.failures else "its submission gives nothing"
+        raise TaskFailed(f"no node submits in this task: {reason}")
     return measure(trial, attacked, honest)
 
 
