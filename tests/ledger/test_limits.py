@@ -26,7 +26,7 @@ from roundwork.host.front import read_limits
 from roundwork.ledger.limits import LIMITS, Limits
 from roundwork.ledger.rpc.rates import Rates
 
-from .process import RpcFailure, RunningLedger, give, running
+from .process import NEWEST, RpcFailure, RunningLedger, give, running
 
 SMALL = {
     "body_bytes": 20_000,
@@ -266,7 +266,7 @@ async def subscribe_without_reading(port: int, account: Pubkey, **headers: str) 
         compression=None,
         additional_headers=headers,
     )
-    await call(slow, "accountSubscribe", str(account), {"encoding": "base64"})
+    await call(slow, "accountSubscribe", str(account), {"encoding": "base64", **NEWEST})
     return slow
 
 

@@ -68,7 +68,14 @@ def command(
     package = load_package(folder)
     if package.kind == "javascript":
         raise click.BadParameter("a main.js has no functions to call: replay is for Python tasks")
-    recorded = read_rounds(ledger, address, *rounds, _show_progress)
+    hidden = as_json or not sys.stderr.isatty()
+    with click.progressbar(length=1, label="replaying", hidden=hidden, file=sys.stderr) as bar:
+
+        def show_progress(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        recorded = read_rounds(ledger, address, *rounds, show_progress)
     stores = [each / "blobs" if (each / "blobs").is_dir() else each for each in blobs]
     replayed: list[Replayed] = []
 
@@ -96,12 +103,6 @@ def command(
 
 def _log(line: str) -> None:
     say(line, err=True)
-
-
-def _show_progress(done: int, total: int) -> None:
-    if sys.stderr.isatty() and (done % 1000 == 0 or done == total):
-        end = "\n" if done == total else ""
-        print(f"\rblock {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
 
 
 def _print_round(replayed: "Replayed", recorded: "Recorded") -> None:

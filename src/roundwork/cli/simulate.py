@@ -121,7 +121,11 @@ def _open_trace(path: Path | None) -> "Iterator[Trace | None]":
         yield None
         return
     with path.open("w", encoding="utf-8") as file:
-        yield lambda slot: print(json.dumps(slot), file=file)
+
+        def write(slot: dict[str, Any]) -> None:
+            file.write(f"{json.dumps(slot)}\n")
+
+        yield write
 
 
 def _run(world: "World", as_json: bool) -> "Result":

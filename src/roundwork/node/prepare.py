@@ -29,7 +29,7 @@ from .peers.outgoing import Fetcher
 from .peers.parts import PartBook
 from .peers.reasons import GetReasons, SlashNotices
 from .peers.registrations import Registrations
-from .peers.storage import BlobStore
+from .peers.storage import BlobStore, TaskBlobs
 from .python.environments import find_environments, prepare_environment
 from .python.lane import TaskSetting
 from .python.lanes import Lanes
@@ -132,7 +132,7 @@ async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
     home.mkdir(parents=True, exist_ok=True)
     limits = Limits(**package.limits)
     secret = secrets.token_hex(32)
-    hosts = resolve_hosts(package, {**package.params, **setting.params})
+    hosts = resolve_hosts(package, merge_params(package, setting.params))
     tunnels = Tunnels(needs.fetcher, hosts, needs.registrations.get_endpoints, secret, log_task)
     needs.stack.push_async_callback(tunnels.close)
     javascript = JavascriptSetting(
@@ -162,6 +162,9 @@ async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         read_ledger=lambda method, params: needs.client.call(method, *params),
         read_parts=parts.read_submissions,
         list_nodes=needs.registrations.list_nodes,
+        blobs=TaskBlobs(
+            setting.task, identity.node, needs.store, needs.fetcher, needs.registrations.get_endpoints
+        ),
         log=log_task,
         is_liar=identity.play is LIAR,
     )

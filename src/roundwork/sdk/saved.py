@@ -194,7 +194,7 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _make(path: str) -> None:
     """A file with its tables appears all at once: a lane that starts meanwhile sees no empty file."""
-    part = f"{path}.{os.getpid()}.new"
+    part = f"{path}.{os.urandom(8).hex()}.new"  # every lane may have the same process id, in a namespace
     connection = sqlite3.connect(part, isolation_level=None)
     try:
         with writing(connection):

@@ -26,7 +26,7 @@ from roundwork.node.javascript.task_wallet import TaskWallet
 from roundwork.node.peers.gateway import build_gateway
 from roundwork.node.peers.outgoing import Fetcher
 from roundwork.node.peers.payload import sign_payload
-from roundwork.node.peers.storage import BlobStore
+from roundwork.node.peers.storage import BlobStore, TaskBlobs
 from roundwork.node.python.channel import TaskLog, WorkerProcess
 from roundwork.node.python.services import TaskServices
 from roundwork.node.python.spill import SpillFolder
@@ -113,7 +113,8 @@ class ServiceRoom:
             get_endpoints=lambda: endpoints,
             read_ledger=lambda method, params: self.client.call(method, *params),
         ).list_services()
-        namespaces = {self.task: self._open_namespace(files)}
+        blobs = TaskBlobs(self.task, self.node, store, fetcher, lambda: endpoints)
+        namespaces = {self.task: self._open_namespace(files, blobs)}
         self.gateway = build_gateway(
             store=store,
             get_tasks=dict,
@@ -171,7 +172,7 @@ class ServiceRoom:
         self.ledger.check_books()
         self.names |= await renew_names(InProcess(self.ledger.app))
 
-    def _open_namespace(self, files: TaskFiles) -> Namespace:
+    def _open_namespace(self, files: TaskFiles, blobs: TaskBlobs) -> Namespace:
         setting = JavascriptSetting(
             task=self.task, name="hello", program=self.directory, home=self.home,
             main_key=str(self.main.pubkey()), secret=SECRET, ledger_url=self.client.url, service_url="http://a",
@@ -184,6 +185,7 @@ class ServiceRoom:
             read_ledger=lambda method, params: self.client.call(method, *params),
             read_parts=self._read_parts,
             list_nodes=list,
+            blobs=blobs,
             log=self.lines.append,
         )
 

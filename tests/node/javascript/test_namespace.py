@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,10 @@ from roundwork.node.javascript.process import JavascriptSetting
 from roundwork.node.javascript.task_files import BadCall, TaskFiles
 from roundwork.node.javascript.task_wallet import TaskWallet
 from roundwork.node.peers.gateway import build_gateway
+from roundwork.node.peers.outgoing import Fetcher
 from roundwork.node.peers.payload import decode_base58
-from roundwork.node.peers.storage import BlobStore
+from roundwork.node.peers.storage import BlobStore, TaskBlobs
+from roundwork.package.content import compute_content_id
 from roundwork.package.folder import load_package
 from roundwork.protocol.clock import DISTRIBUTION
 from roundwork.protocol.params import KOII, KPL_PROGRAM, TASK_PROGRAM, Key, base58_of
@@ -62,8 +64,19 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
 class Room:
     """A task's namespace behind the gateway, and whoever asks it."""
 
-    def __init__(self, client: Client, http: httpx2.AsyncClient, task: str, home: Path, url: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        http: httpx2.AsyncClient,
+        task: str,
+        home: Path,
+        url: str,
+        store: BlobStore,
+        fetcher: Fetcher,
+    ) -> None:
         self.client = client
+        self.store = store
+        self.fetcher = fetcher
         self.http = http
         self.task = task
         self.home = home
@@ -85,8 +98,12 @@ class Room:
             read_ledger=lambda method, asked: self.client.call(method, *asked),
             read_parts=self.read_parts,
             list_nodes=lambda: NODES,
+            blobs=self.open_blobs(self.store, {}),
             log=self.lines.append,
         )
+
+    def open_blobs(self, store: BlobStore, endpoints: dict[str, str]) -> TaskBlobs:
+        return TaskBlobs(self.task, str(self.staking.pubkey()), store, self.fetcher, lambda: endpoints)
 
     async def read_parts(self, round_number: int) -> None:
         """This node has no parts."""
@@ -136,11 +153,13 @@ async def open_room(ledger: RunningLedger, directory: Path, amount: int) -> Asyn
         await set_active(client, manager, task, True)
         home = directory / "home"
         home.mkdir()
-        room = Room(client, http, task, home, url)
+        fetcher = Fetcher(is_development=True)
+        room = Room(client, http, task, home, url, store, fetcher)
         await airdrop(client, str(room.payer.pubkey()), 100 * KOII)
         await stake(client, room.payer, room.staking, task, amount, url)
         namespaces[task] = room.open_namespace(task)
         yield room
+        await fetcher.close()
         store.close()
 
 
@@ -327,6 +346,29 @@ def test_a_task_keeps_values_by_key(ledger: RunningLedger, tmp_path: Path) -> No
         (room.home / "stored").symlink_to(tmp_path / "outside")
         assert "ENOTDIR" in await room.ask("storeSet", "b", "x")
         assert not list((tmp_path / "outside").iterdir())
+
+    use(ledger, tmp_path, work)
+
+
+def test_a_task_keeps_blobs_that_the_other_nodes_of_the_task_get(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    async def work(room: Room) -> None:
+        text = await room.ask("storagePut", "grüezi")
+        raw = await room.ask("storagePut", {"type": "Buffer", "data": [0, 255]})
+
+        assert compute_content_id("grüezi".encode()) == text
+        assert "grüezi" == await room.ask("storageGet", text, "utf8")
+        assert {"type": "Buffer", "data": [0, 255]} == await room.ask("storageGet", raw)
+        assert "AP8=" == await room.ask("storageGet", raw, "base64")
+        with closing(BlobStore(tmp_path / "other")) as store:
+            node = str(Keypair().pubkey())
+            other = room.open_blobs(store, {node: room.url})
+            assert b"\x00\xff" == await other.get(raw, 0, node)
+        assert "Unavailable: no node serves" in await room.ask("storageGet", compute_content_id(b"nowhere"))
+        assert "InvalidSubmission: 'x' is not a content id" in await room.ask("storageGet", "x")
+        assert "an encoding is utf8 or base64" in await room.ask("storageGet", raw, "latin1")
+        assert "neither a Buffer nor an array" in await room.ask("storagePut", 5)
 
     use(ledger, tmp_path, work)
 

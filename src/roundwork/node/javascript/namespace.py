@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import Any
@@ -40,7 +40,9 @@ from ...protocol.tasks.round import Activity
 from ...purposes import PAYLOAD, is_signed
 from ...views import HeadView, RoundView, Row, TaskView
 from ...wire import convert, decode_json
+from ..answers import ServiceError
 from ..peers.payload import PAYLOAD_BYTES_MAX, BadPayload, decode_base58, encode_base58
+from ..peers.storage import TaskBlobs
 from .arguments import choose_arguments, encode_list, read_round
 from .infos import describe_submissions
 from .process import JavascriptSetting
@@ -57,6 +59,9 @@ TASK_NODE_VERSION = "1.11.19"
 DATABASE = "KOIIDB"
 STORED = "stored"
 """The folder of the values that `storeSet` keeps, a file for each."""
+
+KEEP_BLOBS_ROUNDS = 16
+"""Blobs of a main.js are dropped after so many rounds: far beyond those in which a round can be open."""
 
 LEVELS = ("log", "warn", "error")
 
@@ -83,6 +88,7 @@ class Namespace:
         read_ledger: ReadLedger,
         read_parts: ReadParts,
         list_nodes: Callable[[], list[dict[str, Any]]],
+        blobs: TaskBlobs,
         log: Callable[[str], None],
         is_liar: bool = False,
     ) -> None:
@@ -93,6 +99,9 @@ class Namespace:
         self._read_ledger = read_ledger
         self._read_parts = read_parts
         self._list_nodes = list_nodes
+        self._blobs = blobs
+        self._newest_round = 0
+        """The newest round that a blob was put in."""
         self._log = log
         self._is_liar = is_liar
         self._task = TaskKey(key_of(setting.task))
@@ -251,6 +260,31 @@ class Namespace:
         await self._files.run("mkdir", STORED, {"recursive": True})
         await self._files.run("writeFile", f"{path}.part", msgspec.json.encode(value).decode())
         await self._files.run("rename", f"{path}.part", path)
+
+    async def put_blob(self, data: Any) -> str:
+        """Keep a blob for the other nodes of the task to get; its content id. Text is kept as UTF-8."""
+        raw = data.encode() if isinstance(data, str) else read_bytes(data)
+        round_number = await self.get_round()
+        if round_number > self._newest_round:
+            self._newest_round = round_number
+            await self._blobs.drop(round_number - KEEP_BLOBS_ROUNDS)
+        return await self._blobs.put(raw, round_number)
+
+    async def get_blob(self, content_id: Any, encoding: Any = None, node: Any = None) -> Any:
+        """A blob from this node, from the one named (in an audit the candidate), or from others.
+
+        With an encoding "utf8" or "base64" it is text, else what JSON makes of a Buffer.
+        """
+        if encoding not in (None, "utf8", "utf-8", "base64"):
+            raise BadCall(f"an encoding is utf8 or base64, not {encoding!r:.80}")
+        first = None if node is None else str(read_key(node))
+        try:
+            data = await self._blobs.get(str(content_id), await self.get_round(), first)
+        except ServiceError as error:
+            raise BadCall(f"{error.kind}: {error}") from error
+        if encoding is None:
+            return {"type": "Buffer", "data": list(data)}
+        return b64encode(data).decode() if encoding == "base64" else data.decode("utf-8", "replace")
 
     async def get_base_path(self) -> str:
         return str(self._files.root)
@@ -461,6 +495,8 @@ METHODS = {
     "sendTransaction": "send_transaction",
     "signData": "sign_data",
     "stakeOnChain": "stake_on_chain",
+    "storageGet": "get_blob",
+    "storagePut": "put_blob",
     "storeGet": "read_stored",
     "storeSet": "store",
     "uploadDistributionList": "upload_list",

@@ -6,7 +6,7 @@ import asyncio
 import random
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import StoreCorrupt, StoreFull
@@ -131,6 +131,54 @@ def read_blob(directory: Path, content_id: str) -> bytes | None:
 
 def _find_path(directory: Path, content_id: str) -> Path:
     return directory / content_id[-2:] / content_id
+
+
+class TaskBlobs:
+    """The blobs of one task on a node: put here for the others to get, fetched from them when needed.
+
+    `node` is this node's address; `get_endpoints` gives the URL of each of the task's nodes.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        node: str,
+        store: BlobStore,
+        fetcher: Fetcher,
+        get_endpoints: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self._task = task
+        self._node = node
+        self._store = store
+        self._fetcher = fetcher
+        self._get_endpoints = get_endpoints
+
+    async def put(self, data: bytes, round_number: int) -> str:
+        """Keep a blob for a round; its content id. Raises StoreFull."""
+        return await asyncio.to_thread(self._store.put, data, self._task, round_number)
+
+    async def get(self, content_id: str, round_number: int, first: str | None) -> bytes:
+        """A blob: from here, from the node `first`, from others. What is fetched is kept for the round.
+
+        Raises ServiceError: InvalidSubmission for a text that is not a content id, Unavailable. StoreFull.
+        """
+        if not is_content_id(content_id):
+            raise ServiceError("InvalidSubmission", f"{content_id[:100]!r} is not a content id")
+        data = await asyncio.to_thread(self._store.get, content_id)
+        if data is None:
+            endpoints = dict(self._get_endpoints())
+            endpoints.pop(self._node, None)
+            chosen = endpoints.pop(first, None) if first else None
+            urls = [*filter(None, (chosen, *endpoints.values()))]
+            data = await fetch_blob(content_id, self._fetcher, urls)
+            if data is None:
+                raise ServiceError("Unavailable", f"no node serves {content_id}")
+            await self.put(data, round_number)
+        return data
+
+    async def drop(self, before_round: int) -> None:
+        """Drop what was put for rounds below `before_round`."""
+        await asyncio.to_thread(self._store.drop, self._task, before_round)
 
 
 async def fetch_blob(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from solders.keypair import Keypair
 
-from ...package.content import is_content_id
 from ...sdk.worker import SPILL_BYTES_MAX
 from ...wire import decode_json
 from ..answers import ServiceError
 from ..peers.outgoing import Answer, Fetcher
 from ..peers.packages import PACKAGE_ROUND
 from ..peers.payload import BadPayload, open_payload, sign_payload
-from ..peers.storage import BlobStore, fetch_blob
+from ..peers.storage import BlobStore, TaskBlobs
 from .channel import Service, Services
 
 Request = TypeVar("Request")
@@ -111,7 +109,7 @@ class TaskServices:
         self._node = str(keypair.pubkey())
         self._hosts = hosts
         self._fetcher = fetcher
-        self._store = store
+        self._blobs = TaskBlobs(task, self._node, store, fetcher, get_endpoints)
         self._get_endpoints = get_endpoints
         self._read_ledger = read_ledger
 
@@ -150,22 +148,10 @@ class TaskServices:
         return await self._fetcher.fetch("GET", url, hosts=None)
 
     async def _put_blob(self, request: StoragePut) -> str:
-        return await asyncio.to_thread(self._store.put, request.data, self._task, request.round)
+        return await self._blobs.put(request.data, request.round)
 
     async def _get_blob(self, request: StorageGet) -> bytes:
-        if not is_content_id(request.content_id):
-            raise ServiceError("InvalidSubmission", f"{request.content_id[:100]!r} is not a content id")
-        data = await asyncio.to_thread(self._store.get, request.content_id)
-        if data is None:
-            endpoints = dict(self._get_endpoints())
-            endpoints.pop(self._node, None)
-            first = endpoints.pop(request.node, None) if request.node else None
-            urls = [*filter(None, (first, *endpoints.values()))]
-            data = await fetch_blob(request.content_id, self._fetcher, urls)
-            if data is None:
-                raise ServiceError("Unavailable", f"no node serves {request.content_id}")
-            await asyncio.to_thread(self._store.put, data, self._task, request.round)
-        return data
+        return await self._blobs.get(request.content_id, request.round, request.node)
 
     async def _call_ledger(self, request: LedgerCall) -> Any:
         if not request.method.startswith("get") and request.method not in READING_METHODS:
