@@ -35,6 +35,8 @@ from .params import (
 )  # fmt: skip
 from .programs import associated, compute_budget, ed25519, lookups, memo, system, token
 from .programs.nonces import advance
+from .programs.token_checks import get_data
+from .programs.token_records import decode_account, decode_mint
 from .records import Mark, Task
 from .rules import rule
 from .state import Head, State, TableChange, compute_state_hash
@@ -237,11 +239,24 @@ Returned = tuple[Key, bytes]
 """The data that an instruction returned, and its program."""
 
 
+class TokenBalance(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a token account among a message's accounts holds."""
+
+    index: int
+    """Of the account in the message."""
+    mint: Key
+    owner: Key
+    decimals: int
+    """Of the mint."""
+    amount: int
+    """In the smallest unit of the token."""
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The result of one transaction.
 
-    `encode_receipt` gives what is law of it. `name`, `text` and `returned` are for readers: they follow from
-    the code and the run, and may be said better without changing the ledger.
+    `encode_receipt` gives what is law of it. `name`, `text`, `returned` and the tokens are for readers: they
+    follow from the code and the run, and may be said better without changing the ledger.
     """
 
     kind: int
@@ -263,6 +278,10 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was wrong, and what would have been right."""
     returned: Returned | None = None
     """The last data that an instruction handed back."""
+    pre_tokens: tuple[TokenBalance, ...] = ()
+    """The token accounts of a message that names the token program, before it ran."""
+    post_tokens: tuple[TokenBalance, ...] = ()
+    """The same after it ran."""
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
@@ -407,7 +426,7 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
         return compose_void(void)
 
     loaded = keys[len(transaction.keys) :] if transaction.lookups else ()
-    pre = _get_balances(state, keys)
+    pre, pre_tokens = _get_balances(state, keys), _get_token_balances(state, keys)
     debit(state, keys[0], fee)
     if spent is not None:
         state.put(spent, transaction.signatures[0], Mark(slot))
@@ -422,9 +441,12 @@ def _run(state: State, slot: int, transaction: Transaction | Undecodable, is_ver
             if nonce is not None:
                 advance(state, slot, nonce)
             post = _get_balances(state, keys)
-            name, text = type(error).__name__, str(error)[:TEXT_MAX]
-            return Receipt(Kind.REJECTED, fee, at, error.code, pre, post, loaded, name, text)
-    return Receipt(Kind.OK, fee, -1, 0, pre, _get_balances(state, keys), loaded, "", "", returned)
+            name, text, tokens = type(error).__name__, str(error)[:TEXT_MAX], pre_tokens
+            return Receipt(
+                Kind.REJECTED, fee, at, error.code, pre, post, loaded, name, text, None, tokens, tokens
+            )
+    post, post_tokens = _get_balances(state, keys), _get_token_balances(state, keys)
+    return Receipt(Kind.OK, fee, -1, 0, pre, post, loaded, "", "", returned, pre_tokens, post_tokens)
 
 
 def compose_void(error: Void) -> Receipt:
@@ -436,6 +458,18 @@ def compose_void(error: Void) -> Receipt:
 def _get_balances(state: State, keys: Sequence[Key]) -> tuple[int, ...]:
     rows = state.accounts.rows
     return tuple([account.balance if (account := rows.get(key)) else 0 for key in keys])
+
+
+def _get_token_balances(state: State, keys: Sequence[Key]) -> tuple[TokenBalance, ...]:
+    if TOKEN_PROGRAM not in keys:
+        return ()
+    found = []
+    for index, key in enumerate(keys):
+        holding = decode_account(get_data(state, key))
+        mint = decode_mint(get_data(state, holding.mint)) if holding else None
+        if holding is not None and mint is not None:
+            found.append(TokenBalance(index, holding.mint, holding.owner, mint.decimals, holding.amount))
+    return tuple(found)
 
 
 def _parse(wire: bytes) -> Transaction | Undecodable:

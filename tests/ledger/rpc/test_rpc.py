@@ -18,12 +18,13 @@ from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
-from solders.system_program import CreateAccountParams, create_account
+from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 from solders.transaction import Transaction, VersionedTransaction
 from websockets.asyncio.client import ClientConnection, connect
 
 from roundwork.client.operations import deploy, send, stake
 from roundwork.client.rpc import Client
+from roundwork.client.token_operations import build_minting, build_transfer, find_account, open_account
 from roundwork.errors import BadTask, InsufficientFundsForFee
 from roundwork.ledger.rpc.block_feeds import KINDS
 from roundwork.ledger.rpc.dispatch import METHODS
@@ -383,6 +384,42 @@ def test_units_are_a_fixed_number_for_each_instruction(ledger: RunningLedger, pa
 
     assert 150 + 150 + 3000 == simulated["unitsConsumed"] == done["computeUnitsConsumed"]
     assert 150 + 150 == refused(ledger, much).data["unitsConsumed"]
+
+
+def test_a_transaction_shows_the_tokens_of_its_accounts_before_and_after(
+    ledger: RunningLedger, payer: Keypair
+) -> None:
+    rich, other = Keypair(), Keypair()
+    ledger.fund(rich)
+    mint, held = make_tokens(ledger, rich)
+    text = str(mint)
+    mint_to = build_minting(rich, text, str(rich.pubkey()), 700)
+    far = Pubkey(find_account(bytes(other.pubkey()), text))
+
+    def read(*instructions: Instruction) -> tuple[Any, Any]:
+        wire = ledger.sign(rich, *instructions)
+        meta = ledger.call("getTransaction", ledger.send(wire), {**NEWEST, "encoding": "json"})["meta"]
+        keys = list(map(str, Transaction.from_bytes(wire).message.account_keys))
+        return tuple(  # type: ignore[return-value] # two of them
+            {keys[each["accountIndex"]]: each for each in meta[name]}
+            for name in ("preTokenBalances", "postTokenBalances")
+        )
+
+    before, after = read(*mint_to)
+    assert ("0", "700") == tuple(each[str(held)]["uiTokenAmount"]["amount"] for each in (before, after))
+    entry = after[str(held)]
+    assert (text, str(rich.pubkey()), base58_of(TOKEN_PROGRAM)) == (
+        entry["mint"], entry["owner"], entry["programId"],
+    )  # fmt: skip
+    assert (2, "7") == (entry["uiTokenAmount"]["decimals"], entry["uiTokenAmount"]["uiAmountString"])
+
+    opened = open_account(rich, bytes(other.pubkey()), text)
+    before, after = read(opened, build_transfer(rich, bytes(other.pubkey()), text, 200))
+    assert {str(held): "700"} == {key: each["uiTokenAmount"]["amount"] for key, each in before.items()}
+    assert {str(held): "500", str(far): "200"} == {
+        key: each["uiTokenAmount"]["amount"] for key, each in after.items()
+    }
+    assert ({}, {}) == read(transfer(TransferParams(from_pubkey=rich.pubkey(), to_pubkey=far, lamports=1)))
 
 
 def test_the_creation_of_an_associated_account_shows_what_it_calls(

@@ -5,10 +5,10 @@ import json
 from typing import Any
 
 from ...errors import BadComputeBudget, DuplicateInstruction, Void
-from ...protocol.execute import Kind, Receipt
+from ...protocol.execute import Kind, Receipt, TokenBalance
 from ...protocol.params import MEMO_PROGRAMS, SYSTEM_PROGRAM, TOKEN_PROGRAM, base58_of
 from ...protocol.transaction import Instruction, Transaction
-from ...wire import Json, base58_encode, read_text
+from ...wire import Json, base58_encode, describe_amount, read_text
 from .errors import InvalidParams
 from .inner_forms import find_creation, log_creation, name_token_instruction
 from .instruction_forms import parse_instruction
@@ -149,6 +149,16 @@ def describe_memo(transaction: Transaction) -> str | None:
     return "; ".join(f"[{len(memo)}] {read_text(memo)}" for memo in memos) or None
 
 
+def _describe_token_balance(balance: TokenBalance) -> Json:
+    return {
+        "accountIndex": balance.index,
+        "mint": base58_of(balance.mint),
+        "owner": base58_of(balance.owner),
+        "programId": base58_of(TOKEN_PROGRAM),
+        "uiTokenAmount": describe_amount(balance.amount, balance.decimals),
+    }
+
+
 def describe_meta(transaction: Transaction, receipt: Receipt, encoding: str, is_brief: bool = False) -> Json:
     """The `meta` of a transaction that ran; brief where a block shows accounts only.
 
@@ -161,8 +171,8 @@ def describe_meta(transaction: Transaction, receipt: Receipt, encoding: str, is_
         "fee": receipt.fee,
         "preBalances": list(receipt.pre),
         "postBalances": list(receipt.post),
-        "preTokenBalances": [],
-        "postTokenBalances": [],
+        "preTokenBalances": list(map(_describe_token_balance, receipt.pre_tokens)),
+        "postTokenBalances": list(map(_describe_token_balance, receipt.post_tokens)),
     }
     if not is_brief:
         loaded = [base58_of(key) for key in transaction.loaded]
