@@ -1,4 +1,4 @@
-"""What cheating earns and what is found out: formulas, and the advice that follows from them.
+"""What cheating earns and how often it is detected: formulas, and the advice that follows from them.
 
 Rates and chances are between 0 and 1; money is in any one unit, such as an honest node's reward. Each formula
 is compared with a simulation or a drawing of lots in tests/sim/test_economics.py.
@@ -30,7 +30,7 @@ def compute_missed_in_bulk(nodes: int, bad: int, checks: int, auditors: int) -> 
 
 
 def compute_unseen(checkers: int, lazy: float) -> float:
-    """The chance that all checkers that are drawn for a submission do not look."""
+    """The chance that none of a submission's checkers looks at it."""
     return float(lazy**checkers)
 
 
@@ -44,7 +44,7 @@ def compute_flip(nodes: int, colluders: int, checks: int) -> float:
 
 
 def find_flippers(nodes: int, checks: int, chance: float = 0.99) -> int:
-    """The least colluders that acquit a bad submission of one of them with this chance."""
+    """The fewest colluders that, with this chance, acquit a bad submission of one of them."""
     return next(
         colluders for colluders in range(1, nodes) if compute_flip(nodes, colluders, checks) >= chance
     )
@@ -60,19 +60,22 @@ def compute_jury_capture(seats: int, share: float, majority: float) -> float:
 
 
 class Stakes(NamedTuple):
-    """What is at stake for a worker, in rewards of an honest node unless it says otherwise."""
+    """The gains and losses of a worker.
+
+    The unit is an honest node's reward, unless a field says otherwise.
+    """
 
     caught: float
     """The chance that a bad submission is found."""
     slash: float
-    """What it loses then."""
+    """What the worker loses when it is found."""
     reward: float = 1.0
     work_cost: float = 0.3
     fake_cost: float = 0.0
     gain: float = 0.0
     """What a bad submission is worth beside the reward, if it passes."""
     future: float = 0.0
-    """The value of what it could have earned later, lost when it is caught."""
+    """The value of what the worker could have earned later, and loses when it is caught."""
 
 
 def compute_cheating_edge(stakes: Stakes) -> float:
@@ -92,7 +95,10 @@ def compute_slash_needed(stakes: Stakes) -> float:
 def compute_checking_edge(
     bad: float, bounty: float, lapse: float, audit_cost: float, accuracy: float
 ) -> float:
-    """What an audit earns. `bad` is the rate of bad work, `bounty` for finding it, `lapse` the fine saved."""
+    """What an audit earns.
+
+    `bad` is the rate of bad work, `bounty` the pay for finding it, `lapse` the fine that the auditor avoids.
+    """
     return accuracy * bad * (bounty + lapse) - audit_cost
 
 
@@ -106,7 +112,7 @@ def compute_canaries(audit_cost: float, bounty: float, lapse: float, checkers: i
 
 
 def compute_sybil_profit(honest: int, identities: int, bounty: float, cost: float) -> float:
-    """What a stake earns by round that is split into identities, where all nodes are paid alike."""
+    """What a stake earns in a round if it is split into identities and all nodes are paid alike."""
     return identities * bounty / (honest + identities) - identities * cost
 
 
@@ -120,12 +126,12 @@ def compute_best_identities(honest: int, bounty: float, cost: float) -> int:
 
 
 def compute_grinding(nodes: int, tries: int) -> float:
-    """The chance that a node is selected that may try this many values before it submits."""
+    """The chance of selection for a node that may try this many values before it submits."""
     return float(1 - (1 - 1 / nodes) ** tries)
 
 
 def compute_last_word(chance: float, reveals: int) -> float:
-    """The chance of an outcome for who controls this many last reveals, if each outcome has `chance`."""
+    """The chance that a node which controls this many last reveals gets an outcome that has `chance`."""
     return float(1 - (1 - chance) ** (2**reveals))
 
 
@@ -138,7 +144,7 @@ def compute_unpaid(share: float, retries: int) -> float:
 
 
 class Advice(NamedTuple):
-    """What the costs of a task ask of its parameters."""
+    """What the costs of a task require of its parameters."""
 
     caught: float
     """The chance that a bad submission is found."""

@@ -76,13 +76,13 @@ class Strategy:
         return honest()
 
     def choose_list(self, me: Member, duty: DecideList, view: View, honest: Callable[[], Amounts]) -> Amounts:
-        """The distribution list that it holds to be right; `honest()` calls the task's function."""
+        """The distribution list that it claims to be right; `honest()` calls the task's function."""
         return honest()
 
     def change_duties(
         self, me: Member, memory: Memory, view: View, slot: int, owed: Sequence[Duty]
     ) -> Sequence[Duty]:
-        """What it does of what an honest node owes in a slot, and what it does beside."""
+        """What it does in a slot: the honest duties that it follows, and what it adds."""
         return owed
 
     def list_parts(self, memory: Memory, view: View, slot: int) -> list[PartKey]:
@@ -110,7 +110,7 @@ class LazyWorker(Strategy):
 
 
 class OldProof(Strategy):
-    """Works once and submits that proof for ever."""
+    """Works once and submits that proof in every round."""
 
     name = "old-proof"
     doing = "works in its first round and submits that proof again"
@@ -198,7 +198,7 @@ class NoShow(Strategy):
 
 
 class VoteRing(LazyWorker):
-    """Submits garbage, and its members find one another's garbage valid."""
+    """Its members submit garbage, and find one another's garbage valid."""
 
     name = "vote-ring"
     doing = "submits garbage, and its members vote for one another"
@@ -222,7 +222,7 @@ class LazyChecker(Strategy):
 
 
 class UnseenJuror(Strategy):
-    """Votes for whatever is accused, without looking."""
+    """Finds every submission valid, without looking."""
 
     name = "unseen-juror"
     doing = "finds everything valid without looking"
@@ -233,7 +233,7 @@ class UnseenJuror(Strategy):
 
 
 class BlindAccuser(Strategy):
-    """Accuses everything that it is to audit, without looking."""
+    """Accuses everything that it has to audit, without looking."""
 
     name = "blind-accuser"
     doing = "finds everything invalid without looking, but its friends' proofs"

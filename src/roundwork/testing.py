@@ -96,7 +96,7 @@ class Played:
         return self._play(node)
 
     def audit(self, value: str | None, node: str | None = None) -> Judged:
-        """What the other node says of a value, submitted by `node` (else by the one that did the work).
+        """What the other node says of a value that `node` (else the node that did the work) submitted.
 
         Raises TaskFailed if the audit function raises, or answers with something else than an opinion.
         """
@@ -150,7 +150,7 @@ def run_round(
     give the same `ctx.seed` and `ctx.random`. `network` answers `ctx.http`: an httpx2 transport, such as
     httpx2.MockTransport, or the recorded answers that `open_network` gives; without one every host is
     unavailable. `peers`: what the routes of other nodes return, by address. Raises TaskFailed if a function
-    raises or answers what it must not, BadTaskFile, BadConfig.
+    raises or gives an invalid answer; BadTaskFile, BadConfig.
     """
     package = None if isinstance(task, Task) else load_package(Path(task))
     loaded = task if isinstance(task, Task) else load_task(load_package(Path(task)))
@@ -186,7 +186,7 @@ def run_round(
 
 
 class _Node:
-    """A node of a round that is played: its keys, its services, its functions."""
+    """A node of a played round: its keys, its services, its functions."""
 
     def __init__(
         self,

@@ -12,13 +12,15 @@ from .output import say, say_json
 @click.command()
 @click.argument("task", type=click.Path(path_type=Path))
 @click.option("--nodes", type=click.IntRange(2, 1_000_000), default=20, show_default=True, help="Expected.")
-@click.option("--work-cost", type=float, default=0.3, show_default=True, help="Of a round's work, in R.")
-@click.option("--audit-cost", type=float, default=0.02, show_default=True, help="Of an audit, in R.")
-@click.option("--fake-cost", type=float, default=0.0, show_default=True, help="Of faking a proof, in R.")
-@click.option("--gain", type=float, default=0.0, show_default=True, help="Of a fake beside its reward, in R.")
-@click.option("--lazy", type=click.IntRange(0, 100), default=0, show_default=True, help="Of 100 auditors.")
+@click.option("--work-cost", type=float, default=0.3, show_default=True, help="Cost of a round's work, in R.")
+@click.option("--audit-cost", type=float, default=0.02, show_default=True, help="What an audit costs, in R.")
+@click.option("--fake-cost", type=float, default=0.0, show_default=True, help="Cost of a fake proof, in R.")
 @click.option(
-    "--slash", type=click.IntRange(0, 100), default=70, show_default=True, help="Of 100 parts of a stake."
+    "--gain", type=float, default=0.0, show_default=True, help="Gain of a fake beyond its pay, in R."
+)
+@click.option("--lazy", type=click.IntRange(0, 100), default=0, show_default=True, help="Lazy auditors, %.")
+@click.option(
+    "--slash", type=click.IntRange(0, 100), default=70, show_default=True, help="Percent of a stake taken."
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 if cheating pays.")
 @json_option

@@ -27,14 +27,18 @@ grid_options = combine(
     click.option("--strategy", "names", multiple=True, help="Which strategies; may be given again: all."),
     click.option("--nodes", multiple=True, type=click.IntRange(2, 10_000), help="Sizes of worlds: 20."),
     click.option(
-        "--share", "shares", multiple=True, type=click.IntRange(1, 99), help="Of 100 nodes that cheat: 20."
+        "--share",
+        "shares",
+        multiple=True,
+        type=click.IntRange(1, 99),
+        help="How many of 100 nodes cheat: 20.",
     ),
     click.option(
         "--silent",
         "silents",
         multiple=True,
         type=click.IntRange(0, 99),
-        help="Of 100 honest nodes that give no opinions: 0.",
+        help="How many of 100 honest nodes do their work and give no opinions: 0.",
     ),
     click.option(
         "--stakes",
@@ -43,8 +47,12 @@ grid_options = combine(
         help="How stake is distributed: equal.",
     ),
     click.option("--rounds", type=click.IntRange(1, 1000), default=4, show_default=True, help="A world's."),
-    click.option("--work-cost", type=float, default=0.3, show_default=True, help="Of a round's work, in R."),
-    click.option("--audit-cost", type=float, default=0.02, show_default=True, help="Of an audit, in R."),
+    click.option(
+        "--work-cost", type=float, default=0.3, show_default=True, help="What a round's work costs, in R."
+    ),
+    click.option(
+        "--audit-cost", type=float, default=0.02, show_default=True, help="What an audit costs, in R."
+    ),
 )
 """Options with the fields of trials; those that may be given again span a grid."""
 

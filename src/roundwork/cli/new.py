@@ -24,7 +24,7 @@ QUESTIONS = {
 @click.option("--check", help=QUESTIONS["check"])
 @click.option("--reward", type=click.Choice(["stake", "heads"]), help=QUESTIONS["reward"])
 @click.option("--penalty", help=QUESTIONS["penalty"])
-@click.option("--yes", is_flag=True, help="Ask nothing: take the defaults for what is not given.")
+@click.option("--yes", is_flag=True, help="Take the defaults for what is not given, without questions.")
 @json_option
 def command(folder: Path, yes: bool, as_json: bool, **given: str | None) -> None:
     """Make a task folder called NAME: a program that runs, its configuration, a test, a README.

@@ -190,7 +190,7 @@ any_machine_option = click.option(
     "--any-machine",
     "is_any_machine",
     is_flag=True,
-    help="Run it although it asks for another kind of machine.",
+    help="Run the task although it requires another kind of machine.",
 )
 
 

@@ -48,7 +48,7 @@ def _warn_of_fractions(package: "Package") -> list[str]:
 
 
 def choose_task_sandbox(name: str | None) -> str:
-    """What confines a task of the person who runs the command; a warning where that is nothing.
+    """What confines a task of the person who runs the command; warns if nothing does.
 
     Raises BadConfig.
     """

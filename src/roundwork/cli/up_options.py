@@ -34,7 +34,7 @@ class PlanOptions(TypedDict):
 
 
 def read_plays(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
-    """How many nodes play in which way. Honest are those that are left."""
+    """How many nodes play in which way. The remaining nodes are honest."""
     plays: dict[str, int] = {}
     for name, count in read_pairs(given, "--play").items():
         if not (count.isascii() and count.isdecimal()):

@@ -107,7 +107,7 @@ def _find_faults(watch: Watch) -> Iterator[str]:
 
 
 def _describe_play(watch: Watch, play: str) -> str:
-    """The nodes that play so, what they earned and what they lost."""
+    """The nodes that play this way, what they earned and what they lost."""
     nodes = list_nodes(watch, play)
     rounds = watch.rounds.values()
     earned = sum(compute_earned(rounds, member.address) for member in nodes)
@@ -118,7 +118,7 @@ def _describe_play(watch: Watch, play: str) -> str:
 
 
 def _describe_failure(failure: Failure) -> str:
-    """A failure as a part of a line; for a function that was late, what gives it more time."""
+    """A failure as a part of a line; for a function that was late, also how to give it more time."""
     advice = " (on a busy machine, a larger --slot-ms gives more time)" if is_late(failure) else ""
     return f"{failure.node}: {failure.subject}: {failure.reason}{advice}"
 

@@ -14,7 +14,7 @@ from .supervisor import Member
 
 PAID, UNPAID = OVER = ("PayoutSuccessful", "ClosedUnpaid")
 NAMES_SHOWN = 3
-"""Of a longer list of names, so many are shown."""
+"""Of a longer list of names, this many are shown."""
 
 _DIGITS = re.compile(r"(\d+)")
 
@@ -67,7 +67,7 @@ def is_node(member: Member) -> bool:
 
 
 def list_nodes(watch: Watch, *plays: str) -> list[Member]:
-    """The nodes that play so; all nodes if no play is given."""
+    """The nodes that play this way; all nodes if no play is given."""
     return [member for member in watch.members if member.role in (plays or PLAYS)]
 
 

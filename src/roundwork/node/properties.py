@@ -84,7 +84,7 @@ with open(__file__, encoding="utf-8") as file:
     source = file.read()
 exec(compile(source, __file__, "exec"))
 """
-"""Makes its process look like one of another machine, and runs the author's file there."""
+"""Makes its process look as if it ran on another machine, and runs the author's file there."""
 OTHER_PROGRAM = "roundwork_other_machine.py"
 
 OTHER_VARIABLES = {
@@ -97,7 +97,7 @@ OTHER_VARIABLES = {
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one property."""
+    """The outcome of one property."""
 
     property: str
     """Its name in PROPERTIES."""
@@ -123,10 +123,11 @@ async def try_properties(
     log: Callable[[str], None],
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Outcome]:
-    """Try each of PROPERTIES on a Python task; `report` is called with the number that is done.
+    """Try each of PROPERTIES on a Python task.
 
-    The same package gives the same outcomes, as far as the hosts that it reads do. Raises BadTaskFile for a
-    program that cannot be loaded, BadConfig.
+    `report` is called with the number of properties that are done. The same package gives the same outcomes,
+    if the hosts that it reads give the same answers. Raises BadTaskFile for a program that cannot be loaded,
+    BadConfig.
     """
     for name in package.excused:
         if name not in PROPERTIES:
@@ -162,7 +163,10 @@ async def _try_all(machines: _Machines, package: Package, report: Callable[[int]
 
 
 class _Machines:
-    """The task on this machine, and on one of another kind, which is given the answers that this one got."""
+    """The task on this machine, and on a machine of another kind.
+
+    The second machine is given the answers that the first one got.
+    """
 
     def __init__(
         self,
@@ -212,7 +216,7 @@ class _Machines:
             await lanes.close()
 
     def read_saved(self, name: str) -> dict[str, Any]:
-        """What the functions keep of the round, by how an author writes it: `ctx.state['key']`."""
+        """What the functions keep for the round, with keys as an author writes them: `ctx.state['key']`."""
         saved = SavedFile(str(self._folder / name / STATE))
         try:
             return {
@@ -439,7 +443,10 @@ class _Tries:
         return await lanes.distribute(ROUND, round_.bounty, round_.submissions, self._seconds)
 
     async def _distribute_all(self) -> list[tuple[_Round, dict[str, int]]]:
-        """Random rounds with their lists, small ones first; in half of them all submit what this node did."""
+        """Random rounds with their lists, small ones first.
+
+        In half of them all nodes submit what this node submitted.
+        """
         if not self._tried:
             values = (None, self._value)
             rounds = [
@@ -459,7 +466,7 @@ class _Round(NamedTuple):
 
 
 def _draw_round(chance: random.Random, bounty: int, stake: int, value: str | None) -> _Round:
-    """A round of three to twelve nodes. Two at least are paid, and the stake of one of these can be split."""
+    """A round of three to twelve nodes. At least two are paid, and the stake of one of those can be split."""
     verdicts = (("untried", 1), ("acquitted", 2), ("inconclusive", 0), ("convicted", -2))
     submissions = []
     for index in range(chance.randint(3, 12)):
@@ -488,7 +495,7 @@ def _make_address(number: int) -> str:
 
 
 def _describe(round_: _Round) -> str:
-    """The stakes and verdicts that a fault was seen with."""
+    """The stakes and verdicts with which a fault was seen."""
     nodes = ", ".join(f"{each.stake} {each.verdict}" for each in round_.submissions)
     return f" (a bounty of {round_.bounty} roe; stakes {nodes})"
 

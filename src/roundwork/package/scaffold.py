@@ -33,10 +33,10 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_scaffold(folder: Path, answers: Answers) -> list[Path]:
-    """Write the files of a new task into a folder that does not exist or is empty; their paths.
+    """Write the files of a new task into a folder that does not exist or is empty; returns their paths.
 
-    The folder's name is the task's. Raises BadTaskFile for a name that is none, a folder that has files, a
-    penalty that is no share.
+    The folder's name is the task's. Raises BadTaskFile for an invalid name, a folder that has files, or a
+    penalty that is not a share.
     """
     name = folder.name
     if not _NAME.fullmatch(name):

@@ -1,4 +1,4 @@
-"""Parts of rounds put together to what a node plans by: submissions, their audits, the list."""
+"""Puts parts of rounds together into what a node plans with: submissions, their audits, the list."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -24,16 +24,16 @@ R = TypeVar("R", bound=Row)
 
 
 class RoundParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is at hand of a round; None for what is not."""
+    """What the node has of a round; None for what it does not have."""
 
     submissions: Sequence[SubmissionView] | None = None
-    """The submissions after SUBMIT, as if no audit was raised, in the order of `SubmissionRow`."""
+    """The submissions after SUBMIT, without audits, in the order of `SubmissionRow`."""
     audited: Sequence[SubmissionView] | None = None
     """The same after AUDIT, with their opinions, votes and verdicts."""
     submitted: Sequence[SubmittedRow] | None = None
     """The submissions so far, while SUBMIT is under way, in the order of slots."""
     raised: Mapping[str, str] | None = None
-    """The audits that are raised so far: the node that raised it, by candidate."""
+    """The audits that are raised so far: by candidate, the node that raised the audit."""
     amounts: Mapping[str, int] | None = None
     """The list of the current or last attempt: amounts by submitter."""
 
@@ -57,7 +57,7 @@ def compose_rounds(
 
 
 def compose_round(parts: Mapping[PartKind, Sequence[Row]]) -> RoundParts:
-    """A round, from the rows of those parts of it that are at hand."""
+    """A round, from the rows of the parts that the node has."""
     submissions = _get(parts, PartKind.SUBMISSIONS, SubmissionRow)
     audits = _get(parts, PartKind.AUDITS, OpinionRow)
     submitted = _get(parts, PartKind.SUBMITTED, SubmittedRow)

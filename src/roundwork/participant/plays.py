@@ -34,9 +34,9 @@ class Play(NamedTuple):
 
     name: str
     doing: str
-    """For people: what a participant does that plays so."""
+    """For people: what a participant that plays this way does."""
     may_earn: bool
-    """Whether a round that pays such a participant is as it should be."""
+    """Whether a correct round may pay such a participant."""
 
 
 HONEST = Play("honest", "does what the task says", True)
@@ -60,7 +60,7 @@ def find_play(name: str) -> Play:
 
 
 def play_step(play: Play, memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
-    """The duties of a participant that plays so, and its memory: what `step` gives, one decision replaced.
+    """The duties and the memory of a participant that plays this way: `step` with one decision replaced.
 
     A liar owes what an honest node owes; what it submits is another value, which the caller decides.
     """
@@ -87,7 +87,7 @@ def play_step(play: Play, memory: Memory, view: View, slot: int) -> tuple[Memory
 
 
 def list_parts(play: Play, memory: Memory, view: View, slot: int) -> list[PartKey]:
-    """The parts of rounds from which the duties of a participant that plays so follow at a slot."""
+    """The parts of rounds that decide the duties at a slot of a participant that plays this way."""
     needed = list_needed(memory, view, slot)
     now = compute_moment(view.head, slot)
     reviewed = _get_reviewed(view, now)

@@ -22,7 +22,7 @@ class Postponed:
         return bool(self._waits)
 
     def put(self, duty: Duty, slot: int) -> None:
-        """Note a failure in a slot."""
+        """Record a failure in a slot."""
         _, failures = self._waits.get(duty, (0, 0))
         pause = FIRST_SLOTS * 2 ** min(failures, DOUBLINGS_MAX)
         self._waits[duty] = (slot + pause, failures + 1)

@@ -1,8 +1,8 @@
 """The duties of a node in a round under roundwork-1, as PROTOCOL.md says how a node plays it.
 
-Nothing runs these duties yet. A duty either has something decided (`Decide…`, `Fetch`, `Check`), whose result
-the node remembers, or says what to write down before it is sent (`Seal`), or sends an instruction. The ledger
-shows what was sent; it is not owed again.
+Nothing runs these duties yet. There are three kinds of duties. Some need a decision, whose result the node
+remembers (`Decide…`, `Fetch`, `Check`). `Seal` writes something down before it is sent. The others send an
+instruction. A duty that the ledger shows as sent is not owed again.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ class SealedMemory(msgspec.Struct, frozen=True):
     value: str | None = None
     """The value to submit; None until the task has named it."""
     sealed: dict[int, bytes] = {}
-    """The payload of each kind, from before its commitment is sent."""
+    """The payload of each kind, written down before its commitment is sent."""
     fetched: frozenset[str] = frozenset()
-    """The nodes whose proof the node has whole; its own is among them."""
+    """The nodes whose complete proof the node has, itself included."""
     found: dict[str, bool] = {}
     """Whether the audit of the task found a submission valid, by its node."""
     amounts: dict[str, int] | None = None
@@ -54,7 +54,7 @@ class SealedView(msgspec.Struct, frozen=True):
         return self.round.hardened
 
     def find(self, node: str) -> HardenedSubmission:
-        """What was found and said of a submission."""
+        """What the ledger shows about a submission."""
         return next(each for each in self.hardened.submissions if each.node == node)
 
     def get_value(self, node: str) -> str:
@@ -97,14 +97,14 @@ class SendReveal(msgspec.Struct, frozen=True, tag=True):
 
 
 class FetchProof(msgspec.Struct, frozen=True, tag=True):
-    """Get a proof whole, from its node, from others that have it, or from the ledger."""
+    """Get a complete proof: from its node, from others that have it, or from the ledger."""
 
     round: int
     node: str
 
 
 class SendChallenge(msgspec.Struct, frozen=True, tag=True):
-    """Demand that a proof be posted: it was not to be had."""
+    """Demand that a proof be posted, because the node could not get it."""
 
     round: int
     node: str
@@ -118,7 +118,7 @@ class PostProof(msgspec.Struct, frozen=True, tag=True):
 
 
 class CheckSubmission(msgspec.Struct, frozen=True, tag=True):
-    """Let the audit of the task judge a submission, whose proof is at hand."""
+    """Let the task's audit judge a submission. The node has its proof."""
 
     round: int
     node: str
@@ -286,7 +286,7 @@ def _owe_bits(
 
 
 def _owe_accusations(memory: SealedMemory, view: SealedView) -> list[SealedDuty]:
-    """Accuse what the node found invalid, unless another node did; a proof is posted first."""
+    """Accuse what the node found invalid, unless another node has accused it. The proof is posted first."""
     made = sum(
         each.trial is not None and each.trial.accuser == view.node for each in view.hardened.submissions
     )

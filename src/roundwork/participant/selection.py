@@ -35,7 +35,7 @@ def select_node(
 def rank_nodes(nodes: Sequence[str], round_number: int, attempt: int, selected: str | None) -> list[str]:
     """The order in which nodes hand in a list: the selected node, then the others by a hash of the attempt.
 
-    So a selected node that is silent, or a rule that selects no node, costs a part of a window and not a
+    If the selected node is silent, or the rule selects no node, only a part of a window is lost and not the
     round. Source: docs/decisions/0030.
     """
 

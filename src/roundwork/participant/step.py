@@ -32,7 +32,7 @@ AUDIT_ALL_MAX = 20
 """Up to this many submissions of others are all audited; of more, a sample."""
 
 SAMPLE = 10
-"""Submissions that a sample has; those on which an audit is raised come on top."""
+"""The size of a sample; submissions on which an audit is raised are added to it."""
 
 
 class Work(msgspec.Struct, frozen=True, tag=True):
@@ -316,7 +316,7 @@ def choose_audits(
 
 
 def _draw_sample(view: View, round_number: int, submissions: Sequence[SubmissionView]) -> set[int]:
-    """The places of SAMPLE submissions of others, each as likely as any other."""
+    """The places of SAMPLE submissions of others, all with equal probability."""
     places: set[int] = set()
     count = 0
     while True:
@@ -406,7 +406,7 @@ def _compute_ranks(
 
 @lru_cache(maxsize=64)
 def _are_equal(amounts: Same[Mapping[str, int]], mine: Same[Mapping[str, int]]) -> bool:
-    """Whether a list says what another says that leaves zeros out."""
+    """Whether a list equals another list, which leaves zeros out."""
     return {node: amount for node, amount in amounts.value.items() if amount} == mine.value
 
 

@@ -1,6 +1,6 @@
 """Answers of the network to tasks: recorded once in a file, and given again in every later simulation.
 
-So the same seed means the same bytes for a task that reads the world outside, too.
+So the same seed means the same bytes, also for a task that reads the outside world.
 """
 
 from binascii import b2a_base64
@@ -23,7 +23,7 @@ ANSWER_BYTES_MAX = 8 * 1024 * 1024
 
 
 class Recorded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An answer, or that there was none. `body` is base64."""
+    """An answer, or the fact that none came. `body` is base64."""
 
     url: str
     """Of the answer, after redirects."""
@@ -37,7 +37,7 @@ class RecordedNetwork:
     """Gives recorded answers. A request that is not recorded is unavailable, or is made and recorded."""
 
     def __init__(self, path: Path, is_recording: bool) -> None:
-        """Raises BadConfig for a file that is no record."""
+        """Raises BadConfig for a file that is not a record."""
         self._path = path
         self._is_recording = is_recording
         self._answers: dict[str, Recorded] = {}

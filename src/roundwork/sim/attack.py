@@ -19,8 +19,11 @@ from ..strategies import STRATEGIES, Strategy
 from .world import STAKE_FACTOR, NodeSetting, Result, World, WorldSetting, fit_bounty
 
 STAKES = ("equal", "mice", "whale", "pareto")
-"""How the stake is distributed: all equal; a coalition of small ones; a member with ten times as much; a rank
-law, where node k has a k-th of the largest."""
+"""How the stake is distributed.
+
+In order: all equal; a coalition of small ones; a member with ten times as much; a rank law, where node k has
+1/k of the largest stake.
+"""
 
 T_95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
 """Student's t at 95 % for 1 degree of freedom and more; beyond them 2.0."""
@@ -49,7 +52,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measured(NamedTuple):
-    """What one seed showed, by node and round in R, unless it says otherwise."""
+    """The results of one seed, by node and round in R, unless a field says otherwise."""
 
     profit: float
     """Of a member, beyond its honest play."""
@@ -62,7 +65,7 @@ class Measured(NamedTuple):
     bad: int
     """Bad submissions."""
     bad_paid: int
-    """Those of them that were paid."""
+    """Bad submissions that were paid."""
     honest_convicted: int
     """Submissions of honest nodes that were convicted."""
     rounds: int
@@ -142,7 +145,7 @@ def find_strategy(name: str, more: dict[str, type[Strategy]] | None = None) -> t
 def run_trial(
     trial: Trial, strategy: type[Strategy], seed: int, task: Task, terms: Terms, params: dict[str, Any]
 ) -> Measured:
-    """Play one seed of a trial. Raises BadConfig for a world that cannot be, TaskFailed for an idle one."""
+    """Play one seed of a trial. Raises BadConfig for an impossible world, TaskFailed for an idle one."""
     if trial.members >= trial.nodes:
         raise BadConfig(f"share {trial.share}: {trial.members} of {trial.nodes} nodes leave no honest node")
     honest_nodes = trial.nodes - trial.members + 1 if strategy.is_split else trial.nodes
@@ -326,7 +329,7 @@ def name_cell(cell: Row | Trial) -> tuple[str, int, int, int, str]:
 
 
 def list_changes(rows: Iterable[Row], before: Iterable[Row]) -> list[str]:
-    """What a table says otherwise than an earlier one, in sentences."""
+    """The differences between a table and an earlier one, in sentences."""
     known = {name_cell(row): row for row in before}
     changes = []
     for row in rows:

@@ -6,7 +6,7 @@ from ..errors import BadConfig
 
 
 class NodeCrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A node is down from a slot on. It comes back with its decisions, and without what it was sending."""
+    """A node is down from a slot on. It comes back with its decisions, but forgets what it was sending."""
 
     node: str
     """The node's name."""
@@ -33,7 +33,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def check_faults(faults: Faults, names: set[str]) -> None:
-    """Raises BadConfig for a fault of a node that does not exist, or that does not last."""
+    """Raises BadConfig for a fault of an unknown node, or a fault without a duration."""
     for crash in faults.crashes:
         if crash.node not in names:
             raise BadConfig(f"faults: no node is named {crash.node!r}; they are node-1 to node-{len(names)}")

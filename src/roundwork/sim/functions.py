@@ -100,7 +100,7 @@ class Functions:
     ) -> dict[str, int]:
         """Run `@task.distribution`: roe by submitter, zeros left out.
 
-        It sees nothing but the round, so nodes with the same view of it share one call.
+        It sees only the round, so nodes with the same view of the round share one call.
         """
         key = (round_number, bounty, id(submissions))
         if key not in self._shared:

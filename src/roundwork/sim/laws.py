@@ -1,7 +1,7 @@
 """What holds after every block of a task under `koii-1`, checked from the records alone.
 
-The checks of the law are not used here: a law that lost one of them is found by what it let through.
-Source: docs/PROTOCOL.md 4 and 6 to 9.
+The checks of the law are not used here. So a check that the law lost is noticed by what the law then let
+through. Source: docs/PROTOCOL.md 4 and 6 to 9.
 """
 
 from collections.abc import Iterator
@@ -221,7 +221,7 @@ class Laws:
                     yield "a chunk that was uploaded after SUBMIT"
 
     def _check_kept(self, outcome: Outcome) -> Iterator[str]:
-        """Submissions, opinions and lists stand as they came, until their round is pruned."""
+        """Submissions, opinions and lists do not change until their round is pruned."""
         for change in outcome.changes:
             if change.name[:1] not in b"SVLW" or change.name[1:33] != self._task:
                 continue
@@ -236,7 +236,10 @@ class Laws:
 
 
 def _check_tally(name: str, audits: Any, votes: Any) -> Iterator[str]:
-    """Each audit has the votes that were given; the opinion that raised it is invalid and is no vote."""
+    """Each audit has the votes that were given.
+
+    The opinion that raised it is "invalid" and does not count as a vote.
+    """
     valid: dict[bytes, int] = {}
     invalid: dict[bytes, int] = {}
     for key, vote in votes.items():

@@ -45,8 +45,9 @@ def make_keypair(seed: int, name: str) -> Keypair:
 class MemoryLedger:
     """The state of a ledger, and blocks on top of it.
 
-    With `are_signatures_real` every transaction is signed and verified. Without, a digest stands in for each
-    signature, which is faster; who is paid what is the same, hashes of blocks and of the state are not.
+    With `are_signatures_real` every transaction is signed and verified. Otherwise a digest replaces each
+    signature, which is faster. The payments are then the same; the hashes of blocks and of the state are
+    different.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The way of transactions from nodes to the ledger: delay, loss, duplication and partition, from a seed."""
+"""How transactions reach the ledger: delay, loss, duplication and partition, from a seed."""
 
 from random import Random
 
@@ -33,7 +33,7 @@ class NetworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def check_model(model: NetworkModel) -> None:
-    """Raises BadConfig for a model that no network can have."""
+    """Raises BadConfig for an impossible network."""
     if not 1 <= model.delay_slots_min <= model.delay_slots_max:
         raise BadConfig(
             f"network: delays of {model.delay_slots_min} to {model.delay_slots_max} slots;"

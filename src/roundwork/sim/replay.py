@@ -1,4 +1,4 @@
-"""Recorded rounds under changed code: what a task's functions would have decided on what a journal has."""
+"""Recorded rounds under changed code: what a task's functions would have decided about them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ..views import RoundView, SubmissionView
 from ..wire import decode_json
 
 NODE = Keypair.from_seed(bytes(32))
-"""The node that the functions run for: it is none of those of the journal."""
+"""The node that the functions run for. It is not one of the journal's nodes."""
 CALL_SECONDS = 120.0
 
 Progress = Callable[[int, int], None]
@@ -46,7 +46,7 @@ class Recorded(NamedTuple):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What would have come out differently."""
+    """A result that would have been different."""
 
     round: int
     node: str
@@ -147,7 +147,7 @@ def _read_also(services: Services, blobs: Sequence[Path]) -> Services:
 
 
 async def replay_round(lanes: Lanes, recorded: Recorded) -> Replayed:
-    """Audit and distribute a recorded round again; what comes out differently."""
+    """Audit and distribute a recorded round again; returns what differs."""
     view = recorded.view
     audited, differences = 0, []
     for submission in view.submissions:

@@ -15,7 +15,7 @@ PAID, UNPAID = "PayoutSuccessful", "ClosedUnpaid"
 
 PLOT_WIDTH, PLOT_HEIGHT = 720, 180
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
-"""Told apart by people who see colours differently (Paul Tol's bright scheme)."""
+"""Colours that colour-blind people can tell apart (Paul Tol's bright scheme)."""
 
 
 class Timing(NamedTuple):

@@ -47,7 +47,7 @@ class Commons:
         self.routes: dict[str, Callable[[], Any]] = {}
         """By node: what its `@task.routes` returns."""
         self.requests: list[tuple[str, str, str]] = []
-        """What was asked of the network: node, method, URL."""
+        """The requests to the network: node, method, URL."""
 
 
 class Services:

@@ -42,9 +42,9 @@ class Sight:
     def notice(self, outcome: Outcome) -> tuple[set[NodeKey], bool]:
         """Take in a block: the nodes whose stake it changed, and whether all nodes may owe something new.
 
-        They may when an audit was raised, and when the task was switched or has moved. All else that is new
-        to all of them begins with a window. A submission, an opinion or a reward of its own gives a node
-        nothing to do.
+        They may when an audit was raised, and when the task was switched or has moved. Everything else that
+        concerns all nodes begins with a window. A node's own submission, opinion or reward gives it nothing
+        to do.
         """
         self._head = None
         self._rounds = {}

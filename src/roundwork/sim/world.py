@@ -66,11 +66,11 @@ SIGNED_NODES_MAX = 100
 """Up to so many nodes sign for real, unless the setting says otherwise."""
 
 Step = Callable[[Memory, View, int], tuple[Memory, list[Duty]]]
-"""How a node plays: its duties, as `participant.step.step` or a strategy gives them."""
+"""How a node plays: a function that gives its duties, such as `participant.step.step` or a strategy."""
 
 
 ListNeeded = Callable[[Memory, View, int], list[PartKey]]
-"""The parts of rounds that a node which plays so reads, as `participant.step.list_needed` gives them."""
+"""The parts of rounds that such a node reads, as `participant.step.list_needed` gives them."""
 
 
 class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +150,7 @@ class Sent(msgspec.Struct, frozen=True):
     instruction: instructions.Instruction
     wire: bytes
     is_copy: bool
-    """Whether the network has doubled it, and this is what came last."""
+    """Whether this is the later copy of a transaction that the network doubled."""
 
 
 class SimulatedNode:
@@ -247,7 +247,7 @@ class World:
         return self.ledger.state.tasks.rows[self.task].timetable
 
     def run(self, show: Callable[["World"], None] | None = None) -> Result:
-        """Live until the rounds are over; `show` is called after each slot."""
+        """Run until the rounds are over; `show` is called after each slot."""
         while not self.is_over():
             self.advance()
             if show is not None:
@@ -278,7 +278,7 @@ class World:
                     self._step(node)
 
     def inject(self, sender: SimulatedNode, instruction: instructions.Instruction) -> None:
-        """Send an instruction beside all duties, signed by a node; the block of the next slot takes it."""
+        """Send an instruction that is not a duty, signed by a node; the block of the next slot takes it."""
         job = Job(duties.Forget(-1), [])
         job.waiting = 1
         wire = self.ledger.compose([wrap(instruction)], [sender.keypair], sender.pubkey)
@@ -569,7 +569,7 @@ class World:
 
 
 def compute_beginnings(table: Timetable, rules: str) -> frozenset[int]:
-    """The offsets of a ledger round at which the windows begin in which a node acts."""
+    """The offsets in a ledger round at which a window begins in which a node acts."""
     windows = WINDOWS[rules]
     acts = (Activity.WORK, Activity.SUBMIT, Activity.AUDIT, Activity.LIST, Activity.AUDIT_LIST)
     return frozenset(

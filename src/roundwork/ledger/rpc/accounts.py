@@ -24,7 +24,7 @@ KEYS_MAX = 100
 FILTERS_MAX = 4
 LARGEST = 20
 BYTES = ("base58", "base64", "bytes", "binary")
-"""The encodings of the bytes of a filter. The last two are older names: a text is base58 then."""
+"""The encodings of a filter's bytes. The last two are older names; with them a text is base58."""
 
 FILTER_TEXT_MAX = 175
 """The most characters of a filter's bytes: 128 bytes in base58."""
@@ -50,7 +50,7 @@ class PartFilter(NamedTuple):
 
 
 class TokenFilter(NamedTuple):
-    """Data is that of a token account that is initialized."""
+    """Data is that of an initialized token account."""
 
     state_at: int = STATE_AT
 

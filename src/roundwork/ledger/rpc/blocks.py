@@ -127,7 +127,7 @@ async def get_block(ledger: Ledger, params: Params) -> msgspec.Raw:
 async def _wait_until_closed(ledger: Ledger, slot: int) -> None:
     """Wait until a slot is over, because a block that a client has read never changes.
 
-    Wait longer until it is final, if the client reads what is. Raises BlockNotAvailable.
+    If the client reads finalized blocks, wait until the slot is finalized. Raises BlockNotAvailable.
     """
     reader = ledger.at(max(ledger.commitment, Commitment.CONFIRMED, key=lambda each: each.value))
     for _ in range(int(CLOSE_SECONDS * 100)):
@@ -140,7 +140,7 @@ async def _wait_until_closed(ledger: Ledger, slot: int) -> None:
 def compose_block(
     ledger: Ledger, slot: int, detail: str, config: Json, budget: Budget, mentioned: Key | None = None
 ) -> Json | None:
-    """A slot as a block. Only transactions that name an address, if there is one; None if none does."""
+    """A slot as a block. With an address, only transactions that name it; None if no transaction does."""
     entries = ledger.chain.journal.find_slot(slot)
     block: Json = {
         "blockhash": base58_of(compute_slot_tick(ledger, slot)),

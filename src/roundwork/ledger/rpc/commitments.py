@@ -11,8 +11,8 @@ from ...protocol.state import TABLE_KINDS, Head, State, TableChange
 class Commitment(Enum):
     """How long ago a block was made. Its number says how many slots must be over, the block's own first.
 
-    All blocks that clients read are durable, so this is about time only. After `CONFIRMED` the newest
-    blockhash is another one, and a nonce that the block moved on can be used.
+    All blocks that clients read are durable, so a commitment is about time only. When a block is `CONFIRMED`,
+    the newest blockhash has changed, and a nonce that the block advanced can be used.
     """
 
     PROCESSED = 0
@@ -56,7 +56,7 @@ class Standing:
         return [(block, outcome) for block, outcome, _ in self._waiting]
 
     def follow(self, block: Block, outcome: Outcome, head: Head) -> Reached:
-        """Take in a block that is durable, with the head after it; what has reached the commitment now."""
+        """Take in a durable block, with the head after it; returns what has reached the commitment now."""
         self._waiting.append((block, outcome, head))
         last = max(self.slot, block.slot - self._commitment.value)
         slots = range(self.slot + 1, last + 1)

@@ -44,7 +44,7 @@ def get_block_commitment(ledger: Ledger, params: Params) -> Json:
 
 
 def get_block_production(ledger: Ledger, params: Params) -> Json:
-    """Every slot is a block of the producer's. The range is the present epoch unless another is named."""
+    """Every slot is a block of the producer. Without a range, the present epoch counts."""
     config = params.config(0)
     producer = get_producer(ledger, params)
     bounds = check_fields(field(config, "range", dict, {}), "range", ("firstSlot", "lastSlot"))

@@ -48,7 +48,10 @@ METHODS: dict[str, Method] = {
 }
 
 OF_NEWEST = {*rpc_tasks.OWN_METHODS, "getSignatureStatuses"}
-"""The methods that are of the last block unless a commitment is named. The others are of what is final."""
+"""Without a commitment, these methods read the state of the last block.
+
+All others read the finalized state.
+"""
 
 
 SHARED = frozenset(
@@ -117,7 +120,7 @@ class Rpc:
             raise TooManyCalls(address, self.ledger.limits.calls_per_second)
 
     def _charge(self, budget: Budget) -> bool:
-        """Charge the work that is done to the address; whether it may have more of it."""
+        """Charge the finished work to the address; returns whether it may continue."""
         cost, budget.cost = budget.cost, 0.0
         return cost < 1.0 or self.rates.charge(budget.address, cost, time.monotonic())
 
@@ -206,7 +209,7 @@ class Rpc:
             raise InternalError(f"Internal error: {error}", describe_cause(error)) from error
 
     def _choose_ledger(self, request: Request) -> Ledger:
-        """The ledger at the commitment of a request. Sending is of the last block always."""
+        """The ledger at the commitment of a request. Sending always uses the last block."""
         if request.method in rpc_sending.METHODS:
             return self.ledger
         default = Commitment.PROCESSED if request.method in OF_NEWEST else Commitment.FINALIZED

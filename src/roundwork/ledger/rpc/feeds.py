@@ -60,7 +60,7 @@ Step = msgspec.Raw | Unmade | UnmadeRead | None
 
 
 class Changed:
-    """What the blocks changed that reached a commitment at once, computed once for all subscriptions.
+    """What changed in the blocks that reached a commitment together, computed once for all subscriptions.
 
     Records are taken at that moment. They never change, so reports may be made later.
     """

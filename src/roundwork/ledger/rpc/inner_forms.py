@@ -17,7 +17,7 @@ _SIZE = b"\x07\0"
 
 
 class Creation(NamedTuple):
-    """An associated account that an instruction makes sure of, and what is called inside for that."""
+    """An associated account that an instruction creates if it is missing, and the inner calls for that."""
 
     name: str
     """The name that the program logs."""
@@ -77,7 +77,7 @@ def name_token_instruction(data: bytes) -> list[str]:
 
 
 def log_creation(keys: tuple[Key, ...], creation: Creation) -> list[str]:
-    """What the associated token program logs of a creation, its calls among it."""
+    """What the associated token program logs for a creation, with its inner calls."""
     lines = [f"Program log: {creation.name}"]
     for called in creation.inner:
         program = base58_of(keys[called.program])

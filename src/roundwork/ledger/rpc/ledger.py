@@ -1,4 +1,4 @@
-"""What every RPC method is given: the ledger, as it is read and written over RPC."""
+"""The ledger as every RPC method reads and writes it."""
 
 import asyncio
 import copy
@@ -141,7 +141,7 @@ class Ledger:
         return await self._run(self._readers, budget, function, *args)
 
     async def read_encoded(self, budget: Budget, function: Callable[..., Any], *args: Any) -> msgspec.Raw:
-        """The same; the JSON of what the function returns. Raises AnswerTooLarge, too."""
+        """The same, but it returns the JSON of the function's result. Also raises AnswerTooLarge."""
         return await self._run(self._readers, budget, _encode, budget, function, *args)
 
     async def read_state(self, budget: Budget, function: Callable[..., Any], *args: Any) -> msgspec.Raw:
@@ -193,7 +193,7 @@ class Ledger:
                 del self._reads[name]
 
     def is_tick_valid(self, tick: bytes) -> bool:
-        """Whether a transaction that names this tick may still run. What is not valid never will."""
+        """Whether a transaction that names this tick may still run. If not, it never will."""
         state = self.chain.state
         return tick in state.tick_slots or tick in compute_closing_ticks(state, self.engine.get_slot())
 
@@ -207,7 +207,7 @@ class Ledger:
         return join(b'{"context":', context, b',"value":', value, b"}")
 
     def describe_context(self, slot: int) -> Json:
-        """The context of an answer that is of this slot."""
+        """The context of an answer for this slot."""
         return {"slot": slot, "apiVersion": VERSION}
 
 

@@ -1,4 +1,4 @@
-"""How many calls an address may make: one bucket for each, which time fills and calls empty."""
+"""How many calls an address may make: each has a bucket, which time fills and calls empty."""
 
 from collections import OrderedDict
 
@@ -12,7 +12,7 @@ REFUSAL_SECONDS = 0.25
 class Rates:
     """The buckets of all addresses.
 
-    Addresses on this machine have none, because they could do worse than call.
+    Addresses on this machine have none, because a local process could do more harm by other means.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -49,7 +49,7 @@ class Rates:
     def charge(self, address: str, calls: float, seconds: float) -> bool:
         """Count calls that were made already; whether the address may go on with what it has begun.
 
-        It may owe as many calls as it gets back in a second.
+        Its debt may be as many calls as it regains in a second.
         """
         name = compute_name(address)
         if is_local(name):

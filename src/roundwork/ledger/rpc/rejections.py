@@ -1,4 +1,4 @@
-"""Rejections in Solana's words: its names for errors that it has too, and the lines that its programs log."""
+"""Rejections in Solana's words: its names of errors that both have, and the lines that its programs log."""
 
 import re
 from collections.abc import Callable
@@ -36,13 +36,13 @@ MESSAGES = {
     "ModifiedProgramId": "instruction illegally modified the program id of an account",
     "NotEnoughAccountKeys": "insufficient account keys for instruction",
 }
-"""What Solana says of each of its instruction errors that the ledger has."""
+"""What Solana says of each of its instruction errors that this ledger also has."""
 
 LOAD_MESSAGES = {
     "ProgramAccountNotFound": "Attempt to load a program that does not exist",
     "InvalidProgramForExecution": "This program may not be used for executing instructions",
 }
-"""The same of its errors of transactions that name a bad program. Nothing is logged of them."""
+"""The same for Solana's errors of transactions that name a bad program. These errors are not logged."""
 
 TOKEN_MESSAGES = {
     1: "insufficient funds",
@@ -120,7 +120,7 @@ def name_error(rejection: Rejection) -> str | Json:
 
 
 def name_load_error(rejection: Rejection) -> str | None:
-    """The error of a transaction that names a bad program; None if its program is a good one."""
+    """The error of a transaction that names a bad program; None if the program is valid."""
     if rejection.receipt.name != "UnknownProgram":
         return None
     return "ProgramAccountNotFound" if rejection.is_program_missing else "InvalidProgramForExecution"

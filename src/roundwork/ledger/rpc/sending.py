@@ -201,7 +201,7 @@ def reads_list(transaction: Transaction) -> bool:
 
 
 def _read_shown(config: Json) -> tuple[list[Key] | None, Form]:
-    """The accounts that a simulation shows, and their form; None without a wish for any.
+    """The accounts that a simulation shows, and their form; None if the client requests none.
 
     Raises InvalidParams.
     """

@@ -47,7 +47,7 @@ PAUSE_SECONDS_MAX = 2.0
 """The longest pause between two pushes of heads."""
 
 READY_SECONDS = 0.000_2
-"""A message that takes longer to receive had to come first: then other connections had their turn."""
+"""A call of `receive` that takes longer has waited, so other connections had their turn."""
 
 BLOCKS_MAX = 100
 """Notifications of blocks, at all commitments together, that subscriptions may lag behind."""
@@ -172,7 +172,7 @@ class Connection:
             await self._room.wait()
 
     def drop(self, reason: str) -> None:
-        """Give up a client, and keep nothing more for it."""
+        """Drop a client, with everything that is kept for it."""
         if not self.drop_reason:
             self._all.note_drop(f"of {self.address or '?'}: {reason}; {self.waiting_bytes} bytes wait")
             self.drop_reason = reason
@@ -308,7 +308,7 @@ class Subscriptions:
     # Notifications
 
     def _publish(self, commitment: Commitment, reached: Reached) -> None:
-        """Take what has changed at a commitment, and notify of it beside what else there is to do."""
+        """Take what has changed at a commitment, and notify of it in the background."""
         topics = self._topics[commitment]
         if topics[TASK_HEAD]:
             self._heads.push()

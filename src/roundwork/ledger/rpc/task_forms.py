@@ -82,12 +82,12 @@ def count_rows(state: State, key: TaskKey) -> int:
 
 
 def empty_submissions() -> Json:
-    """The submission maps of a task for a client that wants none of them."""
+    """The empty submission maps of a task, for a client that does not want them."""
     return {"submissions": {}, "submissions_audit_trigger": {}}
 
 
 def empty_distributions() -> Json:
-    """The distribution maps of a task for a client that wants none of them."""
+    """The empty distribution maps of a task, for a client that does not want them."""
     return {
         "distribution_rewards_submission": {},
         "distributions_audit_trigger": {},

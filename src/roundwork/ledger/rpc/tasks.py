@@ -81,7 +81,7 @@ async def get_assignments(ledger: Ledger, params: Params) -> Any:
 
 
 async def get_round_proof(ledger: Ledger, params: Params) -> Any:
-    """What shows what became of a node in a round that is over."""
+    """The proof of a node's result in a round that is over."""
     return await _read_of_node(ledger, params, view_round_proof)
 
 

@@ -139,7 +139,8 @@ async def count_transactions(ledger: Ledger) -> int:
 async def wait_for_history(ledger: Ledger) -> None:
     """Wait until the history holds every block that is durable now.
 
-    Raises NodeUnhealthy after HISTORY_SECONDS, because what is not known yet is not "none".
+    Raises NodeUnhealthy after HISTORY_SECONDS, because an answer "none" would be wrong while the history is
+    incomplete.
     """
     height, history = ledger.chain.journal.height, ledger.chain.history
     for _ in range(int(HISTORY_SECONDS * 100)):
@@ -183,7 +184,7 @@ def find_landed(ledger: Ledger, signature: bytes) -> Landed | None:
 
 
 def find_recent_status(ledger: Ledger, signature: bytes) -> Json | None:
-    """The status of a transaction that was carried out not long ago; None of any other.
+    """The status of a transaction that was carried out recently; None for any other.
 
     Why a transaction was rejected follows from its bytes, which only the journal has.
     """
@@ -195,7 +196,7 @@ def find_recent_status(ledger: Ledger, signature: bytes) -> Json | None:
 async def find_result(
     ledger: Ledger, budget: Budget, signature: bytes
 ) -> tuple[int, str | Json | None] | None:
-    """The slot and the error of a transaction; None if no block until now has it. Raises NodeUnhealthy."""
+    """The slot and the error of a transaction; None if no block has it yet. Raises NodeUnhealthy."""
     recent = ledger.chain.recent
     while True:
         newest = recent.find(signature)

@@ -94,7 +94,7 @@ class _Endpoint:
         return await self._call(namespace, args)
 
     async def _call(self, namespace: Namespace, args: list[msgspec.Raw]) -> Response | Reading:
-        """Whatever goes wrong becomes the answer."""
+        """Every error becomes the answer."""
         try:
             method, *arguments = await asyncio.to_thread(_decode_arguments, args)
             answer = await namespace.call(method, arguments)

@@ -20,7 +20,7 @@ if (given !== undefined) {
   install(JSON.parse(given));
 }
 
-// `port`: where the node listens; `secret`: what it asks for; `direct`: "host:port" of what is reached without it.
+// `port`: where the node listens; `secret`: what it requires; `direct`: "host:port" of what is reached without it.
 function install({ port: nodePort, secret, direct }) {
   const places = new Set(direct);
   const isDirect = (host, port) =>

@@ -29,7 +29,8 @@ from .steps import Step
 CANNOT_GO_ON = 86
 """What the exit code 1 becomes when the program itself chose it (preload.cjs): it is not started again.
 
-Node.js ends with 1 after an exception that nothing catches, too. After that, and any other code, it is.
+Node.js also ends with 1 after an uncaught exception. After that, and after every other code, the program is
+started again.
 """
 
 PAUSE_SECONDS_MAX = 300
@@ -55,7 +56,7 @@ PRELOAD = Path(__file__).with_name("preload.cjs")
 """Gives a main.js its arguments, because every process on the machine can read a command line."""
 
 NETWORK = Path(__file__).with_name("network.cjs")
-"""Leads its HTTP and HTTPS through the node."""
+"""Sends its HTTP and HTTPS through the node."""
 
 PORTS = range(20_000, 32_000)
 """Where tasks serve: below what kernels hand out for connections."""

@@ -102,7 +102,7 @@ def _read_whole(file: int, size: int) -> bytes:
 
 
 def read_data(raw: bytes) -> Any:
-    """What a file is written with, as a text or as bytes: a Buffer, a typed array or an array in JSON.
+    """The data to write to a file, as text or bytes: a Buffer, a typed array or an array in JSON.
 
     Numbers are decoded piece by piece, so that other threads have their turn. Raises Malformed.
     """

@@ -102,7 +102,7 @@ class JavascriptRuntime:
         self._is_over = True
 
     def _report(self, standing: Standing) -> None:
-        """Keep how the program stands, and say so loudly when it has ended."""
+        """Keep the program's standing, and log a warning when it has ended."""
         write_standing(self._directory, standing)
         if standing.state != "runs":
             log.warning("task %s: its main.js %s", self._task, standing.end)
@@ -120,9 +120,9 @@ class JavascriptRuntime:
         self._sent = set(due)
 
     async def _stake(self, view: View, due: list[TopUp]) -> None:
-        """Top the stake up, but never beyond the sum that the operator gave.
+        """Top up the stake, but never beyond the sum that the operator gave.
 
-        The task holds the key to its stake and can take it out: that must not get it more.
+        The task holds the key to its stake and can take the stake out. This must not bring it more money.
         """
         budget = max(self._identity.stake_target, view.head.minimum_stake) + ENDPOINT_ROE
         for duty in due:

@@ -1,4 +1,4 @@
-"""The way of a main.js to other hosts: tunnels through its node, which permits them by name and connects."""
+"""How a main.js reaches other hosts: tunnels through its node, which permits hosts by name and connects."""
 
 from __future__ import annotations
 
@@ -131,7 +131,10 @@ def _find_place(url: str) -> str | None:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, idle: asyncio.Timeout) -> None:
-    """Pass on bytes in one direction until their end; each piece puts `idle` off. Raises OSError."""
+    """Pass on bytes in one direction until their end.
+
+    Each piece restarts the timeout `idle`. Raises OSError.
+    """
     left = TUNNEL_BYTES_MAX
     while left > 0 and (data := await reader.read(min(PIECE_BYTES, left))):
         left -= len(data)

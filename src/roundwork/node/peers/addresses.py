@@ -1,4 +1,7 @@
-"""Which addresses are public, and the lookup of names: what is checked here is what is connected to."""
+"""Which addresses are public, and the lookup of names.
+
+Connections use the addresses that are checked here.
+"""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def build_gateway(
 
     `get_tasks()` are the running tasks by address; `registrations` where the nodes of each task are;
     `get_metrics()` values by Prometheus name; `get_reasons(task, round)` why the node found proofs invalid,
-    by candidate; `routes` are added. A task's code is a stranger's: browsers get
-    its answers as sandboxed data.
+    by candidate; `routes` are added. Strangers write a task's code, so browsers get its answers as sandboxed
+    data.
     """
     pages = _Pages(store, get_tasks, registrations, get_metrics, get_reasons)
     return Starlette(routes=[*pages.list_routes(), *routes])

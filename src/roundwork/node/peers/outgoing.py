@@ -64,9 +64,9 @@ class _Request(NamedTuple):
 class Fetcher:
     """HTTP for strangers' code. One per node, shared by its tasks; close it at the end.
 
-    Private, loopback and link-local addresses are refused outside development networks, on the address
-    that is connected to, so that no name can be made to point inside. Requests to one host keep
-    1 / `requests_per_second` apart.
+    Private, loopback and link-local addresses are refused outside development networks. The address of the
+    connection is checked, so a name cannot be made to point inside. Requests to one host keep 1 /
+    `requests_per_second` apart.
     """
 
     def __init__(self, *, is_development: bool, requests_per_second: float = 5.0) -> None:

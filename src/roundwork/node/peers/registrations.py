@@ -1,4 +1,4 @@
-"""Where the nodes of a task are reached: what the ledger says, and what the nodes have signed since.
+"""Where the nodes of a task can be reached: by the ledger, and by what the nodes have signed since.
 
 An endpoint on the ledger costs a transaction and has at most 64 bytes; a registration costs nothing, and
 nodes pass it on. Only nodes with stake in the task can register, which bounds the list. Registrations have

@@ -186,8 +186,8 @@ async def fetch_blob(
 ) -> bytes | None:
     """A blob from the first of the endpoints that serves the right bytes; None if none does.
 
-    The first endpoint gets the first request, the others follow in random order: so no stranger decides which
-    endpoint is left out. Each has PATIENCE_SECONDS before the next is requested beside it.
+    The first endpoint gets the first request, the others follow in random order: so a stranger cannot decide
+    which endpoint is left out. Each has PATIENCE_SECONDS before the next is requested beside it.
     """
     first, *others = dict.fromkeys(endpoints) or [""]
     chosen = [first, *random.sample(others, len(others))][:PEERS_MAX] if first else []

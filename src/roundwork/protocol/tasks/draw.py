@@ -1,4 +1,4 @@
-"""Draws by stake: prefix sums once a round, then one bisection a pick, in integers alone."""
+"""Draws by stake: prefix sums once a round, then one bisection a pick, with integers only."""
 
 from bisect import bisect_right, insort
 from collections.abc import Sequence

@@ -64,7 +64,7 @@ def compute_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def compute_path(leaves: Sequence[bytes], place: int) -> list[bytes]:
-    """The hashes beside the way from a leaf up to the root, the lowest first."""
+    """The sibling hashes on the path from a leaf to the root, the lowest first."""
     path = []
     for level in _compute_levels(leaves)[:-1]:
         if place ^ 1 < len(level):

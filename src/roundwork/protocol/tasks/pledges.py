@@ -38,12 +38,12 @@ def compute_lapse(task: Task) -> int:
 
 
 def compute_bond(task: Task, stake: int) -> int:
-    """The bond of who accuses a submission of a node with this stake."""
+    """The bond for the accusation of a submission whose node has this stake."""
     return min(max(stake // 10, task.minimum_stake // 10), task.minimum_stake // 2)
 
 
 def compute_list_bond(task: Task) -> int:
-    """The bond of who accuses a list."""
+    """The bond for the accusation of a list."""
     return task.minimum_stake // 10
 
 
@@ -91,7 +91,7 @@ def return_bond(cursor: RoundCursor, key: bytes) -> None:
 
 
 def take_bond(cursor: RoundCursor, key: bytes) -> int:
-    """Take a bond that is lost: how much there is to give away."""
+    """Take a bond that is lost; returns the amount that can be given away."""
     bond = cursor.bonds.rows[key]
     cursor.state.remove(cursor.bonds, key)
     return bond.amount
@@ -137,7 +137,7 @@ def slash(cursor: RoundCursor, node: NodeKey, amount: int, events: list[Event]) 
 
 
 def note_payment(cursor: RoundCursor, node: NodeKey, reward: int = 0, slash: int = 0) -> None:
-    """Keep for readers that the round paid a reward, or took a slash, beside what it did before."""
+    """Record, for readers, a reward or a slash of the round; it is added to what the round did before."""
     before = cursor.payments.rows.get(node, Payment(0, 0))
     after = Payment(before.reward + reward, before.slash + slash)
     cursor.state.put(cursor.payments, node, after)
@@ -161,7 +161,7 @@ def share(cursor: RoundCursor, shares: dict[NodeKey, int], pool: int, events: li
 def hold(cursor: RoundCursor, node: NodeKey, amount: int) -> None:
     """Hold a reward back until the release of the ledger round that its list belongs to.
 
-    A payout that is so late that the release is over makes it available at once.
+    If the payout comes after that release, the reward is available at once.
     """
     paid = compute_paid_round(cursor)
     count(cursor, node, amount)
@@ -189,7 +189,7 @@ def build_release(cursor: RoundCursor, paid: int) -> Step:
 
 
 def release(cursor: RoundCursor) -> None:
-    """Make what was paid in a ledger round, the one of this cursor, available."""
+    """Make the rewards that were paid in this cursor's ledger round available."""
     held = cursor.find_held(cursor.round_number)
     if held is not None:
         for node, reward in sorted(held.rows.items()):
@@ -216,7 +216,7 @@ def _set_held(cursor: RoundCursor, table: Table[NodeKey, Held], node: NodeKey, a
 
 @rule("18.3")
 def check_bond(cursor: RoundCursor, node: NodeKey, bond: int) -> None:
-    """The stake of who accuses holds the whole bond."""
+    """The accuser's stake covers the whole bond."""
     stake = get_stake(cursor.state, cursor.task_key, node).amount
     if stake < bond:
         raise InsufficientFunds(f"{base58_of(node)} has a stake of {stake} roe; the bond is {bond}")

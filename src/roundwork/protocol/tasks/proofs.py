@@ -33,10 +33,10 @@ from .verdicts import Outcome, is_missing, set_verdict
 
 
 def challenge(state: State, call: Call, instruction: ChallengeIn) -> None:
-    """Have the ledger hold a proof, or its submission be missing; fees for the answer are set aside.
+    """Demand that a proof be posted; if it is not, its submission is missing.
 
-    Raises UnknownTask, WrongPhase, UnknownRound, NotSubmitter, UnknownSubmission, OwnSubmission,
-    NamesNoProof, AlreadyChallenged, WrongOwner, InsufficientFunds.
+    Fees for the answer are set aside. Raises UnknownTask, WrongPhase, UnknownRound, NotSubmitter,
+    UnknownSubmission, OwnSubmission, NamesNoProof, AlreadyChallenged, WrongOwner, InsufficientFunds.
     """
     task = get_task(state, instruction.task)
     check_window(task, call.slot, instruction.round, Activity.CHALLENGE)
@@ -100,7 +100,7 @@ def end_challenge(cursor: RoundCursor, candidate: NodeKey, challenged: Challenge
 
 
 def end_answers(cursor: RoundCursor, events: list[Event]) -> None:
-    """When the second eighth ends: whose proof was challenged and is not whole is missing."""
+    """When the second eighth ends: a submission is missing if its proof was challenged and is not whole."""
     drop_unfinished(cursor)
     submissions = cursor.submissions.rows
     challenges = sorted(cursor.challenges.rows.items())
@@ -145,7 +145,7 @@ def get_pieces(cursor: RoundCursor, candidate: NodeKey, poster: NodeKey) -> list
 
 @rule("17.1")
 def check_not_missing(cursor: RoundCursor, candidate: NodeKey) -> None:
-    """Nothing more is said of a submission that is missing."""
+    """A missing submission takes no further messages."""
     if is_missing(cursor, candidate):
         raise SubmissionMissing(f"nobody brought the proof of {base58_of(candidate)} when it was challenged")
 
@@ -181,7 +181,7 @@ def check_challenged(cursor: RoundCursor, candidate: NodeKey) -> None:
 
 @rule("17.5")
 def check_not_whole(cursor: RoundCursor, candidate: NodeKey) -> None:
-    """A proof that lies on the ledger is posted no more."""
+    """A proof that is on the ledger is not posted again."""
     if (proof := cursor.proofs.rows.get(candidate)) is not None:
         raise ProofStands(f"the proof of {base58_of(candidate)} lies on the ledger since slot {proof.slot}")
 

@@ -192,7 +192,7 @@ def vote(cursor: RoundCursor, slot: int, instruction: AuditDistribution) -> None
 
 @rule("19.1")
 def check_lister(cursor: RoundCursor, node: NodeKey) -> None:
-    """Who hands in a list is not convicted, and no list of it has failed in the round."""
+    """A node that hands in a list is not convicted, and none of its lists has failed in the round."""
     if not is_lister(cursor, node):
         raise NotLister(
             f"{base58_of(node)} is convicted in round {cursor.round_number}, or a list of it failed"
@@ -231,7 +231,7 @@ def check_whole(cursor: RoundCursor, keys: list[bytes]) -> None:
 
 @rule("19.5")
 def check_deserved(cursor: RoundCursor, amounts: dict[NodeKey, int]) -> None:
-    """A list pays only who has votes above zero."""
+    """A list pays only nodes with votes above zero."""
     for node, amount in amounts.items():
         if (votes := get_verdict(cursor, node)[1]) <= 0:
             raise ListBadNode(f"the list pays {amount} roe to {base58_of(node)}, whose votes are {votes}")
@@ -261,7 +261,7 @@ def check_list_accused(raised: Audit | None) -> Audit:
 
 @rule("19.9")
 def check_voter(cursor: RoundCursor, node: NodeKey) -> None:
-    """Who is convicted does not vote on a list."""
+    """A convicted node does not vote on a list."""
     if is_convicted(cursor, node):
         raise NotSubmitter(f"{base58_of(node)} is convicted in round {cursor.round_number}")
 
@@ -303,7 +303,7 @@ def does_stand(cursor: RoundCursor) -> bool:
 
 
 def end_list_bond(cursor: RoundCursor) -> None:
-    """When AUDIT of an attempt ends: the bond of who accused a list that stands is lost."""
+    """When AUDIT of an attempt ends: if the list stands, its accuser loses the bond."""
     key = bytes([cursor.opened.attempt])
     if key not in cursor.list_audits.rows:
         return
@@ -314,7 +314,7 @@ def end_list_bond(cursor: RoundCursor) -> None:
 
 
 def apply_list_costs(cursor: RoundCursor, events: list[Event]) -> None:
-    """When AUDIT of an attempt ends: who handed in a list that most of the stake rejects is slashed."""
+    """When AUDIT of an attempt ends: slash the node whose list most of the stake rejects."""
     key = bytes([cursor.opened.attempt])
     raised = cursor.list_audits.rows.get(key)
     if raised is not None and 2 * raised.invalid > cursor.ranks.rows[key].electorate:
@@ -351,7 +351,7 @@ def get_lister(cursor: RoundCursor, attempt: int) -> NodeKey | None:
 
 
 def compute_split(cursor: RoundCursor) -> tuple[tuple[NodeKey, int], ...]:
-    """The ledger's own list: equal parts of the bounty or parts by stake, for who has votes above 0."""
+    """The ledger's own list: the bounty in equal parts or by stake, for nodes with votes above 0."""
     task, submissions = cursor.task, sorted(cursor.submissions.rows.items())
     is_by_stake = compute_terms(task.locals).is_split_by_stake
     total = sum(submission.stake for _, submission in submissions) if is_by_stake else len(submissions)

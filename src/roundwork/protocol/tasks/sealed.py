@@ -145,7 +145,7 @@ def end_commits(cursor: RoundCursor) -> None:
 
 
 def end_reveals(cursor: RoundCursor, events: list[Event]) -> None:
-    """When SUBMIT ends: fix the beacon, fine who did not reveal, and draw the checkers or close the round."""
+    """When SUBMIT ends: fix the beacon, fine missing reveals, and draw the checkers or close the round."""
     beacon = fix_sealed_beacon(cursor)
     fine_unrevealed(cursor, SealKind.SUBMISSION, events)
     if len(cursor.submissions.rows) < SUBMISSIONS_MIN:
@@ -180,7 +180,7 @@ def fix_sealed_beacon(cursor: RoundCursor) -> bytes:
 
 
 def fine_unrevealed(cursor: RoundCursor, kind: SealKind, events: list[Event]) -> None:
-    """Who committed and did not reveal pays a lapse."""
+    """A node that committed and did not reveal pays a lapse."""
     lapse, rows = compute_lapse(cursor.task), cursor.seals.rows
     for key in sorted([key for key, seal in rows.items() if not seal.is_revealed and key[0] == kind]):
         fine(cursor, NodeKey(key[1:]), lapse, events)

@@ -89,7 +89,7 @@ def check_unaccused(cursor: RoundCursor, candidate: NodeKey) -> None:
 
 @rule("18.2")
 def check_posted(cursor: RoundCursor, candidate: NodeKey) -> None:
-    """No jury sits without the proof on the ledger."""
+    """A submission that names a proof is accused only if the proof is on the ledger."""
     value = cursor.submissions.rows[candidate].value
     if read_content_id(value) is not None and candidate not in cursor.proofs.rows:
         raise ProofMissing(f"the proof of {base58_of(candidate)} does not lie on the ledger; post it first")
@@ -177,7 +177,7 @@ class Ballots:
 
 
 def end_trials(cursor: RoundCursor) -> None:
-    """When AUDIT ends: reach the verdicts, and give bonds back but those over who is acquitted."""
+    """When AUDIT ends: reach the verdicts, and give bonds back, except for acquitted submissions."""
     ballots, submissions = Ballots(cursor), cursor.submissions.rows
     outcomes = {
         candidate: ballots.tally(candidate, trial).judge()
@@ -194,7 +194,10 @@ def end_trials(cursor: RoundCursor) -> None:
 
 
 def compute_votes(outcome: Outcome, receipts: dict[NodeKey, bool]) -> int:
-    """The `votes` of a tried submission. All of its receipts, at least one, can clear an inconclusive one."""
+    """The `votes` of a tried submission.
+
+    An inconclusive one is cleared if it has receipts and all of them are "valid".
+    """
     if outcome is Outcome.INCONCLUSIVE:
         return int(bool(receipts) and all(receipts.values()))
     return -1 if outcome is Outcome.CONVICTED else 1
@@ -223,7 +226,7 @@ def apply_verdicts(cursor: RoundCursor, events: list[Event]) -> None:
 
 
 def fine_lapses(cursor: RoundCursor, ballots: Ballots, convicted: list[NodeKey], events: list[Event]) -> None:
-    """Lapses: what was committed and not revealed, and a receipt "valid" on who is convicted."""
+    """Lapses: what was committed and not revealed, and a receipt "valid" on a convicted node."""
     fine_unrevealed(cursor, SealKind.RECEIPT, events)
     fine_unrevealed(cursor, SealKind.VOTES, events)
     lapse = compute_lapse(cursor.task)
@@ -262,7 +265,7 @@ def is_guilty(cursor: RoundCursor, candidate: NodeKey) -> bool:
 def share_slash(
     cursor: RoundCursor, ballots: Ballots, node: NodeKey, trial: Trial, taken: int, events: list[Event]
 ) -> None:
-    """Divide what a slash took among who found the fault and the jurors who saw it, and the bounty."""
+    """Divide a slash among the nodes that found the fault, the jurors who saw it, and the bounty."""
     finders = [checker for checker, is_valid in ballots.on[node].items() if not is_valid]
     for_finders = taken // 4
     for_jurors = min(compute_lapse(cursor.task), taken - for_finders)

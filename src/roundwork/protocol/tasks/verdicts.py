@@ -30,7 +30,7 @@ def set_verdict(cursor: RoundCursor, node: NodeKey, outcome: Outcome, votes: int
 
 
 def is_missing(cursor: RoundCursor, node: NodeKey) -> bool:
-    """Whether a submission is missing: its proof was not to be had."""
+    """Whether a submission is missing: its proof was challenged and was not posted."""
     return get_verdict(cursor, node)[0] is Outcome.MISSING
 
 
