@@ -1,13 +1,14 @@
 """What reading costs a ledger: N light readers that read as nodes do, through quiet slots and a whole round.
 
-Run: python bench/readers.py. A ledger process with N staked nodes. Each has a websocket that gets the head of
-every slot. In a round each node submits (at a moment of its own in the first half of SUBMIT), reads its own
-records, reads the frozen parts (about four of all from the ledger, the others from peers, which are counted
-and not run), and a hundredth of the nodes audits. One node uploads the list; it is paid. Beside it a client
-sends a transfer every 50 ms and waits until it is durable. `--whole` reads whole tasks and rounds twice in a
-slot instead, as nodes did before heads. Prints the processor time of the ledger, its workers included, bytes
-per node, and the latency of the transfers. Left out: the readers' own work and peers' traffic, which would
-share this machine; networks slower than loopback.
+Run: python bench/readers.py. A ledger process with N staked nodes. Each has a websocket that gets the head
+of every slot. In a round each node submits (at a moment of its own in the first half of SUBMIT), reads its
+own records, reads the frozen parts (as many nodes as there are seeds read them from the ledger; for the
+others the bytes from peers are computed, because no peers run), and a hundredth of the nodes audits. One
+node uploads the list; it is paid. At the same time a client sends a transfer every 50 ms and waits until it
+is durable. `--whole` reads whole tasks and rounds twice in a slot instead, as nodes did before heads.
+Prints the processor time of the ledger, its workers included, bytes per node, and the latency of the
+transfers. Left out: the readers' own work and peers' traffic, which would share this machine; networks
+slower than loopback.
 """
 
 import argparse
