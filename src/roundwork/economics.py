@@ -149,7 +149,7 @@ class Advice(NamedTuple):
     caught: float
     """The chance that a bad submission is found."""
     edge: float
-    """What cheating earns beyond honest work, in rewards; negative is the margin."""
+    """What cheating earns beyond honest work, in rewards; if it is negative, honest work is better."""
     slash_needed: float
     """In rewards."""
     lazy_limit: float

@@ -59,7 +59,7 @@ def command(
 async def _try(
     package: "Package", params: dict[str, str], secrets: dict[str, str], sandbox: str | None
 ) -> "list[Outcome]":
-    """Load the program and try its functions; of a main.js nothing is tried."""
+    """Load the program and try its functions; the functions of a main.js are not tried."""
     from ..localnet.demo import running_demo
     from ..node.properties import try_properties
     from ..node.python.environments import find_environments

@@ -24,8 +24,8 @@ AGREED = "agreed.json"
 class Agreement:
     """Shows what a task requires. Continues if every task may have it, or if the operator agrees to it.
 
-    `--yes` is for the task that the operator named. Its successor may have the same; the operator agrees to
-    more than that at the terminal, or by naming the successor.
+    `--yes` is for the task that the operator named, and its successor may have the same. If a successor
+    requires more, the operator agrees at the terminal or by naming the successor.
     """
 
     def __init__(self, directory: Path, task: str, is_agreed: bool) -> None:
@@ -99,7 +99,7 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _describe_program(program: Mapping[str, Any]) -> str:
-    """How the program of a JavaScript task stands: {state, starts, end}."""
+    """The state of a JavaScript task's program: {state, starts, end}."""
     state = {"runs": "runs", "waits": "waits for its restart", "stopped": "stopped"}[program["state"]]
     times = "once" if program["starts"] == 1 else f"{program['starts']} times"
     return f"{state}, started {times}" + (f"; the last one {program['end']}" if program["end"] else "")

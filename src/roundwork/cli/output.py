@@ -14,7 +14,10 @@ from ..shown import hide, plain, plain_lines
 
 
 def say(line: str, err: bool = False) -> None:
-    """Print one line for people. What strangers wrote in it cannot end it, move the cursor or hide."""
+    """Print one line for people.
+
+    Text of strangers in it cannot end the line, move the cursor or be invisible.
+    """
     click.echo(plain(hide(line)), err=err)
 
 
@@ -60,6 +63,6 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 
 def fail_without_reader() -> NoReturn:
-    """End because the reader of stdout has gone, and keep Python from failing on that again."""
+    """End because the reader of stdout has gone, and prevent a second failure of Python for that reason."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)

@@ -1,4 +1,4 @@
-"""What a command says of money that it moved: how much, from where to where, and what is there now."""
+"""What a command says of money that it moved: the amount, from where to where, and the balance now."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 

@@ -39,7 +39,7 @@ def root() -> None:
 
 
 def call(arguments: list[str]) -> None:
-    """Run a command and end the process if it fails: every error is written as strangers' text is."""
+    """Run a command and end the process if it fails. Every error is escaped like the text of strangers."""
     show_crashes()
     take_passphrase()
     keep_writable(sys.stdout)

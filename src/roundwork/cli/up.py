@@ -134,7 +134,7 @@ def _find_program() -> str:
 
 
 def _shorten(path: Path) -> str:
-    """A path from here, if it lies below."""
+    """A path relative to the working directory, if it lies below it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

@@ -41,7 +41,7 @@ def say_on(console: Console, line: str, style: str = "", soft_wrap: bool | None 
 
 
 class Announcer:
-    """Prints once for each process that it has started, that it has ended, and its warnings."""
+    """Prints the start, the end and the warnings of each process, each once."""
 
     def __init__(self, console: Console, restart: str) -> None:
         self._console = console
@@ -111,7 +111,7 @@ class Picture:
         self._live.__exit__(*error)
 
     def show(self, watch: Watch) -> None:
-        """Draw how everything stands."""
+        """Draw the present state."""
         self._announcer.announce(watch)
         self._live.update(draw(watch, self._console.width))
 

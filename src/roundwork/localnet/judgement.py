@@ -1,4 +1,4 @@
-"""Whether a run of a network was as it should be, and why it ends."""
+"""Whether a run of a network was correct, and why it ends."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -37,7 +37,7 @@ RACES = ("ListStands", "ListReadAlready", "WrongPhase")
 
 
 class Judgement(NamedTuple):
-    """What became of a run."""
+    """The outcome of a run."""
 
     is_good: bool
     conclusion: str

@@ -426,7 +426,7 @@ def _write_network(directory: Path, network: Network) -> None:
 
 
 def _fit(package: Package, plan: Plan) -> Package:
-    """The task's package with the plan's rules and windows, and a bounty that lasts."""
+    """The task's package with the plan's rules and windows, and a bounty that is enough for the rounds."""
     bounty = package.bounty_per_round * (plan.rounds + SPARE_ROUNDS)
     package = msgspec.structs.replace(package, rules=plan.rules, total_bounty=bounty)
     if plan.round_slots is None:

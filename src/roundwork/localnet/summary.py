@@ -1,4 +1,4 @@
-"""The object that `up --json` ends with: all that the picture and the table show, for a program."""
+"""The object at the end of `up --json`: everything that the picture and the table show, for a program."""
 
 from typing import Any
 

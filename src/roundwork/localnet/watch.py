@@ -100,7 +100,8 @@ def compute_slashed(views: Iterable[RoundView], node: str) -> int:
 def find_failure(watch: Watch, *kinds: str, round_numbers: Iterable[int] | None = None) -> Failure | None:
     """The first failure of an honest node, of the first of these kinds that has any.
 
-    A function that was late comes last: a busy machine makes it late, and that hides no other reason.
+    A function that was late comes last: a busy machine makes functions late, and this must not hide another
+    reason.
     """
     honest = {member.name for member in list_nodes(watch, HONEST.name)}
     found = [

@@ -1,4 +1,7 @@
-"""A task's program loaded in this process: for its author's own code, which runs with the author's rights."""
+"""Loads a task's program in this process.
+
+Only for the author's own code: it runs with the author's rights.
+"""
 
 import sys
 from importlib.machinery import SourceFileLoader

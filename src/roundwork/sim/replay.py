@@ -64,7 +64,7 @@ class Replayed(msgspec.Struct, frozen=True):
     round: int
     submissions: int
     audited: int
-    """Submissions whose proof could be had, so that they were audited again."""
+    """Submissions that were audited again, because their proof was found."""
     differences: list[Difference]
     failure: str = ""
     """Why the distribution function gave no list."""

@@ -129,7 +129,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Job:
-    """A duty on its way to the ledger: the transactions of a wave go out together, waves one by one."""
+    """A duty on its way to the ledger: its transactions are sent wave by wave, those of a wave together."""
 
     __slots__ = ("duty", "failed", "waiting", "waves")
 
@@ -285,7 +285,7 @@ class World:
         self._on_the_way.setdefault(self.slot + 1, []).append(Sent(sender, job, instruction, wire, False))
 
     def is_over(self) -> bool:
-        """Whether the simulated rounds are over, or can never be opened any more."""
+        """Whether the simulated rounds are over, or cannot be opened any more."""
         rounds, table = self.setting.rounds, self.timetable
         if self.slot < table.compute_start(rounds + DISTRIBUTION - 1) + table.submission_window + 1:
             return False

@@ -1,4 +1,4 @@
-"""Accounts as JSON, made in pieces, so that large ones do not hold up other threads or exceed a budget."""
+"""Accounts as JSON, made in pieces, so that large accounts do not delay other threads or exceed a budget."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _NO_DATA = Form("base64", 0, 0)
 
 
 def measure_data(state: State, key: Key, form: Form) -> int:
-    """About how many bytes have to be made to show an account."""
+    """About how many bytes must be made to show an account."""
     if key in state.tasks.rows:
         return ROW_BYTES * count_rows(state, TaskKey(key))
     account = state.accounts.rows.get(key)

@@ -22,7 +22,7 @@ class Answers:
         self._bytes = 0
 
     async def share(self, key: tuple[str, bytes], make: Callable[[], Awaitable[msgspec.Raw]]) -> msgspec.Raw:
-        """What `make` returns, or what it has returned to another client since the last block.
+        """The result of `make`, or its result for another client since the last block.
 
         Raises what `make` raises. A failure is not shared: the next client makes the answer anew.
         """

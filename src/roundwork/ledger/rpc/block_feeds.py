@@ -1,4 +1,4 @@
-"""Subscriptions to whole blocks, beside all other kinds."""
+"""Subscriptions to whole blocks."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial

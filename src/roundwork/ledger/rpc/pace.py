@@ -9,7 +9,7 @@ SLICE_SECONDS = 0.001
 
 
 class Pace:
-    """Lets one piece of long work go on in each turn of the event loop, however many there are."""
+    """Lets one piece of long work continue in each turn of the event loop, even if many pieces wait."""
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()

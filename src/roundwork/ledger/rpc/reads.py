@@ -159,7 +159,7 @@ class StakeChanges:
     """The nodes of a task in the order in which their stake or endpoint changed last."""
 
     def __init__(self, rows: dict[NodeKey, Stake], slot: int) -> None:
-        """`slot` counts as that of the last change of all rows that are there."""
+        """`slot` counts as the slot of the last change of all rows that exist already."""
         self.last_slot = slot
         """The slot of the last change."""
         self._known = {node: (row.amount, row.endpoint, slot) for node, row in rows.items()}

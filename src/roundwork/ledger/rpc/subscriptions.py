@@ -79,9 +79,9 @@ class Fresh(NamedTuple):
 
 
 def sees_open_slot(subject: Subject) -> bool:
-    """Whether a subscription begins with the whole slot that is open.
+    """Whether a subscription begins with the whole open slot.
 
-    Then a client that acts while it subscribes hears of what it did, as it does at the other commitments.
+    Then a client that sends a transaction while it subscribes is notified of it, as at the other commitments.
     """
     return subject.commitment == Commitment.PROCESSED and subject.topic[0] in ("account", "program", "logs")
 
@@ -262,7 +262,7 @@ class Subscriptions:
         rpc.ledger.listeners.append(self._publish)
 
     def add(self, connection: Connection, subscription_id: int, subject: Subject) -> Feed:
-        """Let a subscription hear of blocks. Raises NodeUnhealthy."""
+        """Notify a subscription of blocks from now on. Raises NodeUnhealthy."""
         name, most = connection.name, self.limits.subscriptions_per_address
         if self.count >= self.limits.subscriptions_in_all:
             raise NodeUnhealthy(f"a ledger has at most {self.limits.subscriptions_in_all} subscriptions")
@@ -277,7 +277,7 @@ class Subscriptions:
         return feed
 
     def remove(self, connection: Connection, subscription_id: int, feed: Feed) -> None:
-        """Let a subscription hear of no more blocks."""
+        """Stop notifying a subscription of blocks."""
         del feed.connections[subscription_id]
         kind, about = feed.subject.topic
         if not feed.connections:
@@ -402,7 +402,7 @@ class Notifier:
                 await self._report(feed)
 
     def _find_topics(self) -> list[Topic]:
-        """The topics of subscriptions that the blocks touch; first those that name what they are about."""
+        """The topics of subscriptions that the blocks concern, in the order of their reports."""
         changed, topics = self._changed, self._topics
         return [
             *(

@@ -154,8 +154,7 @@ async def _read_rounds(
 ) -> Any:
     """What `read` returns for one round, or for all that the state holds; None if there is no such task.
 
-    What takes long is read on another thread, and is JSON already. A round that is pruned is read from the
-    archive.
+    A long read runs on another thread and returns JSON. A round that is pruned is read from the archive.
     """
     if round_number is not None:
         recalled = await _recall_round(ledger, params, task, round_number)

@@ -100,7 +100,7 @@ def _log_begin(transaction: Transaction, receipt: Receipt, at: int) -> list[str]
 
 
 def describe_inner(transaction: Transaction, receipt: Receipt, encoding: str) -> list[Json]:
-    """The instructions that programs called, by the index of the instruction that did."""
+    """The instructions that programs called, by the index of the calling instruction."""
     keys = transaction.keys + receipt.loaded
     shown = []
     for at in range(len(transaction.instructions)):

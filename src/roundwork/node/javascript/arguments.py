@@ -16,7 +16,7 @@ WITH_OLDER_FORM = ("audit_submission", "audit_list")
 
 
 def choose_arguments(function: Callable[..., Any], arguments: list[Any]) -> list[Any]:
-    """The arguments that a function has parameters for: the surplus is dropped, as JavaScript does."""
+    """The arguments that a function has parameters for. Surplus arguments are dropped, as in JavaScript."""
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
         return arguments

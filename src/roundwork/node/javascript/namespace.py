@@ -208,7 +208,7 @@ class Namespace:
         return TASK_NODE_VERSION
 
     async def default_task_setup(self) -> None:
-        """Nothing is left to set up: the stake is on the ledger before the task starts."""
+        """Does nothing: the stake is on the ledger before the task starts."""
 
     async def sign_data(self, body: Any) -> str:
         """Signed by the main key, as published: readers verify with what `getMainAccountPubkey` answers."""
@@ -341,7 +341,7 @@ class Namespace:
         await self._wallet.send(instruction)
 
     async def trigger_payout(self, round_number: Any = None) -> None:
-        """Payouts happen by themselves; a request for one is refused while the round is open.
+        """Payouts happen without a request. While the round is open, a request is refused.
 
         The older form names no round: nothing is sent.
         """

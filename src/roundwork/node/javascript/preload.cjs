@@ -1,7 +1,7 @@
 // Loaded before a main.js.
 'use strict';
 
-// It gets its arguments, which hold a password and so are in no list of processes.
+// It gets its arguments here: they hold a password, which a list of processes must not show.
 const given = process.env.MAIN_JS_ARGUMENTS;
 if (given !== undefined) {
   delete process.env.MAIN_JS_ARGUMENTS;

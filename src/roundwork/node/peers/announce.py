@@ -118,6 +118,9 @@ class Announcer:
             log.error("announcing failed", exc_info=error)
 
     def _add(self, registration: bytes) -> None:
-        """Take a registration if it is good; what a peer has from the ledger only has no signature."""
+        """Take a registration if it is valid.
+
+        If a peer has an endpoint from the ledger only, it has no signature.
+        """
         with contextlib.suppress(BadRegistration):
             self._registrations.add(registration)

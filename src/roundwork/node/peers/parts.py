@@ -22,7 +22,7 @@ SEEDS = 4
 """About so many nodes of a task read a blob from the ledger at once; the others wait for them."""
 
 NODES_PER_SEED = 3
-"""Among few nodes, about one of so many reads from the ledger at once."""
+"""If a task has few nodes, about one in this many reads from the ledger at once."""
 
 PEERS_AT_ONCE = 3
 """Peers that get a request for a blob before the node pauses."""
@@ -95,7 +95,7 @@ class PartBook:
                 self._begin(part, self._read_growing(head.task, part))
 
     async def read_submissions(self, round_number: int) -> tuple[Sequence[Row], Sequence[Row]] | None:
-        """The submissions of a round and their audits, if nothing of both can change; None otherwise.
+        """The submissions of a round and their audits if neither can change any more; None otherwise.
 
         Waits until the parts are at hand, for READ_SECONDS at most.
         """

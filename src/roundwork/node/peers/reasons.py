@@ -111,7 +111,7 @@ class SlashNotices:
                 job.add_done_callback(self._jobs.discard)
 
     def close(self) -> None:
-        """End what is under way."""
+        """End the notices that are under way."""
         for job in self._jobs:
             job.cancel()
 
