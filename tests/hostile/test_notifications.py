@@ -57,11 +57,11 @@ def read_until_closed(websocket: ClientConnection) -> str:
 
 def pay_until(scene: Scene, target: str, is_over: Callable[[], bool]) -> None:
     """Change an account until something is so."""
-    for amount in range(1, 500):
+    for amount in range(1, 5000):
         if is_over():
             return
         scene.pay(target, amount)
-    raise AssertionError("500 payments changed nothing")
+    raise AssertionError("5,000 payments changed nothing")
 
 
 def test_an_address_has_its_share_of_subscriptions_over_all_its_websockets(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from roundwork.views import RoundView
 from ...ledger.process import running
 
 STAKE = 5 * KOII
-ROUNDS = 15
+ROUNDS = 30
 """Within which a busy machine is expected to show what is waited for."""
 
 JAVASCRIPT = ("--program", "main.js")
