@@ -197,6 +197,7 @@ def test_a_content_id_is_read_from_the_head_of_a_value() -> None:
     assert read_content_id(named) == read_content_id(named + b" text")
     for wrong in (
         b"", named[:58], named + b"x", named.upper(), named[:20] + b" " + named[21:], b"c" + named[1:],
+        named[:20] + b"1" + named[21:],
         named[:58] + bytes([named[58] + 1]), b"bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi",
     ):  # fmt: skip
         assert read_content_id(wrong) is None, wrong

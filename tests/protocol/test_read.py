@@ -5,7 +5,7 @@ import pytest
 
 from roundwork.participant.plays import LIAR
 from roundwork.protocol.params import NodeKey, key_of
-from roundwork.protocol.read import list_frozen, read_part, view_head, view_own, view_round
+from roundwork.protocol.read import count_rows, list_frozen, read_part, view_head, view_own, view_round
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.views import PART_ROWS, PartKey, PartKind, Row, TaskHead
 
@@ -103,3 +103,20 @@ def test_raised_audits_are_read_from_a_slot_on() -> None:
     first = min(getattr(row, "slot", 0) for row in rows)
     assert rows == read_part(state, task, part, first)
     assert [] == read_part(state, task, part, town.task.slot)
+
+
+def test_submissions_are_read_from_a_slot_on_in_the_order_of_their_slots() -> None:
+    town = Town(5)
+    town.live_until(10, 1)
+    state, task = town.world.state, town.world.task
+    submitted = PartKey(0, PartKind.SUBMITTED)
+
+    rows = read_part(state, task, submitted)
+
+    slots = [getattr(row, "slot", 0) for row in rows]
+    assert 5 == len(rows) == count_rows(RoundCursor(state, task, 0), submitted)
+    assert sorted(slots) == slots
+    assert [row for row in rows if getattr(row, "slot", 0) >= slots[-1]] == list(
+        read_part(state, task, submitted, slots[-1])
+    )
+    assert 0 == count_rows(RoundCursor(state, task, 0), PartKey(0, PartKind.RAISED))
