@@ -28,7 +28,7 @@ demo: $(STAMP) $(if $(filter comet,$(ENGINE)),cometbft) ## Start a ledger and no
 		$(BIN)/python -m roundwork up examples/crawler --directory .roundwork/demo-crawler --rounds 2)
 
 test: $(STAMP) ## Run all tests; at its end are the reasons of those that were skipped
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -r s
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -r $(if $(CI),sR --reruns 1,s)
 
 kills: $(STAMP) cometbft ## Kill CometBFT and its application 100 times, and let it die at its crash points
 	@ROUNDWORK_KILLS=100 ROUNDWORK_CRASH_POINTS=33 \
