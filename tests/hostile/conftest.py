@@ -18,12 +18,26 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Make a skip of a test, or of a whole file, a failure in CI, unless `missing.toml` allows it."""
     if report.skipped and os.environ.get("CI") and isinstance(report.longrepr, tuple):
         fault = find_fault(report.longrepr[2])
         if fault:
             report.outcome = "failed"
             report.longrepr = fault
-    return report
 
 
 @pytest.fixture(scope="session")
