@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from roundwork.node.confinement.cell import Powers, guard
 from roundwork.node.confinement.interpreter import find_interpreter
 from roundwork.node.confinement.order import (
     KILLED,
+    MIB,
     Ended,
     Limits,
     Network,
@@ -94,7 +96,9 @@ def ports(tmp_path: Path) -> Iterator[tuple[int, int]]:
         yield forbidden.getsockname()[1], allowed.getsockname()[1]
 
 
-def run(sandbox: str, folder: Path, source: str, ports: tuple[int, int]) -> tuple[str, Ended]:
+def run(
+    sandbox: str, folder: Path, source: str, ports: tuple[int, int], limits: Limits | None = None
+) -> tuple[str, Ended]:
     """Run Python in the place of Node.js; what it prints, and how it ended."""
     home = folder / "home"
     home.mkdir()
@@ -105,7 +109,7 @@ def run(sandbox: str, folder: Path, source: str, ports: tuple[int, int]) -> tupl
         environment={},
         readable=(python, *map(str, find_interpreter())),
         home=str(home),
-        limits=Limits(),
+        limits=limits or Limits(),
         network=Network(endpoints=(f"127.0.0.1:{ports[1]}",), listen=find_free_port()),
     )
 
@@ -133,16 +137,22 @@ def test_a_program_with_sockets_cannot(
 def test_a_program_with_sockets_cannot_as_an_ordinary_user_either(
     ordinary_user: OrdinaryUser, sandbox: str, ports: tuple[int, int]
 ) -> None:
-    module = "tests.hostile.test_sandbox_javascript"
-    words = ["-m", module, sandbox, f"javascript-{sandbox}-{os.getpid()}", *map(str, ports)]
+    outcomes = ask_ordinary_user(ordinary_user, "try", sandbox, ports)
 
-    with ordinary_user.popen(words) as process:
-        printed, errors = process.communicate(timeout=100)
-
-    assert 0 == process.returncode, errors
-    outcomes = dict(line.split(": ", 1) for line in printed.splitlines())
     assert outcomes.keys() == ATTEMPTS.keys()
     assert {} == {name: outcome for name, outcome in outcomes.items() if not outcome.startswith("refused")}
+
+
+def ask_ordinary_user(
+    user: OrdinaryUser, wanted: str, sandbox: str, ports: tuple[int, int]
+) -> dict[str, str]:
+    """What its node's program was told: the lines "name: outcome" of `main` below."""
+    folder = f"javascript-{wanted}-{sandbox}-{os.getpid()}"
+    words = ["-m", "tests.hostile.test_sandbox_javascript", wanted, sandbox, folder, *map(str, ports)]
+    with user.popen(words) as process:
+        printed, errors = process.communicate(timeout=100)
+    assert 0 == process.returncode, errors
+    return dict(line.split(": ", 1) for line in printed.splitlines())
 
 
 TRY_ALL = """
@@ -164,17 +174,86 @@ for name, attempt in ATTEMPTS.items():
 """
 
 
-def try_all() -> None:
-    """What an ordinary user's node gives a program, in a new folder: one line for each attempt."""
-    sandbox, folder, *numbers = sys.argv[1:]
-    place = Path(folder).absolute()
-    place.mkdir()
+def try_all(sandbox: str, folder: Path, ports: tuple[int, int]) -> None:
+    """Print an outcome for each attempt of a program."""
     with socket.socket(socket.AF_UNIX) as unix:
-        unix.bind(str(place / "node.sock"))
+        unix.bind(str(folder / "node.sock"))
         unix.listen()
         source = TRY_ALL.replace("ATTEMPTS.items()", f"{ATTEMPTS!r}.items()")
-        printed, _ = run(sandbox, place, source, (int(numbers[0]), int(numbers[1])))
+        printed, _ = run(sandbox, folder, source, ports)
     print(printed, end="")
+
+
+FATAL = {
+    "take a socket out of its parent": "ctypes.CDLL(None).syscall(438, 3, 3, 0)",
+    "stop its parent to look into it": "ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0)",
+    "read its parent's memory": "ctypes.CDLL(None).process_vm_readv(os.getppid(), None, 0, None, 0, 0)",
+}
+"""No program does these by accident: it is ended at once."""
+
+
+@pytest.mark.parametrize("attempt", FATAL.values(), ids=FATAL)
+def test_a_program_with_sockets_is_ended_when_it_would(
+    tmp_path: Path, sandbox: str, ports: tuple[int, int], attempt: str
+) -> None:
+    printed, ended = run(sandbox, tmp_path, PROGRAM.format(attempt=attempt), ports)
+
+    assert "" == printed
+    assert ended.code in (128 + signal.SIGSYS, KILLED)
+
+
+SMALL = Limits(memory_bytes=192 * MIB, disk_bytes=10 * MIB)
+GREEDY = {
+    # Slowly enough to be seen before the limit of the process itself, which lies above, is reached.
+    "memory": ("kept.append(b'x' * MIB)", "bytes of memory"),
+    "files": ("open(f'file-{len(kept)}', 'wb').write(bytes(MIB)); kept.append(0)", "are allowed"),
+    "deleted files": (
+        "kept.append(open('file', 'wb')); kept[-1].write(bytes(MIB)); kept[-1].flush(); os.unlink('file')",
+        "are allowed",
+    ),
+    "threads": (
+        "kept.append(threading.Thread(target=time.sleep, args=(60,), daemon=True)); kept[-1].start()",
+        "can't start new thread",
+    ),
+}
+"""What a program takes, step by step, and the words by which it ends."""
+
+TAKE = """
+import os, threading, time
+
+MIB, kept = 1 << 20, []
+threading.stack_size(1 << 16)
+for step in range(2000):
+    {step}
+    time.sleep(0.005)
+print("took all")
+"""
+
+
+def take(sandbox: str, folder: Path, ports: tuple[int, int], greed: str) -> str:
+    """What a program that takes too much of something has printed, and why it ended, in a line."""
+    printed, ended = run(sandbox, folder, TAKE.format(step=GREEDY[greed][0]), ports, SMALL)
+    return f"{printed} {ended.reason}".replace("\n", " ")
+
+
+@pytest.mark.parametrize("greed", GREEDY)
+def test_a_program_with_sockets_takes_no_more_than_its_limits(
+    tmp_path: Path, sandbox: str, ports: tuple[int, int], greed: str
+) -> None:
+    outcome = take(sandbox, tmp_path, ports, greed)
+
+    assert GREEDY[greed][1] in outcome
+    assert "took all" not in outcome
+
+
+def test_a_program_of_an_ordinary_user_takes_no_more_than_its_limits(
+    ordinary_user: OrdinaryUser, sandbox: str, ports: tuple[int, int]
+) -> None:
+    outcomes = ask_ordinary_user(ordinary_user, "take", sandbox, ports)
+
+    assert outcomes.keys() == GREEDY.keys()
+    assert {} == {greed: outcome for greed, outcome in outcomes.items() if GREEDY[greed][1] not in outcome}
+    assert "took all" not in str(outcomes)
 
 
 LISTENER = """
@@ -250,5 +329,20 @@ def test_a_program_that_can_no_longer_be_watched_is_ended(
     assert Ended(KILLED, "the node can no longer watch it: OSError(5, 'Input/output error')") == ended
 
 
+def main() -> None:
+    """As an ordinary user: print "name: outcome" for each attempt, or for each thing that can be taken."""
+    wanted, sandbox, name, *numbers = sys.argv[1:]
+    folder = Path(name).absolute()
+    folder.mkdir()
+    ports = int(numbers[0]), int(numbers[1])
+    if wanted == "try":
+        try_all(sandbox, folder, ports)
+        return
+    for greed in GREEDY:
+        place = folder / greed
+        place.mkdir()
+        print(f"{greed}: {take(sandbox, place, ports, greed)}", flush=True)
+
+
 if __name__ == "__main__":
-    try_all()
+    main()
