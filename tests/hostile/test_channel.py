@@ -68,6 +68,16 @@ def test_a_process_that_breaks_after_its_answer_is_a_new_one_at_the_next_call(ho
     assert ("honest", "honest", 2) == house.run(TASK.format(act=act), use)
 
 
+def test_a_request_that_no_caller_waits_for_costs_the_process_nothing(house: House) -> None:
+    act = 'write({"id": 2**31, "ask": "refuse", "params": {}})'
+
+    async def use(lanes: Lanes) -> tuple[list[Opinion], int]:
+        opinions = [await lanes.audit(0, SEED, str(NODE.pubkey()), "honest", 5, SECONDS) for _ in range(9)]
+        return opinions, lanes.count_starts()["review"]
+
+    assert ([Opinion("valid")] * 9, 1) == house.run(TASK.format(act=act), use)
+
+
 IN_THE_FOLDER = {
     "a folder": "os.mkdir(path)",
     "a link": "os.symlink('/etc/passwd', path)",

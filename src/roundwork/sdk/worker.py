@@ -142,8 +142,9 @@ class Channel:
             while (message := self.read()) is not None:
                 if "call" in message:
                     take(message)
-                else:
+                elif message["id"] in self._requests:
                     self._requests.pop(message["id"]).put(message)
+                # else the author's code wrote to the channel by itself, and nothing waits for the answer
         except BaseException as error:  # noqa: BLE001 -- whatever it is, no further frame can be read
             print(_describe(error), file=sys.stderr, flush=True)
         # The node has closed the channel, or sends what is not a frame: there is no work left,
