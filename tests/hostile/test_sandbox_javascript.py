@@ -28,6 +28,7 @@ from roundwork.node.confinement.order import (
 from roundwork.node.confinement.starter import starter
 from roundwork.node.javascript.process import find_free_port
 
+from ..node.javascript.mainjs import require_node, run_main
 from .features import require_backend
 from .users import OrdinaryUser
 
@@ -256,6 +257,34 @@ def test_a_program_of_an_ordinary_user_takes_no_more_than_its_limits(
     assert "took all" not in str(outcomes)
 
 
+MAIN_JS = """
+const kept = [];
+let step = 0;
+setInterval(() => {
+  step += 1;
+  if (step % 20 === 0) console.log(`step ${step}`);
+  if (step > 60) kept.push(Buffer.alloc(2_000_000, 1));
+}, 25);
+"""
+
+
+async def run_javascript(sandbox: str, folder: Path) -> str:
+    """What a real main.js printed before it took too much memory, and why it ended, in a line."""
+    async with run_main(folder, MAIN_JS, sandbox, limits=SMALL) as main:
+        await main.wait_for(lambda line: "step 60" in line)  # it has been watched, and was left alone
+        return await main.wait_for(lambda line: "started again" in line)
+
+
+def test_a_main_js_of_an_ordinary_user_runs_until_it_takes_too_much(
+    ordinary_user: OrdinaryUser, sandbox: str, ports: tuple[int, int]
+) -> None:
+    require_node()
+
+    [outcome] = ask_ordinary_user(ordinary_user, "javascript", sandbox, ports).values()
+
+    assert f"more than {SMALL.memory_bytes} bytes of memory" in outcome
+
+
 LISTENER = """
 import ctypes, socket, sys, threading, time
 
@@ -337,6 +366,9 @@ def main() -> None:
     ports = int(numbers[0]), int(numbers[1])
     if wanted == "try":
         try_all(sandbox, folder, ports)
+        return
+    if wanted == "javascript":
+        print("end:", asyncio.run(run_javascript(sandbox, folder)))
         return
     for greed in GREEDY:
         place = folder / greed
