@@ -65,7 +65,7 @@ def test_the_report_needs_no_network_and_no_script(tmp_path: Path) -> None:
 def test_options_come_before_the_scenario(tmp_path: Path) -> None:
     path = tmp_path / "scenario.yml"
     path.write_text(
-        "nodes: 4\nrounds: 1\nplays: {silent: 1}\nstakes: [2, '20.5']\n"
+        "nodes: 4\nrounds: 1.0\nplays: {silent: 1}\nstakes: [2, 20.5]\n"
         "network: {delay_slots_max: 3}\nfaults: {outages: [{slot: 20, slots: 10}]}\n"
     )
 
@@ -77,7 +77,16 @@ def test_options_come_before_the_scenario(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("node: 4\n", "unknown field `node`"), ("stakes: ['1,5']\n", "stakes"), ("nodes: many\n", "nodes")],
+    [
+        ("node: 4\n", "unknown field `node`"),
+        ("stakes: ['1,5']\n", "stakes"),
+        ("stakes: [2, '0.5']\n", "stakes: 0.5 KOII: the task needs a stake of at least 1 KOII"),
+        ("nodes: many\n", "nodes"),
+        ("nodes: 010\n", r"nodes: 010 can be read in two ways: YAML reads 8 \(base 8\)"),
+        ("stakes: [2, 1:30]\n", "stakes: entry 2: 1:30 can be read in two ways"),
+        ("network: {delay_slots_max: 0x3}\n", "network: delay_slots_max: 0x3 can be read in two ways"),
+        ("rounds: 1.5\n", "rounds"),
+    ],
 )
 def test_a_wrong_scenario_is_refused_and_its_field_named(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "scenario.yml"

@@ -8,10 +8,11 @@ import pytest
 from roundwork.localnet.judgement import IDLE_SECONDS, find_end, judge
 from roundwork.localnet.summary import explain_slashes, summarise
 from roundwork.localnet.supervisor import Member
-from roundwork.localnet.watch import Failure, Watch, join_names
+from roundwork.localnet.watch import Failure, Watch, compute_earned, join_names, list_judged
 from roundwork.participant.moment import compute_timetable
 from roundwork.participant.plays import HONEST, LIAR, Play
 from roundwork.protocol.read import view_ledger
+from roundwork.wire import format_money
 
 from ..town import Town
 
@@ -85,6 +86,23 @@ def test_an_audit_that_failed_in_a_round_that_goes_on_or_began_early_is_not_held
     failures = tuple(AUDIT._replace(subject=f"audit of n01 in round {number}") for number in (0, 5, 12))
 
     assert judge(observe(live(LIAR), failures=failures)).is_good
+
+
+def test_a_fault_is_counted_over_all_rounds_that_ended_as_the_table_counts() -> None:
+    town = live(LIAR)
+    seen = observe(town)
+    members = [
+        msgspec.structs.replace(member, role="copycat") if member.name == "n00" else member
+        for member in seen.members
+    ]
+    failures = (AUDIT._replace(subject="audit of n01 in round 0"), AUDIT)
+
+    audits, paid = judge(observe(town, members=members, failures=failures)).faults
+
+    [row] = [node for node in summarise(seen)["nodes"] if node["name"] == "n00"]
+    assert audits.startswith("2 audits failed, first n00: audit of n01 in round 0: ")
+    assert f"n00 played copycat and was paid {format_money(row['earned'])}" == paid
+    assert row["earned"] > compute_earned(list_judged(seen), row["key"]) > 0
 
 
 def test_a_cheat_that_was_paid_is_named() -> None:

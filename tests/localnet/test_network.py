@@ -36,6 +36,7 @@ from .test_supervisor import is_alive, wait_until
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
 HELLO_JS = HELLO.with_name("hello-js")
+CRAWLER = HELLO.with_name("crawler")
 ROUNDWORK = [sys.executable, "-m", "roundwork"]
 FAST = ["--round-slots", "50", "--slot-ms", "60"]
 """Three seconds a round."""
@@ -377,6 +378,7 @@ def test_files_that_no_up_made_are_not_removed(tmp_path: Path) -> None:
         ({"stakes": (2 * KOII, KOII // 2)}, "--stakes 0.5 KOII: the task needs a stake of at least 1 KOII"),
         ({"task": HELLO_JS, "plays": {"copycat": 1}}, "a main.js cannot play copycat: it plays honest, liar"),
         ({"round_slots": 19}, "--round-slots 19: at least 20"),
+        ({"task": CRAWLER, "params": {"pages": "x"}}, "param pages: 'x' must be of the kind of "),
         ({"task": HELLO / "nowhere"}, "is not a folder"),
         ({"sandbox": "paper"}, "--sandbox paper"),
     ],

@@ -9,6 +9,7 @@ from ..protocol.tasks.round import Activity
 from .supervisor import Member
 from .watch import (
     NAMES_SHOWN,
+    OVER,
     PAID,
     UNPAID,
     Failure,
@@ -83,21 +84,24 @@ def judge(watch: Watch) -> Judgement:
 
 
 def _find_faults(watch: Watch) -> Iterator[str]:
+    """The faults of the rounds that all nodes took part in. A fault is counted over all rounds that ended,
+    as the table beside it counts."""
     judged, honest = list_judged(watch), list_nodes(watch, HONEST.name)
+    ended = [view for view in watch.rounds.values() if view.status in OVER]
     if not watch.is_supply_constant:
         yield "the supply of money is not constant"
     if any(view.status == UNPAID for view in judged):
-        unpaid = [view.round for view in watch.rounds.values() if view.status == UNPAID]
-        yield f"{len(unpaid)} of {count_ended(watch)} rounds closed unpaid: {_explain_unpaid(watch, unpaid)}"
-    failed = list_failures(watch, "audit", round_numbers=[view.round for view in judged])
-    if failed:
+        unpaid = [view.round for view in ended if view.status == UNPAID]
+        yield f"{len(unpaid)} of {len(ended)} rounds closed unpaid: {_explain_unpaid(watch, unpaid)}"
+    if list_failures(watch, "audit", [view.round for view in judged]):
+        failed = list_failures(watch, "audit", [view.round for view in ended])
         first = min(failed, key=is_late)
         count = f"{len(failed)} audit{'s' * (len(failed) > 1)} failed"
         yield f"{count}, first {_describe_failure(first)}"
     for member in list_nodes(watch):
-        earned = compute_earned(judged, member.address)
-        if earned and not PLAYS[member.role].may_earn:
-            yield f"{member.name} played {member.role} and was paid {show_amount(watch, earned)}"
+        if compute_earned(judged, member.address) and not PLAYS[member.role].may_earn:
+            paid = show_amount(watch, compute_earned(ended, member.address))
+            yield f"{member.name} played {member.role} and was paid {paid}"
     slashed = [member for member in honest if compute_slashed(watch.rounds.values(), member.address)]
     if slashed:
         yield f"honest and slashed: {_join(slashed)}"

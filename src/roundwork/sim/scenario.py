@@ -1,17 +1,19 @@
 """A scenario: which network a task is simulated on, as data. A world is made from it and a task's folder."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..errors import BadConfig, Malformed
+from ..package.fields import to_json
 from ..package.folder import Package, merge_params, pack
 from ..package.terms import Terms
-from ..package.yaml_file import load_yaml
+from ..package.yaml_file import check_numbers, load_yaml
 from ..participant.plays import HONEST, LIAR, Play, find_play
-from ..wire import convert, read_amount
+from ..wire import convert, format_money, read_amount
 from .faults import Faults
 from .network import NetworkModel
 from .world import STAKE_FACTOR, WorldSetting, fit_bounty, make_nodes
@@ -41,11 +43,28 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def read_scenario(path: Path) -> Scenario:
     """A scenario from a YAML or JSON file. Raises BadConfig, which names the field."""
+    raw = load_yaml(path)
     try:
-        scenario: Scenario = convert(load_yaml(path), Scenario)
-    except Malformed as error:
+        for name, value in raw.items():
+            check_numbers(value, str(name))
+        params = {"params": to_json(raw["params"])} if "params" in raw else {}
+        scenario: Scenario = convert({**_read_whole(raw), **params}, Scenario)
+    except (Malformed, ValueError) as error:
         raise BadConfig(f"{path}: {error}") from None
     return scenario
+
+
+def _read_whole(value: Any) -> Any:
+    """Numbers of a YAML file as a scenario has them: `4.0` as an integer, `2.5`, of KOII, as text."""
+    match value:
+        case Decimal():
+            return int(value) if value == int(value) else str(value)
+        case dict():
+            return {name: _read_whole(item) for name, item in value.items()}
+        case list():
+            return [_read_whole(item) for item in value]
+        case _:
+            return value
 
 
 def list_plays(scenario: Scenario) -> list[Play]:
@@ -69,6 +88,9 @@ def compose_setting(
         stakes = [read_amount(str(stake), COIN_DECIMALS) for stake in scenario.stakes]
     except ValueError as error:
         raise BadConfig(f"stakes: {error}") from None
+    if stakes and min(stakes) < terms.minimum_stake:
+        least = format_money(terms.minimum_stake)
+        raise BadConfig(f"stakes: {format_money(min(stakes))}: the task needs a stake of at least {least}")
     return WorldSetting(
         terms=terms,
         nodes=make_nodes(list_plays(scenario), stakes or [STAKE_FACTOR * terms.minimum_stake]),
