@@ -41,6 +41,21 @@ def test_a_liar_is_slashed_and_the_honest_are_paid_in_tables_and_in_json() -> No
     assert any(line.startswith("audit takes ") and " covers it" in line for line in lines)
 
 
+def test_under_roundwork_1_a_liar_is_slashed_in_tables_and_in_json() -> None:
+    words = (HELLO, "--nodes", "6", "--rounds", "2", "--liars", "1", "--rules", "roundwork-1")
+
+    facts, lines = run_json(*words), run(*words).output.splitlines()
+
+    liar = facts["nodes"][5]
+    assert [round_["convicted"] for round_ in facts["rounds"]] == [1, 1]
+    assert [round_["missing"] for round_ in facts["rounds"]] == [0, 0]
+    assert liar["slashed"] > 0 == liar["earned"]
+    assert liar["net"] == -liar["slashed"]
+    assert all(node["net"] >= node["earned"] > 0 for node in facts["nodes"][:5])
+    assert any(" missing " in line for line in lines)
+    assert lines[-1] == f"state hash {facts['state_hash']}"
+
+
 def test_one_seed_writes_the_same_trace_and_another_seed_another_one(tmp_path: Path) -> None:
     traces = []
     for number, seed in enumerate((7, 7, 8)):

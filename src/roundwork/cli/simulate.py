@@ -16,7 +16,8 @@ from .up_options import read_plays
 
 if TYPE_CHECKING:
     from ..sim.scenario import Scenario
-    from ..sim.world import Result, Trace, World
+    from ..sim.world import Result, Trace
+    from ..sim.worlds import AnyWorld
 
 
 network_options = combine(
@@ -35,7 +36,9 @@ network_options = combine(
     ),
     click.option("--stakes", metavar="KOII,KOII,…", help="Stakes of the nodes in KOII, taken in turn."),
     click.option("--seed", type=int, help="What all chance follows from: 0."),
-    click.option("--rules", type=click.Choice(["koii-1"]), help="The rule set: koii-1."),
+    click.option(
+        "--rules", type=click.Choice(["koii-1", "roundwork-1"]), help="The rule set: the task's own."
+    ),
     click.option("--round-slots", type=click.IntRange(20), help="Slots of a round, if not the task's own."),
     param_option,
 )
@@ -78,7 +81,7 @@ def command(
     from ..sim.loading import load_task
     from ..sim.report import render_page, summarise
     from ..sim.scenario import compose_setting
-    from ..sim.world import World
+    from ..sim.worlds import make_world
 
     if record and answers is None:
         raise click.UsageError("--record needs --answers: the file to add answers to")
@@ -90,7 +93,7 @@ def command(
         open_network(answers, record) as network,
         _open_trace(trace_path) as trace,
     ):
-        world = World(compose_setting(scenario, package, secrets, files), program, network, trace)
+        world = make_world(compose_setting(scenario, package, secrets, files), program, network, trace)
         result = _run(world, as_json)
     if html_path is not None:
         html_path.write_text(render_page(world, result, package.name), encoding="utf-8")
@@ -128,7 +131,7 @@ def _open_trace(path: Path | None) -> "Iterator[Trace | None]":
         yield write
 
 
-def _run(world: "World", as_json: bool) -> "Result":
+def _run(world: "AnyWorld", as_json: bool) -> "Result":
     """Run the world with a progress bar on a terminal; Ctrl-C ends it, and what is there is reported."""
     with _open_bar(world, as_json) as show:
         try:
@@ -139,7 +142,7 @@ def _run(world: "World", as_json: bool) -> "Result":
 
 
 @contextmanager
-def _open_bar(world: "World", as_json: bool) -> "Iterator[Callable[[World], None] | None]":
+def _open_bar(world: "AnyWorld", as_json: bool) -> "Iterator[Callable[[AnyWorld], None] | None]":
     if as_json or not sys.stderr.isatty():
         yield None
         return
@@ -148,7 +151,7 @@ def _open_bar(world: "World", as_json: bool) -> "Iterator[Callable[[World], None
         yield lambda now: bar.update(now.slot - bar.pos)
 
 
-def _print(world: "World", result: "Result") -> None:
+def _print(world: "AnyWorld", result: "Result") -> None:
     from ..sim.report import describe_timing, list_timings, summarise
     from .simulate_view import compose_tables
 

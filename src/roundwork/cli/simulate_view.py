@@ -12,14 +12,16 @@ ROUNDS_SHOWN = 30
 def compose_tables(facts: dict[str, Any]) -> Iterator[str]:
     """The rounds and the nodes of a simulation, as lines; of many nodes, a line for each role."""
     rounds = facts["rounds"][:ROUNDS_SHOWN]
-    names = ["round", "status", "submissions", "audits_raised", "convicted", "paid", "slashed"]
+    missing = ["missing"] if rounds and "missing" in rounds[0] else []
+    names = ["round", "status", "submissions", "audits_raised", "convicted", *missing, "paid", "slashed"]
     yield from compose_table(names, rounds, money=("paid", "slashed"))
     if len(facts["rounds"]) > ROUNDS_SHOWN:
         yield f"and {len(facts['rounds']) - ROUNDS_SHOWN} rounds more"
     yield ""
     if len(facts["nodes"]) <= NODES_SHOWN:
-        names = ["name", "role", "worked", "submitted", "audited", "earned", "slashed", "stake"]
-        yield from compose_table(names, facts["nodes"], money=("earned", "slashed", "stake"))
+        net = ["net"] if facts["nodes"] and "net" in facts["nodes"][0] else []
+        names = ["name", "role", "worked", "submitted", "audited", "earned", "slashed", *net, "stake"]
+        yield from compose_table(names, facts["nodes"], money=("earned", "slashed", "net", "stake"))
     else:
         names = ["role", "nodes", "submitted", "audited", "earned", "slashed", "stake"]
         yield from compose_table(names, _sum_roles(facts["nodes"]), money=("earned", "slashed", "stake"))

@@ -7,9 +7,14 @@ from typing import Any, NamedTuple
 
 from ..participant.step import AUDIT_ALL_MAX, SAMPLE
 from ..protocol.clock import Timetable
+from ..protocol.params import ROUNDWORK_1
 from ..views import RoundView
 from ..wire import format_money
-from .world import MARGIN, Result, World
+from .world import MARGIN, Result
+from .worlds import AnyWorld
+
+CHECKS = 3
+"""The submissions that a node checks in a round of roundwork-1, on average."""
 
 PAID, UNPAID = "PayoutSuccessful", "ClosedUnpaid"
 
@@ -37,7 +42,7 @@ class Timing(NamedTuple):
         return self.needed_slots <= self.window_slots
 
 
-def summarise(world: World, result: Result) -> dict[str, Any]:
+def summarise(world: AnyWorld, result: Result) -> dict[str, Any]:
     """A world as a program reads it; money in roe. All but `timings` follows from the setting."""
     return {
         "seed": world.setting.seed,
@@ -60,6 +65,7 @@ def summarise(world: World, result: Result) -> dict[str, Any]:
 def summarise_round(view: RoundView) -> dict[str, Any]:
     """A round in numbers."""
     verdicts = [submission.verdict for submission in view.submissions]
+    missing = {} if view.hardened is None else {"missing": verdicts.count("missing")}
     return {
         "round": view.round,
         "status": view.status,
@@ -69,18 +75,23 @@ def summarise_round(view: RoundView) -> dict[str, Any]:
         "acquitted": verdicts.count("acquitted"),
         "inconclusive": verdicts.count("inconclusive"),
         "convicted": verdicts.count("convicted"),
+        **missing,
         "paid": sum(payment.reward for payment in view.payments),
         "slashed": sum(payment.slash for payment in view.payments),
     }
 
 
-def summarise_nodes(world: World, result: Result) -> list[dict[str, Any]]:
+def summarise_nodes(world: AnyWorld, result: Result) -> list[dict[str, Any]]:
     """Each node in numbers."""
     stakes = {stake.node: stake for stake in result.task.stakes}
     earned: dict[str, int] = {}
     slashed: dict[str, int] = {}
     submitted: dict[str, int] = {}
+    nets: dict[str, int] = {}
+    """What rounds under roundwork-1 gave each node, less what they took."""
     for view in result.rounds.values():
+        for node, net in (view.hardened.nets if view.hardened is not None else {}).items():
+            nets[node] = nets.get(node, 0) + net
         for payment in view.payments:
             earned[payment.node] = earned.get(payment.node, 0) + payment.reward
             slashed[payment.node] = slashed.get(payment.node, 0) + payment.slash
@@ -96,24 +107,26 @@ def summarise_nodes(world: World, result: Result) -> list[dict[str, Any]]:
             "audited": node.audited.total(),
             "earned": earned.get(node.address, 0),
             "slashed": slashed.get(node.address, 0),
+            **({"net": nets.get(node.address, 0)} if world.setting.terms.rules == ROUNDWORK_1.name else {}),
             "stake": stakes[node.address].amount if node.address in stakes else 0,
         }
         for node in world.nodes
     ]
 
 
-def list_timings(world: World) -> list[Timing]:
+def list_timings(world: AnyWorld) -> list[Timing]:
     """The times of the author's functions, and whether the task's windows cover them."""
     table, slot_seconds = world.timetable, world.setting.slot_ms / 1000
     others = len(world.nodes) - 1
-    audits = others if others <= AUDIT_ALL_MAX else SAMPLE
+    is_drawn = world.setting.terms.rules == ROUNDWORK_1.name
+    audits = CHECKS if is_drawn else others if others <= AUDIT_ALL_MAX else SAMPLE
     timings = []
     for step, seconds in world.timings.seconds.items():
         ordered = sorted(seconds)
         late = ordered[ceil(0.99 * len(ordered)) - 1]
         calls = audits if step == "audit" else 1
         needed = ceil(late * calls / slot_seconds / MARGIN)
-        window = _get_window(step, table)
+        window = _get_sealed_window(step, table) if is_drawn else _get_window(step, table)
         timings.append(Timing(step, len(ordered), ordered[len(ordered) // 2], late, needed, window))
     return timings
 
@@ -138,10 +151,21 @@ def _get_window(step: str, table: Timetable) -> int:
             return table.round_time
 
 
+def _get_sealed_window(step: str, table: Timetable) -> int:
+    """The slots in which a node calls a function under roundwork-1: half of a window is spare for sending."""
+    match step:
+        case "audit":
+            return table.audit_window // 16
+        case "submission" | "lie" | "distribution":
+            return table.submission_window // 4
+        case _:
+            return table.round_time
+
+
 # A page
 
 
-def render_page(world: World, result: Result, name: str) -> str:
+def render_page(world: AnyWorld, result: Result, name: str) -> str:
     """The whole report as one page of HTML that needs no network and no script."""
     facts = summarise(world, result)
     rounds = [each for each in facts["rounds"] if each["round"] < world.setting.rounds]
@@ -187,7 +211,7 @@ def _draw_stack(table: Timetable, rounds: int) -> str:
     return _wrap_svg(boxes, rounds * height, f"rounds of {table.round_time} slots each")
 
 
-def _draw_balances(world: World, result: Result) -> str:
+def _draw_balances(world: AnyWorld, result: Result) -> str:
     """A line for each role: the sum of rewards less slashes, by round, per node."""
     roles = list(dict.fromkeys(node.setting.role for node in world.nodes))
     role_of = {node.address: node.setting.role for node in world.nodes}
@@ -219,14 +243,14 @@ def _draw_balances(world: World, result: Result) -> str:
 
 def _draw_bars(rounds: Sequence[dict[str, Any]]) -> str:
     """For each round its submissions by verdict, stacked."""
-    kinds = ("convicted", "inconclusive", "acquitted")
+    kinds = ("convicted", "inconclusive", "acquitted", "missing")
     most = max((each["submissions"] for each in rounds), default=1) or 1
     width = PLOT_WIDTH / max(len(rounds), 1)
     boxes = []
     for at, each in enumerate(rounds):
         bottom = float(PLOT_HEIGHT)
-        untried = each["submissions"] - sum(each[kind] for kind in kinds)
-        counts = [*((kind, each[kind]) for kind in kinds), ("untried", untried)]
+        untried = each["submissions"] - sum(each.get(kind, 0) for kind in kinds)
+        counts = [*((kind, each.get(kind, 0)) for kind in kinds), ("untried", untried)]
         for colour, (kind, number) in zip(COLOURS[1:], counts, strict=False):
             height = number / most * (PLOT_HEIGHT - 5)
             bottom -= height

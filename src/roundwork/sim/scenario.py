@@ -13,12 +13,16 @@ from ..package.folder import Package, merge_params, pack
 from ..package.terms import Terms
 from ..package.yaml_file import check_numbers, load_yaml
 from ..participant.plays import HONEST, LIAR, Play, find_play
+from ..protocol.params import ROUNDWORK_1
 from ..wire import convert, format_money, read_amount
 from .faults import Faults
 from .network import NetworkModel
 from .world import STAKE_FACTOR, WorldSetting, fit_bounty, make_nodes
 
 COIN_DECIMALS = 9
+
+LEAST_SUBMIT, LEAST_AUDIT = 11, 48
+"""The shortest windows of roundwork-1 on the ledger of a simulation, in slots (docs/PROTOCOL.md 15.3)."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +36,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stakes: tuple[str | int, ...] = ()
     """In KOII, taken in turn; empty: ten times the task's minimum."""
     seed: int = 0
-    rules: str = "koii-1"
+    rules: str | None = None
+    """The rule set; None: the task's own."""
     round_slots: int | None = None
     """Slots of a round; None: the task's own windows."""
     slot_ms: int = 400
@@ -113,11 +118,32 @@ def _merge_params(package: Package, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fit_terms(terms: Terms, scenario: Scenario) -> Terms:
-    """The terms with the scenario's rules and windows, and a bounty that lasts."""
-    terms = msgspec.structs.replace(fit_bounty(terms, scenario.rounds), rules=scenario.rules)
+    """The terms with the scenario's rules and windows, and a bounty that lasts.
+
+    Windows that are too short for roundwork-1 become as long as it needs.
+    """
+    rules = scenario.rules or terms.rules
+    terms = msgspec.structs.replace(fit_bounty(terms, scenario.rounds), rules=rules)
+    if rules == ROUNDWORK_1.name:
+        return _fit_long_windows(terms, scenario.round_slots)
     if scenario.round_slots is None:
         return terms
     window = scenario.round_slots * 2 // 5
     return msgspec.structs.replace(
         terms, round_time=scenario.round_slots, submission_window=window, audit_window=window
+    )
+
+
+def _fit_long_windows(terms: Terms, round_slots: int | None) -> Terms:
+    """The terms with windows that no outage can take whole; a fifth of given slots is for submissions."""
+    submit, audit = terms.submission_window, terms.audit_window
+    if round_slots is not None:
+        submit = (round_slots - 1) // 5
+        audit = round_slots - 1 - submit
+    submit, audit = max(submit, LEAST_SUBMIT), max(audit, LEAST_AUDIT)
+    return msgspec.structs.replace(
+        terms,
+        submission_window=submit,
+        audit_window=audit,
+        round_time=max(round_slots or terms.round_time, submit + audit + 1),
     )
