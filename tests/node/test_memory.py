@@ -185,3 +185,25 @@ def test_a_full_disk_is_said_and_nothing_is_decided(path: Path) -> None:
         file.decide(ValueDecided(1, "x" * 100_000))
 
     assert {0: "x"} == reopen(file).load().values
+
+
+@pytest.mark.parametrize("size", [1, 50, 99, 100, 600, 4096, 9000])
+def test_what_is_left_of_a_cut_file_is_no_new_one(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "memory.db"
+    with closing(MemoryFile(path)) as file:
+        file.decide(Worked(1))
+    os.truncate(path, size)
+
+    with pytest.raises(StoreCorrupt, match="delete it"):
+        MemoryFile(path)
+
+
+def test_a_damaged_table_is_damage_and_not_a_full_disk(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    with closing(MemoryFile(path)) as file:
+        file.decide(Worked(1))
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"rows INTEGER", b"raws INTEGER"))
+
+    with pytest.raises(StoreCorrupt, match="no such column: rows; delete it"):
+        MemoryFile(path)

@@ -21,6 +21,7 @@ from ..participant.decisions import (
     Worked,
     learn,
 )
+from ..sdk.saved import shows_damage
 from ..wire import decode_json
 
 _SCHEMA = """
@@ -60,7 +61,8 @@ class MemoryFile:
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises StoreCorrupt, StoreFull."""
         self.path = path
-        if path.exists() and not path.stat().st_size:
+        is_new = not path.exists()
+        if not is_new and not path.stat().st_size:
             raise StoreCorrupt(f"{path} is empty; {REMEDY}")
         check_log(path)
         with self._named_errors():
@@ -69,7 +71,7 @@ class MemoryFile:
             self._database.execute("PRAGMA journal_mode = DELETE")
             self._database.execute("PRAGMA synchronous = FULL")
         try:
-            self._check()
+            self._check(is_new)
         except StoreCorrupt:
             self._database.close()
             raise
@@ -179,13 +181,15 @@ class MemoryFile:
                 self._database.execute("ROLLBACK")
             raise
 
-    def _check(self) -> None:
+    def _check(self, is_new: bool) -> None:
         """Raises StoreCorrupt unless all rows are as they were written. Makes the tables of a new file."""
         with self._named_errors():
             [(version,)] = self._database.execute("PRAGMA user_version").fetchall()
             names = self._database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
             has_total = ("total",) in names
-            if (version, has_total) not in ((FORMAT, True), (0, False)):
+            # SQLite takes what is left of a cut file for an empty one, which no old file is.
+            is_old = version == 0 and not has_total and (is_new or ("decisions",) in names)
+            if not is_old and (version, has_total) != (FORMAT, True):
                 raise StoreCorrupt(f"{self.path} has format {version}, which is not ours; {REMEDY}")
             if has_total:
                 written = self._database.execute("SELECT rows, sum FROM total").fetchall()
@@ -233,16 +237,10 @@ class MemoryFile:
         """What SQLite reports, as an error that says what to do."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if not hasattr(
-                error, "sqlite_errorcode"
-            ):  # a text that is not UTF-8: SQLite itself reports a code
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if shows_damage(error):
                 raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
             raise StoreFull(f"{self.path}: {error}; nothing was decided") from error
-        except sqlite3.DatabaseError as error:
-            raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
-        except UnicodeDecodeError as error:  # SQLite quotes damaged names
-            raise StoreCorrupt(f"{self.path}: {error}; {REMEDY}") from error
 
 
 class _Total:

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS saved (
     round INTEGER, key TEXT, value TEXT NOT NULL, PRIMARY KEY (round, key)
 ) WITHOUT ROWID;
 CREATE TABLE total (id INTEGER PRIMARY KEY, rows INTEGER NOT NULL, sum INTEGER NOT NULL);
+INSERT INTO total VALUES (1, 0, 0);
 """
 FORMAT = 1
 """The `user_version` of files with a total. Older files have 0, and get one."""
@@ -41,6 +42,14 @@ NO_DAMAGE = (
 """What SQLite fails with although the file is in order."""
 
 
+def shows_damage(error: Exception) -> bool:
+    """Whether the error of a read or write says that a SQLite file is damaged, and not that it has no room.
+
+    SQLite quotes damaged names, which Python may not decode: such an error has no code.
+    """
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in NO_DAMAGE
+
+
 class SavedCorrupt(Exception):
     """The file differs from what was saved. Whoever deletes it starts with no values."""
 
@@ -54,9 +63,10 @@ class SavedFile:
     def __init__(self, path: str) -> None:
         """Raises SavedCorrupt."""
         self._path = path
-        if path != ":memory:" and not os.path.exists(path):
+        is_file = path != ":memory:"
+        if is_file and not os.path.exists(path):
             _make(path)
-        elif path != ":memory:" and not os.path.getsize(path):
+        elif is_file and not os.path.getsize(path):
             raise SavedCorrupt(f"{path} is empty; {REMEDY}")
         self._connection = sqlite3.connect(
             path, isolation_level=None, timeout=WAIT_SECONDS, check_same_thread=False
@@ -65,10 +75,12 @@ class SavedFile:
             self._write_ahead()
             self._connection.execute("PRAGMA synchronous = NORMAL")
             with writing(self._connection):  # lanes start side by side
+                if not is_file:
+                    _found(self._connection)
                 self._check()
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             self._connection.close()
-            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in NO_DAMAGE:
+            if not shows_damage(error):
                 raise
             raise SavedCorrupt(f"{path}: {error}; {REMEDY}") from error
         except SavedCorrupt:
@@ -78,9 +90,12 @@ class SavedFile:
     def _check(self) -> None:
         """Raises SavedCorrupt unless all values are as they were saved. An older file gets its total."""
         [(version,)] = self._connection.execute("PRAGMA user_version").fetchall()
-        has_total = bool(self._connection.execute("PRAGMA table_info(total)").fetchall())
-        if (version, has_total) not in ((FORMAT, True), (0, False)):
+        names = self._connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        tables = {name for (name,) in names}
+        # SQLite takes what is left of a cut file for an empty one.
+        if (version, tables) not in ((FORMAT, {"saved", "total"}), (0, {"saved"})):
             raise SavedCorrupt(f"{self._path} has format {version}, which is not ours; {REMEDY}")
+        has_total = "total" in tables
         if not has_total:
             _found(self._connection)
         count, total, before = 0, 0, None
@@ -90,7 +105,7 @@ class SavedFile:
                 raise SavedCorrupt(f"{self._path}: {key!r} is not in its place; {REMEDY}")
             count, total, before = count + 1, total + _sum(round, key, value), (round, key)
         if not has_total:
-            self._connection.execute("INSERT INTO total VALUES (1, ?, ?)", (count, total % SUM_MAX))
+            self._connection.execute("UPDATE total SET rows = ?, sum = ?", (count, total % SUM_MAX))
         found = self._connection.execute("SELECT rows, sum FROM total").fetchall()
         if found != [(count, total % SUM_MAX)]:
             raise SavedCorrupt(f"{self._path}: values are not as they were saved; {REMEDY}")
@@ -199,7 +214,6 @@ def _make(path: str) -> None:
     try:
         with writing(connection):
             _found(connection)
-            connection.execute("INSERT INTO total VALUES (1, 0, 0)")
     finally:
         connection.close()
     try:
@@ -211,7 +225,7 @@ def _make(path: str) -> None:
 
 
 def _found(connection: sqlite3.Connection) -> None:
-    """Make the tables that are missing."""
+    """Make the tables that are missing; the total is that of no values."""
     for statement in SCHEMA.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {FORMAT}")

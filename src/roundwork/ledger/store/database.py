@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import StoreCorrupt, StoreFull
+from ...sdk.saved import shows_damage
 
 FORMAT = 1
 """The `user_version` of files that carry digests. Files without digests, of an older version, have 0."""
@@ -24,10 +25,10 @@ def open_to_write(path: Path, synchronous: str) -> sqlite3.Connection:
         database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(f"PRAGMA synchronous={synchronous}")
-    except sqlite3.OperationalError as error:
+    except READ_ERRORS as error:
+        if shows_damage(error):
+            raise StoreCorrupt(f"{path}: {error}") from error
         raise StoreFull(f"{path}: {error}; make room and start again") from error
-    except sqlite3.DatabaseError as error:
-        raise StoreCorrupt(f"{path}: {error}") from error
     return database
 
 

@@ -20,6 +20,7 @@ from ...errors import RoundworkError, StoreCorrupt, StoreFull, Undecodable
 from ...protocol.execute import Kind, decode_landed
 from ...protocol.state import u64
 from ...protocol.tasks.events import Pruned
+from ...sdk.saved import shows_damage
 from .database import FORMAT, READ_ERRORS, Reader, open_to_write
 from .journal import Entry, Journal
 
@@ -295,10 +296,10 @@ class History(HistoryReader):
 
     def _fail(self, error: Exception) -> None:
         failure: RoundworkError
-        if isinstance(error, sqlite3.OperationalError):
-            failure = StoreFull(f"{self.path}: {error}; the past cannot be searched until a restart")
-        else:
+        if shows_damage(error):
             failure = StoreCorrupt(f"{self.path}: {error}; the past cannot be searched. Stop, {REMEDY}")
+        else:
+            failure = StoreFull(f"{self.path}: {error}; the past cannot be searched until a restart")
         log.error("%s", failure)
         with self._work:
             self.failure = failure

@@ -14,8 +14,9 @@ from ...protocol.execute import Block, Outcome, Receipt, decode_block, encode_bl
 from ...protocol.genesis import describe_old_law
 from ...protocol.params import LAW_VERSION
 from ...protocol.tasks.events import Event
+from ...sdk.saved import shows_damage
 from ...wire import decode_msgpack, make_msgpack_decoder
-from .database import FORMAT, Reader, open_to_write
+from .database import FORMAT, READ_ERRORS, Reader, open_to_write
 
 _SCHEMA = f"""
 BEGIN;
@@ -209,13 +210,13 @@ class Journal(JournalReader):
         query = f"INSERT INTO blocks ({_COLUMNS}, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         try:
             self._writer.execute(query, (*row, _digest(row)))
-        except sqlite3.OperationalError as error:
+        except READ_ERRORS as error:
+            if shows_damage(error):
+                raise StoreCorrupt(f"{self.path}: {error}; {_REMEDY}") from error
             raise StoreFull(
                 f"{self.path}: {error}; block {block.height} is not written, nothing in it is acknowledged. "
                 "Make room and start again"
             ) from error
-        except sqlite3.DatabaseError as error:
-            raise StoreCorrupt(f"{self.path}: {error}; {_REMEDY}") from error
         self.height = block.height
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ...errors import StoreCorrupt, StoreFull
 from ...host.files import READABLE_BY_OWNER, replace_file
 from ...package.content import compute_content_id, is_content_id
+from ...sdk.saved import shows_damage
 from ..answers import ServiceError
 from .outgoing import Fetcher
 
@@ -20,9 +21,6 @@ QUOTA_BYTES = 1024 * 1024 * 1024
 PEERS_MAX = 8
 """At most this many endpoints get a request for a blob."""
 PEER_SECONDS = 10.0
-DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-"""What SQLite reports of a file that is not as it was written."""
-
 PATIENCE_SECONDS = 1.0
 """A peer that takes longer no longer holds up the request to the next one."""
 
@@ -50,7 +48,7 @@ class BlobStore:
             self._index.execute("SELECT content_id, task, round, size FROM puts").fetchall()
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             self._index.close()
-            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in DAMAGE:
+            if not shows_damage(error):
                 raise StoreFull(f"{path}: {error}") from error
             raise StoreCorrupt(
                 f"{path}: {error}; delete it: blobs stay and are served, and are not dropped any more"
@@ -74,7 +72,7 @@ class BlobStore:
                 self._write(content_id, data)
                 row = (content_id, task, round, len(data))
                 self._index.execute("INSERT OR IGNORE INTO puts VALUES (?, ?, ?, ?)", row)
-            except (OSError, sqlite3.OperationalError) as error:
+            except (OSError, sqlite3.Error) as error:
                 raise StoreFull(f"blob {content_id} cannot be written: {error}") from error
         return content_id
 
