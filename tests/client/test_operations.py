@@ -1,6 +1,8 @@
 """Operations against a real ledger process: what is asked for happens, and happens once."""
 
 import asyncio
+import base64
+import json
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -22,6 +24,7 @@ from roundwork.client.messages import wrap
 from roundwork.client.operations import Signed, build_uploads, deliver, make_pot, send, sign
 from roundwork.client.rpc import Client, Unreachable
 from roundwork.errors import (
+    BadTask,
     BalanceTooLow,
     BlockhashNotFound,
     InsufficientFundsForFee,
@@ -31,6 +34,7 @@ from roundwork.errors import (
     UnknownTask,
 )
 from roundwork.package.folder import Package, load_package
+from roundwork.package.terms import fit_long_windows
 from roundwork.protocol.params import KOII, TASK_PROGRAM, NodeKey, TaskKey, base58_of, key_of
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.instructions import CHUNK_BYTES
@@ -87,6 +91,37 @@ def package() -> Package:
 @pytest.fixture
 def task(ask: Use, rich: Keypair, package: Package) -> str:
     return ask(lambda client: operations.deploy(client, rich, package, "bafkreipackage"))
+
+
+def test_a_live_task_moves_to_roundwork_1_with_the_terms_that_its_folder_names(
+    ledger: RunningLedger, ask: Use, rich: Keypair, package: Package, task: str
+) -> None:
+    strict = msgspec.structs.replace(
+        fit_long_windows(package, None), rules="roundwork-1", slash_percent=50, is_split_by_stake=True
+    )
+    short = msgspec.structs.replace(strict, audit_window=40)
+    ask(lambda client: operations.set_active(client, rich, task, True))
+
+    with pytest.raises(BadTask, match=r"audit_window is 40 slots; roundwork-1 needs at least 48"):
+        ask(lambda client: operations.update(client, rich, task, short, "bafkreinext"))
+    successor = ask(lambda client: operations.update(client, rich, task, strict, "bafkreinext"))
+
+    old, new = (ask(partial(operations.read_task, address=address)) for address in (task, successor))
+    assert ("koii-1", "roundwork-1") == (old.rules, new.rules)
+    assert (successor, task, 0, package.total_bounty) == (
+        old.migrated_to,
+        new.migrated_from,
+        old.bounty,
+        new.bounty,
+    )
+    assert "rules:roundwork-1 slash:50 split:stake" == read_locals(ledger, successor)
+
+
+def read_locals(ledger: RunningLedger, task: str) -> str:
+    """The task_locals of a task, as task clients read them."""
+    [text, _] = ledger.call("getTaskAccountInfo", task, {**NEWEST, "encoding": "base64"})["value"]["data"]
+    fields: dict[str, str] = json.loads(base64.b64decode(text))
+    return fields["task_vars"]
 
 
 def give(source: Keypair, target: Pubkey, amount: int) -> list[Instruction]:

@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from roundwork.errors import BadConfig
-from roundwork.package.config import FIELDS, OUR_FIELDS, read_config
+from roundwork.package.config import FIELDS, OUR_FIELDS, read_config, read_terms
 from roundwork.package.requirements import compute_limits
+from roundwork.package.terms import compose_fields
+from roundwork.protocol.tasks.configuration import compute_terms
 
 ADDRESS = "FJG2aEPtertCXoedgteCCMmgngSZo1Zd715oNBzR7xpR"
 GOOD: dict[str, Any] = {
@@ -130,7 +132,23 @@ OURS_WRONG: dict[str, list[tuple[Any, str]]] = {
         ("TOKEN", "must be a list of names"),
         (["a b"], "must be a variable's name of letters, digits and _"),
     ],
-    "rules": [(7, "must be one of koii-1"), ("koii1", "did you mean koii-1?")],
+    "rules": [
+        (7, "must be one of koii-1, roundwork-1"),
+        ("koii1", "did you mean koii-1?"),
+        ("roundwork", "did you mean roundwork-1?"),
+        (["roundwork-1"], "must be one of"),
+        ({"slash": "50%"}, "must be one of koii-1, roundwork-1"),
+        ({"name": "koii-1", "slash": "50%"}, "must be a name alone for koii-1"),
+        ({"name": "roundwork-1", "slashes": "50%"}, "did you mean slash?"),
+        *(
+            ({"name": "roundwork-1", "slash": value}, "must have a slash from 10% to 100%")
+            for value in (50, "9%", "101%", "050%", "50.5%", "1/2", "", True)
+        ),
+        *(
+            ({"name": "roundwork-1", "split": value}, "must have a split among equal, stake")
+            for value in ("heads", 7, "", ["stake"])
+        ),
+    ],
     "requires_python": [(7, "must be text")],
     "demo": [("x", "must have the fields command and params"), ({"command": []}, "command and params")],
     "excused": [("x", "must be names of properties"), ({"splitting": ""}, "with the reason")],
@@ -192,6 +210,75 @@ def test_a_wrong_value_of_our_own_is_named_too(tmp_path: Path, name: str, value:
 
     assert told.startswith(f"roundwork.{name}: ")
     assert said in told
+
+
+HARDENED: dict[str, Any] = {
+    **GOOD,
+    "round_time": 60,
+    "submission_window": 11,
+    "audit_window": 48,
+    "roundwork": {"rules": "roundwork-1"},
+}
+
+
+@pytest.mark.parametrize(
+    ("rules", "written"),
+    [
+        ("koii-1", b""),
+        ({"name": "koii-1"}, b""),
+        ("roundwork-1", b"rules:roundwork-1"),
+        ({"name": "roundwork-1", "slash": "70%", "split": "equal"}, b"rules:roundwork-1"),
+        ({"name": "roundwork-1", "slash": "10%"}, b"rules:roundwork-1 slash:10"),
+        ({"name": "roundwork-1", "split": "stake"}, b"rules:roundwork-1 split:stake"),
+        (
+            {"name": "roundwork-1", "slash": "100%", "split": "stake"},
+            b"rules:roundwork-1 slash:100 split:stake",
+        ),
+    ],
+)
+def test_the_rule_set_is_written_as_the_law_reads_it(tmp_path: Path, rules: Any, written: bytes) -> None:
+    config, warnings = read(tmp_path, {**HARDENED, "roundwork": {"rules": rules}})
+
+    fields = compose_fields(read_terms(config))
+    assert [] == warnings
+    assert written == fields["locals"]
+    if written:
+        terms = compute_terms(written)
+        assert terms == (config["roundwork"]["rules"][1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("audit_window", 40, "audit_window is 40 slots; roundwork-1 needs at least 48 at a gap of 2 slots"),
+        ("submission_window", 10, "submission_window is 10 slots; roundwork-1 needs at least 11"),
+        ("round_time", 59, "round_time is 59 slots; roundwork-1 needs at least 60"),
+        (
+            "minimum_stake_amount",
+            Decimal("0.004"),
+            "minimum_stake is 4000000 roe; roundwork-1 needs at least",
+        ),
+        ("allowed_failed_distributions", 4, "allowed_failed_distributions is 4; roundwork-1 allows 0 to 3"),
+    ],
+)
+def test_what_only_roundwork_1_refuses_is_named_with_its_reason(
+    tmp_path: Path, name: str, value: Any, said: str
+) -> None:
+    told = refuse(tmp_path, write({**HARDENED, name: value}))
+    config, _ = read(tmp_path, {**HARDENED, name: value, "roundwork": {"rules": "koii-1"}})
+
+    assert told.startswith(f"{name}: {said}")
+    assert "koii-1" == read_terms(config).rules
+
+
+def test_a_token_task_under_roundwork_1_is_checked_with_its_amounts_only_when_it_is_deployed(
+    tmp_path: Path,
+) -> None:
+    token = {"task_type": "KPL", "token_type": ADDRESS, "minimum_stake_amount": Decimal("0.000001")}
+
+    config, _ = read(tmp_path, {**HARDENED, **token})
+
+    assert (1000, "roundwork-1") == (read_terms(config).minimum_stake, read_terms(config).rules)
 
 
 @pytest.mark.parametrize("empty", [None, "", "  "])

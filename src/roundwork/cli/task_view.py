@@ -103,9 +103,21 @@ def compose_summary(package: "Package", content_id: str, is_new: bool = True) ->
     rounds = package.total_bounty // package.bounty_per_round
     return [
         f"task {package.name}, rounds of {package.round_time} slots, a stake of {stake} at least",
+        *_compose_rules(package),
         f"bounty {bounty}: {rounds} rounds of {a_round}" if is_new else f"up to {a_round} a round",
         f"package {content_id}, {package.program.relative_to(package.folder)} and what is beside it",
     ]
+
+
+def _compose_rules(package: "Package") -> list[str]:
+    """What the ledger does with the money of a task under roundwork-1, where the task chooses it."""
+    from ..protocol.params import KOII_1
+
+    if package.rules == KOII_1.name:
+        return []
+    split = "by stake" if package.is_split_by_stake else "in equal parts"
+    slash = f"a convicted node loses {package.slash_percent} % of its stake"
+    return [f"rules {package.rules}: {slash}; without a list the ledger splits the bounty {split}"]
 
 
 def warn(package: "Package") -> None:

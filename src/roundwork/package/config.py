@@ -11,8 +11,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import BadConfig, Rejected
-from ..protocol.params import KOII_1, TASK_SPACE_MAX, TaskKey
-from ..protocol.tasks.configuration import SLOTS_MIN, STAKE_MIN, check_bounty, check_configuration
+from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX, Genesis, TaskKey
+from ..protocol.tasks.configuration import (
+    SLASH_PERCENT,
+    SLOTS_MIN,
+    STAKE_FEES,
+    STAKE_MIN,
+    check_bounty,
+    check_configuration,
+    check_hardened,
+)
 from ..protocol.tasks.instructions import CreateTask
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from .fields import (
@@ -172,11 +180,13 @@ def _check_law(path: Path, config: dict[str, Any]) -> None:
     """The law's own checks of the task that a deployment would create, in the law's words.
 
     A task that pays in a token is checked with its amounts when it is deployed: only then is it known how
-    many decimals the token has.
+    many decimals the token has. The ledger is assumed to be founded with the default parameters; another
+    one checks the task again when it is deployed there.
     """
     terms = read_terms(config)
     if config["task_type"] != "KOII":
-        terms = msgspec.structs.replace(terms, minimum_stake=STAKE_MIN)
+        least = max(STAKE_MIN, STAKE_FEES * USUAL_LEDGER.fee_per_signature)
+        terms = msgspec.structs.replace(terms, minimum_stake=least)
     nowhere = bytes(32)
     instruction = CreateTask(
         payer=nowhere,
@@ -187,6 +197,7 @@ def _check_law(path: Path, config: dict[str, Any]) -> None:
     )
     try:
         check_configuration(instruction)
+        check_hardened(USUAL_LEDGER, instruction)
         check_bounty(instruction.total_bounty, instruction.bounty_per_round)
     except Rejected as error:
         reason = str(error)
@@ -207,9 +218,23 @@ def read_terms(config: dict[str, Any]) -> Terms:
         total_bounty=config["total_bounty_amount"],
         bounty_per_round=config["bounty_amount_per_round"],
         allowed_failed_distributions=config["allowed_failed_distributions"],
-        rules=config["roundwork"]["rules"],
+        rules=config["roundwork"]["rules"].name,
+        slash_percent=config["roundwork"]["rules"].slash_percent,
+        is_split_by_stake=config["roundwork"]["rules"].is_split_by_stake,
     )
 
+
+def check_played(path: Path, config: dict[str, Any]) -> None:
+    """Refuse a rule set that no node plays yet. Raises BadConfig."""
+    name = config["roundwork"]["rules"].name
+    if name not in PLAYED:
+        raise BadConfig(
+            f"{path}: roundwork.rules: {name}: the ledger has it, but nodes play only {', '.join(PLAYED)}"
+        )
+
+
+USUAL_LEDGER = Genesis(time_ms=0, producer="", accounts=())
+"""The parameters of a ledger that is founded without options."""
 
 LAW_NAMES = {"minimum_stake": "minimum_stake_amount", "bounty_per_round": "bounty_amount_per_round"}
 """Fields that have another name in the law."""
@@ -290,15 +315,48 @@ FIELDS: dict[str, Field] = {
     "migrationDescription": Field(text(2000), ""),
 }
 
-PLAYED = (KOII_1.name,)
+PLAYED: tuple[str, ...] = (KOII_1.name,)
 """The rule sets that nodes play. The ledger has roundwork-1 too."""
+
+RULES_FIELDS = ("name", "slash", "split")
+SPLITS = ("equal", "stake")
+SLASH = re.compile(r"([1-9][0-9]|100)%")
+
+
+class Rules(NamedTuple):
+    """The rule set of a task, and the two numbers that roundwork-1 lets a task choose."""
+
+    name: str = KOII_1.name
+    slash_percent: int = SLASH_PERCENT
+    is_split_by_stake: bool = False
+
+
+def _rules(value: Any) -> Rules:
+    """A rule set's name, or a name with slash and split."""
+    given = value if isinstance(value, dict) else {"name": value}
+    for field in given:
+        if field not in RULES_FIELDS:
+            fields = ", ".join(RULES_FIELDS)
+            raise ValueError(f"must have no fields but {fields}{suggest(field, RULES_FIELDS)}")
+    name = choice(*RULE_SETS)(given.get("name"))
+    slash, split = given.get("slash", f"{SLASH_PERCENT}%"), given.get("split", SPLITS[0])
+    if name == KOII_1.name and len(given) > 1:
+        raise ValueError(
+            f"must be a name alone for {name}, whose slashes are those that distribution returns"
+        )
+    if not isinstance(slash, str) or (percent := SLASH.fullmatch(slash)) is None:
+        raise ValueError(f"must have a slash from 10% to 100%, a whole number, not {show(slash)}")
+    if split not in SPLITS:
+        raise ValueError(f"must have a split among {', '.join(SPLITS)}, not {show(split)}")
+    return Rules(name, int(percent[1]), split == "stake")
+
 
 OUR_FIELDS: dict[str, Field] = {
     "params": Field(_params, {}),
     "hosts": Field(list_of(_host, "hosts"), ()),
     "limits": Field(parse_limits, {}),
     "secrets": Field(list_of(_variable, "names"), ()),
-    "rules": Field(choice(*PLAYED), KOII_1.name),
+    "rules": Field(_rules, Rules()),
     "requires_python": Field(text(100), None),
     "demo": Field(_demo, None),
     "excused": Field(_excused, {}),

@@ -1,11 +1,17 @@
 """What a task says of itself to the ledger: its terms, and the fields of the instruction that has them."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from ..protocol.params import KOII_1
+from ..protocol.tasks.configuration import SLASH_PERCENT
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
+
+SUBMIT_SLOTS_MIN, AUDIT_SLOTS_MIN = 11, 48
+"""The least windows of roundwork-1 on a ledger with the default parameters: docs/PROTOCOL.md 15.3."""
+
+TermsOrPackage = TypeVar("TermsOrPackage", bound="Terms")
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +29,28 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     allowed_failed_distributions: int
     rules: str
     """The name of the rule set."""
+    slash_percent: int = SLASH_PERCENT
+    """How much of its stake a convicted node loses under roundwork-1, 10 to 100."""
+    is_split_by_stake: bool = False
+    """Whether the ledger splits a bounty by stake under roundwork-1, or in equal parts."""
+
+
+def fit_long_windows(terms: TermsOrPackage, round_slots: int | None) -> TermsOrPackage:
+    """The terms with windows that roundwork-1 allows; a fifth of `round_slots`, if given, is for submissions.
+
+    Windows that are too short become as short as they may be on a ledger with the default parameters.
+    """
+    submit, audit = terms.submission_window, terms.audit_window
+    if round_slots is not None:
+        submit = (round_slots - 1) // 5
+        audit = round_slots - 1 - submit
+    submit, audit = max(submit, SUBMIT_SLOTS_MIN), max(audit, AUDIT_SLOTS_MIN)
+    return msgspec.structs.replace(
+        terms,
+        submission_window=submit,
+        audit_window=audit,
+        round_time=max(round_slots or terms.round_time, submit + audit + 1),
+    )
 
 
 def compose_fields(terms: Terms, audit_program: str = "", metadata: str = "") -> dict[str, Any]:
@@ -38,9 +66,18 @@ def compose_fields(terms: Terms, audit_program: str = "", metadata: str = "") ->
         "submission_window": terms.submission_window,
         "minimum_stake": terms.minimum_stake,
         "metadata": metadata.encode(),
-        "locals": b"" if terms.rules == KOII_1.name else f"rules:{terms.rules}".encode(),
+        "locals": _compose_locals(terms),
         "allowed_failed_distributions": terms.allowed_failed_distributions,
     }
+
+
+def _compose_locals(terms: Terms) -> bytes:
+    """The task_locals of a task: its rule set, and what differs from the rule set's defaults."""
+    if terms.rules == KOII_1.name:
+        return b""
+    slash = f" slash:{terms.slash_percent}" if terms.slash_percent != SLASH_PERCENT else ""
+    split = " split:stake" if terms.is_split_by_stake else ""
+    return f"rules:{terms.rules}{slash}{split}".encode()
 
 
 def _cut(text: str, size: int) -> bytes:

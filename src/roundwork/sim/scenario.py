@@ -10,7 +10,7 @@ import msgspec
 from ..errors import BadConfig, Malformed
 from ..package.fields import to_json
 from ..package.folder import Package, merge_params, pack
-from ..package.terms import Terms
+from ..package.terms import Terms, fit_long_windows
 from ..package.yaml_file import check_numbers, load_yaml
 from ..participant.plays import HONEST, LIAR, Play, find_play
 from ..protocol.params import ROUNDWORK_1
@@ -20,9 +20,6 @@ from .network import NetworkModel
 from .world import STAKE_FACTOR, WorldSetting, fit_bounty, make_nodes
 
 COIN_DECIMALS = 9
-
-LEAST_SUBMIT, LEAST_AUDIT = 11, 48
-"""The shortest windows of roundwork-1 on the ledger of a simulation, in slots (docs/PROTOCOL.md 15.3)."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,25 +122,10 @@ def fit_terms(terms: Terms, scenario: Scenario) -> Terms:
     rules = scenario.rules or terms.rules
     terms = msgspec.structs.replace(fit_bounty(terms, scenario.rounds), rules=rules)
     if rules == ROUNDWORK_1.name:
-        return _fit_long_windows(terms, scenario.round_slots)
+        return fit_long_windows(terms, scenario.round_slots)
     if scenario.round_slots is None:
         return terms
     window = scenario.round_slots * 2 // 5
     return msgspec.structs.replace(
         terms, round_time=scenario.round_slots, submission_window=window, audit_window=window
-    )
-
-
-def _fit_long_windows(terms: Terms, round_slots: int | None) -> Terms:
-    """The terms with windows that no outage can take whole; a fifth of given slots is for submissions."""
-    submit, audit = terms.submission_window, terms.audit_window
-    if round_slots is not None:
-        submit = (round_slots - 1) // 5
-        audit = round_slots - 1 - submit
-    submit, audit = max(submit, LEAST_SUBMIT), max(audit, LEAST_AUDIT)
-    return msgspec.structs.replace(
-        terms,
-        submission_window=submit,
-        audit_window=audit,
-        round_time=max(round_slots or terms.round_time, submit + audit + 1),
     )
