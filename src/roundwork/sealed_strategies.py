@@ -661,6 +661,7 @@ class FrontRunner(SealedStrategy):
     """Accuses what another node posts the proof of: that node is about to accuse it."""
 
     name = "front-runner"
+    is_watchful = True
     doing = "accuses, unseen, a submission whose proof another node has just posted"
 
     def change_duties(

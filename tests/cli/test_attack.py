@@ -29,6 +29,14 @@ class Braggart(Strategy):
 '''
 
 
+OWN_SEALED = (
+    OWN.replace("strategies import Strategy", "sealed_strategies import SealedStrategy")
+    .replace("(Strategy)", "(SealedStrategy)")
+    .replace("duty, honest", "round_number, honest")
+    .replace("duty, bad_round=duty.round", "round_number, bad_round=round_number")
+)
+
+
 def run(*words: str) -> Result:
     result = CliRunner().invoke(root, words)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -49,6 +57,34 @@ def test_every_strategy_has_a_row_and_each_deviates() -> None:
         "strategy", "nodes", "share", "silent", "stakes", "seeds", "acted", "profit", "lower", "upper",
         "harm", "griefing_factor", "unpaid", "bad_paid", "honest_convicted",
     }  # fmt: skip
+
+
+def test_under_roundwork_1_every_strategy_has_a_row_and_each_deviates() -> None:
+    words = ("--nodes", "10", "--share", "30", "--seeds", "1", "--rounds", "3", "--rules", "roundwork-1")
+
+    rows = read_rows(run("attack", *words, "--json"))
+
+    assert len(rows) >= 40
+    idle = {row["strategy"] for row in rows if not row["acted"]}
+    assert idle <= {"silent-leader", "list-thief", "list-forger"}  # no member has the first rank here
+    bad = {"lie", "guesser", "lazy-worker", "old-proof", "copycat", "hidden-lie", "vote-ring"}
+    assert all(row["profit"] < -1 for row in rows if row["strategy"] in bad)
+    assert not any(row["honest_convicted"] or row["unpaid"] for row in rows)
+
+
+def test_under_roundwork_1_a_task_of_ones_own_is_attacked_with_a_strategy_of_ones_own(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(OWN_SEALED)
+    words = ("--nodes", "6", "--seeds", "1", "--rounds", "2", "--rules", "roundwork-1")
+
+    [row] = read_rows(
+        run("attack", HELLO, *words, "--strategies", str(file), "--strategy", "braggart", "--json")
+    )
+
+    assert (row["acted"], row["bad_paid"]) == (2, 0)
+    assert row["profit"] < 0
 
 
 def test_strict_fails_where_cheating_wins_and_only_there() -> None:

@@ -110,7 +110,7 @@ def check_only_allowed_losses(village: Village, crashed: str = "") -> None:
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     cheat=st.sampled_from(CHEATS),
     cheats=st.integers(1, 3),
@@ -129,7 +129,7 @@ def test_an_honest_node_that_crashes_at_any_slot_is_never_slashed(
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     cheat=st.sampled_from(CHEATS),
     cheats=st.integers(1, 3),

@@ -14,8 +14,9 @@ from .output import say, say_json
 from .simulate_view import compose_table
 
 if TYPE_CHECKING:
+    from ..package.terms import Terms
+    from ..sdk.task import Task
     from ..sim.attack import Measured, Row, Trial
-    from ..strategies import Strategy
 
 BAR_CHARACTERS = 12
 """The width of the longest bar of the plot."""
@@ -46,7 +47,11 @@ grid_options = combine(
         type=click.Choice(["equal", "mice", "whale", "pareto"]),
         help="How stake is distributed: equal.",
     ),
-    click.option("--rounds", type=click.IntRange(1, 1000), default=4, show_default=True, help="A world's."),
+    click.option(
+        "--rounds",
+        type=click.IntRange(1, 1000),
+        help="A world's: 4; under roundwork-1, which has chance, 24.",
+    ),
     click.option(
         "--work-cost", type=float, default=0.3, show_default=True, help="What a round's work costs, in R."
     ),
@@ -61,13 +66,19 @@ grid_options = combine(
 @click.argument("task", type=click.Path(path_type=Path), required=False)
 @grid_options
 @click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Worlds a row.")
-@click.option("--rules", type=click.Choice(["koii-1"]), default="koii-1", help="The rule set: koii-1.")
+@click.option(
+    "--rules",
+    type=click.Choice(["koii-1", "roundwork-1"]),
+    default="koii-1",
+    show_default=True,
+    help="The rule set.",
+)
 @param_option
 @click.option(
     "--strategies",
     "file",
     type=click.Path(path_type=Path, exists=True),
-    help="A Python file with more strategies: subclasses of roundwork.strategies.Strategy.",
+    help="A Python file with more: subclasses of roundwork.strategies.Strategy, or of SealedStrategy.",
 )
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option("--save", type=click.Path(path_type=Path), help="Append each row to this file when it is done.")
@@ -94,12 +105,12 @@ def command(
     Profit is what a member of the coalition gains by round beyond its own honest play, in R, the reward of an
     honest node. TASK's code runs without a sandbox, so attack only code that you trust.
     """
-    from ..sim.attack import find_winners, list_changes, name_cell
+    from ..sim.attack import list_changes, name_cell
     from ..sim.rows import read_rows
 
     if resume and save is None:
         raise click.UsageError("--resume needs --save: the file whose rows it leaves out")
-    desk = Desk(task, params, file)
+    desk = Desk(task, params, file, rules)
     trials = desk.list_trials(**grid)
     rows = read_rows(save) if resume and save is not None and save.exists() else []
     done = {name_cell(row) for row in rows}
@@ -114,23 +125,25 @@ def command(
     if against is not None:
         for change in list_changes(rows, read_rows(against)):
             say(change, err=as_json)
-    if strict and find_winners(rows):
+    if strict and desk.find_winners(rows):
         sys.exit(1)
 
 
 class Desk:
     """What a process needs to run a trial: the task and the strategies, loaded once in each process."""
 
-    def __init__(self, folder: Path | None, params: dict[str, str], file: Path | None) -> None:
+    def __init__(
+        self, folder: Path | None, params: dict[str, str], file: Path | None, rules: str = "koii-1"
+    ) -> None:
         """Raises BadConfig, BadTaskFile."""
         from ..package.folder import load_package, merge_params
-        from ..sim.attack import TRIAL_TERMS, make_trial_task
-        from ..sim.loading import load_strategies, load_task
+        from ..sim.loading import load_task
 
-        self.arguments = (folder, params, file)
-        self.strategies: dict[str, type[Strategy]] = {} if file is None else load_strategies(file)
+        self.arguments = (folder, params, file, rules)
+        self.game: Game = HardenedGame(file) if rules == "roundwork-1" else KoiiGame(file)
         if folder is None:
-            self.task, self.terms, self.params = make_trial_task(), TRIAL_TERMS, dict(params)
+            self.task, self.params = self.game.make_task(), dict(params)
+            self.terms: Terms | None = None
         else:
             package = load_package(folder)
             self.task, self.terms = load_task(package), package
@@ -146,14 +159,12 @@ class Desk:
         **fields: Any,
     ) -> "list[Trial]":
         """The trials of a grid. Raises BadConfig for a strategy that does not exist."""
-        from ..sim.attack import Trial, find_strategy
-        from ..strategies import STRATEGIES
-
-        chosen = names or tuple(name for name in {**STRATEGIES, **self.strategies} if name != "honest")
+        chosen = names or tuple(name for name in self.game.strategies if name != "honest")
         for name in chosen:
-            find_strategy(name, self.strategies)
+            self.game.check(name)
+        given = {name: value for name, value in fields.items() if value is not None}
         return [
-            Trial(strategy=name, nodes=size, share=share, silent=silent, stakes=stake, **fields)
+            self.game.trial(strategy=name, nodes=size, share=share, silent=silent, stakes=stake, **given)
             for size in nodes or (20,)
             for share in shares or (20,)
             for silent in silents or (0,)
@@ -163,11 +174,74 @@ class Desk:
 
     def run(self, trial: "Trial", seed: int) -> "Measured":
         """One seed of a trial."""
-        from ..sim.attack import find_strategy, run_trial
+        return self.game.run(trial, seed, self.task, self.terms, self.params)
 
-        strategy = find_strategy(trial.strategy, self.strategies)
-        return run_trial(trial, strategy, seed, self.task, self.terms, self.params)
+    def find_winners(self, rows: "list[Row]") -> "list[Row]":
+        """The rows that `--strict` does not allow."""
+        return self.game.find_winners(rows)
 
+
+class KoiiGame:
+    """The strategies of koii-1, and how they are played."""
+
+    def __init__(self, file: Path | None) -> None:
+        """`file` defines more strategies. Raises BadTaskFile."""
+        from ..sim.attack import Trial, find_winners, make_trial_task
+        from ..sim.loading import load_strategies
+        from ..strategies import STRATEGIES, Strategy
+
+        more = {} if file is None else load_strategies(file, Strategy)
+        self.strategies = {**STRATEGIES, **more}
+        self.trial, self.make_task, self.find_winners = Trial, make_trial_task, find_winners
+
+    def check(self, name: str) -> None:
+        """Raises BadConfig for a strategy that does not exist."""
+        from ..sim.attack import find_strategy
+
+        find_strategy(name, self.strategies)
+
+    def run(
+        self, trial: "Trial", seed: int, task: "Task", terms: "Terms | None", params: dict[str, Any]
+    ) -> "Measured":
+        """One seed of a trial; without terms, with those of the trial's own task."""
+        from ..sim.attack import TRIAL_TERMS, run_trial
+
+        return run_trial(trial, self.strategies[trial.strategy], seed, task, terms or TRIAL_TERMS, params)
+
+
+class HardenedGame:
+    """The strategies of roundwork-1, and how they are played."""
+
+    def __init__(self, file: Path | None) -> None:
+        """`file` defines more strategies. Raises BadTaskFile."""
+        from ..sealed_strategies import STRATEGIES, SealedStrategy
+        from ..sim.loading import load_strategies
+        from ..sim.sealed_attack import SealedTrial, find_sealed_winners, make_trial_task
+
+        more = {} if file is None else load_strategies(file, SealedStrategy)
+        self.strategies = {**STRATEGIES, **more}
+        self.trial, self.make_task, self.find_winners = SealedTrial, make_trial_task, find_sealed_winners
+
+    def check(self, name: str) -> None:
+        """Raises BadConfig for a strategy that does not exist."""
+        from ..sim.sealed_attack import find_strategy
+
+        find_strategy(name, self.strategies)
+
+    def run(
+        self, trial: "Trial", seed: int, task: "Task", terms: "Terms | None", params: dict[str, Any]
+    ) -> "Measured":
+        """One seed of a trial; without terms, with those of the trial's own task."""
+        from ..sim.scenario import Scenario, fit_terms
+        from ..sim.sealed_attack import TRIAL_TERMS, SealedTrial, fit_trial, run_sealed_trial
+
+        assert isinstance(trial, SealedTrial)
+        scenario = Scenario(rules="roundwork-1", rounds=trial.rounds)
+        fitted = fit_trial(trial, TRIAL_TERMS) if terms is None else fit_terms(terms, scenario)
+        return run_sealed_trial(trial, self.strategies[trial.strategy], seed, task, fitted, params)
+
+
+Game = KoiiGame | HardenedGame
 
 _desk: Desk | None = None
 

@@ -24,7 +24,7 @@ from ..protocol.read import view_round, view_task
 from ..protocol.tasks import instructions
 from ..protocol.tasks.commitments import PIECE_BYTES, PIECES_MAX, compute_commitment
 from ..protocol.tasks.events import ClosedUnpaid, Event, Fined, Paid, Settled, Shared, Slashed
-from ..protocol.tasks.round import TURNS, WINDOWS, Activity, compute_turn
+from ..protocol.tasks.round import TURNS, WINDOWS, Activity, Period, compute_turn
 from ..sdk.task import Task
 from ..sealed_strategies import HONEST, SealedMember, SealedStrategy
 from ..views import RoundView
@@ -60,6 +60,10 @@ RETRY_SLOTS = 2
 
 RACES = frozenset({"AlreadyAccused", "AlreadyChallenged", "ProofStands", "ListStands", "NotChallenged"})
 """Refusals that say that another node was faster. They are no failures."""
+
+
+STEPS = (duties.PostProof, duties.SendAccusation)
+"""Duties that are followed by others when the ledger has taken them."""
 
 
 class Owed(NamedTuple):
@@ -167,15 +171,15 @@ class SealedWorld:
             self._make_node(node, task, shared, known.get(node.name, HONEST)) for node in setting.nodes
         ]
         self._by_address = {node.address: node for node in self.nodes}
-        self._awake: set[SealedNode] = set(self.nodes)
-        """The nodes that may owe something now."""
-        is_thorough = setting.is_thorough
-        self._watchful = {node for node in self.nodes if is_thorough or node.strategy.is_watchful}
+        self._awake: dict[SealedNode, set[int]] = {node: {0} for node in self.nodes}
+        """The rounds in which a node may owe something now, other than all nodes do."""
+        self._watchful = [node for node in self.nodes if setting.is_thorough or node.strategy.is_watchful]
         self._on_the_way: dict[int, list[Sent]] = {}
         """Transactions by the slot of the block that takes them."""
         self._delivery = Delivery(setting.network, setting.seed)
         self._outages = {outage.slot: outage.slots for outage in setting.faults.outages}
-        self._beginnings = compute_beginnings(self.timetable)
+        self._table = self.timetable
+        self._beginnings = {period: compute_beginnings(self._table, period) for period in Period}
 
     @property
     def slot(self) -> int:
@@ -206,21 +210,20 @@ class SealedWorld:
         _, outcome = self.ledger.make_block([each.wire for each in sent], 1 + outage)
         self.transactions += len(sent)
         self._break_and_mend()
-        is_news = self._sight.notice(outcome)
+        stirred = self._sight.notice(outcome)
         self._take_receipts(sent, outcome.receipts)
         self._keep_rounds(outcome.events)
-        passed = range(before + 1, self.slot + 1)
-        is_begun = any(self.timetable.compute_offset(slot) in self._beginnings for slot in passed)
-        self._awake |= self._watchful if not (is_news or is_begun) else set(self.nodes)
         if self._trace is not None and (sent or outcome.events):
             self._trace(self._describe(sent, outcome))
         if self._watch is not None:
             self._watch(self, outcome)
-        if self._awake:
-            awake, self._awake = self._awake, set()
-            for node in [node for node in self.nodes if node in awake]:
-                if node.is_up:
-                    self._step(node)
+        stirred |= self._list_begun(range(before + 1, self.slot + 1))
+        for node in self._watchful:
+            self._wake(node, *self._list_rounds())
+        awake, self._awake = self._awake, {}
+        for node in self.nodes if stirred else [node for node in self.nodes if node in awake]:
+            if node.is_up:
+                self._step(node, stirred | awake.get(node, set()))
 
     def is_over(self) -> bool:
         """Whether the simulated rounds are over."""
@@ -295,8 +298,9 @@ class SealedWorld:
                 self._send_wave(node, job)
                 continue
             del node.jobs[job.owed]
+            if job.failed is not None or isinstance(job.owed.duty, STEPS):
+                self._wake(node, job.owed.round)
             if job.failed is not None:
-                self._awake.add(node)
                 self._fail(node, job.owed, job.failed.text, job.failed.name)
 
     def _keep_rounds(self, events: Sequence[Event]) -> None:
@@ -319,28 +323,47 @@ class SealedWorld:
             elif self.slot >= crash.slot + crash.slots and not node.is_up:
                 node.is_up = True
                 self.commons.dark.discard(node.address)
-                self._awake.add(node)
+                self._wake(node, self._table.compute_round(self.slot), *self._list_rounds())
 
     # The node's side of a slot
 
-    def _step(self, node: SealedNode) -> None:
-        """Decide and send what is owed in each round, until nothing new is decided in this slot."""
-        ledger_round = self.timetable.compute_round(self.slot)
+    def _list_begun(self, slots: range) -> set[int]:
+        """The rounds in which every node may owe something new because a window begins in these slots."""
+        begun: set[int] = set()
+        for slot in slots:
+            ledger_round, offset = self._table.compute_round(slot), self._table.compute_offset(slot)
+            reviewed = ledger_round - REVIEW
+            if offset in self._beginnings[Period.REVIEW]:
+                begun |= {ledger_round, reviewed}  # the work of a round begins with its ledger round
+            if offset in self._beginnings[Period.DISTRIBUTION]:
+                begun |= {each for each in self._list_open() if each < reviewed}
+        return begun
+
+    def _wake(self, node: SealedNode, *rounds: int) -> None:
+        """Have a node look at these rounds after the next block."""
+        self._awake.setdefault(node, set()).update(rounds)
+
+    def _step(self, node: SealedNode, rounds: set[int]) -> None:
+        """Decide and send what is owed in these rounds, until nothing new is decided in this slot."""
+        ledger_round = self._table.compute_round(self.slot)
         self._keep_stake(node)
         self._work(node, ledger_round)
-        for round_number in self._list_rounds(ledger_round):
-            self._step_in(node, round_number)
-        if self.timetable.compute_offset(self.slot) == 0:
-            oldest = ledger_round - DISTRIBUTION - self.setting.terms.allowed_failed_distributions
+        for round_number in self._list_rounds():
+            if round_number in rounds:
+                self._step_in(node, round_number)
+        oldest = ledger_round - DISTRIBUTION - self.setting.terms.allowed_failed_distributions
+        if oldest > min(node.memories, default=oldest):
             self._sight.forget(oldest)
             node.functions.forget(oldest)
             node.memories = {number: each for number, each in node.memories.items() if number >= oldest}
 
-    def _list_rounds(self, ledger_round: int) -> list[int]:
+    def _list_open(self) -> tuple[int, ...]:
+        return self.ledger.state.tasks.rows[self.task].open_rounds
+
+    def _list_rounds(self) -> list[int]:
         """The rounds in which nodes may have duties now: the one under review, and those that are listed."""
-        reviewed = ledger_round - REVIEW
-        open_rounds = self.ledger.state.tasks.rows[self.task].open_rounds
-        listed = [number for number in open_rounds if number < reviewed]
+        reviewed = self._table.compute_round(self.slot) - REVIEW
+        listed = [number for number in self._list_open() if number < reviewed]
         return [*listed, reviewed] if 0 <= reviewed < self.setting.rounds else listed
 
     def _step_in(self, node: SealedNode, round_number: int) -> None:
@@ -358,13 +381,13 @@ class SealedWorld:
             if not is_new:
                 break
         if any(Owed(round_number, duty) not in node.jobs for duty in owed):
-            self._awake.add(node)  # something could not be done yet
+            self._wake(node, round_number)  # something could not be done yet
 
     def _look(self, node: SealedNode, round_number: int) -> SealedView:
         """What a node sees: its view is built here and nowhere else."""
         return SealedView(
             node=node.address,
-            table=self.timetable,
+            table=self._table,
             round=self._sight.look(round_number),
             own=self._sight.look_own(round_number, node.key),
             challenges_max=CHALLENGES_MAX,
@@ -372,9 +395,14 @@ class SealedWorld:
         )
 
     def _keep_stake(self, node: SealedNode) -> None:
-        """Stake up to what the setting says, if less than the minimum is left."""
+        """Stake up to what the setting says, if less than the minimum is left when submissions begin.
+
+        Not later: while a bond is set aside the stake is smaller for a while, and nothing is lost.
+        """
         owed = Owed(-1, None)
-        if owed in node.jobs or node.waits.get(owed, 0) > self.slot:
+        table = self.timetable
+        first, last = WINDOWS[RULES][Activity.COMMIT].compute_slots_in(table, table.compute_round(self.slot))
+        if owed in node.jobs or node.waits.get(owed, 0) > self.slot or not first <= self.slot <= last:
             return
         stakes = self.ledger.state.get_stakes(self.task).rows
         amount = stakes[node.key].amount if node.key in stakes else 0
@@ -620,8 +648,9 @@ class SealedWorld:
         return next((node.name for node in self.nodes if node.key == key), key.hex())
 
 
-def compute_beginnings(table: Timetable) -> frozenset[int]:
+def compute_beginnings(table: Timetable, period: Period) -> frozenset[int]:
     """The offsets in a ledger round at which a node may owe something new although nothing has changed."""
-    windows = WINDOWS[RULES].values()
+    windows = [window for window in WINDOWS[RULES].values() if window.period is period]
     begun = {window.compute_slots_in(table, 0)[0] - table.starting_slot for window in windows}
-    return frozenset(begun | {compute_turn(table, rank) for rank in range(TURNS + 1)})
+    turns = range(TURNS + 1) if period is Period.DISTRIBUTION else ()
+    return frozenset(begun | {compute_turn(table, rank) for rank in turns})

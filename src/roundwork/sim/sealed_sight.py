@@ -27,8 +27,7 @@ DRAWN = _letters("checks", "jurors", "verdicts")
 
 SEALS = TABLE_KINDS["seals"].letter
 
-NEWS = _letters("challenges", "proofs", "trials", "lists", "list_audits", "ranks")
-"""Letters of the tables whose changes may give every node something to do, also within a window."""
+CHALLENGES = TABLE_KINDS["challenges"].letter
 
 
 class SealedSight:
@@ -40,9 +39,12 @@ class SealedSight:
         self._rounds: dict[int, RoundView] = {}
         self._owns: dict[int, dict[NodeKey, AssignmentsView]] = {}
 
-    def notice(self, outcome: Outcome) -> bool:
-        """Take in a block; whether it may give every node something to do."""
-        is_news = False
+    def notice(self, outcome: Outcome) -> set[int]:
+        """Take in a block: the rounds in which it may give every node something to do, that is an answer.
+
+        Everything else that concerns all nodes begins with a window.
+        """
+        stirred: set[int] = set()
         rounds = TABLE_KINDS["rounds"].letter + self._task
         for change in outcome.changes:
             letter, task, suffix = change.name[:1], change.name[1:33], change.name[33:]
@@ -60,8 +62,9 @@ class SealedSight:
             elif letter == SEALS:
                 for key, _ in change.rows:
                     self._owns.get(round_number, {}).pop(NodeKey(key[1:]), None)
-            is_news |= letter in NEWS
-        return is_news
+            if letter == CHALLENGES:
+                stirred.add(round_number)
+        return stirred
 
     def look(self, round_number: int) -> RoundView:
         """A round; its `slot` is that of the block that last changed it."""
