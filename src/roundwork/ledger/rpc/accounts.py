@@ -18,8 +18,12 @@ from .account_data import SHORT_BYTES, encode_account, encode_accounts, encode_d
 from .account_forms import BASE58_BYTES_MAX, AccountData, Form, get_account_data, read_form
 from .errors import InvalidParams
 from .ledger import Ledger, LongRead
-from .params import Params, check_fields, choice, field, read_key, show
+from .params import CLIENTS_OWN, Params, check_fields, choice, field, read_key, show
 
+ACCOUNT_OPTIONS = ("encoding", "dataSlice", *CLIENTS_OWN)
+"""The fields of a configuration that says how accounts are shown."""
+
+PROGRAM_OPTIONS = (*ACCOUNT_OPTIONS, "filters", "withContext", "sortResults")
 KEYS_MAX = 100
 FILTERS_MAX = 4
 LARGEST = 20
@@ -62,17 +66,20 @@ Filter = SizeFilter | PartFilter | TokenFilter
 
 
 def get_balance_of(ledger: Ledger, params: Params) -> Json:
-    params.config(1)
+    params.config(1, *CLIENTS_OWN)
     return ledger.with_context(get_balance(ledger.state, params.key(0)))
 
 
 def get_account_info(ledger: Ledger, params: Params) -> msgspec.Raw:
-    key, form = params.key(0), read_form(params.config(1))
+    key, form = params.key(0), read_form(params.config(1, *ACCOUNT_OPTIONS))
     return ledger.encode_with_context(encode_account(ledger.state, key, form, params.budget))
 
 
 def _is_small_account(ledger: Ledger, params: Params) -> bool:
-    return measure_data(ledger.state, params.key(0), read_form(params.config(1))) <= SHORT_BYTES
+    return (
+        measure_data(ledger.state, params.key(0), read_form(params.config(1, *ACCOUNT_OPTIONS)))
+        <= SHORT_BYTES
+    )
 
 
 def get_multiple_accounts(ledger: Ledger, params: Params) -> msgspec.Raw:
@@ -89,12 +96,12 @@ def _read_keys(params: Params) -> tuple[list[Key], Form]:
     names = params.get(0, list, "the addresses")
     if len(names) > KEYS_MAX:
         raise InvalidParams(f"Too many inputs provided; max {KEYS_MAX}")
-    form = read_form(params.config(1), default="base64")
+    form = read_form(params.config(1, *ACCOUNT_OPTIONS), default="base64")
     return [read_key(name, "the address") for name in names], form
 
 
 def get_program_accounts(ledger: Ledger, params: Params) -> msgspec.Raw:
-    program, config = params.key(0, "the program"), params.config(1)
+    program, config = params.key(0, "the program"), params.config(1, *PROGRAM_OPTIONS)
     form, filters = read_form(config), read_filters(config)
     found = params.budget.encode_list(
         {
@@ -113,14 +120,15 @@ def get_rent(ledger: Ledger, params: Params) -> int:
 
 
 def get_supply(ledger: Ledger, params: Params) -> Json:
-    params.config(0)
+    params.config(0, "excludeNonCirculatingAccountsList")
     total = compute_supply(ledger.state)
     value = {"total": total, "circulating": total, "nonCirculating": 0, "nonCirculatingAccounts": []}
     return ledger.with_context(value)
 
 
 def get_largest_accounts(ledger: Ledger, params: Params) -> Json:
-    which = choice(params.config(0), "filter", ("circulating", "nonCirculating"), "circulating")
+    config = params.config(0, "filter", "sortResults")
+    which = choice(config, "filter", ("circulating", "nonCirculating"), "circulating")
     rows = ledger.state.accounts.rows.items() if which == "circulating" else ()
     largest = heapq.nsmallest(LARGEST, rows, key=lambda item: (-item[1].balance, item[0]))
     value = [{"address": base58_of(key), "lamports": account.balance} for key, account in largest]

@@ -15,12 +15,13 @@ from .feeds import KINDS as OTHER_KINDS
 from .feeds import Changed, Step, Subject, UnmadeRead, encode_result
 from .ledger import Ledger
 from .params import Params, choice, field, read_key, show
-from .transactions import check_transaction_options
+from .transactions import TRANSACTION_OPTIONS, check_transaction_options
 
 
 def about_block(ledger: Ledger, params: Params) -> Subject:
     """Every slot is a block. With an address, only blocks with transactions that name it are notified."""
-    wanted, config = params.values[0] if params.values else None, params.config(1)
+    wanted = params.values[0] if params.values else None
+    config = params.config(1, *TRANSACTION_OPTIONS, "transactionDetails", "showRewards")
     if ledger.commitment == Commitment.PROCESSED:
         raise InvalidParams("Method does not support commitment below `confirmed`")
     mentioned: Key | None = None

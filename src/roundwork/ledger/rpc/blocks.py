@@ -21,10 +21,16 @@ from .commitments import Commitment
 from .constants import EPOCH_SLOTS
 from .errors import BlockNotAvailable, InvalidParams, NodeUnhealthy
 from .ledger import Ledger, LongRead
-from .params import Params, choice, field, read_key
+from .params import CLIENTS_OWN, Params, choice, field, read_key
 from .sending import decode_message
 from .transaction_forms import name_signatures
-from .transactions import Landed, check_transaction_options, count_transactions, describe_landed
+from .transactions import (
+    TRANSACTION_OPTIONS,
+    Landed,
+    check_transaction_options,
+    count_transactions,
+    describe_landed,
+)
 
 BLOCKS_MAX = 500_000
 SHORT_SLOTS = 5_000
@@ -41,7 +47,7 @@ CLOSE_SECONDS = 5.0
 
 
 def get_slot(ledger: Ledger, params: Params) -> int:
-    params.config(0)
+    params.config(0, *CLIENTS_OWN)
     return ledger.slot
 
 
@@ -63,7 +69,7 @@ async def get_epoch_info(ledger: Ledger, params: Params) -> Json:
 
 
 def get_latest_blockhash(ledger: Ledger, params: Params) -> Json:
-    params.config(0)
+    params.config(0, *CLIENTS_OWN)
     tick, slot = ledger.engine.get_newest_tick()
     return ledger.with_context({"blockhash": base58_of(tick), "lastValidBlockHeight": slot + TICKS})
 
@@ -113,7 +119,8 @@ def _fee_calculator(ledger: Ledger) -> Json:
 
 async def get_block(ledger: Ledger, params: Params) -> msgspec.Raw:
     """A slot as a block: its stored blocks joined, or an empty one if it has none."""
-    slot, config = params.get(0, int, "the slot"), params.config_or_encoding(1)
+    slot = params.get(0, int, "the slot")
+    config = params.config_or_encoding(1, *TRANSACTION_OPTIONS, "transactionDetails", "rewards")
     detail = choice(config, "transactionDetails", DETAILS, "full")
     check_transaction_options(config)
     field(config, "rewards", bool, True)
@@ -197,6 +204,7 @@ def check_past(ledger: Ledger, slot: int) -> None:
 
 async def get_block_time(ledger: Ledger, params: Params) -> int:
     slot = params.get(0, int, "the slot")
+    params.end(1)
     check_past(ledger, slot)
     return await ledger.read(params.budget, compute_time, ledger, slot)
 
@@ -238,6 +246,7 @@ def _are_few_by_limit(ledger: Ledger, params: Params) -> bool:
 def get_performance(ledger: Ledger, params: Params) -> list[Json]:
     """A single sample, of the slots whose statuses are in memory."""
     limit = params.get(0, int, "the limit", SAMPLES_MAX)
+    params.end(1)
     if limit > SAMPLES_MAX:
         raise InvalidParams(f"Invalid limit; max {SAMPLES_MAX}")
     slots = min(ledger.slot, ledger.chain.recent.slots)
@@ -257,6 +266,7 @@ async def get_priority_fees(ledger: Ledger, params: Params) -> msgspec.Raw:
     Only transactions that may change all of the addresses count.
     """
     names = params.get(0, list, "the addresses", [])
+    params.end(1)
     if len(names) > PRICED_KEYS_MAX:
         raise InvalidParams(f"Too many inputs provided; max {PRICED_KEYS_MAX}")
     keys = frozenset(read_key(name, "the address") for name in names)

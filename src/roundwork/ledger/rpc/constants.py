@@ -1,5 +1,6 @@
 """RPC methods with constant answers: a ledger has one producer, no votes, no inflation and all its past."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -9,8 +10,8 @@ from ...protocol.params import base58_of
 from ...wire import Json
 from .budget import encode_range, join
 from .errors import InvalidParams
-from .ledger import VERSION, Ledger, LongRead
-from .params import Params, check_fields, field, read_key
+from .ledger import VERSION, Ledger, LongRead, Read
+from .params import Params, check_fields, choice, field, read_key
 
 EPOCH_SLOTS = 432_000
 LEADERS_MAX = 5_000
@@ -18,7 +19,7 @@ KEYS_MAX = 100
 STAKE_MINIMUM = 10**9
 
 
-def get_epoch_schedule(ledger: Ledger, params: Params) -> Json:
+def get_epoch_schedule(ledger: Ledger) -> Json:
     return {
         "slotsPerEpoch": EPOCH_SLOTS,
         "leaderScheduleSlotOffset": EPOCH_SLOTS,
@@ -33,20 +34,22 @@ def get_inflation_governor(ledger: Ledger, params: Params) -> Json:
     return {"initial": 0.0, "terminal": 0.0, "taper": 0.0, "foundation": 0.0, "foundationTerm": 0.0}
 
 
-def get_inflation_rate(ledger: Ledger, params: Params) -> Json:
+def get_inflation_rate(ledger: Ledger) -> Json:
     return {"total": 0.0, "validator": 0.0, "foundation": 0.0, "epoch": ledger.slot // EPOCH_SLOTS}
 
 
 def get_block_commitment(ledger: Ledger, params: Params) -> Json:
     """This ledger has no votes."""
     params.get(0, int, "the slot")
+    params.end(1)
     return {"commitment": None, "totalStake": 0}
 
 
 def get_block_production(ledger: Ledger, params: Params) -> Json:
     """Every slot is a block of the producer. Without a range, the present epoch counts."""
-    config = params.config(0)
-    producer = get_producer(ledger, params)
+    config = params.config(0, "range", "identity", "encoding")
+    choice(config, "encoding", ("base64",), "base64")  # @solana/web3.js sends it; it changes nothing
+    producer = get_producer(ledger)
     bounds = check_fields(field(config, "range", dict, {}), "range", ("firstSlot", "lastSlot"))
     first = field(bounds, "firstSlot", int, ledger.slot // EPOCH_SLOTS * EPOCH_SLOTS)
     last = field(bounds, "lastSlot", int, ledger.slot)
@@ -66,7 +69,7 @@ def get_inflation_reward(ledger: Ledger, params: Params) -> list[None]:
     names = params.get(0, list, "the addresses")
     if len(names) > KEYS_MAX:
         raise InvalidParams(f"Too many inputs provided; max {KEYS_MAX}")
-    field(params.config(1), "epoch", int, 0)
+    params.config(1, "epoch")
     return [None for name in names if read_key(name, "the address")]
 
 
@@ -76,41 +79,44 @@ def get_stake_minimum(ledger: Ledger, params: Params) -> Json:
     return ledger.with_context(STAKE_MINIMUM)
 
 
-def get_highest_snapshot(ledger: Ledger, params: Params) -> Json:
+def get_highest_snapshot(ledger: Ledger) -> Json:
     """The slot of the last checkpoint."""
     return {"full": ledger.chain.checkpointed.slot, "incremental": None}
 
 
 def get_vote_accounts(ledger: Ledger, params: Params) -> Json:
-    params.config(0)
+    config = params.config(0, "votePubkey", "keepUnstakedDelinquents", "delinquentSlotDistance")
+    if "votePubkey" in config:
+        read_key(config["votePubkey"], "votePubkey")
     return {"current": [], "delinquent": []}
 
 
-def get_cluster_nodes(ledger: Ledger, params: Params) -> list[Json]:
+def get_cluster_nodes(ledger: Ledger) -> list[Json]:
     return [
         {
-            "pubkey": get_producer(ledger, params), "gossip": None, "tpu": None, "rpc": None,
+            "pubkey": get_producer(ledger), "gossip": None, "tpu": None, "rpc": None,
             "version": VERSION, "featureSet": None, "shredVersion": 0,
         }
     ]  # fmt: skip
 
 
-def get_producer(ledger: Ledger, params: Params) -> str:
+def get_producer(ledger: Ledger) -> str:
     """The address that makes the blocks."""
     return ledger.chain.genesis.producer
 
 
 def get_slot_leader(ledger: Ledger, params: Params) -> str:
     params.config(0)
-    return get_producer(ledger, params)
+    return get_producer(ledger)
 
 
 def get_slot_leaders(ledger: Ledger, params: Params) -> msgspec.Raw:
     params.get(0, int, "the first slot")
     limit = params.get(1, int, "the limit")
+    params.end(2)
     if not 1 <= limit <= LEADERS_MAX:
         raise InvalidParams(f"Invalid limit; max {LEADERS_MAX}")
-    producer = msgspec.json.encode(get_producer(ledger, params))
+    producer = msgspec.json.encode(get_producer(ledger))
     return join(b"[", b",".join([producer] * limit), b"]")
 
 
@@ -118,10 +124,10 @@ def get_leader_schedule(ledger: Ledger, params: Params) -> msgspec.Raw | Json | 
     """The slots of the epoch, all of them the producer's; null for an epoch that has no schedule yet."""
     has_slot = bool(params.values) and not isinstance(params.values[0], dict)
     slot = params.get(0, int, "the slot", ledger.slot) if has_slot else ledger.slot
-    config = params.config(1 if has_slot else 0)
+    config = params.config(1 if has_slot else 0, "identity")
     if slot // EPOCH_SLOTS > ledger.slot // EPOCH_SLOTS + 1:
         return None
-    producer = get_producer(ledger, params)
+    producer = get_producer(ledger)
     only = field(config, "identity", str, producer)
     read_key(only, "the identity")
     if only != producer:
@@ -135,26 +141,36 @@ def _encode_epoch() -> msgspec.Raw:
     return encode_range(range(EPOCH_SLOTS))
 
 
+def without_parameters(read: Callable[[Ledger], Any]) -> Read:
+    """A method that takes no parameters."""
+
+    def answer(ledger: Ledger, params: Params) -> Any:
+        params.end(0)
+        return read(ledger)
+
+    return answer
+
+
 METHODS: dict[str, Any] = {
-    "getHealth": lambda ledger, params: "ok",
-    "getVersion": lambda ledger, params: {"solana-core": VERSION, "feature-set": 1},
-    "getGenesisHash": lambda ledger, params: base58_of(ledger.state.genesis_hash),
-    "getIdentity": lambda ledger, params: {"identity": get_producer(ledger, params)},
+    "getHealth": without_parameters(lambda ledger: "ok"),
+    "getVersion": without_parameters(lambda ledger: {"solana-core": VERSION, "feature-set": 1}),
+    "getGenesisHash": without_parameters(lambda ledger: base58_of(ledger.state.genesis_hash)),
+    "getIdentity": without_parameters(lambda ledger: {"identity": get_producer(ledger)}),
     "getSlotLeader": get_slot_leader,
     "getSlotLeaders": get_slot_leaders,
     "getLeaderSchedule": LongRead(get_leader_schedule),
-    "getClusterNodes": get_cluster_nodes,
+    "getClusterNodes": without_parameters(get_cluster_nodes),
     "getVoteAccounts": get_vote_accounts,
-    "getEpochSchedule": get_epoch_schedule,
+    "getEpochSchedule": without_parameters(get_epoch_schedule),
     "getInflationGovernor": get_inflation_governor,
-    "getInflationRate": get_inflation_rate,
+    "getInflationRate": without_parameters(get_inflation_rate),
     "getBlockCommitment": get_block_commitment,
     "getBlockProduction": get_block_production,
     "getInflationReward": get_inflation_reward,
     "getStakeMinimumDelegation": get_stake_minimum,
-    "getHighestSnapshotSlot": get_highest_snapshot,
-    "getMaxRetransmitSlot": lambda ledger, params: ledger.newest.slot,
-    "getMaxShredInsertSlot": lambda ledger, params: ledger.newest.slot,
-    "getFirstAvailableBlock": lambda ledger, params: 0,
-    "minimumLedgerSlot": lambda ledger, params: 0,
+    "getHighestSnapshotSlot": without_parameters(get_highest_snapshot),
+    "getMaxRetransmitSlot": without_parameters(lambda ledger: ledger.newest.slot),
+    "getMaxShredInsertSlot": without_parameters(lambda ledger: ledger.newest.slot),
+    "getFirstAvailableBlock": without_parameters(lambda ledger: 0),
+    "minimumLedgerSlot": without_parameters(lambda ledger: 0),
 }

@@ -13,7 +13,7 @@ from ...protocol.transaction import Transaction
 from ..store.recent import get_signature
 from .account_data import SHORT_BYTES, encode_data_of
 from .account_forms import AccountData, Form, get_account_data, read_form
-from .accounts import Filter, passes, read_filters
+from .accounts import PROGRAM_OPTIONS, Filter, passes, read_filters
 from .budget import Budget
 from .commitments import Commitment, Reached
 from .errors import InvalidParams
@@ -221,7 +221,7 @@ class Subject(NamedTuple):
 
 
 def about_account(ledger: Ledger, params: Params) -> Subject:
-    key, form = params.key(0), read_form(params.config(1))
+    key, form = params.key(0), read_form(params.config(1, "encoding", "dataSlice"))
 
     def report(changed: Changed) -> Iterator[Step]:
         if changed.get_data(key) is None:
@@ -234,7 +234,7 @@ def about_account(ledger: Ledger, params: Params) -> Subject:
 
 
 def about_program(ledger: Ledger, params: Params) -> Subject:
-    program, config = params.key(0, "the program"), params.config(1)
+    program, config = params.key(0, "the program"), params.config(1, *PROGRAM_OPTIONS)
     form, filters = read_form(config), read_filters(config)
 
     def report(changed: Changed) -> Iterator[Step]:
@@ -276,7 +276,8 @@ def about_logs(ledger: Ledger, params: Params) -> Subject:
 
 async def about_signature(ledger: Ledger, params: Params) -> Subject:
     signature = read_signature(params.get(0, str, "the signature"))
-    with_received = field(params.config(1), "enableReceivedNotification", bool, False)
+    config = params.config(1, "enableReceivedNotification")
+    with_received = field(config, "enableReceivedNotification", bool, False)
 
     def compose(slot: int, error: Any) -> Iterator[msgspec.Raw]:
         if with_received:
@@ -295,6 +296,7 @@ async def about_signature(ledger: Ledger, params: Params) -> Subject:
 
 
 def about_slots(ledger: Ledger, params: Params) -> Subject:
+    params.end(0)
     final = ledger.at(Commitment.FINALIZED)
 
     def report(changed: Changed) -> Iterator[Step]:
@@ -306,6 +308,8 @@ def about_slots(ledger: Ledger, params: Params) -> Subject:
 
 
 def about_roots(ledger: Ledger, params: Params) -> Subject:
+    params.end(0)
+
     def report(changed: Changed) -> Iterator[Step]:
         for slot in changed.slots:
             yield msgspec.Raw(_encoder.encode(slot))
@@ -314,6 +318,8 @@ def about_roots(ledger: Ledger, params: Params) -> Subject:
 
 
 def about_slots_updates(ledger: Ledger, params: Params) -> Subject:
+    params.end(0)
+
     def report(changed: Changed) -> Iterator[Step]:
         for slot in changed.slots:
             update = {"slot": slot, "timestamp": changed.time_ms, "type": "root", "parent": slot - 1}
@@ -325,6 +331,7 @@ def about_slots_updates(ledger: Ledger, params: Params) -> Subject:
 def about_task_head(ledger: Ledger, params: Params) -> Subject:
     """Heads are pushed by `HeadPusher`, and not for each block."""
     task = params.task(0)
+    params.end(1)
     if task not in ledger.newest.state.tasks.rows:
         raise InvalidParams(f"Invalid params: there is no task at {base58_of(task)}")
     return Subject((TASK_HEAD, task), None, lambda changed: iter(()))

@@ -10,16 +10,57 @@ from .budget import Budget
 from .commitments import COMMITMENTS, Commitment
 from .errors import InvalidParams, MinContextSlotNotReached
 
-OPTIONS = frozenset((
-    "commitment", "minContextSlot", "preflightCommitment", "skipPreflight", "maxRetries", "sigVerify",
-    "replaceRecentBlockhash", "accounts", "innerInstructions", "encoding", "dataSlice", "filters",
-    "withContext", "sortResults", "transactionDetails", "rewards", "showRewards",
-    "maxSupportedTransactionVersion", "enableReceivedNotification", "searchTransactionHistory", "limit",
-    "before", "until", "epoch", "identity", "range", "votePubkey", "keepUnstakedDelinquents",
-    "delinquentSlotDistance", "filter", "excludeNonCirculatingAccountsList", "recentBlockhash",
-    "submission", "distribution", "balance", "stake", "round",
-))  # fmt: skip
-"""The fields of the configuration objects of all methods, Solana's and ours."""
+COMMON = ("commitment", "minContextSlot")
+"""The fields that every configuration object may have. Both are honoured for every method that takes one."""
+
+CLIENTS_OWN = ("id", "signal")
+"""Fields that change nothing: umi sends the options of its own calls on as they are."""
+
+FIELDS: dict[str, type] = {
+    "accounts": dict,
+    "balance": bool,
+    "before": str,
+    "commitment": str,
+    "dataSlice": dict,
+    "delinquentSlotDistance": int,
+    "distribution": bool,
+    "enableReceivedNotification": bool,
+    "encoding": str,
+    "epoch": int,
+    "excludeNonCirculatingAccountsList": bool,
+    "filter": str,
+    "filters": list,
+    "id": str,
+    "identity": str,
+    "innerInstructions": bool,
+    "keepUnstakedDelinquents": bool,
+    "limit": int,
+    "maxRetries": int,
+    "maxSupportedTransactionVersion": int,
+    "minContextSlot": int,
+    "preflightCommitment": str,
+    "range": dict,
+    "recentBlockhash": str,
+    "replaceRecentBlockhash": bool,
+    "rewards": bool,
+    "round": int,
+    "searchTransactionHistory": bool,
+    "showRewards": bool,
+    "sigVerify": bool,
+    "signal": dict,
+    "skipPreflight": bool,
+    "sortResults": bool,
+    "stake": bool,
+    "submission": bool,
+    "transactionDetails": str,
+    "until": str,
+    "votePubkey": str,
+    "withContext": bool,
+}
+"""What each field of a configuration object holds, Solana's fields and ours."""
+
+RANGES = {"maxSupportedTransactionVersion": range(2**8), "round": range(-1, 2**64)}
+"""The integers that a field may hold, where they are not all of 64 bits."""
 
 SIGNATURE_TEXT_MAX = 88
 """Characters that 64 bytes have in base58, at most."""
@@ -68,22 +109,38 @@ class Params:
         """The address of a node at a position. Raises InvalidParams."""
         return NodeKey(self.key(at, "the node"))
 
-    def config(self, at: int) -> Json:
-        """The configuration object, without fields that are null.
+    def end(self, count: int) -> None:
+        """Raises InvalidParams if there are more parameters than `count`."""
+        surplus = [value for value in self.values[count:] if value is not None]
+        if surplus:
+            raise InvalidParams(
+                f"Invalid params: {show(surplus[0])} is surplus; at most {count} parameters are expected"
+            )
 
-        Its names, commitment and minContextSlot are checked for every method.
+    def config(self, at: int, *names: str) -> Json:
+        """The configuration object, the last parameter, without fields that are null.
+
+        It has those of COMMON and `names`. Each has the kind that FIELDS says, also if the method reads
+        nothing of it.
         """
-        config = check_fields(self.get(at, dict, "the configuration", {}), "the configuration", OPTIONS)
+        self.end(at + 1)
+        config = self.get(at, dict, "the configuration", {})
+        config = check_fields(config, "the configuration", (*COMMON, *names))
+        for name, value in config.items():
+            _check_kind(value, FIELDS[name], name)
         read_commitment(config, "commitment")
         least = field(config, "minContextSlot", int, 0)
         if least > self._slot:
             raise MinContextSlotNotReached(self._slot)
         return config
 
-    def config_or_encoding(self, at: int) -> Json:
+    def config_or_encoding(self, at: int, *names: str) -> Json:
         """The configuration object, or the encoding alone, as the older forms of some methods have it."""
         value = self.values[at] if at < len(self.values) else None
-        return {"encoding": value} if isinstance(value, str) else self.config(at)
+        if not isinstance(value, str):
+            return self.config(at, "encoding", *names)
+        self.end(at + 1)
+        return {"encoding": value}
 
 
 def read_commitment(config: Json, name: str, default: Commitment = Commitment.FINALIZED) -> Commitment:
@@ -180,6 +237,10 @@ _shortener = _Shortener()
 def _check_kind(value: Any, kind: type, name: str) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InvalidParams(f"Invalid params: {name} is {show(value)}; expected {kind.__name__}")
-    if isinstance(value, int) and not 0 <= value < 2**64:
-        raise InvalidParams(f"Invalid params: {name} is {value}; an unsigned number of 64 bits is expected")
+    if kind is int and value not in (allowed := RANGES.get(name, _UNSIGNED)):
+        shown = f"{allowed.start} to {allowed.stop - 1}"
+        raise InvalidParams(f"Invalid params: {name} is {show(value)}; an integer from {shown} is expected")
     return value
+
+
+_UNSIGNED = range(2**64)

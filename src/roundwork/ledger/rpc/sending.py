@@ -72,12 +72,15 @@ TEXTS = {
 """The texts that stock clients match, by the names of transaction errors."""
 
 
+SIMULATION_OPTIONS = ("encoding", "sigVerify", "replaceRecentBlockhash", "accounts", "innerInstructions")
+
+
 class Sending:
     """A transaction that a client sends: decoded, and simulated unless the client skips that."""
 
     def __init__(self, params: Params) -> None:
         """Raises InvalidParams if it is undecodable."""
-        config = params.config(1)
+        config = params.config(1, "encoding", "skipPreflight", "preflightCommitment", "maxRetries")
         read_commitment(config, "preflightCommitment")
         text = params.get(0, str, "the transaction")
         self.item = decode_wire(text, field(config, "encoding", str, "base58"))
@@ -120,7 +123,7 @@ async def send_transaction(ledger: Ledger, params: Params) -> str:
 
 
 async def simulate_transaction(ledger: Ledger, params: Params) -> Json:
-    config = params.config(1)
+    config = params.config(1, *SIMULATION_OPTIONS)
     _, transaction = decode_wire(
         params.get(0, str, "the transaction"), field(config, "encoding", str, "base58")
     )
@@ -220,7 +223,7 @@ def _read_shown(config: Json) -> tuple[list[Key] | None, Form]:
 async def request_airdrop(ledger: Ledger, params: Params) -> str:
     """A real transaction of the faucet. Only development ledgers have a faucet."""
     target, amount = params.key(0), params.get(1, int, "the amount")
-    named = params.config(2).get("recentBlockhash")
+    named = params.config(2, "recentBlockhash").get("recentBlockhash")
     tick = read_key(named, "recentBlockhash") if named is not None else ledger.engine.get_newest_tick()[0]
     if ledger.faucet is None or ledger.chain.genesis.faucet is None:
         raise MethodNotFound("Method not found: this ledger has no faucet")

@@ -529,10 +529,12 @@ def _bind(connection: Connection) -> dict[str, Method]:
             subject = build(ledger, params)
             return subscribe_later(subject) if inspect.isawaitable(subject) else connection.subscribe(subject)
 
+        def unsubscribe(ledger: Ledger, params: Params) -> bool:
+            params.end(1)
+            return connection.unsubscribe(kind, params.get(0, int, "the subscription"))
+
         methods[f"{kind}Subscribe"] = subscribe
-        methods[f"{kind}Unsubscribe"] = lambda ledger, params: connection.unsubscribe(
-            kind, params.get(0, int, "the subscription")
-        )
+        methods[f"{kind}Unsubscribe"] = unsubscribe
 
     async def subscribe_later(subject: Awaitable[Subject]) -> int:
         return connection.subscribe(await subject)

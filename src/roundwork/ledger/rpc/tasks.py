@@ -31,7 +31,13 @@ SHORT_ROWS = 500
 """A task with this many records is read on the event loop; a larger one on another thread."""
 
 
+def get_ledger(ledger: Ledger, params: Params) -> Any:
+    params.config(0)
+    return view_ledger(ledger.state)
+
+
 def get_task(ledger: Ledger, params: Params) -> Any:
+    params.config(1)
     try:
         return view_task(ledger.state, params.task(0))
     except UnknownTask:
@@ -42,6 +48,7 @@ async def get_task_head(ledger: Ledger, params: Params) -> Any:
     """The head of a task, and the records of the node that the request names."""
     task = params.task(0)
     node = params.node(1) if len(params.values) > 1 and params.values[1] is not None else None
+    params.end(2)
     head = await ledger.reads.get_head(task)
     if head is None:
         return None
@@ -53,6 +60,7 @@ async def get_task_head(ledger: Ledger, params: Params) -> Any:
 def get_task_stakes(ledger: Ledger, params: Params) -> Any:
     """The nodes of a task whose stake or endpoint changed in a slot or later."""
     task, slot = params.task(0), params.get(1, int, "the slot", 0)
+    params.end(2)
     if task not in ledger.state.tasks.rows:
         return None
     changes = ledger.reads.get_stakes(task)
@@ -63,6 +71,7 @@ def get_round_rows(ledger: Ledger, params: Params) -> Any:
     """The rows of a part that grows, from a slot on."""
     task, round_number = params.task(0), params.get(1, int, "the round")
     kind, slot = params.get(2, str, "the part"), params.get(3, int, "the slot", 0)
+    params.end(4)
     if kind not in GROWING:
         raise InvalidParams(f"Invalid params: part {show(kind)}; one of {list(GROWING)}")
     if task not in ledger.state.tasks.rows:
@@ -72,6 +81,7 @@ def get_round_rows(ledger: Ledger, params: Params) -> Any:
 
 async def get_round(ledger: Ledger, params: Params) -> Any:
     task, round_number = params.task(0), params.get(1, int, "the round")
+    params.config(2)
     return await _read_rounds(ledger, params, view_round, task, round_number)
 
 
@@ -87,6 +97,7 @@ async def get_round_proof(ledger: Ledger, params: Params) -> Any:
 
 async def _read_of_node(ledger: Ledger, params: Params, view: Callable[..., Any]) -> Any:
     task, round_number, node = params.task(0), params.get(1, int, "the round"), params.node(2)
+    params.config(3)
 
     def read(state: State, task: TaskKey, round_number: int) -> Any:
         return view(state, task, round_number, node)
@@ -95,7 +106,7 @@ async def _read_of_node(ledger: Ledger, params: Params, view: Callable[..., Any]
 
 
 def get_task_account_info(ledger: Ledger, params: Params) -> Json:
-    key, config = params.task(0), params.config(1)
+    key, config = params.task(0), params.config(1, "encoding", *sorted(ALL_PARTS))
     read_form(config, default="base64")
     parts = frozenset(part for part in ALL_PARTS if field(config, part, bool, False))
     try:
@@ -190,14 +201,14 @@ def _read_round(params: Params, at: int) -> int | None:
 
     Raises InvalidParams.
     """
-    round_number = params.config(at).get("round", -1)
-    if not isinstance(round_number, int) or isinstance(round_number, bool) or not -1 <= round_number < 2**64:
-        raise InvalidParams(f"Invalid params: round is {show(round_number)}; a round, or -1 for all")
+    config = params.config(at, "encoding", "round")
+    read_form(config, default="base64")
+    round_number = field(config, "round", int, -1)
     return None if round_number == -1 else round_number
 
 
 OWN_METHODS: dict[str, Any] = {
-    "getLedger": lambda ledger, params: view_ledger(ledger.state),
+    "getLedger": get_ledger,
     "getTaskHead": get_task_head,
     "getTaskStakes": get_task_stakes,
     "getRoundRows": get_round_rows,

@@ -60,7 +60,7 @@ def get_token_largest_accounts(ledger: Ledger, params: Params) -> Json:
 
 def _describe_found(ledger: Ledger, params: Params, wanted: Callable[[TokenAccount], bool]) -> msgspec.Raw:
     chosen = check_fields(params.get(1, dict, "mint or programId"), "the filter", ("mint", "programId"))
-    form = read_form(params.config(2))
+    form = read_form(params.config(2, "encoding", "dataSlice"))
     if len(chosen) != 1:
         raise InvalidParams("Invalid params: a filter has one condition: mint or programId")
     mint = read_key(chosen["mint"], "mint") if "mint" in chosen else None

@@ -29,6 +29,9 @@ from .transaction_forms import (
     name_signatures,
 )  # fmt: skip
 
+TRANSACTION_OPTIONS = ("encoding", "maxSupportedTransactionVersion")
+"""The fields of a configuration that says how transactions are shown."""
+
 STATUSES_MAX = 256
 SIGNATURES_MAX = 1_000
 HISTORY_SECONDS = 2.0
@@ -59,7 +62,8 @@ class Landed(NamedTuple):
 
 
 async def get_transaction(ledger: Ledger, params: Params) -> msgspec.Raw | None:
-    signature, config = read_signature(params.get(0, str, "the signature")), params.config_or_encoding(1)
+    signature = read_signature(params.get(0, str, "the signature"))
+    config = params.config_or_encoding(1, *TRANSACTION_OPTIONS)
     check_transaction_options(config)
     [landed] = (await find_all(ledger, params.budget, [signature])).values()
     if landed is None or landed.entry.block.slot > ledger.slot:
@@ -74,7 +78,7 @@ def _compose_transaction(landed: Landed, config: Json) -> Json:
 async def get_signature_statuses(ledger: Ledger, params: Params) -> Json:
     """Statuses from memory, else from the history, with and without `searchTransactionHistory`."""
     names = params.get(0, list, "the signatures")
-    field(params.config(1), "searchTransactionHistory", bool, False)
+    params.config(1, "searchTransactionHistory")
     if len(names) > STATUSES_MAX:
         raise InvalidParams(f"Too many inputs provided; max {STATUSES_MAX}")
     signatures = [read_signature(name) for name in names]
@@ -90,7 +94,7 @@ async def get_signature_statuses(ledger: Ledger, params: Params) -> Json:
 
 
 async def get_signatures_for_address(ledger: Ledger, params: Params) -> msgspec.Raw:
-    address, config = params.key(0), params.config(1)
+    address, config = params.key(0), params.config(1, "limit", "before", "until")
     limit = field(config, "limit", int, SIGNATURES_MAX)
     if not 1 <= limit <= SIGNATURES_MAX:
         raise InvalidParams(f"Invalid limit; max {SIGNATURES_MAX}")
@@ -242,7 +246,6 @@ def _read_place(ledger: Ledger, place: Place, last: Landed | None = None) -> Lan
 def check_transaction_options(config: Json) -> None:
     """Raises InvalidParams for bad options, also where there is no transaction to show."""
     choice(config, "encoding", ENCODINGS, "json")
-    field(config, "maxSupportedTransactionVersion", int, None)
 
 
 def describe_landed(landed: Landed, config: Json, is_brief: bool = False) -> Json:
