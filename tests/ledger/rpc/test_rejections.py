@@ -185,6 +185,26 @@ CASES: list[tuple[bytes, bytes, str, Any, str | None]] = [
     (LOOKUP_PROGRAM, b"\x01\0\0\0", "fresh payer+", "InvalidAccountOwner", None),
     (TASK_PROGRAM, b"\x63", "payer+", "InvalidInstructionData", None),
     (TASK_PROGRAM, b"\x07", "payer+", "NotEnoughAccountKeys", None),
+    # Data that cannot be read comes before accounts that are missing
+    *((ASSOCIATED_TOKEN_PROGRAM, data, accounts, "InvalidInstructionData", None)
+      for data in (b"\x02", b"\x63", b"\0\0", b"\x01\x01")
+      for accounts in ("", "payer+ held", "payer+ held payer mint system token")),
+    *((ASSOCIATED_TOKEN_PROGRAM, data, "payer+ held payer", "NotEnoughAccountKeys", None)
+      for data in (b"", b"\0", b"\x01")),
+    *((SYSTEM_PROGRAM, data, accounts, "InvalidInstructionData", None)
+      for data in (b"", b"\x02", number(2), number(99), number(3) + bytes(39))
+      for accounts in ("", "payer+", "payer+ fresh")),
+    *((TOKEN_PROGRAM, data, accounts, {"Custom": 12}, "Program log: Error: Invalid instruction")
+      for data in (b"", b"\x03", b"\x03" + bytes(7), b"\x63", b"\x12" + bytes(31))
+      for accounts in ("", "mint", "held held payer+")),
+    *((LOOKUP_PROGRAM, data, accounts, "InvalidInstructionData", None)
+      for data in (b"", b"\0\0\0\0", b"\x01\0\0\0\0", b"\x02\0\0\0" + bytes(7), b"\x63\0\0\0")
+      for accounts in ("", "fresh payer+", "fresh payer+ payer+ system")),
+    (LOOKUP_PROGRAM, b"\x01\0\0\0", "fresh", "NotEnoughAccountKeys", None),
+    *((TASK_PROGRAM, data, accounts, "InvalidInstructionData", None)
+      for data in (b"", b"\x09", b"\x09" + bytes(3), b"\x22", b"\x63")
+      for accounts in ("", "payer+", "fresh payer+ fresh rent")),
+    (TASK_PROGRAM, b"\x09" + bytes(8), "fresh payer+", "NotEnoughAccountKeys", None),
 ]  # fmt: skip
 
 

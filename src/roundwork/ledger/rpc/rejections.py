@@ -67,6 +67,10 @@ TOKEN_MESSAGES = {
 TOKEN_BAD_INSTRUCTION = 12
 
 
+EXACT = (ASSOCIATED_TOKEN_PROGRAM, LOOKUP_PROGRAM)
+"""The programs that refuse data with bytes behind the last field."""
+
+
 class Rejection(NamedTuple):
     """The instruction that was rejected, by which program, and the receipt that says why."""
 
@@ -102,8 +106,10 @@ def read_rejection(transaction: Transaction, receipt: Receipt) -> Rejection:
         try:
             codec = program.find(instruction.data)
             if codec is not None:
-                read = codec.read(instruction.data or codec.prefix)
-                values = {field.name: value for field, value in zip(codec.fields, read, strict=True)}
+                data = instruction.data or codec.prefix
+                values = dict(zip(codec.names, codec.read(data), strict=True))
+                if key in EXACT and codec.write(values) != data:
+                    codec = None
         except (LookupError, ValueError):
             codec = None
     accounts = [keys[at] for at in instruction.accounts]
@@ -190,12 +196,17 @@ _NAMES = {
 """Solana's names of errors that only one of its programs has, by ours."""
 
 
+_TOO_FEW_ACCOUNTS = "names [0-9]+ accounts|no account is named|at least 4 accounts"
+"""How texts of the law say that accounts are missing. The last text also stands for unreadable data."""
+
+
 def _name_bad_instruction(rejection: Rejection) -> str | None:
+    """Solana's programs read the data of an instruction first, then its accounts."""
     text = rejection.receipt.text
-    if re.search("names [0-9]+ accounts|no account is named|at least 4 accounts", text):
-        return "NotEnoughAccountKeys"
     if rejection.program == ED25519_PROGRAM:
         return None
+    if rejection.codec is not None and re.search(_TOO_FEW_ACCOUNTS, text):
+        return "NotEnoughAccountKeys"
     if re.search("belongs there|must go to another account", text):
         return "InvalidArgument"
     return None if rejection.program == TOKEN_PROGRAM else "InvalidInstructionData"
