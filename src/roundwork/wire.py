@@ -229,6 +229,11 @@ def read_amount(text: str, decimals: int) -> int:
     return int(match[1] + fraction.ljust(decimals, "0"))
 
 
+def format_count(count: int, noun: str) -> str:
+    """A count with its noun, whose plural ends with s: "1 node", "1,200 nodes"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def format_money(roe: int, symbol: str = "KOII", decimals: int = 9) -> str:
     """Roe as coins, exactly."""
     whole, part = divmod(abs(roe), 10**decimals)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from roundwork.protocol.params import KOII, TASK_PROGRAM, base58_of
+from roundwork.wire import format_money
 
 from ..ledger.process import RunningLedger, running
 from .test_task import make, run
@@ -66,7 +67,8 @@ def test_a_stake_is_shown_as_it_grows_is_withdrawn_and_claimed(ledger: RunningLe
         ("--key", tmp_path / "manager.json", "--url", ledger.url),
     )
     read("airdrop", manager, "100koii", *url)
-    task = read("task", "deploy", make(tmp_path / "task"), *key)["task"]
+    deployed = read("task", "deploy", make(tmp_path / "task"), *key)
+    task, held = deployed["task"], read("balance", manager, *url)["roe"]
     node, target = tmp_path / "node", keygen(tmp_path / "target.json")
     main, _ = keygen(node / "main.json"), keygen(node / "staking.json")
     read("airdrop", main, "20koii", *url)
@@ -84,6 +86,7 @@ def test_a_stake_is_shown_as_it_grows_is_withdrawn_and_claimed(ledger: RunningLe
     own = read("node", "claim", *where)
     closed = read("task", "close", task, *key)
 
+    assert (11 * KOII, held) == (deployed["bounty"], deployed["balance"])
     assert (25 * 10**8, 135 * 10**8) == (funded["amount"], funded["bounty"])
     assert "staked 4 KOII; the stake is 4 KOII now" == staked
     assert (5 * KOII, 0) == (more["stake"], more["available"])
@@ -116,10 +119,13 @@ def test_a_task_is_shown_in_groups_with_units_and_yes_or_no(ledger: RunningLedge
     options = ("--key", tmp_path / "manager.json", "--url", ledger.url)
     read("airdrop", manager, "100koii", "--url", ledger.url)
     folder = make(tmp_path / "task", bounty_amount_per_round="2")
-    task = read("task", "deploy", folder, *options)["task"]
+    done = run("task", "deploy", folder, *options)
+    task = done.stdout.splitlines()[0].split()[1]
 
     shown = run("task", "show", task, "--url", ledger.url).stdout
 
+    held = format_money(read("balance", manager, "--url", ledger.url)["roe"])
+    assert f"paid in 11 KOII; {manager} holds {held} now" in done.stderr.splitlines()
     lines = shown.splitlines()
     assert lines[0].endswith(f"  {task}")
     assert ["money", "rounds", "state", "addresses"] == [line for line in lines if line.isalpha()]

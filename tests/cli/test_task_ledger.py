@@ -15,6 +15,7 @@ from roundwork.package.content import compute_content_id
 from roundwork.package.folder import load_package, pack
 from roundwork.package.metadata import write_metadata
 from roundwork.protocol.params import base58_of
+from roundwork.wire import format_count
 
 from ..ledger.process import RunningLedger, running
 from ..ledger.rpc.test_archive import keep, pay_and_slash
@@ -46,7 +47,8 @@ def test_tasks_are_listed_with_what_they_pay(world: Stage, ledger: RunningLedger
     able = [stake for stake in view["stakes"] if stake["amount"] >= view["minimum_stake"]]
     assert 0 < len(able) == row["nodes"]
     assert view["bounty_per_round"] // len(able) == row["per_node"]
-    assert f"{row['rounds_left']:,} rounds left" in shown.stdout
+    assert f"{format_count(row['rounds_left'], 'round')} left" in shown.stdout
+    assert f"  {format_count(len(able), 'node')}, so about " in shown.stdout
     assert "1 task" in shown.stderr
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..shown import SECRETS
+from ..wire import format_count as format_count
 from ..wire import format_money as format_money
 from .client_config import find_client_config, report_choice
 from .output import say, say_json
@@ -22,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 URL = "http://127.0.0.1:8899"
 ROE_MAX = 2**64 - 1
 COIN_DECIMALS = 9
-_COINS = re.compile(r"(.*?) *koii", re.IGNORECASE)
+_COINS = re.compile(r"([0-9]+(?:\.[0-9]+)?) *koii", re.IGNORECASE)
 
 
 class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newest click only

@@ -53,23 +53,30 @@ def deploy(
 ) -> None:
     """Create the task of FOLDER, pay its bounty in and activate it."""
     from ..client.operations import deploy as deploy_package
-    from ..client.operations import set_active
+    from ..client.operations import read_holding, read_task, set_active
     from ..client.rpc import Client
 
     manager = read_key(key_path, passphrase_path)
+    manager_address = str(manager.pubkey())
     package, content_id, metadata = prepare(folder, sandbox, as_json)
 
-    async def run(client: Client) -> str:
+    async def run(client: Client) -> tuple[str, dict[str, int]]:
         address = await deploy_package(client, manager, package, content_id, metadata)
         report(f"created {address}", as_json)
         if not inactive:
             await set_active(client, manager, address, True)
             report("activated it: it takes submissions", as_json)
-        return address
+        view = await read_task(client, address)
+        unit, balance = (
+            await read_unit(client, view.mint),
+            await read_holding(client, view.mint, manager_address),
+        )
+        report(f"paid in {unit.show(view.bounty)}; {manager_address} holds {unit.show(balance)} now", as_json)
+        return address, {"bounty": view.bounty, "balance": balance}
 
-    address = call_ledger(url, run)
+    address, money = call_ledger(url, run)
     facts = {"task": address, "package": content_id, "metadata": metadata}
-    show_facts({**facts, "warnings": find_warnings(package)} if as_json else facts, as_json)
+    show_facts({**facts, **money, "warnings": find_warnings(package)} if as_json else facts, as_json)
 
 
 @command.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..shown import plain
-from .options import ADDRESS, call_ledger, json_option, url_option
+from .options import ADDRESS, call_ledger, format_count, json_option, url_option
 from .output import say, say_exactly, say_json
 from .receipts import Unit, read_unit
 
@@ -46,7 +46,7 @@ def list_tasks(with_all: bool, url: str, as_json: bool) -> None:
             say(line)
     hidden = len(tasks) - len(shown)
     more = f"; {hidden} more with --all" if hidden else ""
-    say(f"{len(shown)} {'task' if len(shown) == 1 else 'tasks'}{more}", err=True)
+    say(f"{format_count(len(shown), 'task')}{more}", err=True)
 
 
 @click.command("rounds")
@@ -122,8 +122,9 @@ def _compose_task(row: dict[str, Any], unit: Unit, slot_ms: int) -> Iterator[str
     )
     seconds = row["round_slots"] * slot_ms / 1000
     yield f"{row['task']}  {row['name']}{'' if row['is_open'] else '  (takes no submissions)'}"
-    yield f"  {per_round} a round of {seconds:g} s, {row['rounds_left']:,} rounds left"
-    yield f"  {row['nodes']} nodes, so about {per_node} each; a stake of at least {stake}"
+    rounds, nodes = format_count(row["rounds_left"], "round"), format_count(row["nodes"], "node")
+    yield f"  {per_round} a round of {seconds:g} s, {rounds} left"
+    yield f"  {nodes}, so about {per_node} each; a stake of at least {stake}"
     if row["mint"]:
         yield f"  pays in the token {row['mint']}"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import format_money
+from .options import format_count, format_money
 from .output import say
 
 if TYPE_CHECKING:
@@ -153,14 +153,14 @@ def _group_facts(view: "TaskView", unit: "Unit", slot_ms: int) -> dict[str, dict
     """The facts of a task by heading and name."""
 
     def show_slots(slots: int) -> str:
-        return f"{slots:,} slots, {slots * slot_ms / 1000:,g} s"
+        return f"{format_count(slots, 'slot')}, {slots * slot_ms / 1000:,g} s"
 
     rounds_left = max(0, view.bounty // view.bounty_per_round - len(view.open_rounds))
     retries = view.allowed_failed_distributions
     return {
         "money": {
             **({"token (mint)": view.mint} if view.mint else {}),
-            "bounty": f"{unit.show(view.bounty)}, pays {rounds_left:,} more rounds",
+            "bounty": f"{unit.show(view.bounty)}, pays {format_count(rounds_left, 'more round')}",
             "bounty per round": f"{unit.show(view.bounty_per_round)} at most",
             "minimum stake": unit.show(view.minimum_stake),
         },
@@ -168,7 +168,7 @@ def _group_facts(view: "TaskView", unit: "Unit", slot_ms: int) -> dict[str, dict
             "round time": show_slots(view.round_time),
             "submission window": show_slots(view.submission_window),
             "audit window": show_slots(view.audit_window),
-            "failed lists": f"tried again {retries} time{'s' * (retries != 1)}",
+            "failed lists": f"tried again {format_count(retries, 'time')}",
             "open rounds": ", ".join(map(str, view.open_rounds)) or "none",
             "slot": f"{view.slot:,}; round 0 began in slot {view.starting_slot:,}",
             "rule set": view.rules,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ..participant.moment import compute_moment
 from ..participant.plays import HONEST, PLAYS
 from ..protocol.tasks.round import Activity
+from ..wire import format_count
 from .supervisor import Member
 from .watch import (
     NAMES_SHOWN,
@@ -80,7 +81,8 @@ def judge(watch: Watch) -> Judgement:
     ended, settled = count_ended(watch), count_settled(watch)
     paid = "all paid" if ended == settled else f"{settled} paid"
     plays = "; ".join(_describe_play(watch, name) for name in PLAYS if list_nodes(watch, name))
-    return Judgement(True, f"as it should be: {ended} rounds ended, {paid}; {plays}", [])
+    rounds = format_count(ended, "round")
+    return Judgement(True, f"as it should be: {rounds} ended, {paid}; {plays}", [])
 
 
 def _find_faults(watch: Watch) -> Iterator[str]:
@@ -92,12 +94,12 @@ def _find_faults(watch: Watch) -> Iterator[str]:
         yield "the supply of money is not constant"
     if any(view.status == UNPAID for view in judged):
         unpaid = [view.round for view in ended if view.status == UNPAID]
-        yield f"{len(unpaid)} of {len(ended)} rounds closed unpaid: {_explain_unpaid(watch, unpaid)}"
+        rounds = format_count(len(ended), "round")
+        yield f"{len(unpaid)} of {rounds} closed unpaid: {_explain_unpaid(watch, unpaid)}"
     if list_failures(watch, "audit", [view.round for view in judged]):
         failed = list_failures(watch, "audit", [view.round for view in ended])
         first = min(failed, key=is_late)
-        count = f"{len(failed)} audit{'s' * (len(failed) > 1)} failed"
-        yield f"{count}, first {_describe_failure(first)}"
+        yield f"{format_count(len(failed), 'audit')} failed, first {_describe_failure(first)}"
     for member in list_nodes(watch):
         if compute_earned(judged, member.address) and not PLAYS[member.role].may_earn:
             paid = show_amount(watch, compute_earned(ended, member.address))

@@ -9,7 +9,7 @@ from ..participant.step import AUDIT_ALL_MAX, SAMPLE
 from ..protocol.clock import Timetable
 from ..protocol.params import ROUNDWORK_1
 from ..views import RoundView
-from ..wire import format_money
+from ..wire import format_count, format_money
 from .world import MARGIN, Result
 from .worlds import AnyWorld
 
@@ -134,9 +134,10 @@ def list_timings(world: AnyWorld) -> list[Timing]:
 def describe_timing(timing: Timing) -> str:
     """A timing in a sentence."""
     verb = "covers" if timing.fits else "DOES NOT COVER"
+    slots = format_count(timing.needed_slots, "slot")
     return (
         f"{timing.step} takes {timing.late_seconds:.2g} s at the 99th percentile of {timing.calls} calls:"
-        f" that needs {timing.needed_slots} slots, and the window of {timing.window_slots} {verb} it"
+        f" that needs {slots}, and the window of {timing.window_slots} {verb} it"
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 from ...errors import Malformed, RoundworkError
 from ...participant.step import View
 from ...views import OwnRound, RoundView
-from ...wire import decode_json, format_stake
+from ...wire import decode_json, format_count, format_stake
 from ..answers import ServiceError
 from .outgoing import Fetcher
 
@@ -134,9 +134,6 @@ def describe(against: int, reasons: Iterable[str]) -> str:
     if not against:
         return "its list says so"
     counts = Counter(reason for reason in reasons if reason)
-    said = "; ".join(f"{reason} ({_count_nodes(count)})" for reason, count in counts.items())
-    return f"{_count_nodes(against)} found its proof invalid{': ' if said else ', without a reason'}{said}"
-
-
-def _count_nodes(count: int) -> str:
-    return "1 node" if count == 1 else f"{count} nodes"
+    said = "; ".join(f"{reason} ({format_count(count, 'node')})" for reason, count in counts.items())
+    nodes = format_count(against, "node")
+    return f"{nodes} found its proof invalid{': ' if said else ', without a reason'}{said}"
