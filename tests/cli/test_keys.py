@@ -31,6 +31,21 @@ def run(*arguments: object, typed: str = "") -> subprocess.CompletedProcess[str]
     return subprocess.run(command, input=typed, capture_output=True, text=True, timeout=60)
 
 
+def test_keygen_warns_of_a_key_that_git_would_add(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("ignored.json\n")
+    (tmp_path / "elsewhere").mkdir()
+
+    seen = run("keygen", tmp_path / "elsewhere" / "key.json", "--staking", tmp_path / "staking.json")
+    hidden = run("keygen", tmp_path / ".roundwork" / "key.json", "--staking", tmp_path / "ignored.json")
+
+    assert [
+        f"warning: git adds {path} to a commit; it leaves out what lies in .roundwork/"
+        for path in (tmp_path / "elsewhere" / "key.json", tmp_path / "staking.json")
+    ] == seen.stderr.splitlines()
+    assert (0, "") == (hidden.returncode, hidden.stderr)
+
+
 def test_words_come_from_stdin_and_both_keys_from_the_words(tmp_path: Path) -> None:
     main, staking = tmp_path / "main.json", tmp_path / "staking.json"
 

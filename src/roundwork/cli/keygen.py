@@ -34,7 +34,7 @@ def command(
     """Make a keypair in the file PATH, which is never overwritten."""
     from solders.keypair import Keypair
 
-    from ..host.keypairs import write_keypair
+    from ..host.keypairs import FOLDER, is_seen_by_git, write_keypair
     from ..node.keystore import derive_keypairs, make_mnemonic
 
     if mnemonic and recover:
@@ -53,6 +53,9 @@ def command(
     if mnemonic:
         facts["mnemonic"] = str(phrase)
     show(facts, as_json, say_revealed)
+    for each in filter(None, (path, staking)):
+        if is_seen_by_git(each):
+            say(f"warning: git adds {each} to a commit; it leaves out what lies in {FOLDER}/", err=True)
     if mnemonic:
         say("Write the words down: they are shown once and kept nowhere.", err=True)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .files import READABLE_BY_OWNER, create_file, replace_file
 
 KEYPAIR_BYTES_MAX = 64 * 1024
 FORMAT = "roundwork/keystore/1"
+GIT_SECONDS = 10.0
 FOLDER = ".roundwork"
 """Where commands keep ledgers, nodes and keys if no other place is named."""
 
@@ -51,6 +53,18 @@ def _hide_from_git(path: Path) -> None:
     ours = next((folder for folder in path.absolute().parents if folder.name == FOLDER), None)
     if ours is not None and not (ours / ".gitignore").exists():
         replace_file(ours / ".gitignore", b"*\n")
+
+
+def is_seen_by_git(path: Path) -> bool:
+    """Whether `git add` adds the file: it lies in a work tree, and no rule there leaves it out."""
+    folder = path.absolute().parent
+    if not any((each / ".git").exists() for each in (folder, *folder.parents)):
+        return False
+    command = ["git", "-C", str(folder), "check-ignore", "--no-index", "--quiet", "--", path.name]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=GIT_SECONDS).returncode == 1
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def is_encrypted(path: Path) -> bool:
