@@ -7,6 +7,11 @@ is compared with a simulation or a drawing of lots in tests/sim/test_economics.p
 from math import comb, exp, lgamma, log, log1p, sqrt
 from typing import NamedTuple
 
+PLANTED, PLANTED_AMONG_MANY = 0.04, 0.08
+FEW_DISHONEST = 0.2
+"""The part of dishonest nodes up to which the first rate of planted work is enough."""
+FEW_NODES = 10
+
 # Detection
 
 
@@ -106,6 +111,16 @@ def compute_canaries(audit_cost: float, bounty: float, lapse: float, checkers: i
     """The least share of planted bad work that keeps checkers looking; infinite if that earns nothing."""
     earned = accuracy * (bounty / checkers + lapse)
     return audit_cost / earned if earned else float("inf")
+
+
+def compute_planted_rate(nodes: int, share: float) -> float:
+    """The share of submissions that a task under roundwork-1 plants as canaries.
+
+    `share` is the part of the nodes that may be dishonest. A lazy checker breaks even at 1 to 2 %, and
+    more dishonest checkers find fewer canaries. With few nodes one a round is enough.
+    """
+    rate = PLANTED if share <= FEW_DISHONEST else PLANTED_AMONG_MANY
+    return min(rate, 1 / nodes) if nodes < FEW_NODES else rate
 
 
 # Identities and chance

@@ -937,6 +937,19 @@ STRATEGIES: dict[str, type[SealedStrategy]] = {
 }  # fmt: skip
 """The strategies that have a meaning under `roundwork-1`, by name."""
 
+NOT_PLAYED = {
+    "flash stakers, stake-and-run, half stakes": "a stake at risk is locked, and what a node has at risk is"
+    " fixed once: tests/protocol/test_hardened_honest.py tops up and leaves at every moment",
+    "mouse against whale, whale above the duty cap": "they are strategies of this list with other stakes:"
+    " `--stakes mice`, `--stakes whale`",
+    "beacon grinders with the block's hash": "only who makes the last block can; `reveal-skipper` pays what"
+    " a node without that power pays",
+    "creators who run a ring": "slashes go back to the bounty; add them to the profit",
+    "outages, dark nodes": "they are faults, not decisions: tests/sim/test_sealed_schedules.py plays them",
+    "judgement-proof griefers": "a commitment needs half of the minimum stake, and every accusation its bond",
+}
+"""Strategies that are not simulated here, and why."""
+
 ROLES: dict[str, type[SealedStrategy]] = {
     "honest": SealedStrategy,
     "liar": Lie,

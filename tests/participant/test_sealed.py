@@ -31,7 +31,7 @@ from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.events import Fined
 from roundwork.protocol.tasks.round import RoundState
 
-from ..protocol.hardened import AUDIT_END, NODES, PROOF, STAKES, Hardened, T, name_proof
+from ..protocol.hardened import AUDIT_END, AW, NODES, PROOF, STAKES, SW, Hardened, T, name_proof
 
 GOOD, GARBAGE = "the work", "garbage"
 SERVED, HIDDEN = name_proof(PROOF).decode(), name_proof(b"nobody has this").decode()
@@ -192,6 +192,26 @@ def test_a_proof_that_some_cannot_get_is_posted_when_it_is_challenged() -> None:
 
     assert ("UNTRIED", 1) == world.verdict("n01")
     assert world.key("n01") in world.cursor().proofs.rows
+    assert set() == world.fined()
+    assert {"n01"} == {name for name, duty in world.done if duty == "PostProof"}, "the fees of one are paid"
+
+
+class AwayForAnswers(Players):
+    """The node n01 does nothing while challenges are made and answered."""
+
+    def do_duties(self, name: str, number: int) -> None:
+        offset = self.state.head.slot - self.start - (number + 1) * T
+        if name != "n01" or not SW < offset <= SW + AW // 4:
+            super().do_duties(name, number)
+
+
+def test_the_others_post_a_challenged_proof_if_its_own_node_does_not() -> None:
+    world = AwayForAnswers({"n01": SERVED}, served_to=("n04",))
+
+    world.go_through(3)
+
+    assert ("UNTRIED", 1) == world.verdict("n01")
+    assert "n04" == world.name_of(world.cursor().proofs.rows[world.key("n01")].poster)
     assert set() == world.fined()
 
 

@@ -198,9 +198,11 @@ def _list_review(memory: SealedMemory, view: SealedView, slot: int) -> list[Seal
         case Activity.REVEAL:
             return _owe_reveal(memory, view, SealKind.SUBMISSION)
         case Activity.CHALLENGE:
-            return _owe_challenges(memory, view, is_late) + _owe_answers(memory, view)
+            return _owe_challenges(memory, view, is_late) + _owe_answers(memory, view, [view.node])
         case Activity.ANSWER:
-            return _owe_answers(memory, view)
+            # The window has two eighths; the node is in the second one.
+            is_late = slot >= first + (last - first + 1) * 3 // 4
+            return _owe_answers(memory, view, _list_posters(view, is_late, slot >= last - 1))
         case Activity.CHECK:
             return _owe_bits(memory, view, SealKind.RECEIPT, view.own.checks, is_late)
         case Activity.ACCUSE:
@@ -251,13 +253,27 @@ def _owe_challenges(memory: SealedMemory, view: SealedView, is_late: bool) -> li
     return duties
 
 
-def _owe_answers(memory: SealedMemory, view: SealedView) -> list[SealedDuty]:
-    """Post each challenged proof that the node has, and fetch the others: its poster gets fees for it."""
+def _list_posters(view: SealedView, is_late: bool, is_last: bool) -> list[str]:
+    """The submissions whose proofs the node posts now: its own, later what it checks, in the end all.
+
+    The ledger pays the fees of the first poster alone. If all nodes posted at once, a challenge would cost
+    each of them its fees and the challenger next to nothing.
+    """
+    if is_last:
+        return [each.node for each in view.hardened.submissions]
+    return [view.node, *view.own.checks] if is_late else [view.node]
+
+
+def _owe_answers(memory: SealedMemory, view: SealedView, posting: Sequence[str]) -> list[SealedDuty]:
+    """Fetch each challenged proof, and post those of `posting` that the node has."""
     duties: list[SealedDuty] = []
     for each in view.hardened.submissions:
-        if each.challenge is not None and not each.is_posted:
-            is_there = each.node in memory.fetched
-            duties.append((PostProof if is_there else FetchProof)(view.round.round, each.node))
+        if each.challenge is None or each.is_posted:
+            continue
+        if each.node not in memory.fetched:
+            duties.append(FetchProof(view.round.round, each.node))
+        elif each.node in posting:
+            duties.append(PostProof(view.round.round, each.node))
     return duties
 
 

@@ -651,6 +651,11 @@ class SealedWorld:
 def compute_beginnings(table: Timetable, period: Period) -> frozenset[int]:
     """The offsets in a ledger round at which a node may owe something new although nothing has changed."""
     windows = [window for window in WINDOWS[RULES].values() if window.period is period]
-    begun = {window.compute_slots_in(table, 0)[0] - table.starting_slot for window in windows}
+    begun = {window.compute_slots_in(table, 0)[0] for window in windows}
+    if period is Period.REVIEW:  # nodes take turns in answering: the node itself, its checkers, all others
+        first, last = WINDOWS[RULES][Activity.ANSWER].compute_slots_in(table, 0)
+        begun |= {first + (last - first + 1) * 3 // 4, last - 1}
     turns = range(TURNS + 1) if period is Period.DISTRIBUTION else ()
-    return frozenset(begun | {compute_turn(table, rank) for rank in turns})
+    return frozenset(
+        {slot - table.starting_slot for slot in begun} | {compute_turn(table, rank) for rank in turns}
+    )

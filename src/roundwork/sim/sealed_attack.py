@@ -7,11 +7,13 @@ what it had at the beginning, so fees count too; in units of R, an honest node's
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from math import ceil
 from statistics import mean
 from typing import Any, NamedTuple
 
 import msgspec
 
+from ..economics import compute_planted_rate
 from ..errors import BadConfig, TaskFailed
 from ..package.terms import Terms
 from ..protocol.params import NodeKey, TaskKey
@@ -23,10 +25,6 @@ from .attack import Measured, Row, Trial
 from .sealed import SealedWorld
 from .world import STAKE_FACTOR, NodeSetting, Result, WorldSetting, fit_bounty
 
-CANARY_RATE, CANARY_RATE_OF_MANY = 0.04, 0.08
-"""The planted share of submissions, up to a fifth of the nodes in the coalition and above it."""
-FEW_NODES = 10
-"""Below so many nodes at most one submission of a round is planted."""
 FALSE_ACCUSATIONS = 0.5
 """How many good submissions the creator accuses in a round."""
 
@@ -90,6 +88,8 @@ class SealedTrial(Trial, frozen=True, kw_only=True):
     """A cell of the grid under roundwork-1."""
 
     rounds: int = 24
+    canary_percent: int | None = None
+    """The planted share of submissions; None: what `advise` asks for."""
 
     @property
     def members(self) -> int:
@@ -107,12 +107,12 @@ class Canaries(NamedTuple):
 
 def plan_canaries(trial: SealedTrial) -> Canaries:
     """The canaries of a world: about two submissions of three of theirs are bad."""
-    rate = CANARY_RATE if trial.share <= 20 else CANARY_RATE_OF_MANY
-    bad = rate * trial.nodes
-    if trial.nodes < FEW_NODES:
-        bad = min(bad, 1.0)
-    count = max(round(bad * 1.5), 1)
-    return Canaries(count, min(bad / count, 1.0), FALSE_ACCUSATIONS / count)
+    share = trial.canary_percent
+    rate = compute_planted_rate(trial.nodes, trial.share / 100) if share is None else share / 100
+    nodes = ceil(rate * trial.nodes * 1.5)
+    if not nodes:
+        return Canaries(0, 0.0, 0.0)
+    return Canaries(nodes, rate * trial.nodes / nodes, FALSE_ACCUSATIONS / nodes)
 
 
 class Played(NamedTuple):
