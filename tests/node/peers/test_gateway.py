@@ -99,6 +99,26 @@ def test_blobs_are_served_by_their_content_id(tmp_path: Path, environment: Envir
     ask(tmp_path, environment, "", use)
 
 
+def test_blobs_come_in_ranges_as_from_the_ledger(tmp_path: Path, environment: Environment) -> None:
+    async def use(client: httpx2.AsyncClient, node: Neighbour) -> None:
+        data = bytes(range(256)) * 1000
+        url = f"/ipfs/{(content_id := node.store.put(data, TASK, 1))}"
+
+        for wanted, expected in (("0-9", data[:10]), ("250-260", data[250:261]), ("-7", data[-7:])):
+            part = await client.get(url, headers={"range": f"bytes={wanted}"})
+            assert (206, expected) == (part.status_code, part.content)
+            assert part.headers["content-range"].endswith(f"/{len(data)}")
+            assert part.headers["x-content-type-options"] == "nosniff"
+        assert 416 == (await client.get(url, headers={"range": f"bytes={len(data)}-"})).status_code
+        known = await client.get(url, headers={"if-none-match": f'"{content_id}"'})
+        assert (304, b"") == (known.status_code, known.content)
+        head = await client.head(url)
+        assert (200, b"", "bytes") == (head.status_code, head.content, head.headers["accept-ranges"])
+        assert str(len(data)) == head.headers["content-length"]
+
+    ask(tmp_path, environment, "", use)
+
+
 def test_plain_functions_answer_text_bytes_json_and_a_status(
     tmp_path: Path, environment: Environment
 ) -> None:

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ...errors import RoundworkError, TaskFailed
+from ...host.resources import answer_resource
 from ...package.content import is_content_id
 from ..answers import WebAnswer
 from .registrations import REGISTRATION_BYTES_MAX, BadRegistration, Registrations
@@ -138,8 +139,10 @@ class _Pages:
         data = await asyncio.to_thread(self._store.get, content_id)
         if data is None:
             return _refuse(404, f"{content_id} is not here")
-        headers = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": f'"{content_id}"'}
-        return Response(data, media_type="application/octet-stream", headers={**headers, **_AS_DATA})
+        status, fields, body = answer_resource(f'"{content_id}"'.encode(), data, dict(request.headers.raw))
+        response = Response(body, status, dict(_AS_DATA))
+        response.raw_headers += fields
+        return response
 
     async def _serve_task(self, request: Request) -> Response:
         task = request.path_params["task"]
