@@ -34,7 +34,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 def test_every_command_that_is_shown_exists() -> None:
     text = "\n".join(path.read_text() for path in DOCUMENTS)
     shown = {
-        tuple(one.split()) for one in re.findall(r"^\.venv/bin/roundwork ([a-z]+(?: [a-z]+)?)\b", text, re.M)
+        tuple(one.split()) for one in re.findall(r"^\.venv/bin/roundwork ([a-z-]+(?: [a-z]+)?)\b", text, re.M)
     }
     assert {("ledger", "run"), ("task", "deploy"), ("node", "run")} <= shown
 

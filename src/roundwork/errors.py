@@ -10,7 +10,10 @@
     │   └── Undecodable, SignatureFailure, AlreadyProcessed, BlockhashNotFound,
     │       AccountNotFound, InsufficientFundsForFee, AccountLoadedTwice, and those of lookup tables
     ├── BadInput                 a file, option or request is wrong: names it, the field and the remedy
-    │   └── BadGenesis, OldLaw, BadConfig, BadKeypair, BadTaskFile
+    │   ├── BadGenesis, OldLaw, BadConfig, BadKeypair, BadTaskFile
+    │   ├── NoReceipt
+    │   └── BadReceipt           a receipt of a round that shows nothing
+    │       └── ReceiptWithWrongLeaf, ReceiptWithWrongPath, ReceiptWithWrongHead, ReceiptOfOtherHead
     ├── Malformed                outside bytes that cannot be decoded
     │   └── WrongShape           they decode, but not to the expected shape
     ├── TaskFailed               a task's own code raised, hung or returned a wrong value
@@ -714,6 +717,30 @@ class BadKeypair(BadInput):
 
 class BadTaskFile(BadInput):
     """A task folder or task.py that cannot be used."""
+
+
+class NoReceipt(BadInput):
+    """The ledger has no receipt of this node in this round."""
+
+
+class BadReceipt(BadInput):
+    """A file that is not a receipt of a round, or one whose parts do not fit together."""
+
+
+class ReceiptWithWrongLeaf(BadReceipt):
+    """The leaf of a receipt does not say what the receipt says of the node."""
+
+
+class ReceiptWithWrongPath(BadReceipt):
+    """The leaf and the path of a receipt do not lead to its root."""
+
+
+class ReceiptWithWrongHead(BadReceipt):
+    """The head of a receipt does not follow from its root, its round and the head before."""
+
+
+class ReceiptOfOtherHead(BadReceipt):
+    """A receipt leads to another head than the one that its reader trusts."""
 
 
 class Malformed(RoundworkError):

@@ -11,7 +11,7 @@ from roundwork.protocol.params import NodeKey, TaskKey
 from roundwork.protocol.tasks.beacon import compute_first_beacon, compute_sealed_beacon
 from roundwork.protocol.tasks.commitments import compute_commitment, read_content_id
 from roundwork.protocol.tasks.draw import Ballot
-from roundwork.protocol.tasks.heads import compute_head, compute_root, encode_leaf
+from roundwork.protocol.tasks.leaves import compute_head, compute_root, encode_leaf
 from roundwork.protocol.tasks.ranked import compute_ranks_seed
 from roundwork.protocol.tasks.sealed import compute_checkers_seed
 from roundwork.protocol.tasks.trials import compute_jury_seed

@@ -7,15 +7,8 @@ import pytest
 from blake3 import blake3
 
 from roundwork.protocol.tasks.events import ClosedUnpaid, Fined, Paid, Shared, Slashed
-from roundwork.protocol.tasks.heads import (
-    compute_head,
-    compute_leaf,
-    compute_path,
-    compute_root,
-    compute_root_of_path,
-    get_last_head,
-    list_nodes,
-)
+from roundwork.protocol.tasks.heads import compute_leaf, get_last_head, list_nodes
+from roundwork.protocol.tasks.leaves import compute_head, compute_path, compute_root, compute_root_of_path
 from roundwork.protocol.tasks.pledges import build_release
 from roundwork.protocol.tasks.ranked import compute_ranks_seed
 from roundwork.protocol.tasks.round import RoundState

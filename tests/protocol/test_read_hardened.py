@@ -6,7 +6,7 @@ from roundwork.hardened_views import ChallengeView
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.read import view_round
 from roundwork.protocol.read_hardened import view_assignments, view_round_proof
-from roundwork.protocol.tasks.heads import compute_root_of_path
+from roundwork.protocol.tasks.leaves import compute_root_of_path
 from roundwork.views import RoundView
 
 from .hardened import AUDIT_END, FEE, NODES, PROOF, RECEIPT, STAKES, SW, VOTES, Hardened, name_proof

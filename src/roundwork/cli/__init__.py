@@ -14,6 +14,8 @@ COMMANDS = {
     "ledger": "Run, inspect and verify a settlement ledger.",
     "node": "Run a node; stake, withdraw, claim.",
     "task": "Deploy, fund and look after tasks.",
+    "receipt": "Write what a node got in a round, to be checked without a ledger.",
+    "verify-receipt": "Check a receipt from leaf, path and head, without a ledger.",
     "token": "Make a token and move it, for tasks that pay in a token.",
     "keygen": "Make a keypair.",
     "address": "Print the address of a keypair file.",
@@ -23,7 +25,7 @@ COMMANDS = {
 }
 """Each command with its line of help, because help must not load the commands."""
 
-MODULES = {"try": "try_round"}
+MODULES = {"try": "try_round", "verify-receipt": "verify_receipt"}
 """Where the name of a command cannot be that of its module."""
 
 ASKS_FOR_HELP: tuple[list[str], ...] = ([], ["--help"], ["-h"])

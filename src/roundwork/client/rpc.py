@@ -9,6 +9,7 @@ import msgspec
 
 from .. import errors
 from ..errors import BadConfig, Malformed, Rejected, RemoteError, RoundworkError, Void, WrongShape
+from ..hardened_views import RoundProof
 from ..protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
 from ..protocol.programs.token_records import ACCOUNT_BYTES, AMOUNT_AT, MINT_AT
 from ..views import PART_ROWS, HeadView, LedgerView, PartKey, RoundView, Row, StakeNews, TaskView
@@ -285,6 +286,12 @@ class Client:
             answers = await self.call_many(*(("getRound", task, round_number) for round_number in numbers))
             views += _convert(answers, list[RoundView])
         return {view.round: view for view in views}
+
+    async def get_round_proof(self, task: str, round_number: int, node: str) -> RoundProof | None:
+        """What shows what became of a node in a round that is over; None if there is no such proof."""
+        answer = await self.call("getRoundProof", task, round_number, node)
+        proof: RoundProof | None = _convert(answer, RoundProof | None)
+        return proof
 
     async def get_ledger(self) -> LedgerView:
         """The parameters that the ledger was founded with."""

@@ -30,10 +30,11 @@ from ..views import (
 from ..wire import read_text
 from .books import compute_supply
 from .params import ROUNDWORK_1, NodeKey, TaskKey, base58_of
-from .read_hardened import name_outcome, view_hardened
+from .read_hardened import view_hardened
 from .records import Task, Vote
 from .state import State
 from .tasks.cursor import RoundCursor
+from .tasks.leaves import name_outcome
 from .tasks.life import get_task
 from .tasks.review import compute_verdict, compute_votes, get_beacon
 from .tasks.round import WINDOWS, Activity, Period, RoundState

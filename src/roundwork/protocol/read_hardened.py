@@ -14,11 +14,12 @@ from .params import NodeKey, TaskKey, base58_of
 from .state import State
 from .tasks.commitments import SealKind
 from .tasks.cursor import RoundCursor
-from .tasks.heads import compute_leaf, compute_path, list_nodes
+from .tasks.heads import compute_leaf, list_nodes
+from .tasks.leaves import Outcome, compute_path, name_outcome
 from .tasks.life import get_task
 from .tasks.round import WINDOWS
 from .tasks.sealed import Answers, list_duties, read_answers
-from .tasks.verdicts import Outcome, get_verdict
+from .tasks.verdicts import get_verdict
 
 
 def view_hardened(cursor: RoundCursor) -> HardenedRound:
@@ -89,11 +90,6 @@ def _view_submission(
         audits_assigned=len(own.candidates) if own else 0,
         audits_done=len(own.found) if own else 0,
     )
-
-
-def name_outcome(outcome: Outcome) -> str:
-    """A verdict as readers see it."""
-    return outcome.name.lower().replace("_", " ")
 
 
 def view_assignments(state: State, key: TaskKey, round_number: int, node: NodeKey) -> AssignmentsView:

@@ -14,6 +14,7 @@ from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
 
 from ...protocol.stage import SW, Stage
+from ...protocol.world import World
 from ..process import running
 
 
@@ -30,7 +31,7 @@ def pay_and_slash(world: Stage) -> Stage:
     return world
 
 
-def keep(world: Stage, directory: Path) -> None:
+def keep(world: World, directory: Path) -> None:
     """Bring the blocks of a world into a ledger's directory."""
     Chain.create(directory, world.state.genesis)
     with closing(Chain(directory)) as chain:

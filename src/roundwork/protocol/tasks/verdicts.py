@@ -1,21 +1,9 @@
 """What became of each submission of a round under roundwork-1."""
 
-from enum import IntEnum
-
 from ..params import NodeKey
 from ..records import Verdict
 from .cursor import RoundCursor
-
-
-class Outcome(IntEnum):
-    """The number of a verdict, in records and in the leaves of heads."""
-
-    UNTRIED = 0
-    ACQUITTED = 1
-    INCONCLUSIVE = 2
-    CONVICTED = 3
-    MISSING = 4
-    NO_SUBMISSION = 5
+from .leaves import Outcome as Outcome
 
 
 def get_verdict(cursor: RoundCursor, node: NodeKey) -> tuple[Outcome, int]:
