@@ -56,9 +56,19 @@ hostile: $(STAMP) ## 100,000 mutated inputs of each kind that strangers send, an
 soak: $(STAMP) ## Random worlds with every invariant checked after each block (SECONDS=600 SEED=0)
 	@$(BIN)/python -m tests.sim.strangers --seconds $(or $(SECONDS),600) --seed $(or $(SEED),0)
 
-economics: $(STAMP) ## Play every strategy against koii-1 again, and say what differs from docs/attack-koii-1.jsonl
+economics: $(STAMP) ## Play every strategy against RULES (koii-1) again, and say what differs from docs/attack-RULES.jsonl
+	@mkdir -p .roundwork
+ifeq ($(RULES),roundwork-1)
+	@# The control: what wins under koii-1 still wins there. Then hours of a processor; a second call goes on.
+	@$(BIN)/roundwork attack --strategy last-slot-accuser --strategy lazy-checker --strategy list-killer
+	@$(BIN)/roundwork attack --rules roundwork-1 --nodes 20 --share 5 --share 20 --share 33 --silent 0 --silent 10 \
+		--seeds 30 --rounds 24 --save .roundwork/attack-20.jsonl --resume --against docs/attack-roundwork-1.jsonl
+	@$(BIN)/roundwork attack --rules roundwork-1 --nodes 100 --share 5 --share 20 --share 33 --silent 0 --silent 10 \
+		--seeds 10 --rounds 12 --save .roundwork/attack-100.jsonl --resume --against docs/attack-roundwork-1.jsonl
+else
 	@$(BIN)/roundwork attack --nodes 5 --nodes 20 --share 20 --share 40 --silent 0 --silent 30 \
 		--jobs 2 --against docs/attack-koii-1.jsonl
+endif
 
 mutants: $(STAMP) ## Plant 300 small faults in the law, one at a time: do its tests notice? (an hour)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group mutants

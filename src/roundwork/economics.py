@@ -4,6 +4,7 @@ Rates and chances are between 0 and 1; money is in any one unit, such as an hone
 is compared with a simulation or a drawing of lots in tests/sim/test_economics.py.
 """
 
+from collections.abc import Callable
 from math import comb, exp, lgamma, log, log1p, sqrt
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ PLANTED, PLANTED_AMONG_MANY = 0.04, 0.08
 FEW_DISHONEST = 0.2
 """The part of dishonest nodes up to which the first rate of planted work is enough."""
 FEW_NODES = 10
+
+CHECKERS = 3
+"""The checkers of a submission under roundwork-1."""
 
 # Detection
 
@@ -191,11 +195,30 @@ def advise(stakes: Stakes, nodes: int, checks: int, lazy: float, audit_cost: flo
     )
 
 
+def advise_drawn(stakes: Stakes, lazy: float, audit_cost: float, lapse: float) -> Advice:
+    """The margin of a task under `roundwork-1`, where three drawn checkers look at each submission.
+
+    `stakes.caught` is computed here and not read. `canaries` is the rate at which a lazy checker breaks even:
+    a quarter of a slash is for the checkers that found it, and a checker that cleared it pays `lapse`.
+    """
+    now = stakes._replace(caught=1 - compute_unseen(CHECKERS, lazy))
+    return Advice(
+        caught=now.caught,
+        edge=compute_cheating_edge(now),
+        slash_needed=compute_slash_needed(now),
+        lazy_limit=_find_limit(stakes, lambda share: 1 - compute_unseen(CHECKERS, share)),
+        canaries=min(compute_canaries(audit_cost, stakes.slash / 4, lapse, CHECKERS, 1.0), 1.0),
+    )
+
+
 def find_lazy_limit(stakes: Stakes, nodes: int, checks: int) -> float:
     """The share of lazy auditors, in steps of a hundredth, from which cheating pays; 1 if it never does."""
+    return _find_limit(stakes, lambda share: 1 - compute_missed(nodes, checks, share))
+
+
+def _find_limit(stakes: Stakes, find_caught: Callable[[float], float]) -> float:
     for percent in range(100):
-        caught = 1 - compute_missed(nodes, checks, percent / 100)
-        if compute_cheating_edge(stakes._replace(caught=caught)) > 0:
+        if compute_cheating_edge(stakes._replace(caught=find_caught(percent / 100))) > 0:
             return percent / 100
     return 1.0
 

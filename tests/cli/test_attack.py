@@ -152,3 +152,17 @@ def test_advice_fails_in_strict_mode_where_cheating_pays() -> None:
 
     assert "cheating earns" in run(*words).output
     assert run(*words, "--strict").exit_code == 1
+
+
+def test_under_roundwork_1_advice_says_how_much_bad_work_to_plant() -> None:
+    words = ("advise", HELLO, "--rules", "roundwork-1", "--lazy", "50")
+
+    facts, text = json.loads(run(*words, "--json").output), run(*words).output
+
+    assert facts["checks"] == 3
+    assert facts["caught"] == pytest.approx(1 - 0.5**3)
+    assert facts["planted"] == [0.04, 0.08]
+    assert facts["canaries"] > facts["planted"][0]
+    assert "that is too little here" in text
+    assert "plant 4% of the submissions, 8% if over a fifth of the nodes may be dishonest" in text
+    assert "20 nodes, 3 drawn ones check each submission; a bad submission is found with 87.50%" in text

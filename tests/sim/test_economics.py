@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
+from blake3 import blake3
 
 from roundwork.economics import (
+    CHECKERS,
     Stakes,
     advise,
+    advise_drawn,
     compute_best_identities,
     compute_canaries,
     compute_cheating_edge,
@@ -28,6 +31,8 @@ from roundwork.economics import (
 from roundwork.participant.decisions import Memory
 from roundwork.participant.selection import select_node
 from roundwork.participant.step import SAMPLE, View, list_needed
+from roundwork.protocol.params import NodeKey
+from roundwork.protocol.tasks.draw import Ballot
 from roundwork.sim.attack import TRIAL_TERMS, Measured, Trial, make_trial_task, run_trial
 from roundwork.sim.world import NodeSetting, World, WorldSetting, fit_bounty
 from roundwork.strategies import STRATEGIES, VoteRing
@@ -190,3 +195,40 @@ def test_the_simulator_flips_as_many_votes_on_samples_as_the_formula_says() -> N
 
     for colluders, rate in flipped.items():
         assert rate == pytest.approx(compute_flip(nodes, colluders, SAMPLE), abs=0.25), flipped
+
+
+def test_a_lazy_checker_breaks_even_at_the_rate_of_planted_work_that_the_formula_says() -> None:
+    """By drawing lots: a submission has three checkers, and a planted one gives its finders a quarter."""
+    chance, slash, lapse, cost = Random(3), 7.0, 1.0, 0.02
+    rate = compute_canaries(cost, slash / 4, lapse, CHECKERS, 1.0)
+    checks, edge = 400_000, 0.0
+
+    for _ in range(checks):
+        edge += (slash / 4 / CHECKERS + lapse if chance.random() < rate else 0.0) - cost
+
+    assert 0.01 < rate < 0.02
+    assert edge / checks == pytest.approx(0.0, abs=0.001)
+
+
+def test_a_hidden_lie_is_paid_where_all_its_checkers_are_friends() -> None:
+    """The law's own draw, against the formula: f for each of three checkers."""
+    nodes = [NodeKey(bytes([at]) * 32) for at in range(60)]
+    friends, ballot = set(nodes[:30]), Ballot(dict.fromkeys(nodes, 10**9))
+    seeds = (blake3(at.to_bytes(4, "big")).digest() for at in range(20_000))
+
+    accepted = sum(set(ballot.draw(seed, CHECKERS, [nodes[0]])) <= friends for seed in seeds)
+
+    # The liar itself cannot be drawn: 29 friends among 59, then 28 among 58, then 27 among 57.
+    assert accepted / 20_000 == pytest.approx(29 * 28 * 27 / (59 * 58 * 57), abs=0.01)
+    assert accepted / 20_000 == pytest.approx(compute_unseen(CHECKERS, 0.5), abs=0.02)
+
+
+def test_under_roundwork_1_advice_has_the_margin_of_three_checkers() -> None:
+    stakes = Stakes(0.0, 7.0)
+
+    careful, lazy = advise_drawn(stakes, 0.0, 0.02, 1.0), advise_drawn(stakes, 0.9, 0.02, 1.0)
+
+    assert careful.caught == 1.0
+    assert careful.edge == pytest.approx(-7.7)
+    assert lazy.caught == pytest.approx(1 - 0.9**3)
+    assert careful.lazy_limit == lazy.lazy_limit == 0.99
