@@ -5,10 +5,19 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from .options import ROE_OR_NONE, any_machine_option, combine, param_option, sandbox_option, secret_option
+from .options import (
+    ROE_OR_NONE,
+    any_machine_option,
+    combine,
+    param_option,
+    read_pairs,
+    sandbox_option,
+    secret_option,
+)
 
 if TYPE_CHECKING:
     from ..host.front import FrontLimits
+    from ..participant.sealed_step import Bounds
 
 
 class SettingOptions(TypedDict):
@@ -26,6 +35,7 @@ class SettingOptions(TypedDict):
     secrets: dict[str, str]
     is_any_machine: bool
     limits: "FrontLimits"
+    bounds: "Bounds"
 
 
 def read_front_limits(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> "FrontLimits":
@@ -34,6 +44,20 @@ def read_front_limits(ctx: click.Context, param: click.Parameter, given: tuple[s
 
     return read_limits(given, FrontLimits)
 
+
+def read_bounds(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> "Bounds":
+    """How often a node pays by itself in a round. Raises click.BadParameter."""
+    from ..participant.sealed_step import Bounds
+
+    counts = read_pairs(given, "--spend")
+    for name, count in counts.items():
+        if name not in SPENDING or not (count.isascii() and count.isdecimal()):
+            raise click.BadParameter(f"{name}={count}: it is {' or '.join(SPENDING)}, = and digits")
+    return Bounds(**{SPENDING[name]: int(count) for name, count in counts.items()})
+
+
+SPENDING = {"challenges": "challenges_max", "accusations": "accusations_max"}
+"""What a node pays for by itself, and the field that bounds it."""
 
 setting_options = combine(
     click.option("--package", type=click.Path(path_type=Path), help="The task's folder; else it is fetched."),
@@ -56,6 +80,14 @@ setting_options = combine(
     param_option,
     secret_option,
     any_machine_option,
+    click.option(
+        "--spend",
+        "bounds",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        callback=read_bounds,
+        help="How many challenges, or accusations, the node pays for in a round: 10 of each.",
+    ),
     click.option(
         "--limit",
         "limits",

@@ -22,7 +22,7 @@ class PlanOptions(TypedDict):
     plays: dict[str, int]
     stakes: tuple[int, ...]
     rounds: int
-    rules: str
+    rules: str | None
     token: bool
     round_slots: int | None
     slot_ms: int
@@ -88,7 +88,7 @@ plan_options = combine(
         help="Stop when so many rounds are over, paid or not; Ctrl-C stops earlier, with the same summary.",
     ),
     click.option(
-        "--rules", default="koii-1", show_default=True, type=click.Choice(["koii-1"]), help="The rule set."
+        "--rules", type=click.Choice(["koii-1", "roundwork-1"]), help="The rule set: the task's own."
     ),
     click.option("--token", is_flag=True, help="Pay in a token that is made for it."),
     click.option("--round-slots", type=int, help="Slots of a round, in place of the task's own."),

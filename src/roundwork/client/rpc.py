@@ -9,7 +9,7 @@ import msgspec
 
 from .. import errors
 from ..errors import BadConfig, Malformed, Rejected, RemoteError, RoundworkError, Void, WrongShape
-from ..hardened_views import RoundProof
+from ..hardened_views import AssignmentsView, RoundProof
 from ..protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
 from ..protocol.programs.token_records import ACCOUNT_BYTES, AMOUNT_AT, MINT_AT
 from ..views import PART_ROWS, HeadView, LedgerView, PartKey, RoundView, Row, StakeNews, TaskView
@@ -277,6 +277,19 @@ class Client:
         """A round as it stands; None if there is no such task."""
         view: RoundView | None = _convert(await self.call("getRound", task, round_number), RoundView | None)
         return view
+
+    async def get_drawn_round(
+        self, task: str, round_number: int, node: str
+    ) -> tuple[RoundView, AssignmentsView] | None:
+        """A round, and what a node was drawn for in it, not older; None if there is no such task."""
+        shown, drawn = await self.call_many(
+            ("getRound", task, round_number), ("getAssignments", task, round_number, node)
+        )
+        if shown is None or drawn is None:
+            return None
+        view: RoundView = _convert(shown, RoundView)
+        own: AssignmentsView = _convert(drawn, AssignmentsView)
+        return view, own
 
     async def get_rounds(self, task: str, round_numbers: list[int]) -> dict[int, RoundView]:
         """Several rounds at once."""

@@ -24,9 +24,10 @@ from ..node.javascript.runtime import check_javascript_play
 from ..node.trial import load_program
 from ..package.folder import Package, load_package, merge_params, pack
 from ..package.requirements import check_machine
+from ..package.terms import fit_long_windows
 from ..participant.moment import compute_timetable
 from ..participant.plays import HONEST, LIAR, find_play
-from ..protocol.params import KOII
+from ..protocol.params import KOII, ROUNDWORK_1
 from ..views import LedgerView, RoundView, TaskView
 from ..wire import decode_json, format_money
 from .demo import describe_demo, find_demo
@@ -72,7 +73,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stakes: tuple[int, ...] = ()
     """Stakes of the nodes in roe, taken in turn; empty for a multiple of the task's minimum."""
     rounds: int = 5
-    rules: str = "koii-1"
+    rules: str | None = None
+    """The rule set; None keeps the task's own."""
     round_slots: int | None = None
     slot_ms: int = 100
     engine: Literal["embedded", "comet"] = "embedded"
@@ -429,7 +431,9 @@ def _write_network(directory: Path, network: Network) -> None:
 def _fit(package: Package, plan: Plan) -> Package:
     """The task's package with the plan's rules and windows, and a bounty that is enough for the rounds."""
     bounty = package.bounty_per_round * (plan.rounds + SPARE_ROUNDS)
-    package = msgspec.structs.replace(package, rules=plan.rules, total_bounty=bounty)
+    package = msgspec.structs.replace(package, rules=plan.rules or package.rules, total_bounty=bounty)
+    if package.rules == ROUNDWORK_1.name:
+        return fit_long_windows(package, plan.round_slots)
     if plan.round_slots is None:
         return package
     window = plan.round_slots * 2 // 5

@@ -6,7 +6,9 @@ from typing import assert_never
 from ..client.operations import build_stake, deliver, sign
 from ..client.rpc import Client
 from ..errors import Rejected, StillRunning, TaskFailed, Void
+from ..participant import sealed
 from ..participant import step as duties
+from ..participant.sealed import SealedDuty
 from ..participant.step import Duty
 from .lookout import Identity
 from .memory import MemoryFile
@@ -19,13 +21,13 @@ _AUDIT = "audit of {} in round {}"
 log = logging.getLogger(__name__)
 
 
-def log_done(duty: Duty, outcome: str) -> None:
+def log_done(duty: Duty | SealedDuty, outcome: str) -> None:
     """Log what came of a duty."""
     kind, subject = name_duty(duty)
     logging.getLogger(f"{DONE}.{kind}").info("%s: %s", subject, outcome)
 
 
-def log_failure(duty: Duty, error: Exception) -> None:
+def log_failure(duty: Duty | SealedDuty, error: Exception) -> None:
     """Log why a duty failed: a line, and below it the traceback of an author's function.
 
     The line names the window that a function has to end in, if it had not ended then.
@@ -43,7 +45,7 @@ def log_failure(duty: Duty, error: Exception) -> None:
     logger.warning("%s", line if last == text else f"{line}\n{text}")
 
 
-def name_duty(duty: Duty) -> tuple[str, str]:
+def name_duty(duty: Duty | SealedDuty) -> tuple[str, str]:
     """The kind of a duty, and the duty in words."""
     match duty:
         case duties.Work():
@@ -69,10 +71,48 @@ def name_duty(duty: Duty) -> tuple[str, str]:
         case duties.Forget():
             return "forgetting", f"forgetting the rounds below {duty.before_round}"
         case _:
+            return _name_sealed(duty)
+
+
+def _name_sealed(duty: SealedDuty) -> tuple[str, str]:
+    round_number = duty.round
+    match duty:
+        case sealed.DecideSealedValue():
+            return "submission", f"proof of round {round_number}"
+        case sealed.Seal():
+            return "sealing", f"writing down {_KINDS[duty.kind]} of round {round_number}"
+        case sealed.SendCommitment():
+            return "sending", f"committing to {_KINDS[duty.kind]} of round {round_number}"
+        case sealed.SendReveal():
+            return "sending", f"revealing {_KINDS[duty.kind]} of round {round_number}"
+        case sealed.FetchProof():
+            return "fetching", f"fetching the proof of {duty.node} in round {round_number}"
+        case sealed.SendChallenge():
+            return "sending", f"challenging the proof of {duty.node} in round {round_number}"
+        case sealed.PostProof():
+            return "sending", f"posting the proof of {duty.node} in round {round_number}"
+        case sealed.CheckSubmission():
+            return "audit", _AUDIT.format(duty.node, round_number)
+        case sealed.SendAccusation():
+            return "sending", f"accusing {duty.node} in round {round_number}"
+        case sealed.DecideSealedList():
+            return "distribution", f"list of round {round_number}"
+        case sealed.SendAmounts():
+            return "sending", f"sending the list of round {round_number}"
+        case sealed.AccuseList():
+            return "sending", f"accusing the list of {duty.node} for round {round_number}"
+        case sealed.VoteOnList():
+            opinion = "valid" if duty.is_valid else "invalid"
+            return "sending", f"voting that the list of {duty.node} for round {round_number} is {opinion}"
+        case _:
             assert_never(duty)
 
 
-def name_window(duty: Duty) -> str:
+_KINDS = ("the submission", "the receipt", "the votes")
+"""By the kind of the commitment."""
+
+
+def name_window(duty: Duty | SealedDuty) -> str:
     """The window in which a function of the task has to end, in words; "" for a duty that calls none."""
     match duty:
         case duties.Work():

@@ -108,7 +108,7 @@ class Lookout:
         self._round_states: object = None
         """The states of rounds when the last head was read."""
         self._has_sent = False
-        self._blind_until_slot = -1
+        self.blind_until_slot = -1
         """Heads up to this slot do not show what the node has sent."""
         self._stakes_slot = current.task.slot
         self._is_cut_off = False
@@ -130,7 +130,7 @@ class Lookout:
     @property
     def is_blind(self) -> bool:
         """Whether the last view does not show what the node has sent."""
-        return self._has_sent or self.slot <= self._blind_until_slot
+        return self._has_sent or self.slot <= self.blind_until_slot
 
     async def look(self) -> View | None:
         """What the ledger shows in a new slot; None in the same one, or while it does not answer.
@@ -147,7 +147,7 @@ class Lookout:
         if self._is_cut_off:
             log.info("the ledger answers again, in slot %d", head.slot)
         self._is_cut_off = False
-        if head.slot <= max(self.slot, self._blind_until_slot) or self._own is None:
+        if head.slot <= max(self.slot, self.blind_until_slot) or self._own is None:
             return None
         self._current.take_head(head)
         self.slot = head.slot
@@ -208,7 +208,7 @@ class Lookout:
             raise
         self._own_due_slot = NEVER
         if has_sent and self._own is not None:
-            self._blind_until_slot = self._own.slot
+            self.blind_until_slot = self._own.slot
         return head
 
     async def _read_stakes(self) -> None:

@@ -17,6 +17,7 @@ from ..participant.decisions import (
     ListDecided,
     Memory,
     OpinionDecided,
+    Sealed,
     ValueDecided,
     Worked,
     learn,
@@ -223,6 +224,8 @@ class MemoryFile:
                 return OpinionDecided(round_number, subject, self._decode(text, str))
             case "list":
                 return ListDecided(round_number, self._decode(text, dict[str, int]))
+            case "sealed":
+                return Sealed(round_number, int(subject), bytes.fromhex(self._decode(text, str)))
             case _:
                 raise StoreCorrupt(f"{self.path}: no decision has the kind {kind!r}")
 
@@ -278,5 +281,7 @@ def _compose_row(decision: Decision) -> tuple[str, int, str, Any]:
             return "verdict", decision.round, decision.node, decision.opinion
         case ListDecided():
             return "list", decision.round, "", decision.amounts
+        case Sealed():
+            return "sealed", decision.round, str(decision.kind), decision.payload.hex()
         case _:
             assert_never(decision)

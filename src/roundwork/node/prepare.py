@@ -9,10 +9,10 @@ from typing import NamedTuple
 from starlette.routing import Route
 
 from ..client.rpc import Client
-from ..errors import BadTaskFile
+from ..errors import BadConfig, BadTaskFile
 from ..package.folder import Package, merge_params, resolve_hosts
 from ..participant.plays import LIAR
-from ..protocol.params import key_of
+from ..protocol.params import KOII_1, key_of
 from .confinement.doctor import examine, summarize
 from .confinement.order import Limits
 from .confinement.sandbox import choose_sandbox
@@ -27,6 +27,7 @@ from .lookout import CurrentTask, Identity
 from .peers.gateway import Served
 from .peers.outgoing import Fetcher
 from .peers.parts import PartBook
+from .peers.proofs import Proofs
 from .peers.reasons import GetReasons, SlashNotices
 from .peers.registrations import Registrations
 from .peers.storage import BlobStore, TaskBlobs
@@ -108,8 +109,20 @@ async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
     needs.stack.push_async_callback(lanes.close)
     await lanes.check()
     parts = _make_parts(needs)
+    proofs = Proofs(
+        setting.task, identity.node, needs.store, needs.fetcher, needs.registrations.get_endpoints
+    )
     runtime = Runtime(
-        needs.client, identity, lanes, needs.store, setting.home, current, _make_notices(needs), parts
+        needs.client,
+        identity,
+        lanes,
+        needs.store,
+        setting.home,
+        current,
+        _make_notices(needs),
+        parts,
+        proofs,
+        setting.bounds,
     )
     return PreparedTask(
         work=runtime.run,
@@ -128,6 +141,9 @@ async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
 async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
     setting, package, identity = needs.setting, needs.package, needs.identity
     check_javascript_play(identity.play)
+    rules = needs.current.task.rules
+    if rules != KOII_1.name:
+        raise BadConfig(f"the task has the rule set {rules}: a main.js is played under {KOII_1.name} only")
     home = setting.home / "task"
     home.mkdir(parents=True, exist_ok=True)
     limits = Limits(**package.limits)

@@ -6,6 +6,7 @@ import msgspec
 
 from ..host.front import FRONT_LIMITS, FrontLimits
 from ..participant.plays import HONEST, Play
+from ..participant.sealed_step import Bounds
 
 FIRST_TASK_FILE = "first-task"
 """Names the task whose memory and files lie in the node's directory itself."""
@@ -39,6 +40,8 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, str] = {}
     is_any_machine: bool = False
     """Run tasks that ask for another kind of machine, too."""
+    bounds: Bounds = Bounds()
+    """How often the node pays by itself in a round of roundwork-1."""
     play: Play = HONEST
     limits: FrontLimits = FRONT_LIMITS
     """Of the gateway."""

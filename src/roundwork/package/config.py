@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import BadConfig, Rejected
-from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX, Genesis, TaskKey
+from ..protocol.params import KOII_1, ROUNDWORK_1, RULE_SETS, TASK_SPACE_MAX, Genesis, TaskKey
 from ..protocol.tasks.configuration import (
     SLASH_PERCENT,
     SLOTS_MIN,
@@ -315,8 +315,8 @@ FIELDS: dict[str, Field] = {
     "migrationDescription": Field(text(2000), ""),
 }
 
-PLAYED: tuple[str, ...] = (KOII_1.name,)
-"""The rule sets that nodes play. The ledger has roundwork-1 too."""
+PLAYED: tuple[str, ...] = (KOII_1.name, ROUNDWORK_1.name)
+"""The rule sets that nodes play."""
 
 RULES_FIELDS = ("name", "slash", "split")
 SPLITS = ("equal", "stake")

@@ -34,21 +34,32 @@ class ListDecided(msgspec.Struct, frozen=True, tag=True):
     amounts: dict[str, int]
 
 
-Decision = Worked | ValueDecided | OpinionDecided | ListDecided
+class Sealed(msgspec.Struct, frozen=True, tag=True):
+    """The node wrote down what it commits to in a round of roundwork-1."""
+
+    round: int
+    kind: int
+    """0 a submission, 1 a receipt, 2 votes."""
+    payload: bytes
+    """What the commitment is revealed with."""
+
+
+Decision = Worked | ValueDecided | OpinionDecided | ListDecided | Sealed
 
 
 class Memory(msgspec.Struct, frozen=True):
     """The decisions of a node, by round.
 
     `worked`: rounds whose work has ended · `values`: what to submit, None for nothing · `opinions`:
-    "valid" or "invalid" by candidate · `lists`: amounts by submitter · `forgotten`: rounds below it are
-    closed and gone.
+    "valid" or "invalid" by candidate · `lists`: amounts by submitter · `sealed`: what was
+    written down for each kind of commitment · `forgotten`: rounds below it are closed and gone.
     """
 
     worked: frozenset[int] = frozenset()
     values: dict[int, str | None] = {}
     opinions: dict[int, dict[str, str]] = {}
     lists: dict[int, dict[str, int]] = {}
+    sealed: dict[int, dict[int, bytes]] = {}
     forgotten: int = 0
 
 
@@ -65,6 +76,9 @@ def learn(memory: Memory, decision: Decision) -> Memory:
             return replace(memory, opinions={**memory.opinions, round_number: opinions})
         case ListDecided():
             return replace(memory, lists={**memory.lists, round_number: decision.amounts})
+        case Sealed():
+            sealed = {**memory.sealed.get(round_number, {}), decision.kind: decision.payload}
+            return replace(memory, sealed={**memory.sealed, round_number: sealed})
         case _:
             assert_never(decision)
 
@@ -86,6 +100,11 @@ def forget_rounds(memory: Memory, before_round: int) -> Memory:
         lists={
             round_number: amounts
             for round_number, amounts in memory.lists.items()
+            if round_number >= before_round
+        },
+        sealed={
+            round_number: by_kind
+            for round_number, by_kind in memory.sealed.items()
             if round_number >= before_round
         },
         forgotten=before_round,

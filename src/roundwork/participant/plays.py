@@ -3,15 +3,29 @@
 The nodes of `up` and all other code in which participants play against the law use these names.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from ..errors import BadConfig
+from ..protocol.tasks.commitments import SealKind
 from ..protocol.tasks.round import Activity, Period
 from ..views import PartKey, PartKind, RoundHead
-from .decisions import ListDecided, Memory, learn
+from .decisions import ListDecided, Memory, OpinionDecided, learn
 from .moment import Moment, compute_moment
+from .sealed import (
+    CheckSubmission,
+    DecideSealedList,
+    DecideSealedValue,
+    FetchProof,
+    Seal,
+    SealedDuty,
+    SendCommitment,
+    SendReveal,
+    VoteOnList,
+)
+from .sealed_step import Bounds, DrawnRound, step_sealed
 from .step import (
     DecideList,
     DecideOpinion,
@@ -135,6 +149,52 @@ def _steal(memory: Memory, view: View, duties: list[Duty]) -> tuple[Memory, list
         if isinstance(duty, DecideList):
             memory = learn(memory, ListDecided(duty.round, {view.node: duty.bounty}))
     return memory, [duty for duty in duties if not isinstance(duty, DecideList)]
+
+
+# The same under roundwork-1
+
+
+def play_sealed_step(
+    play: Play,
+    memory: Memory,
+    view: View,
+    drawn: Mapping[int, DrawnRound],
+    fetched: Mapping[int, frozenset[str]],
+    bounds: Bounds,
+    slot: int,
+) -> tuple[Memory, list[Duty | SealedDuty]]:
+    """The duties and the memory of a participant that plays this way: `step_sealed` with one decision
+    replaced.
+
+    Nothing can be copied before it is revealed, so a copycat submits nothing. What comes late is a reveal.
+    """
+    memory, duties = step_sealed(memory, view, drawn, fetched, bounds, slot)
+    match play.name:
+        case COPYCAT.name:
+            return memory, [duty for duty in duties if not isinstance(duty, Work | DecideSealedValue)]
+        case LATE.name:
+            return memory, [duty for duty in duties if not (isinstance(duty, SendReveal) and not duty.kind)]
+        case SILENT.name:
+            return memory, [duty for duty in duties if isinstance(duty, TopUp | Forget)]
+        case LAZY.name:
+            return memory, [duty for duty in duties if not _is_of_audit(duty)]
+        case ACCUSER.name:
+            for duty in duties:
+                if isinstance(duty, CheckSubmission):
+                    memory = learn(memory, OpinionDecided(duty.round, duty.node, "invalid"))
+            return memory, [duty for duty in duties if not isinstance(duty, CheckSubmission)]
+        case THIEF.name:
+            for duty in duties:
+                if isinstance(duty, DecideSealedList):
+                    memory = learn(memory, ListDecided(duty.round, {view.node: view.head.bounty_per_round}))
+            return memory, [duty for duty in duties if not isinstance(duty, DecideSealedList)]
+        case _:
+            return memory, duties
+
+
+def _is_of_audit(duty: Duty | SealedDuty) -> bool:
+    is_bits = isinstance(duty, Seal | SendCommitment | SendReveal) and duty.kind != SealKind.SUBMISSION
+    return is_bits or isinstance(duty, FetchProof | CheckSubmission | VoteOnList)
 
 
 def _get_reviewed(view: View, now: Moment) -> RoundHead | None:

@@ -1,8 +1,8 @@
 """The duties of a node in a round under roundwork-1, as PROTOCOL.md says how a node plays it.
 
-Nothing runs these duties yet. There are three kinds of duties. Some need a decision, whose result the node
-remembers (`Decide…`, `Fetch`, `Check`). `Seal` writes something down before it is sent. The others send an
-instruction. A duty that the ledger shows as sent is not owed again.
+`sealed_step.py` joins them with the duties of every rule set. There are three kinds of duties. Some need a
+decision, whose result the node remembers (`Decide…`, `Fetch`, `Check`). `Seal` writes something down before
+it is sent. The others send an instruction. A duty that the ledger shows as sent is not owed again.
 """
 
 from collections.abc import Sequence
@@ -198,11 +198,13 @@ def _list_review(memory: SealedMemory, view: SealedView, slot: int) -> list[Seal
         case Activity.REVEAL:
             return _owe_reveal(memory, view, SealKind.SUBMISSION)
         case Activity.CHALLENGE:
-            return _owe_challenges(memory, view, is_late) + _owe_answers(memory, view, [view.node])
+            fetching = _owe_challenges(memory, view, is_late) + _owe_answers(memory, view, [view.node])
+            return fetching + _owe_checks(memory, view)
         case Activity.ANSWER:
             # The window has two eighths; the node is in the second one.
             is_late = slot >= first + (last - first + 1) * 3 // 4
-            return _owe_answers(memory, view, _list_posters(view, is_late, slot >= last - 1))
+            answers = _owe_answers(memory, view, _list_posters(view, is_late, slot >= last - 1))
+            return answers + _owe_checks(memory, view)
         case Activity.CHECK:
             return _owe_bits(memory, view, SealKind.RECEIPT, view.own.checks, is_late)
         case Activity.ACCUSE:
@@ -275,6 +277,15 @@ def _owe_answers(memory: SealedMemory, view: SealedView, posting: Sequence[str])
         elif each.node in posting:
             duties.append(PostProof(view.round.round, each.node))
     return duties
+
+
+def _owe_checks(memory: SealedMemory, view: SealedView) -> list[SealedDuty]:
+    """Check what the node has a proof of: the eighth in which receipts are committed may be short."""
+    return [
+        CheckSubmission(view.round.round, node)
+        for node in view.own.checks
+        if node not in memory.found and (not view.names_proof(node) or node in memory.fetched)
+    ]
 
 
 def _owe_bits(

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import msgspec
 
+from ..protocol.params import KOII_1
 from ..protocol.tasks.round import TURNS, Activity, Period, compute_turn
 from ..views import (
     ListHead,
@@ -164,12 +165,12 @@ def step(memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
     now = compute_moment(view.head, slot)
     if now.ledger_round < 0:
         return memory, []
-    memory, duties = _forget_closed(memory, view, now)
+    memory, duties = forget_closed(memory, view, now)
     is_staked = view.own.amount >= view.head.minimum_stake
     topping_up = owe_stake(view)
     duties.extend(topping_up)
     if is_staked or topping_up:
-        duties += _owe_work(memory, view, now)
+        duties += owe_work(memory, view, now)
     if not is_staked:
         return memory, duties
     under_review = view.find_round(now.compute_round(Period.REVIEW))
@@ -236,7 +237,7 @@ def owe_stake(view: View) -> list[TopUp]:
     return [TopUp(1)] if view.endpoint and not view.own.endpoint else []
 
 
-def _forget_closed(memory: Memory, view: View, now: Moment) -> tuple[Memory, list[Duty]]:
+def forget_closed(memory: Memory, view: View, now: Moment) -> tuple[Memory, list[Duty]]:
     """Memory without the rounds that are closed, and the duty to let go of them if there are any."""
     oldest = min([*view.head.open_rounds, now.compute_round(Period.REVIEW)])
     if oldest <= memory.forgotten:
@@ -244,17 +245,18 @@ def _forget_closed(memory: Memory, view: View, now: Moment) -> tuple[Memory, lis
     return forget_rounds(memory, oldest), [Forget(oldest)]
 
 
-def _owe_work(memory: Memory, view: View, now: Moment) -> list[Duty]:
+def owe_work(memory: Memory, view: View, now: Moment) -> list[Duty]:
     """The work of this ledger round, and early in it that of the round before, if a crash interrupted it."""
     if not view.head.is_active or view.head.migrated_to is not None:
         return []
     working = now.compute_round(Period.WORK)
     late = view.find_round(working - 1)
     seeds = {} if late is None else {late.round: late.seed}
+    window = Activity.SUBMIT if view.head.rules == KOII_1.name else Activity.COMMIT
     duties: list[Duty] = []
     for round_number, seed in {**seeds, working: view.head.seed}.items():
         # In the second half of the window the value must be decided and sent.
-        until = now.compute_middle(Activity.SUBMIT, round_number)
+        until = now.compute_middle(window, round_number)
         is_done = round_number in memory.worked or _has_submitted(view, round_number)
         if not is_done and now.slot < until:
             duties.append(Work(round_number, seed, until))

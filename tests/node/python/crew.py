@@ -16,6 +16,7 @@ from roundwork.node.lookout import CurrentTask, Identity
 from roundwork.node.memory import MemoryFile
 from roundwork.node.peers.outgoing import Fetcher
 from roundwork.node.peers.parts import PartBook
+from roundwork.node.peers.proofs import Proofs
 from roundwork.node.peers.reasons import SlashNotices
 from roundwork.node.peers.storage import BlobStore
 from roundwork.node.python.environments import Environment
@@ -25,6 +26,7 @@ from roundwork.node.python.runtime import Runtime
 from roundwork.package.folder import load_package
 from roundwork.participant.moment import compute_timetable
 from roundwork.participant.plays import find_play
+from roundwork.participant.sealed_step import Bounds
 from roundwork.protocol.params import KOII
 from roundwork.views import RoundView, StakeView
 
@@ -98,7 +100,16 @@ class Member:
         notices = SlashNotices(fetcher, node, dict, self._client.get_round)
         parts = PartBook(self._client, fetcher, self._store, node, dict)
         runtime = Runtime(
-            self._client, self.identity, self._lanes, self._store, self.directory, current, notices, parts
+            self._client,
+            self.identity,
+            self._lanes,
+            self._store,
+            self.directory,
+            current,
+            notices,
+            parts,
+            Proofs(self._task, node, self._store, fetcher, dict),
+            Bounds(),
         )
         self._running = asyncio.create_task(runtime.run())
 

@@ -2,38 +2,59 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import assert_never
 
 import msgspec
+from solders.instruction import Instruction as SignedInstruction
 
 from ...client.messages import wrap
 from ...client.operations import build_uploads, send
 from ...client.rpc import Client
-from ...errors import AccountNotFound, InsufficientFundsForFee, RemoteError, RoundworkError, StoreCorrupt
+from ...errors import (
+    AccountNotFound,
+    AlreadyAccused,
+    AlreadyChallenged,
+    InsufficientFundsForFee,
+    ListStands,
+    NotChallenged,
+    ProofStands,
+    RemoteError,
+    RoundworkError,
+    StoreCorrupt,
+)  # fmt: skip
+from ...participant import sealed
 from ...participant import step as duties
 from ...participant.decisions import (
     Decision,
     ListDecided,
     OpinionDecided,
+    Sealed,
     ValueDecided,
     Worked,
     learn,
 )
-from ...participant.plays import LIAR, list_parts, play_step
+from ...participant.moment import compute_moment
+from ...participant.plays import LIAR, list_parts, play_sealed_step, play_step
+from ...participant.postponed import Postponed
+from ...participant.sealed import SealedDuty
+from ...participant.sealed_step import Bounds, DrawnRound, list_rounds_needed
 from ...participant.step import Duty, View
-from ...protocol.params import NodeKey, TaskKey, key_of
+from ...protocol.params import ROUNDWORK_1, NodeKey, TaskKey, key_of
 from ...protocol.tasks import instructions
+from ...protocol.tasks.round import Activity
 from ...views import SubmissionView
 from ...wire import format_stake
 from ..duties import log_done, log_failure, name_duty, top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
 from ..peers.parts import PartBook
+from ..peers.proofs import Proofs
 from ..peers.reasons import SlashNotices, shorten
 from ..peers.storage import BlobStore
 from .lanes import Lanes
+from .sealed import SealedSending, get_value
 
 KEEP_BLOBS_ROUNDS = 3
 """Proofs are kept this many rounds beyond the round that is closed."""
@@ -49,6 +70,9 @@ SEND_SLOTS = 20
 
 UPLOADS_MAX = 16
 """Chunks of a list that are under way at a time."""
+
+RACES = (AlreadyAccused, AlreadyChallenged, ListStands, NotChallenged, ProofStands)
+"""Refusals under roundwork-1 that say that another node was faster."""
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +90,8 @@ class Runtime:
         current: CurrentTask,
         notices: SlashNotices,
         parts: PartBook,
+        proofs: Proofs,
+        bounds: Bounds,
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
         self._client = client
@@ -75,7 +101,12 @@ class Runtime:
         self._identity = identity
         self._lanes = lanes
         self._store = store
-        self._loop: Loop[Duty] = Loop(client, identity, current, directory, notices, parts)
+        self._bounds = bounds
+        self._is_sealed = current.task.rules == ROUNDWORK_1.name
+        self._sealed = SealedSending(client, identity, current, proofs, self._deliver)
+        self._loop: Loop[Duty | SealedDuty] = Loop(client, identity, current, directory, notices, parts)
+        if self._is_sealed:
+            self._loop.postponed = Postponed(1)  # its windows are parts of the others'
         self._memory = self._loop.file.load()
         self._auditing = asyncio.Lock()
 
@@ -88,17 +119,27 @@ class Runtime:
         await self._loop.run(self._do_duties)
 
     def _do_duties(self, view: View) -> None:
-        loop, play = self._loop, self._identity.play
-        view = loop.show_parts(view, list_parts(play, self._memory, view, loop.slot))
-        self._memory, owed = play_step(play, self._memory, view, loop.slot)
+        loop, play, drawn = self._loop, self._identity.play, dict[int, DrawnRound]()
+        owed: Sequence[Duty | SealedDuty]
+        if self._is_sealed:
+            drawn = loop.show_rounds(list_rounds_needed(view, loop.slot))
+            self._memory, owed = play_sealed_step(
+                play, self._memory, view, drawn, self._sealed.fetched, self._bounds, loop.slot
+            )
+        else:
+            view = loop.show_parts(view, list_parts(play, self._memory, view, loop.slot))
+            self._memory, owed = play_step(play, self._memory, view, loop.slot)
         loop.postponed.keep(owed)
         for duty in owed:
             if not loop.has(duty) and loop.postponed.is_due(duty, loop.slot):
-                loop.start(duty, self._do(duty, view))
+                loop.start(duty, self._do(duty, view, drawn))
 
-    async def _do(self, duty: Duty, view: View) -> None:
+    async def _do(self, duty: Duty | SealedDuty, view: View, drawn: Mapping[int, DrawnRound]) -> None:
         try:
-            outcome = await self._act(duty, view)
+            if isinstance(duty, SealedDuty):
+                outcome = await self._act_sealed(duty, view, drawn[duty.round])
+            else:
+                outcome = await self._act(duty, view)
         except StoreCorrupt:
             raise
         except (AccountNotFound, InsufficientFundsForFee) as error:
@@ -106,6 +147,9 @@ class Runtime:
             _, subject = name_duty(duty)
             payer = self._identity.payer.pubkey()
             log.warning("%s waits: send fee money to the main key %s (%s)", subject, payer, error)
+        except RACES as error:
+            self._loop.postponed.put(duty, self._loop.slot)
+            log_done(duty, f"another node was faster: {error}")
         except (RoundworkError, TimeoutError) as error:
             self._loop.postponed.put(duty, self._loop.slot)
             log_failure(duty, error)
@@ -142,8 +186,39 @@ class Runtime:
                 self._loop.file.forget(duty.before_round)
                 await self._lanes.forget(duty.before_round)
                 self._store.drop(self._task, duty.before_round - KEEP_BLOBS_ROUNDS)
+                self._sealed.forget(duty.before_round)
             case _:
                 assert_never(duty)
+        return "done"
+
+    async def _act_sealed(self, duty: SealedDuty, view: View, shown: DrawnRound) -> str:
+        """The same for a duty of roundwork-1."""
+        round_number, seed = duty.round, shown.round.seed
+        now = compute_moment(view.head, self._loop.slot)
+        match duty:
+            case sealed.DecideSealedValue():
+                until = now.compute_end(Activity.COMMIT, round_number)
+                return await self._decide_value(duties.DecideValue(round_number, seed, until))
+            case sealed.Seal():
+                self._decide(Sealed(round_number, duty.kind, duty.payload))
+            case sealed.FetchProof():
+                await self._sealed.fetch(duty, shown)
+            case sealed.CheckSubmission():
+                is_trial = now.is_open(Activity.JUDGE, round_number)
+                until = now.compute_middle(Activity.JUDGE if is_trial else Activity.CHECK, round_number)
+                [stake] = [each.stake for each in shown.round.submissions if each.node == duty.node]
+                value = get_value(shown, duty.node)
+                return await self._decide_opinion(
+                    duties.DecideOpinion(round_number, seed, duty.node, value, stake, until)
+                )
+            case sealed.DecideSealedList():
+                until = now.compute_end(Activity.AUDIT_LIST, round_number, duty.attempt)
+                bounty = view.head.bounty_per_round
+                await self._decide_list(
+                    duties.DecideList(round_number, duty.attempt, bounty, until), shown.round.submissions
+                )
+            case _:
+                await self._sealed.send(duty, shown, self._memory.lists.get(round_number, {}))
         return "done"
 
     # Deciding: a function of the task returns a value, the decision is on disk, then it counts. A function
@@ -162,7 +237,8 @@ class Runtime:
     async def _decide_opinion(self, duty: duties.DecideOpinion) -> str:
         async with self._auditing:
             # A proof that hangs its auditors must not use up the time of the other proofs.
-            waiting = sum(isinstance(each, duties.DecideOpinion) for each in self._loop.list_running())
+            audits = duties.DecideOpinion | sealed.CheckSubmission
+            waiting = sum(isinstance(each, audits) for each in self._loop.list_running())
             left = self._compute_seconds(duty.until)
             seconds = min(left, max(left * 2 / (waiting + 1), AUDIT_SECONDS_MIN))
             opinion = await self._lanes.audit(
@@ -178,6 +254,8 @@ class Runtime:
     async def _decide_list(self, duty: duties.DecideList, submissions: Sequence[SubmissionView]) -> None:
         seconds = self._compute_seconds(duty.until)
         amounts = await self._lanes.distribute(duty.round, duty.bounty, submissions, seconds)
+        if self._is_sealed:  # the ledger slashes at the verdict, and a list takes nothing
+            amounts = {node: amount for node, amount in amounts.items() if amount > 0}
         self._decide(ListDecided(duty.round, amounts))
 
     def _decide(self, decision: Decision) -> None:
@@ -204,7 +282,11 @@ class Runtime:
 
     async def _send(self, instruction: instructions.Instruction) -> None:
         """Raises Rejected, Void, RemoteError, TimeoutError."""
+        await self._deliver([wrap(instruction, self._program)])
+
+    async def _deliver(self, instructions: list[SignedInstruction]) -> None:
+        """Raises Rejected, Void, RemoteError, TimeoutError."""
         signers = [self._identity.payer, self._identity.staking]
         with self._loop.sending():
             async with asyncio.timeout(SEND_SLOTS * self._loop.slot_seconds):
-                await send(self._client, [wrap(instruction, self._program)], signers)
+                await send(self._client, instructions, signers)
