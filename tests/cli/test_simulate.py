@@ -143,7 +143,10 @@ def test_answers_of_the_network_are_recorded_once_and_given_again(tmp_path: Path
     folder, answers = tmp_path / "task", str(tmp_path / "answers.json")
     folder.mkdir()
     (folder / "task.py").write_text(TASK)
-    (folder / "config-task.yml").write_text((Path(HELLO) / "config-task.yml").read_text())
+    config = (Path(HELLO) / "config-task.yml").read_text()
+    (folder / "config-task.yml").write_text(
+        config.replace("roundwork:", "roundwork:\n  params: {start: http://127.0.0.1/}")
+    )
     count = 0
 
     class Handler(BaseHTTPRequestHandler):

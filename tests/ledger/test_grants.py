@@ -40,7 +40,7 @@ def test_what_a_genesis_cannot_hold_is_refused_and_nothing_is_created(tmp_path: 
         (full, "plain accounts only"),
         (torn, "is not an account"),
         (tmp_path / "none.json", "cannot be read"),
-        (empty, "give at least 1 roe"),
+        (empty, f"d.json: {ADDRESS} has 0 lamports"),
     ):
         done = run("ledger", "run", "--directory", directory, "--account", path)
         assert (1, True) == (done.returncode, said in done.stderr), done.stderr

@@ -12,6 +12,7 @@ from roundwork.errors import BadConfig, BadTaskFile
 from roundwork.package.content import compute_content_id, is_content_id
 from roundwork.package.folder import (
     Package,
+    check_params,
     choose_program,
     load_package,
     merge_params,
@@ -483,6 +484,14 @@ def test_a_param_given_as_text_is_read_as_what_it_is_in_the_package(tmp_path: Pa
     assert {"pages": 3, "part": 1, "start": "7", "deep": False, "skip": ["b", 2], "other": "5"} == (
         merge_params(package, given)
     )
+
+
+def test_a_param_that_the_package_does_not_have_is_refused(tmp_path: Path) -> None:
+    package = load_package(write_task(tmp_path, "roundwork: {params: {pages: 8, start: x}}"))
+
+    check_params(package, ["start"])
+    with pytest.raises(BadConfig, match=r"param 'page' is not in config-task.yml, which has pages, start"):
+        check_params(package, ["pages", "page"])
 
 
 @pytest.mark.parametrize(

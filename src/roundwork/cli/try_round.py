@@ -83,11 +83,12 @@ def _try(
     import httpx2
 
     from ..localnet.demo import running_demo
-    from ..package.folder import load_package, merge_params
+    from ..package.folder import check_params, load_package, merge_params
     from ..testing import open_network, run_round
 
     async def play() -> "Played":
         package = load_package(folder)
+        check_params(package, params)
         async with running_demo(package, params) as given:
             with open_network(answers, is_recording) as network:
                 return await asyncio.to_thread(

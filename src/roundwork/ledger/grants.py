@@ -61,4 +61,6 @@ def _make_grant(source: str, address: str, account: _Account) -> Grant:
             f"{source}: {address} belongs to {account.owner} or has data; a genesis holds balances of plain "
             "accounts only"
         )
+    if account.lamports <= 0:
+        raise BadInput(f"{source}: {address} has {account.lamports} lamports; a genesis gives at least 1")
     return Grant(address, account.lamports)

@@ -22,7 +22,7 @@ from ..node.duties import DONE, FAILED, read_audit
 from ..node.javascript.process import find_node
 from ..node.javascript.runtime import check_javascript_play
 from ..node.trial import load_program
-from ..package.folder import Package, load_package, merge_params, pack
+from ..package.folder import Package, check_params, load_package, merge_params, pack
 from ..package.requirements import check_machine
 from ..package.terms import fit_long_windows
 from ..participant.moment import compute_timetable
@@ -369,6 +369,7 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
             f"--round-slots {plan.round_slots}: at least {ROUND_SLOTS_MIN}, so that every step has its window"
         )
     package = _fit(load_package(plan.task), plan)
+    check_params(package, plan.params)
     merge_params(package, plan.params)  # each node does this again; a wrong param is refused here
     if not plan.is_any_machine:
         check_machine(package.requirements)

@@ -15,7 +15,7 @@ from solders.keypair import Keypair
 
 from ..errors import BadConfig, TaskFailed
 from ..package.fields import suggest
-from ..package.folder import Package, merge_params
+from ..package.folder import Package, check_params, merge_params
 from ..sdk.saved import SavedFile
 from ..sdk.worker import STATE
 from ..views import SubmissionView
@@ -133,6 +133,7 @@ async def try_properties(
         if name not in PROPERTIES:
             near = suggest(name, PROPERTIES)
             raise BadConfig(f"roundwork.excused: {name:.100}: no such property{near}")
+    check_params(package, params)
     environment = await prepare_environment(environments, package.lock, package.requires_python)
     with TemporaryDirectory(prefix="roundwork-") as folder:
         machines = _Machines(

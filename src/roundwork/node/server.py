@@ -16,7 +16,7 @@ from ..host.files import READABLE_BY_OWNER, replace_file
 from ..host.hold import hold
 from ..host.keypairs import make_keypair
 from ..host.serve import listen, serve
-from ..package.folder import Package, merge_params, resolve_hosts
+from ..package.folder import Package, find_unknown_params, merge_params, resolve_hosts
 from ..package.requirements import check_machine
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..views import TaskView
@@ -132,6 +132,8 @@ class Node:
         package = await get_package(setting, task, self._store, self._fetcher)
         if not setting.is_any_machine:
             check_machine(package.requirements)
+        if unknown := find_unknown_params(package, setting.params):
+            log.warning("%s", unknown)  # a successor of the task may have dropped it
         hosts = resolve_hosts(package, merge_params(package, setting.params))
         await asyncio.to_thread(self._agree, package, hosts, task)  # may ask; the node works on
         identity = self._make_identity(setting, package)

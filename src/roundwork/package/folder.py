@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -162,6 +162,21 @@ def merge_params(package: Package, given: Mapping[str, str]) -> dict[str, Any]:
     A param that the package does not have, and one that is text there, stays text. Raises BadConfig.
     """
     return {**package.params, **{name: _read_param(package, name, text) for name, text in given.items()}}
+
+
+def find_unknown_params(package: Package, given: Iterable[str]) -> str:
+    """The first param that was given and that the package does not have, in words; "" for none."""
+    for name in given:
+        if name not in package.params:
+            known = ", ".join(package.params) or "no params"
+            return f"param {name!r:.100} is not in {CONFIG}, which has {known}"
+    return ""
+
+
+def check_params(package: Package, given: Iterable[str]) -> None:
+    """Raises BadConfig for a param that the package does not have."""
+    if unknown := find_unknown_params(package, given):
+        raise BadConfig(unknown)
 
 
 def _read_param(package: Package, name: str, text: str) -> Any:

@@ -22,7 +22,7 @@ from ..node.python.environments import prepare_environment
 from ..node.python.lanes import Lanes
 from ..node.python.services import StorageGet
 from ..node.trial import build_services, compose_setting
-from ..package.folder import Package, merge_params
+from ..package.folder import Package, check_params, merge_params
 from ..protocol.genesis import create_state
 from ..protocol.params import base58_of
 from ..protocol.read import view_round, view_task
@@ -115,6 +115,7 @@ async def running_task(
 
     Raises BadTaskFile, BadConfig.
     """
+    check_params(package, params)
     environment = await prepare_environment(environments, package.lock, package.requires_python)
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="roundwork-")))

@@ -9,7 +9,7 @@ import msgspec
 
 from ..errors import BadConfig, Malformed
 from ..package.fields import to_json
-from ..package.folder import Package, merge_params, pack
+from ..package.folder import Package, check_params, merge_params, pack
 from ..package.terms import Terms, fit_long_windows
 from ..package.yaml_file import check_numbers, load_yaml
 from ..participant.plays import HONEST, LIAR, Play, find_play
@@ -110,6 +110,7 @@ def compose_setting(
 
 def _merge_params(package: Package, given: Mapping[str, Any]) -> dict[str, Any]:
     """The package's params with those of a scenario: text is read as the package has it. Raises BadConfig."""
+    check_params(package, given)
     texts = {name: value for name, value in given.items() if isinstance(value, str)}
     return {**merge_params(package, texts), **{n: each for n, each in given.items() if n not in texts}}
 
