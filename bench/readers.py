@@ -1,21 +1,25 @@
 """What reading costs a ledger: N light readers that read as nodes do, through quiet slots and a whole round.
 
 Run: python bench/readers.py. A ledger process with N staked nodes. Each has a websocket that gets the head
-of every slot. In a round each node submits (at a moment of its own in the first half of SUBMIT), reads its
-own records, reads the frozen parts (as many nodes as there are seeds read them from the ledger; for the
-others the bytes from peers are computed, because no peers run), and a hundredth of the nodes audits. One
-node uploads the list; it is paid. At the same time a client sends a transfer every 50 ms and waits until it
-is durable. `--whole` reads whole tasks and rounds twice in a slot instead, as nodes did before heads.
-Prints the processor time of the ledger, its workers included, bytes per node, and the latency of the
-transfers. Left out: the readers' own work and peers' traffic, which would share this machine; networks
-slower than loopback.
+of every slot; they lie in processes of the lowest priority. In a round each node submits (at a moment of its
+own in `--spread` of SUBMIT), reads its own records, reads the frozen parts (as many nodes as there are seeds
+read them from the ledger; for the others the bytes from peers are computed, because no peers run), and a
+hundredth of the nodes audits. One node uploads the list; it is paid. At the same time a client in a process
+of its own sends a transfer every 50 ms and waits until it is durable. `--whole` reads whole tasks and rounds
+twice in a slot instead, as nodes did before heads. Prints the processor time of the ledger, its workers
+included, bytes per node, and the latency of the transfers; beside it how late the client wakes from a sleep,
+and how long the ledger waits for a core, which are the machine's and not the ledger's. At the end: what
+stands in the way of a round that was not settled. Left out: the readers' own work and peers' traffic, which
+would share this machine; networks slower than loopback.
 """
 
 import argparse
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import resource
@@ -23,6 +27,8 @@ import statistics
 import sys
 import time
 from collections import Counter
+from collections.abc import Coroutine
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,7 +59,9 @@ CONNECTIONS = 64
 """Kept HTTP connections that all nodes share for what they send and request."""
 
 AUDITORS_SHARE = 100
-LIARS = 1
+READER_PROCESSES = 2
+MESSAGES_BEFORE = 4
+"""Messages that a reader has had before anything is measured: handshake, id, two heads."""
 
 
 class PushReader(asyncio.Protocol):
@@ -61,6 +69,8 @@ class PushReader(asyncio.Protocol):
 
     def __init__(self, netloc: str, task: str) -> None:
         self.bytes = 0
+        self.messages = 0
+        self.ready = asyncio.Event()
         self._netloc = netloc
         self._task = task
         self._transport: asyncio.Transport | None = None
@@ -82,6 +92,9 @@ class PushReader(asyncio.Protocol):
             assert self._transport is not None
             self._transport.write(b"\x8a\x80" + bytes(4))
         self.bytes += len(data)
+        self.messages += 1
+        if self.messages == MESSAGES_BEFORE:
+            self.ready.set()
 
 
 class Crowd:
@@ -155,34 +168,118 @@ class Crowd:
         return body
 
 
+class Readers:
+    """The websockets of all nodes, in processes of their own with the lowest priority."""
+
+    def __init__(self, url: str, task: str, count: int) -> None:
+        """Returns when every websocket has had two heads."""
+        shares = [
+            count // READER_PROCESSES + (at < count % READER_PROCESSES) for at in range(READER_PROCESSES)
+        ]
+        self.count = count
+        self._pipes = [_start(_keep_reading, url, task, share) for share in shares if share]
+        for pipe in self._pipes:
+            pipe.recv()
+
+    def count_bytes(self) -> int:
+        """The bytes that came so far."""
+        for pipe in self._pipes:
+            pipe.send(None)
+        return sum(pipe.recv() for pipe in self._pipes)
+
+
 class Probe:
-    """A client that sends a transfer every 50 ms; how long each took to be durable, in seconds."""
+    """A process that sends a transfer every 50 ms. It measures how long each took to be durable."""
 
-    def __init__(self, crowd: Crowd, connection: Connection) -> None:
-        self.seconds: list[float] = []
-        self._crowd = crowd
-        self._connection = connection
-        self._count = 0
+    def __init__(self, url: str, pair: Keypair) -> None:
+        self._pipe = _start(_keep_probing, url, bytes(pair))
 
-    async def run(self) -> None:
-        pair, target = self._crowd.pairs[0], Keypair().pubkey()
+    def take(self) -> tuple[list[float], list[float]]:
+        """How long transfers took, and how late the process woke, in seconds; since the last call."""
+        self._pipe.send(None)
+        taken: tuple[list[float], list[float]] = self._pipe.recv()
+        return taken
+
+
+def _start(run: Any, *arguments: Any) -> Pipe:
+    """A process that ends with this one; the pipe to it."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    context.Process(target=_run, args=(run, there, *arguments), daemon=True).start()
+    return here
+
+
+def _run(run: Any, pipe: Pipe, *arguments: Any) -> None:
+    _raise_file_limit()
+    main: Coroutine[Any, Any, None] = run(pipe, *arguments)
+    with contextlib.suppress(EOFError):  # the process that started it has ended
+        asyncio.run(main)
+
+
+async def _wait_for_request(pipe: Pipe) -> None:
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pipe.fileno(), asked.set)
+    await asked.wait()
+    loop.remove_reader(pipe.fileno())
+    pipe.recv()
+
+
+async def _keep_reading(pipe: Pipe, url: str, task: str, count: int) -> None:
+    os.nice(19)
+    netloc = urlsplit(url).netloc
+    host, _, port = netloc.rpartition(":")
+    loop, readers = asyncio.get_running_loop(), []
+    for at in range(count):
+        _, reader = await loop.create_connection(lambda: PushReader(netloc, task), host, int(port))
+        readers.append(reader)
+        if at % 50 == 49:
+            await asyncio.sleep(0.05)
+    await asyncio.gather(*(reader.ready.wait() for reader in readers))
+    pipe.send(None)
+    while True:
+        await _wait_for_request(pipe)
+        pipe.send(sum(reader.bytes for reader in readers))
+
+
+async def _keep_probing(pipe: Pipe, url: str, secret: bytes) -> None:
+    connection, pair, target = await Connection.open(url), Keypair.from_bytes(secret), Keypair().pubkey()
+    took: list[float] = []
+    late: list[float] = []
+
+    async def probe() -> None:
+        count = 0
         while True:
-            latest = await self._connection.call("getLatestBlockhash")
+            latest = await connection.call("getLatestBlockhash")
             tick = Hash.from_string(latest["value"]["blockhash"])
-            self._count += 1
-            transfers = [give(target, pair.pubkey())] * (1 + self._count % 7)
+            count += 1
+            transfers = [give(target, pair.pubkey())] * (1 + count % 7)
             message = Message.new_with_blockhash(transfers, pair.pubkey(), tick)
             wire = base64.b64encode(bytes(Transaction([pair], message, tick))).decode()
             began = time.perf_counter()
             body = {"method": "sendTransaction", "params": [wire, {"encoding": "base64"}], "id": 1}
-            await self._connection.post(msgspec.json.encode({"jsonrpc": "2.0", **body}))
-            self.seconds.append(time.perf_counter() - began)
+            await connection.post(msgspec.json.encode({"jsonrpc": "2.0", **body}))
+            took.append(time.perf_counter() - began)
+            due = time.perf_counter() + PROBE_SECONDS
             await asyncio.sleep(PROBE_SECONDS)
+            late.append(max(time.perf_counter() - due, 0.0))
 
-    def take(self) -> list[float]:
-        """What was measured since the last call."""
-        taken, self.seconds = self.seconds, []
-        return taken
+    probing = asyncio.create_task(probe())
+    while not probing.done():
+        await _wait_for_request(pipe)
+        pipe.send((took[:], late[:]))
+        took.clear()
+        late.clear()
+
+
+def _raise_file_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def get_waited_seconds(process: int) -> float:
+    """How long the main thread of a process was ready and had no core, so far."""
+    with open(f"/proc/{process}/task/{process}/schedstat") as file:
+        return int(file.read().split()[1]) / 10**9
 
 
 def found(directory: Path, count: int, round_seconds: float) -> tuple[str, list[Keypair], int]:
@@ -236,33 +333,37 @@ async def measure_whole(url: str, process: int, task: str, count: int, seconds: 
 class Run:
     """One ledger with one crowd: quiet slots, then a round."""
 
-    def __init__(self, crowd: Crowd, process: int, readers: list[PushReader], probe: Probe) -> None:
+    def __init__(self, crowd: Crowd, process: int, probe: Probe, spread: float) -> None:
+        """`spread` is the share of SUBMIT in which nodes submit."""
         self.crowd = crowd
         self.results: dict[str, float] = {}
+        self.readers: Readers | None = None
         self._process = process
-        self._readers = readers
         self._probe = probe
-        self._lags: list[float] = []
+        self._spread = spread
 
     async def measure(self, name: str, seconds: float) -> None:
         """Let time pass; what it cost, by name."""
+        sizes = self.readers.count_bytes() if self.readers else 0
         self._probe.take()
         began, before = time.perf_counter(), sum(get_processor_seconds(self._process))
-        sizes = sum(reader.bytes for reader in self._readers)
+        waited = get_waited_seconds(self._process)
         await asyncio.sleep(seconds)
         took, used = time.perf_counter() - began, sum(get_processor_seconds(self._process)) - before
-        got = sum(reader.bytes for reader in self._readers) - sizes
+        self._note_latency(name, (get_waited_seconds(self._process) - waited) / took)
+        got = self.readers.count_bytes() - sizes if self.readers else 0
         self.results[f"{name}_cores"] = used / took
         self.results[f"{name}_ms_per_slot"] = used / took * SLOT_SECONDS * 1000
-        nodes = max(len(self._readers), 1)
+        nodes = self.readers.count if self.readers else 1
         self.results[f"{name}_bytes_per_node_and_slot"] = got / nodes / took * SLOT_SECONDS
-        self._note_latency(name)
 
-    def _note_latency(self, name: str) -> None:
-        taken = sorted(self._probe.take())
-        if taken:
-            self.results[f"{name}_latency_median_ms"] = statistics.median(taken) * 1000
-            self.results[f"{name}_latency_99_ms"] = taken[int(len(taken) * 0.99)] * 1000
+    def _note_latency(self, name: str, waiting_share: float) -> None:
+        """`waiting_share` is the part of the time in which the ledger was ready and had no core."""
+        for what, seconds in zip(("latency", "client_wakes_late"), self._probe.take(), strict=True):
+            if seconds:
+                self.results[f"{name}_{what}_median_ms"] = statistics.median(seconds) * 1000
+                self.results[f"{name}_{what}_99_ms"] = sorted(seconds)[int(len(seconds) * 0.99)] * 1000
+        self.results[f"{name}_ledger_waits_for_a_core"] = waiting_share
 
     async def run_round(self) -> None:
         """A whole round of real transactions."""
@@ -270,8 +371,10 @@ class Run:
         head = await self._wait_for(Phase.SUBMIT, 0)
         number = compute_moment(head, head.slot).ledger_round - 1
         began, before = time.perf_counter(), sum(get_processor_seconds(self._process))
+        waited, own = get_waited_seconds(self._process), time.process_time()
         self._probe.take()
         await self._submit_all(head, number)
+        self._note_submitting(head, time.perf_counter() - began, before, time.process_time() - own)
         head = await self._wait_for(Phase.AUDIT, 0)
         await self._read_parts(head, number)
         await self._audit(number)
@@ -288,6 +391,7 @@ class Run:
         nodes = len(crowd.pairs)
         end, _ = await crowd.call("getRound", crowd.task, number)
         self.results["round_settled"] = float(end["status"] == "PayoutSuccessful")
+        self.results["round_nodes"] = nodes
         self.results["round_submissions"] = len(end["submissions"])
         self.results["round_cores"] = used / took
         self.results["round_ms_per_node"] = used / nodes * 1000
@@ -295,7 +399,15 @@ class Run:
             self.results[f"round_refused: {reason[:60]}"] = count
         for name, size in crowd.bytes.items():
             self.results[f"round_bytes_per_node_{name.replace(' ', '_')}"] = size / nodes
-        self._note_latency("round")
+        self._note_latency("round", (get_waited_seconds(self._process) - waited) / took)
+
+    def _note_submitting(self, head: TaskHead, took: float, before: float, own: float) -> None:
+        """What a submission costs, and how long all of them took. `own` is this process's processor time."""
+        nodes, used = len(self.crowd.pairs), sum(get_processor_seconds(self._process)) - before
+        self.results["submit_seconds"] = took
+        self.results["submit_window_seconds"] = (head.submission_window + 1) * SLOT_SECONDS
+        self.results["submit_ledger_ms_per_node"] = used / nodes * 1000
+        self.results["submit_clients_ms_per_node"] = own / nodes * 1000
 
     async def _wait_for(self, phase: Phase, rounds_later: int) -> TaskHead:
         """The head when a phase begins, of this ledger round or of a later one."""
@@ -312,7 +424,7 @@ class Run:
 
     async def _submit_all(self, head: TaskHead, number: int) -> None:
         task, crowd = TaskKey(key_of(head.task)), self.crowd
-        window = (head.submission_window + 1) * SLOT_SECONDS / 2
+        window = (head.submission_window + 1) * SLOT_SECONDS * self._spread
 
         async def submit(pair: Keypair) -> None:
             await asyncio.sleep(random.uniform(0, window))
@@ -362,24 +474,56 @@ async def measure_heads(url: str, process: int, options: argparse.Namespace, pla
     task, pairs, _ = place
     connections = [await Connection.open(url) for _ in range(CONNECTIONS)]
     crowd = Crowd(url, task, pairs, connections)
-    probe = Probe(crowd, await Connection.open(url))
-    probing = asyncio.create_task(probe.run())
-    readers: list[PushReader] = []
-    run = Run(crowd, process, readers, probe)
+    run = Run(crowd, process, Probe(url, pairs[0]), options.spread)
     await run.measure("alone", options.seconds)
-    netloc = urlsplit(url).netloc
-    host, _, port = netloc.rpartition(":")
-    loop = asyncio.get_running_loop()
-    for at in range(len(pairs)):
-        _, reader = await loop.create_connection(lambda: PushReader(netloc, task), host, int(port))
-        readers.append(reader)
-        if at % 50 == 49:
-            await asyncio.sleep(0.05)
+    run.readers = await asyncio.to_thread(Readers, url, task, len(pairs))
     await run.measure("quiet", options.seconds)
     if options.round_seconds:
         await run.run_round()
-    probing.cancel()
     return run.results
+
+
+def explain(row: dict[str, float], cores: float) -> list[str]:
+    """What stands in the way of a round that was not settled, and of a quiet latency."""
+    lines = []
+    if row.get("round_settled") == 0.0:
+        needed = {
+            who: row[f"submit_{who}_ms_per_node"] * row["round_nodes"] / 1000 / row["submit_window_seconds"]
+            for who in ("ledger", "clients")
+        }
+        shown = ", ".join(f"{count:.2f} for the {who}" for who, count in needed.items())
+        lines.append(
+            f"The round was not settled: {row['round_submissions']:,.0f} of {row['round_nodes']:,.0f} nodes"
+            f" submitted; to send all took {row['submit_seconds']:.1f} s of a window of"
+            f" {row['submit_window_seconds']:.1f} s."
+        )
+        lines.append(f"To submit in the window takes {shown} cores; {cores:.2f} of this machine were idle.")
+        if needed["ledger"] < 1.0 <= sum(needed.values()) / max(cores, 0.01):
+            lines.append("So the clients of this bench, which share the machine, stand in the way.")
+        elif needed["ledger"] >= 1.0:
+            lines.append("So the ledger stands in the way: its main thread has one core.")
+    for name in ("quiet", "round"):
+        late, taken = row.get(f"{name}_client_wakes_late_99_ms", 0.0), row.get(f"{name}_latency_99_ms", 0.0)
+        if taken > 3 * row.get("alone_latency_99_ms", taken):
+            lines.append(
+                f"Transfers ({name}) take {taken:.0f} ms at the 99th percentile, alone"
+                f" {row['alone_latency_99_ms']:.0f} ms; the client wakes {late:.0f} ms late, and the"
+                f" ledger waits for a core in {row[f'{name}_ledger_waits_for_a_core']:.0%} of the time."
+            )
+    return lines
+
+
+def measure_idle_cores(seconds: float = 2.0) -> float:
+    """The cores of this machine that have nothing to do."""
+
+    def read() -> int:
+        with open("/proc/stat") as file:
+            fields = file.readline().split()
+        return int(fields[4]) + int(fields[5])
+
+    before = read()
+    time.sleep(seconds)
+    return (read() - before) / os.sysconf("SC_CLK_TCK") / seconds
 
 
 def main() -> None:
@@ -387,13 +531,13 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--seconds", type=float, default=10.0, help="of quiet slots")
     parser.add_argument("--round-seconds", type=float, default=60.0, help="0: no round")
+    parser.add_argument("--spread", type=float, default=0.5, help="share of SUBMIT in which nodes submit")
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    ref = measure_ref()
+    _raise_file_limit()
+    ref, cores = measure_ref(), measure_idle_cores()
     results: dict[int, dict[str, float]] = {}
     for count in options.nodes:
         with temporary_folder() as folder:
@@ -406,7 +550,7 @@ def main() -> None:
                     reading = measure_heads(running.url, running.pid, options, place)
                 results[count] = asyncio.run(reading)
     if options.json:
-        json.dump({"ref": ref, "nodes": results}, sys.stdout)
+        json.dump({"ref": ref, "idle_cores": cores, "nodes": results}, sys.stdout)
         print()
         return
     print_machine(ref)
@@ -414,6 +558,8 @@ def main() -> None:
         print(f"{count:,} nodes")
         for name, value in row.items():
             print(f"  {name.replace('_', ' '):<48} {value:>14,.2f}")
+        for line in explain(row, cores):
+            print(f"  {line}")
 
 
 if __name__ == "__main__":
