@@ -37,11 +37,19 @@ class Member:
         """Its address."""
         self.coalition = frozenset(coalition)
         """The addresses of all nodes that play together, its own among them."""
-        self.random = Random(f"{seed}/{node}")
+        self._seed = seed
+        self._random: Random | None = None
         self.deviations: set[Duty] = set()
         """The duties in which it deviated from what an honest node does."""
         self.bad_rounds: set[int] = set()
         """The rounds in which it submitted something that is not the proof of its work."""
+
+    @property
+    def random(self) -> Random:
+        """Chance of its own, from the seed of the world."""
+        if self._random is None:
+            self._random = Random(f"{self._seed}/{self.node}")
+        return self._random
 
     def act(self, *deviations: Duty, bad_round: int | None = None) -> None:
         """Note deviations, each once: duties done otherwise, left out, or added.

@@ -210,7 +210,7 @@ class _Node:
             secrets=secrets,
             files=str(folder),
         )
-        self.functions = Functions(task, setting, Services(keypair, commons).request)
+        self.functions = Functions(task, setting, Services(keypair, str(keypair.pubkey()), commons).request)
 
 
 class _TransportNetwork:

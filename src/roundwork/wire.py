@@ -5,6 +5,7 @@ A `decode_` function raises Malformed, or WrongShape for a wrong shape, and no o
 """
 
 import re
+import sys
 from binascii import a2b_base64
 from collections.abc import Callable
 from functools import lru_cache
@@ -256,6 +257,11 @@ def describe_amount(amount: int, decimals: int) -> Json:
         "uiAmount": amount / 10**decimals if decimals < 20 else None,
         "uiAmountString": text,
     }
+
+
+def share_text(text: str) -> str:
+    """The same object for equal texts, such as addresses, which the views of a large task repeat."""
+    return sys.intern(text)
 
 
 def read_text(raw: bytes) -> str:

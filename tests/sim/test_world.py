@@ -158,6 +158,51 @@ def test_an_audit_that_cannot_say_is_tried_again() -> None:
     assert [failure.doing for failure in result.failures] == ["DecideOpinion 0"]
 
 
+def test_an_audit_that_reads_nothing_of_its_context_runs_once_for_each_submission() -> None:
+    task, calls = make_task(), []
+
+    @task.audit
+    def audit(ctx: Context, candidate: Candidate) -> bool:
+        calls.append((candidate.round, candidate.node))
+        return candidate.value == candidate.seed.hex()
+
+    plays = (HONEST,) * 4 + (LIAR,)
+    alone = play(make_setting(plays), task)
+
+    assert len(calls) == len(set(calls))
+    assert alone == play(make_setting(plays))
+
+
+@pytest.mark.parametrize("name", ["node", "seed", "params", "state", "random", "storage", "unknown"])
+def test_an_audit_that_reads_its_context_runs_on_every_node(name: str) -> None:
+    task, calls = make_task(), []
+
+    @task.audit
+    def audit(ctx: Context, candidate: Candidate) -> bool:
+        calls.append((candidate.round, candidate.node))
+        getattr(ctx, name, None)
+        return True
+
+    play(make_setting(rounds=1), task)
+
+    assert {calls.count(call) for call in calls} == {4}
+
+
+def test_a_task_with_setup_shares_no_audit() -> None:
+    task, calls = make_task(), []
+    kept: list[Context] = []
+    task.setup(kept.append)
+
+    @task.audit
+    def audit(ctx: Context, candidate: Candidate) -> bool:
+        calls.append((candidate.round, candidate.node))
+        return kept[-1].node != ""
+
+    play(make_setting(rounds=1), task)
+
+    assert {calls.count(call) for call in calls} == {4}
+
+
 def test_what_a_task_stores_another_node_reads_until_its_holder_is_dark() -> None:
     def run(are_dark: bool) -> Result:
         task = make_task()

@@ -1,5 +1,6 @@
 """`roundwork simulate`: a task on a network in this process, on a virtual clock."""
 
+import gc
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from ..sim.world import Result, Trace
     from ..sim.worlds import AnyWorld
 
+
+GC_THRESHOLD = 50_000
+"""Allocations between two runs of the garbage collector: a round makes many objects that stay in use."""
 
 network_options = combine(
     click.option("--nodes", type=click.IntRange(1, 1_000_000), help="How many nodes: 20."),
@@ -133,6 +137,7 @@ def _open_trace(path: Path | None) -> "Iterator[Trace | None]":
 
 def _run(world: "AnyWorld", as_json: bool) -> "Result":
     """Run the world with a progress bar on a terminal; Ctrl-C ends it, and what is there is reported."""
+    gc.set_threshold(GC_THRESHOLD)  # for this process, which ends with the command
     with _open_bar(world, as_json) as show:
         try:
             return world.run(show)

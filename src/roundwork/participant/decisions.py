@@ -1,5 +1,6 @@
 """The decisions of a node in a task. Each is on disk before the node acts on it."""
 
+from collections.abc import Mapping
 from typing import assert_never
 
 import msgspec
@@ -72,8 +73,7 @@ def learn(memory: Memory, decision: Decision) -> Memory:
         case ValueDecided():
             return replace(memory, values={**memory.values, round_number: decision.value})
         case OpinionDecided():
-            opinions = {**memory.opinions.get(round_number, {}), decision.node: decision.opinion}
-            return replace(memory, opinions={**memory.opinions, round_number: opinions})
+            return learn_opinions(memory, round_number, {decision.node: decision.opinion})
         case ListDecided():
             return replace(memory, lists={**memory.lists, round_number: decision.amounts})
         case Sealed():
@@ -81,6 +81,12 @@ def learn(memory: Memory, decision: Decision) -> Memory:
             return replace(memory, sealed={**memory.sealed, round_number: sealed})
         case _:
             assert_never(decision)
+
+
+def learn_opinions(memory: Memory, round_number: int, opinions: Mapping[str, str]) -> Memory:
+    """The memory with further opinions of a round, by candidate."""
+    known = {**memory.opinions.get(round_number, {}), **opinions}
+    return msgspec.structs.replace(memory, opinions={**memory.opinions, round_number: known})
 
 
 def forget_rounds(memory: Memory, before_round: int) -> Memory:

@@ -1,6 +1,7 @@
 """Puts parts of rounds together into what a node plans with: submissions, their audits, the list."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from ..views import (
     SubmittedRow,
 )  # fmt: skip
 from ..wire import read_text
+from .same import Same
 
 R = TypeVar("R", bound=Row)
 
@@ -58,18 +60,30 @@ def compose_rounds(
 
 def compose_round(parts: Mapping[PartKind, Sequence[Row]]) -> RoundParts:
     """A round, from the rows of the parts that the node has."""
-    submissions = _get(parts, PartKind.SUBMISSIONS, SubmissionRow)
-    audits = _get(parts, PartKind.AUDITS, OpinionRow)
+    submissions, audits = parts.get(PartKind.SUBMISSIONS), parts.get(PartKind.AUDITS)
     submitted = _get(parts, PartKind.SUBMITTED, SubmittedRow)
     raised = _get(parts, PartKind.RAISED, RaisedRow)
     amounts = _get(parts, PartKind.LIST, AmountRow)
     return RoundParts(
-        submissions=None if submissions is None else compose_submissions(submissions),
-        audited=None if submissions is None or audits is None else compose_audited(submissions, audits),
+        submissions=None if submissions is None else _compose_bare(Same(submissions)),
+        audited=(
+            None if submissions is None or audits is None else _compose_whole(Same(submissions), Same(audits))
+        ),
         submitted=submitted,
         raised=None if raised is None else {row.candidate: row.trigger_by for row in raised},
         amounts=None if amounts is None else {base58_of(row.node): row.amount for row in amounts},
     )
+
+
+@lru_cache(maxsize=5)
+def _compose_bare(rows: Same[Sequence[Row]]) -> list[SubmissionView]:
+    """A frozen part is composed once for all that read it: the round under review, and three before it."""
+    return compose_submissions(_pick(rows.value, SubmissionRow))
+
+
+@lru_cache(maxsize=3)
+def _compose_whole(rows: Same[Sequence[Row]], opinions: Same[Sequence[Row]]) -> list[SubmissionView]:
+    return compose_audited(_pick(rows.value, SubmissionRow), _pick(opinions.value, OpinionRow))
 
 
 def compose_submissions(rows: Iterable[SubmissionRow]) -> list[SubmissionView]:
@@ -103,4 +117,8 @@ def _compose_submission(row: SubmissionRow, opinions: Sequence[OpinionRow]) -> S
 
 
 def _get(parts: Mapping[PartKind, Sequence[Row]], kind: PartKind, of: type[R]) -> list[R] | None:
-    return [row for row in parts[kind] if isinstance(row, of)] if kind in parts else None
+    return _pick(parts[kind], of) if kind in parts else None
+
+
+def _pick(rows: Sequence[Row], of: type[R]) -> list[R]:
+    return [row for row in rows if isinstance(row, of)]

@@ -79,6 +79,8 @@ def play_step(play: Play, memory: Memory, view: View, slot: int) -> tuple[Memory
     A liar owes what an honest node owes; what it submits is another value, which the caller decides.
     """
     memory, duties = step(memory, view, slot)
+    if play is HONEST:
+        return memory, duties
     now = compute_moment(view.head, slot)
     match play.name:
         case COPYCAT.name:
@@ -103,9 +105,11 @@ def play_step(play: Play, memory: Memory, view: View, slot: int) -> tuple[Memory
 def list_parts(play: Play, memory: Memory, view: View, slot: int) -> list[PartKey]:
     """The parts of rounds that decide the duties at a slot of a participant that plays this way."""
     needed = list_needed(memory, view, slot)
+    if play is not COPYCAT:
+        return needed
     now = compute_moment(view.head, slot)
     reviewed = _get_reviewed(view, now)
-    if play != COPYCAT or reviewed is None or not now.is_open(Activity.SUBMIT, reviewed.round):
+    if reviewed is None or not now.is_open(Activity.SUBMIT, reviewed.round):
         return needed
     is_due = reviewed.submissions and view.get_own(reviewed.round).value is None
     return [*needed, PartKey(reviewed.round, PartKind.SUBMITTED)] if is_due else needed

@@ -18,7 +18,7 @@ from .sealed import (
     SendCommitment,
     list_sealed_duties,
 )
-from .step import Duty, View, forget_closed, owe_stake, owe_work
+from .step import Duty, View, find_oldest, forget_closed, list_works, owe_stake, owe_work
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -61,11 +61,11 @@ def step_sealed(
     now = compute_moment(view.head, slot)
     if now.ledger_round < 0:
         return memory, []
-    memory, closing = forget_closed(memory, view, now)
+    memory, closing = forget_closed(memory, find_oldest(view.head, now))
     topping_up = owe_stake(view)
     duties: list[Duty | SealedDuty] = [*closing, *topping_up]
     if view.own.amount >= view.head.minimum_stake or topping_up:
-        duties += owe_work(memory, view, now)
+        duties += owe_work(memory, view, list_works(view.head, now))
     for round_number, shown in sorted(drawn.items()):
         sealed_view = look_at(view, shown, bounds)
         recalled = recall(memory, round_number, fetched.get(round_number, frozenset()))

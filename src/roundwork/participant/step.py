@@ -6,6 +6,7 @@ duty that failed is owed again as long as its time has not passed.
 """
 
 import hashlib
+import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -146,12 +147,17 @@ class View(msgspec.Struct, frozen=True):
 
     def get_own(self, round_number: int) -> OwnRound:
         """The node's own records in a round."""
-        found = (own for own in self.own.rounds if own.round == round_number)
-        return next(found, OwnRound(round=round_number))
+        for own in self.own.rounds:
+            if own.round == round_number:
+                return own
+        return OwnRound(round=round_number)
 
     def find_round(self, round_number: int) -> RoundHead | None:
         """The head of a round; None if the task's head has none."""
-        return next((head for head in self.head.rounds if head.round == round_number), None)
+        for head in self.head.rounds:
+            if head.round == round_number:
+                return head
+        return None
 
 
 _NOTHING = RoundParts()
@@ -162,62 +168,161 @@ def step(memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
 
     Source: docs/PROTOCOL.md 2.1, and the table of windows in protocol/tasks/round.py.
     """
-    now = compute_moment(view.head, slot)
-    if now.ledger_round < 0:
+    agenda = _compute_agenda(Same(view.head), slot)
+    if agenda is None:
         return memory, []
-    memory, duties = forget_closed(memory, view, now)
+    memory, duties = forget_closed(memory, agenda.oldest)
     is_staked = view.own.amount >= view.head.minimum_stake
     topping_up = owe_stake(view)
     duties.extend(topping_up)
     if is_staked or topping_up:
-        duties += owe_work(memory, view, now)
+        duties += owe_work(memory, view, agenda.works)
     if not is_staked:
         return memory, duties
-    under_review = view.find_round(now.compute_round(Period.REVIEW))
-    if under_review is not None:
-        duties += _owe_submission(memory, view, under_review, now)
-        duties += _owe_audits(memory, view, under_review, now)
-    for open_round in _find_open(view):
-        duties += _owe_list(memory, view, open_round, now)
+    if agenda.submission is not None:
+        duties += _owe_submission(memory, view, agenda.submission)
+    if agenda.audited is not None:
+        duties += _owe_audits(memory, view, agenda.audited, agenda.audits_until)
+    for due in agenda.lists:
+        duties += _owe_list(memory, view, due, agenda.now)
     return memory, duties
 
 
 def list_needed(memory: Memory, view: View, slot: int) -> list[PartKey]:
-    """The parts that the duties of a slot follow from, each once. `view.rounds` is not read."""
-    now = compute_moment(view.head, slot)
-    if now.ledger_round < 0 or view.own.amount < view.head.minimum_stake:
+    """The parts that the duties of a slot follow from, each once. `view.rounds` is not read.
+
+    Nodes with the same needs get the same list: do not change it.
+    """
+    agenda = _compute_agenda(Same(view.head), slot)
+    if agenda is None or view.own.amount < view.head.minimum_stake:
         return []
+    needs = tuple(
+        (
+            due.listed.round not in memory.lists,
+            due.standing is not None and _may_audit(view, due.listed, due.standing),
+        )
+        for due in agenda.lists
+    )
+    return _list_parts(Same(agenda), needs)
+
+
+# What a slot holds for every node
+
+
+class _DueList(msgspec.Struct, frozen=True):
+    """The distribution list of an open round, in one of its windows."""
+
+    listed: RoundHead
+    activity: Activity
+    """LIST or AUDIT_LIST."""
+    standing: ListHead | None
+    """The list that stands in the present attempt."""
+    decision: DecideList
+
+
+class _Agenda(msgspec.Struct, frozen=True, kw_only=True):
+    """What a slot holds for every node: its duties are those that the node has not fulfilled."""
+
+    now: Moment
+    oldest: int
+    """Rounds below this number are closed."""
+    works: list[Work]
+    submission: DecideValue | None
+    """Of the round under review, while SUBMIT is open."""
+    audited: RoundHead | None
+    """The round under review, while AUDIT is open."""
+    audits_until: int
+    """The slot at which AUDIT ends; 0 if it is not open."""
+    lists: list[_DueList]
+    before: dict[int, list[RoundHead]]
+    """By round whose list is due: that round and the two before it, as far as they have submissions."""
+
+
+@lru_cache(maxsize=8)
+def _compute_agenda(task: Same[TaskHead], slot: int) -> _Agenda | None:
+    """What a slot holds; None before the task has begun. All nodes of a simulation share it."""
+    head = task.value
+    now = compute_moment(head, slot)
+    if now.ledger_round < 0:
+        return None
+    heads = {shown.round: shown for shown in head.rounds}
+    reviewing = now.compute_round(Period.REVIEW)
+    reviewed = heads.get(reviewing)
+    submission = audited = None
+    audits_until = 0
+    if reviewed is not None and now.is_open(Activity.SUBMIT, reviewing):
+        submission = DecideValue(reviewing, reviewed.seed, now.compute_end(Activity.SUBMIT, reviewing))
+    if reviewed is not None and now.is_open(Activity.AUDIT, reviewing):
+        audited, audits_until = reviewed, now.compute_end(Activity.AUDIT, reviewing)
+    lists = _find_lists(head, now)
+    numbers = [due.listed.round for due in lists]
+    before = {number: [heads.get(each) for each in (number, number - 1, number - 2)] for number in numbers}
+    return _Agenda(
+        now=now,
+        oldest=find_oldest(head, now),
+        works=list_works(head, now),
+        submission=submission,
+        audited=audited,
+        audits_until=audits_until,
+        lists=lists,
+        before={
+            number: [each for each in shown if each is not None and each.submissions]
+            for number, shown in before.items()
+        },
+    )
+
+
+def find_oldest(head: TaskHead, now: Moment) -> int:
+    """The oldest round that is not closed."""
+    return min([*head.open_rounds, now.compute_round(Period.REVIEW)])
+
+
+def list_works(head: TaskHead, now: Moment) -> list[Work]:
+    """The work of this ledger round, and early in it that of the round before, if a crash interrupted it."""
+    if not head.is_active or head.migrated_to is not None:
+        return []
+    working = now.compute_round(Period.WORK)
+    seeds = {shown.round: shown.seed for shown in head.rounds if shown.round == working - 1}
+    window = Activity.SUBMIT if head.rules == KOII_1.name else Activity.COMMIT
+    works = [
+        # In the second half of the window the value must be decided and sent.
+        Work(round_number, seed, now.compute_middle(window, round_number))
+        for round_number, seed in {**seeds, working: head.seed}.items()
+    ]
+    return [work for work in works if now.slot < work.until]
+
+
+def _find_lists(head: TaskHead, now: Moment) -> list[_DueList]:
+    """The open rounds whose list can be handed in or audited now."""
+    lists = []
+    for listed in head.rounds:
+        activity = _find_list_activity(listed, now)
+        if listed.round in head.open_rounds and activity is not None:
+            until = now.compute_end(activity, listed.round, listed.attempt)
+            decision = DecideList(listed.round, listed.attempt, head.bounty_per_round, until)
+            lists.append(_DueList(listed, activity, find_list(listed), decision))
+    return lists
+
+
+@lru_cache(maxsize=64)
+def _list_parts(agenda: Same[_Agenda], needs: tuple[tuple[bool, bool], ...]) -> list[PartKey]:
+    """The parts that a node needs; for each list whether it is to be decided, and whether to be audited."""
     needed: list[PartKey] = []
-    under_review = view.find_round(now.compute_round(Period.REVIEW))
-    if under_review is not None and now.is_open(Activity.AUDIT, under_review.round):
-        if under_review.submissions:
-            needed.append(PartKey(under_review.round, PartKind.SUBMISSIONS))
-        if under_review.raised:
-            needed.append(PartKey(under_review.round, PartKind.RAISED))
-    for open_round in _find_open(view):
-        needed += _list_needed_for_list(memory, view, open_round, now)
+    audited = agenda.value.audited
+    if audited is not None and audited.submissions:
+        needed.append(PartKey(audited.round, PartKind.SUBMISSIONS))
+    if audited is not None and audited.raised:
+        needed.append(PartKey(audited.round, PartKind.RAISED))
+    for due, (is_undecided, may_audit) in zip(agenda.value.lists, needs, strict=True):
+        round_number = due.listed.round
+        if is_undecided:
+            needed += [PartKey(round_number, PartKind.SUBMISSIONS), PartKey(round_number, PartKind.AUDITS)]
+        if due.standing is None and due.activity is Activity.LIST:
+            shown = agenda.value.before[round_number]
+            needed += [PartKey(each.round, PartKind.SUBMISSIONS) for each in shown]
+        if may_audit and due.activity is Activity.AUDIT_LIST:
+            needed.append(PartKey(round_number, PartKind.LIST, due.listed.attempt))
     return list(dict.fromkeys(needed))
-
-
-def _list_needed_for_list(memory: Memory, view: View, listed: RoundHead, now: Moment) -> list[PartKey]:
-    round_number, attempt = listed.round, listed.attempt
-    activity = _find_list_activity(listed, now)
-    if activity is None:
-        return []
-    needed = []
-    if round_number not in memory.lists:
-        needed += [PartKey(round_number, PartKind.SUBMISSIONS), PartKey(round_number, PartKind.AUDITS)]
-    standing = find_list(listed)
-    if standing is None and activity is Activity.LIST:
-        before = [view.find_round(round_number - 1), view.find_round(round_number - 2)]
-        needed += [
-            PartKey(each.round, PartKind.SUBMISSIONS)
-            for each in (listed, *before)
-            if each is not None and each.submissions
-        ]
-    if standing is not None and activity is Activity.AUDIT_LIST and _may_audit(view, listed, standing):
-        needed.append(PartKey(round_number, PartKind.LIST, attempt))
-    return needed
 
 
 # Owing
@@ -237,54 +342,48 @@ def owe_stake(view: View) -> list[TopUp]:
     return [TopUp(1)] if view.endpoint and not view.own.endpoint else []
 
 
-def forget_closed(memory: Memory, view: View, now: Moment) -> tuple[Memory, list[Duty]]:
-    """Memory without the rounds that are closed, and the duty to let go of them if there are any."""
-    oldest = min([*view.head.open_rounds, now.compute_round(Period.REVIEW)])
+def forget_closed(memory: Memory, oldest: int) -> tuple[Memory, list[Duty]]:
+    """Memory without the closed rounds, those below `oldest`, and the duty to let go of them."""
     if oldest <= memory.forgotten:
         return memory, []
     return forget_rounds(memory, oldest), [Forget(oldest)]
 
 
-def owe_work(memory: Memory, view: View, now: Moment) -> list[Duty]:
-    """The work of this ledger round, and early in it that of the round before, if a crash interrupted it."""
-    if not view.head.is_active or view.head.migrated_to is not None:
-        return []
-    working = now.compute_round(Period.WORK)
-    late = view.find_round(working - 1)
-    seeds = {} if late is None else {late.round: late.seed}
-    window = Activity.SUBMIT if view.head.rules == KOII_1.name else Activity.COMMIT
-    duties: list[Duty] = []
-    for round_number, seed in {**seeds, working: view.head.seed}.items():
-        # In the second half of the window the value must be decided and sent.
-        until = now.compute_middle(window, round_number)
-        is_done = round_number in memory.worked or _has_submitted(view, round_number)
-        if not is_done and now.slot < until:
-            duties.append(Work(round_number, seed, until))
-    return duties
+def owe_work(memory: Memory, view: View, works: Sequence[Work]) -> list[Duty]:
+    """The works of a slot that the node has not done."""
+    return [
+        work for work in works if work.round not in memory.worked and not _has_submitted(view, work.round)
+    ]
 
 
-def _owe_submission(memory: Memory, view: View, reviewed: RoundHead, now: Moment) -> list[Duty]:
-    round_number = reviewed.round
-    if not now.is_open(Activity.SUBMIT, round_number):
-        return []
+def _owe_submission(memory: Memory, view: View, decision: DecideValue) -> list[Duty]:
+    round_number = decision.round
     if round_number not in memory.worked or _has_submitted(view, round_number):
         return []
     if round_number not in memory.values:
-        until = now.compute_end(Activity.SUBMIT, round_number)
-        return [DecideValue(round_number, reviewed.seed, until)]
+        return [decision]
     value = memory.values[round_number]
     return [] if value is None else [SendValue(round_number, value)]
 
 
-def _owe_audits(memory: Memory, view: View, reviewed: RoundHead, now: Moment) -> list[Duty]:
+def _owe_audits(memory: Memory, view: View, reviewed: RoundHead, until: int) -> list[Duty]:
     round_number, parts = reviewed.round, view.get_parts(reviewed.round)
-    if not now.is_open(Activity.AUDIT, round_number) or parts.submissions is None:
+    if parts.submissions is None:
         return []
-    until = now.compute_end(Activity.AUDIT, round_number)
     decided = memory.opinions.get(round_number, {})
     raised, given = parts.raised or {}, view.get_own(round_number).opinions
+    if not raised and len(decided) == SAMPLE < AUDIT_ALL_MAX < len(parts.submissions) - 1:
+        # The whole sample is decided: it is not drawn again. With no audit raised, only doubts are sent.
+        doubted = [node for node, opinion in decided.items() if opinion == "invalid" and node not in given]
+        return [SendOpinion(round_number, node, False) for node in doubted]
+    chosen = choose_audits(view, round_number, parts.submissions, raised)
+    if not decided:
+        return [
+            DecideOpinion(round_number, reviewed.seed, each.node, each.value, each.stake, until)
+            for each in chosen
+        ]
     duties: list[Duty] = []
-    for candidate in choose_audits(view, round_number, parts.submissions, raised):
+    for candidate in chosen:
         node, opinion = candidate.node, decided.get(candidate.node)
         if opinion is None:
             duties.append(
@@ -319,18 +418,23 @@ def choose_audits(
 
 def _draw_sample(view: View, round_number: int, submissions: Sequence[SubmissionView]) -> set[int]:
     """The places of SAMPLE submissions of others, all with equal probability."""
+    own_place = _find_places(Same(submissions)).get(view.node)
     places: set[int] = set()
     count = 0
     while True:
         text = f"{view.head.task}/{round_number}/{count}"
         digest = hashlib.blake2b(text.encode(), key=view.secret).digest()
-        for at in range(0, len(digest), 8):
-            place = int.from_bytes(digest[at : at + 8], "big") % len(submissions)
-            if submissions[place].node != view.node:
+        for drawn in _DIGEST_NUMBERS.unpack(digest):
+            place = drawn % len(submissions)
+            if place != own_place:
                 places.add(place)
             if len(places) == SAMPLE:
                 return places
         count += 1
+
+
+_DIGEST_NUMBERS = struct.Struct(">8Q")
+"""A digest of 64 bytes as eight numbers, the first byte the highest."""
 
 
 @lru_cache(maxsize=8)
@@ -338,20 +442,16 @@ def _find_places(submissions: Same[Sequence[SubmissionView]]) -> dict[str, int]:
     return {submission.node: place for place, submission in enumerate(submissions.value)}
 
 
-def _owe_list(memory: Memory, view: View, listed: RoundHead, now: Moment) -> list[Duty]:
-    round_number, attempt = listed.round, listed.attempt
-    activity = _find_list_activity(listed, now)
-    if activity is None:
-        return []
+def _owe_list(memory: Memory, view: View, due: _DueList, now: Moment) -> list[Duty]:
+    listed, standing = due.listed, due.standing
+    round_number = listed.round
     if round_number not in memory.lists:
-        until = now.compute_end(activity, round_number, attempt)
         is_ready = view.get_parts(round_number).audited is not None
-        return [DecideList(round_number, attempt, view.head.bounty_per_round, until)] if is_ready else []
-    standing = find_list(listed)
+        return [due.decision] if is_ready else []
     if standing is None:
-        is_mine = activity is Activity.LIST and is_my_turn(view, listed, now)
-        return [SendList(round_number, attempt)] if is_mine else []
-    if activity is Activity.LIST:
+        is_mine = due.activity is Activity.LIST and is_my_turn(view, listed, now)
+        return [SendList(round_number, listed.attempt)] if is_mine else []
+    if due.activity is Activity.LIST:
         return []
     return _owe_list_opinion(view, listed, standing, memory.lists[round_number])
 
@@ -373,18 +473,28 @@ def is_my_turn(view: View, listed: RoundHead, now: Moment) -> bool:
 
     A node that did not submit in the round follows when every node may.
     """
-    submissions = view.get_parts(listed.round).submissions
-    if submissions is None:
+    if view.get_parts(listed.round).submissions is None:
         return False
-    before = tuple(
-        (round_number, Same(view.get_parts(round_number).submissions or ()))
-        for round_number in (listed.round - 1, listed.round - 2)
-        if view.find_round(round_number) is not None
-    )
-    failed = tuple(each.submitter for each in listed.lists if each.attempt < listed.attempt)
-    ranks = _compute_ranks(listed.round, listed.attempt, Same(submissions), before, failed)
+    ranks = _find_ranks(Same(view.head), Same(view.rounds), Same(listed))
     rank = ranks.get(view.node, len(ranks) + TURNS)
     return now.table.compute_offset(now.slot) >= compute_turn(now.table, rank)
+
+
+@lru_cache(maxsize=8)
+def _find_ranks(
+    task: Same[TaskHead], rounds: Same[Mapping[int, RoundParts]], listed: Same[RoundHead]
+) -> dict[str, int]:
+    """The ranks for a round's list, from parts that many nodes share."""
+    head, parts, round_number = task.value, rounds.value, listed.value.round
+    shown = {each.round for each in head.rounds}
+    before = tuple(
+        (number, Same(parts.get(number, _NOTHING).submissions or ()))
+        for number in (round_number - 1, round_number - 2)
+        if number in shown
+    )
+    attempt, submissions = listed.value.attempt, parts[round_number].submissions or ()
+    failed = tuple(each.submitter for each in listed.value.lists if each.attempt < attempt)
+    return _compute_ranks(round_number, attempt, Same(submissions), before, failed)
 
 
 @lru_cache(maxsize=8)
@@ -420,10 +530,6 @@ def _show_submissions(
         each.node: {"submission_value": each.value, "slot": each.slot, "round": round_number}
         for each in sorted(submissions, key=lambda each: each.node)
     }
-
-
-def _find_open(view: View) -> list[RoundHead]:
-    return [head for head in view.head.rounds if head.round in view.head.open_rounds]
 
 
 def _find_list_activity(listed: RoundHead, now: Moment) -> Activity | None:

@@ -5,6 +5,8 @@ from typing import Literal, NewType
 import msgspec
 from solders.pubkey import Pubkey
 
+from ..wire import share_text
+
 Key = bytes
 """A 32-byte Ed25519 public key, or a derived address for which no key exists."""
 
@@ -43,8 +45,8 @@ def key_of(text: str) -> Key:
 
 
 def base58_of(key: Key) -> str:
-    """The base58 text of 32 bytes."""
-    return str(Pubkey(key))
+    """The base58 text of 32 bytes; the same object each time, because views of a large task repeat them."""
+    return share_text(str(Pubkey(key)))
 
 
 def compute_rent(space: int) -> int:

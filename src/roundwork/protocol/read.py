@@ -31,7 +31,7 @@ from ..wire import read_text
 from .books import compute_supply
 from .params import ROUNDWORK_1, NodeKey, TaskKey, base58_of
 from .read_hardened import view_hardened
-from .records import Task, Vote
+from .records import Payment, Submission, Task, Vote
 from .state import State
 from .tasks.cursor import RoundCursor
 from .tasks.leaves import name_outcome
@@ -366,27 +366,49 @@ def read_part(state: State, key: TaskKey, part: PartKey, since_slot: int = 0) ->
 
 def view_own(state: State, key: TaskKey, node: NodeKey) -> OwnView:
     """The records of a node in a task. Raises UnknownTask."""
-    task, slot = get_task(state, key), state.head.slot
-    stake = state.get_stakes(key).rows.get(node)
-    rounds = [
-        _view_own_round(RoundCursor(state, key, round_number), node)
-        for round_number in list_head_rounds(task, slot)
-    ]
-    return OwnView(
-        node=base58_of(node),
-        slot=slot,
-        amount=stake.amount if stake else 0,
-        available=stake.available if stake else 0,
-        endpoint=read_text(stake.endpoint) if stake else "",
-        rounds=[own for own in rounds if own != OwnRound(round=own.round)],
-    )
+    return OwnReader(state, key).view(node)
 
 
-def _view_own_round(cursor: RoundCursor, node: NodeKey) -> OwnRound:
-    submission, payment = cursor.submissions.rows.get(node), cursor.payments.rows.get(node)
+class OwnReader:
+    """Reads the records of one node after another: what is the same for all is found once for each block."""
+
+    def __init__(self, state: State, key: TaskKey) -> None:
+        """Raises UnknownTask."""
+        task, self._slot = get_task(state, key), state.head.slot
+        self._stakes = state.get_stakes(key).rows
+        cursors = [RoundCursor(state, key, number) for number in list_head_rounds(task, self._slot)]
+        self._rounds = [
+            (cursor, cursor.submissions.rows, cursor.payments.rows, cursor.voices.rows) for cursor in cursors
+        ]
+
+    def view(self, node: NodeKey) -> OwnView:
+        """The records of a node, after the block for which the reader was made."""
+        stake = self._stakes.get(node)
+        rounds = [
+            _view_own_round(cursor, node, submissions.get(node), payments.get(node), node in voices)
+            for cursor, submissions, payments, voices in self._rounds
+            if node in submissions or node in payments or node in voices
+        ]
+        return OwnView(
+            node=base58_of(node),
+            slot=self._slot,
+            amount=stake.amount if stake else 0,
+            available=stake.available if stake else 0,
+            endpoint=read_text(stake.endpoint) if stake else "",
+            rounds=[own for own in rounds if own != OwnRound(round=own.round)],
+        )
+
+
+def _view_own_round(
+    cursor: RoundCursor,
+    node: NodeKey,
+    submission: Submission | None,
+    payment: Payment | None,
+    has_voted: bool,
+) -> OwnRound:
     opinions: dict[str, bool] = {}
     list_opinion: Vote | None = None
-    if node in cursor.voices.rows:  # else it gave no opinion
+    if has_voted:
         votes = cursor.votes.rows
         opinions = {
             base58_of(candidate): votes[candidate + node].is_valid

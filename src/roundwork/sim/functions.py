@@ -2,7 +2,9 @@
 
 import time
 import traceback
+from array import array
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,11 +26,11 @@ class Timings:
     """How long the author's functions took, in seconds of this machine. No result depends on it."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, list[float]] = {}
+        self.seconds: dict[str, array[float]] = {}
 
     def add(self, step: str, seconds: float) -> None:
         """Note a call."""
-        self.seconds.setdefault(step, []).append(seconds)
+        self.seconds.setdefault(step, array("d")).append(seconds)
 
 
 class FunctionsSetting(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,9 +61,12 @@ class Functions:
         setting: FunctionsSetting,
         request: Requester,
         timings: Timings | None = None,
-        shared: MutableMapping[object, Any] | None = None,
+        shared: dict[int, dict[object, Any]] | None = None,
     ) -> None:
-        """`shared` keeps answers that are the same for all nodes: those of `distribution`."""
+        """`shared` keeps, by round, the answers that all nodes would get.
+
+        They are those of `distribution`, and those of audits that judge the submission alone.
+        """
         self.task = task
         self.setting = setting
         self.saved = SavedInMemory()
@@ -72,13 +77,12 @@ class Functions:
 
     def work(self, round_number: int, seed: str, seconds: float) -> None:
         """Run `@task.work` for a round; `seconds` is how long it may take on the virtual clock."""
-        self._call("work", self._build_context("work", round_number, seed, seconds))
+        self._call("work", self._open_context("work", round_number, seed, seconds))
 
     def submit(self, round_number: int, seed: str, seconds: float) -> str | None:
         """Run `@task.submission`: the value to submit, trimmed; None for nothing."""
-        value: str | None = self._call(
-            "submission", self._build_context("submission", round_number, seed, seconds)
-        )
+        ctx = self._open_context("submission", round_number, seed, seconds)
+        value: str | None = self._call("submission", ctx)
         return value
 
     def lie(self, round_number: int, seed: str, seconds: float) -> str | None:
@@ -89,10 +93,20 @@ class Functions:
     def audit(
         self, round_number: int, seed: str, node: str, value: str, stake: int, seconds: float
     ) -> tuple[str, str]:
-        """Run `@task.audit` on a submission: "valid", "invalid" or "unavailable", and the reason."""
-        ctx = self._build_context("audit", round_number, seed, seconds, node)
+        """Run `@task.audit` on a submission: "valid", "invalid" or "unavailable", and the reason.
+
+        An audit that read nothing of its context has judged the submission alone, so nodes share its answer.
+        `setup` may keep a context for the audits, so with it they share nothing.
+        """
+        key, answers = (node, value, stake), self._shared.get(round_number)
+        shared: tuple[str, str] | None = answers.get(key) if answers else None
+        if shared is not None:
+            return shared
+        ctx = _LateContext(partial(self._build_context, "audit", round_number, seed, seconds, node))
         candidate = Candidate(node, value, round_number, compute_node_seed(seed, node), stake)
         answer: tuple[str, str] = self._call("audit", ctx, candidate)
+        if not ctx.is_read and answer[0] != "unavailable" and "setup" not in self.task.functions:
+            self._shared.setdefault(round_number, {})[key] = answer
         return answer
 
     def distribute(
@@ -102,21 +116,28 @@ class Functions:
 
         It sees only the round, so nodes with the same view of the round share one call.
         """
-        key = (round_number, bounty, id(submissions))
-        if key not in self._shared:
+        key, answers = (bounty, id(submissions)), self._shared.setdefault(round_number, {})
+        if key not in answers:
             submitters = [
                 Submitter(each.node, each.value, each.votes, each.verdict, each.stake) for each in submissions
             ]
             amounts = self._call("distribution", None, Round(round_number, bounty, submitters))
             # The submissions are kept with the answer, so that no others can have their id.
             listed = {node: amount for node, amount in sorted(amounts.items()) if amount}
-            self._shared[key] = submissions, listed
-        found: dict[str, int] = self._shared[key][1]
+            answers[key] = submissions, listed
+        found: dict[str, int] = answers[key][1]
         return found
 
     def forget(self, before_round: int) -> None:
-        """Drop `ctx.state` of the rounds below `before_round`."""
+        """Drop `ctx.state` and shared answers of the rounds below `before_round`."""
         self.saved.forget(before_round)
+        for round_number in [each for each in self._shared if each < before_round]:
+            del self._shared[round_number]
+
+    def _open_context(self, step: str, round_number: int, seed: str, seconds: float) -> "_LateContext":
+        """The context of a step that most often reads its state alone."""
+        build = partial(self._build_context, step, round_number, seed, seconds)
+        return _LateContext(build, self.saved.of_round(round_number))
 
     def _build_context(
         self, step: str, round_number: int, seed: str, seconds: float, candidate: str = ""
@@ -153,6 +174,25 @@ class Functions:
             raise TaskFailed(describe_failure(error)) from error
         finally:
             self._timings.add(step, time.perf_counter() - begin)
+
+
+class _LateContext(Context):
+    """A context that is built when a function first reads something of it."""
+
+    def __init__(self, build: Callable[[], Context], state: MutableMapping[str, Any] | None = None) -> None:
+        """`state` is at hand before the context is built, if it is given."""
+        self._build = build
+        self.is_read = False
+        if state is not None:
+            self.state = state
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what the object does not have yet: all fields of a context. Raises AttributeError."""
+        if self.is_read:
+            raise AttributeError(f"a context has no {name!r}")
+        self.is_read = True
+        self.__dict__.update(self._build().__dict__)
+        return getattr(self, name)
 
 
 def describe_failure(error: BaseException) -> str:

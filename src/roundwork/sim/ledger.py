@@ -54,15 +54,14 @@ class MemoryLedger:
         self, seed: int, parties: Sequence[Party], slot_ms: int = 400, are_signatures_real: bool = True
     ) -> None:
         self.keypairs = {party.name: make_keypair(seed, party.name) for party in parties}
+        self.addresses = {name: str(keypair.pubkey()) for name, keypair in self.keypairs.items()}
         producer = make_keypair(seed, "producer").pubkey()
         genesis = Genesis(
             chain=CHAIN,
             time_ms=GENESIS_MS,
             slot_ms=slot_ms,
             producer=str(producer),
-            accounts=tuple(
-                Grant(str(self.keypairs[party.name].pubkey()), party.balance) for party in parties
-            ),
+            accounts=tuple(Grant(self.addresses[party.name], party.balance) for party in parties),
         )
         self.state: State = create_state(genesis)
         self.blocks = 0

@@ -165,7 +165,7 @@ class SealedWorld:
         self.task: TaskKey = found_task(self.ledger, setting.seed, setting.terms, setting.content_id)
         self._task_address = view_task(self.ledger.state, self.task).address
         self._sight = SealedSight(self.ledger.state, self.task)
-        shared: dict[object, Any] = {}
+        shared: dict[int, dict[object, Any]] = {}
         known = strategies or {}
         self.nodes = [
             self._make_node(node, task, shared, known.get(node.name, HONEST)) for node in setting.nodes
@@ -260,7 +260,7 @@ class SealedWorld:
         return MemoryLedger(setting.seed, parties, setting.slot_ms, are_real)
 
     def _make_node(
-        self, node: NodeSetting, task: Task, shared: dict[object, Any], strategy: SealedStrategy
+        self, node: NodeSetting, task: Task, shared: dict[int, dict[object, Any]], strategy: SealedStrategy
     ) -> SealedNode:
         setting = self.setting
         keypair = self.ledger.keypairs[node.name]
@@ -274,7 +274,7 @@ class SealedWorld:
                 secrets=setting.secrets,
                 files=setting.files,
             ),
-            Services(keypair, self.commons).request,
+            Services(keypair, str(keypair.pubkey()), self.commons).request,
             self.timings,
             shared,
         )

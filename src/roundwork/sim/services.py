@@ -53,9 +53,9 @@ class Commons:
 class Services:
     """The services of one node."""
 
-    def __init__(self, keypair: Keypair, commons: Commons) -> None:
+    def __init__(self, keypair: Keypair, address: str, commons: Commons) -> None:
         self._keypair = keypair
-        self._node = str(keypair.pubkey())
+        self._node = address
         self._commons = commons
 
     def request(self, method: str, params: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from ..participant.step import View
 from ..protocol.clock import DISTRIBUTION
 from ..protocol.execute import Outcome
 from ..protocol.params import NodeKey, TaskKey
-from ..protocol.read import list_frozen, read_part, view_head, view_own
+from ..protocol.read import OwnReader, list_frozen, read_part, view_head
 from ..protocol.records import Stake
 from ..protocol.state import State
 from ..protocol.tasks.cursor import RoundCursor
@@ -32,6 +32,7 @@ class Sight:
         self._task = task
         self._head: TaskHead | None = None
         self._owns: dict[NodeKey, OwnView] = {}
+        self._reader: OwnReader | None = None
         self._frozen: dict[PartKey, Sequence[Row]] = {}
         self._rounds: dict[tuple[PartKey, ...], dict[int, RoundParts]] = {}
         self._lasting: dict[tuple[PartKey, ...], dict[int, RoundParts]] = {}
@@ -46,7 +47,7 @@ class Sight:
         concerns all nodes begins with a window. A node's own submission, opinion or reward gives it nothing
         to do.
         """
-        self._head = None
+        self._head = self._reader = None
         self._rounds = {}
         changed: set[NodeKey] = set()
         switches = self._get_switches()
@@ -87,7 +88,9 @@ class Sight:
         """The view of a node, without parts of rounds."""
         own = self._owns.get(key)
         if own is None:
-            own = self._owns[key] = view_own(self._state, self._task, key)
+            if self._reader is None:
+                self._reader = OwnReader(self._state, self._task)
+            own = self._owns[key] = self._reader.view(key)
         return View(node, self.head, own, {}, secret, stake_target, endpoint)
 
     def add_parts(self, view: View, needed: Sequence[PartKey]) -> View:

@@ -22,10 +22,10 @@ from ..participant.decisions import (
     Decision,
     ListDecided,
     Memory,
-    OpinionDecided,
     ValueDecided,
     Worked,
     learn,
+    learn_opinions,
 )  # fmt: skip
 from ..participant.plays import HONEST, LIAR, Play, list_parts, play_step
 from ..participant.postponed import Postponed
@@ -156,6 +156,11 @@ class Sent(msgspec.Struct, frozen=True):
 class SimulatedNode:
     """A node of a world: its setting, its decisions, its functions."""
 
+    __slots__ = (
+        "address", "audited", "functions", "is_up", "jobs", "key", "keypair", "member", "memory", "postponed",
+        "pubkey", "setting", "worked",
+    )  # fmt: skip
+
     def __init__(self, setting: NodeSetting, keypair: Keypair, functions: Functions, member: Member) -> None:
         self.setting = setting
         self.keypair = keypair
@@ -225,10 +230,13 @@ class World:
         self.task: TaskKey = found_task(self.ledger, setting.seed, setting.terms, setting.content_id)
         self._task_address = view_task(self.ledger.state, self.task).address
         self._sight = Sight(self.ledger.state, self.task)
-        shared: dict[object, Any] = {}
+        shared: dict[int, dict[object, Any]] = {}
         self.nodes = [self._make_node(node, task, shared) for node in setting.nodes]
         self._by_key = {node.key: node for node in self.nodes}
         self._waking: set[SimulatedNode] = set(self.nodes)
+        self._watchful = frozenset(node for node in self.nodes if node.setting.is_watchful)
+        self._postponing: set[SimulatedNode] = set()
+        """The nodes with a duty that failed and is to be tried again."""
         self._on_the_way: dict[int, list[Sent]] = {}
         """Transactions by the slot of the block that takes them."""
         self._delivery = Delivery(setting.network, setting.seed)
@@ -319,25 +327,27 @@ class World:
             are_real = len(setting.nodes) <= SIGNED_NODES_MAX
         return MemoryLedger(setting.seed, parties, setting.slot_ms, are_real)
 
-    def _make_node(self, node: NodeSetting, task: Task, shared: dict[object, Any]) -> SimulatedNode:
+    def _make_node(
+        self, node: NodeSetting, task: Task, shared: dict[int, dict[object, Any]]
+    ) -> SimulatedNode:
         setting = self.setting
-        keypair = self.ledger.keypairs[node.name]
+        keypair, address = self.ledger.keypairs[node.name], self.ledger.addresses[node.name]
         functions = Functions(
             task,
             FunctionsSetting(
                 task=self._task_address,
-                node=str(keypair.pubkey()),
+                node=address,
                 secret=sha256(b"secret" + bytes(keypair)).digest(),
                 params=setting.params,
                 secrets=setting.secrets,
                 files=setting.files,
             ),
-            Services(keypair, self.commons).request,
+            Services(keypair, address, self.commons).request,
             self.timings,
             shared,
         )
-        coalition = [str(self.ledger.keypairs[name].pubkey()) for name in node.coalition]
-        member = Member(str(keypair.pubkey()), coalition, setting.seed)
+        coalition = [self.ledger.addresses[name] for name in node.coalition]
+        member = Member(address, coalition, setting.seed)
         return SimulatedNode(node, keypair, functions, member)
 
     # The ledger's side of a slot
@@ -394,7 +404,7 @@ class World:
             self._waking |= set(self.nodes)
             return
         self._waking |= {self._by_key[key] for key in changed if key in self._by_key}
-        self._waking |= {node for node in self.nodes if node.postponed or node.setting.is_watchful}
+        self._waking |= self._watchful | self._postponing
 
     # The node's side of a slot
 
@@ -407,19 +417,43 @@ class World:
             node.memory, owed = setting.step(node.memory, view, slot)
             if setting.strategy is not None:
                 owed = setting.strategy.change_duties(node.member, node.memory, view, slot, owed)
-            if node.postponed:
+            if node in self._postponing:
                 node.postponed.keep(owed)
+                owed = [duty for duty in owed if node.postponed.is_due(duty, slot)]
+            if node.jobs:
+                owed = [duty for duty in owed if duty not in node.jobs]
             before = node.memory
+            self._judge(node, [duty for duty in owed if type(duty) is duties.DecideOpinion])
             for duty in owed:
-                if duty not in node.jobs and node.postponed.is_due(duty, slot):
+                if type(duty) is not duties.DecideOpinion:
                     self._act(node, duty, view)
             if node.memory is before:
-                return
+                break
+        if node in self._postponing and not node.postponed:
+            self._postponing.remove(node)
 
     def _look(self, node: SimulatedNode) -> View:
         """What a node sees: its view is built here and nowhere else."""
         bare = self._sight.look(node.address, node.key, node.functions.setting.secret, node.setting.stake)
         return self._sight.add_parts(bare, node.setting.list_needed(node.memory, bare, self.slot))
+
+    def _judge(self, node: SimulatedNode, owed: Sequence[duties.DecideOpinion]) -> None:
+        """Decide the opinions that are owed, and remember them together."""
+        if not owed:
+            return
+        strategy, opinions = node.setting.strategy, dict[str, str]()
+        seconds = self._compute_seconds(owed[0].until)
+        for duty in owed:
+            try:
+                if strategy is None:
+                    opinions[duty.node] = self._audit(node, duty, seconds)
+                else:
+                    honest = partial(self._audit, node, duty, seconds)
+                    opinions[duty.node] = strategy.choose_opinion(node.member, duty, honest)
+            except TaskFailed as error:
+                self._fail(node, duty, str(error))
+        if opinions:
+            node.memory = learn_opinions(node.memory, owed[0].round, opinions)
 
     def _act(self, node: SimulatedNode, duty: Duty, view: View) -> None:
         try:
@@ -447,9 +481,6 @@ class World:
                 honest, lie = partial(self._submit, node, duty), partial(self._lie, node, duty)
                 value = strategy.choose_value(member, duty, lie if node.setting.is_liar else honest, lie)
                 return ValueDecided(duty.round, value)
-            case duties.DecideOpinion():
-                opinion = strategy.choose_opinion(member, duty, partial(self._audit, node, duty))
-                return OpinionDecided(duty.round, duty.node, opinion)
             case duties.DecideList():
                 amounts = strategy.choose_list(member, duty, view, partial(self._list, node, duty, view))
                 return ListDecided(duty.round, amounts)
@@ -468,8 +499,7 @@ class World:
     def _lie(self, node: SimulatedNode, duty: duties.DecideValue) -> str | None:
         return node.functions.lie(duty.round, duty.seed, self._compute_seconds(duty.until))
 
-    def _audit(self, node: SimulatedNode, duty: duties.DecideOpinion) -> str:
-        seconds = self._compute_seconds(duty.until)
+    def _audit(self, node: SimulatedNode, duty: duties.DecideOpinion, seconds: float) -> str:
         kind, reason = node.functions.audit(duty.round, duty.seed, duty.node, duty.value, duty.stake, seconds)
         node.audited[duty.round] += 1
         if kind == "unavailable":
@@ -520,6 +550,7 @@ class World:
 
     def _fail(self, node: SimulatedNode, duty: Duty, text: str) -> None:
         node.postponed.put(duty, self.slot)
+        self._postponing.add(node)
         doing = f"{type(duty).__name__} {getattr(duty, 'round', '')}".rstrip()
         self.failures.append(Failure(self.slot, node.name, doing, text))
 
@@ -579,13 +610,15 @@ def compute_beginnings(table: Timetable, rules: str) -> frozenset[int]:
 
 def make_nodes(plays: Sequence[Play], stakes: Sequence[int]) -> tuple[NodeSetting, ...]:
     """Nodes named node-1 and so on, one for each way to play; the stakes, in roe, are taken in turn."""
+    steps = {play: partial(play_step, play) for play in plays}
+    needs = {play: partial(list_parts, play) for play in plays}
     return tuple(
         NodeSetting(
             name=f"node-{at + 1}",
             role=play.name,
             stake=stakes[at % len(stakes)],
-            step=partial(play_step, play),
-            list_needed=partial(list_parts, play),
+            step=steps[play],
+            list_needed=needs[play],
             is_liar=play is LIAR,
             is_watchful=play is not HONEST,
         )
