@@ -13,6 +13,9 @@ FEW_DISHONEST = 0.2
 """The part of dishonest nodes up to which the first rate of planted work is enough."""
 FEW_NODES = 10
 
+LEAST_ACCUSATIONS, ACCUSED_TO_PLANTED = 0.5, 0.3
+"""The good submissions that the creator accuses in a round: at least so many, and so many a planted one."""
+
 CHECKERS = 3
 """The checkers of a submission under roundwork-1."""
 
@@ -125,6 +128,23 @@ def compute_planted_rate(nodes: int, share: float) -> float:
     """
     rate = PLANTED if share <= FEW_DISHONEST else PLANTED_AMONG_MANY
     return min(rate, 1 / nodes) if nodes < FEW_NODES else rate
+
+
+def compute_false_accusations(nodes: int, share: float) -> float:
+    """How many good submissions the creator accuses in a round on average.
+
+    If nearly every accusation were true, a juror would vote "invalid" unseen. Looking pays where the trials
+    of good submissions are more than audit cost / (duty + share of the bond) of all trials: usually a sixth.
+    """
+    return max(LEAST_ACCUSATIONS, ACCUSED_TO_PLANTED * compute_planted_rate(nodes, share) * nodes)
+
+
+def compute_juror_edge(false: float, duty: float, bond_share: float, audit_cost: float) -> float:
+    """What a juror earns by looking, in place of voting "invalid" unseen.
+
+    `false` is the part of the trials whose submission is good, `bond_share` what a juror gets of a bond.
+    """
+    return false * (duty + bond_share) - audit_cost
 
 
 # Identities and chance

@@ -16,12 +16,15 @@ from roundwork.economics import (
     compute_canaries,
     compute_cheating_edge,
     compute_checking_edge,
+    compute_false_accusations,
     compute_flip,
     compute_grinding,
+    compute_juror_edge,
     compute_jury_capture,
     compute_last_word,
     compute_missed,
     compute_missed_in_bulk,
+    compute_planted_rate,
     compute_slash_needed,
     compute_sybil_profit,
     compute_unpaid,
@@ -232,3 +235,16 @@ def test_under_roundwork_1_advice_has_the_margin_of_three_checkers() -> None:
     assert careful.edge == pytest.approx(-7.7)
     assert lazy.caught == pytest.approx(1 - 0.9**3)
     assert careful.lazy_limit == lazy.lazy_limit == 0.99
+
+
+def test_so_many_accusations_are_false_that_a_juror_looks() -> None:
+    """Looking pays where the creator accuses as many good submissions as advised, and not where it is one."""
+    bond, audit_cost, duty, seats = 1.0, 0.02, 0.1, 51
+    planted = compute_planted_rate(100, 1 / 3) * 100
+    false = compute_false_accusations(100, 1 / 3)
+
+    enough, too_few = false / (false + planted), 0.5 / (0.5 + planted)
+
+    assert compute_juror_edge(enough, duty, bond / seats, audit_cost) > 0
+    assert compute_juror_edge(too_few, duty, bond / seats, audit_cost) < 0
+    assert [0.5, 0.5] == [compute_false_accusations(20, share) for share in (0.2, 1 / 3)]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..economics import compute_planted_rate
+from ..economics import compute_false_accusations, compute_planted_rate
 from ..errors import BadConfig, TaskFailed
 from ..package.terms import Terms
 from ..protocol.params import NodeKey, TaskKey
@@ -24,9 +24,6 @@ from ..sealed_strategies import STRATEGIES, Canary, SealedStrategy, Striker
 from .attack import Measured, Row, Trial
 from .sealed import SealedWorld
 from .world import STAKE_FACTOR, NodeSetting, Result, WorldSetting, fit_bounty
-
-FALSE_ACCUSATIONS = 0.5
-"""How many good submissions the creator accuses in a round."""
 
 TOLERANCE = 0.03
 """The profit of a member, in R, that is no gain: a withholder saves that much of its own checks."""
@@ -112,7 +109,8 @@ def plan_canaries(trial: SealedTrial) -> Canaries:
     nodes = ceil(rate * trial.nodes * 1.5)
     if not nodes:
         return Canaries(0, 0.0, 0.0)
-    return Canaries(nodes, rate * trial.nodes / nodes, FALSE_ACCUSATIONS / nodes)
+    false = compute_false_accusations(trial.nodes, trial.share / 100)
+    return Canaries(nodes, rate * trial.nodes / nodes, min(false / nodes, 1.0))
 
 
 class Played(NamedTuple):
