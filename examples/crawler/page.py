@@ -4,7 +4,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-LINKS_MAX = 500
+LINKS_MAX = 200
 
 
 class _Reader(HTMLParser):
@@ -31,12 +31,13 @@ class _Reader(HTMLParser):
 
 
 def read_page(url, status, html, skip=()):
-    """The record of a page; links lead to the same site, without fragments, in order, each once."""
+    """The record of a page; links are paths on the same site, without fragments, in order, each once."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
     links = dict.fromkeys(urldefrag(urljoin(url, href)).url for href in reader.links)
-    kept = [link for link in links if _is_followed(link, url, skip)]
+    site = get_site(url)
+    kept = [link.removeprefix(site) for link in links if _is_followed(link, url, skip)]
     text = " ".join(" ".join(reader.text).split())
     return {
         "url": url,
@@ -45,6 +46,12 @@ def read_page(url, status, html, skip=()):
         "links": kept[:LINKS_MAX],
         "digest": sha256(text.encode()).hexdigest(),
     }
+
+
+def get_site(url):
+    """Scheme and host of a URL, without a path; a link of a record goes behind it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def is_same_page(page, again):

@@ -9,15 +9,22 @@ from hashlib import sha256
 from urllib.parse import urljoin
 from urllib.robotparser import RobotFileParser
 
-from page import is_page, is_same_page, read_page
+from page import get_site, is_page, is_same_page, read_page
 
-from roundwork import Task, Unavailable, parse_share
+from roundwork import Task, Unavailable, per_unit
 
 PRICE = 100_000_000  # roe for one page, less if the bounty does not reach
 PAGES_MAX = 1000
-SLASH = parse_share("70%")
+PROOF_BYTES_MAX = 16_000
+
+
+def count_pages(text):
+    """The pages that a submission which stood claims; its auditors have checked the number."""
+    return min(PAGES_MAX, int(text))
+
 
 task = Task("crawler")
+task.distribution(per_unit(PRICE, count_pages, slash="70%"))
 
 
 @task.work
@@ -44,14 +51,13 @@ def submission(ctx):
 @task.audit
 def audit(ctx, candidate):
     """The proof holds together, follows the candidate's own path, and a sample of it is on the site."""
-    claim = candidate.json()
-    if not isinstance(claim, dict) or not isinstance(claim.get("proof"), str):
-        return False, "the submission is not an object with a proof"
-    pages = ctx.storage.get_json(claim["proof"])
+    if candidate.content_id is None:
+        return False, "the submission is not a content id and a number of pages"
+    pages = ctx.storage.get_json(candidate.content_id)
     if not isinstance(pages, list) or not all(map(is_page, pages)) or not pages:
         return False, "the proof is not a list of pages"
-    if claim.get("pages") != len(pages) or len(pages) > min(PAGES_MAX, ctx.params["pages"]):
-        return False, f"it claims {claim.get('pages')} pages, and its proof has {len(pages)}"
+    if candidate.text != str(len(pages)) or len(pages) > min(PAGES_MAX, ctx.params["pages"]):
+        return False, f"it claims {candidate.text[:20]} pages, and its proof has {len(pages)}"
     for number, page in enumerate(pages):
         if page["url"] != choose_next(candidate.seed, ctx.params["start"], pages[:number]):
             return False, f"page {number} is not on its path: {page['url'][:100]}"
@@ -63,27 +69,13 @@ def audit(ctx, candidate):
     return True
 
 
-@task.distribution
-def distribution(round):
-    """So much for each page whose proof stood, all prices lowered alike if the bounty does not reach."""
-    counts = {each.public_key: count_pages(each.value) for each in round.submitters if each.votes > 0}
-    price = min(PRICE, round.bounty // max(1, sum(counts.values())))
-    numerator, denominator = SLASH
-    slashes = {
-        each.public_key: -(each.stake * numerator // denominator)
-        for each in round.submitters
-        if each.verdict == "convicted"
-    }
-    return {**{node: count * price for node, count in counts.items()}, **slashes}
-
-
 @task.lie
 def lie(ctx):
     """Pages that were never fetched, on a path that looks right."""
     pages = []
     for number in range(ctx.params["pages"]):
         url = choose_next(ctx.seed, ctx.params["start"], pages)
-        links = [urljoin(ctx.params["start"], f"invented-{number}-{each}.html") for each in range(3)]
+        links = [f"/invented-{number}-{each}.html" for each in range(3)]
         digest = sha256(f"{url} {number}".encode()).hexdigest()
         pages.append({"url": url, "status": 200, "title": f"Page {number}", "links": links, "digest": digest})
     keep(ctx, pages)
@@ -91,9 +83,16 @@ def lie(ctx):
 
 
 def keep(ctx, pages):
-    """Store the proof and remember what to submit: its content id and how many pages are in it."""
-    if pages:
-        ctx.state["proof"] = json.dumps({"proof": ctx.storage.put_json(pages), "pages": len(pages)})
+    """Store the proof and remember what to submit: its content id and how many pages are in it.
+
+    A proof has a largest size, so the last pages stay out if they do not fit.
+    """
+    while pages:
+        proof = json.dumps(pages, sort_keys=True, separators=(",", ":")).encode()
+        if len(proof) <= PROOF_BYTES_MAX:
+            ctx.state["proof"] = f"{ctx.proof(proof)} {len(pages)}"
+            return
+        pages.pop()
 
 
 def fetch(ctx, url, robots):
@@ -120,14 +119,6 @@ def choose_next(seed, start, pages):
     """Where a walk with this seed goes after these pages; None when it has seen everything."""
     if not pages:
         return start
-    seen = {page["url"] for page in pages}
-    known = {link for page in pages for link in page["links"]} - seen
+    site, seen = get_site(start), {page["url"] for page in pages}
+    known = {site + link for page in pages for link in page["links"]} - seen
     return min(known, key=lambda url: sha256(seed + url.encode()).digest(), default=None)
-
-
-def count_pages(value):
-    """What a submission that stood claims; its auditors have checked the number."""
-    try:
-        return min(PAGES_MAX, max(0, int(json.loads(value)["pages"])))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return 0

@@ -1,6 +1,6 @@
 """Real work in timed rounds, audited by peers, paid by a ledger. These names are what a task needs."""
 
-from .sdk.splits import equal_split, parse_share, proportional_split
+from .sdk.splits import by_stake, equal_split, parse_share, per_unit, proportional_split
 from .sdk.task import (
     Candidate,
     Context,
@@ -25,7 +25,9 @@ __all__ = [
     "Submitter",
     "Task",
     "Unavailable",
+    "by_stake",
     "equal_split",
     "parse_share",
+    "per_unit",
     "proportional_split",
 ]

@@ -126,6 +126,10 @@ class SubmissionView(msgspec.Struct, frozen=True):
     """The node that raised the audit; None if no audit was raised."""
     auditors: dict[str, bool]
     """By node, whether it found the candidate valid; with `trigger_by`, which did not."""
+    audits_assigned: int = 0
+    """Its node's checks of submissions that are not missing; 0 under koii-1."""
+    audits_done: int = 0
+    """Those of them that a revealed receipt answers."""
 
 
 class ListView(msgspec.Struct, frozen=True):

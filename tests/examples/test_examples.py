@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from roundwork.node.python.environments import Environment
+from roundwork.package.content import compute_content_id
 from roundwork.package.folder import load_package, pack, resolve_hosts
 from roundwork.views import SubmissionView
 
@@ -85,9 +86,11 @@ def test_a_crawl_is_proved_by_its_content_id_and_an_invented_one_is_not(
             value = await crawler.lanes.submit(3, SEED, 20) or ""
             lie = await liar.lanes.lie(3, SEED, 20) or ""
 
-            claim = json.loads(value)
-            pages = json.loads(crawler.store.get(claim["proof"]) or b"")
-            assert claim["pages"] == len(pages) == params["pages"]
+            content_id, _, count = value.partition(" ")
+            proof = crawler.store.get(content_id) or b""
+            pages = json.loads(proof)
+            assert int(count) == len(pages) == params["pages"]
+            assert len(proof) <= 16_000
             assert len({page["url"] for page in pages}) == len(pages)
             assert any("Python" in page["title"] or "Pydoc" in page["title"] for page in pages)
 
@@ -99,9 +102,11 @@ def test_a_crawl_is_proved_by_its_content_id_and_an_invented_one_is_not(
             # A copied proof walks the path of whom it was copied from.
             assert await audit(crawler, liar, value) == "invalid"
             assert await audit(crawler, liar, "nonsense") == "invalid"
-            assert await audit(crawler, liar, '{"proof": "../../x", "pages": 1}') == "invalid"
-            nowhere = json.dumps({"proof": "bafkrei" + "a" * 52, "pages": 1})
-            assert await audit(crawler, liar, nowhere) == "unavailable"
+            assert await audit(crawler, liar, "../../x 1") == "invalid"
+            assert await audit(crawler, liar, f"{content_id}  {count}") == "invalid"
+            assert await audit(liar, crawler, f"{content_id} 0{count}") == "invalid"
+            nowhere = compute_content_id(b"what no node has")
+            assert await audit(crawler, liar, f"{nowhere} 1") == "unavailable"
 
             views = [_view(crawler, value, 1), _view(liar, lie, -1)]
             amounts = await crawler.lanes.distribute(3, 10 * STAKE, views, 20)

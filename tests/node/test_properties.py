@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from roundwork.node.properties import PROPERTIES, Outcome, try_properties
@@ -82,14 +83,15 @@ FAULTS = {
 }
 
 
-def examine(tmp_path: Path, source: str, more: str = "", **params: Any) -> dict[str, Outcome]:
+def examine(
+    tmp_path: Path, source: str, more: str = "", rules: str = "koii-1", **params: Any
+) -> dict[str, Outcome]:
     folder = tmp_path / "task"
     folder.mkdir()
     write_task(folder, more, bounty_amount_per_round="10")
     (folder / "task.py").write_text(source)
-    outcomes = asyncio.run(
-        try_properties(load_package(folder), params, {}, require_sandbox("sandlock"), tmp_path, print)
-    )
+    package = msgspec.structs.replace(load_package(folder), rules=rules, slash_percent=50)
+    outcomes = asyncio.run(try_properties(package, params, {}, require_sandbox("sandlock"), tmp_path, print))
     assert list(PROPERTIES) == [each.property for each in outcomes]
     return {each.property: each for each in outcomes}
 
@@ -107,6 +109,38 @@ def test_each_fault_is_found_by_its_property(tmp_path: Path, fault: str, found: 
 
     assert "fails" == outcomes[name].result, outcomes
     assert reason in outcomes[name].reason
+
+
+REMARK = (
+    "under roundwork-1 an amount below 0 counts as 0; a convicted node loses 50 % of its stake (rules.slash)"
+)
+
+
+@pytest.mark.parametrize("taken", ["-2 * each.stake", "-1", "0"])
+def test_under_roundwork_1_an_amount_below_0_counts_as_0_and_the_check_says_so(
+    tmp_path: Path, taken: str
+) -> None:
+    pays = f"lambda round: {{each.public_key: {taken} for each in round.submitters}}"
+    outcomes = examine(tmp_path, f"{GOOD}\ntask.distribution({pays})", rules="roundwork-1")
+
+    assert ("holds", REMARK) == (outcomes["slash"].result, outcomes["slash"].reason)
+    assert {"holds"} == {each.result for each in outcomes.values()}, outcomes
+
+
+def test_a_distribution_sees_verdicts_and_audits_of_roundwork_1(tmp_path: Path) -> None:
+    source = """
+@task.distribution
+def distribute(round):
+    verdicts = {each.verdict for each in round.submitters}
+    assert {each.audits_assigned for each in round.submitters} == {3}
+    assert all(0 <= each.audits_done <= 3 for each in round.submitters)
+    assert all(each.votes in (-1, 0, 1) for each in round.submitters)
+    assert "missing" not in verdicts, "seen"
+    return {}
+"""
+    outcomes = examine(tmp_path, f"{GOOD}\n{source}", rules="roundwork-1")
+
+    assert "AssertionError: seen" in outcomes["bounty"].reason
 
 
 def test_a_task_is_excused_by_name_and_only_from_what_it_names(tmp_path: Path) -> None:

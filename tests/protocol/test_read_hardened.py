@@ -69,6 +69,8 @@ def test_what_was_found_and_said_of_a_submission_is_seen() -> None:
         checks = len(world.duties(name, RECEIPT))
         row = by_node[address(world, name)]
         assert (checks, checks) == (row.audits_assigned, row.audits_done)
+        given = next(each for each in seen.submissions if each.node == row.node)
+        assert (checks, checks) == (given.audits_assigned, given.audits_done)
     assert seen == msgspec.json.decode(msgspec.json.encode(seen), type=RoundView)
 
 

@@ -1,5 +1,6 @@
 """The SDK, called in process as the simulator does."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -20,12 +21,15 @@ from roundwork import (
     Submitter,
     Task,
     Unavailable,
+    by_stake,
     equal_split,
+    per_unit,
     proportional_split,
 )
-from roundwork.protocol.tasks import instructions
+from roundwork.package.content import compute_content_id
+from roundwork.protocol.tasks import commitments, instructions
 from roundwork.sdk.saved import SavedCorrupt, SavedFile
-from roundwork.sdk.task import VALUE_BYTES_MAX
+from roundwork.sdk.task import PROOF_BYTES_MAX, VALUE_BYTES_MAX
 
 SOURCE = Path(roundwork.__file__).parent.parent
 
@@ -465,3 +469,116 @@ def test_equal_values_are_stored_under_one_content_id() -> None:
     storage.put_json({"b": "ü", "a": 1})
 
     assert desk.requests[0] == desk.requests[1]
+
+
+# Proofs
+
+
+PROOF_ID = compute_content_id(b"a proof")
+
+
+def test_a_proof_is_stored_and_named_by_its_content_id() -> None:
+    desk = Desk(storage_put=PROOF_ID)
+
+    named = build_context(desk).proof("a proof")
+
+    assert PROOF_ID == named
+    assert [("storage.put", {"data": "YSBwcm9vZg==", "round": 3})] == desk.requests
+
+
+def test_a_proof_has_as_many_bytes_as_the_law_takes_and_a_larger_one_is_told_of_manifests() -> None:
+    assert PROOF_BYTES_MAX == commitments.PIECES_MAX * commitments.PIECE_BYTES
+    ctx = build_context(Desk(storage_put=PROOF_ID))
+
+    assert [PROOF_ID] * 3 == [
+        ctx.proof(b"x"),
+        ctx.proof(b"x" * PROOF_BYTES_MAX),
+        ctx.proof("\u00fc" * (PROOF_BYTES_MAX // 2)),
+    ]
+    for data in (b"", "", b"x" * (PROOF_BYTES_MAX + 1), "\u00fc" * (PROOF_BYTES_MAX // 2 + 1)):
+        with pytest.raises(ValueError, match="make the proof a manifest"):
+            ctx.proof(data)
+
+
+SPARE = PROOF_ID[:-1] + chr(ord(PROOF_ID[-1]) + 1)
+"""The same bytes, with a spare bit that is not zero."""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (PROOF_ID, ""),
+        (f"{PROOF_ID} 12", "12"),
+        (f"{PROOF_ID}  12", " 12"),
+        (f"{PROOF_ID} ", ""),
+        (f"{PROOF_ID}12", None),
+        (f"{PROOF_ID}\t12", None),
+        (f" {PROOF_ID}", None),
+        (PROOF_ID[:-1], None),
+        (PROOF_ID.upper(), None),
+        (SPARE, None),
+        ("b" + "a" * 58, None),
+        ("z" + PROOF_ID[1:], None),
+        (PROOF_ID[:9] + "\u0131" + PROOF_ID[10:], None),
+        (PROOF_ID[:9] + "1" + PROOF_ID[10:], None),
+        ("12", None),
+        ("", None),
+    ],
+)
+def test_a_value_names_a_proof_where_the_law_says_so(value: str, text: str | None) -> None:
+    candidate, submitter = build_candidate(value), Submitter("a", value, 1, "untried", 5)
+
+    by_law = commitments.read_content_id(value.encode())
+    assert (text is not None) == (by_law is not None)
+    expected = (None, value) if text is None else (PROOF_ID, text)
+    assert expected == (candidate.content_id, candidate.text)
+    assert expected == (submitter.content_id, submitter.text)
+
+
+def build_counted(key: str, text: str, votes: int = 1) -> Submitter:
+    return Submitter(key, text, votes, "convicted" if votes < 0 else "untried", 1000)
+
+
+def test_a_price_a_unit_is_paid_for_the_number_behind_the_content_id() -> None:
+    nodes = [
+        build_counted("a", f"{PROOF_ID} 3"),
+        build_counted("b", "4"),
+        build_counted("c", f"{PROOF_ID} 9", -1),
+        build_counted("d", f"{PROOF_ID} 9", 0),
+        *(
+            build_counted(f"e{index}", f"{PROOF_ID}{text}")
+            for index, text in enumerate(("", " x", " -1", " 1_0", " \u0663", " 1.5", " " + "9" * 19))
+        ),
+    ]
+
+    amounts = per_unit(10)(Round(0, 1000, nodes))
+
+    assert {"a": 30, "b": 40, "c": -700} == {key: amount for key, amount in amounts.items() if amount}
+
+
+def test_prices_are_lowered_alike_where_the_bounty_does_not_reach() -> None:
+    nodes = [build_counted("a", "3"), build_counted("b", "4")]
+
+    assert {"a": 42, "b": 56} == per_unit(20)(Round(0, 100, nodes))
+    assert {} == per_unit(20)(Round(0, 100, []))
+
+
+def test_the_authors_own_count_reads_the_text_and_what_it_cannot_read_is_nothing() -> None:
+    nodes = [build_counted("a", f'{PROOF_ID} {{"pages": 5}}'), build_counted("b", f"{PROOF_ID} []")]
+
+    amounts = per_unit(10, lambda text: json.loads(text)["pages"])(Round(0, 1000, nodes))
+
+    assert {"a": 50, "b": 0} == amounts
+
+
+@pytest.mark.parametrize("price", [1.5, -1, "10", True])
+def test_a_price_is_a_whole_number_of_roe(price: Any) -> None:
+    with pytest.raises(ValueError, match="is not a price"):
+        per_unit(price)
+
+
+def test_by_stake_is_the_split_in_proportion() -> None:
+    nodes = [build_submitter("a", 1, 600), build_submitter("b", -1, 400), build_submitter("c", 0, 10**9)]
+
+    assert {"a": 375, "b": -200} == by_stake(cap=600, slash="50%")(Round(0, 1000, nodes))
+    assert by_stake(cap=7)(Round(0, 1000, nodes)) == proportional_split(cap=7)(Round(0, 1000, nodes))

@@ -16,6 +16,7 @@ from solders.keypair import Keypair
 from ..errors import BadConfig, TaskFailed
 from ..package.fields import suggest
 from ..package.folder import Package, check_params, merge_params
+from ..protocol.params import ROUNDWORK_1
 from ..sdk.saved import SavedFile
 from ..sdk.worker import STATE
 from ..views import SubmissionView
@@ -46,9 +47,23 @@ PROPERTIES = {
 ROUND = 3
 SEED = "5a" * 32
 SECRET = bytes(32)
+CHECKS = 3
+"""The checks of a node under roundwork-1 where all its candidates have their proofs."""
 LISTS = 60
 """Random rounds that each property of a distribution function is tried on."""
 KOII = 10**9
+
+Verdicts = tuple[tuple[str, int], ...]
+VERDICTS: Verdicts = (("untried", 1), ("acquitted", 2), ("inconclusive", 0), ("convicted", -2))
+HARDENED_VERDICTS: Verdicts = (
+    ("untried", 1),
+    ("acquitted", 1),
+    ("inconclusive", 0),
+    ("convicted", -1),
+    ("missing", 0),
+)
+"""Verdicts with the votes that go with them, under koii-1 and under roundwork-1."""
+VERDICT_WEIGHTS = (6, 2, 1, 2, 1)
 
 ARBITRARY = ("x", "0", "-1", "null", "{}", "[]", "true", "a b c", "\N{SNOWMAN}", "9" * 512)
 
@@ -103,7 +118,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """Its name in PROPERTIES."""
     result: Literal["holds", "fails", "excused", "not tried"]
     reason: str = ""
-    """What was seen, why it is excused, or why it could not be tried."""
+    """What was seen, why it is excused, why it could not be tried, or what the rule set makes of it."""
 
 
 class _Fault(Exception):
@@ -146,12 +161,12 @@ async def try_properties(
 
 
 async def _try_all(machines: _Machines, package: Package, report: Callable[[int], None]) -> list[Outcome]:
-    tries = _Tries(machines, package.bounty_per_round, package.minimum_stake)
+    tries = _Tries(machines, package)
     outcomes = []
     for name in PROPERTIES:
         try:
-            await getattr(tries, f"try_{name.replace('-', '_')}")()
-            outcome = Outcome(name, "holds")
+            remark = await getattr(tries, f"try_{name.replace('-', '_')}")()
+            outcome = Outcome(name, "holds", remark or "")
         except (_Fault, TaskFailed) as error:
             outcome = Outcome(name, "fails", str(error))
         except _NotTried as error:
@@ -307,16 +322,18 @@ def _bind(service: Callable[[str, msgspec.Raw], Any], method: str) -> Service:
 class _Tries:
     """One method for each of PROPERTIES. Each raises _Fault, _NotTried or TaskFailed."""
 
-    def __init__(self, machines: _Machines, bounty: int, minimum_stake: int) -> None:
+    def __init__(self, machines: _Machines, package: Package) -> None:
         self._machines = machines
-        self._stake = max(minimum_stake, 1)
+        self._package = package
+        self._is_hardened = package.rules == ROUNDWORK_1.name
+        self._stake = max(package.minimum_stake, 1)
         self._seconds = 120.0
         self._value: str | None = None
         self._why = ""
         """Why there is no submission."""
         self._kept: dict[str, Any] = {}
         """What the functions kept when the submission was made."""
-        self._bounty = bounty
+        self._bounty = package.bounty_per_round
         self._tried: list[tuple[_Round, dict[str, int]]] = []
 
     async def try_submission(self) -> None:
@@ -373,7 +390,11 @@ class _Tries:
             if paid > round_.bounty:
                 raise _Fault(f"{paid} roe of {round_.bounty} were paid{_describe(round_)}")
 
-    async def try_slash(self) -> None:
+    async def try_slash(self) -> str:
+        """Lists take what the ledger allows; returns what the rule set makes of amounts below 0."""
+        if self._is_hardened:
+            share = f"a convicted node loses {self._package.slash_percent} % of its stake (rules.slash)"
+            return f"under roundwork-1 an amount below 0 counts as 0; {share}"
         for round_, amounts in await self._distribute_all():
             for each in round_.submissions:
                 taken = -amounts.get(each.node, 0)
@@ -383,6 +404,7 @@ class _Tries:
                     raise _Fault(
                         f"{taken} roe were taken from a node with votes {each.votes}; the ledger refuses that"
                     )
+        return ""
 
     async def try_order(self) -> None:
         for index, (round_, amounts) in enumerate(await self._distribute_all()):
@@ -394,8 +416,7 @@ class _Tries:
         tried = await self._distribute_all()
         async with self._machines.elsewhere("list") as lanes:
             for round_, amounts in tried:
-                again = await lanes.distribute(ROUND, round_.bounty, round_.submissions, self._seconds)
-                _compare(amounts, again, round_)
+                _compare(amounts, await self._distribute(round_, lanes), round_)
 
     async def try_splitting(self) -> None:
         for round_, amounts in await self._distribute_all():
@@ -439,9 +460,13 @@ class _Tries:
     async def _audit(self, lanes: Lanes, value: str) -> Opinion:
         return await lanes.audit(ROUND, SEED, self._machines.node, value, self._stake, self._seconds)
 
-    async def _distribute(self, round_: _Round) -> dict[str, int]:
-        lanes = await self._machines.here()
-        return await lanes.distribute(ROUND, round_.bounty, round_.submissions, self._seconds)
+    async def _distribute(self, round_: _Round, lanes: Lanes | None = None) -> dict[str, int]:
+        """The list of a round as the rule set takes it: under roundwork-1 amounts below 0 are 0."""
+        lanes = lanes or await self._machines.here()
+        amounts = await lanes.distribute(ROUND, round_.bounty, round_.submissions, self._seconds)
+        if self._is_hardened:
+            return {node: amount for node, amount in amounts.items() if amount > 0}
+        return amounts
 
     async def _distribute_all(self) -> list[tuple[_Round, dict[str, int]]]:
         """Random rounds with their lists, small ones first.
@@ -450,8 +475,9 @@ class _Tries:
         """
         if not self._tried:
             values = (None, self._value)
+            verdicts = HARDENED_VERDICTS if self._is_hardened else VERDICTS
             rounds = [
-                _draw_round(random.Random(index), self._bounty, self._stake, values[index % 2])
+                _draw_round(random.Random(index), self._bounty, self._stake, values[index % 2], verdicts)
                 for index in range(LISTS)
             ]
             rounds.sort(key=lambda each: len(each.submissions))
@@ -466,12 +492,15 @@ class _Round(NamedTuple):
     submissions: Sequence[SubmissionView]
 
 
-def _draw_round(chance: random.Random, bounty: int, stake: int, value: str | None) -> _Round:
+def _draw_round(
+    chance: random.Random, bounty: int, stake: int, value: str | None, verdicts: Verdicts
+) -> _Round:
     """A round of three to twelve nodes. At least two are paid, and the stake of one of those can be split."""
-    verdicts = (("untried", 1), ("acquitted", 2), ("inconclusive", 0), ("convicted", -2))
     submissions = []
     for index in range(chance.randint(3, 12)):
-        verdict, votes = ("untried", 1) if index < 2 else chance.choices(verdicts, (6, 2, 1, 2))[0]
+        verdict, votes = (
+            ("untried", 1) if index < 2 else chance.choices(verdicts, VERDICT_WEIGHTS[: len(verdicts)])[0]
+        )
         view = SubmissionView(
             node=_make_address(chance.randrange(1, 250) if index else 250),
             value=f"value {index}" if value is None else value,
@@ -481,6 +510,8 @@ def _draw_round(chance: random.Random, bounty: int, stake: int, value: str | Non
             verdict=verdict,
             trigger_by=None,
             auditors={},
+            audits_assigned=CHECKS if verdicts is HARDENED_VERDICTS else 0,
+            audits_done=chance.randrange(CHECKS + 1) if verdicts is HARDENED_VERDICTS else 0,
         )
         submissions.append(view)
     unique = {each.node: each for each in submissions}

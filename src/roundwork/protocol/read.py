@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from ..hardened_views import HardenedRound
 from ..views import (
     AmountRow,
     LedgerView,
@@ -34,11 +35,9 @@ from .read_hardened import view_hardened
 from .records import Payment, Submission, Task, Vote
 from .state import State
 from .tasks.cursor import RoundCursor
-from .tasks.leaves import name_outcome
 from .tasks.life import get_task
 from .tasks.review import compute_verdict, compute_votes, get_beacon
 from .tasks.round import WINDOWS, Activity, Period, RoundState
-from .tasks.verdicts import get_verdict
 
 
 def view_ledger(state: State) -> LedgerView:
@@ -106,6 +105,7 @@ def view_round(state: State, key: TaskKey, round_number: int) -> RoundView:
     task = get_task(state, key)
     cursor = RoundCursor(state, key, round_number)
     record = cursor.record
+    hardened = view_hardened(cursor) if task.rules == ROUNDWORK_1.name else None
     return RoundView(
         task=base58_of(key),
         round=round_number,
@@ -114,13 +114,13 @@ def view_round(state: State, key: TaskKey, round_number: int) -> RoundView:
         attempt=record.attempt if record else 0,
         beacon=record.beacon.hex() if record else "",
         seed=(record.seed if record else get_beacon(state, key, task, round_number)).hex(),
-        submissions=_view_submissions(cursor),
+        submissions=_view_sealed(cursor, hardened) if hardened else _view_submissions(cursor),
         lists=_view_lists(cursor),
         payments=[
             PaymentView(base58_of(node), payment.reward, payment.slash)
             for node, payment in sorted(cursor.payments.rows.items())
         ],
-        hardened=view_hardened(cursor) if task.rules == ROUNDWORK_1.name else None,
+        hardened=hardened,
     )
 
 
@@ -136,8 +136,6 @@ _STATUSES = {
 
 
 def _view_submissions(cursor: RoundCursor) -> list[SubmissionView]:
-    if cursor.task.rules == ROUNDWORK_1.name:
-        return [_view_sealed(cursor, node) for node in sorted(cursor.submissions.rows)]
     task, audits = cursor.task, cursor.audits.rows
     audit_end = WINDOWS[task.rules][Activity.AUDIT].compute_end(task.timetable, cursor.round_number)
     is_final = cursor.state.head.slot >= audit_end
@@ -160,20 +158,25 @@ def _view_submissions(cursor: RoundCursor) -> list[SubmissionView]:
     return views
 
 
-def _view_sealed(cursor: RoundCursor, node: NodeKey) -> SubmissionView:
-    """A submission under roundwork-1; what was said of it stands in HardenedSubmission."""
-    submission, trial = cursor.submissions.rows[node], cursor.trials.rows.get(node)
-    outcome, votes = get_verdict(cursor, node)
-    return SubmissionView(
-        node=base58_of(node),
-        value=read_text(submission.value),
-        slot=submission.slot,
-        stake=submission.stake,
-        votes=votes,
-        verdict=name_outcome(outcome),
-        trigger_by=base58_of(trial.accuser) if trial else None,
-        auditors={},
-    )
+def _view_sealed(cursor: RoundCursor, hardened: HardenedRound) -> list[SubmissionView]:
+    """Submissions under roundwork-1; all that was said of them stands in HardenedSubmission."""
+    return [
+        SubmissionView(
+            node=seen.node,
+            value=read_text(submission.value),
+            slot=submission.slot,
+            stake=submission.stake,
+            votes=seen.votes,
+            verdict=seen.verdict,
+            trigger_by=seen.trial.accuser if seen.trial else None,
+            auditors={},
+            audits_assigned=seen.audits_assigned,
+            audits_done=seen.audits_done,
+        )
+        for (_, submission), seen in zip(
+            sorted(cursor.submissions.rows.items()), hardened.submissions, strict=True
+        )
+    ]
 
 
 def _view_lists(cursor: RoundCursor) -> list[ListView]:

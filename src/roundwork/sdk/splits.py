@@ -1,4 +1,8 @@
-"""Distribution functions to take ready-made: which nodes they pay and slash, and what that rewards."""
+"""Distribution functions to take ready-made: which nodes they pay and slash, and what that rewards.
+
+Under roundwork-1 the law slashes at the verdict, by the share that the task's `rules` name. There an amount
+below 0 counts as 0, so `slash` has no effect.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ def equal_split(slash: Share = "70%") -> Distribution:
     """The bounty in equal parts to all with votes above 0; from the convicted, `slash` of their stake.
 
     It rewards the number of nodes: one stake split into ten nodes is paid ten times. Use it where the same
-    work done twice is worth twice as much, or where identities are scarce; else `proportional_split`.
+    work done twice is worth twice as much, or where identities are scarce; else `by_stake`.
     What does not divide stays in the bounty. `slash` is text ("70%", "7/10") or a Fraction, never a float.
     """
     ratio = parse_share(slash)
@@ -32,7 +36,7 @@ def equal_split(slash: Share = "70%") -> Distribution:
     return distribute
 
 
-def proportional_split(slash: Share = "70%", cap: int | None = None) -> Distribution:
+def by_stake(cap: int | None = None, slash: Share = "70%") -> Distribution:
     """The bounty by stake to all with votes above 0; from the convicted, `slash` of their stake.
 
     Each gets the part of the bounty that its stake is of the stakes of all submitters: splitting a stake
@@ -53,6 +57,46 @@ def proportional_split(slash: Share = "70%", cap: int | None = None) -> Distribu
         }
 
     return distribute
+
+
+def proportional_split(slash: Share = "70%", cap: int | None = None) -> Distribution:
+    """The older name of `by_stake`, with its arguments in another order."""
+    return by_stake(cap, slash)
+
+
+def per_unit(price: int, count: Callable[[str], int] | None = None, slash: Share = "70%") -> Distribution:
+    """`price` roe a unit of work to all with votes above 0; from the convicted, `slash` of their stake.
+
+    `count` gives the units of a submission by the text behind its content id; without it that text is the
+    number, in digits. What it cannot count is 0 units. All prices are lowered alike if the bounty does not
+    reach. Your audit must check the number: a node writes it itself.
+    """
+    ratio, read = parse_share(slash), count or _read_count
+    if type(price) is not int or price < 0:
+        raise ValueError(f"{price!r} is not a price: it is a whole number of roe, 0 or more")
+
+    def count_units(text: str) -> int:
+        try:
+            return max(0, int(read(text)))
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+            return 0
+
+    def distribute(round: Round) -> dict[str, int]:
+        units = {each.public_key: count_units(each.text) for each in round.submitters if each.votes > 0}
+        paid = min(price, round.bounty // max(1, sum(units.values())))
+        return {
+            **{node: many * paid for node, many in units.items()},
+            **_slash_convicted(round, ratio),
+        }
+
+    return distribute
+
+
+def _read_count(text: str) -> int:
+    """A number of digits alone. Raises ValueError."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise ValueError(f"{text!r} is not a number of digits")
+    return int(text)
 
 
 def parse_share(share: Share) -> tuple[int, int]:

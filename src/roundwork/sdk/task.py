@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 VALUE_BYTES_MAX = 512
 JSON_DEPTH_MAX = 128
+PROOF_BYTES_MAX = 16_000
 """As in the law, which a task's process does not import; a test holds them equal."""
 
 
@@ -48,7 +49,8 @@ class Refused(Exception):
 class Submitter:
     """One submitter as the distribution function is given it: stake in roe, verdict by the law.
 
-    `verdict` is "untried", "acquitted", "inconclusive", "convicted" or "unavailable".
+    `verdict` is "untried", "acquitted", "inconclusive", "convicted" or "missing". The law drew
+    `audits_assigned` checks for the node, which answered `audits_done` of them; both are 0 under koii-1.
     """
 
     __slots__ = ("audits_assigned", "audits_done", "public_key", "stake", "value", "verdict", "votes")
@@ -70,6 +72,16 @@ class Submitter:
         self.stake = stake
         self.audits_assigned = audits_assigned
         self.audits_done = audits_done
+
+    @property
+    def content_id(self) -> str | None:
+        """The content id of the proof that the value names; None if it names none."""
+        return split_value(self.value)[0]
+
+    @property
+    def text(self) -> str:
+        """What follows the content id of a proof; the whole value if it names no proof."""
+        return split_value(self.value)[1]
 
 
 class Round:
@@ -94,6 +106,16 @@ class Candidate:
         self.round = round
         self.seed = seed
         self.stake = stake
+
+    @property
+    def content_id(self) -> str | None:
+        """The content id of the proof that the value names; None if it names none."""
+        return split_value(self.value)[0]
+
+    @property
+    def text(self) -> str:
+        """What follows the content id of a proof; the whole value if it names no proof."""
+        return split_value(self.value)[1]
 
     def json(self) -> Any:
         """The value read as JSON. Raises InvalidSubmission if it is not JSON."""
@@ -292,6 +314,20 @@ class Context:
             self._random = Random(self._random_seed)
         return self._random
 
+    def proof(self, data: bytes | str) -> str:
+        """Keep a proof of 1 to 16,000 bytes (or text as UTF-8) for others to get; its content id.
+
+        Submit the content id alone, or followed by a space and a text. Raises ValueError for another size.
+        """
+        size = len(data.encode() if isinstance(data, str) else data)
+        if not 1 <= size <= PROOF_BYTES_MAX:
+            raise ValueError(
+                f"a proof has 1 to {PROOF_BYTES_MAX} bytes, and this one has {size}; if it is larger, store"
+                " its parts with ctx.storage.put and make the proof a manifest: the content ids of the parts,"
+                " and what an audit needs to choose among them"
+            )
+        return self.storage.put(data)
+
     def state_of(self, round: int) -> MutableMapping[str, Any]:
         """`state` of another round that is still open: web requests concern several rounds."""
         return self._saved.of_round(round)
@@ -422,6 +458,24 @@ class Task:
         if self._runner is None:
             self._runner = asyncio.Runner()
         return self._runner.run(wait())
+
+
+def split_value(value: str) -> tuple[str | None, str]:
+    """The content id of the proof that a value names, and the text behind it; None and the value otherwise.
+
+    A value names a proof as the law says it (docs/PROTOCOL.md 17).
+    """
+    head, space, text = value[:59], value[59:60], value[60:]
+    if space not in ("", " ") or len(head) != 59 or head[0] != "b" or not head.isascii():
+        return None, value
+    from base64 import b32decode, b32encode
+
+    try:
+        raw = b32decode(head[1:].upper() + "======")
+    except ValueError:
+        return None, value
+    is_exact = "b" + b32encode(raw).decode().rstrip("=").lower() == head
+    return (head, text) if is_exact and raw[:4] == b"\x01\x55\x12\x20" else (None, value)
 
 
 def _check_value(value: object, step: str) -> str | None:

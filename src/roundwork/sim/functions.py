@@ -119,7 +119,16 @@ class Functions:
         key, answers = (bounty, id(submissions)), self._shared.setdefault(round_number, {})
         if key not in answers:
             submitters = [
-                Submitter(each.node, each.value, each.votes, each.verdict, each.stake) for each in submissions
+                Submitter(
+                    each.node,
+                    each.value,
+                    each.votes,
+                    each.verdict,
+                    each.stake,
+                    each.audits_assigned,
+                    each.audits_done,
+                )
+                for each in submissions
             ]
             amounts = self._call("distribution", None, Round(round_number, bounty, submitters))
             # The submissions are kept with the answer, so that no others can have their id.

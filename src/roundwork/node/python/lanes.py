@@ -117,6 +117,8 @@ class Lanes:
                 "votes": each.votes,
                 "verdict": each.verdict,
                 "stake": each.stake,
+                "audits_assigned": each.audits_assigned,
+                "audits_done": each.audits_done,
             }
             for each in submissions
         ]
