@@ -36,14 +36,15 @@ def find_warnings(package: "Package") -> list[str]:
 def _warn_of_fractions(package: "Package") -> list[str]:
     from ..package.slashes import find_fractional_slashes
 
-    products = find_fractional_slashes(package.program.read_text("utf-8", "replace"))
-    if not products:
+    found = find_fractional_slashes(package.program.read_text("utf-8", "replace"))
+    if not found:
         return []
-    shown = ", ".join(f"`{product}`" for product in products[:3])
+    shown = "; ".join(f"for `{each.product}` write `{each.advice}`" for each in found[:3])
+    more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
     return [
-        f"{package.program.name} takes a fraction of a stake: {shown}; that is no integer for nine stakes of"
-        " ten, and nodes that round it in another way refuse the list, so a liar can choose a stake that"
-        " leaves all nodes unpaid; write Math.floor((stake * 7) / 10)"
+        f"{package.program.name} takes a fraction of a stake, which is no integer for most stakes; nodes that"
+        " round it in another way refuse the list, so a liar can choose a stake that leaves all nodes unpaid;"
+        f" {shown}{more}"
     ]
 
 
