@@ -177,6 +177,7 @@ async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         files=files,
         read_ledger=lambda method, params: needs.client.call(method, *params),
         read_parts=parts.read_submissions,
+        get_slot=parts.get_slot,
         list_nodes=needs.registrations.list_nodes,
         blobs=TaskBlobs(
             setting.task, identity.node, needs.store, needs.fetcher, needs.registrations.get_endpoints

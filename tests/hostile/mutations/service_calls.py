@@ -184,6 +184,7 @@ class ServiceRoom:
             files=files,
             read_ledger=lambda method, params: self.client.call(method, *params),
             read_parts=self._read_parts,
+            get_slot=lambda: None,
             list_nodes=list,
             blobs=blobs,
             log=self.lines.append,

@@ -83,6 +83,10 @@ class Room:
         self.url = url
         self.payer, self.staking = Keypair(), Keypair()
         self.lines: list[str] = []
+        self.slot: int | None = None
+        """The slot of the newest head, if this node has one."""
+        self.requests: list[str] = []
+        """The methods that the ledger was requested with."""
 
     def open_namespace(
         self, task: str, program: Key = TASK_PROGRAM, staking: Keypair | None = None
@@ -95,8 +99,9 @@ class Room:
             setting=setting,
             wallet=TaskWallet(self.client, self.payer, staking or self.staking, program),
             files=TaskFiles(self.home, 60_000_000),
-            read_ledger=lambda method, asked: self.client.call(method, *asked),
+            read_ledger=self.read_ledger,
             read_parts=self.read_parts,
+            get_slot=lambda: self.slot,
             list_nodes=lambda: NODES,
             blobs=self.open_blobs(self.store, {}),
             log=self.lines.append,
@@ -104,6 +109,10 @@ class Room:
 
     def open_blobs(self, store: BlobStore, endpoints: dict[str, str]) -> TaskBlobs:
         return TaskBlobs(self.task, str(self.staking.pubkey()), store, self.fetcher, lambda: endpoints)
+
+    async def read_ledger(self, method: str, params: list[Any]) -> Any:
+        self.requests.append(method)
+        return await self.client.call(method, *params)
 
     async def read_parts(self, round_number: int) -> None:
         """This node has no parts."""
@@ -231,6 +240,34 @@ def test_the_task_is_read_whole_or_in_the_parts_asked_for(ledger: RunningLedger,
         assert "distributions_audit_record" in info
         assert "has handed in no list" in await room.ask("getDistributionList", str(room.staking.pubkey()), 0)
         assert "a round is an integer" in await room.ask("getTaskSubmissionInfo", 0.5)
+
+    use(ledger, tmp_path, work)
+
+
+def test_the_ledger_gets_what_a_task_reads_again_in_a_slot_once(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    async def work(room: Room) -> None:
+        async def read_all() -> tuple[list[Any], list[str]]:
+            """What it reads, and the requests that this cost."""
+            room.requests.clear()
+            calls = [("getTaskState",), ("getTaskSubmissionInfo", 0), ("getTaskDistributionInfo", 0)]
+            return [await room.ask(*call) for call in calls], sorted(room.requests)
+
+        room.slot = 7
+        first, requests = await read_all()
+        again, no_requests = await read_all()
+        assert {"getTaskAccountInfo", "getTaskSubmissionInfo", "getTaskDistributionInfo"} <= {*requests}
+        assert (first, []) == (again, no_requests)
+
+        room.slot = 8
+        assert requests == (await read_all())[1]
+
+        key = str(room.staking.pubkey())
+        await room.ask("stakeOnChain", room.task, None, first[0]["stake_pot_account"], 5)
+        later, requests_after = await read_all()
+        assert requests == requests_after
+        assert first[0]["stake_list"][key] + 5 == later[0]["stake_list"][key]
 
     use(ledger, tmp_path, work)
 

@@ -46,6 +46,7 @@ from ..peers.storage import TaskBlobs
 from .arguments import choose_arguments, encode_list, read_round
 from .infos import describe_submissions
 from .process import JavascriptSetting
+from .slot_reads import ReadLedger, SlotReads
 from .task_files import BadCall, TaskFiles
 from .task_wallet import TaskWallet, read_bytes, read_key, read_keypair
 from .turns import compute_own_turn, compute_turn_number
@@ -65,7 +66,6 @@ KEEP_BLOBS_ROUNDS = 16
 
 LEVELS = ("log", "warn", "error")
 
-ReadLedger = Callable[[str, list[Any]], Awaitable[Any]]
 ReadParts = Callable[[int], Awaitable[tuple[Sequence[Row], Sequence[Row]] | None]]
 """The rows of a round's submissions and of their audits; None if they can still change."""
 
@@ -74,9 +74,9 @@ class Namespace:
     """The node as one JavaScript task sees it.
 
     `read_ledger(method, params)` makes one RPC call that reads; `read_parts(round)` gives frozen parts;
-    `list_nodes()` are the task's nodes that
-    this node knows. A liar submits every value with its last character changed. Methods raise BadCall, or
-    what the ledger refuses with.
+    `get_slot()` is the slot of the newest head, None before the first; `list_nodes()` are the task's nodes
+    that this node knows. A liar submits every value with its last character changed. Methods raise BadCall,
+    or what the ledger refuses with.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Namespace:
         files: TaskFiles,
         read_ledger: ReadLedger,
         read_parts: ReadParts,
+        get_slot: Callable[[], int | None],
         list_nodes: Callable[[], list[dict[str, Any]]],
         blobs: TaskBlobs,
         log: Callable[[str], None],
@@ -96,7 +97,9 @@ class Namespace:
         self._setting = setting
         self._wallet = wallet
         self._files = files
-        self._read_ledger = read_ledger
+        self._read_ledger = SlotReads(
+            read_ledger, lambda: None if (slot := get_slot()) is None else (slot, wallet.sent)
+        ).read
         self._read_parts = read_parts
         self._list_nodes = list_nodes
         self._blobs = blobs

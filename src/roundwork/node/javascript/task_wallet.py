@@ -45,6 +45,8 @@ class TaskWallet:
         self.node: Pubkey = keypair.pubkey()
         self._client = client
         self._payer = payer
+        self.sent = 0
+        """The transactions that were sent so far and have an answer."""
         self._window = 0
         self._sent = 0
 
@@ -94,7 +96,10 @@ class TaskWallet:
         await self._take_turn()
         _, last_valid = await self._client.get_latest_blockhash()
         signed = VersionedTransaction.populate(message, signatures)
-        return await deliver(self._client, Signed(bytes(signed), last_valid))
+        try:
+            return await deliver(self._client, Signed(bytes(signed), last_valid))
+        finally:
+            self.sent += 1
 
     def _check_only_pays(self, message: Message | MessageV0) -> None:
         payer = self._payer.pubkey()
@@ -111,7 +116,10 @@ class TaskWallet:
         if signer.pubkey() == self._payer.pubkey():
             raise BadCall("the node's main key pays fees and nothing else")
         await self._take_turn()
-        return await send(self._client, [instruction], [self._payer, signer])
+        try:
+            return await send(self._client, [instruction], [self._payer, signer])
+        finally:
+            self.sent += 1
 
     async def _take_turn(self) -> None:
         """Bound what a task that sends without end costs the operator in fees. Raises BadCall."""

@@ -133,6 +133,10 @@ class PartBook:
             rounds[round_number] = composed
         return rounds
 
+    def get_slot(self) -> int | None:
+        """The slot of the newest head; None before the first."""
+        return None if self._head is None else self._head.slot
+
     def get_metrics(self) -> dict[str, float]:
         """Bytes of parts that were read, by Prometheus name."""
         return {
