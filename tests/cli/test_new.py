@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from roundwork.package.config import FIELDS, OUR_FIELDS
+from roundwork.package.folder import load_package
 
 from ..node.house import require_sandbox
 from .terminal import type_into
@@ -32,10 +33,16 @@ def try_json(folder: Path, *options: object) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-KINDS = [(), ("--proof", "blob"), ("--reward", "heads", "--penalty", "1/2")]
+KINDS = [
+    (),
+    ("--proof", "blob"),
+    ("--reward", "heads", "--penalty", "50%"),
+    ("--rules", "koii-1", "--reward", "heads", "--penalty", "1/2"),
+    ("--rules", "koii-1", "--proof", "blob"),
+]
 
 
-@pytest.mark.parametrize("options", KINDS, ids=["text", "blob", "heads"])
+@pytest.mark.parametrize("options", KINDS, ids=["text", "blob", "heads", "koii-1", "koii-1-blob"])
 def test_a_new_task_passes_try_its_own_test_and_check(tmp_path: Path, options: tuple[str, ...]) -> None:
     require_sandbox("sandlock")
     folder = make(tmp_path / "chain", *options)
@@ -54,6 +61,9 @@ def test_a_new_task_passes_try_its_own_test_and_check(tmp_path: Path, options: t
     assert "valid" not in {each["opinion"] for each in facts["mutations"]}
     assert 0 == tested.returncode, tested.stdout
     assert 0 == checked.returncode, checked.stdout
+    assert "_window" not in checked.stderr
+    rules = "koii-1" if "koii-1" in options else "roundwork-1"
+    assert rules == load_package(folder).rules
 
 
 def test_the_configuration_explains_every_field(tmp_path: Path) -> None:
@@ -82,7 +92,9 @@ def test_answers_are_typed_and_stand_where_they_belong(tmp_path: Path) -> None:
     assert 0 == code, shown
     program = (folder / "task.py").read_text()
     assert 'Count the "birds" of a picture' in program
-    assert 'equal_split(slash="20%")' in program
+    assert "equal_split()" in program
+    rules = yaml.safe_load((folder / "config-task.yml").read_text())["roundwork"]["rules"]
+    assert {"name": "roundwork-1", "slash": "20%", "split": "equal"} == rules
     assert "birds" in yaml.safe_load((folder / "config-task.yml").read_text())["description"]
     tried, facts = try_json(folder)
     assert (0, "valid") == (tried, facts["opinion"])
@@ -94,6 +106,8 @@ def test_answers_are_typed_and_stand_where_they_belong(tmp_path: Path) -> None:
         ("7up", (), "cannot be a task's name"),
         ("full", (), "has files already; name a folder that does not exist"),
         ("fine", ("--penalty", "70"), "penalty: '70' is not a share"),
+        ("fine", ("--penalty", "1/2"), "penalty: '1/2' must be a whole number from 10% to 100%"),
+        ("fine", ("--penalty", "5%"), "--rules koii-1 takes other shares"),
         ("fine", ("--proof", "photo"), "'photo' is not one of 'text', 'blob'"),
     ],
 )

@@ -80,6 +80,34 @@ def test_a_property_that_does_not_hold_is_an_exit_code_and_a_wrong_name_of_one_i
     assert "roundwork.excused: spliting: no such property; did you mean splitting?" in refused.stderr
 
 
+SLOW = """
+import time
+
+@task.audit
+def audit(ctx, candidate):
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        pass
+    return True
+"""
+
+
+@pytest.mark.parametrize("rules", ["roundwork-1", "koii-1"])
+def test_windows_that_are_too_short_for_the_measured_audit_are_named(tmp_path: Path, rules: str) -> None:
+    windows = {"round_time": "60", "submission_window": "11", "audit_window": "48"}
+    folder = make(tmp_path / "task", f"roundwork: {{rules: {rules}}}", **windows)
+    (folder / "task.py").write_text(f"{PROGRAM}{SLOW}")
+
+    checked = json.loads(run("check", folder, "--json").stdout)
+    advised = json.loads(run("advise", folder, "--audit-seconds", 2, "--json").stdout)
+
+    assert checked["seconds"]["audit"] >= 0.5
+    named = [warning for warning in checked["warnings"] if "audit_window 48: an eighth of it is 6" in warning]
+    assert (rules == "roundwork-1") == bool(named)
+    assert named == [] or "s for an audit" in named[0]
+    assert (rules == "roundwork-1") == ("an eighth of it is 6 slots" in "".join(advised.get("warnings", ())))
+
+
 def test_deploying_says_what_it_does_and_puts_metadata_beside_the_program_and_on_the_ledger(
     ledger: RunningLedger, key: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ from roundwork.ledger.inspect import read_info
 from roundwork.localnet.network import STATE_FILE, Network, Plan, prepare
 from roundwork.localnet.watch import is_node
 from roundwork.node.javascript.standing import STANDING_FILE
+from roundwork.package.folder import Package
 from roundwork.participant.moment import compute_timetable
 from roundwork.protocol.params import KOII, base58_of, key_of
 
@@ -407,6 +408,30 @@ def test_a_task_for_another_kind_of_machine_runs_with_any_machine_only(tmp_path:
     network.network = Network("http://127.0.0.1:1", "TASK", [])
 
     assert "--any-machine" in network._describe_node(0, "honest", {}).command
+
+
+def test_windows_of_roundwork_1_are_long_enough_for_the_measured_audit_of_all_nodes_here(
+    tmp_path: Path,
+) -> None:
+    task = tmp_path / "task"
+    shutil.copytree(HELLO, task)
+    with (task / "task.py").open("a") as program:
+        program.write("\n\n@task.audit\ndef audit(ctx, candidate):\n    import time\n")
+        program.write("    end = time.monotonic() + 0.5\n    while time.monotonic() < end:\n        pass\n")
+        program.write("    return candidate.value == 'Hello, World!'\n")
+    plan = Plan(task=task, directory=tmp_path / "up", rules="roundwork-1", nodes=os.cpu_count() or 1)
+
+    def choose(plan: Plan) -> Package:
+        network = prepare(plan, print)
+        asyncio.run(network._choose_windows({}))
+        return network.package
+
+    short, long = choose(msgspec.structs.replace(plan, round_slots=60)), choose(plan)
+
+    assert (11, 48) == (short.submission_window, short.audit_window)
+    audits = 2 * 3 * 0.5 * 1000 / plan.slot_ms
+    assert long.audit_window // 8 > audits
+    assert long.round_time > long.submission_window + long.audit_window
 
 
 def test_windows_are_the_tasks_own_or_scaled_to_the_round(tmp_path: Path) -> None:

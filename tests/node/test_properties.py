@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from roundwork.node.properties import PROPERTIES, Outcome, try_properties
+from roundwork.node.properties import PROPERTIES, Outcome, measure_timings, try_properties
 from roundwork.package.folder import load_package
+from roundwork.package.windows import Timings
 
 from ..package.test_folder import write_task
 from .house import require_sandbox
@@ -91,9 +92,9 @@ def examine(
     write_task(folder, more, bounty_amount_per_round="10")
     (folder / "task.py").write_text(source)
     package = msgspec.structs.replace(load_package(folder), rules=rules, slash_percent=50)
-    outcomes = asyncio.run(try_properties(package, params, {}, require_sandbox("sandlock"), tmp_path, print))
-    assert list(PROPERTIES) == [each.property for each in outcomes]
-    return {each.property: each for each in outcomes}
+    tried = asyncio.run(try_properties(package, params, {}, require_sandbox("sandlock"), tmp_path, print))
+    assert list(PROPERTIES) == [each.property for each in tried.outcomes]
+    return {each.property: each for each in tried.outcomes}
 
 
 def test_a_good_task_has_every_property(tmp_path: Path) -> None:
@@ -141,6 +142,38 @@ def distribute(round):
     outcomes = examine(tmp_path, f"{GOOD}\n{source}", rules="roundwork-1")
 
     assert "AssertionError: seen" in outcomes["bounty"].reason
+
+
+def measure(tmp_path: Path, source: str) -> Timings | None:
+    (tmp_path / "task").mkdir()
+    folder = write_task(tmp_path / "task")
+    (folder / "task.py").write_text(source)
+    return asyncio.run(
+        measure_timings(load_package(folder), {}, {}, require_sandbox("sandlock"), tmp_path, print)
+    )
+
+
+def test_submission_and_audit_are_timed(tmp_path: Path) -> None:
+    slow = """
+@task.audit
+def audit(ctx, candidate):
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        pass
+    return candidate.value == candidate.seed.hex()
+"""
+    timings = measure(tmp_path, f"{GOOD}\n{slow}")
+
+    assert timings is not None
+    assert timings.audit >= 0.3
+    assert timings.submission > 0
+
+
+@pytest.mark.parametrize(
+    "fault", ["task.work(lambda ctx: 1 / 0)", "task.audit(lambda ctx, candidate: False)"]
+)
+def test_what_fails_is_not_timed(tmp_path: Path, fault: str) -> None:
+    assert measure(tmp_path, f"{GOOD}\n{fault}") is None
 
 
 def test_a_task_is_excused_by_name_and_only_from_what_it_names(tmp_path: Path) -> None:

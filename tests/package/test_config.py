@@ -9,6 +9,7 @@ import yaml
 
 from roundwork.errors import BadConfig
 from roundwork.package.config import FIELDS, OUR_FIELDS, read_config, read_terms
+from roundwork.package.folder import load_package
 from roundwork.package.requirements import compute_limits
 from roundwork.package.terms import compose_fields
 from roundwork.protocol.tasks.configuration import compute_terms
@@ -269,6 +270,16 @@ def test_what_only_roundwork_1_refuses_is_named_with_its_reason(
 
     assert told.startswith(f"{name}: {said}")
     assert "koii-1" == read_terms(config).rules
+
+
+def test_a_main_js_is_not_played_under_roundwork_1(tmp_path: Path) -> None:
+    (tmp_path / "config-task.yml").write_text(write(HARDENED))
+    (tmp_path / "main.js").touch()
+
+    with pytest.raises(BadConfig, match=r"roundwork.rules: roundwork-1 is not for a main.js"):
+        load_package(tmp_path)
+    (tmp_path / "task.py").touch()
+    assert "roundwork-1" == load_package(tmp_path).rules
 
 
 def test_a_token_task_under_roundwork_1_is_checked_with_its_amounts_only_when_it_is_deployed(

@@ -11,6 +11,7 @@ from .output import say, say_json
 
 if TYPE_CHECKING:
     from ..economics import Advice
+    from ..package.folder import Package
 
 
 @click.command()
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 @click.option("--lazy", type=click.IntRange(0, 100), default=0, show_default=True, help="Lazy auditors, %.")
 @click.option("--slash", type=click.IntRange(0, 100), help="Percent of a stake taken: the task's.")
 @click.option("--rules", type=click.Choice(["koii-1", "roundwork-1"]), help="The rule set: the task's own.")
+@click.option("--audit-seconds", type=click.FloatRange(0), help="An audit: what `check --json` measures.")
+@click.option(
+    "--fetch-seconds",
+    type=click.FloatRange(0),
+    default=0.5,
+    show_default=True,
+    help="To get a proof of another node.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 if cheating pays.")
 @json_option
 def command(
@@ -37,6 +46,8 @@ def command(
     lazy: int,
     slash: int | None,
     rules: str | None,
+    audit_seconds: float | None,
+    fetch_seconds: float,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -61,14 +72,27 @@ def command(
     else:
         checks = nodes - 1 if nodes - 1 <= AUDIT_ALL_MAX else SAMPLE
         advice = advise(stakes, nodes, checks, lazy / 100, audit_cost)
+    warnings = _find_short_windows(package, fetch_seconds, audit_seconds) if is_drawn else []
     minimum = advice.slash_needed / max(percent, 1) * 100 * reward
     if as_json:
         facts = {**advice._asdict(), "checks": checks, "minimum_stake_needed": round(minimum)}
-        say_json({**facts, **({"planted": _list_planted(nodes)} if is_drawn else {})})
+        drawn = {"planted": _list_planted(nodes), "warnings": warnings} if is_drawn else {}
+        say_json({**facts, **drawn})
     else:
         _print(advice, nodes, checks, reward, minimum, is_drawn)
+        for warning in warnings:
+            say(f"warning: {warning}", err=True)
     if strict and advice.edge > 0:
         sys.exit(1)
+
+
+def _find_short_windows(package: "Package", fetch_seconds: float, audit_seconds: float | None) -> list[str]:
+    """Windows that are too short to fetch and audit in; none if nobody says how long an audit takes."""
+    from ..package.windows import Timings, find_short_windows
+
+    if audit_seconds is None:
+        return []
+    return find_short_windows(package, Timings(0.0, fetch_seconds, audit_seconds))
 
 
 def _list_planted(nodes: int) -> list[float]:

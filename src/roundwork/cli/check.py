@@ -12,8 +12,9 @@ from .output import say, say_json
 from .task_view import choose_task_sandbox, compose_summary, find_warnings
 
 if TYPE_CHECKING:
-    from ..node.properties import Outcome
+    from ..node.properties import Outcome, Tried
     from ..package.folder import Package
+    from ..package.windows import Timings
 
 
 @click.command()
@@ -35,7 +36,7 @@ def command(
 
     package = load_package(folder)
     content_id, blobs = pack(package)
-    outcomes = asyncio.run(_try(package, params, secrets, sandbox))
+    outcomes, timings = asyncio.run(_try(package, params, secrets, sandbox))
     facts = {
         "name": package.name,
         "package": content_id,
@@ -47,7 +48,8 @@ def command(
         "properties": [
             {"property": each.property, "result": each.result, "reason": each.reason} for each in outcomes
         ],
-        "warnings": find_warnings(package),
+        "seconds": timings._asdict() if timings else None,
+        "warnings": [*find_warnings(package), *_find_short_windows(package, timings)],
     }
     if as_json:
         say_json(facts)
@@ -58,10 +60,10 @@ def command(
 
 async def _try(
     package: "Package", params: dict[str, str], secrets: dict[str, str], sandbox: str | None
-) -> "list[Outcome]":
+) -> "Tried":
     """Load the program and try its functions; the functions of a main.js are not tried."""
     from ..localnet.demo import running_demo
-    from ..node.properties import try_properties
+    from ..node.properties import Tried, try_properties
     from ..node.python.environments import find_environments
     from ..node.trial import load_program
 
@@ -69,13 +71,23 @@ async def _try(
     if package.kind == "javascript":
         for line in await load_program(package, chosen, environments):
             say(line, err=True)
-        return []
+        return Tried([], None)
 
     def log(line: str) -> None:
         say(line, err=True)
 
     async with running_demo(package, params) as all_params:
         return await try_properties(package, all_params, secrets, chosen, environments, log)
+
+
+def _find_short_windows(package: "Package", timings: "Timings | None") -> list[str]:
+    """Windows that are too short for the measured times; only roundwork-1 divides them into eighths."""
+    from ..package.windows import find_short_windows
+    from ..protocol.params import ROUNDWORK_1
+
+    if timings is None or package.rules != ROUNDWORK_1.name:
+        return []
+    return find_short_windows(package, timings)
 
 
 def _print(package: "Package", content_id: str, facts: dict[str, Any], outcomes: "list[Outcome]") -> None:

@@ -24,9 +24,16 @@ QUESTIONS = {
 @click.option("--check", help=QUESTIONS["check"])
 @click.option("--reward", type=click.Choice(["stake", "heads"]), help=QUESTIONS["reward"])
 @click.option("--penalty", help=QUESTIONS["penalty"])
+@click.option(
+    "--rules",
+    type=click.Choice(["roundwork-1", "koii-1"]),
+    default="roundwork-1",
+    show_default=True,
+    help="The rule set.",
+)
 @click.option("--yes", is_flag=True, help="Take the defaults for what is not given, without questions.")
 @json_option
-def command(folder: Path, yes: bool, as_json: bool, **given: str | None) -> None:
+def command(folder: Path, rules: str, yes: bool, as_json: bool, **given: str | None) -> None:
     """Make a task folder called NAME: a program that runs, its configuration, a test, a README.
 
     At a terminal it asks for what is not given.
@@ -39,7 +46,7 @@ def command(folder: Path, yes: bool, as_json: bool, **given: str | None) -> None
         for name, value in given.items()
     }
     known = {name: value for name, value in answers.items() if value is not None}
-    paths = write_scaffold(folder, Answers(**known))  # type: ignore[arg-type] # click has checked the choices
+    paths = write_scaffold(folder, Answers(rules=rules, **known))  # type: ignore[arg-type] # click has checked the choices
     if as_json:
         say_json({"folder": str(folder), "files": [path.name for path in paths]})
         return

@@ -23,7 +23,7 @@ def find_warnings(package: "Package") -> list[str]:
     if package.kind == "python" and "equal_split(" in package.program.read_text("utf-8", "replace"):
         warnings.append(
             "equal_split pays every node the same: a stake split into ten nodes earns ten shares;"
-            " proportional_split pays by stake"
+            " by_stake pays by stake"
         )
     if package.kind == "javascript":
         warnings += _warn_of_fractions(package)

@@ -21,10 +21,12 @@ from ..node.confinement.sandbox import choose_sandbox_or_none
 from ..node.duties import DONE, FAILED, read_audit
 from ..node.javascript.process import find_node
 from ..node.javascript.runtime import check_javascript_play
+from ..node.properties import measure_timings
 from ..node.trial import load_program
 from ..package.folder import Package, check_params, load_package, merge_params, pack
 from ..package.requirements import check_machine
 from ..package.terms import fit_long_windows
+from ..package.windows import Timings, compute_windows, widen
 from ..participant.moment import compute_timetable
 from ..participant.plays import HONEST, LIAR, find_play
 from ..protocol.params import KOII, ROUNDWORK_1
@@ -57,6 +59,8 @@ STARTS_MAX = 8
 """Nodes that are started at a time."""
 
 ROUND_SLOTS_MIN = 20
+LOCAL_FETCH_SECONDS = 0.2
+"""To get a proof from another node on this machine."""
 LEDGER_SECONDS = 60.0
 """A network stops if its ledger does not answer for this many seconds: it may be started again meanwhile."""
 
@@ -161,6 +165,7 @@ class Localnet:
             program, pointing = describe_demo(demo, find_port(self._ports))
             await self._start_member(program)
             params |= pointing
+        await self._choose_windows(params)
         await self._start_member(self._describe_ledger(port))
         async with Client(self.network.url) as client:
             self.network.task = await self._deploy(client)
@@ -179,6 +184,20 @@ class Localnet:
                 if failure is not None:
                     raise failure
         self._write()
+
+    async def _choose_windows(self, params: dict[str, str]) -> None:
+        """Lengthen the windows of a task under roundwork-1 until an eighth suffices for all nodes here."""
+        plan, package = self.plan, self.package
+        if package.rules != ROUNDWORK_1.name or plan.round_slots is not None:
+            return
+        environments = Path(self._cache) / "environments"
+        timings = await measure_timings(
+            package, params, plan.secrets, self._sandbox, environments, lambda line: None
+        )
+        if timings is not None:
+            crowd = max(1.0, plan.nodes / (os.cpu_count() or 1))
+            crowded = Timings(timings.submission * crowd, LOCAL_FETCH_SECONDS, timings.audit * crowd)
+            self.package = widen(package, compute_windows(crowded, plan.slot_ms))
 
     async def _start_member(self, member: Member) -> None:
         self.network.members.append(member)

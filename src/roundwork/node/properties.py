@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from solders.keypair import Keypair
 from ..errors import BadConfig, TaskFailed
 from ..package.fields import suggest
 from ..package.folder import Package, check_params, merge_params
+from ..package.windows import FETCH_SECONDS, Timings
 from ..protocol.params import ROUNDWORK_1
 from ..sdk.saved import SavedFile
 from ..sdk.worker import STATE
@@ -121,6 +123,14 @@ class Outcome(msgspec.Struct, frozen=True):
     """What was seen, why it is excused, why it could not be tried, or what the rule set makes of it."""
 
 
+class Tried(NamedTuple):
+    """The outcomes of all properties, and how long the functions took."""
+
+    outcomes: list[Outcome]
+    timings: Timings | None
+    """None if there was no submission to audit."""
+
+
 class _Fault(Exception):
     """A property does not hold; the text says what was seen."""
 
@@ -137,7 +147,7 @@ async def try_properties(
     environments: Path,
     log: Callable[[str], None],
     report: Callable[[int], None] = lambda done: None,
-) -> list[Outcome]:
+) -> Tried:
     """Try each of PROPERTIES on a Python task.
 
     `report` is called with the number of properties that are done. The same package gives the same outcomes,
@@ -149,18 +159,53 @@ async def try_properties(
             near = suggest(name, PROPERTIES)
             raise BadConfig(f"roundwork.excused: {name:.100}: no such property{near}")
     check_params(package, params)
+    async with _open_machines(package, params, secrets, sandbox, environments, log) as machines:
+        return await _try_all(machines, package, report)
+
+
+async def measure_timings(
+    package: Package,
+    params: dict[str, str],
+    secrets: dict[str, str],
+    sandbox: str,
+    environments: Path,
+    log: Callable[[str], None],
+) -> Timings | None:
+    """Time the submission and an audit of a Python task, on this machine; None where one of them fails.
+
+    Raises BadTaskFile, BadConfig.
+    """
+    async with _open_machines(package, params, secrets, sandbox, environments, log) as machines:
+        tries = _Tries(machines, package)
+        try:
+            await tries.try_submission()
+            await tries.try_honest()
+        except (_Fault, _NotTried, TaskFailed):
+            return None
+        return tries.timings
+
+
+@asynccontextmanager
+async def _open_machines(
+    package: Package,
+    params: dict[str, str],
+    secrets: dict[str, str],
+    sandbox: str,
+    environments: Path,
+    log: Callable[[str], None],
+) -> AsyncIterator[_Machines]:
     environment = await prepare_environment(environments, package.lock, package.requires_python)
     with TemporaryDirectory(prefix="roundwork-") as folder:
         machines = _Machines(
             package, merge_params(package, params), secrets, sandbox, environment, Path(folder), log
         )
         try:
-            return await _try_all(machines, package, report)
+            yield machines
         finally:
             await machines.close()
 
 
-async def _try_all(machines: _Machines, package: Package, report: Callable[[int], None]) -> list[Outcome]:
+async def _try_all(machines: _Machines, package: Package, report: Callable[[int], None]) -> Tried:
     tries = _Tries(machines, package)
     outcomes = []
     for name in PROPERTIES:
@@ -175,7 +220,7 @@ async def _try_all(machines: _Machines, package: Package, report: Callable[[int]
             outcome = Outcome(name, "excused", package.excused[name])
         outcomes.append(outcome)
         report(len(outcomes))
-    return outcomes
+    return Tried(outcomes, tries.timings)
 
 
 class _Machines:
@@ -331,6 +376,9 @@ class _Tries:
         self._value: str | None = None
         self._why = ""
         """Why there is no submission."""
+        self.timings: Timings | None = None
+        """How long the submission and its audit took; None until both ended."""
+        self._submission_seconds = 0.0
         self._kept: dict[str, Any] = {}
         """What the functions kept when the submission was made."""
         self._bounty = package.bounty_per_round
@@ -340,13 +388,18 @@ class _Tries:
         lanes = await self._machines.here()
         self._why = "there is no submission to audit"
         await lanes.work(ROUND, SEED, self._seconds)
+        started = time.perf_counter()
         self._value = await lanes.submit(ROUND, SEED, self._seconds)
+        self._submission_seconds = time.perf_counter() - started
         self._kept = self._machines.read_saved("here")
         if self._value is None:
             raise _NotTried("submission returned None: there was nothing to submit")
 
     async def try_honest(self) -> None:
-        opinion = await self._audit(await self._machines.here(), self._get_value())
+        lanes, value = await self._machines.here(), self._get_value()
+        started = time.perf_counter()
+        opinion = await self._audit(lanes, value)
+        self.timings = Timings(self._submission_seconds, FETCH_SECONDS, time.perf_counter() - started)
         if opinion.kind == "unavailable":
             raise _NotTried(f"the audit was unavailable: {opinion.reason}")
         if opinion.kind == "invalid":

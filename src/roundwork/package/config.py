@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import BadConfig, Rejected
-from ..protocol.params import KOII_1, ROUNDWORK_1, RULE_SETS, TASK_SPACE_MAX, Genesis, TaskKey
+from ..protocol.params import KOII_1, RULE_SETS, TASK_SPACE_MAX, Genesis, TaskKey
 from ..protocol.tasks.configuration import (
     SLASH_PERCENT,
     SLOTS_MIN,
@@ -224,12 +224,12 @@ def read_terms(config: dict[str, Any]) -> Terms:
     )
 
 
-def check_played(path: Path, config: dict[str, Any]) -> None:
-    """Refuse a rule set that no node plays yet. Raises BadConfig."""
+def check_language(path: Path, config: dict[str, Any], kind: str) -> None:
+    """Refuse a main.js under rules that only Python tasks are played by. Raises BadConfig."""
     name = config["roundwork"]["rules"].name
-    if name not in PLAYED:
+    if kind == "javascript" and name != KOII_1.name:
         raise BadConfig(
-            f"{path}: roundwork.rules: {name}: the ledger has it, but nodes play only {', '.join(PLAYED)}"
+            f"{path}: roundwork.rules: {name} is not for a main.js, which is played under {KOII_1.name} only"
         )
 
 
@@ -314,9 +314,6 @@ FIELDS: dict[str, Field] = {
     "task_id": Field(parse_address, ""),
     "migrationDescription": Field(text(2000), ""),
 }
-
-PLAYED: tuple[str, ...] = (KOII_1.name, ROUNDWORK_1.name)
-"""The rule sets that nodes play."""
 
 RULES_FIELDS = ("name", "slash", "split")
 SPLITS = ("equal", "stake")

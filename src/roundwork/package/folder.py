@@ -11,7 +11,7 @@ import msgspec
 
 from ..errors import BadConfig, BadTaskFile, Malformed
 from ..wire import decode_json
-from .config import check_played, read_config, read_terms
+from .config import check_language, read_config, read_terms
 from .content import compute_content_id, is_content_id
 from .fields import suggest_file
 from .requirements import Requirement, compute_hosts, compute_limits
@@ -95,9 +95,10 @@ def load_package(folder: Path) -> Package:
         )
     folder = folder.resolve()
     config, warnings = read_config(folder / CONFIG)
-    check_played(folder / CONFIG, config)
     ours = config["roundwork"]
     program = _find_program(folder, config["task_audit_program"])
+    kind: Literal["python", "javascript"] = "python" if program.suffix == ".py" else "javascript"
+    check_language(folder / CONFIG, config, kind)
     lock = program.parent / LOCK
     description_path = _find_description(folder, config["markdownDescriptionPath"])
     requirements: tuple[Requirement, ...] = config["requirementsTags"]
@@ -108,7 +109,7 @@ def load_package(folder: Path) -> Package:
     return Package(
         **terms,
         folder=folder,
-        kind="python" if program.suffix == ".py" else "javascript",
+        kind=kind,
         program=program,
         description_path=description_path,
         author=config["author"],

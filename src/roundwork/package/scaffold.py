@@ -10,8 +10,11 @@ from typing import Literal
 import msgspec
 
 from ..errors import BadTaskFile
+from ..protocol.params import KOII_1, ROUNDWORK_1
 from ..sdk.splits import parse_share
+from .config import SLASH
 from .folder import CONFIG
+from .windows import FETCH_SECONDS, USUAL_SLOT_MS, Timings, compute_windows
 
 Proof = Literal["text", "blob"]
 Reward = Literal["stake", "heads"]
@@ -30,6 +33,8 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     """Paid in proportion to stake, or to every node alike."""
     penalty: str = "70%"
     """The part of a convicted node's stake that is taken."""
+    rules: str = ROUNDWORK_1.name
+    """The rule set."""
 
 
 def write_scaffold(folder: Path, answers: Answers) -> list[Path]:
@@ -45,10 +50,7 @@ def write_scaffold(folder: Path, answers: Answers) -> list[Path]:
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadTaskFile(f"{folder} has files already; name a folder that does not exist")
-    try:
-        parse_share(answers.penalty)
-    except ValueError as error:
-        raise BadTaskFile(f"penalty: {error}") from None
+    _check_penalty(answers)
     folder.mkdir(parents=True, exist_ok=True)
     files = compose_files(name, answers)
     for file, text in files.items():
@@ -56,20 +58,41 @@ def write_scaffold(folder: Path, answers: Answers) -> list[Path]:
     return [folder / file for file in files]
 
 
+def _check_penalty(answers: Answers) -> None:
+    """Check that the rule set can take the penalty. Raises BadTaskFile."""
+    try:
+        parse_share(answers.penalty)
+    except ValueError as error:
+        raise BadTaskFile(f"penalty: {error}") from None
+    if answers.rules == ROUNDWORK_1.name and not SLASH.fullmatch(answers.penalty):
+        raise BadTaskFile(
+            f"penalty: {answers.penalty!r} must be a whole number from 10% to 100% under {answers.rules};"
+            f" --rules {KOII_1.name} takes other shares"
+        )
+
+
 def compose_files(name: str, answers: Answers) -> dict[str, str]:
     """The files of a new task, by name."""
-    split = {"stake": "proportional_split", "heads": "equal_split"}[answers.reward]
+    split = {"stake": "by_stake", "heads": "equal_split"}[answers.reward]
+    is_hardened = answers.rules == ROUNDWORK_1.name
+    windows = compute_windows(TIMINGS, USUAL_SLOT_MS)
     values = {
         "name": name,
         "work": _sentence(answers.work),
         "check": _sentence(answers.check),
-        "split": split,
+        "split": f"{split}()" if is_hardened else f'{split}(slash="{answers.penalty}")',
+        "split_name": split,
         "penalty": answers.penalty,
+        "rules": HARDENED_RULES[answers.reward] if is_hardened else answers.rules,
+        "submission_window": windows.submission,
+        "audit_window": windows.audit,
+        "round_time": windows.submission + windows.audit + 5,
         "excused": EXCUSED[answers.reward],
         "description": f'"{_quote(_sentence(answers.work))}"',
         "reward": REWARDS[answers.reward],
         "proof": PROOFS[answers.proof],
     }
+    values["rules"] = str(values["rules"]).replace("PENALTY", answers.penalty)
     templates = {
         "task.py": PROGRAMS[answers.proof],
         CONFIG: CONFIGURATION,
@@ -88,6 +111,12 @@ def _quote(text: str) -> str:
     return text.replace('"', '\\"')
 
 
+TIMINGS = Timings(submission=0.1, fetch=FETCH_SECONDS, audit=0.1)
+"""What the functions of a new task take at most, and what a proof takes to come from another node."""
+HARDENED_RULES = {
+    "stake": "{name: roundwork-1, slash: PENALTY, split: stake}",
+    "heads": "{name: roundwork-1, slash: PENALTY, split: equal}",
+}
 REWARDS = {
     "stake": "the bounty is divided by the stakes of all submitters, so no node gains by splitting a stake",
     "heads": "the bounty is divided among those that are paid, so ten nodes of one owner are paid ten times",
@@ -109,10 +138,10 @@ _HEAD = '''\
 
 from hashlib import sha256
 
-from roundwork import Task, $split
+from roundwork import Task, $split_name
 
 task = Task("$name")
-task.distribution($split(slash="$penalty"))
+task.distribution($split)
 
 
 def compute(seed, links):
@@ -146,12 +175,12 @@ def audit(ctx, candidate):
         return False, "the chain ends at another link"
     return True
 ''',
-    "blob": _HEAD
+    "blob": _HEAD.replace("from hashlib", "import json\nfrom hashlib")
     + '''\
 @task.work
 def work(ctx):
     """$work"""
-    ctx.state["proof"] = ctx.storage.put_json({"result": compute(ctx.seed, ctx.params["links"])})
+    ctx.state["proof"] = ctx.proof(json.dumps({"result": compute(ctx.seed, ctx.params["links"])}))
 
 
 @task.submission
@@ -183,9 +212,9 @@ infoUrl: "" # a page about it
 task_executable_network: IPFS # where nodes get the package: IPFS (by content id) or DEVELOPMENT
 task_audit_program: task.py # the program, in this folder
 
-round_time: 60 # a round begins every so many slots
-submission_window: 24 # slots in which a round's proofs are handed in
-audit_window: 24 # slots in which they are audited
+round_time: $round_time # a round begins every so many slots
+submission_window: $submission_window # slots in which a round's proofs are handed in
+audit_window: $audit_window # slots in which they are audited; under roundwork-1 it has eight parts
 allowed_failed_distributions: 3 # how often another node is chosen when a list fails
 
 minimum_stake_amount: 1 # what a node must have at stake
@@ -206,7 +235,7 @@ roundwork:
   hosts: [] # what ctx.http may reach, for example example.org
   limits: {memory: 512 MB, disk: 1 GB, processes: 1} # of each process of the task
   secrets: [] # names of what the operator must give: ctx.secrets
-  rules: koii-1 # the rule set
+  rules: $rules # the rule set
   requires_python: "" # of the environment that requirements.lock is installed into
   demo: "" # a program that `up` and `check` run beside the nodes: {command: […], params: {…}}
 $excused
