@@ -253,7 +253,7 @@ def test_an_announcer_takes_what_is_good_beside_what_is_not(name: str) -> None:
 
 def build_honest_gateway(registrations: Registrations) -> Any:
     return build_gateway(
-        store=None,  # type: ignore[arg-type] # no blob is requested
+        store=None,
         get_tasks=dict,
         registrations={TASK: registrations},
         get_metrics=dict,

@@ -1,6 +1,7 @@
 """roundwork-1 on real processes: commitments, checks, juries and lists of nodes on a ledger."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,3 +41,125 @@ def test_nodes_play_whole_rounds_and_a_liar_is_slashed_at_its_verdict(tmp_path: 
         assert node["earned"] > 0
     facts = verify(tmp_path / "up")
     assert (summary["state_hash"], 10**9 * KOII) == (facts["state_hash"], facts["supply"])
+
+
+@pytest.mark.slow
+def test_a_withheld_proof_is_missing_and_a_lie_behind_one_is_no_safer(tmp_path: Path) -> None:
+    summary = play(tmp_path, "withholder=1", "hider=1", nodes=6)
+
+    *honest, withholder, hider = summary["nodes"]
+    assert ["withholder", "hider"] == [withholder["role"], hider["role"]]
+    view = paid_in_full(summary)[0]
+    assert ["missing"] * 2 == [find(view, node)["verdict"] for node in (withholder, hider)]
+    nets = view["hardened"]["nets"]
+    for node in (withholder, hider):
+        assert -LAPSE == nets[node["key"]]
+        assert (0, 0) == (node["earned"], node["slashed"])
+    for node in honest:
+        assert nets[node["key"]] > 0
+
+
+@pytest.mark.slow
+def test_a_proof_that_its_node_serves_to_none_is_answered_when_it_is_challenged(tmp_path: Path) -> None:
+    summary = play(tmp_path, "reluctant=1", nodes=5)
+
+    reluctant = summary["nodes"][-1]
+    view = paid_in_full(summary)[0]
+    shown = next(each for each in view["hardened"]["submissions"] if each["node"] == reluctant["key"])
+    assert (True, "untried") == (shown["is_posted"], shown["verdict"])
+    assert shown["challenge"]["challenger"] in {node["key"] for node in summary["nodes"]}
+    assert {True} == set(shown["receipts"].values())  # its checkers got the proof from the ledger
+    assert view["hardened"]["nets"][reluctant["key"]] > 0
+
+
+@pytest.mark.slow
+def test_a_wrong_list_is_rejected_and_the_node_that_handed_it_in_is_slashed(tmp_path: Path) -> None:
+    summary = play(tmp_path, "thief=3", nodes=7)
+
+    thieves = [node["key"] for node in summary["nodes"] if node["role"] == "thief"]
+    wrong = [
+        (view, listed)
+        for view in paid_in_full(summary)
+        for listed in view["lists"]
+        if listed["submitter"] in thieves
+    ]
+    assert wrong
+    for view, listed in wrong:
+        [slash] = [each["slash"] for each in view["payments"] if each["node"] == listed["submitter"]]
+        assert slash > 0
+        assert listed["trigger_by"] not in (None, *thieves)
+        accuser = view["hardened"]["nets"][listed["trigger_by"]]
+        assert accuser > view["payments"][0]["reward"]  # its reward, and a quarter of the slash
+
+
+@pytest.mark.slow
+def test_an_accuser_of_honest_lists_loses_its_bond(tmp_path: Path) -> None:
+    summary = play(tmp_path, "slanderer=1", nodes=5)
+
+    slanderer = summary["nodes"][-1]["key"]
+    accused = [
+        view
+        for view in paid_in_full(summary)
+        for listed in view["lists"]
+        if listed["trigger_by"] == slanderer and not listed["attempt"]
+    ]
+    assert accused
+    for view in accused:
+        reward = next(each["reward"] for each in view["payments"] if each["node"] == slanderer)
+        assert reward - LAPSE == view["hardened"]["nets"][slanderer]
+
+
+@pytest.mark.slow
+def test_ranks_that_stay_silent_cost_nothing_but_time(tmp_path: Path) -> None:
+    summary = play(tmp_path, "mute=2", nodes=5)
+
+    mute = {node["key"] for node in summary["nodes"] if node["role"] == "mute"}
+    for view in paid_in_full(summary):
+        assert {each["submitter"] for each in view["lists"]}.isdisjoint(mute)
+        assert 5 == sum(each["reward"] > 0 for each in view["payments"])
+
+
+@pytest.mark.slow
+def test_without_any_list_the_ledger_splits(tmp_path: Path) -> None:
+    summary = play(tmp_path, "mute=3", "liar=1", nodes=4)
+
+    *mute, liar = summary["nodes"]
+    view = paid_in_full(summary)[0]
+    assert [255] == [each["attempt"] for each in view["lists"]]
+    rewards = {each["node"]: each["reward"] for each in view["payments"]}
+    assert {**{node["key"]: 6 * KOII // 4 for node in mute}, liar["key"]: 0} == rewards
+    assert "convicted" == find(view, liar)["verdict"]
+
+
+LAPSE = KOII // 10
+"""A tenth of the task's minimum stake: a lapse, and the bond over a list."""
+
+
+def play(directory: Path, *plays: str, nodes: int) -> dict[str, Any]:
+    """What came of a network that plays one whole round or more; its books are checked."""
+    options = [word for name in plays for word in ("--play", name)]
+    up = run_proving(directory, "--nodes", str(nodes), "--rounds", "1", *options)
+    try:
+        summary, _ = up.finish(150)
+    finally:
+        up.end()
+    assert (True, []) == (summary["ok"], summary["faults"])
+    assert verify(directory / "up")["supply"] == 10**9 * KOII
+    return summary
+
+
+def paid_in_full(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rounds that are paid and in which all nodes submitted."""
+    views = [
+        view
+        for view in summary["rounds"]
+        if view["status"] == "PayoutSuccessful" and len(view["submissions"]) == len(summary["nodes"])
+    ]
+    assert views
+    return views
+
+
+def find(view: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """What a node submitted in a round."""
+    found: dict[str, Any] = next(each for each in view["submissions"] if each["node"] == node["key"])
+    return found

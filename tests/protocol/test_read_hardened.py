@@ -5,7 +5,7 @@ import msgspec
 from roundwork.hardened_views import ChallengeView
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.read import view_round
-from roundwork.protocol.read_hardened import view_assignments, view_round_proof
+from roundwork.protocol.read_hardened import view_assignments, view_posted_proof, view_round_proof
 from roundwork.protocol.tasks.leaves import compute_root_of_path
 from roundwork.views import RoundView
 
@@ -51,6 +51,8 @@ def test_what_was_found_and_said_of_a_submission_is_seen() -> None:
     )
     for chunk, data in enumerate((PROOF[:800], PROOF[800:])):
         world.expect("ok", "n01", world.answer("n01", "n01", chunk, data), slots=0)
+    assert PROOF.hex() == view_posted_proof(world.state, world.task, 0, world.key("n01"))
+    assert view_posted_proof(world.state, world.task, 0, world.key("n02")) is None
     guilty = {"n01": False}
     world.judged(guilty, guilty, "n00", ("n01",))
 

@@ -132,9 +132,9 @@ def _compose_task(row: dict[str, Any], unit: Unit, slot_ms: int) -> Iterator[str
 async def _fetch_reasons(ledger: "LedgerView", task: "TaskView", view: "RoundView") -> Reasons:
     """The reasons of the auditors that answer, by invalid candidate and auditor."""
     from ..node.peers.outgoing import Fetcher
-    from ..node.peers.reasons import fetch_reasons
+    from ..node.peers.reasons import fetch_reasons, list_against
 
-    accused = [each.node for each in view.submissions if not all(each.auditors.values())]
+    accused = [each.node for each in view.submissions if list_against(view, each.node)]
     endpoints = {stake.node: stake.endpoint for stake in task.stakes}
     fetcher = Fetcher(is_development=ledger.kind == "development")
     try:
@@ -165,9 +165,12 @@ def _list_nodes(view: "RoundView", reasons: Reasons) -> list[dict[str, Any]]:
 
 def _explain(view: "RoundView", each: "SubmissionView", reasons: dict[str, str]) -> str:
     """Why a node got what it got, from its audit and from the end of the round."""
-    against = [auditor for auditor, is_valid in each.auditors.items() if not is_valid]
+    from ..node.peers.reasons import list_opinions
+
+    opinions = list_opinions(view, each.node)
+    against = [auditor for auditor, is_valid in opinions.items() if not is_valid]
     if against:
-        in_favour = len(each.auditors) - len(against)
+        in_favour = len(opinions) - len(against)
         said = next((f": {reason}" for reason in reasons.values() if reason), "")
         return f"{len(against)} found it invalid, {in_favour} valid; first {against[0]}{said}"
     if view.status == "ClosedUnpaid":

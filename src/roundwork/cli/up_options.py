@@ -71,7 +71,8 @@ plan_options = combine(
         metavar="NAME=COUNT",
         callback=read_plays,
         help=(
-            "How many play otherwise: liar, copycat, late, silent, lazy, accuser, thief; may be given again."
+            "How many play otherwise: liar, copycat, late, silent, lazy, accuser, thief, mute, "
+            "slanderer, withholder, reluctant, hider; may be given again."
         ),
     ),
     click.option(

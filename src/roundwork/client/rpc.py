@@ -291,6 +291,14 @@ class Client:
         own: AssignmentsView = _convert(drawn, AssignmentsView)
         return view, own
 
+    async def get_posted_proof(self, task: str, round_number: int, node: str) -> bytes | None:
+        """The proof of a node's submission that lies on the ledger; None if it does not."""
+        text: str | None = _convert(await self.call("getPostedProof", task, round_number, node), str | None)
+        try:
+            return None if text is None else bytes.fromhex(text)
+        except ValueError as error:
+            raise RemoteError(f"{self.url} answered a proof that is not hex") from error
+
     async def get_rounds(self, task: str, round_numbers: list[int]) -> dict[int, RoundView]:
         """Several rounds at once."""
         views: list[RoundView] = []

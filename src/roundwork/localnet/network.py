@@ -36,7 +36,7 @@ from .demo import describe_demo, find_demo
 from .judgement import compute_expected_round, find_end
 from .logs import Follower, LogLine
 from .supervisor import ROUNDWORK, Member, Supervisor, ask_restart, find_port, supervise
-from .watch import OVER, Failure, Watch, count_ended, is_node, join_names
+from .watch import OVER, UNPAID, Failure, Watch, count_ended, is_node, join_names
 
 STATE_FILE = "localnet.json"
 CACHE = "cache"
@@ -142,7 +142,7 @@ class Localnet:
                     watch = await self._watch(client, show)
                     await self._supervisor.stop(self._name_all_but_ledger())
                     self._follow_logs()
-                    watch = msgspec.structs.replace(await self._look(client) or watch, end=watch.end)
+                    watch = _look_back(await self._look(client), watch)
             finally:
                 await self._supervisor.stop(self._name_all_but_ledger())
                 await self._supervisor.stop(["ledger"])
@@ -376,6 +376,17 @@ class Localnet:
 
     def _read_state_hash(self) -> str | int:
         return read_info(self.plan.directory / "ledger").get("state_hash", "")
+
+
+def _look_back(last: Watch | None, before: Watch) -> Watch:
+    """The last state of a network, without the rounds that closed unpaid because its nodes were stopped."""
+    if last is None:
+        return before
+    were_unpaid = {number for number, view in before.rounds.items() if view.status == UNPAID}
+    rounds = {
+        number: view for number, view in last.rounds.items() if view.status != UNPAID or number in were_unpaid
+    }
+    return msgspec.structs.replace(last, rounds=rounds, end=before.end)
 
 
 def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from ..node.peers.reasons import list_opinions
 from ..views import RoundView, SubmissionView
 from .judgement import judge
 from .watch import (
@@ -120,8 +121,11 @@ def _explain(watch: Watch, view: RoundView, node: str) -> str:
 
 def _explain_audit(watch: Watch, view: RoundView, submission: SubmissionView) -> str:
     """Which nodes judged a proof, and how."""
+    opinions = list_opinions(view, submission.node)
+    if not opinions:
+        return "its list was rejected"
     against, in_favour = (
-        [get_name(watch, node) for node, is_valid in submission.auditors.items() if is_valid is wanted]
+        [get_name(watch, node) for node, is_valid in opinions.items() if is_valid is wanted]
         for wanted in (False, True)
     )
     reason = watch.reasons.get((view.round, submission.node), "")

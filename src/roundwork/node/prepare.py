@@ -110,7 +110,12 @@ async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
     await lanes.check()
     parts = _make_parts(needs)
     proofs = Proofs(
-        setting.task, identity.node, needs.store, needs.fetcher, needs.registrations.get_endpoints
+        needs.client,
+        setting.task,
+        identity.node,
+        needs.store,
+        needs.fetcher,
+        needs.registrations.get_endpoints,
     )
     runtime = Runtime(
         needs.client,

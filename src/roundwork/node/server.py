@@ -96,7 +96,7 @@ class Node:
         replace_file(self._setting.home / PORT_FILE, str(self._port).encode())
         _report_endpoint(first.current.task, first.identity)
         gateway = build_gateway(
-            store=self._store,
+            store=self._store if self._setting.play.is_serving else None,
             get_tasks=self._get_served,
             registrations=self._registrations,
             get_metrics=self._compute_metrics,

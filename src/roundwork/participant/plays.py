@@ -15,12 +15,15 @@ from ..views import PartKey, PartKind, RoundHead
 from .decisions import ListDecided, Memory, OpinionDecided, learn
 from .moment import Moment, compute_moment
 from .sealed import (
+    AccuseList,
     CheckSubmission,
     DecideSealedList,
     DecideSealedValue,
     FetchProof,
+    PostProof,
     Seal,
     SealedDuty,
+    SendAmounts,
     SendCommitment,
     SendReveal,
     VoteOnList,
@@ -51,10 +54,14 @@ class Play(NamedTuple):
     """For people: what a participant that plays this way does."""
     may_earn: bool
     """Whether a correct round may pay such a participant."""
+    is_lying: bool = False
+    """Whether it submits another proof than its work gave."""
+    is_serving: bool = True
+    """Whether it serves its proofs to other nodes."""
 
 
 HONEST = Play("honest", "does what the task says", True)
-LIAR = Play("liar", "submits another proof than its work gave", False)
+LIAR = Play("liar", "submits another proof than its work gave", False, is_lying=True)
 COPYCAT = Play("copycat", "submits the proof of another node and does not work", False)
 LATE = Play("late", "submits after the window", False)
 SILENT = Play("silent", "stakes and does nothing else", False)
@@ -62,7 +69,21 @@ LAZY = Play("lazy", "audits nothing", True)
 ACCUSER = Play("accuser", "finds every proof invalid", True)
 THIEF = Play("thief", "hands in lists that pay everything to itself", True)
 
-PLAYS = {play.name: play for play in (HONEST, LIAR, COPYCAT, LATE, SILENT, LAZY, ACCUSER, THIEF)}
+MUTE = Play("mute", "hands in no list", True)
+SLANDERER = Play("slanderer", "accuses the lists of others", True)
+WITHHOLDER = Play("withholder", "lets no node have its proof", False, is_serving=False)
+RELUCTANT = Play(
+    "reluctant", "lets no node have its proof, but posts it when it is challenged", True, is_serving=False
+)
+HIDER = Play("hider", "lies, and lets no node have its proof", False, is_lying=True, is_serving=False)
+
+PLAYS = {
+    play.name: play
+    for play in (
+        *(HONEST, LIAR, COPYCAT, LATE, SILENT, LAZY, ACCUSER, THIEF),
+        *(MUTE, SLANDERER, WITHHOLDER, RELUCTANT, HIDER),
+    )
+}
 """All ways to play, by name."""
 
 
@@ -192,8 +213,31 @@ def play_sealed_step(
                 if isinstance(duty, DecideSealedList):
                     memory = learn(memory, ListDecided(duty.round, {view.node: view.head.bounty_per_round}))
             return memory, [duty for duty in duties if not isinstance(duty, DecideSealedList)]
+        case MUTE.name:
+            return memory, [duty for duty in duties if not isinstance(duty, SendAmounts)]
+        case SLANDERER.name:
+            return memory, [*duties, *_slander(view, drawn)]
+        case WITHHOLDER.name | HIDER.name:
+            return memory, [
+                duty for duty in duties if not (isinstance(duty, PostProof) and duty.node == view.node)
+            ]
         case _:
             return memory, duties
+
+
+def _slander(view: View, drawn: Mapping[int, DrawnRound]) -> list[AccuseList]:
+    """Accusations of the lists of others that no node has accused."""
+    accusing = []
+    for round_number, shown in drawn.items():
+        now, attempt = compute_moment(view.head, shown.round.slot), shown.round.attempt
+        if not now.is_open(Activity.ACCUSE_LIST, round_number, attempt):
+            continue
+        accusing += [
+            AccuseList(round_number, attempt, each.submitter)
+            for each in shown.round.lists
+            if (each.attempt, each.trigger_by) == (attempt, None) and each.submitter != view.node
+        ]
+    return accusing
 
 
 def _is_of_audit(duty: Duty | SealedDuty) -> bool:

@@ -17,6 +17,7 @@ from .tasks.cursor import RoundCursor
 from .tasks.heads import compute_leaf, list_nodes
 from .tasks.leaves import Outcome, compute_path, name_outcome
 from .tasks.life import get_task
+from .tasks.proofs import get_pieces
 from .tasks.round import WINDOWS
 from .tasks.sealed import Answers, list_duties, read_answers
 from .tasks.verdicts import get_verdict
@@ -106,6 +107,19 @@ def view_assignments(state: State, key: TaskKey, round_number: int, node: NodeKe
         committed=[int(kind) for kind, seal in seals.items() if seal],
         revealed=[int(kind) for kind, seal in seals.items() if seal and seal.is_revealed],
     )
+
+
+def view_posted_proof(state: State, key: TaskKey, round_number: int, node: NodeKey) -> str | None:
+    """The proof of a node's submission that lies on the ledger, hex; None if it does not.
+
+    Raises UnknownTask.
+    """
+    get_task(state, key)
+    cursor = RoundCursor(state, key, round_number)
+    proof = cursor.proofs.rows.get(node)
+    if proof is None:
+        return None
+    return b"".join(get_pieces(cursor, node, proof.poster)[: proof.chunks]).hex()
 
 
 def view_round_proof(state: State, key: TaskKey, round_number: int, node: NodeKey) -> RoundProof | None:

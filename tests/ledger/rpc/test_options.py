@@ -80,6 +80,7 @@ OPTIONS: dict[str, tuple[list[Any], set[str]]] = {
     "getMyTaskSubmissionRoundInfo": ([KEY, KEY], {"encoding", "round"}),
     "getRound": ([KEY, 0], set()),
     "getRoundProof": ([KEY, 0, KEY], set()),
+    "getPostedProof": ([KEY, 0, KEY], set()),
     "getTask": ([KEY], set()),
     "getTaskAccountInfo": ([KEY], {"encoding", "submission", "distribution", "balance", "stake"}),
     "getTaskDistributionInfo": ([KEY], {"encoding", "round"}),

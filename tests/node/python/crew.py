@@ -108,7 +108,7 @@ class Member:
             current,
             notices,
             parts,
-            Proofs(self._task, node, self._store, fetcher, dict),
+            Proofs(self._client, self._task, node, self._store, fetcher, dict),
             Bounds(),
         )
         self._running = asyncio.create_task(runtime.run())

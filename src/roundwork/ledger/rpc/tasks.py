@@ -9,7 +9,7 @@ import msgspec
 from ...errors import UnknownTask
 from ...protocol.params import TASK_PROGRAM, TaskKey
 from ...protocol.read import view_ledger, view_own, view_round, view_task
-from ...protocol.read_hardened import view_assignments, view_round_proof
+from ...protocol.read_hardened import view_assignments, view_posted_proof, view_round_proof
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
@@ -93,6 +93,11 @@ async def get_assignments(ledger: Ledger, params: Params) -> Any:
 async def get_round_proof(ledger: Ledger, params: Params) -> Any:
     """The proof of a node's result in a round that is over."""
     return await _read_of_node(ledger, params, view_round_proof)
+
+
+async def get_posted_proof(ledger: Ledger, params: Params) -> Any:
+    """The proof of a node's submission, if it lies on the ledger."""
+    return await _read_of_node(ledger, params, view_posted_proof)
 
 
 async def _read_of_node(ledger: Ledger, params: Params, view: Callable[..., Any]) -> Any:
@@ -216,6 +221,7 @@ OWN_METHODS: dict[str, Any] = {
     "getRound": get_round,
     "getAssignments": get_assignments,
     "getRoundProof": get_round_proof,
+    "getPostedProof": get_posted_proof,
 }
 """The methods that nodes read. They are of the last block unless a commitment is named."""
 

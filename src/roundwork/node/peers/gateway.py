@@ -46,7 +46,7 @@ class Served(Protocol):
 
 def build_gateway(
     *,
-    store: BlobStore,
+    store: BlobStore | None,
     get_tasks: Callable[[], Mapping[str, Served]],
     registrations: Mapping[str, Registrations],
     get_metrics: Callable[[], Mapping[str, float]],
@@ -55,10 +55,10 @@ def build_gateway(
 ) -> Starlette:
     """The node's app, for uvicorn.
 
-    `get_tasks()` are the running tasks by address; `registrations` where the nodes of each task are;
-    `get_metrics()` values by Prometheus name; `get_reasons(task, round)` why the node found proofs invalid,
-    by candidate; `routes` are added. Strangers write a task's code, so browsers get its answers as sandboxed
-    data.
+    `store` has the blobs that are served, None for none; `get_tasks()` are the running tasks by address;
+    `registrations` where the nodes of each task are; `get_metrics()` values by Prometheus name;
+    `get_reasons(task, round)` why the node found proofs invalid, by candidate; `routes` are added. Strangers
+    write a task's code, so browsers get its answers as sandboxed data.
     """
     pages = _Pages(store, get_tasks, registrations, get_metrics, get_reasons)
     return Starlette(routes=[*pages.list_routes(), *routes])
@@ -67,7 +67,7 @@ def build_gateway(
 class _Pages:
     def __init__(
         self,
-        store: BlobStore,
+        store: BlobStore | None,
         get_tasks: Callable[[], Mapping[str, Served]],
         registrations: Mapping[str, Registrations],
         get_metrics: Callable[[], Mapping[str, float]],
@@ -136,7 +136,7 @@ class _Pages:
         content_id = request.path_params["content_id"]
         if not is_content_id(content_id):
             return _refuse(400, f"{content_id[:100]!r} is not a content id: CIDv1, raw, sha2-256, base32")
-        data = await asyncio.to_thread(self._store.get, content_id)
+        data = None if self._store is None else await asyncio.to_thread(self._store.get, content_id)
         if data is None:
             return _refuse(404, f"{content_id} is not here")
         status, fields, body = answer_resource(f'"{content_id}"'.encode(), data, dict(request.headers.raw))

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
+from ...client.rpc import Client
+from ...package.content import compute_content_id
 from ...protocol.tasks.commitments import ID_BYTES, PIECE_BYTES, PIECES_MAX
 from .outgoing import Fetcher
 from .storage import BlobStore, fetch_blob
@@ -19,12 +21,14 @@ class Proofs:
 
     def __init__(
         self,
+        client: Client,
         task: str,
         node: str,
         store: BlobStore,
         fetcher: Fetcher,
         get_endpoints: Callable[[], Mapping[str, str]],
     ) -> None:
+        self._client = client
         self._task = task
         self._node = node
         self._store = store
@@ -36,19 +40,25 @@ class Proofs:
         proof = await asyncio.to_thread(self._store.get, value[:ID_BYTES])
         return proof if proof is not None and 1 <= len(proof) <= PROOF_BYTES_MAX else None
 
-    async def fetch(self, value: str, round_number: int, owner: str) -> bytes | None:
-        """The proof that a value of `owner` names: from here, from `owner`, from other nodes.
+    async def fetch(self, value: str, round_number: int, owner: str, is_posted: bool) -> bytes | None:
+        """The proof that a value of `owner` names: from here, from the ledger, from `owner`, from others.
 
-        None if none of them has it now, or if it is too large. Raises StoreFull.
+        None if none of them has it now, or if it is too large. Raises StoreFull, RemoteError.
         """
         proof = await self.get(value)
         if proof is not None:
             return proof
+        if is_posted:
+            proof = await self._client.get_posted_proof(self._task, round_number, owner)
+        if proof is None or await asyncio.to_thread(compute_content_id, proof) != value[:ID_BYTES]:
+            proof = await self._fetch_from_peers(value[:ID_BYTES], owner)
+        if proof:
+            await asyncio.to_thread(self._store.put, proof, self._task, round_number)
+        return proof or None
+
+    async def _fetch_from_peers(self, content_id: str, owner: str) -> bytes | None:
         endpoints = dict(self._get_endpoints())
         endpoints.pop(self._node, None)
         first = endpoints.pop(owner, None)
         urls = [*filter(None, (first, *endpoints.values()))]
-        proof = await fetch_blob(value[:ID_BYTES], self._fetcher, urls, PROOF_BYTES_MAX)
-        if proof:
-            await asyncio.to_thread(self._store.put, proof, self._task, round_number)
-        return proof or None
+        return await fetch_blob(content_id, self._fetcher, urls, PROOF_BYTES_MAX)

@@ -72,13 +72,21 @@ async def fetch_reasons(
 
 def list_against(view: RoundView, node: str) -> list[str]:
     """The nodes that found the proof of `node` in a round invalid; empty if it submitted nothing."""
-    return [
-        auditor
-        for each in view.submissions
-        if each.node == node
-        for auditor, is_valid in each.auditors.items()
-        if not is_valid
-    ]
+    return [auditor for auditor, is_valid in list_opinions(view, node).items() if not is_valid]
+
+
+def list_opinions(view: RoundView, node: str) -> dict[str, bool]:
+    """Who found the proof of `node` in a round valid, and who did not; empty if it submitted nothing.
+
+    Under roundwork-1 these are its accuser, its checkers that revealed their receipts, then its jurors.
+    """
+    for hardened in view.hardened.submissions if view.hardened else []:
+        if hardened.node == node:
+            trial = hardened.trial
+            receipts = {each: found for each, found in hardened.receipts.items() if found is not None}
+            accused = {trial.accuser: False} if trial else {}
+            return {**accused, **receipts, **(trial.votes if trial else {})}
+    return next((each.auditors for each in view.submissions if each.node == node), {})
 
 
 class SlashNotices:

@@ -36,7 +36,7 @@ from ...participant.decisions import (
     learn,
 )
 from ...participant.moment import compute_moment
-from ...participant.plays import LIAR, list_parts, play_sealed_step, play_step
+from ...participant.plays import list_parts, play_sealed_step, play_step
 from ...participant.postponed import Postponed
 from ...participant.sealed import SealedDuty
 from ...participant.sealed_step import Bounds, DrawnRound, list_rounds_needed
@@ -229,7 +229,7 @@ class Runtime:
         self._decide(Worked(duty.round))
 
     async def _decide_value(self, duty: duties.DecideValue) -> str:
-        answer = self._lanes.lie if self._identity.play is LIAR else self._lanes.submit
+        answer = self._lanes.lie if self._identity.play.is_lying else self._lanes.submit
         value = await answer(duty.round, duty.seed, self._compute_seconds(duty.until))
         self._decide(ValueDecided(duty.round, value))
         return "done" if value is not None else "the task has nothing to submit"

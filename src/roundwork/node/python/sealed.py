@@ -9,6 +9,7 @@ from ...client.messages import pay, wrap
 from ...client.operations import patiently
 from ...client.rpc import Client
 from ...errors import RemoteError
+from ...hardened_views import HardenedSubmission
 from ...participant import sealed as duties
 from ...participant.sealed_messages import (
     Sender,
@@ -60,7 +61,9 @@ class SealedSending:
 
     async def fetch(self, duty: duties.FetchProof, shown: DrawnRound) -> None:
         """Get a proof. Raises RemoteError if it cannot be had now, StoreFull."""
-        proof = await self._proofs.fetch(get_value(shown, duty.node), duty.round, duty.node)
+        is_posted = any(each.node == duty.node and each.is_posted for each in _list_submissions(shown))
+        value = get_value(shown, duty.node)
+        proof = await self._proofs.fetch(value, duty.round, duty.node, is_posted)
         if proof is None:
             raise RemoteError(f"no node serves the proof of {duty.node}")
         self._fetched[duty.round] = self._fetched.get(duty.round, frozenset()) | {duty.node}
@@ -115,6 +118,10 @@ class SealedSending:
         held = PIECES_MAX * ledger.fee_per_signature
         if await self._client.get_balance(self._identity.node) < held:
             await self._send([pay(self._identity.payer, self._identity.staking.pubkey(), held)])
+
+
+def _list_submissions(shown: DrawnRound) -> list[HardenedSubmission]:
+    return shown.round.hardened.submissions if shown.round.hardened else []
 
 
 def get_value(shown: DrawnRound, node: str) -> str:
