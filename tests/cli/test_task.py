@@ -126,11 +126,47 @@ def test_deploying_says_what_it_does_and_puts_metadata_beside_the_program_and_on
         "bounty 11 KOII: 22 rounds",
         "metadata ",
         "warning: ",
+        "with 20 nodes cheating loses ",
         "created ",
         "activated it: it takes submissions",
     )
     places = [done.stderr.index(step) for step in steps]
     assert sorted(places) == places
+
+
+def test_a_task_under_roundwork_1_in_which_cheating_pays_is_deployed_only_by_force(
+    ledger: RunningLedger, key: Path, tmp_path: Path
+) -> None:
+    windows = {"round_time": "60", "submission_window": "11", "audit_window": "48"}
+    folder = make(
+        tmp_path / "task", "roundwork: {rules: roundwork-1}", bounty_amount_per_round="11", **windows
+    )
+    options = ("--key", key, "--url", ledger.url, "--lazy", "99", "--json")
+    before = run("balance", json_address(key), "--url", ledger.url).stdout
+
+    refused = run("task", "deploy", folder, *options)
+    after = run("balance", json_address(key), "--url", ledger.url).stdout
+    forced = run("task", "deploy", folder, *options, "--force")
+    task = json.loads(forced.stdout)["task"]
+    successor = run("task", "update", task, folder, *options)
+
+    for done in (refused, successor):
+        assert done.returncode
+        assert "R a round in this task: a minimum stake of" in done.stderr + done.stdout
+    assert before == after
+    assert json.loads(forced.stdout)["margin"] < 0
+
+
+def test_a_task_under_koii_1_shows_its_margin_and_is_deployed(
+    ledger: RunningLedger, key: Path, tmp_path: Path
+) -> None:
+    options = ("--key", key, "--url", ledger.url, "--json")
+
+    sure = run("task", "deploy", make(tmp_path / "sure"), *options)
+    lazy = run("task", "deploy", make(tmp_path / "lazy"), *options, "--lazy", "100")
+
+    assert json.loads(sure.stdout)["margin"] > 0
+    assert json.loads(lazy.stdout)["margin"] < 0
 
 
 def test_json_is_all_that_a_program_reads(ledger: RunningLedger, key: Path, tmp_path: Path) -> None:
@@ -140,7 +176,7 @@ def test_json_is_all_that_a_program_reads(ledger: RunningLedger, key: Path, tmp_
 
     assert (0, "") == (done.returncode, done.stderr)
     facts = json.loads(done.stdout)
-    assert {"task", "package", "metadata", "warnings"} == facts.keys()
+    assert {"task", "package", "metadata", "bounty", "balance", "margin", "warnings"} == facts.keys()
     assert ledger.call("getTask", facts["task"])["is_active"] is False
 
 

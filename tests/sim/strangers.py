@@ -181,7 +181,10 @@ def live(
     Without `messages`, three are drawn in each slot.
     """
     laws: list[Laws] = []
-    world = World(setting, make_task(), watch=lambda _, outcome: laws[0].check(outcome))
+    try:
+        world = World(setting, make_task(), watch=lambda _, outcome: laws[0].check(outcome))
+    except Exception as error:  # noqa: BLE001 -- a law that cannot open a task has failed
+        return f"before slot 1: {type(error).__name__}: {error}", []
     laws.append(Laws(world.ledger.state, world.task))
     strangers = Strangers(world, setting.seed)
     limit = world.timetable.compute_start(setting.rounds + 8)

@@ -2,29 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import json_option
+from .margin import Costs, Margin, compute_margin, cost_options, describe_margin
+from .options import format_money, json_option
 from .output import say, say_json
 
 if TYPE_CHECKING:
-    from ..economics import Advice
     from ..package.folder import Package
 
 
 @click.command()
 @click.argument("task", type=click.Path(path_type=Path))
-@click.option("--nodes", type=click.IntRange(2, 1_000_000), default=20, show_default=True, help="Expected.")
-@click.option("--work-cost", type=float, default=0.3, show_default=True, help="Cost of a round's work, in R.")
-@click.option("--audit-cost", type=float, default=0.02, show_default=True, help="What an audit costs, in R.")
-@click.option("--fake-cost", type=float, default=0.0, show_default=True, help="Cost of a fake proof, in R.")
-@click.option(
-    "--gain", type=float, default=0.0, show_default=True, help="Gain of a fake beyond its pay, in R."
-)
-@click.option("--lazy", type=click.IntRange(0, 100), default=0, show_default=True, help="Lazy auditors, %.")
-@click.option("--slash", type=click.IntRange(0, 100), help="Percent of a stake taken: the task's.")
+@cost_options
 @click.option("--rules", type=click.Choice(["koii-1", "roundwork-1"]), help="The rule set: the task's own.")
 @click.option("--audit-seconds", type=click.FloatRange(0), help="An audit: what `check --json` measures.")
 @click.option(
@@ -38,48 +30,30 @@ if TYPE_CHECKING:
 @json_option
 def command(
     task: Path,
-    nodes: int,
-    work_cost: float,
-    audit_cost: float,
-    fake_cost: float,
-    gain: float,
-    lazy: int,
-    slash: int | None,
     rules: str | None,
     audit_seconds: float | None,
     fetch_seconds: float,
     strict: bool,
     as_json: bool,
+    **costs: Any,
 ) -> None:
     """Say by how much cheating loses in TASK, a folder, and where that breaks.
 
     R is the reward of an honest node in a round: the bounty divided by the nodes. The stake is the task's
     minimum. Costs follow from what `simulate` measures.
     """
-    from ..economics import CHECKERS, Stakes, advise, advise_drawn
     from ..package.folder import load_package
-    from ..participant.step import AUDIT_ALL_MAX, SAMPLE
 
-    package = load_package(task)
-    is_drawn = (rules or package.rules) == "roundwork-1"
-    percent = slash if slash is not None else package.slash_percent
-    reward = package.bounty_per_round / nodes
-    stake = package.minimum_stake / reward
-    stakes = Stakes(0.0, stake * percent / 100, 1.0, work_cost, fake_cost, gain)
-    if is_drawn:
-        checks = CHECKERS
-        advice = advise_drawn(stakes, lazy / 100, audit_cost, stake / 10)
-    else:
-        checks = nodes - 1 if nodes - 1 <= AUDIT_ALL_MAX else SAMPLE
-        advice = advise(stakes, nodes, checks, lazy / 100, audit_cost)
-    warnings = _find_short_windows(package, fetch_seconds, audit_seconds) if is_drawn else []
-    minimum = advice.slash_needed / max(percent, 1) * 100 * reward
+    package, expected = load_package(task), Costs(**costs)
+    margin = compute_margin(package, expected, rules)
+    advice, nodes = margin.advice, expected.nodes
+    warnings = _find_short_windows(package, fetch_seconds, audit_seconds) if margin.is_drawn else []
     if as_json:
-        facts = {**advice._asdict(), "checks": checks, "minimum_stake_needed": round(minimum)}
-        drawn = {"planted": _list_planted(nodes), "warnings": warnings} if is_drawn else {}
-        say_json({**facts, **drawn})
+        needed = {"checks": margin.checks, "minimum_stake_needed": round(margin.minimum_stake)}
+        drawn = {"planted": _list_planted(nodes), "warnings": warnings} if margin.is_drawn else {}
+        say_json({**advice._asdict(), **needed, **drawn})
     else:
-        _print(advice, nodes, checks, reward, minimum, is_drawn)
+        _print(margin, nodes)
         for warning in warnings:
             say(f"warning: {warning}", err=True)
     if strict and advice.edge > 0:
@@ -102,27 +76,22 @@ def _list_planted(nodes: int) -> list[float]:
     return [compute_planted_rate(nodes, share) for share in (FEW_DISHONEST, 1 / 3)]
 
 
-def _print(advice: "Advice", nodes: int, checks: int, reward: float, minimum: float, is_drawn: bool) -> None:
-    from .options import format_money
-
-    verb = "loses" if advice.edge <= 0 else "earns"
+def _print(margin: Margin, nodes: int) -> None:
+    advice, checks = margin.advice, margin.checks
     who = (
         f"{nodes} nodes, {checks} drawn ones check each submission"
-        if is_drawn
+        if margin.is_drawn
         else f"{nodes} nodes, each audits {checks} others"
     )
     say(f"{who}; a bad submission is found with {advice.caught:.2%}")
-    say(
-        f"cheating {verb} {abs(advice.edge):.2f} R a round against honest work;"
-        f" R is {format_money(round(reward))}"
-    )
-    say(f"the minimum stake at which cheating does not pay: {format_money(round(minimum))}")
+    say(describe_margin(margin))
+    say(f"the minimum stake at which cheating does not pay: {format_money(round(margin.minimum_stake))}")
     if advice.lazy_limit < 1:
         say(f"it breaks if {advice.lazy_limit:.0%} of the auditors are lazy".replace("%", " %"))
     else:
         say("it does not break at any share of lazy auditors below 100 %")
     say(f"planted bad work that would keep auditors looking: {advice.canaries:.1%} of the submissions")
-    if is_drawn:
+    if margin.is_drawn:
         few, many = _list_planted(nodes)
         say(f"plant {few:.0%} of the submissions, {many:.0%} if over a fifth of the nodes may be dishonest")
         if advice.canaries > few:

@@ -8,6 +8,7 @@ import click
 from ..errors import BadConfig
 from .check import command as check
 from .keys import key_option, passphrase_option, read_key
+from .margin import Costs, check_margin, cost_options, force_option
 from .options import ADDRESS, ROE, call_ledger, json_option, priority_option, sandbox_option, url_option
 from .options import show as show_facts
 from .output import report_once, say, say_either, say_json
@@ -41,6 +42,8 @@ command.add_command(show_rounds)
 @priority_option
 @click.option("--inactive", is_flag=True, help="Leave it inactive: it takes no submissions yet.")
 @sandbox_option
+@cost_options
+@force_option
 @json_option
 def deploy(
     folder: Path,
@@ -49,9 +52,15 @@ def deploy(
     url: str,
     inactive: bool,
     sandbox: str | None,
+    is_forced: bool,
     as_json: bool,
+    **costs: Any,
 ) -> None:
-    """Create the task of FOLDER, pay its bounty in and activate it."""
+    """Create the task of FOLDER, pay its bounty in and activate it.
+
+    It shows first what cheating would lose with the expected nodes and costs, as `roundwork advise` does, and
+    refuses a task under roundwork-1 in which cheating pays.
+    """
     from ..client.operations import deploy as deploy_package
     from ..client.operations import read_holding, read_task, set_active
     from ..client.rpc import Client
@@ -59,6 +68,7 @@ def deploy(
     manager = read_key(key_path, passphrase_path)
     manager_address = str(manager.pubkey())
     package, content_id, metadata = prepare(folder, sandbox, as_json)
+    margin = check_margin(package, Costs(**costs), is_forced, as_json)
 
     async def run(client: Client) -> tuple[str, dict[str, int]]:
         address = await deploy_package(client, manager, package, content_id, metadata)
@@ -76,7 +86,8 @@ def deploy(
 
     address, money = call_ledger(url, run)
     facts = {"task": address, "package": content_id, "metadata": metadata}
-    show_facts({**facts, **money, "warnings": find_warnings(package)} if as_json else facts, as_json)
+    more = {**money, "margin": margin, "warnings": find_warnings(package)} if as_json else {}
+    show_facts({**facts, **more}, as_json)
 
 
 @command.command()
@@ -86,6 +97,8 @@ def deploy(
 @url_option
 @priority_option
 @sandbox_option
+@cost_options
+@force_option
 @json_option
 def update(
     words: tuple[str, ...],
@@ -93,7 +106,9 @@ def update(
     passphrase_path: Path | None,
     url: str,
     sandbox: str | None,
+    is_forced: bool,
     as_json: bool,
+    **costs: Any,
 ) -> None:
     """Found a task's successor from FOLDER. It takes the bounty over; open rounds settle at the old address.
 
@@ -108,13 +123,14 @@ def update(
     manager = read_key(key_path, passphrase_path)
     address = _choose_task(words[0] if len(words) == 2 else None, load_package(folder).task_id)
     package, content_id, metadata = prepare(folder, sandbox, as_json, is_new=False)
+    margin = check_margin(package, Costs(**costs), is_forced, as_json)
     if not package.migration_description:
         report("warning: migrationDescription is empty: operators do not see what is new", as_json)
     successor = call_ledger(
         url, lambda client: update_task(client, manager, address, package, content_id, metadata)
     )
     facts = {"task": successor, "migrated_from": address, "package": content_id, "metadata": metadata}
-    show_facts(facts, as_json)
+    show_facts({**facts, "margin": margin} if as_json else facts, as_json)
 
 
 @command.command()

@@ -1,0 +1,142 @@
+"""By how much cheating loses in a task: computed for `advise`, and shown before a bounty is paid in."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from ..errors import BadConfig
+from .options import combine, format_money
+from .task_view import report
+
+if TYPE_CHECKING:
+    from ..economics import Advice
+    from ..package.folder import Package
+
+
+class Costs(NamedTuple):
+    """What is expected of a task's nodes; the fields are those of `cost_options`."""
+
+    nodes: int = 20
+    work_cost: float = 0.3
+    """In rewards of an honest node for a round, as the next three."""
+    audit_cost: float = 0.02
+    fake_cost: float = 0.0
+    gain: float = 0.0
+    lazy: int = 0
+    """Lazy auditors, percent."""
+    slash: int | None = None
+    """Percent of a stake; None: the task's own."""
+
+
+class Margin(NamedTuple):
+    """What the costs of a task mean for its parameters."""
+
+    advice: "Advice"
+    checks: int
+    """How many submissions a node audits; under roundwork-1, how many nodes check a submission."""
+    reward: float
+    """Of an honest node in a round, in roe: R."""
+    minimum_stake: float
+    """The least minimum stake at which cheating does not pay, in roe."""
+    is_drawn: bool
+    """Whether the checkers are drawn, as under roundwork-1."""
+
+
+cost_options = combine(
+    click.option(
+        "--nodes",
+        type=click.IntRange(2, 1_000_000),
+        default=Costs().nodes,
+        show_default=True,
+        help="Expected.",
+    ),
+    click.option(
+        "--work-cost",
+        type=float,
+        default=Costs().work_cost,
+        show_default=True,
+        help="Cost of a round's work, in R.",
+    ),
+    click.option(
+        "--audit-cost",
+        type=float,
+        default=Costs().audit_cost,
+        show_default=True,
+        help="What an audit costs, in R.",
+    ),
+    click.option(
+        "--fake-cost",
+        type=float,
+        default=Costs().fake_cost,
+        show_default=True,
+        help="Cost of a fake proof, in R.",
+    ),
+    click.option(
+        "--gain",
+        type=float,
+        default=Costs().gain,
+        show_default=True,
+        help="Gain of a fake beyond its pay, in R.",
+    ),
+    click.option(
+        "--lazy",
+        type=click.IntRange(0, 100),
+        default=Costs().lazy,
+        show_default=True,
+        help="Lazy auditors, %.",
+    ),
+    click.option("--slash", type=click.IntRange(0, 100), help="Percent of a stake taken: the task's."),
+)
+
+force_option = click.option(
+    "--force", "is_forced", is_flag=True, help="Also if cheating pays under roundwork-1."
+)
+
+
+def compute_margin(package: "Package", costs: Costs, rules: str | None = None) -> Margin:
+    """The margin of a task under its own rule set, or under another one."""
+    from ..economics import CHECKERS, Stakes, advise, advise_drawn
+    from ..participant.step import AUDIT_ALL_MAX, SAMPLE
+
+    is_drawn = (rules or package.rules) == "roundwork-1"
+    percent = package.slash_percent if costs.slash is None else costs.slash
+    reward = package.bounty_per_round / costs.nodes
+    stake = package.minimum_stake / reward
+    stakes = Stakes(0.0, stake * percent / 100, 1.0, costs.work_cost, costs.fake_cost, costs.gain)
+    if is_drawn:
+        checks = CHECKERS
+        advice = advise_drawn(stakes, costs.lazy / 100, costs.audit_cost, stake / 10)
+    else:
+        checks = costs.nodes - 1 if costs.nodes - 1 <= AUDIT_ALL_MAX else SAMPLE
+        advice = advise(stakes, costs.nodes, checks, costs.lazy / 100, costs.audit_cost)
+    minimum = advice.slash_needed / max(percent, 1) * 100 * reward
+    return Margin(advice, checks, reward, minimum, is_drawn)
+
+
+def describe_margin(margin: Margin, unit: str = "KOII") -> str:
+    """What cheating loses or earns, in a sentence."""
+    edge = margin.advice.edge
+    verb = "loses" if edge <= 0 else "earns"
+    reward = format_money(round(margin.reward), unit)
+    return f"cheating {verb} {abs(edge):.2f} R a round against honest work; R is {reward}"
+
+
+def check_margin(package: "Package", costs: Costs, is_forced: bool, as_json: bool) -> float:
+    """Show the margin before money moves: what cheating loses in a round, in R; below 0 it pays.
+
+    Raises BadConfig if cheating pays although the rule set could prevent it, unless it is forced.
+    """
+    margin = compute_margin(package, costs)
+    unit = "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
+    report(f"with {costs.nodes} nodes {describe_margin(margin, unit)} (roundwork advise)", as_json)
+    edge = margin.advice.edge
+    if edge > 0 and margin.is_drawn and not is_forced:
+        if margin.minimum_stake == float("inf"):
+            remedy = f"no stake helps while {costs.lazy} % of the auditors are lazy"
+        else:
+            needed = format_money(round(margin.minimum_stake), unit)
+            remedy = f"a minimum stake of {needed} or more takes the gain away"
+        raise BadConfig(
+            f"cheating earns {edge:.2f} R a round in this task: {remedy}; --force deploys it as it is"
+        )
+    return round(-edge, 6)
