@@ -7,7 +7,6 @@ what it had at the beginning, so fees count too; in units of R, an honest node's
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from math import ceil
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -106,9 +105,9 @@ def plan_canaries(trial: SealedTrial) -> Canaries:
     """The canaries of a world: about two submissions of three of theirs are bad."""
     share = trial.canary_percent
     rate = compute_planted_rate(trial.nodes, trial.share / 100) if share is None else share / 100
-    nodes = ceil(rate * trial.nodes * 1.5)
-    if not nodes:
+    if not rate:
         return Canaries(0, 0.0, 0.0)
+    nodes = max(round(rate * trial.nodes * 1.5), 1)
     false = compute_false_accusations(trial.nodes, trial.share / 100)
     return Canaries(nodes, rate * trial.nodes / nodes, min(false / nodes, 1.0))
 
