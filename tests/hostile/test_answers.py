@@ -1,15 +1,18 @@
 """An answer has a size and a cost: what exceeds them is refused by name, and other clients are answered."""
 
+import asyncio
 import base64
 import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 import zstandard
 from solders.hash import Hash
@@ -21,13 +24,23 @@ from solders.signature import Signature
 from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 from solders.transaction import Transaction
 
+from roundwork.ledger.chain import Chain
+from roundwork.ledger.embedded.producer import Producer
+from roundwork.ledger.limits import LIMITS
+from roundwork.ledger.rpc.budget import Budget
+from roundwork.ledger.rpc.ledger import READERS, Ledger
+from roundwork.ledger.rpc.reads import TaskReads
 from roundwork.ledger.rpc.sending import reads_list
+from roundwork.ledger.signatures import Verifier
 from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, NodeKey, TaskKey
+from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.instructions import SubmitDistributionList
 from roundwork.protocol.tasks.layouts import TASK_PROGRAMS
 from roundwork.protocol.transaction import decode_transaction
+from roundwork.views import PartKind, TaskHead
 
 from ..ledger.process import NEWEST, RpcFailure, RunningLedger, running
+from ..protocol.stage import Stage
 from .fronts import HONEST, HOSTILE, compose_call
 
 LARGE = 50_000_000
@@ -321,3 +334,65 @@ def test_a_transaction_that_has_a_list_read_is_known(program: bytes) -> None:
     give = transfer(TransferParams(from_pubkey=pair.pubkey(), to_pubkey=task, lamports=1))
     message = Message.new_with_blockhash([give], pair.pubkey(), Hash.default())
     assert not reads_list(decode_transaction(bytes(Transaction([pair], message, Hash.default()))))
+
+
+def bring(chain: Chain, world: Stage, first: int) -> None:
+    """Bring the blocks of a world from the one numbered `first` on into a ledger."""
+    for block, verified, _ in world.blocks[first:]:
+        outcome = chain.execute(block, verified)
+        chain.persist(block, outcome)
+        chain.publish(block, outcome)
+
+
+def test_long_reads_of_clients_hold_up_no_head(tmp_path: Path) -> None:
+    """Every node waits for the head; a client's reads may take long on all threads that read the past."""
+    world = Stage().submitted().go(2)
+    Chain.create(tmp_path, world.state.genesis)
+    ended = threading.Event()
+
+    async def run(chain: Chain) -> TaskHead:
+        ledger = Ledger(chain, Producer(chain, Verifier(workers=0)))
+        bring(chain, world, 0)
+        reads = [asyncio.create_task(ledger.read(Budget("", LIMITS), ended.wait)) for _ in range(READERS)]
+        await asyncio.sleep(0)  # they have their threads
+        try:
+            raw = await asyncio.wait_for(ledger.reads.get_head(world.task), 20)
+        finally:
+            ended.set()
+            await asyncio.gather(*reads)
+        assert raw is not None
+        return msgspec.json.decode(raw, type=TaskHead)
+
+    with closing(Chain(tmp_path)) as chain:
+        head = asyncio.run(run(chain))
+
+    assert PartKind.SUBMISSIONS in [part.kind for shown in head.rounds for part in shown.parts]
+
+
+def test_a_part_that_is_made_until_its_round_is_pruned_stops_no_head(tmp_path: Path) -> None:
+    world = Stage({"allowed_failed_distributions": 0}).submitted().go(2)
+    Chain.create(tmp_path, world.state.genesis)
+
+    async def run(chain: Chain) -> tuple[Any, Any, Any]:
+        async def on_disk() -> None:
+            """Every block of this test is on disk."""
+
+        reads = TaskReads(chain, on_disk)
+        bring(chain, world, 0)
+        count = len(world.blocks)
+        slow = asyncio.create_task(reads.get_head(world.task))
+        await asyncio.sleep(0)  # its part is being made; until this function waits again, it is not taken in
+        world.go(12)
+        bring(chain, world, count)
+        assert RoundCursor(chain.state, world.task, 0).record is None
+        assert not slow.done()
+        meanwhile = await reads.get_head(world.task)
+        late = await slow
+        world.block()
+        bring(chain, world, len(world.blocks) - 1)
+        return meanwhile, late, await reads.get_head(world.task)
+
+    with closing(Chain(tmp_path)) as chain:
+        heads = asyncio.run(run(chain))
+
+    assert None not in heads

@@ -1,5 +1,6 @@
 """Big files and deep folders of a JavaScript task cost the node no memory, no descriptors and no time."""
 
+import asyncio
 import json
 import os
 import resource
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from roundwork.node.javascript import task_files
+from roundwork.node.javascript.namespace_route import CALLS_MAX
 from roundwork.node.javascript.reading import READ_BYTES_MAX, read_data
 from roundwork.node.javascript.task_files import BadCall, TaskFiles
 
@@ -160,6 +162,28 @@ def test_a_big_file_crosses_in_pieces_while_the_node_serves_others(
             assert "chunked" == answer.headers["transfer-encoding"]  # its length is not known when it begins
             assert "ok" == (await room.http.get("/health")).text
             assert {"response": {"type": "Buffer", "data": [*data]}} == json.loads(await answer.aread())
+
+    use(ledger, tmp_path, work)
+
+
+def test_calls_that_do_not_come_whole_hold_up_no_other(ledger: RunningLedger, tmp_path: Path) -> None:
+    """Only the whole of a call shows the secret, so before that its sender may be any process here."""
+
+    async def work(room: Room) -> None:
+        host, _, port = room.url.removeprefix("http://").partition(":")
+        call = json.dumps({"args": ["getRpcUrl"], "taskId": room.task, "secret": SECRET}).encode()
+        head = b"POST /namespace-wrapper HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(call)
+        halves = [await asyncio.open_connection(host, int(port)) for _ in range(CALLS_MAX + 1)]
+        for _, writer in halves:
+            writer.write(head + call[:-1])
+            await writer.drain()
+
+        assert ledger.url == await room.ask("getRpcUrl")
+
+        for reader, writer in halves:  # none of them had to give way for it
+            writer.write(call[-1:])
+            assert b"HTTP/1.1 200" in await reader.readline()
+            writer.close()
 
     use(ledger, tmp_path, work)
 

@@ -86,6 +86,10 @@ REQUESTS = {
     "a header that is not ASCII": b"GET /task/TASK/x HTTP/1.1\r\nHost: a\r\nX: \xff\xfe\r\n\r\n",
     "a content id that is not UTF-8": b"GET /ipfs/%ff HTTP/1.1\r\nHost: a\r\n\r\n",
     "a task that is not UTF-8": b"GET /task/%ff/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a round of very many digits": b"GET /reasons/TASK/" + b"9" * 5000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a round of 2^63": b"GET /reasons/TASK/9223372036854775808 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a round in other digits": b"GET /reasons/TASK/%D9%A3 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a round below 0": b"GET /reasons/TASK/-1 HTTP/1.1\r\nHost: a\r\n\r\n",
     "a registration that is not UTF-8": (
         b"POST /register-node/TASK HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n\xff"
     ),

@@ -1,13 +1,15 @@
 """Whatever a ledger answers, a client gets a result of the right shape or a named error."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from roundwork.client.receipts import fetch_receipt
 from roundwork.client.rpc import Client, Refused
-from roundwork.errors import RemoteError, RoundworkError, WrongPhase
+from roundwork.errors import BadReceipt, RemoteError, RoundworkError, WrongPhase
 from roundwork.node.lookout import CurrentTask, Lookout
 from roundwork.views import PartKey, PartKind, TaskView
 
@@ -69,6 +71,7 @@ METHODS: dict[str, Callable[[Client], Awaitable[Any]]] = {
     "get_rows": lambda client: client.get_rows("x", PartKey(1, PartKind.RAISED), 1),
     "get_tasks": lambda client: client.get_tasks(),
     "get_round": lambda client: client.get_round("x", 1),
+    "get_round_proof": lambda client: client.get_round_proof("x", 1, "y"),
     "get_rounds": lambda client: client.get_rounds("x", [1, 2, 3]),
     "get_ledger": lambda client: client.get_ledger(),
     "request_airdrop": lambda client: client.request_airdrop("x", 1),
@@ -168,3 +171,37 @@ def test_a_node_looks_again_at_a_ledger_that_answers_nonsense() -> None:
             assert call(raw, lambda client: make_lookout(client).look()) is None
         except RoundworkError as error:
             assert type(error).__name__ == "UnknownTask"  # noqa: PT017 -- the ledger says so: it answered null
+
+
+PROOF = {
+    "task": "x",
+    "round": 1,
+    "node": "y",
+    "verdict": "valid",
+    "votes": 0,
+    "net": 0,
+    "leaf": "00",
+    "place": 0,
+    "leaves": 1,
+    "path": [],
+    **dict.fromkeys(("root", "previous", "head"), "00" * 32),
+}
+"""What a ledger may answer to a request for the receipt of node y in round 1 of task x."""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"task": "z"}, {"round": 2}, {"node": "x"}),
+        *({"leaf": "zz"}, {"leaf": "0"}, {"root": "\u2603"}, {"path": ["0" * 63]}, {"head": "00"}),
+        *({"place": -1}, {"leaves": 2**70}, {"round": -1}),
+    ],
+)
+def test_a_receipt_of_another_or_of_no_shape_is_refused(wrong: dict[str, Any]) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": PROOF | wrong}).encode()
+
+    with pytest.raises(BadReceipt, match="the ledger gives"):
+        call(
+            HEAD + b"content-length: %d\r\n\r\n" % len(body) + body,
+            lambda client: fetch_receipt(client, "x", 1, "y"),
+        )

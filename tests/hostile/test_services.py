@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from roundwork.errors import TaskFailed
+from roundwork.node.answers import ServiceError
 from roundwork.node.peers.announce import Announcer
 from roundwork.node.peers.gateway import build_gateway
 from roundwork.node.peers.outgoing import Fetcher
@@ -285,3 +286,29 @@ def test_an_announcer_outlives_any_fault_and_logs_it_once(caplog: pytest.LogCapt
     asyncio.run(run())
 
     assert ["announcing failed"] == list_errors(caplog)
+
+
+@pytest.mark.parametrize("method", ["fetch", "connect"])
+def test_requests_that_are_given_up_take_no_turns_of_others_at_the_same_host(method: str) -> None:
+    """Turns are half a second apart, and a request waits 20 s for its turn: it outlasts no hundred others."""
+
+    async def run() -> None:
+        fetcher = Fetcher(is_development=False, requests_per_second=2)
+
+        async def request() -> None:
+            """Its turn shows in the error: only then the address is looked at."""
+            if method == "fetch":
+                await fetcher.fetch("GET", "http://127.0.0.1:1/", hosts=None, timeout_seconds=20)
+            else:
+                await fetcher.connect("127.0.0.1", 1, ["127.0.0.1:1"])
+
+        given_up = [asyncio.create_task(request()) for _ in range(100)]
+        await asyncio.wait(given_up, return_when=asyncio.FIRST_COMPLETED)
+        for each in given_up:
+            each.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
+        with pytest.raises(ServiceError, match="private address"):
+            await request()
+        await fetcher.close()
+
+    asyncio.run(run())

@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..protocol.params import key_of
 from ..protocol.tasks.leaves import compute_head, compute_root_of_path, decode_leaf, name_outcome
-from ..wire import decode_json
+from ..wire import convert, decode_json
 from .rpc import Client
 
 FILE_BYTES_MAX = 100_000
@@ -60,7 +60,7 @@ class RoundReceipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 async def fetch_receipt(client: Client, task: str, round_number: int, node: str) -> RoundReceipt:
     """The receipt of a node in a round, checked.
 
-    Raises NoReceipt if the ledger has none, BadReceipt if it gives a wrong one.
+    Raises NoReceipt if the ledger has none, BadReceipt if it gives a wrong one or that of another.
     """
     proof = await client.get_round_proof(task, round_number, node)
     if proof is None:
@@ -68,9 +68,18 @@ async def fetch_receipt(client: Client, task: str, round_number: int, node: str)
             f"round {round_number} of {task} has no receipt for {node}: the round is not over, the node had"
             " no part in it, or its rules are koii-1, which have no heads"
         )
+    try:
+        receipt: RoundReceipt = convert({"value": "", **msgspec.structs.asdict(proof)}, RoundReceipt)
+    except Malformed as error:
+        raise BadReceipt(f"the ledger gives no receipt: {error}") from error
+    if (task, round_number, node) != (receipt.task, receipt.round, receipt.node):
+        raise BadReceipt(
+            f"the ledger gives the receipt of {receipt.node:.100} in round {receipt.round} of"
+            f" {receipt.task:.100} instead"
+        )
     view = await client.get_round(task, round_number)
     values = {each.node: each.value for each in view.submissions} if view else {}
-    receipt = RoundReceipt(value=values.get(node, ""), **msgspec.structs.asdict(proof))
+    receipt = msgspec.structs.replace(receipt, value=values.get(node, ""))
     check_receipt(receipt)
     return receipt
 

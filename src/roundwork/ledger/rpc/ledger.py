@@ -66,7 +66,7 @@ class Ledger:
         self._view: Ledger | None = None
         self._waiting_for_disk: list[asyncio.Future[None]] = []
         self.answers = Answers(chain)
-        self.reads = TaskReads(chain, self._readers, self.wait_for_disk)
+        self.reads = TaskReads(chain, self.wait_for_disk)
         self.newest = self
         self.commitment = Commitment.PROCESSED
         self.listeners: list[ReachedListener] = []

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import msgspec
@@ -45,10 +45,11 @@ class TaskReads:
     Parts are kept as long as their round has records.
     """
 
-    def __init__(self, chain: Chain, pool: Executor, wait_for_disk: Callable[[], Awaitable[None]]) -> None:
-        """`pool` runs what encodes parts; `wait_for_disk` waits until the whole state is on disk."""
+    def __init__(self, chain: Chain, wait_for_disk: Callable[[], Awaitable[None]]) -> None:
+        """`wait_for_disk` waits until the whole state is on disk."""
         self._chain = chain
-        self._pool = pool
+        self._encoder = ThreadPoolExecutor(1, "parts")
+        """A thread of its own: no long read of a client holds up the heads of all nodes."""
         self._wait_for_disk = wait_for_disk
         self._heads: dict[TaskKey, tuple[int, msgspec.Raw]] = {}
         """The slot of the head and its JSON, by task."""
@@ -79,7 +80,9 @@ class TaskReads:
             unmade = [part for part in self._list_parts(state, task) if not self._is_made(task, part)]
             if not unmade:
                 return self._make_head(state, task)
-            await asyncio.gather(*(self._make_part(state, task, part) for part in unmade))
+            # Every copy is taken here: the next block changes the state, and may prune a round.
+            making = [self._begin_part(state, task, part) for part in unmade]
+            await asyncio.gather(*map(asyncio.shield, making))
 
     def _make_head(self, state: State, task: TaskKey) -> msgspec.Raw:
         self._drop_pruned(state, task)
@@ -115,24 +118,26 @@ class TaskReads:
         making = self._parts.get((task, part))
         return making is not None and making.done()
 
-    async def _make_part(self, state: State, task: TaskKey, part: PartKey) -> None:
+    def _begin_part(self, state: State, task: TaskKey, part: PartKey) -> asyncio.Task[Part]:
+        """What makes a part, or has made it."""
         making = self._parts.get((task, part))
         if making is None:
             round_state = copy_round(state, task, part.round)
             making = asyncio.create_task(self._encode(round_state, task, part))
             self._parts[task, part] = making
-        await asyncio.shield(making)
+        return making
 
     async def _encode(self, state: State, task: TaskKey, part: PartKey) -> Part:
         loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._pool, encode_part, state, task, part)
+        made = await loop.run_in_executor(self._encoder, encode_part, state, task, part)
         self._blobs |= made.blobs
         self._uses.update(made.blobs.keys())
         return made
 
     def _drop_pruned(self, state: State, task: TaskKey) -> None:
         for of, part in list(self._parts):
-            if of == task and RoundCursor(state, task, part.round).record is None:
+            is_pruned = of == task and RoundCursor(state, task, part.round).record is None
+            if is_pruned and self._is_made(task, part):  # else the next head drops it
                 made = self._parts.pop((of, part)).result()
                 self._uses.subtract(made.blobs.keys())
                 for content_id in made.blobs:

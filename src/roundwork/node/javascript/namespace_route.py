@@ -59,11 +59,12 @@ class _Endpoint:
         request = Request(scope, receive)
         if request.client is None or request.client.host not in LOOPBACK:
             return await _refuse(401, "only processes on this machine get answers here")(scope, receive, send)
+        # A body that does not come holds no place: its sender has not shown the secret yet.
+        raw = await read_body(request, BODY_BYTES_MAX)
+        if raw is None:
+            refusal = _refuse(413, f"a call has at most {BODY_BYTES_MAX} bytes")
+            return await refusal(scope, receive, send)
         async with self._calls:
-            raw = await read_body(request, BODY_BYTES_MAX)
-            if raw is None:
-                refusal = _refuse(413, f"a call has at most {BODY_BYTES_MAX} bytes")
-                return await refusal(scope, receive, send)
             answer = await self._answer(raw)
             if not isinstance(answer, Reading):
                 return await answer(scope, receive, send)

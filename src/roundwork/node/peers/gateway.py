@@ -29,6 +29,9 @@ HOP_BY_HOP = frozenset(
 """Headers that belong to a single connection and are not passed on."""
 
 
+_ROUND = re.compile(r"[0-9]{1,18}")
+"""A round, which is below 2**63 with so many digits."""
+
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -86,7 +89,7 @@ class _Pages:
             Route("/metrics", self._show_metrics),
             Route("/nodes/{task}", self._show_nodes),
             Route("/register-node/{task}", self._register_node, methods=["POST"]),
-            Route("/reasons/{task}/{round:int}", self._show_reasons),
+            Route("/reasons/{task}/{round}", self._show_reasons),
             Route("/ipfs/{content_id}", self._show_blob),
             Route("/task/{task}", self._serve_task, methods=METHODS),
             Route("/task/{task}/{path:path}", self._serve_task, methods=METHODS),
@@ -109,9 +112,11 @@ class _Pages:
         return JSONResponse(known.list_nodes())
 
     async def _show_reasons(self, request: Request) -> Response:
-        task, round_number = request.path_params["task"], request.path_params["round"]
+        task, digits = request.path_params["task"], request.path_params["round"]
+        if not _ROUND.fullmatch(digits):  # Python refuses to read very many digits
+            return _refuse(404, f"{digits[:100]!r} is not a round")
         try:
-            reasons = self._get_reasons(task, round_number) if round_number < 2**63 else {}
+            reasons = self._get_reasons(task, int(digits))
         except RoundworkError as error:  # the node stops, or its disk fails
             log.warning("%s: %s", request.url.path, error)
             return _refuse(503, "the reasons cannot be read now")

@@ -61,6 +61,17 @@ class _Request(NamedTuple):
     body_bytes_max: int
 
 
+class _Turn:
+    """When the next request to a host may begin, and those that wait for it."""
+
+    def __init__(self) -> None:
+        self.queue = asyncio.Lock()
+        self.next_at = 0.0
+
+    def is_needed(self, now: float) -> bool:
+        return self.queue.locked() or self.next_at > now
+
+
 class Fetcher:
     """HTTP for strangers' code. One per node, shared by its tasks; close it at the end.
 
@@ -78,7 +89,8 @@ class Fetcher:
             network_backend=_Guarded(self._resolver),
         )
         self._pause_seconds = 1 / requests_per_second
-        self._next_at: dict[str, float] = {}
+        self._turns: dict[str, _Turn] = {}
+        """By host and port."""
         self._is_development = is_development
         self._faults: set[str] = set()
         """Errors of libraries that are in the log already."""
@@ -186,12 +198,13 @@ class Fetcher:
         """Keep a pause between requests to the same host; development hosts are our own and need none."""
         if self._is_development:
             return
-        now = asyncio.get_running_loop().time()
-        if len(self._next_at) > HOSTS_REMEMBERED:
-            self._next_at = {host: at for host, at in self._next_at.items() if at > now}
-        turn = max(now, self._next_at.get(host, now))
-        self._next_at[host] = turn + self._pause_seconds
-        await asyncio.sleep(turn - now)
+        loop = asyncio.get_running_loop()
+        if len(self._turns) > HOSTS_REMEMBERED:
+            self._turns = {each: turn for each, turn in self._turns.items() if turn.is_needed(loop.time())}
+        turn = self._turns.setdefault(host, _Turn())
+        async with turn.queue:  # a request that is given up leaves the queue, and takes no time from others
+            await asyncio.sleep(turn.next_at - loop.time())
+            turn.next_at = loop.time() + self._pause_seconds
 
     def _report_fault(self, shown: str, error: Exception) -> None:
         """Log an error that no library should raise, each kind once."""
