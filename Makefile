@@ -20,12 +20,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
 	@touch $@
 
-demo: $(STAMP) $(if $(filter comet,$(ENGINE)),cometbft) ## Start a ledger and nodes, run real rounds, show who was paid and who was slashed (ENGINE=comet for CometBFT)
+demo: $(STAMP) $(if $(filter comet,$(ENGINE)),cometbft) ## Start a ledger and nodes, run real rounds, show who was paid and who was slashed (RULES=koii-1 for the other rules, ENGINE=comet for CometBFT)
 	@echo "== examples/hello: five nodes, one of them a liar; keys and logs in .roundwork/demo-hello"
-	@$(BIN)/python -m roundwork up examples/hello --directory .roundwork/demo-hello --engine $(or $(ENGINE),embedded)
+	@$(BIN)/python -m roundwork up examples/hello --rules $(or $(RULES),roundwork-1) --directory .roundwork/demo-hello \
+		--engine $(or $(ENGINE),embedded)
 	@$(if $(filter comet,$(ENGINE)),,echo; \
 		echo "== examples/crawler: it audits itself by crawling a sample again; keys and logs in .roundwork/demo-crawler"; \
-		$(BIN)/python -m roundwork up examples/crawler --directory .roundwork/demo-crawler --rounds 2)
+		$(BIN)/python -m roundwork up examples/crawler --rules $(or $(RULES),roundwork-1) \
+		--directory .roundwork/demo-crawler --rounds 2)
 
 test: $(STAMP) ## Run all tests; at its end are the reasons of those that were skipped
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -r $(if $(CI),sR --reruns 1,s)

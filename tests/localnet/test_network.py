@@ -434,6 +434,13 @@ def test_windows_of_roundwork_1_are_long_enough_for_the_measured_audit_of_all_no
     assert long.round_time > long.submission_window + long.audit_window
 
 
+def test_a_main_js_is_not_started_under_roundwork_1(tmp_path: Path) -> None:
+    plan = Plan(task=HELLO_JS, directory=tmp_path / "up", rules="roundwork-1")
+
+    with pytest.raises(BadConfig, match=r"--rules roundwork-1: a main\.js is played under koii-1 only"):
+        prepare(plan, print)
+
+
 def test_windows_are_the_tasks_own_or_scaled_to_the_round(tmp_path: Path) -> None:
     own = prepare(Plan(task=HELLO, directory=tmp_path), print).package
     scaled = prepare(Plan(task=HELLO, directory=tmp_path, round_slots=30, rounds=7), print).package

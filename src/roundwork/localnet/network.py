@@ -29,7 +29,7 @@ from ..package.terms import fit_long_windows
 from ..package.windows import Timings, compute_windows, widen
 from ..participant.moment import compute_timetable
 from ..participant.plays import HONEST, LIAR, find_play
-from ..protocol.params import KOII, ROUNDWORK_1
+from ..protocol.params import KOII, KOII_1, ROUNDWORK_1
 from ..views import LedgerView, RoundView, TaskView
 from ..wire import decode_json, format_money
 from .demo import describe_demo, find_demo
@@ -404,6 +404,8 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
     if not plan.is_any_machine:
         check_machine(package.requirements)
     if package.kind == "javascript":
+        if package.rules != KOII_1.name:
+            raise BadConfig(f"--rules {package.rules}: a main.js is played under {KOII_1.name} only")
         find_node()
         for play in plays:
             check_javascript_play(find_play(play))
