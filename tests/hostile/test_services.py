@@ -8,6 +8,7 @@ import pytest
 
 from roundwork.errors import TaskFailed
 from roundwork.node.answers import ServiceError
+from roundwork.node.javascript.tunnels import TUNNELS_MAX, Tunnels
 from roundwork.node.peers.announce import Announcer
 from roundwork.node.peers.gateway import build_gateway
 from roundwork.node.peers.outgoing import Fetcher
@@ -310,5 +311,35 @@ def test_requests_that_are_given_up_take_no_turns_of_others_at_the_same_host(met
         with pytest.raises(ServiceError, match="private address"):
             await request()
         await fetcher.close()
+
+    asyncio.run(run())
+
+
+def test_connections_that_do_not_show_the_secret_take_no_tunnel_from_a_main_js() -> None:
+    """The port is on loopback, so every process of the machine can connect to it."""
+
+    async def run() -> None:
+        async with serve_bytes({}) as site:
+            host = site.removeprefix("http://")
+            fetcher = Fetcher(is_development=True)
+            tunnels = Tunnels(fetcher, [host], dict, "the secret", lambda line: None)
+            port = await tunnels.open()
+            strangers = []
+            for _ in range(TUNNELS_MAX + 2):
+                strangers.append(await asyncio.open_connection("127.0.0.1", port))
+                strangers[-1][1].write(b"CONNECT ")
+
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = f"CONNECT {host} HTTP/1.1\r\nProxy-Authorization: Bearer the secret\r\n\r\n"
+            writer.write(head.encode())
+
+            assert b"HTTP/1.1 200 OK\r\n" == await reader.readline()
+            assert b"" == await strangers[0][0].read()  # the oldest has given way
+            strangers[-1][1].write(b"\r\n\r\n")
+            assert b"HTTP/1.1 400" in await strangers[-1][0].readline()
+            for _, each in (*strangers, (reader, writer)):
+                each.close()
+            await tunnels.close()
+            await fetcher.close()
 
     asyncio.run(run())

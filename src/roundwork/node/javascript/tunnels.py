@@ -13,7 +13,7 @@ from ..answers import ServiceError
 from ..peers.outgoing import Fetcher, parse_url
 
 TUNNELS_MAX = 64
-"""Tunnels of one task at a time."""
+"""Tunnels of one task at a time, and connections that have not shown its secret yet."""
 
 TUNNEL_BYTES_MAX = 64 * 1024 * 1024
 """The most bytes that a tunnel carries in one direction."""
@@ -56,6 +56,9 @@ class Tunnels:
         self._refused: set[str] = set()
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
+        self._strangers: dict[asyncio.Task[None], None] = {}
+        """Those that have not shown the secret yet, oldest first. Any process of this machine can be among
+        them, so they take no place of a tunnel, and the oldest gives way to a new one."""
 
     async def open(self) -> int:
         """Listen; the port. Raises OSError."""
@@ -74,15 +77,23 @@ class Tunnels:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tunnel = asyncio.current_task()
         assert tunnel is not None
+        if len(self._strangers) >= TUNNELS_MAX:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.cancel()
         self._open.add(tunnel)
+        self._strangers[tunnel] = None
         try:
             with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
-                await self._answer(reader, writer)
+                await self._answer(reader, writer, tunnel)
         finally:
+            self._strangers.pop(tunnel, None)
             self._open.discard(tunnel)
             writer.transport.abort() if writer.is_closing() else writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tunnel: asyncio.Task[None]
+    ) -> None:
         """One request, and the tunnel that it opens. Raises OSError, TimeoutError, IncompleteReadError."""
         try:
             async with asyncio.timeout(HEAD_SECONDS):
@@ -93,7 +104,8 @@ class Tunnels:
             return await _refuse(writer, 400, "only CONNECT host:port is answered here")
         if not hmac.compare_digest(request["secret"], self._secret.encode()):
             return await _refuse(writer, 407, "this is not the secret of the task")
-        if len(self._open) > TUNNELS_MAX:
+        self._strangers.pop(tunnel, None)
+        if len(self._open) - len(self._strangers) > TUNNELS_MAX:
             return await _refuse(writer, 503, f"{TUNNELS_MAX} connections are open already")
         host = (request["ipv6"] or request["name"]).decode("ascii", "replace").lower()
         try:
