@@ -96,7 +96,7 @@ def keep(ctx, pages):
 
 
 def fetch(ctx, url, robots):
-    """The record of a page; one that is no HTML, or is gone, has no title and no links."""
+    """The record of a page; a page that is not HTML, or is gone, has no title and no links."""
     answer = ctx.http.get(url)
     if answer.status >= 500:
         raise Unavailable(f"{url} answers {answer.status}")

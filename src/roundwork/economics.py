@@ -1,7 +1,7 @@
 """What cheating earns and how often it is detected: formulas, and the advice that follows from them.
 
 Rates and chances are between 0 and 1; money is in any one unit, such as an honest node's reward. Each formula
-is compared with a simulation or a drawing of lots in tests/sim/test_economics.py.
+is compared with a simulation or a drawing of lots in tests/test_economics.py.
 """
 
 from collections.abc import Callable

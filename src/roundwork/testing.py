@@ -44,7 +44,7 @@ BOUNTY = 10 * KOII
 STAKE = 10 * KOII
 REDIRECTS_MAX = 5
 AUDITOR = 500
-"""The number of the node that audits."""
+"""The index of the node that audits."""
 
 
 class Judged(NamedTuple):
@@ -163,13 +163,13 @@ def run_round(
     beacon = blake3(f"roundwork/testing/{seed}".encode()).hexdigest()
     files = TemporaryDirectory(prefix="roundwork-")
 
-    def make_node(number: int) -> _Node:
-        return _Node(loaded, commons, number, all_params, dict(secrets or {}), files.name)
+    def make_node(node_index: int) -> _Node:
+        return _Node(loaded, commons, node_index, all_params, dict(secrets or {}), files.name)
 
     auditor = make_node(AUDITOR)
 
-    def play(number: int) -> Played:
-        worker = make_node(number)
+    def play(node_index: int) -> Played:
+        worker = make_node(node_index)
         played = Played(worker, auditor, round, beacon, play)
         with _timing(played, "work"):
             worker.functions.work(round, beacon, seconds_left)
@@ -192,15 +192,15 @@ class _Node:
         self,
         task: Task,
         commons: Commons,
-        number: int,
+        node_index: int,
         params: Mapping[str, Any],
         secrets: Mapping[str, str],
         files: str,
     ) -> None:
-        keypair = _make_keypair(number)
+        keypair = _make_keypair(node_index)
         self.commons = commons
         self.address = str(keypair.pubkey())
-        folder = Path(files) / str(number)
+        folder = Path(files) / str(node_index)
         folder.mkdir(exist_ok=True)
         setting = FunctionsSetting(
             task=str(_make_keypair(0).pubkey()),
@@ -267,8 +267,8 @@ def _identity(value: Any) -> Any:
     return value
 
 
-def _make_keypair(number: int) -> Keypair:
-    return Keypair.from_seed(number.to_bytes(32, "big"))
+def _make_keypair(node_index: int) -> Keypair:
+    return Keypair.from_seed(node_index.to_bytes(32, "big"))
 
 
 @contextmanager

@@ -1299,7 +1299,10 @@ def list_rules() -> list[str]:
 
 
 def list_instructions() -> list[str]:
-    """Every instruction of every program, but those of roundwork-1, which `test_hardened` plays at random."""
+    """Every instruction of every program, without those of roundwork-1.
+
+    `test_hardened_machine` plays those at random.
+    """
     programs = (
         TASK_PROGRAM,
         KPL_PROGRAM,

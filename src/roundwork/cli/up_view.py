@@ -31,7 +31,7 @@ def make_console(as_json: bool) -> Console:
     """Where a person reads: stderr if stdout is for a program."""
     is_terminal = Console(stderr=as_json).is_terminal
     width = None if is_terminal else LINE_CHARACTERS
-    # Brackets and colons of strangers are no markup and no emoji.
+    # Brackets and colons of strangers are text, neither markup nor emoji.
     return Console(stderr=as_json, highlight=False, markup=False, emoji=False, width=width)
 
 

@@ -23,7 +23,7 @@ def command(path: Path, head: str | None, as_json: bool) -> None:
     """Check the receipt in FILE, without a ledger.
 
     Checks that the receipt leads to its head. Give the round's head as you know it from a ledger that you
-    trust, or compare the head that is printed: whoever makes a file can make a head.
+    trust, or compare the head that is printed: an author of a false file can make a head for it.
     """
     from ..client.receipts import check_receipt, read_receipt
 

@@ -104,7 +104,7 @@ def read_keypair(path: Path, passphrase: str | None = None) -> Keypair:
     try:
         raw = bytes(content)
     except (TypeError, ValueError):
-        raise BadKeypair(f"{path} holds values that are no integers from 0 to 255") from None
+        raise BadKeypair(f"{path} holds values that are not integers from 0 to 255") from None
     return _from_bytes(path, raw)
 
 

@@ -52,8 +52,8 @@ def verify(directory: Path, progress: Callable[[int, int], None]) -> Facts:
     """Replay the journal from genesis with every signature; `progress` is called with (done, total) blocks.
 
     Writes nothing. Raises StoreCorrupt at the first signature, receipt, event, block hash or state hash that
-    is not as it was written, and if the checkpoint or the history is damaged, is of another ledger, or has
-    blocks that the journal does not have. Raises BadGenesis, OldLaw.
+    is not as it was written. Raises it also if the checkpoint or the history is damaged, is of another
+    ledger, or has blocks that the journal does not have. Raises BadGenesis, OldLaw.
     """
     state = create_state(read_genesis(directory))
     supply = compute_supply(state)

@@ -150,7 +150,7 @@ def _explain_idleness(watch: Watch) -> str:
 def _explain_unpaid(watch: Watch, round_numbers: list[int]) -> str:
     failure = find_failure(watch, "distribution", round_numbers=round_numbers)
     if failure is None or is_late(failure):
-        subjects = {f"sending the list of round {number}" for number in round_numbers}
+        subjects = {f"sending the list of round {each}" for each in round_numbers}
         refusals = (each for each in watch.failures if each.subject in subjects)
         failure = next((each for each in refusals if not each.reason.startswith(RACES)), failure)
     if failure is not None:

@@ -85,7 +85,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: str | None = None
     params: dict[str, str] = {}
     is_any_machine: bool = False
-    """Whether nodes run a task that asks for another kind of machine."""
+    """Whether nodes run a task whose requirements this machine does not meet."""
     secrets: dict[str, str] = {}
     """The permissions and variables that the task asks for; every node gets the same."""
     token: bool = False

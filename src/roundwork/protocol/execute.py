@@ -56,7 +56,7 @@ from .tasks import (
 )
 from .tasks.cursor import RoundCursor
 from .tasks.events import Event
-from .tasks.layouts import TaskProgram
+from .tasks.layouts import HARDENED_ROWS, TaskProgram
 from .tasks.round import StepKind, decode_step
 from .ticks import add_ticks, roll_ticks
 from .transaction import Instruction as RawInstruction
@@ -86,7 +86,7 @@ def check_in_rules(handler: Handler | None, task: Task) -> Handler:
     return handler
 
 
-HARDENED = {bytes([number]) for number in (32, 33, 34, 36, 37)}
+HARDENED = {bytes([row.number]) for row in HARDENED_ROWS}
 """The numbers of the task programs' instructions that only `roundwork-1` has."""
 
 

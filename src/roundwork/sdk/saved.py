@@ -51,7 +51,7 @@ def shows_damage(error: Exception) -> bool:
 
 
 class SavedCorrupt(Exception):
-    """The file differs from what was saved. Whoever deletes it starts with no values."""
+    """The file differs from what was saved. A task whose file is deleted starts with no values."""
 
 
 class SavedFile:

@@ -61,7 +61,7 @@ class Waiting(NamedTuple):
     """What it pays above the fee for its signatures, in roe."""
     arrival: int
     worker: NodeKey | None
-    """The node whose work it is; None if it is no work, or beyond the part of its node."""
+    """The node whose work it is; None if it is not work, or beyond the part of its node."""
     size: int = 1
 
     @property

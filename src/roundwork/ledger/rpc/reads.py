@@ -111,8 +111,8 @@ class TaskReads:
 
     @staticmethod
     def _list_parts(state: State, task: TaskKey) -> list[PartKey]:
-        rounds = list_head_rounds(state.tasks.rows[task], state.head.slot)
-        return [part for number in rounds for part in list_frozen(RoundCursor(state, task, number))]
+        round_numbers = list_head_rounds(state.tasks.rows[task], state.head.slot)
+        return [part for each in round_numbers for part in list_frozen(RoundCursor(state, task, each))]
 
     def _is_made(self, task: TaskKey, part: PartKey) -> bool:
         making = self._parts.get((task, part))

@@ -174,7 +174,7 @@ def _find_rounds(state: State, key: TaskKey, only: int | None) -> list[RoundCurs
     """The rounds of a task that have a record, in order; of these `only` one, if it is given."""
     rows = RoundCursor(state, key, 0).rounds.rows
     round_numbers = sorted(int.from_bytes(row, "big") for row in rows)
-    return [RoundCursor(state, key, number) for number in round_numbers if only in (None, number)]
+    return [RoundCursor(state, key, each) for each in round_numbers if only in (None, each)]
 
 
 def _describe_submission(submission: Submission, round_number: int) -> Json:

@@ -9,13 +9,14 @@ is left over.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
+
+from ...errors import StoreInUse
+from ...host.hold import hold
 
 TOP = Path("/sys/fs/cgroup")
 PREFIX = "roundwork-"
@@ -33,8 +34,8 @@ class Group:
     def __init__(self, path: Path, version: int) -> None:
         self.path = path
         self.version = version
-        self._held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(hold(path, f"{path} is held by a process that removes what was left over"))
 
     def add(self, pid: int) -> None:
         """Bound a process and what it starts from now on. Raises OSError."""
@@ -55,7 +56,7 @@ class Group:
         deadline = time.monotonic() + REMOVE_SECONDS
         while not _remove(self.path) and time.monotonic() < deadline:
             time.sleep(0.005)
-        os.close(self._held)
+        self._held.close()
 
 
 def open_groups(threads_max: int, memory_bytes: int) -> dict[str, Group]:
@@ -93,7 +94,7 @@ def remove_left_over() -> None:
     """Remove the groups of nodes that were killed, with what still runs in them."""
     parents = {parent for resource in FILES for parent, _ in list_parents(resource)}
     for path in (path for parent in parents for path in parent.glob(f"{PREFIX}*")):
-        with contextlib.suppress(OSError), _hold(path):
+        with contextlib.suppress(OSError, StoreInUse), hold(path, f"{path} is held by a living node"):
             for pid in (path / "cgroup.procs").read_text(errors="replace").split():
                 if int(pid):  # 0 is a process of another pid namespace
                     os.kill(int(pid), signal.SIGKILL)
@@ -107,7 +108,7 @@ def _make_group(parent: Path, version: int, resource: str) -> Group | None:
             _enable(parent, resource)
         path.mkdir()
         return Group(path, version)
-    except OSError:
+    except (OSError, StoreInUse):
         _remove(path)
         return None
 
@@ -146,14 +147,3 @@ def _remove(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextlib.contextmanager
-def _hold(path: Path) -> Iterator[None]:
-    """Raises BlockingIOError if a living process holds the group."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)

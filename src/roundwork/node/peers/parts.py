@@ -159,7 +159,7 @@ class PartBook:
             if part.round < first:
                 reading.cancel()
         self._rows = {part: rows for part, rows in self._rows.items() if part.round >= first}
-        self._composed = {number: each for number, each in self._composed.items() if number >= first}
+        self._composed = {at: each for at, each in self._composed.items() if at >= first}
         self._store.drop(name_store(head.task), first)
 
     def _begin(self, part: PartKey, reading: Coroutine[None, None, list[Row]]) -> None:

@@ -58,14 +58,14 @@ _VOTE = "task:w node:sw candidate clockSysvar"
 _SUBMIT = _row(1, SubmitTask, "task:w node:sw clockSysvar", "round:Q value:*t")
 """Of no existing client: a submission as long as its value, under either program."""
 
-_HARDENED = (
+HARDENED_ROWS = (
     _row(32, Commit, "task:w node:sw clockSysvar", "kind:B round:Q commitment:32s"),
     _row(33, Reveal, "task:w node:sw clockSysvar", "kind:B round:Q salt:32s payload:*"),
     _row(34, Accuse, "task:w node:sw candidate clockSysvar", "round:Q"),
     _row(36, Challenge, "task:w node:sw candidate clockSysvar", "round:Q"),
     _row(37, Answer, "task:w node:sw candidate clockSysvar", "round:Q chunk:H data:*"),
 )
-"""Of `roundwork-1`, under either program."""
+"""The instructions that only `roundwork-1` has, under either program."""
 
 NATIVE = (
     _row(0, CreateTask, "payer:sw task:sw pot:w clockSysvar", _CREATE),
@@ -91,7 +91,7 @@ NATIVE = (
            _TASK.format("", "locals:64t ")),
     _row(35, CloseTask, "task:w manager:sw pot:w", ""),
     _SUBMIT,
-    *_HARDENED,
+    *HARDENED_ROWS,
 )  # fmt: skip
 
 _PROGRAMS = "clockSysvar rentSysvar systemProgram tokenProgram"
@@ -115,7 +115,7 @@ KPL = (
            f"successor_authority:w mint {_PROGRAMS}", _TASK.format("", "locals:64t ") + " seed:32s"),
     _row(14, DeleteTask, "task:w manager:sw pot:w authority kplManager:w mint:w tokenProgram", ""),
     _SUBMIT,
-    *_HARDENED,
+    *HARDENED_ROWS,
 )  # fmt: skip
 
 

@@ -316,7 +316,10 @@ def check_submitter(cursor: RoundCursor, node: NodeKey) -> None:
 
 @rule("16.7")
 def check_duties(cursor: RoundCursor, kind: SealKind, node: NodeKey) -> None:
-    """A node that commits a receipt has a check, and one that commits votes is a juror."""
+    """A node that commits a receipt is a checker of a submission that is not missing.
+
+    A node that commits votes is a juror.
+    """
     if not list_duties(cursor, kind, node):
         raise NothingToJudge(
             f"{base58_of(node)} has nothing to check or to judge in round {cursor.round_number}"

@@ -258,7 +258,10 @@ def fine_duties(cursor: RoundCursor, ballots: Ballots, events: list[Event]) -> N
 
 
 def is_guilty(cursor: RoundCursor, candidate: NodeKey) -> bool:
-    """Whether a receipt "invalid" was no fault: its candidate is neither untried nor acquitted."""
+    """Whether a receipt "invalid" on a candidate costs its checker nothing.
+
+    The candidate is neither untried nor acquitted.
+    """
     return get_verdict(cursor, candidate)[0] not in (Outcome.UNTRIED, Outcome.ACQUITTED)
 
 
