@@ -52,7 +52,10 @@ def test_a_withheld_proof_is_missing_and_a_lie_behind_one_is_no_safer(tmp_path: 
     view = paid_in_full(summary)[0]
     assert ["missing"] * 2 == [find(view, node)["verdict"] for node in (withholder, hider)]
     nets = view["hardened"]["nets"]
+    costs = {(cost["round"], cost["node"]): (cost["amount"], cost["reason"]) for cost in summary["costs"]}
     for node in (withholder, hider):
+        missing = (LAPSE, "its proof could not be had when it was challenged")
+        assert missing == costs[view["round"], node["name"]]
         assert -LAPSE == nets[node["key"]]
         assert (0, 0) == (node["earned"], node["slashed"])
     for node in honest:
@@ -74,44 +77,37 @@ def test_a_proof_that_its_node_serves_to_none_is_answered_when_it_is_challenged(
 
 @pytest.mark.slow
 def test_a_wrong_list_is_rejected_and_the_node_that_handed_it_in_is_slashed(tmp_path: Path) -> None:
-    summary = play(tmp_path, "thief=3", nodes=7)
+    summary = play(tmp_path, "mute=3", "thief=1", nodes=4)  # so that the only list is the wrong one
 
-    thieves = [node["key"] for node in summary["nodes"] if node["role"] == "thief"]
-    wrong = [
-        (view, listed)
-        for view in paid_in_full(summary)
-        for listed in view["lists"]
-        if listed["submitter"] in thieves
-    ]
-    assert wrong
-    for view, listed in wrong:
-        [slash] = [each["slash"] for each in view["payments"] if each["node"] == listed["submitter"]]
-        assert slash > 0
-        assert listed["trigger_by"] not in (None, *thieves)
-        accuser = view["hardened"]["nets"][listed["trigger_by"]]
-        assert accuser > view["payments"][0]["reward"]  # its reward, and a quarter of the slash
+    *_, thief = summary["nodes"]
+    for view in paid_in_full(summary):
+        wrong, split = view["lists"]
+        assert (thief["key"], 255) == (wrong["submitter"], split["attempt"])
+        payments = {each["node"]: each for each in view["payments"]}
+        assert payments[thief["key"]]["slash"] > 0
+        accuser, nets = wrong["trigger_by"], view["hardened"]["nets"]
+        share = payments[thief["key"]]["slash"] // 4
+        assert payments[accuser]["reward"] + share == nets[accuser]  # and the bond returned
 
 
 @pytest.mark.slow
 def test_an_accuser_of_honest_lists_loses_its_bond(tmp_path: Path) -> None:
-    summary = play(tmp_path, "slanderer=1", nodes=5)
+    summary = play(tmp_path, "slanderer=2", nodes=5)  # the one accuses the lists of the other, too
 
-    slanderer = summary["nodes"][-1]["key"]
-    accused = [
-        view
-        for view in paid_in_full(summary)
-        for listed in view["lists"]
-        if listed["trigger_by"] == slanderer and not listed["attempt"]
-    ]
-    assert accused
-    for view in accused:
-        reward = next(each["reward"] for each in view["payments"] if each["node"] == slanderer)
-        assert reward - LAPSE == view["hardened"]["nets"][slanderer]
+    slanderers = {node["key"]: node["name"] for node in summary["nodes"] if node["role"] == "slanderer"}
+    costs = {(cost["round"], cost["node"]): (cost["amount"], cost["reason"]) for cost in summary["costs"]}
+    for view in paid_in_full(summary):
+        [listed] = view["lists"]
+        accuser = listed["trigger_by"]
+        assert accuser in slanderers
+        reward = next(each["reward"] for each in view["payments"] if each["node"] == accuser)
+        assert reward - LAPSE == view["hardened"]["nets"][accuser]
+        assert (LAPSE, "it accused a list that stood") == costs[view["round"], slanderers[accuser]]
 
 
 @pytest.mark.slow
 def test_ranks_that_stay_silent_cost_nothing_but_time(tmp_path: Path) -> None:
-    summary = play(tmp_path, "mute=2", nodes=5)
+    summary = play(tmp_path, "mute=4", nodes=5)
 
     mute = {node["key"] for node in summary["nodes"] if node["role"] == "mute"}
     for view in paid_in_full(summary):

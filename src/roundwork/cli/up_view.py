@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..localnet.summary import Slash, explain_slashes, summarise
+from ..localnet.summary import Slash, explain_costs, explain_slashes, summarise
 from ..localnet.supervisor import Member
 from ..localnet.watch import NAMES_SHOWN, OVER, Watch, get_name, get_symbol, join_names, show_amount
 from ..participant.moment import compute_timetable
@@ -132,6 +132,8 @@ def print_summary(console: Console, watch: Watch) -> None:
     console.print(table)
     for slash in explain_slashes(watch):
         say_on(console, _compose_slash(watch, slash))
+    for cost in explain_costs(watch):
+        say_on(console, _compose_slash(watch, cost))
     supply = "constant" if summary["supply_constant"] else "NOT CONSTANT"
     if watch.task.mint:
         say_on(

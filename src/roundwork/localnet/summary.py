@@ -9,6 +9,7 @@ from ..views import RoundView, SubmissionView
 from .judgement import judge
 from .watch import (
     NAMES_SHOWN,
+    OVER,
     UNPAID,
     Watch,
     compute_earned,
@@ -50,6 +51,7 @@ def summarise(watch: Watch) -> dict[str, Any]:
         "slot": watch.task.slot,
         "rounds": [_summarise_round(watch, view) for view in rounds],
         "slashes": [msgspec.to_builtins(slash) for slash in explain_slashes(watch)],
+        "costs": [msgspec.to_builtins(cost) for cost in explain_costs(watch)],
         "failures": [failure._asdict() for failure in watch.failures],
         "warnings": [{"node": name, "text": text} for name, text in watch.warnings],
         "ended": watch.ended,
@@ -74,6 +76,38 @@ def explain_slashes(watch: Watch) -> list[Slash]:
         for payment in view.payments
         if payment.slash
     ]
+
+
+def explain_costs(watch: Watch) -> list[Slash]:
+    """What rounds under roundwork-1 cost nodes beside slashes: fines, bonds, rewards that were held back."""
+    costs = []
+    for view in watch.rounds.values():
+        if view.hardened is None or view.status not in OVER:
+            continue
+        gains = {payment.node: payment.reward - payment.slash for payment in view.payments}
+        for node, net in view.hardened.nets.items():
+            cost = gains.get(node, 0) - net
+            if cost > 0:
+                costs.append(Slash(view.round, get_name(watch, node), cost, _explain_cost(view, node)))
+    return costs
+
+
+def _explain_cost(view: RoundView, node: str) -> str:
+    """Why a round cost a node a fine or a bond."""
+    assert view.hardened is not None
+    verdicts = {each.node: each.verdict for each in view.hardened.submissions}
+    if node not in verdicts:
+        return "it committed a proof and did not reveal it"
+    if verdicts[node] == "missing":
+        return "its proof could not be had when it was challenged"
+    if any(payment.node == node and payment.slash for payment in view.payments):
+        return "rewards that were held back went with its slash"
+    if any(each.trigger_by == node for each in view.lists):
+        return "it accused a list that stood"
+    accused = [each for each in view.hardened.submissions if each.trial and each.trial.accuser == node]
+    if any(each.verdict == "acquitted" for each in accused):
+        return "it accused a proof that was acquitted"
+    return "it missed a duty, or judged against what was found"
 
 
 def _summarise_nodes(watch: Watch) -> list[dict[str, Any]]:
