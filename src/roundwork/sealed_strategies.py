@@ -335,6 +335,18 @@ class LedgerOnly(SealedStrategy):
         return False
 
 
+class Hoarder(LedgerOnly):
+    """Serves its proof to nobody and does not post it."""
+
+    name = "hoarder"
+    doing = "works, and lets no other node have its proof"
+
+    def change_duties(
+        self, me: SealedMember, memory: SealedMemory, view: SealedView, slot: int, owed: Duties
+    ) -> Duties:
+        return _leave_out(me, owed, lambda duty: isinstance(duty, PostProof) and duty.node == me.node)
+
+
 class LateAnswerer(LedgerOnly):
     """Serves its proof to nobody and posts it in the last slot in which it can."""
 
@@ -959,6 +971,11 @@ ROLES: dict[str, type[SealedStrategy]] = {
     "lazy": Striker,
     "accuser": BlindAccuser,
     "thief": ListThief,
+    "mute": SilentLeader,
+    "slanderer": ListKiller,
+    "withholder": Hoarder,
+    "reluctant": LedgerOnly,
+    "hider": HiddenLie,
 }
 """The ways to play that `simulate` and `up` name."""
 

