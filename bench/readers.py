@@ -63,8 +63,11 @@ READER_PROCESSES = 2
 READERS_NICE = 5
 """Readers give way to the ledger and its client, but a busy machine does not starve them."""
 
-MESSAGES_BEFORE = 4
-"""Messages that a reader has had before anything is measured: handshake, id, two heads."""
+TEXT, PING = 1, 9
+"""Opcodes of websockets."""
+
+MESSAGES_BEFORE = 3
+"""Messages that a reader has had before anything is measured: its id, two heads."""
 
 
 class PushReader(asyncio.Protocol):
@@ -74,9 +77,13 @@ class PushReader(asyncio.Protocol):
         self.bytes = 0
         self.messages = 0
         self.ready = asyncio.Event()
+        self.is_lost = False
         self._netloc = netloc
         self._task = task
         self._transport: asyncio.Transport | None = None
+        self._is_open = False
+        self._waiting = bytearray()
+        """What came of a frame that is not whole yet."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -86,18 +93,44 @@ class PushReader(asyncio.Protocol):
         transport.write(f"{head}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
-        if not self.bytes:  # the handshake is answered
+        assert self._transport is not None
+        self.bytes += len(data)
+        self._waiting += data
+        if not self._is_open:
+            _, end, rest = self._waiting.partition(b"\r\n\r\n")
+            if not end:
+                return
+            self._is_open, self._waiting = True, rest
             request = {"jsonrpc": "2.0", "id": 1, "method": "taskHeadSubscribe", "params": [self._task]}
             text = msgspec.json.encode(request)
-            assert self._transport is not None
             self._transport.write(b"\x81\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text)
-        elif data[:1] == b"\x89":  # a ping
-            assert self._transport is not None
-            self._transport.write(b"\x8a\x80" + bytes(4))
-        self.bytes += len(data)
-        self.messages += 1
-        if self.messages == MESSAGES_BEFORE:
-            self.ready.set()
+        while (frame := self._take_frame()) is not None:
+            opcode, payload = frame
+            if opcode == PING:  # a pong without the bytes of the ping does not count
+                self._transport.write(b"\x8a" + bytes([0x80 | len(payload), 0, 0, 0, 0]) + payload)
+            elif opcode == TEXT:
+                self.messages += 1
+                if self.messages == MESSAGES_BEFORE:
+                    self.ready.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+        self.ready.set()
+
+    def _take_frame(self) -> tuple[int, bytes] | None:
+        """The opcode and the payload of the next frame, which is taken; None if it is not whole yet."""
+        frame = self._waiting
+        if len(frame) < 2:
+            return None
+        size, head = frame[1] & 127, 2
+        if size >= 126:
+            head = 4 if size == 126 else 10
+            size = int.from_bytes(frame[2:head], "big")
+        if len(frame) < head + size:
+            return None
+        opcode, payload = frame[0] & 15, bytes(frame[head : head + size])
+        del frame[: head + size]
+        return opcode, payload
 
 
 class Crowd:
@@ -181,6 +214,8 @@ class Readers:
             count // READER_PROCESSES + (at < count % READER_PROCESSES) for at in range(READER_PROCESSES)
         ]
         self.count = count
+        self.lost = 0
+        """Websockets that the ledger has closed."""
         self._pipes = [_start(_keep_reading, url, task, share) for share in shares if share]
         for pipe in self._pipes:
             pipe.recv()
@@ -189,7 +224,9 @@ class Readers:
         """The bytes that came so far."""
         for pipe in self._pipes:
             pipe.send(None)
-        return sum(pipe.recv() for pipe in self._pipes)
+        shares = [pipe.recv() for pipe in self._pipes]
+        self.lost = sum(lost for _, lost in shares)
+        return sum(size for size, _ in shares)
 
 
 class Probe:
@@ -242,7 +279,8 @@ async def _keep_reading(pipe: Pipe, url: str, task: str, count: int) -> None:
     pipe.send(None)
     while True:
         await _wait_for_request(pipe)
-        pipe.send(sum(reader.bytes for reader in readers))
+        lost = sum(reader.is_lost for reader in readers)
+        pipe.send((sum(reader.bytes for reader in readers), lost))
 
 
 async def _keep_probing(pipe: Pipe, url: str, secret: bytes) -> None:
@@ -393,6 +431,9 @@ class Run:
             head = await crowd.read_head()
         took, used = time.perf_counter() - began, sum(get_processor_seconds(self._process)) - before
         nodes = len(crowd.pairs)
+        if self.readers:
+            self.readers.count_bytes()
+            self.results["round_readers_lost"] = self.readers.lost
         end, _ = await crowd.call("getRound", crowd.task, number)
         self.results["round_settled"] = float(end["status"] == "PayoutSuccessful")
         self.results["round_nodes"] = nodes
