@@ -543,10 +543,12 @@ def explain(row: dict[str, float], cores: float) -> list[str]:
             f" {row['submit_window_seconds']:.1f} s."
         )
         lines.append(f"To submit in the window takes {shown} cores; {cores:.2f} of this machine were idle.")
-        if needed["ledger"] < 1.0 <= sum(needed.values()) / max(cores, 0.01):
-            lines.append("So the clients of this bench, which share the machine, stand in the way.")
-        elif needed["ledger"] >= 1.0:
+        if needed["ledger"] >= 1.0:
             lines.append("So the ledger stands in the way: its main thread has one core.")
+        elif sum(needed.values()) > cores:
+            lines.append(
+                "So the machine stands in the way: other work and the clients of this bench use its cores."
+            )
     for name in ("quiet", "round"):
         late, taken = row.get(f"{name}_client_wakes_late_99_ms", 0.0), row.get(f"{name}_latency_99_ms", 0.0)
         if taken > 3 * row.get("alone_latency_99_ms", taken):
