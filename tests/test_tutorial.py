@@ -85,7 +85,7 @@ def test_the_task_of_the_page_is_deployed_and_a_node_earns_with_it(home: Path, l
     try:
         for arguments in read_commands():
             arguments = [names.get(word, word) for word in arguments]
-            if arguments[0] in ("up", "try", "check", "simulate") or arguments[:2] == ["ledger", "run"]:
+            if arguments[0] in ("up", "try", "check", "simulate", "attack") or arguments[:2] == ["ledger", "run"]:
                 continue
             if arguments[:2] == ["node", "run"]:
                 command = [sys.executable, "-m", "roundwork", *arguments]

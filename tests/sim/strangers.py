@@ -13,11 +13,12 @@ from typing import NamedTuple
 import msgspec
 
 from roundwork.participant.plays import HONEST, PLAYS
+from roundwork.protocol.execute import Outcome
 from roundwork.protocol.params import NodeKey, base58_of
 from roundwork.protocol.tasks import instructions
 from roundwork.sim.faults import Faults, LedgerOutage, NodeCrash
 from roundwork.sim.laws import LawBroken, Laws
-from roundwork.sim.ledger import make_keypair
+from roundwork.sim.ledger import MANAGER, make_keypair
 from roundwork.sim.network import NetworkModel, Partition
 from roundwork.sim.world import (
     NodeSetting,
@@ -33,6 +34,9 @@ from .village import PACKAGE, STAKE, make_task
 
 MESSAGES = 3
 """Messages of strangers in each slot."""
+
+SWITCH_CHANCE = 0.02
+"""How often in a slot the manager switches the task."""
 
 WINDOWS = ((20, 8, 8), (12, 4, 4), (16, 6, 10))
 """Round time, submission window, audit window: short rounds, and one without a SETTLE."""
@@ -85,6 +89,8 @@ class Message(NamedTuple):
     slot: int
     sender: str
     instruction: instructions.Instruction
+    payer: str = ""
+    """Who pays the fee, if another node does."""
 
 
 class Strangers:
@@ -97,28 +103,45 @@ class Strangers:
         keypair = make_keypair(world.setting.seed, "producer")  # it has fees, and no stake
         setting = NodeSetting(name="stranger", stake=0)
         member = Member(str(keypair.pubkey()), (), seed)
-        self._stranger = SimulatedNode(setting, keypair, world.nodes[0].functions, member)
+        functions = world.nodes[0].functions
+        self._stranger = SimulatedNode(setting, keypair, functions, member)
+        manager = NodeSetting(name=MANAGER, stake=0)
+        self._manager = SimulatedNode(manager, world.ledger.keypairs[MANAGER], functions, member)
 
     def send(self, count: int) -> None:
         """Send some instructions of random nodes, and note them."""
         for _ in range(count):
             sender = self._random.choice([*self._world.nodes, self._stranger])
-            drawn = [self._draw(sender)]
-            if isinstance(drawn[0], instructions.UploadDistributionList):  # and hand it in
-                number = self._draw_round()
-                drawn.append(
-                    instructions.SubmitDistributionList(self._world.task, sender.key, sender.key, number)
-                )
-            for instruction in drawn:
-                self.sent.append(Message(self._world.slot, sender.name, instruction))
-                self._world.inject(sender, instruction)
+            drawn = self._draw(sender)
+            self._inject(sender, drawn)
+            if isinstance(drawn, instructions.UploadDistributionList):
+                number = self._draw_round() if drawn.round == instructions.NO_ROUND else drawn.round
+                self._hand_in(sender, number)
+        if self._random.random() < SWITCH_CHANCE:
+            is_active = self._random.choice((0, 1, 1))
+            manager = bytes(self._manager.key)
+            self._inject(self._manager, instructions.SetActive(self._world.task, manager, is_active))
+
+    def _hand_in(self, node: SimulatedNode, number: int) -> None:
+        """Let the node hand in what it has uploaded, often twice: the second time at another's expense."""
+        submit = instructions.SubmitDistributionList(self._world.task, node.key, node.key, number)
+        self._inject(node, submit)
+        if node is not self._stranger and self._random.random() < 0.5:
+            self._inject(node, submit, payer=self._stranger)
+
+    def _inject(
+        self, sender: SimulatedNode, instruction: instructions.Instruction, payer: SimulatedNode | None = None
+    ) -> None:
+        self.sent.append(Message(self._world.slot, sender.name, instruction, payer.name if payer else ""))
+        self._world.inject(sender, instruction, payer)
 
     def repeat(self, messages: Sequence[Message]) -> None:
         """Send the messages of the present slot."""
-        senders = {node.name: node for node in (*self._world.nodes, self._stranger)}
+        senders = {node.name: node for node in (*self._world.nodes, self._stranger, self._manager)}
         for message in messages:
             if message.slot == self._world.slot and message.sender in senders:
-                self._world.inject(senders[message.sender], message.instruction)
+                payer = senders.get(message.payer)
+                self._world.inject(senders[message.sender], message.instruction, payer)
 
     def _draw(self, sender: SimulatedNode) -> instructions.Instruction:
         random, world = self._random, self._world
@@ -128,7 +151,7 @@ class Strangers:
         is_valid = random.randint(0, 1)
         stranger = NodeKey(random.randbytes(32))
         candidate = random.choice((other, other, node, stranger))
-        match random.randrange(9):
+        match random.randrange(10):
             case 0:
                 value = random.choice((b"x", b"", b"\xff", b"y" * 512, random.randbytes(4).hex().encode()))
                 return instructions.SubmitTask(task, node, value, number)
@@ -145,6 +168,8 @@ class Strangers:
                 return instructions.SubmitDistributionList(task, node, node, number)
             case 7:
                 return instructions.Withdraw(task, node)
+            case 8:
+                return instructions.Payout(task, number)
             case _:
                 manager = bytes(sender.keypair.pubkey())
                 pot = world.ledger.state.tasks.rows[task].pot
@@ -182,7 +207,7 @@ def live(
     """
     laws: list[Laws] = []
     try:
-        world = World(setting, make_task(), watch=lambda _, outcome: laws[0].check(outcome))
+        world = World(setting, make_task(), watch=lambda world, outcome: check(laws[0], world, outcome))
     except Exception as error:  # noqa: BLE001 -- a law that cannot open a task has failed
         return f"before slot 1: {type(error).__name__}: {error}", []
     laws.append(Laws(world.ledger.state, world.task))
@@ -200,6 +225,12 @@ def live(
     except Exception as error:  # noqa: BLE001 -- whatever it is, the law has failed
         return f"after slot {world.slot}: {type(error).__name__}: {error}", strangers.sent
     return None, strangers.sent
+
+
+def check(laws: Laws, world: World, outcome: Outcome) -> None:
+    """Check all that holds after a block. Raises LawBroken."""
+    sent = [each.instruction for each in world.arrived]
+    laws.check(outcome, list(zip(sent, outcome.receipts, strict=True)))
 
 
 def find(setting: WorldSetting) -> str | None:

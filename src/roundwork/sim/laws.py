@@ -1,27 +1,42 @@
-"""What holds after every block of a task under `koii-1`, checked from the records alone.
+"""What holds after every block of a task under `koii-1`, checked from records and results of messages alone.
 
 The checks of the law are not used here. So a check that the law lost is noticed by what the law then let
 through. Source: docs/PROTOCOL.md 4 and 6 to 9.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
-from ..errors import Malformed
+from ..errors import ListBadNode, ListBadSlash, ListMalformed, ListOverBounty, Malformed
 from ..protocol.books import compute_supply, find_token_faults
 from ..protocol.clock import DISTRIBUTION, REVIEW, Timetable
-from ..protocol.execute import Outcome
+from ..protocol.execute import Outcome, Receipt
 from ..protocol.params import RULE_SETS, NodeKey, TaskKey
 from ..protocol.records import Audit, Record, Stake, Submission, Task, Vote
 from ..protocol.state import State
 from ..protocol.tasks.cursor import RoundCursor
 from ..protocol.tasks.events import Slashed
+from ..protocol.tasks.instructions import (
+    AuditDistribution,
+    Instruction,
+    Payout,
+    SetActive,
+    SubmitDistributionList,
+)
 from ..protocol.tasks.life import compute_reserved
 from ..wire import decode_text
 
 VALUE_BYTES_MAX = 512
 CHUNK_BYTES = 508
 MONEY_MAX = 2**63
+
+
+LISTS_READ = frozenset(error.__name__ for error in (ListBadNode, ListBadSlash, ListMalformed, ListOverBounty))
+"""Errors of a list that was read."""
+
+Answer = tuple[Instruction, Receipt]
+"""An instruction of a transaction that has no other, and its result."""
 
 
 class LawBroken(Exception):
@@ -39,10 +54,13 @@ class Laws:
         self._stakes: dict[NodeKey, Stake] = dict(state.get_stakes(task).rows)
         self._kept: dict[tuple[bytes, bytes], Record] = {}
         """Records that may never change, by the name of their table and their key."""
+        self._switches = [(-1, self._first.is_active)]
+        """The slots in which the manager switched the task, and to what."""
 
-    def check(self, outcome: Outcome) -> None:
-        """Raises LawBroken."""
-        fault = next(self._find_faults(outcome), None)
+    def check(self, outcome: Outcome, answers: Sequence[Answer] = ()) -> None:
+        """Check the state, and how the block's own instructions were answered. Raises LawBroken."""
+        faults = chain(self._check_answers(answers), self._find_faults(outcome))
+        fault = next(faults, None)
         if fault is not None:
             raise LawBroken(f"slot {self._state.head.slot}: {fault}")
         self._stakes = dict(self._state.get_stakes(self._task).rows)
@@ -55,6 +73,36 @@ class Laws:
             yield from self._check_round(RoundCursor(self._state, self._task, int.from_bytes(key, "big")))
         yield from self._check_chunks(outcome)
         yield from self._check_kept(outcome)
+
+    # Answers
+
+    def _check_answers(self, answers: Sequence[Answer]) -> Iterator[str]:
+        """What was accepted was in order, where no record would show it."""
+        reads = set[tuple[int, bytes]]()
+        for instruction, receipt in answers:
+            is_accepted = receipt.kind == 0
+            match instruction:
+                case SetActive(manager=manager, active=active) if (
+                    is_accepted and manager == self._first.manager
+                ):
+                    self._switches.append((self._state.head.slot, bool(active)))
+                case AuditDistribution(round=number, candidate=candidate) if is_accepted:
+                    cursor = RoundCursor(self._state, self._task, number)
+                    listed = cursor.lists.rows.get(bytes([cursor.opened.attempt]))
+                    if listed is None or listed.submitter != candidate:
+                        yield f"round {number}: an opinion of a list of a node that handed in none"
+                case Payout(round=number) if is_accepted:
+                    if RoundCursor(self._state, self._task, number).record is None:
+                        yield f"round {number}: a payout of a round that was never opened"
+                    if number in self._state.tasks.rows[self._task].open_rounds:
+                        yield f"round {number}: a payout of a round that is open"
+                case SubmitDistributionList(round=number, account=account):
+                    if is_accepted or receipt.name in LISTS_READ:
+                        if (number, account) in reads:
+                            yield f"round {number}: a list was read twice in a block"
+                        reads.add((number, account))
+                case _:
+                    pass
 
     # Money and the task
 
@@ -70,8 +118,10 @@ class Laws:
         task, first = self._state.tasks.rows[self._task], self._first
         if not 0 <= compute_reserved(task) <= task.bounty:
             yield f"open rounds reserve {compute_reserved(task)} roe of a bounty of {task.bounty}"
-        # In these worlds the manager signs nothing after the task is opened.
-        fixed = ("manager", "is_active", "is_closed", "migrated_to", "timetable", "minimum_stake")
+        # In these worlds the manager signs nothing after the task is opened, but switches.
+        if task.is_active != self._switches[-1][1]:
+            yield "the task's is_active has changed without its manager"
+        fixed = ("manager", "is_closed", "migrated_to", "timetable", "minimum_stake")
         for name in (*fixed, "bounty_per_round", "rules", "program"):
             if getattr(task, name) != getattr(first, name):
                 yield f"the task's {name} has changed without its manager"
@@ -134,6 +184,8 @@ class Laws:
         last = start + task.timetable.submission_window
         if not start <= submission.slot <= last:
             yield f"round {number}: a submission in slot {submission.slot}, not in {start} to {last}"
+        if not [is_active for slot, is_active in self._switches if slot < start][-1]:
+            yield f"round {number}: a submission although the task was not active in slot {start}"
         if submission.stake < task.minimum_stake:
             yield f"round {number}: a submission with a stake of {submission.stake} roe"
         if not 1 <= len(submission.value) <= VALUE_BYTES_MAX:

@@ -224,6 +224,8 @@ class World:
         self.failures: list[Failure] = []
         self.rounds: dict[int, RoundView] = {}
         self.transactions = 0
+        self.arrived: list[Sent] = []
+        """The transactions of the last block, in its order."""
         self._trace = trace
         self._watch = watch
         self.ledger = self._make_ledger()
@@ -271,6 +273,7 @@ class World:
             sent += self._on_the_way.pop(slot, [])
         _, outcome = self.ledger.make_block([each.wire for each in sent], 1 + outage)
         self.transactions += len(sent)
+        self.arrived = sent
         self._break_and_mend()
         self._take_receipts(sent, outcome.receipts)
         self._keep_rounds(outcome.events)
@@ -285,11 +288,17 @@ class World:
                 if node.is_up:
                     self._step(node)
 
-    def inject(self, sender: SimulatedNode, instruction: instructions.Instruction) -> None:
-        """Send an instruction that is not a duty, signed by a node; the block of the next slot takes it."""
+    def inject(
+        self, sender: SimulatedNode, instruction: instructions.Instruction, payer: SimulatedNode | None = None
+    ) -> None:
+        """Send an instruction that is not a duty; the block of the next slot takes it.
+
+        `sender` signs it, and `payer` too if another node pays the fee.
+        """
         job = Job(duties.Forget(-1), [])
         job.waiting = 1
-        wire = self.ledger.compose([wrap(instruction)], [sender.keypair], sender.pubkey)
+        signers = [sender.keypair] if payer is None else [payer.keypair, sender.keypair]
+        wire = self.ledger.compose([wrap(instruction)], signers, (payer or sender).pubkey)
         self._on_the_way.setdefault(self.slot + 1, []).append(Sent(sender, job, instruction, wire, False))
 
     def is_over(self) -> bool:
