@@ -20,6 +20,9 @@ from .node.house import require_sandbox
 
 PAGE = (Path(__file__).parents[1] / "docs" / "TUTORIAL.md").read_text()
 
+OF_A_FOLDER = ("up", "try", "check", "simulate", "attack")
+"""Commands that need no ledger."""
+
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
@@ -85,7 +88,7 @@ def test_the_task_of_the_page_is_deployed_and_a_node_earns_with_it(home: Path, l
     try:
         for arguments in read_commands():
             arguments = [names.get(word, word) for word in arguments]
-            if arguments[0] in ("up", "try", "check", "simulate", "attack") or arguments[:2] == ["ledger", "run"]:
+            if arguments[0] in OF_A_FOLDER or arguments[:2] == ["ledger", "run"]:
                 continue
             if arguments[:2] == ["node", "run"]:
                 command = [sys.executable, "-m", "roundwork", *arguments]
@@ -133,3 +136,13 @@ def test_the_task_of_the_page_is_tried_checked_and_simulated(home: Path) -> None
     assert [3, 9] == [len(liars), len(honest)]
     assert all(each["slashed"] > 0 and not each["earned"] for each in liars)
     assert all(each["earned"] > 0 and not each["slashed"] for each in honest)
+
+
+def test_the_attack_of_the_page_loses_as_the_page_says(home: Path) -> None:
+    [arguments] = [each for each in read_commands() if each[0] == "attack"]
+
+    row, _ = run(home, *arguments)
+
+    assert ("lie", 3) == (row["strategy"], row["nodes"])
+    assert row["acted"] > 0
+    assert row["upper"] < 0
