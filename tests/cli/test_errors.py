@@ -22,6 +22,8 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         (("up", HELLO, "--nodes", "2", "--play", "late=3"), 1, "BadConfig", "3 of them are to play late"),
         (("up", HELLO, "--play", "nobody=1"), 1, "BadConfig", "there is no way to play 'nobody'"),
         (("up", HELLO, "--play", "late=-1"), 2, "UsageError", "the count is digits"),
+        (("node", "run", "--task", "x", "--spend", "bonds=1"), 2, "UsageError", "challenges or accusations"),
+        (("node", "run", "--task", "x", "--spend", "challenges=-1"), 2, "UsageError", "= and digits"),
         (("up", HELLO, "--play", "late"), 2, "UsageError", "not of the form NAME=VALUE"),
         (("up", HELLO, "--play", "honest=1"), 2, "UsageError", "all nodes play so that no --play names"),
         (("up", HELLO, "--play", "liar=1", "--liars", "1"), 2, "UsageError", "give one of them"),

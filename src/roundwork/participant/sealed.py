@@ -45,7 +45,7 @@ class SealedView(msgspec.Struct, frozen=True):
     challenges_max: int
     """How many challenges the node pays for in a round."""
     accusations_max: int
-    """How many accusations the node backs with a bond in a round."""
+    """How many accusations, of submissions and of lists, the node backs with a bond in a round."""
 
     @property
     def hardened(self) -> HardenedRound:
@@ -251,7 +251,9 @@ def _owe_challenges(memory: SealedMemory, view: SealedView, is_late: bool) -> li
     )
     if is_late:
         missing = [node for node in lacking if view.find(node).challenge is None]
-        duties += [SendChallenge(view.round.round, node) for node in missing[: view.challenges_max - made]]
+        duties += [
+            SendChallenge(view.round.round, node) for node in missing[: max(view.challenges_max - made, 0)]
+        ]
     return duties
 
 
@@ -314,19 +316,23 @@ def _owe_bits(
 
 def _owe_accusations(memory: SealedMemory, view: SealedView) -> list[SealedDuty]:
     """Accuse what the node found invalid, unless another node has accused it. The proof is posted first."""
-    made = sum(
-        each.trial is not None and each.trial.accuser == view.node for each in view.hardened.submissions
-    )
     wrong = [
         node for node in view.own.checks if memory.found.get(node) is False and view.find(node).trial is None
     ]
     duties: list[SealedDuty] = []
-    for node in wrong[: view.accusations_max - made]:
+    for node in wrong[: max(view.accusations_max - _count_accusations(view), 0)]:
         if view.names_proof(node) and not view.find(node).is_posted:
             duties.append(PostProof(view.round.round, node))
         else:
             duties.append(SendAccusation(view.round.round, node))
     return duties
+
+
+def _count_accusations(view: SealedView) -> int:
+    """How many submissions and lists of the round the node has accused."""
+    trials = [each.trial for each in view.hardened.submissions if each.trial is not None]
+    lists = [each.trigger_by for each in view.round.lists]
+    return sum(trial.accuser == view.node for trial in trials) + lists.count(view.node)
 
 
 # The list
@@ -347,7 +353,8 @@ def _list_distribution(memory: SealedMemory, view: SealedView, slot: int) -> lis
         return []
     is_right = {node: amount for node, amount in memory.amounts.items() if amount > 0} == standing.amounts
     if windows[Activity.ACCUSE_LIST].is_open(table, slot, round_number, attempt):
-        is_wrong = not is_right and standing.trigger_by is None
+        can_pay = _count_accusations(view) < view.accusations_max
+        is_wrong = not is_right and standing.trigger_by is None and can_pay
         return [AccuseList(round_number, attempt, standing.submitter)] if is_wrong else []
     return _owe_list_vote(view, standing, is_right)
 

@@ -27,7 +27,7 @@ class Bounds(msgspec.Struct, frozen=True):
     challenges_max: int = 10
     """Challenges: each sets 20 fees of a signature aside."""
     accusations_max: int = 10
-    """Accusations of submissions: each puts a bond of at most half of the minimum stake at risk."""
+    """Accusations of submissions and lists: each puts a bond of at most half of the minimum stake at risk."""
 
 
 class DrawnRound(msgspec.Struct, frozen=True):

@@ -1,0 +1,110 @@
+"""All duties of a node under roundwork-1: by which view they are judged, and what they may cost."""
+
+import pytest
+
+from roundwork.participant.decisions import Memory, OpinionDecided, Sealed, ValueDecided, Worked, learn
+from roundwork.participant.sealed import (
+    AccuseList,
+    DecideSealedValue,
+    Seal,
+    SealedDuty,
+    SendAccusation,
+    SendChallenge,
+    SendCommitment,
+)
+from roundwork.participant.sealed_step import Bounds, DrawnRound, list_rounds_needed, step_sealed
+from roundwork.participant.step import Duty, View, Work
+from roundwork.protocol.params import base58_of
+from roundwork.protocol.read import view_head, view_own, view_round
+from roundwork.protocol.read_hardened import view_assignments
+from roundwork.protocol.tasks.commitments import SealKind
+
+from ..protocol.hardened import PROOF, SW, Hardened, eighth, name_proof
+
+Owed = list[Duty | SealedDuty]
+
+
+def look(world: Hardened, name: str) -> View:
+    key = world.key(name)
+    head, own = view_head(world.state, world.task), view_own(world.state, world.task, key)
+    return View(base58_of(key), head, own, {}, bytes(32), 0)
+
+
+def draw(world: Hardened, name: str) -> dict[int, DrawnRound]:
+    shown = view_round(world.state, world.task, 0)
+    return {0: DrawnRound(shown, view_assignments(world.state, world.task, 0, world.key(name)))}
+
+
+def step(world: Hardened, name: str, memory: Memory, bounds: Bounds | None = None) -> Owed:
+    view, drawn = look(world, name), draw(world, name)
+    return step_sealed(memory, view, drawn, {}, bounds or Bounds(), world.state.head.slot)[1]
+
+
+def test_the_duties_of_a_round_are_those_of_the_slot_that_its_view_shows() -> None:
+    world = Hardened().submitted({"n01": name_proof(PROOF)})
+    checker, other = [name for name in world.checkers("n01") if name != "n01"][:2]
+    world.expect("ok", other, world.challenge(other, "n01"), slots=0)
+    memory = Memory()
+    for each in draw(world, checker)[0].own.checks:
+        memory = learn(memory, OpinionDecided(0, each, "valid"))
+    world.go(1, eighth(3))
+    before = draw(world, checker)
+    world.block()
+
+    view, slot = look(world, checker), world.state.head.slot
+    early = step_sealed(memory, view, before, {}, Bounds(), slot)[1]
+    late = step(world, checker, memory)
+
+    assert [] == [duty for duty in early if isinstance(duty, Seal)]  # n01 was not missing in that view
+    [seal] = [duty for duty in late if isinstance(duty, Seal)]
+    checks = view_assignments(world.state, world.task, 0, world.key(checker)).checks
+    assert base58_of(world.key("n01")) not in checks
+    assert ((len(checks) + 7) // 8, SealKind.RECEIPT) == (len(seal.payload), seal.kind)
+
+
+def test_a_value_is_named_after_the_work_once_and_committed_when_it_is_written_down() -> None:
+    world = Hardened()
+    world.go(1).block()
+    steps: list[Owed] = []
+    memory = Memory()
+
+    for decision in (Worked(0), ValueDecided(0, "value"), Sealed(0, SealKind.SUBMISSION, b"value")):
+        steps.append(step(world, "n00", memory))
+        memory = learn(memory, decision)
+    steps.append(step(world, "n00", memory))
+
+    assert [0] == list_rounds_needed(look(world, "n00"), world.state.head.slot)
+    kinds = [[type(duty) for duty in duties if duty.round == 0] for duties in steps if duties]  # type: ignore[union-attr]
+    assert [[Work], [DecideSealedValue], [Seal], [SendCommitment]] == kinds
+    nothing = learn(learn(Memory(), Worked(0)), ValueDecided(0, None))
+    assert [] == [duty for duty in step(world, "n00", nothing) if isinstance(duty, DecideSealedValue)]
+
+
+@pytest.mark.parametrize("bounds", [Bounds(), Bounds(0, 0)])
+def test_a_node_pays_for_challenges_and_accusations_within_its_bounds(bounds: Bounds) -> None:
+    world = Hardened().submitted({"n01": name_proof(PROOF)})
+    checker = world.checkers("n01")[0]
+    memory = Memory()
+    for each in draw(world, checker)[0].own.checks:
+        memory = learn(memory, OpinionDecided(0, each, "invalid"))
+    owed: Owed = []
+
+    for offset in range(SW + 2, eighth(5)):
+        world.go(1, offset).block()
+        owed += step(world, checker, memory, bounds)
+
+    costly = [type(duty) for duty in owed if isinstance(duty, SendChallenge | SendAccusation | AccuseList)]
+    assert ({SendChallenge, SendAccusation} if bounds.challenges_max else set()) == set(costly)
+
+
+def test_a_bound_that_was_lowered_in_a_round_allows_nothing_more() -> None:
+    world = Hardened().submitted({name: name_proof(PROOF) for name in ("n01", "n02", "n03")})
+    names = [name for name in ("n00", "n04") if len(world.duties(name, SealKind.RECEIPT)) > 1]
+    name = names[0]
+    first = next(each for each in world.duties(name, SealKind.RECEIPT) if each in ("n01", "n02", "n03"))
+    world.expect("ok", name, world.challenge(name, first), slots=0)
+    world.go(1, SW + 5).block()
+
+    owed = step(world, name, Memory(), Bounds(0, 0))
+
+    assert [] == [duty for duty in owed if isinstance(duty, SendChallenge)]
