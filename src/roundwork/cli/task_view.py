@@ -42,9 +42,9 @@ def _warn_of_fractions(package: "Package") -> list[str]:
     shown = "; ".join(f"for `{each.product}` write `{each.advice}`" for each in found[:3])
     more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
     return [
-        f"{package.program.name} takes a fraction of a stake, which is no integer for most stakes; nodes that"
-        " round it in another way refuse the list, so a liar can choose a stake that leaves all nodes unpaid;"
-        f" {shown}{more}"
+        f"{package.program.name} takes a fraction of a stake, which is not an integer for most stakes; nodes"
+        " that round it in another way refuse the list, so a liar can choose a stake that leaves all nodes"
+        f" unpaid; {shown}{more}"
     ]
 
 
