@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 from solders.keypair import Keypair
 
-from roundwork.cli import COMMANDS, main
+from roundwork.cli import main
+from roundwork.cli.commands import COMMANDS
 from roundwork.cli.keygen import command as keygen
 from roundwork.cli.options import AMOUNT, ROE, format_money, read_pairs
 from roundwork.cli.root import root

@@ -10,7 +10,7 @@ import click
 from ..errors import RoundworkError
 from ..host.logs import keep_writable, show_crashes
 from ..shown import hide
-from . import COMMANDS, MODULES, compose_help
+from .commands import COMMANDS, MODULES, compose_help
 from .environment import take_passphrase
 from .output import fail, fail_without_reader, say_json
 
