@@ -1,7 +1,8 @@
 """Money that is held for a node or divided among nodes."""
 
+from roundwork.protocol.params import NodeKey
 from roundwork.protocol.tasks.events import Event, Shared
-from roundwork.protocol.tasks.pledges import share
+from roundwork.protocol.tasks.pledges import fine, share
 
 from .hardened import Hardened
 
@@ -31,3 +32,13 @@ def test_a_pool_is_divided_in_proportion_and_the_rest_is_returned() -> None:
         event.node: event.amount for event in events if isinstance(event, Shared)
     }
     assert 3 == world.available_of("n00")
+
+
+def test_a_fine_of_a_node_without_money_takes_nothing_and_is_not_told() -> None:
+    world = Hardened()
+    before, events = world.bounty, list[Event]()
+
+    fine(world.cursor(), NodeKey(bytes(32)), 7, events)
+
+    assert [] == events
+    assert before == world.bounty

@@ -167,10 +167,12 @@ def merge_params(package: Package, given: Mapping[str, str]) -> dict[str, Any]:
 
 def find_unknown_params(package: Package, given: Iterable[str]) -> str:
     """The first param that was given and that the package does not have, in words; "" for none."""
+    of_hosts = [host.removeprefix("$") for host in package.hosts if host.startswith("$")]
+    of_demo = package.demo.params if package.demo else ()
+    known = dict.fromkeys([*package.params, *of_hosts, *of_demo])
     for name in given:
-        if name not in package.params:
-            known = ", ".join(package.params) or "no params"
-            return f"param {name!r:.100} is not in {CONFIG}, which has {known}"
+        if name not in known:
+            return f"param {name!r:.100} is not in {CONFIG}, which has {', '.join(known) or 'no params'}"
     return ""
 
 
