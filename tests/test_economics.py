@@ -37,7 +37,8 @@ from roundwork.participant.step import SAMPLE, View, list_needed
 from roundwork.protocol.params import NodeKey
 from roundwork.protocol.tasks.draw import Ballot
 from roundwork.sim.attack import TRIAL_TERMS, Measured, Trial, make_trial_task, run_trial
-from roundwork.sim.world import NodeSetting, World, WorldSetting, fit_bounty
+from roundwork.sim.simulation import NodeSetting, WorldSetting
+from roundwork.sim.world import World, fit_bounty
 from roundwork.strategies import STRATEGIES, VoteRing
 from roundwork.views import PartKey, PartKind
 

@@ -13,7 +13,8 @@ from roundwork.sdk.task import Candidate, Context
 from roundwork.sealed_strategies import ROLES, SealedStrategy
 from roundwork.sim.sealed import SealedWorld
 from roundwork.sim.sealed_laws import SealedLaws
-from roundwork.sim.world import NodeSetting, Result, WorldSetting, fit_bounty
+from roundwork.sim.simulation import NodeSetting, Result, WorldSetting
+from roundwork.sim.world import fit_bounty
 
 from .village import PACKAGE
 

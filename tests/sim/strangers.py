@@ -20,14 +20,8 @@ from roundwork.sim.faults import Faults, LedgerOutage, NodeCrash
 from roundwork.sim.laws import LawBroken, Laws
 from roundwork.sim.ledger import MANAGER, make_keypair
 from roundwork.sim.network import NetworkModel, Partition
-from roundwork.sim.world import (
-    NodeSetting,
-    SimulatedNode,
-    World,
-    WorldSetting,
-    fit_bounty,
-    make_nodes,
-)
+from roundwork.sim.simulation import NodeSetting, WorldSetting
+from roundwork.sim.world import SimulatedNode, World, fit_bounty, make_nodes
 from roundwork.strategies import Member
 
 from .village import PACKAGE, STAKE, make_task
@@ -102,11 +96,13 @@ class Strangers:
         self.sent: list[Message] = []
         keypair = make_keypair(world.setting.seed, "producer")  # it has fees, and no stake
         setting = NodeSetting(name="stranger", stake=0)
-        member = Member(str(keypair.pubkey()), (), seed)
+        address = str(keypair.pubkey())
+        member = Member(address, (), seed)
         functions = world.nodes[0].functions
-        self._stranger = SimulatedNode(setting, keypair, functions, member)
+        self._stranger = SimulatedNode(setting, keypair, address, functions, member)
         manager = NodeSetting(name=MANAGER, stake=0)
-        self._manager = SimulatedNode(manager, world.ledger.keypairs[MANAGER], functions, member)
+        keypair, address = world.ledger.keypairs[MANAGER], world.ledger.addresses[MANAGER]
+        self._manager = SimulatedNode(manager, keypair, address, functions, member)
 
     def send(self, count: int) -> None:
         """Send some instructions of random nodes, and note them."""

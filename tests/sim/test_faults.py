@@ -9,7 +9,8 @@ from roundwork.participant.plays import HONEST, LIAR
 from roundwork.sdk.task import Context
 from roundwork.sim.faults import Faults, LedgerOutage, NodeCrash
 from roundwork.sim.network import Delivery, NetworkModel, Partition
-from roundwork.sim.world import Result, World
+from roundwork.sim.simulation import Result
+from roundwork.sim.world import World
 
 from .village import list_payments, make_setting, make_task, play
 

@@ -25,7 +25,7 @@ from roundwork.sealed_strategies import STRATEGIES, Canary, Late, SealedMember, 
 from roundwork.sim.faults import Faults, LedgerOutage, NodeCrash
 from roundwork.sim.laws import LawBroken
 from roundwork.sim.network import NetworkModel
-from roundwork.sim.world import NodeSetting
+from roundwork.sim.simulation import NodeSetting
 
 from .sealed_village import STAKE, Village, make_setting
 

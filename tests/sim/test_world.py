@@ -23,7 +23,8 @@ from roundwork.participant.plays import (
     Play,
 )  # fmt: skip
 from roundwork.sdk.task import Candidate, Context
-from roundwork.sim.world import Result, World
+from roundwork.sim.simulation import Result
+from roundwork.sim.world import World
 
 from .village import ROOT, STAKE, list_payments, make_setting, make_task, play
 

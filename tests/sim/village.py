@@ -9,7 +9,8 @@ from roundwork import Task, equal_split
 from roundwork.package.folder import load_package
 from roundwork.participant.plays import HONEST, Play
 from roundwork.sdk.task import Candidate, Context
-from roundwork.sim.world import Result, World, WorldSetting, fit_bounty, make_nodes
+from roundwork.sim.simulation import Result, WorldSetting
+from roundwork.sim.world import World, fit_bounty, make_nodes
 
 ROOT = Path(__file__).parents[2]
 HELLO = ROOT / "examples" / "hello"

@@ -17,7 +17,7 @@ from .up_options import read_plays
 
 if TYPE_CHECKING:
     from ..sim.scenario import Scenario
-    from ..sim.world import Result, Trace
+    from ..sim.simulation import Result, Trace
     from ..sim.worlds import AnyWorld
 
 

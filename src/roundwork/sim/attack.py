@@ -16,7 +16,8 @@ from ..participant.plays import LAZY, list_parts, play_step
 from ..sdk.splits import equal_split
 from ..sdk.task import Candidate, Context, Task
 from ..strategies import STRATEGIES, Strategy
-from .world import STAKE_FACTOR, NodeSetting, Result, World, WorldSetting, fit_bounty
+from .simulation import NodeSetting, Result, WorldSetting
+from .world import STAKE_FACTOR, World, fit_bounty
 
 STAKES = ("equal", "mice", "whale", "pareto")
 """How the stake is distributed.

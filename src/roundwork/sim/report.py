@@ -10,7 +10,7 @@ from ..protocol.clock import Timetable
 from ..protocol.params import ROUNDWORK_1
 from ..views import RoundView
 from ..wire import format_count, format_money
-from .world import MARGIN, Result
+from .simulation import MARGIN, Result
 from .worlds import AnyWorld
 
 CHECKS = 3

@@ -17,7 +17,8 @@ from ..protocol.params import ROUNDWORK_1
 from ..wire import convert, format_money, read_amount
 from .faults import Faults
 from .network import NetworkModel
-from .world import STAKE_FACTOR, WorldSetting, fit_bounty, make_nodes
+from .simulation import WorldSetting
+from .world import STAKE_FACTOR, fit_bounty, make_nodes
 
 COIN_DECIMALS = 9
 

@@ -4,47 +4,28 @@ It is the sibling of `world.py`, for the rule set whose duties `participant/seal
 follows from the setting and its seed, so two runs of one setting have the same bytes.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from hashlib import sha256
 from typing import Any, NamedTuple, assert_never
 
 import msgspec
 from solders.keypair import Keypair
 
-from ..client.messages import wrap
 from ..errors import TaskFailed
 from ..participant import sealed as duties
 from ..participant.sealed import SealedDuty, SealedMemory, SealedView, compute_salt, list_sealed_duties
 from ..protocol.clock import DISTRIBUTION, REVIEW, Timetable
-from ..protocol.execute import Outcome, Receipt
-from ..protocol.params import NodeKey, TaskKey, key_of
-from ..protocol.read import view_round, view_task
+from ..protocol.execute import Outcome
+from ..protocol.params import NodeKey, key_of
 from ..protocol.tasks import instructions
 from ..protocol.tasks.commitments import PIECE_BYTES, PIECES_MAX, compute_commitment
-from ..protocol.tasks.events import ClosedUnpaid, Event, Fined, Paid, Settled, Shared, Slashed
 from ..protocol.tasks.round import TURNS, WINDOWS, Activity, Period, compute_turn
 from ..sdk.task import Task
 from ..sealed_strategies import HONEST, SealedMember, SealedStrategy
-from ..views import RoundView
-from .faults import check_faults
-from .functions import Functions, FunctionsSetting, Timings
-from .ledger import MANAGER, MemoryLedger, Party, found_task
-from .network import Delivery
+from .functions import Functions
 from .sealed_sight import SealedSight
-from .services import Commons, Network, Services
-from .world import (
-    MANAGER_MONEY,
-    MARGIN,
-    NODE_MONEY,
-    SIGNED_NODES_MAX,
-    Failure,
-    NodeSetting,
-    Result,
-    Trace,
-    WorldSetting,
-)
+from .services import Network
+from .simulation import Failure, Job, NetworkNode, NodeSetting, Simulation, Trace, WorldSetting
 
 RULES = "roundwork-1"
 
@@ -73,69 +54,28 @@ class Owed(NamedTuple):
     duty: SealedDuty | None
 
 
-class Job:
-    """A duty on its way to the ledger: its transactions are sent wave by wave, those of a wave together."""
-
-    __slots__ = ("failed", "owed", "waiting", "waves")
-
-    def __init__(self, owed: Owed, waves: list[list[instructions.Instruction]]) -> None:
-        self.owed = owed
-        self.waves = waves
-        self.waiting = 0
-        """Transactions of the present wave without a receipt."""
-        self.failed: Receipt | None = None
-        """The receipt of one that the ledger refused."""
-
-
-class Sent(NamedTuple):
-    """A transaction on its way."""
-
-    node: "SealedNode"
-    job: Job
-    instruction: instructions.Instruction
-    wire: bytes
-    is_copy: bool
-    """Whether this is the later copy of a transaction that the network doubled."""
-
-
-class SealedNode:
-    """A node of a world: its setting, its decisions by round, its functions, its strategy."""
+class SealedNode(NetworkNode[Owed]):
+    """A node of a world under roundwork-1: its decisions by round, and its strategy."""
 
     def __init__(
         self,
         setting: NodeSetting,
         keypair: Keypair,
+        address: str,
         functions: Functions,
         member: SealedMember,
         strategy: SealedStrategy,
     ) -> None:
-        self.setting = setting
-        self.keypair = keypair
-        self.pubkey = keypair.pubkey()
-        self.address = str(self.pubkey)
-        self.key = NodeKey(bytes(self.pubkey))
-        self.functions = functions
+        super().__init__(setting, keypair, address, functions)
         self.member = member
         self.strategy = strategy
         self.memories: dict[int, SealedMemory] = {}
         """What it decided in each round; on disk before it acts."""
-        self.jobs: dict[Owed, Job] = {}
-        """The duties that are on their way to the ledger."""
         self.waits: dict[Owed, int] = {}
         """The slot from which a duty that failed is due again."""
-        self.is_up = True
-        self.worked: Counter[int] = Counter()
-        """How often it did the work of each round."""
-        self.audited: Counter[int] = Counter()
-        """How often it audited a submission of each round."""
-
-    @property
-    def name(self) -> str:
-        """Its name in reports."""
-        return self.setting.name
 
 
-class SealedWorld:
+class SealedWorld(Simulation[SealedNode]):
     """A seeded network of nodes in a task under roundwork-1."""
 
     def __init__(
@@ -152,63 +92,23 @@ class SealedWorld:
         `network` answers `ctx.http`; `trace` takes each slot; `watch` sees the world after each block.
         Raises BadConfig for a network or faults that cannot be.
         """
-        check_faults(setting.faults, {node.name for node in setting.nodes})
-        self.setting = setting
-        self.timings = Timings()
-        self.commons = Commons(network)
-        self.failures: list[Failure] = []
-        self.rounds: dict[int, RoundView] = {}
-        self.transactions = 0
-        self._trace = trace
+        super().__init__(setting, network, trace)
         self._watch = watch
-        self.ledger = self._make_ledger()
-        self.task: TaskKey = found_task(self.ledger, setting.seed, setting.terms, setting.content_id)
-        self._task_address = view_task(self.ledger.state, self.task).address
         self._sight = SealedSight(self.ledger.state, self.task)
-        shared: dict[int, dict[object, Any]] = {}
         known = strategies or {}
-        self.nodes = [
-            self._make_node(node, task, shared, known.get(node.name, HONEST)) for node in setting.nodes
-        ]
+        self.nodes = [self._make_node(node, task, known.get(node.name, HONEST)) for node in setting.nodes]
+        self._by_key = {node.key: node for node in self.nodes}
         self._by_address = {node.address: node for node in self.nodes}
         self._awake: dict[SealedNode, set[int]] = {node: {0} for node in self.nodes}
         """The rounds in which a node may owe something now, other than all nodes do."""
         self._watchful = [node for node in self.nodes if setting.is_thorough or node.strategy.is_watchful]
-        self._on_the_way: dict[int, list[Sent]] = {}
-        """Transactions by the slot of the block that takes them."""
-        self._delivery = Delivery(setting.network, setting.seed)
-        self._outages = {outage.slot: outage.slots for outage in setting.faults.outages}
         self._table = self.timetable
         self._beginnings = {period: compute_beginnings(self._table, period) for period in Period}
 
-    @property
-    def slot(self) -> int:
-        """The slot of the last block."""
-        return self.ledger.slot
-
-    @property
-    def timetable(self) -> Timetable:
-        """When the rounds of the task are."""
-        return self.ledger.state.tasks.rows[self.task].timetable
-
-    def run(self, show: Callable[["SealedWorld"], None] | None = None) -> Result:
-        """Run until the rounds are over; `show` is called after each slot."""
-        while not self.is_over():
-            self.advance()
-            if show is not None:
-                show(self)
-        return self.conclude()
-
     def advance(self) -> None:
         """One slot: a block of what has arrived, then what each node does about it."""
-        sent = self._on_the_way.pop(self.slot + 1, [])
-        outage = self._outages.pop(self.slot + 1, 0)
-        slots = min(1 + outage, self.ledger.state.genesis.gap_slots_max)
-        for slot in range(self.slot + 2, self.slot + slots + 1):
-            sent += self._on_the_way.pop(slot, [])
         before = self.slot
-        _, outcome = self.ledger.make_block([each.wire for each in sent], 1 + outage)
-        self.transactions += len(sent)
+        sent, outcome = self._make_block()
         self._break_and_mend()
         stirred = self._sight.notice(outcome)
         self._take_receipts(sent, outcome.receipts)
@@ -232,98 +132,27 @@ class SealedWorld:
             return False
         return not self.ledger.state.tasks.rows[self.task].open_rounds
 
-    def conclude(self) -> Result:
-        """What became of the world so far."""
-        state = self.ledger.state
-        for round_number in state.tasks.rows[self.task].open_rounds:
-            self.rounds[round_number] = view_round(state, self.task, round_number)
-        return Result(
-            rounds=dict(sorted(self.rounds.items())),
-            task=view_task(state, self.task),
-            state_hash=state.head.state_hash.hex(),
-            slot=self.slot,
-            transactions=self.transactions,
-            failures=self.failures,
-        )
-
-    # Making
-
-    def _make_ledger(self) -> MemoryLedger:
-        setting = self.setting
-        parties = [Party(MANAGER, MANAGER_MONEY + setting.terms.total_bounty)]
-        for node in setting.nodes:
-            stakes = 3 * node.stake * setting.rounds  # a convicted node stakes anew
-            parties.append(Party(node.name, NODE_MONEY + stakes))
-        are_real = setting.are_signatures_real
-        if are_real is None:
-            are_real = len(setting.nodes) <= SIGNED_NODES_MAX
-        return MemoryLedger(setting.seed, parties, setting.slot_ms, are_real)
-
-    def _make_node(
-        self, node: NodeSetting, task: Task, shared: dict[int, dict[object, Any]], strategy: SealedStrategy
-    ) -> SealedNode:
-        setting = self.setting
-        keypair = self.ledger.keypairs[node.name]
-        functions = Functions(
-            task,
-            FunctionsSetting(
-                task=self._task_address,
-                node=str(keypair.pubkey()),
-                secret=sha256(b"secret" + bytes(keypair)).digest(),
-                params=setting.params,
-                secrets=setting.secrets,
-                files=setting.files,
-            ),
-            Services(keypair, str(keypair.pubkey()), self.commons).request,
-            self.timings,
-            shared,
-        )
-        coalition = [str(self.ledger.keypairs[name].pubkey()) for name in node.coalition]
-        member = SealedMember(str(keypair.pubkey()), coalition, setting.seed)
-        return SealedNode(node, keypair, functions, member, strategy)
+    def _make_node(self, node: NodeSetting, task: Task, strategy: SealedStrategy) -> SealedNode:
+        keypair, address = self.ledger.keypairs[node.name], self.ledger.addresses[node.name]
+        coalition = [self.ledger.addresses[name] for name in node.coalition]
+        member = SealedMember(address, coalition, self.setting.seed)
+        return SealedNode(node, keypair, address, self._make_functions(node, task), member, strategy)
 
     # The ledger's side of a slot
 
-    def _take_receipts(self, sent: Sequence[Sent], receipts: Sequence[Receipt]) -> None:
-        for each, receipt in zip(sent, receipts, strict=True):
-            node, job = each.node, each.job
-            if each.is_copy or node.jobs.get(job.owed) is not job:
-                continue  # its other copy counts, or its node has restarted since
-            job.waiting -= 1
-            if receipt.kind:
-                job.failed = receipt
-            if job.waiting:
-                continue
-            if job.failed is None and job.waves:
-                self._send_wave(node, job)
-                continue
-            del node.jobs[job.owed]
-            if job.failed is not None or isinstance(job.owed.duty, STEPS):
-                self._wake(node, job.owed.round)
-            if job.failed is not None:
-                self._fail(node, job.owed, job.failed.text, job.failed.name)
+    def _end(self, node: SealedNode, job: Job[Owed]) -> None:
+        if job.failed is not None or isinstance(job.owed.duty, STEPS):
+            self._wake(node, job.owed.round)
+        if job.failed is not None:
+            self._fail(node, job.owed, job.failed.text, job.failed.name)
 
-    def _keep_rounds(self, events: Sequence[Event]) -> None:
-        for event in events:
-            if isinstance(event, Settled | ClosedUnpaid) and event.task == self.task:
-                self.rounds[event.round] = view_round(self.ledger.state, self.task, event.round)
+    def _forget(self, node: SealedNode) -> None:
+        # A stake that was sent is on a node's disk, so it is not sent twice.
+        node.jobs = {owed: job for owed, job in node.jobs.items() if owed.duty is None}
+        node.waits = {}
 
-    def _break_and_mend(self) -> None:
-        """Take nodes down and bring them back. What a node was sending may still arrive; it does not know."""
-        for crash in self.setting.faults.crashes:
-            node = next(node for node in self.nodes if node.name == crash.node)
-            is_down = crash.slot <= self.slot < crash.slot + crash.slots
-            if is_down and node.is_up:
-                node.is_up = False
-                # A stake that was sent is on a node's disk, so it is not sent twice.
-                node.jobs = {owed: job for owed, job in node.jobs.items() if owed.duty is None}
-                node.waits = {}
-                if crash.is_proof_gone:
-                    self.commons.dark.add(node.address)
-            elif self.slot >= crash.slot + crash.slots and not node.is_up:
-                node.is_up = True
-                self.commons.dark.discard(node.address)
-                self._wake(node, self._table.compute_round(self.slot), *self._list_rounds())
+    def _restart(self, node: SealedNode) -> None:
+        self._wake(node, self._table.compute_round(self.slot), *self._list_rounds())
 
     # The node's side of a slot
 
@@ -421,7 +250,7 @@ class SealedWorld:
             return
         seed = self._sight.look(round_number).seed
         try:
-            node.functions.work(round_number, seed, self._compute_seconds(Activity.WORK, round_number))
+            node.functions.work(round_number, seed, self._compute_seconds_of(Activity.WORK, round_number))
         except TaskFailed as error:
             self._fail(node, Owed(round_number, None), str(error))
         node.worked[round_number] += 1
@@ -467,18 +296,18 @@ class SealedWorld:
     # The author's functions. All raise TaskFailed.
 
     def _submit(self, node: SealedNode, view: SealedView) -> str | None:
-        seconds = self._compute_seconds(Activity.COMMIT, view.round.round)
+        seconds = self._compute_seconds_of(Activity.COMMIT, view.round.round)
         return node.functions.submit(view.round.round, view.round.seed, seconds)
 
     def _lie(self, node: SealedNode, view: SealedView) -> str | None:
-        seconds = self._compute_seconds(Activity.COMMIT, view.round.round)
+        seconds = self._compute_seconds_of(Activity.COMMIT, view.round.round)
         return node.functions.lie(view.round.round, view.round.seed, seconds)
 
     def _audit(self, node: SealedNode, candidate: str, view: SealedView) -> bool | None:
         """What the task's audit says; None if it cannot say yet."""
         shown = view.round
         submission = next(each for each in shown.submissions if each.node == candidate)
-        seconds = self._compute_seconds(Activity.CHECK, shown.round)
+        seconds = self._compute_seconds_of(Activity.CHECK, shown.round)
         kind, _ = node.functions.audit(
             shown.round, shown.seed, candidate, submission.value, submission.stake, seconds
         )
@@ -589,15 +418,6 @@ class SealedWorld:
         job = node.jobs[owed] = Job(owed, waves)
         self._send_wave(node, job)
 
-    def _send_wave(self, node: SealedNode, job: Job) -> None:
-        """Send the next transactions of a job."""
-        wave = job.waves.pop(0)
-        job.waiting = len(wave)
-        for instruction in wave:
-            wire = self.ledger.compose([wrap(instruction)], [node.keypair], node.pubkey)
-            for at, slot in enumerate(self._delivery.compute_arrivals(node.name, self.slot)):
-                self._on_the_way.setdefault(slot, []).append(Sent(node, job, instruction, wire, at > 0))
-
     def _fail(self, node: SealedNode, owed: Owed, text: str, name: str = "") -> None:
         node.waits[owed] = self.slot + RETRY_SLOTS
         if name not in RACES:
@@ -605,47 +425,9 @@ class SealedWorld:
             said = f"{name}: {text}" if name else text
             self.failures.append(Failure(self.slot, node.name, f"{doing} {max(owed.round, 0)}", said))
 
-    def _compute_seconds(self, activity: Activity, round_number: int) -> float:
+    def _compute_seconds_of(self, activity: Activity, round_number: int) -> float:
         """How long a function may take that must end with a window."""
-        slot_seconds = self.setting.slot_ms / 1000
-        end = WINDOWS[RULES][activity].compute_end(self.timetable, round_number)
-        return max((end - self.slot) * slot_seconds * MARGIN, slot_seconds)
-
-    # The trace
-
-    def _describe(self, sent: Sequence[Sent], outcome: Outcome) -> dict[str, Any]:
-        """A slot for the trace: addresses are names of nodes."""
-        return {
-            "slot": self.slot,
-            "transactions": [
-                {
-                    "node": each.node.name,
-                    "instruction": type(each.instruction).__name__,
-                    **self._show_fields(each.instruction),
-                    "result": receipt.name or "ok",
-                }
-                for each, receipt in zip(sent, outcome.receipts, strict=True)
-            ],
-            "events": [self._show_event(event) for event in outcome.events],
-            "state_hash": outcome.state_hash.hex(),
-        }
-
-    def _show_fields(self, instruction: instructions.Instruction) -> dict[str, Any]:
-        fields: dict[str, Any] = msgspec.structs.asdict(instruction)
-        plain = ("round", "is_valid", "amount", "chunk", "kind")
-        shown: dict[str, Any] = {name: fields[name] for name in plain if name in fields}
-        if "candidate" in fields:
-            shown["candidate"] = self._name(fields["candidate"])
-        return shown
-
-    def _show_event(self, event: Event) -> dict[str, Any]:
-        shown: dict[str, Any] = {"kind": event.kind, "round": event.round}
-        if isinstance(event, Paid | Slashed | Fined | Shared):
-            shown |= {"node": self._name(event.node), "amount": event.amount}
-        return shown
-
-    def _name(self, key: bytes) -> str:
-        return next((node.name for node in self.nodes if node.key == key), key.hex())
+        return self._compute_seconds(WINDOWS[RULES][activity].compute_end(self.timetable, round_number))
 
 
 def compute_beginnings(table: Timetable, period: Period) -> frozenset[int]:

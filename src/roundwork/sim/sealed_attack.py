@@ -22,7 +22,8 @@ from ..sdk.task import Candidate, Context, Task
 from ..sealed_strategies import STRATEGIES, Canary, SealedStrategy, Striker
 from .attack import Measured, Row, Trial
 from .sealed import SealedWorld
-from .world import STAKE_FACTOR, NodeSetting, Result, WorldSetting, fit_bounty
+from .simulation import NodeSetting, Result, WorldSetting
+from .world import STAKE_FACTOR, fit_bounty
 
 TOLERANCE = 0.03
 """The profit of a member, in R, that is no gain: a withholder saves that much of its own checks."""

@@ -5,7 +5,8 @@ from ..sdk.task import Task
 from ..sealed_strategies import ROLES
 from .sealed import SealedWorld
 from .services import Network
-from .world import Trace, World, WorldSetting
+from .simulation import Trace, WorldSetting
+from .world import World
 
 AnyWorld = World | SealedWorld
 
