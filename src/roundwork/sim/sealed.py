@@ -13,12 +13,18 @@ from solders.keypair import Keypair
 
 from ..errors import TaskFailed
 from ..participant import sealed as duties
-from ..participant.sealed import SealedDuty, SealedMemory, SealedView, compute_salt, list_sealed_duties
+from ..participant.sealed import SealedDuty, SealedMemory, SealedView, list_sealed_duties
+from ..participant.sealed_messages import (
+    Sender,
+    compose_answers,
+    compose_list,
+    compose_message,
+    compose_seal,
+)
 from ..protocol.clock import DISTRIBUTION, REVIEW, Timetable
 from ..protocol.execute import Outcome
-from ..protocol.params import NodeKey, key_of
 from ..protocol.tasks import instructions
-from ..protocol.tasks.commitments import PIECE_BYTES, PIECES_MAX, compute_commitment
+from ..protocol.tasks.commitments import PIECE_BYTES, PIECES_MAX
 from ..protocol.tasks.round import TURNS, WINDOWS, Activity, Period, compute_turn
 from ..sdk.task import Task
 from ..sealed_strategies import HONEST, SealedMember, SealedStrategy
@@ -32,9 +38,6 @@ RULES = "roundwork-1"
 CHALLENGES_MAX = 10
 ACCUSATIONS_MAX = 10
 """How many challenges and accusations a node pays for in a round."""
-
-AMOUNTS = 63
-"""The amounts of a whole chunk of a list."""
 
 RETRY_SLOTS = 2
 """The slots that a refused or failed duty waits."""
@@ -344,29 +347,26 @@ class SealedWorld(Simulation[SealedNode]):
         self, node: SealedNode, duty: SealedDuty, view: SealedView
     ) -> list[list[instructions.Instruction]]:
         """The transactions of a duty, in waves; none for a duty that decides or cannot be done yet."""
-        task, key, round_number = self.task, node.key, duty.round
+        sender = Sender(
+            self.ledger.state.genesis_hash,
+            self.task,
+            node.key,
+            self._task_address,
+            node.functions.setting.secret,
+        )
         match duty:
-            case duties.SendCommitment(_, kind, payload):
-                genesis, salt = self.ledger.state.genesis_hash, self._compute_salt(node, round_number, kind)
-                sealed = compute_commitment(genesis, task, round_number, kind, key, salt, payload)
-                return [[instructions.Commit(task, key, kind, round_number, sealed)]]
-            case duties.SendReveal(_, kind, payload):
-                salt = self._compute_salt(node, round_number, kind)
-                return [[instructions.Reveal(task, key, kind, round_number, salt, payload)]]
-            case duties.SendChallenge(_, candidate):
-                return [[instructions.Challenge(task, key, NodeKey(key_of(candidate)), round_number)]]
+            case duties.SendCommitment() | duties.SendReveal():
+                return [[compose_seal(sender, duty)]]
             case duties.PostProof(_, candidate):
-                return self._compose_answers(node, candidate, view)
-            case duties.SendAccusation(_, candidate):
-                return [[instructions.Accuse(task, key, NodeKey(key_of(candidate)), round_number)]]
+                proof = self.commons.blobs.get(view.get_value(candidate)[:59])
+                is_short = proof is not None and 1 <= len(proof) <= PIECE_BYTES * PIECES_MAX
+                return compose_answers(sender, duty, proof) if proof is not None and is_short else []
             case duties.SendAmounts():
-                return self._compose_list(node, view)
-            case duties.AccuseList(_, _, lister):
-                of = NodeKey(key_of(lister))
-                return [[instructions.AuditDistribution(task, key, of, 0, round_number)]]
-            case duties.VoteOnList(_, _, lister, is_valid):
-                of = NodeKey(key_of(lister))
-                return [[instructions.AuditDistribution(task, key, of, int(is_valid), round_number)]]
+                submitters = [each.node for each in view.round.submissions]
+                amounts = node.memories[duty.round].amounts or {}
+                return compose_list(sender, duty.round, submitters, amounts)
+            case duties.SendChallenge() | duties.SendAccusation() | duties.AccuseList() | duties.VoteOnList():
+                return [[compose_message(sender, duty)]]
             case (
                 duties.DecideSealedValue()
                 | duties.Seal()
@@ -377,42 +377,6 @@ class SealedWorld(Simulation[SealedNode]):
                 return []
             case _:
                 assert_never(duty)
-
-    def _compute_salt(self, node: SealedNode, round_number: int, kind: int) -> bytes:
-        return compute_salt(node.functions.setting.secret, self._task_address, round_number, kind)
-
-    def _compose_answers(
-        self, node: SealedNode, candidate: str, view: SealedView
-    ) -> list[list[instructions.Instruction]]:
-        proof = self.commons.blobs.get(view.get_value(candidate)[:59])
-        if proof is None or not 1 <= len(proof) <= PIECE_BYTES * PIECES_MAX:
-            return []
-        of = NodeKey(key_of(candidate))
-        pieces = range(0, len(proof), PIECE_BYTES)
-        return [
-            [
-                instructions.Answer(
-                    self.task, node.key, of, view.round.round, chunk, proof[start : start + PIECE_BYTES]
-                )
-                for chunk, start in enumerate(pieces)
-            ]
-        ]
-
-    def _compose_list(self, node: SealedNode, view: SealedView) -> list[list[instructions.Instruction]]:
-        """The uploads of all amounts, then the list."""
-        round_number = view.round.round
-        amounts = node.memories[round_number].amounts or {}
-        nodes = sorted(key_of(each.node) for each in view.round.submissions)
-        by_key = {key_of(address): amount for address, amount in amounts.items()}
-        uploads: list[instructions.Instruction] = []
-        for start in range(0, len(nodes), AMOUNTS):
-            part = nodes[start : start + AMOUNTS]
-            data = b"".join(by_key.get(each, 0).to_bytes(8, "little") for each in part)
-            chunk = instructions.UploadDistributionList(
-                self.task, node.key, start // AMOUNTS, len(data), data.ljust(508, b"\0"), round_number
-            )
-            uploads.append(chunk)
-        return [uploads, [instructions.SubmitDistributionList(self.task, node.key, node.key, round_number)]]
 
     def _send(self, node: SealedNode, owed: Owed, waves: list[list[instructions.Instruction]]) -> None:
         job = node.jobs[owed] = Job(owed, waves)
