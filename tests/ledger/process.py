@@ -92,7 +92,9 @@ class RunningLedger(LedgerClient):
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read().decode() if self.process.stderr else ""
-        super().__init__(json.loads(line)["url"])
+        facts = json.loads(line)
+        assert "url" in facts, facts  # an error of the ledger's, such as a port that is taken
+        super().__init__(facts["url"])
 
     def kill(self) -> None:
         """SIGKILL, to it and its workers."""
