@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -208,9 +208,9 @@ async def _open_machines(
 async def _try_all(machines: _Machines, package: Package, report: Callable[[int], None]) -> Tried:
     tries = _Tries(machines, package)
     outcomes = []
-    for name in PROPERTIES:
+    for name, try_property in tries.list_all().items():
         try:
-            remark = await getattr(tries, f"try_{name.replace('-', '_')}")()
+            remark = await try_property()
             outcome = Outcome(name, "holds", remark or "")
         except (_Fault, TaskFailed) as error:
             outcome = Outcome(name, "fails", str(error))
@@ -383,6 +383,22 @@ class _Tries:
         """What the functions kept when the submission was made."""
         self._bounty = package.bounty_per_round
         self._tried: list[tuple[_Round, dict[str, int]]] = []
+
+    def list_all(self) -> dict[str, Callable[[], Awaitable[str | None]]]:
+        """By the names of PROPERTIES, in their order: later ones use what earlier ones found."""
+        return {
+            "submission": self.try_submission,
+            "honest": self.try_honest,
+            "lies": self.try_lies,
+            "same-work": self.try_same_work,
+            "same-audit": self.try_same_audit,
+            "bounty": self.try_bounty,
+            "slash": self.try_slash,
+            "order": self.try_order,
+            "same-list": self.try_same_list,
+            "splitting": self.try_splitting,
+            "exclusion": self.try_exclusion,
+        }
 
     async def try_submission(self) -> None:
         lanes = await self._machines.here()
