@@ -382,9 +382,11 @@ def _look_back(last: Watch | None, before: Watch) -> Watch:
     """The last state of a network, without the rounds that closed unpaid because its nodes were stopped."""
     if last is None:
         return before
-    were_unpaid = {number for number, view in before.rounds.items() if view.status == UNPAID}
+    were_unpaid = {round_number for round_number, view in before.rounds.items() if view.status == UNPAID}
     rounds = {
-        number: view for number, view in last.rounds.items() if view.status != UNPAID or number in were_unpaid
+        round_number: view
+        for round_number, view in last.rounds.items()
+        if view.status != UNPAID or round_number in were_unpaid
     }
     return msgspec.structs.replace(last, rounds=rounds, end=before.end)
 

@@ -30,15 +30,23 @@ class RoundBook:
 
         A round that was not requested for `slot` is read meanwhile. Rounds that are not needed are dropped.
         """
-        self._rounds = {number: shown for number, shown in self._rounds.items() if number in needed}
-        self._requested_slots = {
-            number: requested for number, requested in self._requested_slots.items() if number in needed
+        self._rounds = {
+            round_number: shown for round_number, shown in self._rounds.items() if round_number in needed
         }
-        for number in needed:
-            if self._requested_slots.get(number, -1) < slot and number not in self._jobs:
-                self._requested_slots[number] = slot
-                self._jobs[number] = asyncio.create_task(self._read(number))
-        return {number: shown for number, shown in self._rounds.items() if shown.round.slot >= since_slot}
+        self._requested_slots = {
+            round_number: requested
+            for round_number, requested in self._requested_slots.items()
+            if round_number in needed
+        }
+        for round_number in needed:
+            if self._requested_slots.get(round_number, -1) < slot and round_number not in self._jobs:
+                self._requested_slots[round_number] = slot
+                self._jobs[round_number] = asyncio.create_task(self._read(round_number))
+        return {
+            round_number: shown
+            for round_number, shown in self._rounds.items()
+            if shown.round.slot >= since_slot
+        }
 
     async def close(self) -> None:
         """End the reads that are under way."""
@@ -47,13 +55,13 @@ class RoundBook:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
-    async def _read(self, number: int) -> None:
+    async def _read(self, round_number: int) -> None:
         try:
-            answer = await self._client.get_drawn_round(self._task, number, self._node)
+            answer = await self._client.get_drawn_round(self._task, round_number, self._node)
             if answer is not None:
-                self._rounds[number] = DrawnRound(*answer)
+                self._rounds[round_number] = DrawnRound(*answer)
         except RemoteError as error:
-            log.debug("round %d: %s", number, error)
+            log.debug("round %d: %s", round_number, error)
         finally:
-            del self._jobs[number]
+            del self._jobs[round_number]
             self._news.set()

@@ -253,7 +253,7 @@ def measure(trial: Trial, attacked: Played, honest: Played) -> Measured:
     harmed = _compute_income(trial, honest, reward, others) - _compute_income(trial, attacked, reward, others)
     members = [node for node in attacked.world.nodes if node.name in attacked.members]
     bad = {(round_number, node.address) for node in members for round_number in node.member.bad_rounds}
-    views = [view for number, view in attacked.result.rounds.items() if number < trial.rounds]
+    views = [view for round_number, view in attacked.result.rounds.items() if round_number < trial.rounds]
     submitted = {(view.round, each.node) for view in views for each in view.submissions}
     paid = {(view.round, each.node) for view in views for each in view.payments if each.reward}
     addresses = {node.address for node in members}
@@ -279,8 +279,8 @@ def _compute_income(trial: Trial, played: Played, reward: float, names: frozense
     addresses = {node.address for node in nodes}
     earned = sum(
         payment.reward - payment.slash
-        for number, view in played.result.rounds.items()
-        if number < trial.rounds
+        for round_number, view in played.result.rounds.items()
+        if round_number < trial.rounds
         for payment in view.payments
         if payment.node in addresses
     )

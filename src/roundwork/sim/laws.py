@@ -86,21 +86,21 @@ class Laws:
                     is_accepted and manager == self._first.manager
                 ):
                     self._switches.append((self._state.head.slot, bool(active)))
-                case AuditDistribution(round=number, candidate=candidate) if is_accepted:
-                    cursor = RoundCursor(self._state, self._task, number)
+                case AuditDistribution(round=round_number, candidate=candidate) if is_accepted:
+                    cursor = RoundCursor(self._state, self._task, round_number)
                     listed = cursor.lists.rows.get(bytes([cursor.opened.attempt]))
                     if listed is None or listed.submitter != candidate:
-                        yield f"round {number}: an opinion of a list of a node that handed in none"
-                case Payout(round=number) if is_accepted:
-                    if RoundCursor(self._state, self._task, number).record is None:
-                        yield f"round {number}: a payout of a round that was never opened"
-                    if number in self._state.tasks.rows[self._task].open_rounds:
-                        yield f"round {number}: a payout of a round that is open"
-                case SubmitDistributionList(round=number, account=account):
+                        yield f"round {round_number}: an opinion of a list of a node that handed in none"
+                case Payout(round=round_number) if is_accepted:
+                    if RoundCursor(self._state, self._task, round_number).record is None:
+                        yield f"round {round_number}: a payout of a round that was never opened"
+                    if round_number in self._state.tasks.rows[self._task].open_rounds:
+                        yield f"round {round_number}: a payout of a round that is open"
+                case SubmitDistributionList(round=round_number, account=account):
                     if is_accepted or receipt.name in LISTS_READ:
-                        if (number, account) in reads:
-                            yield f"round {number}: a list was read twice in a block"
-                        reads.add((number, account))
+                        if (round_number, account) in reads:
+                            yield f"round {round_number}: a list was read twice in a block"
+                        reads.add((round_number, account))
                 case _:
                     pass
 
@@ -155,102 +155,107 @@ class Laws:
     # Rounds
 
     def _check_round(self, cursor: RoundCursor) -> Iterator[str]:
-        task, table, number = cursor.task, cursor.task.timetable, cursor.round_number
+        task, table, round_number = cursor.task, cursor.task.timetable, cursor.round_number
         record = cursor.opened
-        if record.state.is_open != (number in task.open_rounds):
-            yield f"round {number} is {record.state.name} and the task's open rounds are {task.open_rounds}"
+        if record.state.is_open != (round_number in task.open_rounds):
+            state = record.state.name
+            yield f"round {round_number} is {state} and the task's open rounds are {task.open_rounds}"
         if not cursor.submissions.rows:
-            yield f"round {number} is opened without a submission"
-        start = table.compute_start(number + REVIEW)
+            yield f"round {round_number} is opened without a submission"
+        start = table.compute_start(round_number + REVIEW)
         for node, submission in cursor.submissions.rows.items():
-            yield from self._check_submission(number, task, node, submission, start)
+            yield from self._check_submission(round_number, task, node, submission, start)
         audit_first = start + table.submission_window + 1
         audit_last = min(start + table.submission_window + table.audit_window, start + table.round_time - 1)
         for key, vote in cursor.votes.rows.items():
             candidate, voter = key[:-32], key[-32:]
             if candidate not in cursor.submissions.rows:
-                yield f"round {number}: an opinion of a node that did not submit"
+                yield f"round {round_number}: an opinion of a node that did not submit"
             if candidate == voter:
-                yield f"round {number}: a node's opinion of its own submission"
+                yield f"round {round_number}: a node's opinion of its own submission"
             if not audit_first <= vote.slot <= audit_last:
-                yield f"round {number}: an opinion in slot {vote.slot}, not in {audit_first} to {audit_last}"
-            yield from self._check_voter(number, NodeKey(voter), vote)
-        yield from _check_tally(f"round {number}", cursor.audits.rows, cursor.votes.rows)
+                window = f"{audit_first} to {audit_last}"
+                yield f"round {round_number}: an opinion in slot {vote.slot}, not in {window}"
+            yield from self._check_voter(round_number, NodeKey(voter), vote)
+        yield from _check_tally(f"round {round_number}", cursor.audits.rows, cursor.votes.rows)
         yield from self._check_lists(cursor, table)
 
     def _check_submission(
-        self, number: int, task: Task, node: NodeKey, submission: Submission, start: int
+        self, round_number: int, task: Task, node: NodeKey, submission: Submission, start: int
     ) -> Iterator[str]:
         last = start + task.timetable.submission_window
         if not start <= submission.slot <= last:
-            yield f"round {number}: a submission in slot {submission.slot}, not in {start} to {last}"
+            yield f"round {round_number}: a submission in slot {submission.slot}, not in {start} to {last}"
         if not [is_active for slot, is_active in self._switches if slot < start][-1]:
-            yield f"round {number}: a submission although the task was not active in slot {start}"
+            yield f"round {round_number}: a submission although the task was not active in slot {start}"
         if submission.stake < task.minimum_stake:
-            yield f"round {number}: a submission with a stake of {submission.stake} roe"
+            yield f"round {round_number}: a submission with a stake of {submission.stake} roe"
         if not 1 <= len(submission.value) <= VALUE_BYTES_MAX:
-            yield f"round {number}: a proof of {len(submission.value)} bytes"
+            yield f"round {round_number}: a proof of {len(submission.value)} bytes"
         try:
             decode_text(submission.value)
         except Malformed:
-            yield f"round {number}: a proof that is not UTF-8"
+            yield f"round {round_number}: a proof that is not UTF-8"
 
-    def _check_voter(self, number: int, voter: NodeKey, vote: Vote) -> Iterator[str]:
+    def _check_voter(self, round_number: int, voter: NodeKey, vote: Vote) -> Iterator[str]:
         if vote.slot != self._state.head.slot:
             return  # its stake was checked in the slot of the vote, and may have been slashed since
         task = self._state.tasks.rows[self._task]
         stake = self._state.get_stakes(self._task).rows.get(voter, Stake())
         if stake.amount < task.minimum_stake:
-            yield f"round {number}: an opinion of a node with a stake of {stake.amount} roe"
+            yield f"round {round_number}: an opinion of a node with a stake of {stake.amount} roe"
 
     def _check_lists(self, cursor: RoundCursor, table: Timetable) -> Iterator[str]:
-        number, task = cursor.round_number, cursor.task
+        round_number, task = cursor.round_number, cursor.task
         for key, listed in cursor.lists.rows.items():
-            start = table.compute_start(number + DISTRIBUTION + key[0])
+            start = table.compute_start(round_number + DISTRIBUTION + key[0])
             if key[0] > task.allowed_failed_distributions:
-                yield f"round {number}: a list of attempt {key[0]}"
+                yield f"round {round_number}: a list of attempt {key[0]}"
             if not start <= listed.slot <= start + table.submission_window:
-                yield f"round {number}: a list in slot {listed.slot}, its window begins in {start}"
+                yield f"round {round_number}: a list in slot {listed.slot}, its window begins in {start}"
             if listed.slot == self._state.head.slot:
                 stake = self._state.get_stakes(self._task).rows.get(listed.submitter, Stake())
                 if stake.amount < task.minimum_stake:
-                    yield f"round {number}: a list of a node with a stake of {stake.amount} roe"
+                    yield f"round {round_number}: a list of a node with a stake of {stake.amount} roe"
             if sum(amount for _, amount in listed.amounts if amount > 0) > task.bounty_per_round:
-                yield f"round {number}: a list that pays more than the bounty"
+                yield f"round {round_number}: a list that pays more than the bounty"
             for node, amount in listed.amounts:
                 if node not in cursor.submissions.rows:
-                    yield f"round {number}: a list with a node that did not submit"
+                    yield f"round {round_number}: a list with a node that did not submit"
                 elif amount < 0 and _count_votes(cursor.audits.rows.get(node)) > 0:
-                    yield f"round {number}: a list that slashes a node whose votes are above 0"
+                    yield f"round {round_number}: a list that slashes a node whose votes are above 0"
             first = start + table.submission_window + 1
             last = min(first + table.audit_window - 1, start + table.round_time - 1)
             for vote_key, vote in cursor.list_votes.rows.items():
                 if vote_key[:1] != key:
                     continue
                 if vote_key[1:] == listed.submitter:
-                    yield f"round {number}: a node's opinion of its own list"
+                    yield f"round {round_number}: a node's opinion of its own list"
                 if not first <= vote.slot <= last:
-                    yield f"round {number}: an opinion of a list in slot {vote.slot}"
-                yield from self._check_voter(number, NodeKey(vote_key[1:]), vote)
+                    yield f"round {round_number}: an opinion of a list in slot {vote.slot}"
+                yield from self._check_voter(round_number, NodeKey(vote_key[1:]), vote)
         if any(key[:1] not in cursor.lists.rows for key in cursor.list_votes.rows):
-            yield f"round {number}: an opinion of a list that was never handed in"
-        yield from _check_tally(f"list of round {number}", cursor.list_audits.rows, cursor.list_votes.rows)
+            yield f"round {round_number}: an opinion of a list that was never handed in"
+        yield from _check_tally(
+            f"list of round {round_number}", cursor.list_audits.rows, cursor.list_votes.rows
+        )
         yield from self._check_payments(cursor)
 
     def _check_payments(self, cursor: RoundCursor) -> Iterator[str]:
-        number, record, payments = cursor.round_number, cursor.opened, cursor.payments.rows
+        round_number, record, payments = cursor.round_number, cursor.opened, cursor.payments.rows
         if not payments:
             return
         attempt = bytes([record.attempt])
         listed = cursor.lists.rows.get(attempt)
         if listed is None or _count_votes(cursor.list_audits.rows.get(attempt)) <= 0:
-            yield f"round {number}: payments without a list that stands"
+            yield f"round {round_number}: payments without a list that stands"
             return
         amounts = dict(listed.amounts)
         for node, payment in payments.items():
             amount = amounts.get(node, 0)
             if payment.reward != max(amount, 0) or payment.slash > max(-amount, 0):
-                yield f"round {number}: it paid {payment.reward} less {payment.slash}, listed is {amount}"
+                paid = f"{payment.reward} less {payment.slash}"
+                yield f"round {round_number}: it paid {paid}, listed is {amount}"
 
     # Records
 

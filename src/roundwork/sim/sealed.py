@@ -187,7 +187,9 @@ class SealedWorld(Simulation[SealedNode]):
         if oldest > min(node.memories, default=oldest):
             self._sight.forget(oldest)
             node.functions.forget(oldest)
-            node.memories = {number: each for number, each in node.memories.items() if number >= oldest}
+            node.memories = {
+                round_number: each for round_number, each in node.memories.items() if round_number >= oldest
+            }
 
     def _list_open(self) -> tuple[int, ...]:
         return self.ledger.state.tasks.rows[self.task].open_rounds
@@ -195,7 +197,7 @@ class SealedWorld(Simulation[SealedNode]):
     def _list_rounds(self) -> list[int]:
         """The rounds in which nodes may have duties now: the one under review, and those that are listed."""
         reviewed = self._table.compute_round(self.slot) - REVIEW
-        listed = [number for number in self._list_open() if number < reviewed]
+        listed = [round_number for round_number in self._list_open() if round_number < reviewed]
         return [*listed, reviewed] if 0 <= reviewed < self.setting.rounds else listed
 
     def _step_in(self, node: SealedNode, round_number: int) -> None:

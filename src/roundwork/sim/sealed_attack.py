@@ -241,10 +241,10 @@ def _sum_up(
         result=result,
         deviations=sum(len(node.member.deviations) for node in nodes if node.name in members),
         bad=frozenset(
-            (number, node.address)
+            (round_number, node.address)
             for node in nodes
             if node.name in members
-            for number in node.member.bad_rounds
+            for round_number in node.member.bad_rounds
         ),
     )
 
@@ -306,7 +306,7 @@ def measure(trial: SealedTrial, attacked: Played, honest: Played, terms: Terms) 
     expected = sum(usual[name] for name in honest.members)
     others = set(attacked.names) - attacked.members
     harmed = sum(usual[name] - gains[name] for name in others)
-    views = [view for number, view in attacked.result.rounds.items() if number < trial.rounds]
+    views = [view for round_number, view in attacked.result.rounds.items() if round_number < trial.rounds]
     submitted = {(view.round, each.node) for view in views for each in view.submissions}
     paid = {(view.round, each.node) for view in views for each in view.payments if each.reward}
     innocent = {attacked.addresses[name] for name in others}

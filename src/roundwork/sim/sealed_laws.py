@@ -72,9 +72,9 @@ class SealedLaws(Laws):
                 yield "a stake or an available balance is out of bounds"
             before = self._stakes.get(node, Stake())
             if before.amount - allowed[node] > stake.amount:
-                for number in self._state.tasks.rows[self._task].open_rounds:
-                    if b"\0" + node in RoundCursor(self._state, self._task, number).seals.rows:
-                        yield f"a stake was withdrawn that is at risk in round {number}"
+                for round_number in self._state.tasks.rows[self._task].open_rounds:
+                    if b"\0" + node in RoundCursor(self._state, self._task, round_number).seals.rows:
+                        yield f"a stake was withdrawn that is at risk in round {round_number}"
 
     def _check_events(self, outcome: Outcome) -> Iterator[str]:
         for event in outcome.events:
@@ -101,37 +101,38 @@ class SealedLaws(Laws):
         """Bonds and the fees of challenges belong to open rounds."""
         open_rounds = self._state.tasks.rows[self._task].open_rounds
         for name, table in self._state.tables.items():
-            number = int.from_bytes(name[33:41], "big")
-            if name[1:33] != self._task or name[:1] not in b"BG" or number in open_rounds:
+            round_number = int.from_bytes(name[33:41], "big")
+            if name[1:33] != self._task or name[:1] not in b"BG" or round_number in open_rounds:
                 continue
             if any(getattr(row, "amount", getattr(row, "held", 0)) for row in table.rows.values()):
-                yield f"round {number} is over and money is still set aside for it"
+                yield f"round {round_number} is over and money is still set aside for it"
 
     # Rounds
 
     def _check_course(self, cursor: RoundCursor) -> Iterator[str]:
-        task, number = cursor.task, cursor.round_number
-        if cursor.opened.state.is_open != (number in task.open_rounds):
-            yield f"round {number} is {cursor.opened.state.name}; the open rounds are {task.open_rounds}"
+        task, round_number = cursor.task, cursor.round_number
+        if cursor.opened.state.is_open != (round_number in task.open_rounds):
+            state = cursor.opened.state.name
+            yield f"round {round_number} is {state}; the open rounds are {task.open_rounds}"
         ledger_round = task.timetable.compute_round(self._state.head.slot)
-        late = number + 3 + task.allowed_failed_distributions
+        late = round_number + 3 + task.allowed_failed_distributions
         if cursor.opened.state.is_open and ledger_round > late and not task.settling:
-            yield f"round {number} is still open in ledger round {ledger_round}"
+            yield f"round {round_number} is still open in ledger round {ledger_round}"
 
     def _is_in(self, cursor: RoundCursor, activity: Activity, slot: int) -> bool:
         window = WINDOWS[RULES][activity]
         return window.is_open(cursor.task.timetable, slot, cursor.round_number)
 
     def _check_seals(self, cursor: RoundCursor) -> Iterator[str]:
-        number = cursor.round_number
+        round_number = cursor.round_number
         for key, seal in cursor.seals.rows.items():
             kind, node = SealKind(key[0]), NodeKey(key[1:])
             if not self._is_in(cursor, COMMITTED[kind], seal.slot):
-                yield f"round {number}: a commitment of kind {kind} in slot {seal.slot}"
+                yield f"round {round_number}: a commitment of kind {kind} in slot {seal.slot}"
             if kind is not SealKind.SUBMISSION and node not in cursor.submissions.rows:
-                yield f"round {number}: a commitment of kind {kind} of a node that did not submit"
+                yield f"round {round_number}: a commitment of kind {kind} of a node that did not submit"
             if seal.is_revealed and kind is not SealKind.SUBMISSION and not self._opens(cursor, key, seal):
-                yield f"round {number}: a reveal that does not open its commitment"
+                yield f"round {round_number}: a reveal that does not open its commitment"
 
     def _opens(self, cursor: RoundCursor, key: bytes, seal: Seal) -> bool:
         genesis, node = self._state.genesis_hash, NodeKey(key[1:])
@@ -141,58 +142,58 @@ class SealedLaws(Laws):
         return opened == seal.commitment
 
     def _check_submissions(self, cursor: RoundCursor) -> Iterator[str]:
-        number = cursor.round_number
+        round_number = cursor.round_number
         for node, submission in cursor.submissions.rows.items():
             seal = cursor.seals.rows.get(b"\0" + node)
             if seal is None or not seal.is_revealed:
-                yield f"round {number}: a submission without a commitment that was opened"
+                yield f"round {round_number}: a submission without a commitment that was opened"
             elif submission.stake != seal.stake or submission.stake <= 0:
-                yield f"round {number}: a submission with {submission.stake} roe at risk"
+                yield f"round {round_number}: a submission with {submission.stake} roe at risk"
             if not self._is_in(cursor, Activity.REVEAL, submission.slot):
-                yield f"round {number}: a submission in slot {submission.slot}"
+                yield f"round {round_number}: a submission in slot {submission.slot}"
             value = submission.value
             if not 1 <= len(value) <= VALUE_BYTES_MAX or value != value.rstrip(b" "):
-                yield f"round {number}: a value of {len(value)} bytes, or one that ends with a space"
+                yield f"round {round_number}: a value of {len(value)} bytes, or one that ends with a space"
 
     def _check_draws(self, cursor: RoundCursor) -> Iterator[str]:
         """Each submission has three checkers, or all others, and never its own node."""
-        number, submitters = cursor.round_number, cursor.submissions.rows
+        round_number, submitters = cursor.round_number, cursor.submissions.rows
         if not cursor.checks.rows:
             return
         checkers: Counter[NodeKey] = Counter()
         for checker, drawn in cursor.checks.rows.items():
             if checker in drawn.candidates or len(set(drawn.candidates)) != len(drawn.candidates):
-                yield f"round {number}: a checker of its own submission, or twice of another"
+                yield f"round {round_number}: a checker of its own submission, or twice of another"
             checkers.update(drawn.candidates)
         needed = min(CHECKERS, len(submitters) - 1)
         if any(checkers[node] != needed for node in submitters):
-            yield f"round {number}: a submission that has not {needed} checkers"
+            yield f"round {round_number}: a submission that has not {needed} checkers"
 
     def _check_trials(self, cursor: RoundCursor) -> Iterator[str]:
-        number, submissions, task = cursor.round_number, cursor.submissions.rows, cursor.task
+        round_number, submissions, task = cursor.round_number, cursor.submissions.rows, cursor.task
         for candidate, trial in cursor.trials.rows.items():
             verdict = cursor.verdicts.rows.get(candidate)
             if candidate not in submissions or trial.accuser not in submissions:
-                yield f"round {number}: a trial of a node, or by a node, that did not submit"
+                yield f"round {round_number}: a trial of a node, or by a node, that did not submit"
                 continue
             if trial.accuser == candidate:
-                yield f"round {number}: a node accused itself"
+                yield f"round {round_number}: a node accused itself"
             if not self._is_in(cursor, Activity.ACCUSE, trial.slot):
-                yield f"round {number}: an accusation in slot {trial.slot}"
+                yield f"round {round_number}: an accusation in slot {trial.slot}"
             if read_content_id(submissions[candidate].value) and candidate not in cursor.proofs.rows:
-                yield f"round {number}: a trial without the proof on the ledger"
+                yield f"round {round_number}: a trial without the proof on the ledger"
             least, most = task.minimum_stake // BOND_LEAST, task.minimum_stake // BOND_MOST
             if trial.bond != min(max(submissions[candidate].stake // 10, least), most):
-                yield f"round {number}: a bond of {trial.bond} roe"
+                yield f"round {round_number}: a bond of {trial.bond} roe"
             if verdict is not None and verdict.verdict == Verdict.MISSING:
-                yield f"round {number}: a trial of a submission that is missing"
+                yield f"round {round_number}: a trial of a submission that is missing"
             if verdict is not None and verdict.verdict == Verdict.CONVICTED:
                 yield from self._check_conviction(cursor, candidate, trial)
         for candidate, verdict in cursor.verdicts.rows.items():
             if verdict.verdict == Verdict.MISSING and candidate in cursor.proofs.rows:
-                yield f"round {number}: a submission is missing whose proof lies on the ledger"
+                yield f"round {round_number}: a submission is missing whose proof lies on the ledger"
             if verdict.verdict != Verdict.MISSING and candidate not in cursor.trials.rows:
-                yield f"round {number}: a verdict without a trial"
+                yield f"round {round_number}: a verdict without a trial"
 
     def _check_conviction(self, cursor: RoundCursor, candidate: NodeKey, trial: Trial) -> Iterator[str]:
         """Two thirds of the seats that were cast, and more than half of all seats, found it invalid."""
@@ -217,26 +218,26 @@ class SealedLaws(Laws):
     # Lists
 
     def _check_ranked(self, cursor: RoundCursor) -> Iterator[str]:
-        task, number, verdicts = cursor.task, cursor.round_number, cursor.verdicts.rows
+        task, round_number, verdicts = cursor.task, cursor.round_number, cursor.verdicts.rows
         for key, listed in cursor.lists.rows.items():
             if sum(amount for _, amount in listed.amounts) > task.bounty_per_round:
-                yield f"round {number}: a list that pays more than the bounty"
+                yield f"round {round_number}: a list that pays more than the bounty"
             for node, amount in listed.amounts:
                 votes = verdicts[node].votes if node in verdicts else 1
                 if amount <= 0 or node not in cursor.submissions.rows or votes <= 0:
-                    yield f"round {number}: a list that pays {amount} roe to a node with {votes} votes"
+                    yield f"round {round_number}: a list that pays {amount} roe to a node with {votes} votes"
             if key == SPLIT:
                 continue
             verdict = verdicts.get(listed.submitter)
             ranks = cursor.ranks.rows[key].nodes
             rank = ranks.index(listed.submitter) if listed.submitter in ranks else len(ranks)
             if verdict is not None and verdict.verdict == Verdict.CONVICTED:
-                yield f"round {number}: a list of a convicted node"
+                yield f"round {round_number}: a list of a convicted node"
             window = WINDOWS[RULES][Activity.LIST]
-            if not window.is_open(task.timetable, listed.slot, number, key[0]):
-                yield f"round {number}: a list in slot {listed.slot}"
+            if not window.is_open(task.timetable, listed.slot, round_number, key[0]):
+                yield f"round {round_number}: a list in slot {listed.slot}"
             elif task.timetable.compute_offset(listed.slot) < compute_turn(task.timetable, min(rank, 3)):
-                yield f"round {number}: a list of rank {rank} in slot {listed.slot}, before its turn"
+                yield f"round {round_number}: a list of rank {rank} in slot {listed.slot}, before its turn"
         yield from self._check_rewards(cursor)
 
     def _check_rewards(self, cursor: RoundCursor) -> Iterator[str]:

@@ -70,7 +70,11 @@ class SealedSending:
 
     def forget(self, before_round: int) -> None:
         """Forget which proofs of closed rounds are here."""
-        self._fetched = {number: nodes for number, nodes in self._fetched.items() if number >= before_round}
+        self._fetched = {
+            round_number: nodes
+            for round_number, nodes in self._fetched.items()
+            if round_number >= before_round
+        }
 
     async def send(self, duty: SendingDuty, shown: DrawnRound, amounts: Mapping[str, int]) -> None:
         """Send what a duty says. `amounts` is the node's list of the round.
