@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from roundwork import Task, proportional_split
+from roundwork import Task
 from roundwork.protocol.execute import Outcome
 from roundwork.protocol.tasks.events import Event
-from roundwork.sdk.task import Candidate, Context
 from roundwork.sealed_strategies import ROLES, SealedStrategy
 from roundwork.sim.sealed import SealedWorld
+from roundwork.sim.sealed_attack import make_trial_task
 from roundwork.sim.sealed_laws import SealedLaws
 from roundwork.sim.simulation import NodeSetting, Result, WorldSetting
 from roundwork.sim.world import fit_bounty
@@ -28,30 +28,6 @@ TERMS = msgspec.structs.replace(
     bounty_per_round=10**9,
 )
 STAKE = TERMS.minimum_stake
-
-
-def make_task() -> Task:
-    """A task whose proof is the node's own seed."""
-    task = Task("sealed")
-    task.distribution(proportional_split())
-
-    @task.work
-    def work(ctx: Context) -> None:
-        ctx.state["value"] = ctx.storage.put(ctx.seed)
-
-    @task.submission
-    def submission(ctx: Context) -> str:
-        return str(ctx.state["value"])
-
-    @task.lie
-    def lie(ctx: Context) -> str:
-        return ctx.storage.put(b"a lie of " + ctx.seed)
-
-    @task.audit
-    def audit(ctx: Context, candidate: Candidate) -> bool:
-        return ctx.storage.get(candidate.value[:59]) == candidate.seed
-
-    return task
 
 
 def make_setting(roles: Sequence[str] = ("honest",) * 5, rounds: int = 2, **changes: Any) -> WorldSetting:
@@ -75,7 +51,7 @@ class Village:
         known = strategies or {node.name: ROLES[node.role]() for node in setting.nodes}
         self.world = SealedWorld(
             setting,
-            task or make_task(),
+            task or make_trial_task(),
             trace=lambda slot: self.lines.append(json.dumps(slot)),
             watch=self._watch,
             strategies=known,

@@ -12,10 +12,11 @@ from roundwork.participant.plays import PLAYS
 from roundwork.sealed_strategies import ROLES, STRATEGIES
 from roundwork.sim.faults import Faults, NodeCrash
 from roundwork.sim.sealed import SealedWorld
+from roundwork.sim.sealed_attack import make_trial_task
 from roundwork.sim.world import World
 from roundwork.sim.worlds import make_world
 
-from .sealed_village import STAKE, Village, make_setting, make_task
+from .sealed_village import STAKE, Village, make_setting
 from .village import ROOT
 from .village import make_setting as make_koii_setting
 
@@ -141,8 +142,8 @@ def test_a_node_without_its_proof_and_off_the_air_is_missing_and_no_one_else_los
 
 
 def test_the_world_of_a_setting_follows_from_its_rule_set() -> None:
-    assert isinstance(make_world(make_setting(), make_task()), SealedWorld)
-    assert isinstance(make_world(make_koii_setting(), make_task()), World)
+    assert isinstance(make_world(make_setting(), make_trial_task()), SealedWorld)
+    assert isinstance(make_world(make_koii_setting(), make_trial_task()), World)
 
 
 def test_a_task_whose_functions_fail_costs_its_nodes_the_round() -> None:

@@ -1,5 +1,6 @@
 """What worlds of every rule set share: a setting, a ledger, transactions on their way, faults, the trace."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -173,7 +174,7 @@ class Sent(NamedTuple, Generic[N]):
     """Whether this is the later copy of a transaction that the network doubled."""
 
 
-class Simulation(Generic[N]):
+class Simulation(ABC, Generic[N]):
     """A seeded network of nodes in one task; a rule set's own world says what its nodes do in a slot."""
 
     nodes: list[N]
@@ -220,13 +221,13 @@ class Simulation(Generic[N]):
                 show(self)
         return self.conclude()
 
+    @abstractmethod
     def advance(self) -> None:
         """One slot: a block of what has arrived, then what each node does about it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_over(self) -> bool:
         """Whether the simulated rounds are over."""
-        raise NotImplementedError
 
     def conclude(self) -> Result:
         """What became of the world so far."""
@@ -302,9 +303,9 @@ class Simulation(Generic[N]):
             del node.jobs[job.owed]
             self._end(node, job)
 
+    @abstractmethod
     def _end(self, node: N, job: Job[Any]) -> None:
         """Go on after all transactions of a job, or after one that the ledger refused."""
-        raise NotImplementedError
 
     def _keep_rounds(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -326,13 +327,13 @@ class Simulation(Generic[N]):
                 self.commons.dark.discard(node.address)
                 self._restart(node)
 
+    @abstractmethod
     def _forget(self, node: N) -> None:
         """Drop what a node has in memory alone, when it goes down."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _restart(self, node: N) -> None:
         """Have a node look about, when it is back."""
-        raise NotImplementedError
 
     def _send_wave(self, node: N, job: Job[Any]) -> None:
         """Send the next transactions of a job."""
