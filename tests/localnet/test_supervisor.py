@@ -67,6 +67,14 @@ def test_a_program_is_ready_when_it_listens(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_process_that_answers_with_an_error_has_time_to_log_the_reason(tmp_path: Path) -> None:
+    answer = 'import sys, time; print(\'{"error": "BadTaskFile"}\', flush=True); time.sleep(0.5)'
+    source = f"{answer}; sys.exit('give each with --secret')"
+
+    with pytest.raises(RemoteError, match="give each with --secret"):
+        asyncio.run(Supervisor(tmp_path).start(member_of(source)))
+
+
 @pytest.mark.parametrize("listens", [False, True])
 def test_what_ends_before_it_is_ready_is_reported_with_its_last_words(tmp_path: Path, listens: bool) -> None:
     port = find_port(set()) if listens else None

@@ -25,7 +25,7 @@ from ..wire import decode_json
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
 END_SECONDS = 2.0
-"""How long a restart waits for the old process to end."""
+"""How long a process that is about to end may take for it."""
 
 PIPE_SECONDS = 1.0
 POLL_SECONDS = 0.1
@@ -90,7 +90,8 @@ class Supervisor:
         except TimeoutError:
             is_ready = False
         if not is_ready:
-            await self.stop([member.name])  # it has ended, or is about to
+            await _let_end(process)  # it has ended, or is about to: its log gets its last line
+            await self.stop([member.name])
             tail = log.read_text(errors="replace").strip()[-LOG_CHARACTERS:]
             raise RemoteError(f"{member.name} did not start; its log {log} ends:\n{tail}")
 
@@ -129,11 +130,8 @@ class Supervisor:
         return [member.name for member in due]
 
     async def _start_again(self, member: Member) -> None:
-        try:
-            async with asyncio.timeout(END_SECONDS):
-                await self._processes[member.name].wait()
-        except TimeoutError:
-            raise BadConfig(f"{member.name} runs, as process {member.pid}; kill that first") from None
+        if not await _let_end(self._processes[member.name]):
+            raise BadConfig(f"{member.name} runs, as process {member.pid}; kill that first")
         await _let_go(self._processes[member.name])
         await self.start(member)
 
@@ -205,6 +203,14 @@ async def _wait_for_port(port: int, process: asyncio.subprocess.Process) -> bool
         writer.close()
         return True
     return False
+
+
+async def _let_end(process: asyncio.subprocess.Process) -> bool:
+    """Whether a process that is about to end has done so."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            await process.wait()
+    return process.returncode is not None
 
 
 async def _let_go(process: asyncio.subprocess.Process) -> None:
