@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from solders.keypair import Keypair
 
 from roundwork.errors import BadGenesis, StoreCorrupt
-from roundwork.host.keypairs import read_keypair
+from roundwork.host.keypairs import write_keypair
 from roundwork.ledger import chain as chain_module
 from roundwork.ledger.chain import Chain
-from roundwork.ledger.server import FAUCET_FILE, found_development
+from roundwork.ledger.server import FAUCET_BALANCE, FAUCET_FILE
+from roundwork.protocol.params import Genesis, Grant
 
-from ..ledger.blocks import dump, run_blocks
+from ..ledger.blocks import dump, receiver_of, run_blocks
 
 STATES = ("stopped", "killed")
 FILES = {
@@ -28,6 +30,9 @@ FILES = {
 }  # fmt: skip
 
 
+TIME_MS = 1_790_000_000_000
+
+
 class Kept(NamedTuple):
     """A ledger that stopped in good order or was killed, and what must be true of it."""
 
@@ -36,6 +41,11 @@ class Kept(NamedTuple):
     head: Any
     signatures: list[bytes]
     faucet: bytes
+
+    @property
+    def receivers(self) -> list[bytes]:
+        """The addresses that the faucet paid."""
+        return [bytes(receiver_of(amount)) for amount in range(1, len(self.signatures) + 1)]
 
     def examine(self, directory: Path) -> None:
         """Open a copy and look at everything in it. Raises RoundworkError where it refuses."""
@@ -81,9 +91,17 @@ class Kept(NamedTuple):
 
 
 def make_kept(root: Path) -> Kept:
-    """A ledger of 14 blocks below `root`, in both states."""
+    """A ledger of 14 blocks below `root`, in both states, with the same keys and blocks in every run."""
     directories = {state: root / state for state in STATES}
-    found_development(directories["stopped"])
+    faucet_pair, producer_pair = (Keypair.from_seed(bytes([seed]) * 32) for seed in (1, 2))
+    directories["stopped"].mkdir(parents=True)
+    write_keypair(directories["stopped"] / FAUCET_FILE, faucet_pair)
+    faucet, producer = faucet_pair.pubkey(), producer_pair.pubkey()
+    grants = (Grant(str(faucet), FAUCET_BALANCE),)
+    Chain.create(
+        directories["stopped"],
+        Genesis(time_ms=TIME_MS, producer=str(producer), faucet=str(faucet), accounts=grants),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chain_module, "CHECKPOINT_BLOCKS", 6)
         with closing(Chain(directories["stopped"])) as chain:
@@ -92,8 +110,7 @@ def make_kept(root: Path) -> Kept:
             chain._writer.submit(lambda: None).result()
             assert 0 < chain.checkpointed.height < chain.journal.height
             shutil.copytree(directories["stopped"], directories["killed"])
-            faucet = bytes(read_keypair(directories["stopped"] / FAUCET_FILE).pubkey())
-            return Kept(directories, dump(chain.state), chain.state.head, signatures, faucet)
+            return Kept(directories, dump(chain.state), chain.state.head, signatures, bytes(faucet))
 
 
 def damage(raw: bytes, chance: random.Random) -> bytes:

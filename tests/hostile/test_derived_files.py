@@ -22,6 +22,7 @@ from roundwork.ledger.chain import Chain
 from roundwork.ledger.comet.home import Home, write_home
 from roundwork.ledger.inspect import read_info, verify
 from roundwork.ledger.server import found_development
+from roundwork.ledger.store.history import HistoryReader, Place
 from roundwork.ledger.store.journal import Journal
 
 from ..ledger.blocks import abandon
@@ -102,6 +103,46 @@ def test_a_row_that_is_missing_in_the_history_is_not_answered_with_none(
             pytest.raises(StoreCorrupt, match=f"{table} are not as they were written; delete it"),
         ):
             searches[table](chain)
+
+
+@pytest.mark.parametrize("table", ["transactions", "addresses"])
+def test_rows_that_are_out_of_order_in_the_history_mislead_no_search(
+    kept: Kept, tmp_path: Path, table: str
+) -> None:
+    """SQLite searches by bisection. All rows are there, and it goes past them without an error."""
+    path = tmp_path / "history.db"
+    shutil.copy(kept.directories["stopped"] / "history.db", path)
+    with closing(sqlite3.connect(path)) as database:
+        [(page,)] = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,))
+        [(page_size,)] = database.execute("PRAGMA page_size")
+        [(count,)] = database.execute(f"SELECT count(*) FROM {table}")
+    raw = path.read_bytes()
+    pointers = (page - 1) * page_size + 8  # behind the header of a leaf: two bytes for each row
+    assert count == int.from_bytes(raw[pointers - 5 : pointers - 3], "big"), "the table is one page"
+
+    def search(reader: HistoryReader, key: bytes) -> list[Place]:
+        return reader.find_transaction(key) if table == "transactions" else reader.find_address(key, None, 99)
+
+    keys = kept.signatures if table == "transactions" else [kept.faucet, *kept.receivers]
+    with closing(HistoryReader(path)) as reader:
+        right = {key: search(reader, key) for key in keys}
+    assert all(right.values())
+    refusals = []
+    for number in range(60):
+        here, there = sorted(random.Random(f"{SEED} {number}").sample(range(count), 2))
+        order = [raw[pointers + 2 * at : pointers + 2 * at + 2] for at in range(count)]
+        order[here], order[there] = order[there], order[here]
+        path.write_bytes(raw[:pointers] + b"".join(order) + raw[pointers + 2 * count :])
+        for key in keys:
+            with closing(HistoryReader(path)) as reader:
+                try:
+                    found = search(reader, key)
+                except StoreCorrupt as error:
+                    refusals.append(str(error))
+                else:
+                    assert right[key] == found, f"rows {here} and {there} are exchanged"
+    assert len(refusals) > 60
+    assert all(f"its {table} are not as they were written; delete it" in refusal for refusal in refusals)
 
 
 # A real process

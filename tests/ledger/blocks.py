@@ -3,6 +3,7 @@
 from typing import Any
 
 from solders.keypair import Keypair
+from solders.pubkey import Pubkey
 
 from roundwork.host.keypairs import read_keypair
 from roundwork.ledger.chain import Chain
@@ -16,13 +17,18 @@ from roundwork.protocol.transaction import decode_transaction
 from .process import give
 
 
+def receiver_of(amount: int) -> Pubkey:
+    """The address that a transfer of an amount goes to: the same in every run."""
+    return Keypair.from_seed(amount.to_bytes(32, "big")).pubkey()
+
+
 def sign(chain: Chain, pair: Keypair, amount: int) -> bytes:
     from solders.hash import Hash
     from solders.message import Message
     from solders.transaction import Transaction
 
     tick = Hash(get_newest_tick(chain.state, chain.state.head.slot + 1)[0])
-    instruction = give(pair, Keypair().pubkey(), amount)
+    instruction = give(pair, receiver_of(amount), amount)
     return bytes(Transaction([pair], Message.new_with_blockhash([instruction], pair.pubkey(), tick), tick))
 
 

@@ -29,6 +29,9 @@ KEYSTORE_SHARE = 0.02
 NODE_FILES = ("memory.db", "key.json", "saved.sqlite", "saved.sqlite-wal", "blobs/index.sqlite")
 ROUNDS = 20
 
+DAMAGED = Path(".roundwork/damaged")
+"""Where files are kept that led to a wrong answer."""
+
 
 class Damaged(NamedTuple):
     """One input: the file, and which damage it gets."""
@@ -67,7 +70,17 @@ class StoreFiles:
         return Damaged(state, random.choice(FILES[state]), seed)
 
     async def attack(self, made: Damaged) -> None:
+        """Raises Wrong, with a place where the damaged files are kept: logs of SQLite differ in every run."""
         self._prepare(made)
+        try:
+            self._judge(made)
+        except Wrong as fault:
+            self._prepare(made)
+            name = f"{made.state or 'node'}-{made.name.replace('/', '-')}-{made.seed}"
+            kept = shutil.copytree(self._copy, DAMAGED / name, dirs_exist_ok=True)
+            raise Wrong(f"{fault}\n  damaged files: {kept}") from fault
+
+    def _judge(self, made: Damaged) -> None:
         if made.state:
             self._judge_ledger(self._copy)
             return
@@ -226,7 +239,17 @@ class StoreProcesses(StoreFiles):
     """The same files, read by processes: `ledger info` or `ledger verify`, or a reader of a node's files."""
 
     async def attack(self, made: Damaged) -> None:
+        """Raises Wrong, with a place where the damaged files are kept: logs of SQLite differ in every run."""
         self._prepare(made)
+        try:
+            self._judge(made)
+        except Wrong as fault:
+            self._prepare(made)
+            name = f"{made.state or 'node'}-{made.name.replace('/', '-')}-{made.seed}"
+            kept = shutil.copytree(self._copy, DAMAGED / name, dirs_exist_ok=True)
+            raise Wrong(f"{fault}\n  damaged files: {kept}") from fault
+
+    def _judge(self, made: Damaged) -> None:
         if made.state:
             command = "verify" if made.seed % 2 else "info"
             self._check(["-m", "roundwork", "ledger", command, "--json", "--directory"], made)

@@ -158,7 +158,8 @@ class HistoryReader:
                 " + (SELECT count(*) FROM (SELECT * FROM said EXCEPT SELECT * FROM found))",
                 (index,),
             )
-            if differences:
+            [(rows, _, *found)] = self._reader.fetch(_compose_scan(index))
+            if differences or found != [rows, rows]:
                 raise StoreCorrupt(f"{self.path}: {index.table} are not as they were written; {REMEDY}")
 
     def find_transaction(self, signature: bytes) -> list[Place]:
@@ -197,16 +198,32 @@ class HistoryReader:
         """Compare a bucket with its rows, once. Raises StoreCorrupt."""
         if (index, bucket) in self._checked:
             return
-        [(rows, total, found, found_total)] = self._reader.fetch(
-            "SELECT (SELECT rows FROM buckets WHERE kind = ?1 AND bucket = ?2),"
-            f" (SELECT sum FROM buckets WHERE kind = ?1 AND bucket = ?2), count(*), {_SUM}"
-            f" FROM {index.table} WHERE name BETWEEN ?2 << {BUCKET_SHIFT}"
-            f" AND (?2 << {BUCKET_SHIFT}) + {2**BUCKET_SHIFT - 1}",
-            (index, bucket),
+        names = f"name BETWEEN {bucket << BUCKET_SHIFT} AND {(bucket + 1 << BUCKET_SHIFT) - 1}"
+        said = (
+            "SELECT coalesce(sum(rows), 0), coalesce(sum(sum), 0) FROM buckets WHERE kind = ? AND bucket = ?"
         )
-        if (rows or 0, total or 0) != (found, found_total or 0):
+        query = f"SELECT * FROM ({said}), ({_compose_scan(index, names)})"  # in one statement: of one moment
+        [(rows, total, *found)] = self._reader.fetch(query, (index, bucket))
+        if found != [rows, total, rows, rows]:
             raise StoreCorrupt(f"{self.path}: its {index.table} are not as they were written; {REMEDY}")
         self._checked.add((index, bucket))
+
+
+def _compose_scan(index: Index, names: str = "TRUE") -> str:
+    """Query how many rows there are, the sum of their checksums, how many are found, how many from the end.
+
+    SQLite searches by bisection: among rows out of order it finds nothing, and no error. Where each row of
+    a range is found, and the range is met from either end, each search inside the range is right.
+    """
+    columns = ("name", "height", "position")
+    is_it = " AND ".join(f"other.{column} = {index.table}.{column}" for column in columns)
+    descending = ", ".join(f"{column} DESC" for column in columns)
+    backwards = f"SELECT 1 FROM {index.table} WHERE {names} ORDER BY {descending} LIMIT -1"
+    return (
+        f"SELECT count(*), coalesce({_SUM}, 0),"
+        f" coalesce(sum(EXISTS (SELECT 1 FROM {index.table} AS other WHERE {is_it})), 0),"
+        f" (SELECT count(*) FROM ({backwards})) FROM {index.table} WHERE {names}"
+    )
 
 
 class History(HistoryReader):
