@@ -182,8 +182,8 @@ def _play(
     members = tuple(names[first:])
     silent = round(first * trial.silent / 100)
     stakes = _compute_stakes(trial, nodes, terms.minimum_stake, is_split=nodes != trial.nodes)
-    if strategy is not None and strategy.is_split:
-        stakes = _split_last(stakes, first)
+    if nodes != trial.nodes or (strategy is not None and strategy.is_split):
+        stakes = _split_last(stakes, first, trial.members, terms.minimum_stake)
     playing = strategy() if strategy is not None else None
     settings = []
     for at, name in enumerate(names):
@@ -238,10 +238,15 @@ def _compute_stakes(trial: Trial, nodes: int, minimum: int, is_split: bool) -> l
             raise BadConfig(f"stakes {trial.stakes!r}: they are {', '.join(STAKES)}")
 
 
-def _split_last(stakes: list[int], first: int) -> list[int]:
-    """The stakes, with that of one node divided among the coalition's nodes."""
-    members = len(stakes) - first
-    return [*stakes[:first], *[stakes[-1] // members] * members]
+def _split_last(stakes: list[int], first: int, members: int, minimum: int) -> list[int]:
+    """The stakes, with that of one node divided among the coalition's nodes, from the `first` on.
+
+    The node has enough for each member to stake the minimum. In the world of its honest play it is not
+    divided.
+    """
+    part = max(stakes[-1] // members, minimum)
+    nodes = len(stakes) - first
+    return [*stakes[:first], *[part * members // nodes] * nodes]
 
 
 def measure(trial: Trial, attacked: Played, honest: Played) -> Measured:
