@@ -20,6 +20,9 @@ from .node.house import require_sandbox
 
 PAGE = (Path(__file__).parents[1] / "docs" / "TUTORIAL.md").read_text()
 
+PRIMES, OWN_TASK = PAGE.split("\n## 5. A task of your own\n")
+"""The page up to the task of the reader's own, and that section."""
+
 OF_A_FOLDER = ("up", "try", "check", "simulate", "attack")
 """Commands that need no ledger."""
 
@@ -44,15 +47,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: RunningLedger)
     return tmp_path
 
 
-def read_commands() -> list[list[str]]:
-    return [shlex.split(line) for line in re.findall(r"^\.venv/bin/roundwork (.*)$", PAGE, re.MULTILINE)]
+def read_commands(text: str = PRIMES) -> list[list[str]]:
+    return [shlex.split(line) for line in re.findall(r"^\.venv/bin/roundwork (.*)$", text, re.MULTILINE)]
 
 
 def run(home: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    rows, errors = run_for_rows(home, *arguments)
+    return rows[-1], errors
+
+
+def run_for_rows(home: Path, *arguments: str) -> tuple[list[dict[str, Any]], str]:
     command = [sys.executable, "-m", "roundwork", *arguments, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=home, timeout=100)
     assert 0 == done.returncode, (arguments, done.stderr)
-    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], done.stderr
 
 
 @pytest.mark.slow
@@ -146,3 +154,24 @@ def test_the_attack_of_the_page_loses_as_the_page_says(home: Path) -> None:
     assert ("lie", 3) == (row["strategy"], row["nodes"])
     assert row["acted"] > 0
     assert row["upper"] < 0
+
+
+def test_a_reader_goes_from_new_to_a_table_of_attack_with_a_task_of_their_own(tmp_path: Path) -> None:
+    answers = {}
+    for arguments in read_commands(OWN_TASK):
+        answers[arguments[0]], _ = run_for_rows(tmp_path, *arguments)
+    own_test = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "mine"], cwd=tmp_path, timeout=100
+    )
+
+    assert ["new", "try", "check", "simulate", "attack"] == list(answers)
+    assert "valid" == answers["try"][-1]["opinion"]
+    assert {"holds"} == {each["result"] for each in answers["check"][-1]["properties"]}
+    simulated = answers["simulate"][-1]
+    assert [2, 2] == [round_["convicted"] for round_ in simulated["rounds"]]
+    assert all((each["slashed"] > 0) == (each["role"] == "liar") for each in simulated["nodes"])
+    assert all((each["earned"] > 0) == (each["role"] == "honest") for each in simulated["nodes"])
+    attacks = {row["strategy"]: row for row in answers["attack"]}
+    assert {"lie", "lazy-worker", "old-proof"} == attacks.keys()
+    assert all(row["acted"] > 0 and row["profit"] < 0 for row in attacks.values())
+    assert 0 == own_test.returncode

@@ -87,6 +87,24 @@ def test_under_roundwork_1_a_task_of_ones_own_is_attacked_with_a_strategy_of_one
     assert row["profit"] < 0
 
 
+@pytest.mark.parametrize("own", ["koii-1", "roundwork-1"])
+@pytest.mark.parametrize("rules", [None, "koii-1", "roundwork-1"])
+def test_a_task_is_attacked_under_its_own_rules_or_those_that_are_given(
+    tmp_path: Path, own: str, rules: str | None
+) -> None:
+    folder = str(tmp_path / "mine")
+    run("new", folder, "--yes", "--rules", own)
+    given = () if rules is None else ("--rules", rules)
+
+    [row] = read_rows(run("attack", folder, *SMALL, *given, "--strategy", "lie", "--json"))
+
+    assert row["acted"] > 0
+    assert row["profit"] < 0
+    is_hardened = (rules or own) == "roundwork-1"
+    names = (*SMALL, *given, "--strategy", "guesser" if is_hardened else "no-show", "--json")
+    assert read_rows(run("attack", folder, *names))  # a strategy of these rules
+
+
 def test_strict_fails_where_cheating_wins_and_only_there() -> None:
     wins, loses = ("--strategy", "last-slot-accuser", "--share", "34"), ("--strategy", "lie")
 

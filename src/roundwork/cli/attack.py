@@ -69,9 +69,7 @@ grid_options = combine(
 @click.option(
     "--rules",
     type=click.Choice(["koii-1", "roundwork-1"]),
-    default="koii-1",
-    show_default=True,
-    help="The rule set.",
+    help="The rule set: TASK's own; koii-1 without TASK.",
 )
 @param_option
 @click.option(
@@ -89,7 +87,7 @@ grid_options = combine(
 def command(
     task: Path | None,
     seeds: int,
-    rules: str,
+    rules: str | None,
     params: dict[str, str],
     file: Path | None,
     jobs: int,
@@ -133,20 +131,22 @@ class Desk:
     """What a process needs to run a trial: the task and the strategies, loaded once in each process."""
 
     def __init__(
-        self, folder: Path | None, params: dict[str, str], file: Path | None, rules: str = "koii-1"
+        self, folder: Path | None, params: dict[str, str], file: Path | None, rules: str | None
     ) -> None:
-        """Raises BadConfig, BadTaskFile."""
+        """`rules` are None for those of the folder's task. Raises BadConfig, BadTaskFile."""
         from ..package.folder import load_package, merge_params
         from ..sim.loading import load_task
 
         self.arguments = (folder, params, file, rules)
+        package = None if folder is None else load_package(folder)
+        if rules is None:
+            rules = "koii-1" if package is None else package.rules
         self.game: Game = HardenedGame(file) if rules == "roundwork-1" else KoiiGame(file)
-        if folder is None:
+        self.terms: Terms | None = package
+        if package is None:
             self.task, self.params = self.game.make_task(), dict(params)
-            self.terms: Terms | None = None
         else:
-            package = load_package(folder)
-            self.task, self.terms = load_task(package), package
+            self.task = load_task(package)
             self.params = merge_params(package, params)
 
     def list_trials(
@@ -205,8 +205,10 @@ class KoiiGame:
     ) -> "Measured":
         """One seed of a trial; without terms, with those of the trial's own task."""
         from ..sim.attack import TRIAL_TERMS, run_trial
+        from ..sim.scenario import Scenario, fit_terms
 
-        return run_trial(trial, self.strategies[trial.strategy], seed, task, terms or TRIAL_TERMS, params)
+        fitted = fit_terms(terms or TRIAL_TERMS, Scenario(rules="koii-1", rounds=trial.rounds))
+        return run_trial(trial, self.strategies[trial.strategy], seed, task, fitted, params)
 
 
 class HardenedGame:
