@@ -415,10 +415,24 @@ def test_a_content_id_is_the_one_that_ipfs_gives() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "bafkrei", "Qm" + "a" * 44, "bafkrei" + "a" * 51 + "b", "../x", "B" * 59]
+    "text",
+    [
+        "",
+        "bafkrei",
+        "Qm" + "a" * 44,
+        "bafkrei" + "a" * 51 + "b",
+        "bafkrei" + "i" + "a" * 51,  # the prefix of another length of digest
+        "bafkrei" + "a" * 51 + "\n",
+        "../x",
+        "B" * 59,
+    ],
 )
 def test_a_text_that_is_no_content_id_is_none(text: str) -> None:
     assert not is_content_id(text)
+
+
+def test_the_id_of_any_bytes_is_a_content_id() -> None:
+    assert all(is_content_id(compute_content_id(number.to_bytes(2, "big"))) for number in range(2_000))
 
 
 def test_one_task_in_two_languages_is_one_package(tmp_path: Path) -> None:

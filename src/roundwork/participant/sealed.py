@@ -6,6 +6,7 @@ it is sent. The others send an instruction. A duty that the ledger shows as sent
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from blake3 import blake3
@@ -63,7 +64,12 @@ class SealedView(msgspec.Struct, frozen=True):
 
     def names_proof(self, node: str) -> bool:
         """Whether a submission's value names a proof."""
-        return read_content_id(self.get_value(node).encode()) is not None
+        return _names_proof(self.get_value(node))
+
+
+@lru_cache(maxsize=1024)
+def _names_proof(value: str) -> bool:
+    return read_content_id(value.encode()) is not None
 
 
 class DecideSealedValue(msgspec.Struct, frozen=True, tag=True):
@@ -180,17 +186,16 @@ def list_sealed_duties(memory: SealedMemory, view: SealedView, slot: int) -> lis
     if later == Period.REVIEW.later:
         return _list_review(memory, view, slot)
     is_listed = later == Period.DISTRIBUTION.later + view.round.attempt and view.round.status == "Open"
-    is_submitter = any(each.node == view.node for each in view.round.submissions)
-    return _list_distribution(memory, view, slot) if is_listed and is_submitter else []
+    if not is_listed or all(each.node != view.node for each in view.round.submissions):
+        return []
+    return _list_distribution(memory, view, slot)
 
 
 # The review
 
 
 def _list_review(memory: SealedMemory, view: SealedView, slot: int) -> list[SealedDuty]:
-    window = find_window(WINDOWS[RULES], view.table, slot, Period.REVIEW)
-    activity = next(activity for activity, each in WINDOWS[RULES].items() if each is window)
-    first, last = window.compute_slots(view.table, view.round.round)
+    activity, first, last = _find_activity(view.table, slot)
     is_late = slot >= first + (last - first + 1) // 2
     match activity:
         case Activity.COMMIT:
@@ -216,6 +221,14 @@ def _list_review(memory: SealedMemory, view: SealedView, slot: int) -> list[Seal
             return [duty for kind in kinds for duty in _owe_reveal(memory, view, kind)]
         case _:
             return []
+
+
+@lru_cache(maxsize=256)
+def _find_activity(table: Timetable, slot: int) -> tuple[Activity, int, int]:
+    """What the round under review is at in a slot, and the first and the last slot of that."""
+    window = find_window(WINDOWS[RULES], table, slot, Period.REVIEW)
+    activity = next(activity for activity, each in WINDOWS[RULES].items() if each is window)
+    return activity, *window.compute_slots_in(table, table.compute_round(slot))
 
 
 def _owe_value(memory: SealedMemory, view: SealedView) -> list[SealedDuty]:
@@ -245,11 +258,11 @@ def _owe_challenges(memory: SealedMemory, view: SealedView, is_late: bool) -> li
     """Fetch all proofs that the node checks; challenge those that it could not get by half of the window."""
     lacking = [node for node in view.own.checks if view.names_proof(node) and node not in memory.fetched]
     duties: list[SealedDuty] = [FetchProof(view.round.round, node) for node in lacking]
-    made = sum(
-        each.challenge is not None and each.challenge.challenger == view.node
-        for each in view.hardened.submissions
-    )
     if is_late:
+        made = sum(
+            each.challenge is not None and each.challenge.challenger == view.node
+            for each in view.hardened.submissions
+        )
         missing = [node for node in lacking if view.find(node).challenge is None]
         duties += [
             SendChallenge(view.round.round, node) for node in missing[: max(view.challenges_max - made, 0)]

@@ -107,6 +107,9 @@ class SealedWorld(Simulation[SealedNode]):
         self._watchful = [node for node in self.nodes if setting.is_thorough or node.strategy.is_watchful]
         self._table = self.timetable
         self._beginnings = {period: compute_beginnings(self._table, period) for period in Period}
+        first, last = WINDOWS[RULES][Activity.COMMIT].compute_slots_in(self._table, 0)
+        self._committing = range(first - self._table.starting_slot, last - self._table.starting_slot + 1)
+        """The offsets in a ledger round at which submissions are committed."""
 
     def advance(self) -> None:
         """One slot: a block of what has arrived, then what each node does about it."""
@@ -234,9 +237,8 @@ class SealedWorld(Simulation[SealedNode]):
         Not later: while a bond is set aside the stake is smaller for a while, and nothing is lost.
         """
         owed = Owed(-1, None)
-        table = self.timetable
-        first, last = WINDOWS[RULES][Activity.COMMIT].compute_slots_in(table, table.compute_round(self.slot))
-        if owed in node.jobs or node.waits.get(owed, 0) > self.slot or not first <= self.slot <= last:
+        is_time = self._table.compute_offset(self.slot) in self._committing
+        if not is_time or owed in node.jobs or node.waits.get(owed, 0) > self.slot:
             return
         stakes = self.ledger.state.get_stakes(self.task).rows
         amount = stakes[node.key].amount if node.key in stakes else 0
@@ -393,7 +395,7 @@ class SealedWorld(Simulation[SealedNode]):
 
     def _compute_seconds_of(self, activity: Activity, round_number: int) -> float:
         """How long a function may take that must end with a window."""
-        return self._compute_seconds(WINDOWS[RULES][activity].compute_end(self.timetable, round_number))
+        return self._compute_seconds(WINDOWS[RULES][activity].compute_end(self._table, round_number))
 
 
 def compute_beginnings(table: Timetable, period: Period) -> frozenset[int]:
