@@ -7,7 +7,7 @@ from base64 import b32encode
 _PREFIX = bytes((0x01, 0x55, 0x12, 0x20))
 """CIDv1, raw bytes, sha2-256, 32 bytes of digest."""
 _CONTENT_ID = re.compile(r"bafkrei[a-h][a-z2-7]{50}[aeimquy4]")
-"""The eighth character begins with the last two bits of the prefix, and the last one ends with two zero bits."""
+"""The eighth character begins with two bits of the prefix; the last one ends with two zero bits."""
 
 
 def compute_content_id(data: bytes) -> str:
