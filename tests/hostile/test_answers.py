@@ -27,12 +27,15 @@ from solders.transaction import Transaction
 from roundwork.ledger.chain import Chain
 from roundwork.ledger.embedded.producer import Producer
 from roundwork.ledger.limits import LIMITS
+from roundwork.ledger.rpc.answers import ANSWERS_MAX
 from roundwork.ledger.rpc.budget import Budget
+from roundwork.ledger.rpc.dispatch import METHODS, Rpc
 from roundwork.ledger.rpc.ledger import READERS, Ledger
+from roundwork.ledger.rpc.rates import Rates
 from roundwork.ledger.rpc.reads import TaskReads
 from roundwork.ledger.rpc.sending import reads_list
 from roundwork.ledger.signatures import Verifier
-from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, NodeKey, TaskKey
+from roundwork.protocol.params import KPL_PROGRAM, TASK_PROGRAM, NodeKey, TaskKey, base58_of
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.instructions import SubmitDistributionList
 from roundwork.protocol.tasks.layouts import TASK_PROGRAMS
@@ -367,6 +370,70 @@ def test_long_reads_of_clients_hold_up_no_head(tmp_path: Path) -> None:
         head = asyncio.run(run(chain))
 
     assert PartKind.SUBMISSIONS in [part.kind for shown in head.rounds for part in shown.parts]
+
+
+def test_a_part_that_could_not_be_made_is_made_for_the_next_head(tmp_path: Path) -> None:
+    world = Stage().submitted().go(2)
+    Chain.create(tmp_path, world.state.genesis)
+
+    async def run(chain: Chain) -> TaskHead:
+        ledger = Ledger(chain, Producer(chain, Verifier(workers=0)))
+        bring(chain, world, 0)
+        ledger.reads._encoder.shutdown()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="after shutdown"):
+                await ledger.reads.get_head(world.task)
+        ledger.reads._encoder = ThreadPoolExecutor(1)
+        raw = await ledger.reads.get_head(world.task)
+        assert raw is not None
+        return msgspec.json.decode(raw, type=TaskHead)
+
+    with closing(Chain(tmp_path)) as chain:
+        head = asyncio.run(run(chain))
+
+    assert PartKind.SUBMISSIONS in [part.kind for shown in head.rounds for part in shown.parts]
+
+
+def test_a_view_that_could_not_be_copied_is_copied_for_the_next_reader(tmp_path: Path) -> None:
+    world = Stage().submitted()
+    Chain.create(tmp_path, world.state.genesis)
+    with closing(Chain(tmp_path)) as chain:
+        ledger = Ledger(chain, Producer(chain, Verifier(workers=0)))
+        bring(chain, world, 0)
+        tables: dict[bytes, Any] = chain.state.tables  # a table that cannot be copied
+        tables[b"?"] = None
+        with pytest.raises(AttributeError):
+            ledger.get_view(Budget("", LIMITS))
+        del tables[b"?"]
+
+        view = ledger.get_view(Budget("", LIMITS))
+
+        assert view.is_view
+        assert view.state is not chain.state
+
+
+@pytest.mark.parametrize("method", ["getRoundRows", "getTaskStakes"])
+def test_what_is_kept_between_two_blocks_is_bounded_however_many_requests_differ(
+    tmp_path: Path, method: str
+) -> None:
+    world = Stage().submitted()
+    Chain.create(tmp_path, world.state.genesis)
+    middle = [0, "submitted"] if method == "getRoundRows" else []
+
+    async def run(chain: Chain) -> int:
+        ledger = Ledger(chain, Producer(chain, Verifier(workers=0)))
+        bring(chain, world, 0)
+        rpc = Rpc(ledger, METHODS, Rates(LIMITS))
+        answers = [
+            await rpc.answer(compose_call(method, base58_of(world.task), *middle, slot), "")
+            for slot in range(ANSWERS_MAX + 50)
+        ]
+        assert all(answer is not None and b'"result":{' in answer for answer in answers)
+        held = [value for value in vars(ledger.reads).values() if isinstance(value, dict)]
+        return max(len(ledger.answers._made), *map(len, held))
+
+    with closing(Chain(tmp_path)) as chain:
+        assert ANSWERS_MAX == asyncio.run(run(chain))
 
 
 def test_a_part_that_is_made_until_its_round_is_pruned_stops_no_head(tmp_path: Path) -> None:

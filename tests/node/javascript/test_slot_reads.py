@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from roundwork.node.javascript.slot_reads import Moment, SlotReads
+from roundwork.node.javascript.slot_reads import ANSWERS_MAX, Moment, SlotReads
 
 
 class Counted:
@@ -94,3 +94,14 @@ def test_a_caller_that_gives_up_takes_nothing_from_the_others() -> None:
         return answer
 
     assert 1 == asyncio.run(run())
+
+
+def test_what_is_kept_of_a_moment_is_bounded() -> None:
+    ledger = Counted()
+
+    async def run() -> tuple[int, int]:
+        for at in range(ANSWERS_MAX + 9):
+            await ledger.reads.read("getRound", ["a", at])
+        return await ledger.reads.read("getRound", ["a", 0]), len(ledger.reads._made)
+
+    assert (1, ANSWERS_MAX) == asyncio.run(run())

@@ -58,13 +58,18 @@ SHARED = frozenset(
     (
         "getProgramAccounts",
         "getRound",
+        "getRoundRows",
         "getTask",
         "getTaskAccountInfo",
         "getTaskDistributionInfo",
+        "getTaskStakes",
         "getTaskSubmissionInfo",
     )
 )
-"""The methods whose answers about large tasks many clients request in the same slot."""
+"""The methods whose answers about large tasks many clients request in the same slot.
+
+`Answers` keeps them, and bounds what it keeps.
+"""
 
 
 class Request(msgspec.Struct):

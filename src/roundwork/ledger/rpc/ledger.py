@@ -163,8 +163,9 @@ class Ledger:
         """This ledger as it stands now, for other threads."""
         if self._view is None or self._view.state.head is not self.state.head:
             with budget.work():
-                self._view = copy.copy(self)
-                self._view._snapshot, self._view._snapshot_slot = copy_state(self.state), self.slot
+                view = copy.copy(self)
+                view._snapshot, view._snapshot_slot = copy_state(self.state), self.slot
+                self._view = view  # only now it is whole: a copy that failed is no view
         return self._view
 
     async def run_in_thread(self, budget: Budget, function: Callable[..., T], *args: Any) -> T:

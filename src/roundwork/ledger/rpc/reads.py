@@ -58,8 +58,6 @@ class TaskReads:
         self._uses = Counter[str]()
         """Parts that have a blob, by content id: equal pages are kept once."""
         self._stakes: dict[TaskKey, StakeChanges] = {}
-        self._rows: dict[tuple[TaskKey, PartKey, int], msgspec.Raw] = {}
-        """The JSON of rows of parts that grow, of the last block."""
         chain.listeners.append(self._note_block)
 
     # Heads
@@ -99,16 +97,6 @@ class TaskReads:
         """A page or an index by its content id."""
         return self._blobs.get(content_id)
 
-    def read_rows(self, task: TaskKey, part: PartKey, since_slot: int) -> msgspec.Raw:
-        """The JSON of the rows of a part that grows, from a slot on, with the slot of the last block."""
-        raw = self._rows.get((task, part, since_slot))
-        if raw is None:
-            state = self._chain.state
-            rows = read_part(state, task, part, since_slot)
-            raw = msgspec.Raw(_encode_json({"slot": state.head.slot, "rows": rows}))
-            self._rows[task, part, since_slot] = raw
-        return raw
-
     @staticmethod
     def _list_parts(state: State, task: TaskKey) -> list[PartKey]:
         round_numbers = list_head_rounds(state.tasks.rows[task], state.head.slot)
@@ -128,8 +116,13 @@ class TaskReads:
         return making
 
     async def _encode(self, state: State, task: TaskKey, part: PartKey) -> Part:
+        """Make a part. One that fails is forgotten, so the next head makes it anew."""
         loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._encoder, encode_part, state, task, part)
+        try:
+            made = await loop.run_in_executor(self._encoder, encode_part, state, task, part)
+        except BaseException:
+            del self._parts[task, part]
+            raise
         self._blobs |= made.blobs
         self._uses.update(made.blobs.keys())
         return made
@@ -154,7 +147,6 @@ class TaskReads:
         return self._stakes[task]
 
     def _note_block(self, block: Block, outcome: Outcome) -> None:
-        self._rows.clear()
         for change in outcome.changes:
             if change.name[:1] == _STAKES and change.name[1:] in self._stakes:
                 self._stakes[TaskKey(change.name[1:])].note(change.rows, block.slot)

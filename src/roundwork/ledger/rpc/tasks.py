@@ -8,7 +8,7 @@ import msgspec
 
 from ...errors import UnknownTask
 from ...protocol.params import TASK_PROGRAM, TaskKey
-from ...protocol.read import view_ledger, view_own, view_round, view_task
+from ...protocol.read import read_part, view_ledger, view_own, view_round, view_task
 from ...protocol.read_hardened import view_assignments, view_posted_proof, view_round_proof
 from ...protocol.records import Account
 from ...protocol.state import State
@@ -76,7 +76,8 @@ def get_round_rows(ledger: Ledger, params: Params) -> Any:
         raise InvalidParams(f"Invalid params: part {show(kind)}; one of {list(GROWING)}")
     if task not in ledger.state.tasks.rows:
         return None
-    return ledger.reads.read_rows(task, PartKey(round_number, PartKind(kind)), slot)
+    rows = read_part(ledger.state, task, PartKey(round_number, PartKind(kind)), slot)
+    return {"slot": ledger.slot, "rows": rows}
 
 
 async def get_round(ledger: Ledger, params: Params) -> Any:

@@ -23,6 +23,9 @@ METHODS = frozenset(
 )
 """The methods that read a task. Their answers are the same in all of a slot, but for what comes in it."""
 
+ANSWERS_MAX = 64
+"""Answers of one moment that are kept: an idle ledger has no next slot for long."""
+
 Moment = tuple[int, int]
 """A slot, and how many transactions the task has sent: it sees at once what came of its own."""
 
@@ -49,6 +52,8 @@ class SlotReads:
             self._moment, self._made = moment, {}
         key, kept = (method, msgspec.json.encode(params)), self._made
         made = kept.get(key)
+        if made is None and len(kept) >= ANSWERS_MAX:
+            return await self._read(method, params)
         if made is None:
             made = kept[key] = asyncio.ensure_future(self._read(method, params))
 
