@@ -32,8 +32,9 @@ PART_CHARACTERS = 8
 
 HIDDEN = "[hidden]"
 _SECRET_NAMES = "key|token|secret|pass|pwd|auth|sig|credential|session|code|jwt"
-_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"<>]+@", re.IGNORECASE)
-_QUERY = re.compile(rf"([?&;][\w.%-]*(?:{_SECRET_NAMES})[\w.%-]*=)[^&;\s'\"<>#]+", re.IGNORECASE)
+_USER = re.compile(r"(://)[^/\s@'\"<>]+@")
+_QUERY = re.compile(rf"([?&;](?=[\w.%-]*(?:{_SECRET_NAMES}))[\w.%-]+=)[^&;\s'\"<>#]+", re.IGNORECASE)
+"""Strangers choose the texts: each pattern reads every character a bounded number of times."""
 _HEADER = re.compile(r"(\bauthorization\W{1,4}(?:[a-z]+\s+)?|\bbearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
 _TOKEN = re.compile(r"(?=.*\d)[\w.~-]{16,}")
 """A part of a path that is the key of a provider: long, with a digit."""

@@ -30,12 +30,12 @@ import roundwork
 from roundwork.client.operations import airdrop, deploy, set_active, stake
 from roundwork.client.rpc import Client
 from roundwork.errors import TaskFailed
-from roundwork.host.logs import FULL, MINUTE_SECONDS, Allowance, LogHandler
-from roundwork.node.python.channel import LOG_BYTES_PER_MINUTE
+from roundwork.host.logs import FULL, LINE_BYTES, MINUTE_SECONDS, Allowance, LogHandler
+from roundwork.node.python.channel import LOG_BYTES_PER_MINUTE, TaskLog
 from roundwork.node.python.lanes import Lanes
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
-from roundwork.shown import CONTINUED, LINE_CHARACTERS_MAX, LINES_MAX, plain, plain_lines
+from roundwork.shown import CONTINUED, LINE_CHARACTERS_MAX, LINES_MAX, Blackout, plain, plain_lines
 
 from ..ledger.process import RunningLedger, running
 from ..localnet.test_supervisor import wait_until
@@ -166,13 +166,47 @@ class Clock:
 def test_a_log_is_bounded_by_bytes_in_a_minute() -> None:
     clock = Clock()
     allowance = Allowance(1000, clock.get)
-    lines = [line for _ in range(10_000) for line in allowance.take("x" * 99)]
+    made = 0
 
-    assert 10 == lines.count("x" * 99)
-    assert ["(further lines are left out until this minute is over)"] == lines[10:]
+    def make_text() -> str:
+        nonlocal made
+        made += 1
+        return "x" * (100 - LINE_BYTES)
+
+    taken = [allowance.take(make_text) for _ in range(10_000)]
+
+    assert [([], make_text())] * 10 == taken[:10]
+    assert [([FULL], None)] + [([], None)] * 9_989 == taken[10:]
+    assert 12 == made, "lines that are left out cost work"
     clock.seconds = MINUTE_SECONDS
-    assert ["(9990 lines were left out)", "y"] == allowance.take("y")
-    assert ["z"] == allowance.take("z")
+    assert (["(9990 lines were left out)"], "y") == allowance.take(lambda: "y")
+    assert ([], "z") == allowance.take(lambda: "z")
+
+
+def test_a_flood_of_short_lines_is_a_few_lines_of_a_log() -> None:
+    lines: list[str] = []
+
+    async def follow() -> None:
+        source = asyncio.StreamReader()
+        source.feed_data(b"\n" * 10**6 + b"the end")
+        source.feed_eof()
+        await TaskLog(lines.append, Blackout()).follow(source)
+
+    asyncio.run(follow())
+
+    assert [*[""] * (LOG_BYTES_PER_MINUTE // LINE_BYTES), FULL] == lines
+
+
+@pytest.mark.parametrize(
+    "piece", ["a-", "A.", "?key", "?x", "&auth", "a://", "://", "bearer ", "authorization:x ", " "]
+)
+@pytest.mark.parametrize("end", ["", "=", "@"])
+def test_a_text_of_a_stranger_takes_no_long_time_to_show(piece: str, end: str) -> None:
+    """With a pattern that reads characters again and again, one of these took an hour."""
+    blackout = Blackout({"TOKEN": "hunter22-hunter33"})
+
+    for text in (piece * (10**6 // len(piece)), piece + piece[-1] * 10**6, piece[0] + piece[1:] * 300_000):
+        assert len(blackout.hide(text + end)) <= len(text) + 10**6
 
 
 @pytest.fixture(scope="module")

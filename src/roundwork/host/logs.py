@@ -19,6 +19,9 @@ LINE = "%(asctime)s %(levelname)s %(name)s %(message)s"
 BYTES_PER_MINUTE = 256 * 1024
 """What each logger may write: strangers cause lines by the requests that they send."""
 
+LINE_BYTES = 64
+"""What each line takes of an allowance beside its text: about the size of the time and the name before it."""
+
 MINUTE_SECONDS = 60.0
 FULL = "(further lines are left out until this minute is over)"
 
@@ -33,20 +36,37 @@ class Allowance:
         self._used = 0
         self._left_out = 0
 
-    def take(self, text: str) -> list[str]:
-        """The lines to write for a text: the text, or a note that lines are left out, or nothing."""
-        size = len(text.encode("utf-8", "replace")) + 1
-        lines = []
-        if self._get_seconds() - self._began >= MINUTE_SECONDS:
-            self._began, self._used = self._get_seconds(), 0
+    @property
+    def is_full(self) -> bool:
+        """Whether lines are left out until this minute is over."""
+        return self._left_out > 0 and not self._is_over()
+
+    def take(self, make_text: Callable[[], str]) -> tuple[list[str], str | None]:
+        """Notes about lines that are left out, and the text behind them, None if it is left out.
+
+        While lines are left out, no text is made: a flood of them costs no work.
+        """
+        notes = []
+        if self._is_over():
             if self._left_out:
-                lines.append(f"({self._left_out} lines were left out)")
-            self._left_out = 0
-        if self._left_out or self._used + size > self._bytes_per_minute:
-            self._left_out += 1
-            return [*lines, FULL] if self._left_out == 1 else lines
-        self._used += size
-        return [*lines, text]
+                notes.append(f"({self._left_out} lines were left out)")
+            self._began, self._used, self._left_out = self._get_seconds(), 0, 0
+        if not self._left_out:
+            text = make_text()
+            size = len(text.encode("utf-8", "replace")) + LINE_BYTES
+            if self._used + size <= self._bytes_per_minute:
+                self._used += size
+                return notes, text
+            notes.append(FULL)
+        self._left_out += 1
+        return notes, None
+
+    def leave_out(self, count: int) -> None:
+        """Count lines that nobody has read, while `is_full`."""
+        self._left_out += count
+
+    def _is_over(self) -> bool:
+        return self._get_seconds() - self._began >= MINUTE_SECONDS
 
 
 class LineFormatter(logging.Formatter):
@@ -72,12 +92,10 @@ class LogHandler(logging.StreamHandler[TextIO]):
     def format(self, record: logging.LogRecord) -> str:
         """What is written for a record, "" for nothing."""
         allowance = self._allowances.setdefault(record.name, Allowance(self._bytes_per_minute))
-        text = super().format(record)
-        lines = allowance.take(text)
-        return self.terminator.join(
-            line if line is text else super(LogHandler, self).format(_make_note(record, line))
-            for line in lines
-        )
+        show = super().format
+        notes, text = allowance.take(lambda: show(record))
+        lines = [show(_make_note(record, note)) for note in notes]
+        return self.terminator.join(lines if text is None else [*lines, text])
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, unless its logger has written too much in this minute."""

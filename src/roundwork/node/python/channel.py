@@ -39,6 +39,9 @@ LOG_LINE_BYTES_MAX = 4096
 LOG_BYTES_PER_MINUTE = 64 * 1024
 """What a process and its successors may log. Strangers start calls: a bound for each call does not help."""
 
+FLOOD_PAUSE_SECONDS = 0.01
+"""A pause before each further piece of a log whose lines are left out: a flood takes little of its time."""
+
 FAILURE_CHARACTERS_MAX = 16_384
 LAST_WORDS_SECONDS = 1.0
 """A process that closed its channel gets this long to end by itself, so that we learn how it ended."""
@@ -268,8 +271,9 @@ class TaskLog:
 
     def write(self, text: str) -> None:
         """Log a text as one line, if the allowance has room for it."""
-        for shown in self._allowance.take(plain(self._secrets.hide(text))):
-            self._log(shown)
+        notes, shown = self._allowance.take(lambda: plain(self._secrets.hide(text)))
+        for line in notes if shown is None else [*notes, shown]:
+            self._log(line)
 
     async def follow(self, source: asyncio.StreamReader) -> None:
         """Log lines until the process closes its end."""
@@ -278,7 +282,11 @@ class TaskLog:
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > LOG_LINE_BYTES_MAX:
                 lines, rest = [*lines, rest], b""
-            for line in lines:
+            for at, line in enumerate(lines):
+                if self._allowance.is_full:
+                    self._allowance.leave_out(len(lines) - at)
+                    await asyncio.sleep(FLOOD_PAUSE_SECONDS)
+                    break
                 self._take(line)
         if rest:
             self._take(rest)
