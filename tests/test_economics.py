@@ -29,6 +29,7 @@ from roundwork.economics import (
     compute_sybil_profit,
     compute_unpaid,
     compute_unseen,
+    compute_waking_stake,
     find_flippers,
 )
 from roundwork.participant.decisions import Memory
@@ -236,6 +237,17 @@ def test_under_roundwork_1_advice_has_the_margin_of_three_checkers() -> None:
     assert careful.edge == pytest.approx(-7.7)
     assert lazy.caught == pytest.approx(1 - 0.9**3)
     assert careful.lazy_limit == lazy.lazy_limit == 0.99
+
+
+@pytest.mark.parametrize(("nodes", "share"), [(5, 0.2), (20, 0.2), (20, 1 / 3), (100, 1 / 3), (1000, 0.1)])
+def test_from_the_waking_stake_on_a_juror_does_not_save_by_voting_unseen(nodes: int, share: float) -> None:
+    false, planted = compute_false_accusations(nodes, share), compute_planted_rate(nodes, share) * nodes
+
+    least = compute_waking_stake(nodes, share, 0.02)
+
+    part = false / (false + planted)
+    assert compute_juror_edge(part, least / 100, 0.0, 0.02) == pytest.approx(0)
+    assert least < 10  # in rewards: the table of attacks is played with 10
 
 
 def test_so_many_accusations_are_false_that_a_juror_looks() -> None:

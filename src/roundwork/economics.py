@@ -16,6 +16,9 @@ FEW_NODES = 10
 LEAST_ACCUSATIONS, ACCUSED_TO_PLANTED = 0.5, 0.3
 """The good submissions that the creator accuses in a round: at least so many, and so many a planted one."""
 
+DUTIES = 100
+"""A duty is this part of the minimum stake under roundwork-1."""
+
 CHECKERS = 3
 """The checkers of a submission under roundwork-1."""
 
@@ -145,6 +148,17 @@ def compute_juror_edge(false: float, duty: float, bond_share: float, audit_cost:
     `false` is the part of the trials whose submission is good, `bond_share` what a juror gets of a bond.
     """
     return false * (duty + bond_share) - audit_cost
+
+
+def compute_waking_stake(nodes: int, share: float, audit_cost: float) -> float:
+    """The least minimum stake at which a juror does not save money by voting "invalid" unseen.
+
+    It is in the unit of `audit_cost`. The trials of good submissions are those that the creator accuses, and
+    a vote against the majority costs a duty. A juror's part of a bond is left out: it is small in a large jury.
+    """
+    planted = compute_planted_rate(nodes, share) * nodes
+    false = compute_false_accusations(nodes, share)
+    return DUTIES * audit_cost * (false + planted) / false
 
 
 # Identities and chance

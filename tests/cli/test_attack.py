@@ -172,6 +172,17 @@ def test_advice_fails_in_strict_mode_where_cheating_pays() -> None:
     assert run(*words, "--strict").exit_code == 1
 
 
+@pytest.mark.parametrize("example", ["cipher", "crawler"])
+def test_the_stakes_of_examples_keep_jurors_looking(example: str) -> None:
+    words = ("advise", str(Path(HELLO).with_name(example)), "--rules", "roundwork-1")
+
+    facts, few = (json.loads(run(*words, *more, "--json").output) for more in ((), ("--nodes", "10")))
+
+    assert facts["warnings"] == []
+    assert facts["minimum_stake_waking"] == 4_200_000_000
+    assert "from 5.2 KOII on it does not" in few["warnings"][0]  # with fewer nodes a reward is larger
+
+
 def test_under_roundwork_1_advice_says_how_much_bad_work_to_plant() -> None:
     words = ("advise", HELLO, "--rules", "roundwork-1", "--lazy", "50")
 

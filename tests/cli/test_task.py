@@ -145,6 +145,7 @@ def test_a_task_under_roundwork_1_in_which_cheating_pays_is_deployed_only_by_for
     before = run("balance", json_address(key), "--url", ledger.url).stdout
 
     refused = run("task", "deploy", folder, *options)
+    shown = run("task", "deploy", folder, *options[:-1])  # for people
     after = run("balance", json_address(key), "--url", ledger.url).stdout
     forced = run("task", "deploy", folder, *options, "--force")
     task = json.loads(forced.stdout)["task"]
@@ -155,6 +156,7 @@ def test_a_task_under_roundwork_1_in_which_cheating_pays_is_deployed_only_by_for
         assert "R a round in this task: a minimum stake of" in done.stderr + done.stdout
     assert before == after
     assert json.loads(forced.stdout)["margin"] < 0
+    assert "warning: with a minimum stake of 1.9 KOII fines are so small that voting unseen" in shown.stderr
 
 
 def test_a_task_under_koii_1_shows_its_margin_and_is_deployed(

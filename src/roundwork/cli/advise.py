@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .margin import Costs, Margin, compute_margin, cost_options, describe_margin
+from .margin import Costs, Margin, compute_margin, cost_options, describe_margin, find_low_stake
 from .options import format_money, json_option
 from .output import say, say_json
 
@@ -48,9 +48,17 @@ def command(
     margin = compute_margin(package, expected, rules)
     advice, nodes = margin.advice, expected.nodes
     warnings = _find_short_windows(package, fetch_seconds, audit_seconds) if margin.is_drawn else []
+    if low_stake := find_low_stake(package, margin):
+        warnings.append(low_stake)
     if as_json:
         needed = {"checks": margin.checks, "minimum_stake_needed": round(margin.minimum_stake)}
-        drawn = {"planted": _list_planted(nodes), "warnings": warnings} if margin.is_drawn else {}
+        drawn: dict[str, Any] = {}
+        if margin.is_drawn:
+            drawn = {
+                "planted": _list_planted(nodes),
+                "minimum_stake_waking": round(margin.waking_stake),
+                "warnings": warnings,
+            }
         say_json({**advice._asdict(), **needed, **drawn})
     else:
         _print(margin, nodes)

@@ -40,6 +40,8 @@ class Margin(NamedTuple):
     """The least minimum stake at which cheating does not pay, in roe."""
     is_drawn: bool
     """Whether the checkers are drawn, as under roundwork-1."""
+    waking_stake: float
+    """The least minimum stake at which jurors look, if a third of the nodes is dishonest, in roe; else 0."""
 
 
 cost_options = combine(
@@ -95,7 +97,7 @@ force_option = click.option(
 
 def compute_margin(package: "Package", costs: Costs, rules: str | None = None) -> Margin:
     """The margin of a task under its own rule set, or under another one."""
-    from ..economics import CHECKERS, Stakes, advise, advise_drawn
+    from ..economics import CHECKERS, Stakes, advise, advise_drawn, compute_waking_stake
     from ..participant.step import AUDIT_ALL_MAX, SAMPLE
 
     is_drawn = (rules or package.rules) == "roundwork-1"
@@ -103,14 +105,16 @@ def compute_margin(package: "Package", costs: Costs, rules: str | None = None) -
     reward = package.bounty_per_round / costs.nodes
     stake = package.minimum_stake / reward
     stakes = Stakes(0.0, stake * percent / 100, 1.0, costs.work_cost, costs.fake_cost, costs.gain)
+    waking = 0.0
     if is_drawn:
         checks = CHECKERS
+        waking = compute_waking_stake(costs.nodes, 1 / 3, costs.audit_cost) * reward
         advice = advise_drawn(stakes, costs.lazy / 100, costs.audit_cost, stake / 10)
     else:
         checks = costs.nodes - 1 if costs.nodes - 1 <= AUDIT_ALL_MAX else SAMPLE
         advice = advise(stakes, costs.nodes, checks, costs.lazy / 100, costs.audit_cost)
     minimum = advice.slash_needed / max(percent, 1) * 100 * reward
-    return Margin(advice, checks, reward, minimum, is_drawn)
+    return Margin(advice, checks, reward, minimum, is_drawn, waking)
 
 
 def describe_margin(margin: Margin, unit: str = "KOII") -> str:
@@ -121,6 +125,17 @@ def describe_margin(margin: Margin, unit: str = "KOII") -> str:
     return f"cheating {verb} {abs(edge):.2f} R a round against honest work; R is {reward}"
 
 
+def find_low_stake(package: "Package", margin: Margin, unit: str = "KOII") -> str | None:
+    """What a minimum stake means that is too small for jurors to look; None if it is large enough."""
+    if package.minimum_stake >= margin.waking_stake:
+        return None
+    least, needed = (format_money(round(roe), unit) for roe in (package.minimum_stake, margin.waking_stake))
+    return (
+        f"with a minimum stake of {least} fines are so small that voting unseen may pay a little; "
+        f"from {needed} on it does not"
+    )
+
+
 def check_margin(package: "Package", costs: Costs, is_forced: bool, as_json: bool) -> float:
     """Show the margin before money moves: what cheating loses in a round, in R; below 0 it pays.
 
@@ -129,6 +144,8 @@ def check_margin(package: "Package", costs: Costs, is_forced: bool, as_json: boo
     margin = compute_margin(package, costs)
     unit = "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
     report(f"with {costs.nodes} nodes {describe_margin(margin, unit)} (roundwork advise)", as_json)
+    if low_stake := find_low_stake(package, margin, unit):
+        report(f"warning: {low_stake}", as_json)
     edge = margin.advice.edge
     if edge > 0 and margin.is_drawn and not is_forced:
         if margin.minimum_stake == float("inf"):

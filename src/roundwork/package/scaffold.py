@@ -217,7 +217,7 @@ submission_window: $submission_window # slots in which a round's proofs are hand
 audit_window: $audit_window # slots in which they are audited; under roundwork-1 it has eight parts
 allowed_failed_distributions: 3 # how often another node is chosen when a list fails
 
-minimum_stake_amount: 1 # what a node must have at stake
+minimum_stake_amount: 5 # what a node must have at stake
 total_bounty_amount: 1000 # what is paid in when the task is deployed
 bounty_amount_per_round: 10 # what a round pays at most
 task_type: KOII # KPL pays in a token
