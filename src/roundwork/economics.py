@@ -154,7 +154,7 @@ def compute_waking_stake(nodes: int, share: float, audit_cost: float) -> float:
     """The least minimum stake at which a juror does not save money by voting "invalid" unseen.
 
     It is in the unit of `audit_cost`. The trials of good submissions are those that the creator accuses, and
-    a vote against the majority costs a duty. A juror's part of a bond is left out: it is small in a large jury.
+    a vote against the majority costs a duty. A juror's part of a bond is left out: it is small.
     """
     planted = compute_planted_rate(nodes, share) * nodes
     false = compute_false_accusations(nodes, share)
