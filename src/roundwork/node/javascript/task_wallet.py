@@ -18,13 +18,20 @@ from solders.transaction import VersionedTransaction
 from ...client.messages import pay, wrap
 from ...client.operations import Signed, deliver, send
 from ...client.rpc import Client
-from ...protocol.params import TASK_PROGRAM, Key
+from ...protocol.params import COMPUTE_BUDGET_PROGRAM, ED25519_PROGRAM, TASK_PROGRAM, Key
+from ...protocol.table import PROGRAMS
 from ...protocol.tasks import instructions
 from ...purposes import PAYLOAD, TRANSACTION, sign
 from .task_files import BadCall
 
 SIGNATURES_MAX = 4
-"""Signatures that the node pays for in a transaction that a task made."""
+"""Signatures that the node pays for in a transaction of a task, those that it has verified too."""
+
+PRIORITY_FEE_MAX = 20_000
+"""What the node adds to the fee of such a transaction at a price that the task sets, in roe."""
+
+UNITS_MAX = 1_400_000
+"""Compute units of a transaction that sets no limit: no transaction pays for more."""
 
 TRANSACTIONS_MAX = 1000
 """Transactions that the node pays for in one window of time."""
@@ -105,8 +112,15 @@ class TaskWallet:
         payer = self._payer.pubkey()
         if not message.account_keys or message.account_keys[0] != payer:
             raise BadCall(f"the fee payer must be {payer}")
-        if message.header.num_required_signatures > SIGNATURES_MAX:
-            raise BadCall(f"the node pays for at most {SIGNATURES_MAX} signatures")
+        signatures = message.header.num_required_signatures + _count_verified(message)
+        if signatures > SIGNATURES_MAX:
+            raise BadCall(f"the node pays for at most {SIGNATURES_MAX} signatures, not {signatures}")
+        priority_fee = _compute_priority_fee_max(message)
+        if priority_fee > PRIORITY_FEE_MAX:
+            raise BadCall(
+                f"the node pays a priority fee of at most {PRIORITY_FEE_MAX} roe, not {priority_fee}: "
+                "set a lower price or a limit of compute units"
+            )
         if any(0 in each.accounts or each.program_id_index == 0 for each in message.instructions):
             raise BadCall("the node's main key pays the fee; no instruction may name it")
         if payer in message.account_keys[1:] or getattr(message, "address_table_lookups", None):
@@ -131,6 +145,31 @@ class TaskWallet:
                 f"the node pays for at most {TRANSACTIONS_MAX} transactions in {WINDOW_SLOTS} slots"
             )
         self._sent += 1
+
+
+def _count_verified(message: Message | MessageV0) -> int:
+    """Signatures that a transaction has the ledger verify; each costs what a signer does."""
+    return sum(data[0] for data in _list_data(message, ED25519_PROGRAM) if data)
+
+
+def _compute_priority_fee_max(message: Message | MessageV0) -> int:
+    """The most that the compute budget of a transaction adds to its fee, in roe. Raises BadCall."""
+    program = PROGRAMS[COMPUTE_BUDGET_PROGRAM]
+    values = {"microLamports": 0, "units": UNITS_MAX}
+    for data in _list_data(message, COMPUTE_BUDGET_PROGRAM):
+        codec = program.find(data)
+        if codec is None or len(data) < codec.size:
+            raise BadCall(f"this is no instruction of the compute budget: {data.hex():.80}")
+        values[codec.names[0]] = codec.read(data)[0]
+    return -(-values["microLamports"] * min(values["units"], UNITS_MAX) // 1_000_000)
+
+
+def _list_data(message: Message | MessageV0, program: Key) -> list[bytes]:
+    """The data of a transaction's instructions of a program."""
+    keys = [bytes(key) for key in message.account_keys]
+    if any(each.program_id_index >= len(keys) for each in message.instructions):
+        raise BadCall("an instruction names a program that is not among the accounts")
+    return [bytes(each.data) for each in message.instructions if keys[each.program_id_index] == program]
 
 
 def read_key(value: Any) -> Pubkey:
