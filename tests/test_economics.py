@@ -37,7 +37,7 @@ from roundwork.participant.selection import select_node
 from roundwork.participant.step import SAMPLE, View, list_needed
 from roundwork.protocol.params import NodeKey
 from roundwork.protocol.tasks.draw import Ballot
-from roundwork.sim.attack import TRIAL_TERMS, Measured, Trial, make_trial_task, run_trial
+from roundwork.sim.attack import TRIAL_TERMS, Measured, Place, Trial, make_trial_task, run_trial
 from roundwork.sim.simulation import NodeSetting, WorldSetting
 from roundwork.sim.world import World, fit_bounty
 from roundwork.strategies import STRATEGIES, VoteRing
@@ -141,7 +141,7 @@ def test_a_selection_by_hashes_is_mostly_ground_in_less_than_a_hundred_tries() -
 def run(strategy: str, seeds: Sequence[int], nodes: int, share: int, silent: int = 0) -> list[Measured]:
     trial = Trial(strategy=strategy, rounds=3, nodes=nodes, share=share, silent=silent)
     return [
-        run_trial(trial, STRATEGIES[strategy], seed, make_trial_task(), TRIAL_TERMS, {}) for seed in seeds
+        run_trial(trial, STRATEGIES[strategy], seed, Place(make_trial_task(), TRIAL_TERMS)) for seed in seeds
     ]
 
 

@@ -153,6 +153,26 @@ def test_processes_give_the_rows_that_one_process_gives_and_a_saved_table_is_tak
         run(*words, "--against", str(path))
 
 
+def test_the_crawler_is_attacked_on_recorded_answers() -> None:
+    site = Path(HELLO).parents[1] / "docs" / "attack-site.json"
+    words = (
+        "attack",
+        str(Path(HELLO).with_name("crawler")),
+        "--rules",
+        "roundwork-1",
+        "--json",
+        "--silent",
+        "0",
+    )
+    words += ("--answers", str(site), "--param", "start=http://site.invalid/", "--strategy", "lie")
+
+    [row] = [json.loads(line) for line in run(*words, *SMALL).output.splitlines()]
+
+    assert row["acted"]
+    assert row["bad_paid"] == row["honest_convicted"] == 0
+    assert row["profit"] < -1
+
+
 def test_advice_names_the_margin_and_where_it_breaks() -> None:
     words = ("advise", HELLO, "--nodes", "100")
 

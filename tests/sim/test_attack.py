@@ -5,6 +5,7 @@ import pytest
 from roundwork.errors import BadConfig, TaskFailed
 from roundwork.sim.attack import (
     TRIAL_TERMS,
+    Place,
     Row,
     Trial,
     compose_row,
@@ -16,13 +17,15 @@ from roundwork.sim.attack import (
 )  # fmt: skip
 from roundwork.strategies import STRATEGIES, Strategy
 
+TASK = make_trial_task()
+
 
 def run(strategy: str, share: int = 20, silent: int = 0, stakes: str = "equal", seeds: int = 2) -> Row:
     trial = Trial(strategy=strategy, nodes=10, share=share, silent=silent, stakes=stakes, rounds=2)
     return compose_row(
         trial,
         [
-            run_trial(trial, STRATEGIES[strategy], seed, make_trial_task(), TRIAL_TERMS, {})
+            run_trial(trial, STRATEGIES[strategy], seed, Place(make_trial_task(), TRIAL_TERMS))
             for seed in range(seeds)
         ],
     )
@@ -36,7 +39,7 @@ EVEN = ("one-victim", "silent-leader", "list-thief")
 @pytest.mark.parametrize("strategy", LOSING)
 def test_bad_work_loses_while_the_honest_look(strategy: str) -> None:
     trial = Trial(strategy=strategy, nodes=10, rounds=4)
-    measured = run_trial(trial, STRATEGIES[strategy], 1, make_trial_task(), TRIAL_TERMS, {})
+    measured = run_trial(trial, STRATEGIES[strategy], 1, Place(make_trial_task(), TRIAL_TERMS))
 
     assert measured.acted > 0
     assert measured.profit < 0
@@ -113,9 +116,7 @@ def test_a_strategy_that_does_not_exist_is_refused() -> None:
 
 def test_a_coalition_leaves_an_honest_node() -> None:
     with pytest.raises(BadConfig, match="leave no honest node"):
-        run_trial(
-            Trial(strategy="lie", nodes=2, share=99), STRATEGIES["lie"], 0, make_trial_task(), TRIAL_TERMS, {}
-        )
+        run_trial(Trial(strategy="lie", nodes=2, share=99), STRATEGIES["lie"], 0, Place(TASK, TRIAL_TERMS))
 
 
 def test_a_task_that_submits_nothing_is_no_measure_of_anything() -> None:
@@ -123,7 +124,7 @@ def test_a_task_that_submits_nothing_is_no_measure_of_anything() -> None:
     task.submission(lambda ctx: ctx.state["missing"])
 
     with pytest.raises(TaskFailed, match="no node submits in this task: KeyError"):
-        run_trial(Trial(strategy="lie", nodes=4, rounds=1), STRATEGIES["lie"], 0, task, TRIAL_TERMS, {})
+        run_trial(Trial(strategy="lie", nodes=4, rounds=1), STRATEGIES["lie"], 0, Place(task, TRIAL_TERMS))
 
 
 def test_a_change_of_a_table_is_told_in_a_sentence() -> None:

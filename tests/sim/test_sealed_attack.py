@@ -7,7 +7,7 @@ from roundwork.economics import compute_planted_rate
 from roundwork.errors import BadConfig, TaskFailed
 from roundwork.sdk.task import Task
 from roundwork.sealed_strategies import NOT_PLAYED, STRATEGIES, SealedStrategy
-from roundwork.sim.attack import Row, compose_row
+from roundwork.sim.attack import Place, Row, compose_row
 from roundwork.sim.sealed_attack import (
     TRIAL_TERMS,
     SealedTrial,
@@ -29,7 +29,9 @@ FEES_IN_STAKE = 1000
 def run(strategy: str, seeds: int = 1, minimum: int = TRIAL_TERMS.minimum_stake, **fields: int) -> Row:
     trial = SealedTrial(**{"strategy": strategy, "nodes": 10, "share": 30, "rounds": 5, **fields})  # type: ignore[arg-type] # numbers, and one text
     terms = fit_trial(trial, msgspec.structs.replace(TRIAL_TERMS, minimum_stake=minimum))
-    measured = [run_sealed_trial(trial, STRATEGIES[strategy], seed, TASK, terms, {}) for seed in range(seeds)]
+    measured = [
+        run_sealed_trial(trial, STRATEGIES[strategy], seed, Place(TASK, terms)) for seed in range(seeds)
+    ]
     return compose_row(trial, measured)
 
 
@@ -109,7 +111,7 @@ def test_a_stake_that_is_split_earns_no_more_and_costs_more_work() -> None:
 def test_honest_play_has_little_profit_whatever_the_stakes(stakes: str) -> None:
     trial = SealedTrial(strategy="honest", nodes=8, share=25, stakes=stakes, rounds=3)
 
-    measured = run_sealed_trial(trial, SealedStrategy, 1, TASK, fit_trial(trial, TRIAL_TERMS), {})
+    measured = run_sealed_trial(trial, SealedStrategy, 1, Place(TASK, fit_trial(trial, TRIAL_TERMS)))
 
     assert measured.acted == measured.honest_convicted == measured.unpaid == 0
 
@@ -167,7 +169,7 @@ def test_a_strategy_that_does_not_exist_is_refused() -> None:
 def test_a_coalition_leaves_an_honest_node() -> None:
     trial = SealedTrial(strategy="lie", nodes=1, share=99)
     with pytest.raises(BadConfig, match="leave no honest node"):
-        run_sealed_trial(trial, STRATEGIES["lie"], 0, TASK, TRIAL_TERMS, {})
+        run_sealed_trial(trial, STRATEGIES["lie"], 0, Place(TASK, TRIAL_TERMS))
 
 
 def test_a_task_that_submits_nothing_is_no_measure_of_anything() -> None:
@@ -177,4 +179,4 @@ def test_a_task_that_submits_nothing_is_no_measure_of_anything() -> None:
     trial = SealedTrial(strategy="lie", nodes=4, share=25, rounds=1)
 
     with pytest.raises(TaskFailed, match="no node submits in this task: ZeroDivisionError"):
-        run_sealed_trial(trial, STRATEGIES["lie"], 0, task, fit_trial(trial, TRIAL_TERMS), {})
+        run_sealed_trial(trial, STRATEGIES["lie"], 0, Place(task, fit_trial(trial, TRIAL_TERMS)))

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from roundwork.sim.attack import TRIAL_TERMS, Row, Trial, compose_row, make_trial_task, name_cell, run_trial
+from roundwork.sim.attack import (
+    TRIAL_TERMS,
+    Place,
+    Row,
+    Trial,
+    compose_row,
+    make_trial_task,
+    name_cell,
+    run_trial,
+)
 from roundwork.sim.rows import read_rows
 from roundwork.strategies import STRATEGIES
 
@@ -25,7 +34,7 @@ def get_row(strategy: str, nodes: int = 20) -> Row:
 def test_a_row_of_the_table_comes_out_again(strategy: str) -> None:
     trial = Trial(strategy=strategy, nodes=5)
     measured = [
-        run_trial(trial, STRATEGIES[strategy], seed, make_trial_task(), TRIAL_TERMS, {})
+        run_trial(trial, STRATEGIES[strategy], seed, Place(make_trial_task(), TRIAL_TERMS))
         for seed in range(SEEDS)
     ]
 

@@ -15,14 +15,16 @@ from .simulate_view import compose_table
 
 if TYPE_CHECKING:
     from ..package.terms import Terms
-    from ..sdk.task import Task
-    from ..sim.attack import Measured, Row, Trial
+    from ..sim.attack import Measured, Place, Row, Trial
 
 BAR_CHARACTERS = 12
 """The width of the longest bar of the plot."""
 
 Job = tuple["Trial", int]
 """A trial and one of its seeds."""
+
+RunTrial = Callable[[Any, Any, int, "Place"], "Measured"]
+"""Plays one seed of a trial of a rule set with one of its strategies."""
 
 grid_options = combine(
     click.option("--strategy", "names", multiple=True, help="Which strategies; may be given again: all."),
@@ -78,6 +80,7 @@ grid_options = combine(
     type=click.Path(path_type=Path, exists=True),
     help="A Python file with more: subclasses of roundwork.strategies.Strategy, or of SealedStrategy.",
 )
+@click.option("--answers", type=click.Path(path_type=Path), help="A file of recorded answers to ctx.http.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option("--save", type=click.Path(path_type=Path), help="Append each row to this file when it is done.")
 @click.option("--resume", is_flag=True, help="Leave out the rows that the file of --save has.")
@@ -90,6 +93,7 @@ def command(
     rules: str | None,
     params: dict[str, str],
     file: Path | None,
+    answers: Path | None,
     jobs: int,
     save: Path | None,
     resume: bool,
@@ -108,7 +112,7 @@ def command(
 
     if resume and save is None:
         raise click.UsageError("--resume needs --save: the file whose rows it leaves out")
-    desk = Desk(task, params, file, rules)
+    desk = Desk(task, params, file, rules, answers)
     trials = desk.list_trials(**grid)
     rows = read_rows(save) if resume and save is not None and save.exists() else []
     done = {name_cell(row) for row in rows}
@@ -131,13 +135,20 @@ class Desk:
     """What a process needs to run a trial: the task and the strategies, loaded once in each process."""
 
     def __init__(
-        self, folder: Path | None, params: dict[str, str], file: Path | None, rules: str | None
+        self,
+        folder: Path | None,
+        params: dict[str, str],
+        file: Path | None,
+        rules: str | None,
+        answers: Path | None,
     ) -> None:
         """`rules` are None for those of the folder's task. Raises BadConfig, BadTaskFile."""
         from ..package.folder import load_package, merge_params
+        from ..sim.answers import RecordedNetwork
         from ..sim.loading import load_task
 
-        self.arguments = (folder, params, file, rules)
+        self.arguments = (folder, params, file, rules, answers)
+        self.network = None if answers is None else RecordedNetwork(answers, is_recording=False)
         package = None if folder is None else load_package(folder)
         if rules is None:
             rules = "koii-1" if package is None else package.rules
@@ -174,7 +185,10 @@ class Desk:
 
     def run(self, trial: "Trial", seed: int) -> "Measured":
         """One seed of a trial."""
-        return self.game.run(trial, seed, self.task, self.terms, self.params)
+        from ..sim.attack import Place
+
+        place = Place(self.task, self.game.fit(trial, self.terms), self.params, self.network)
+        return self.game.run_trial(trial, self.game.strategies[trial.strategy], seed, place)
 
     def find_winners(self, rows: "list[Row]") -> "list[Row]":
         """The rows that `--strict` does not allow."""
@@ -186,13 +200,14 @@ class KoiiGame:
 
     def __init__(self, file: Path | None) -> None:
         """`file` defines more strategies. Raises BadTaskFile."""
-        from ..sim.attack import Trial, find_winners, make_trial_task
+        from ..sim.attack import Trial, find_winners, make_trial_task, run_trial
         from ..sim.loading import load_strategies
         from ..strategies import STRATEGIES, Strategy
 
         more = {} if file is None else load_strategies(file, Strategy)
         self.strategies = {**STRATEGIES, **more}
         self.trial, self.make_task, self.find_winners = Trial, make_trial_task, find_winners
+        self.run_trial: RunTrial = run_trial
 
     def check(self, name: str) -> None:
         """Raises BadConfig for a strategy that does not exist."""
@@ -200,15 +215,12 @@ class KoiiGame:
 
         find_strategy(name, self.strategies)
 
-    def run(
-        self, trial: "Trial", seed: int, task: "Task", terms: "Terms | None", params: dict[str, Any]
-    ) -> "Measured":
-        """One seed of a trial; without terms, with those of the trial's own task."""
-        from ..sim.attack import TRIAL_TERMS, run_trial
+    def fit(self, trial: "Trial", terms: "Terms | None") -> "Terms":
+        """The terms of a trial; without terms, those of its own task."""
+        from ..sim.attack import TRIAL_TERMS
         from ..sim.scenario import Scenario, fit_terms
 
-        fitted = fit_terms(terms or TRIAL_TERMS, Scenario(rules="koii-1", rounds=trial.rounds))
-        return run_trial(trial, self.strategies[trial.strategy], seed, task, fitted, params)
+        return fit_terms(terms or TRIAL_TERMS, Scenario(rules="koii-1", rounds=trial.rounds))
 
 
 class HardenedGame:
@@ -218,11 +230,12 @@ class HardenedGame:
         """`file` defines more strategies. Raises BadTaskFile."""
         from ..sealed_strategies import STRATEGIES, SealedStrategy
         from ..sim.loading import load_strategies
-        from ..sim.sealed_attack import SealedTrial, find_sealed_winners, make_trial_task
+        from ..sim.sealed_attack import SealedTrial, find_sealed_winners, make_trial_task, run_sealed_trial
 
         more = {} if file is None else load_strategies(file, SealedStrategy)
         self.strategies = {**STRATEGIES, **more}
         self.trial, self.make_task, self.find_winners = SealedTrial, make_trial_task, find_sealed_winners
+        self.run_trial: RunTrial = run_sealed_trial
 
     def check(self, name: str) -> None:
         """Raises BadConfig for a strategy that does not exist."""
@@ -230,17 +243,14 @@ class HardenedGame:
 
         find_strategy(name, self.strategies)
 
-    def run(
-        self, trial: "Trial", seed: int, task: "Task", terms: "Terms | None", params: dict[str, Any]
-    ) -> "Measured":
-        """One seed of a trial; without terms, with those of the trial's own task."""
+    def fit(self, trial: "Trial", terms: "Terms | None") -> "Terms":
+        """The terms of a trial, with windows that the rules allow; without terms, those of its own task."""
         from ..sim.scenario import Scenario, fit_terms
-        from ..sim.sealed_attack import TRIAL_TERMS, SealedTrial, fit_trial, run_sealed_trial
+        from ..sim.sealed_attack import TRIAL_TERMS, SealedTrial, fit_trial
 
         assert isinstance(trial, SealedTrial)
         scenario = Scenario(rules="roundwork-1", rounds=trial.rounds)
-        fitted = fit_trial(trial, TRIAL_TERMS) if terms is None else fit_terms(terms, scenario)
-        return run_sealed_trial(trial, self.strategies[trial.strategy], seed, task, fitted, params)
+        return fit_trial(trial, TRIAL_TERMS) if terms is None else fit_terms(terms, scenario)
 
 
 Game = KoiiGame | HardenedGame

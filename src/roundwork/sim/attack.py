@@ -16,6 +16,7 @@ from ..participant.plays import LAZY, list_parts, play_step
 from ..sdk.splits import equal_split
 from ..sdk.task import Candidate, Context, Task
 from ..strategies import STRATEGIES, Strategy
+from .services import Network
 from .simulation import NodeSetting, Result, WorldSetting
 from .world import STAKE_FACTOR, World, fit_bounty
 
@@ -143,15 +144,33 @@ def find_strategy(name: str, more: dict[str, type[Strategy]] | None = None) -> t
     return known[name]
 
 
-def run_trial(
-    trial: Trial, strategy: type[Strategy], seed: int, task: Task, terms: Terms, params: dict[str, Any]
-) -> Measured:
+class Place:
+    """A task with its terms, its params and its network: worlds are played with it."""
+
+    def __init__(
+        self, task: Task, terms: Terms, params: dict[str, Any] | None = None, network: Network | None = None
+    ) -> None:
+        """`network` answers `ctx.http`."""
+        self.task = task
+        self.terms = terms
+        self.params = params or {}
+        self.network = network
+
+    def __hash__(self) -> int:
+        return hash(id(self.task))
+
+    def __eq__(self, other: object) -> bool:
+        """Equal places have equal worlds."""
+        return isinstance(other, Place) and vars(self) == vars(other)
+
+
+def run_trial(trial: Trial, strategy: type[Strategy], seed: int, place: Place) -> Measured:
     """Play one seed of a trial. Raises BadConfig for an impossible world, TaskFailed for an idle one."""
     if trial.members >= trial.nodes:
         raise BadConfig(f"share {trial.share}: {trial.members} of {trial.nodes} nodes leave no honest node")
     honest_nodes = trial.nodes - trial.members + 1 if strategy.is_split else trial.nodes
-    attacked = _play(trial, strategy, trial.nodes, seed, task, terms, params)
-    honest = _play(trial, None, honest_nodes, seed, task, terms, params)
+    attacked = _play(trial, strategy, trial.nodes, seed, place)
+    honest = _play(trial, None, honest_nodes, seed, place)
     if not honest.result.rounds:
         reason = honest.result.failures[0].text if honest.result.failures else "its submission gives nothing"
         raise TaskFailed(f"no node submits in this task: {reason}")
@@ -167,23 +186,15 @@ class Played(NamedTuple):
     """The names of the coalition's nodes."""
 
 
-def _play(
-    trial: Trial,
-    strategy: type[Strategy] | None,
-    nodes: int,
-    seed: int,
-    task: Task,
-    terms: Terms,
-    params: dict[str, Any],
-) -> Played:
+def _play(trial: Trial, strategy: type[Strategy] | None, nodes: int, seed: int, place: Place) -> Played:
     """Play a world with the strategy; None: all are honest."""
     first = trial.nodes - trial.members
     names = [f"node-{at + 1}" for at in range(nodes)]
     members = tuple(names[first:])
     silent = round(first * trial.silent / 100)
-    stakes = _compute_stakes(trial, nodes, terms.minimum_stake, is_split=nodes != trial.nodes)
+    stakes = _compute_stakes(trial, nodes, place.terms.minimum_stake, is_split=nodes != trial.nodes)
     if nodes != trial.nodes or (strategy is not None and strategy.is_split):
-        stakes = _split_last(stakes, first, trial.members, terms.minimum_stake)
+        stakes = _split_last(stakes, first, trial.members, place.terms.minimum_stake)
     playing = strategy() if strategy is not None else None
     settings = []
     for at, name in enumerate(names):
@@ -201,14 +212,14 @@ def _play(
             fields |= {"role": "silent", "step": _step_silently, "list_needed": _list_parts_silently}
         settings.append(NodeSetting(**fields))
     setting = WorldSetting(
-        terms=fit_bounty(terms, trial.rounds),
+        terms=fit_bounty(place.terms, trial.rounds),
         nodes=tuple(settings),
         rounds=trial.rounds,
         seed=seed,
-        params=params,
+        params=place.params,
         are_signatures_real=False,
     )
-    world = World(setting, task)
+    world = World(setting, place.task, place.network)
     return Played(world, world.run(), frozenset(members))
 
 

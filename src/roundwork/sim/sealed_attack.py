@@ -8,7 +8,7 @@ what it had at the beginning, so fees count too; in units of R, an honest node's
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +20,7 @@ from ..protocol.state import TABLE_KINDS, State
 from ..sdk.splits import proportional_split
 from ..sdk.task import Candidate, Context, Task
 from ..sealed_strategies import STRATEGIES, Canary, SealedStrategy, Striker
-from .attack import Measured, Row, Trial
+from .attack import Measured, Place, Row, Trial
 from .sealed import SealedWorld
 from .simulation import NodeSetting, Result, WorldSetting
 from .world import STAKE_FACTOR, fit_bounty
@@ -138,19 +138,11 @@ def fit_trial(trial: SealedTrial, terms: Terms) -> Terms:
     return msgspec.structs.replace(terms, bounty_per_round=bounty, total_bounty=bounty)
 
 
-def run_sealed_trial(
-    trial: SealedTrial,
-    strategy: type[SealedStrategy],
-    seed: int,
-    task: Task,
-    terms: Terms,
-    params: dict[str, Any],
-) -> Measured:
+def run_sealed_trial(trial: SealedTrial, strategy: type[SealedStrategy], seed: int, place: Place) -> Measured:
     """Play one seed of a trial. Raises BadConfig for an impossible world, TaskFailed for an idle one."""
     if trial.members >= trial.nodes:
         raise BadConfig(f"share {trial.share}: {trial.members} of {trial.nodes} nodes leave no honest node")
-    place = Place(task, terms, params)
-    attacked = place.play(trial, strategy, seed)
+    attacked = play(place, trial, strategy, seed)
     honest = _play_honestly(place, msgspec.structs.replace(trial, strategy=""), seed, strategy.is_split)
     if not honest.result.rounds:
         reason = honest.result.failures[0].text if honest.result.failures else "its submission gives nothing"
@@ -158,67 +150,49 @@ def run_sealed_trial(
     return measure(trial, attacked, honest, place.terms)
 
 
-class Place:
-    """A task with its terms and params: worlds are played with it. Equal places have equal worlds."""
-
-    def __init__(self, task: Task, terms: Terms, params: dict[str, Any]) -> None:
-        self.task = task
-        self.terms = terms
-        self.params = params
-
-    def __hash__(self) -> int:
-        return hash(id(self.task))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Place) and (self.task, self.terms, self.params) == (
-            other.task,
-            other.terms,
-            other.params,
-        )
-
-    def play(
-        self, trial: SealedTrial, strategy: type[SealedStrategy] | None, seed: int, is_whole: bool = False
-    ) -> Played:
-        """Play a world; without a strategy all are honest. `is_whole`: the coalition is one node."""
-        canaries = plan_canaries(trial)
-        first = trial.nodes - trial.members
-        count = first + 1 if is_whole else trial.nodes
-        names = tuple(f"node-{at + 1}" for at in range(count))
-        members = names[first:]
-        silent = names[first - round(first * trial.silent / 100) : first]
-        stakes = dict(zip(names, _compute_stakes(trial, self.terms, is_whole), strict=True))
-        is_split = strategy is not None and strategy.is_split
-        if is_split or is_whole:
-            stakes |= dict.fromkeys(members, self.terms.minimum_stake * (trial.members if is_whole else 1))
-        canary = Canary(canaries.bad_chance, canaries.accuse_chance)
-        planted = [f"canary-{at + 1}" for at in range(canaries.nodes)]
-        playing: dict[str, SealedStrategy] = dict.fromkeys(planted, canary)
-        playing |= dict.fromkeys(silent, Striker())
-        if strategy is not None:
-            playing |= dict.fromkeys(members, strategy())
-        nodes = [
-            NodeSetting(name=name, stake=stakes[name], coalition=members if name in members else ())
-            for name in names
-        ]
-        nodes += [NodeSetting(name=name, stake=self.terms.minimum_stake) for name in planted]
-        setting = WorldSetting(
-            terms=fit_bounty(self.terms, trial.rounds),
-            nodes=tuple(nodes),
-            rounds=trial.rounds,
-            seed=seed,
-            params=self.params,
-            are_signatures_real=False,
-        )
-        world = SealedWorld(setting, self.task, strategies=playing)
-        before = {node.name: compute_wealth(world, node.key) for node in world.nodes}
-        result = world.run()
-        return _sum_up(world, result, before, frozenset(members), frozenset(silent))
+def play(
+    place: Place, trial: SealedTrial, strategy: type[SealedStrategy] | None, seed: int, is_whole: bool = False
+) -> Played:
+    """Play a world; without a strategy all are honest. `is_whole`: the coalition is one node."""
+    canaries = plan_canaries(trial)
+    first = trial.nodes - trial.members
+    count = first + 1 if is_whole else trial.nodes
+    names = tuple(f"node-{at + 1}" for at in range(count))
+    members = names[first:]
+    silent = names[first - round(first * trial.silent / 100) : first]
+    stakes = dict(zip(names, _compute_stakes(trial, place.terms, is_whole), strict=True))
+    is_split = strategy is not None and strategy.is_split
+    if is_split or is_whole:
+        stakes |= dict.fromkeys(members, place.terms.minimum_stake * (trial.members if is_whole else 1))
+    canary = Canary(canaries.bad_chance, canaries.accuse_chance)
+    planted = [f"canary-{at + 1}" for at in range(canaries.nodes)]
+    playing: dict[str, SealedStrategy] = dict.fromkeys(planted, canary)
+    playing |= dict.fromkeys(silent, Striker())
+    if strategy is not None:
+        playing |= dict.fromkeys(members, strategy())
+    nodes = [
+        NodeSetting(name=name, stake=stakes[name], coalition=members if name in members else ())
+        for name in names
+    ]
+    nodes += [NodeSetting(name=name, stake=place.terms.minimum_stake) for name in planted]
+    setting = WorldSetting(
+        terms=fit_bounty(place.terms, trial.rounds),
+        nodes=tuple(nodes),
+        rounds=trial.rounds,
+        seed=seed,
+        params=place.params,
+        are_signatures_real=False,
+    )
+    world = SealedWorld(setting, place.task, place.network, strategies=playing)
+    before = {node.name: compute_wealth(world, node.key) for node in world.nodes}
+    result = world.run()
+    return _sum_up(world, result, before, frozenset(members), frozenset(silent))
 
 
 @lru_cache(maxsize=4096)
 def _play_honestly(place: Place, trial: SealedTrial, seed: int, is_whole: bool) -> Played:
     """The honest world of a seed; all strategies are measured against the same one."""
-    return place.play(trial, None, seed, is_whole)
+    return play(place, trial, None, seed, is_whole)
 
 
 def _sum_up(
