@@ -25,6 +25,12 @@ def submission(ctx):
     return ctx.proof(ctx.state["cipher"])
 
 
+@task.lie
+def lie(ctx):
+    """The message under a wrong key: it looks right, and a liar need not have done the work."""
+    return ctx.proof(encipher(ctx.seed[::-1], ctx.params["message"]))
+
+
 @task.audit
 def audit(ctx, candidate):
     """A copied submission is enciphered with the seed of the node that it was copied from."""

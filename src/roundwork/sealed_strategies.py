@@ -154,8 +154,7 @@ class Lie(SealedStrategy):
     doing = "works and submits a lie that looks right"
 
     def choose_value(self, me: SealedMember, round_number: int, honest: Value, lie: Value) -> str | None:
-        me.act(round_number, bad_round=round_number)
-        return lie()
+        return _lie(me, round_number, lie)
 
 
 class Guesser(Lie):
@@ -251,6 +250,14 @@ class Equivocator(SealedStrategy):
         return [*owed, second]
 
 
+def _lie(me: SealedMember, round_number: int, lie: Value) -> str | None:
+    """A lie, which is no deviation until the task has named it: without work some tasks cannot."""
+    value = lie()
+    if value is not None:
+        me.act(round_number, bad_round=round_number)
+    return value
+
+
 # Proofs
 
 
@@ -274,8 +281,7 @@ class HiddenLie(_Hider):
         return False
 
     def choose_value(self, me: SealedMember, round_number: int, honest: Value, lie: Value) -> str | None:
-        me.act(round_number, bad_round=round_number)
-        return lie()
+        return _lie(me, round_number, lie)
 
     def choose_finding(
         self, me: SealedMember, view: SealedView, candidate: str, honest: Finding
@@ -922,8 +928,7 @@ class Canary(SealedStrategy):
     def choose_value(self, me: SealedMember, round_number: int, honest: Value, lie: Value) -> str | None:
         if me.draw(round_number, "bad").random() >= self.bad_chance:
             return honest()
-        me.act(round_number, bad_round=round_number)
-        return lie()
+        return _lie(me, round_number, lie)
 
     def change_duties(
         self, me: SealedMember, memory: SealedMemory, view: SealedView, slot: int, owed: Duties

@@ -150,8 +150,10 @@ class Liar(Strategy):
     def choose_value(
         self, me: Member, duty: DecideValue, honest: Callable[[], str | None], lie: Callable[[], str | None]
     ) -> str | None:
-        me.act(duty, bad_round=duty.round)
-        return lie()
+        value = lie()
+        if value is not None:
+            me.act(duty, bad_round=duty.round)
+        return value
 
 
 class Copycat(Strategy):

@@ -153,6 +153,17 @@ def test_processes_give_the_rows_that_one_process_gives_and_a_saved_table_is_tak
         run(*words, "--against", str(path))
 
 
+@pytest.mark.parametrize("strategy", ["lie", "guesser", "hidden-lie", "challenged-lie"])
+def test_a_lie_about_a_cipher_is_submitted_and_loses(strategy: str) -> None:
+    words = ("attack", str(Path(HELLO).with_name("cipher")), "--strategy", strategy, "--json")
+
+    [row] = [json.loads(line) for line in run(*words, *SMALL).output.splitlines()]
+
+    assert row["acted"]
+    assert row["bad_paid"] == row["honest_convicted"] == 0
+    assert row["profit"] < -0.9  # a node that submits nothing loses less
+
+
 def test_the_crawler_is_attacked_on_recorded_answers() -> None:
     site = Path(HELLO).parents[1] / "docs" / "attack-site.json"
     words = (
