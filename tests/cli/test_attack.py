@@ -166,16 +166,8 @@ def test_a_lie_about_a_cipher_is_submitted_and_loses(strategy: str) -> None:
 
 def test_the_crawler_is_attacked_on_recorded_answers() -> None:
     site = Path(HELLO).parents[1] / "docs" / "attack-site.json"
-    words = (
-        "attack",
-        str(Path(HELLO).with_name("crawler")),
-        "--rules",
-        "roundwork-1",
-        "--json",
-        "--silent",
-        "0",
-    )
-    words += ("--answers", str(site), "--param", "start=http://site.invalid/", "--strategy", "lie")
+    words = ["attack", str(Path(HELLO).with_name("crawler")), "--rules", "roundwork-1", "--strategy", "lie"]
+    words += ["--answers", str(site), "--param", "start=http://site.invalid/", "--json"]
 
     [row] = [json.loads(line) for line in run(*words, *SMALL).output.splitlines()]
 
