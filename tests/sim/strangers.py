@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from roundwork.participant.plays import HONEST, PLAYS
 from roundwork.protocol.execute import Outcome
 from roundwork.protocol.params import NodeKey, base58_of
 from roundwork.protocol.tasks import instructions
-from roundwork.sim.faults import Faults, LedgerOutage, NodeCrash
+from roundwork.sim.faults import ClockSkew, Faults, LedgerOutage, LedgerRestart, NodeCrash, SlowDisk
 from roundwork.sim.laws import LawBroken, Laws
 from roundwork.sim.ledger import MANAGER, make_keypair
 from roundwork.sim.network import NetworkModel, Partition
@@ -63,18 +63,30 @@ def draw_setting(seed: int) -> WorldSetting:
         )
     crash = NodeCrash(random.choice(names), random.randint(2, 60), random.randint(1, 30))
     outage = LedgerOutage(random.randint(2, 60), random.randint(1, 30))
-    faults = Faults(
-        crashes=(crash,) if random.random() < 0.5 else (), outages=(outage,) if random.random() < 0.3 else ()
-    )
+    crashes = (crash,) if random.random() < 0.5 else ()
+    outages = (outage,) if random.random() < 0.3 else ()
     return WorldSetting(
         terms=terms,
         nodes=make_nodes(plays, [STAKE, random.choice((STAKE, STAKE // 10))]),
         rounds=rounds,
         seed=seed,
         network=network,
-        faults=faults,
+        faults=Faults(crashes=crashes, outages=outages, **draw_more_faults(seed, names)),
         are_signatures_real=False,
     )
+
+
+def draw_more_faults(seed: int, names: Sequence[str]) -> dict[str, Any]:
+    """Restarts of the ledger, slow disks and wrong clocks."""
+    random = Random(f"faults/{seed}")
+    restart = LedgerRestart(random.randint(2, 60), random.randint(1, 10), is_torn=random.random() < 0.7)
+    disk = SlowDisk(random.choice(names), random.randint(1, 6))
+    skew = ClockSkew(random.choice(names), random.choice((-20, -3, -1, 1, 3, 20)))
+    return {
+        "restarts": (restart,) if random.random() < 0.2 else (),
+        "slow_disks": (disk,) if random.random() < 0.2 else (),
+        "skews": (skew,) if random.random() < 0.2 else (),
+    }
 
 
 class Message(NamedTuple):
@@ -267,15 +279,31 @@ def _list_smaller(setting: WorldSetting) -> list[Callable[[WorldSetting], list[W
     def leave_out(name: str) -> Callable[[WorldSetting], list[WorldSetting]]:
         def without(given: WorldSetting) -> list[WorldSetting]:
             nodes = tuple(node for node in given.nodes if node.name != name)
-            crashes = tuple(crash for crash in given.faults.crashes if crash.node != name)
-            return [replace(given, nodes=nodes, faults=replace(given.faults, crashes=crashes))]
+            faults, network = given.faults, given.network
+            of_others = {
+                kind: tuple(fault for fault in getattr(faults, kind) if fault.node != name)
+                for kind in ("crashes", "slow_disks", "skews")
+            }
+            apart = tuple(each for each in network.partitions if name not in each.nodes)
+            return [
+                replace(
+                    given,
+                    nodes=nodes,
+                    faults=replace(faults, **of_others),
+                    network=replace(network, partitions=apart),
+                )
+            ]
 
         return without
+
+    def spare(kind: str) -> Callable[[WorldSetting], list[WorldSetting]]:
+        return lambda given: [replace(given, faults=replace(given.faults, **{kind: ()}))]
 
     return [
         lambda given: [replace(given, network=NetworkModel(), faults=Faults())],
         lambda given: [replace(given, network=NetworkModel())],
         lambda given: [replace(given, faults=Faults())],
+        *(spare(kind) for kind in Faults.__struct_fields__),
         *(leave_out(node.name) for node in setting.nodes[1:]),
         lambda given: [replace(given, rounds=1)],
     ]
@@ -296,6 +324,9 @@ def main() -> None:
             print(f"seed {seed}: {text}")
             roles = ", ".join(f"{node.name} ({node.role})" for node in small.nodes)
             print(f"shrunk to {roles}, {small.rounds} rounds, {len(messages)} messages: {shrunk}")
+            for kind in Faults.__struct_fields__:
+                for fault in getattr(small.faults, kind):
+                    print(f"  {fault}")
             for message in messages:
                 print(f"  after slot {message.slot}, {message.sender}: {message.instruction}")
             print(f"again: python -m tests.sim.strangers --seed {seed} --count 1")

@@ -45,8 +45,18 @@ network_options = combine(
     ),
     click.option("--round-slots", type=click.IntRange(20), help="Slots of a round, if not the task's own."),
     param_option,
+    click.option(
+        "--fault",
+        "faults",
+        multiple=True,
+        metavar="KIND=VALUES",
+        help="A fault, such as crash=node-2:70:30 or restart=90:5:torn; may be given again.",
+    ),
 )
-"""Options with the names of the fields of a `Scenario`; None where they are not given."""
+"""Options with the names of the fields of a `Scenario`; None where they are not given.
+
+Faults are added to those of the scenario.
+"""
 
 
 @click.command()
@@ -111,9 +121,13 @@ def _compose_scenario(path: Path | None, options: dict[str, Any]) -> "Scenario":
     """The scenario of a file, with the options that were given in place of its fields."""
     import msgspec
 
+    from ..sim.fault_words import add_fault
     from ..sim.scenario import Scenario, read_scenario
 
     scenario = Scenario() if path is None else read_scenario(path)
+    for text in options.pop("faults"):
+        network, faults = add_fault(scenario.network, scenario.faults, text)
+        scenario = msgspec.structs.replace(scenario, network=network, faults=faults)
     stakes = options.pop("stakes")
     if stakes:
         options["stakes"] = tuple(stakes.split(","))

@@ -1,4 +1,4 @@
-"""Faults that a scenario declares: nodes that crash and restart, and a ledger that stands still."""
+"""Faults that a scenario declares, of nodes and of the ledger."""
 
 import msgspec
 
@@ -17,6 +17,27 @@ class NodeCrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the node's blobs cannot be had meanwhile."""
 
 
+class SlowDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node's writes take long: after each decision the node does nothing until that is on its disk.
+
+    A crash meanwhile loses the decision.
+    """
+
+    node: str
+    """The node's name."""
+    slots: int
+    """How many slots a write takes."""
+
+
+class ClockSkew(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A node has a wrong slot in mind, and acts too early or too late."""
+
+    node: str
+    """The node's name."""
+    slots: int
+    """How many slots later than the present one; below 0: earlier."""
+
+
 class LedgerOutage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The ledger makes no blocks. When it is back, the gap rule says which slot it is in."""
 
@@ -25,18 +46,43 @@ class LedgerOutage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many slots long it makes no block."""
 
 
+class LedgerRestart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The process of the ledger is killed in a slot, and starts again from its journal."""
+
+    slot: int
+    slots: int
+    """How many slots long it makes no block."""
+    is_torn: bool = False
+    """Whether it was writing the slot's block. The block is lost, and its transactions are sent again."""
+
+
 class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All faults of a world."""
 
     crashes: tuple[NodeCrash, ...] = ()
+    slow_disks: tuple[SlowDisk, ...] = ()
+    skews: tuple[ClockSkew, ...] = ()
     outages: tuple[LedgerOutage, ...] = ()
+    restarts: tuple[LedgerRestart, ...] = ()
 
 
 def check_faults(faults: Faults, names: set[str]) -> None:
-    """Raises BadConfig for a fault of an unknown node, or a fault without a duration."""
-    for crash in faults.crashes:
-        if crash.node not in names:
-            raise BadConfig(f"faults: no node is named {crash.node!r}; they are node-1 to node-{len(names)}")
-    lengths = [crash.slots for crash in faults.crashes] + [outage.slots for outage in faults.outages]
-    if any(slots < 1 for slots in lengths):
-        raise BadConfig(f"faults: one is {min(lengths)} slots long; at least 1")
+    """Raises BadConfig for a fault of an unknown node, and for a fault without a duration."""
+    of_nodes: list[NodeCrash | SlowDisk | ClockSkew] = [*faults.crashes, *faults.slow_disks, *faults.skews]
+    for fault in of_nodes:
+        if fault.node not in names:
+            raise BadConfig(f"faults: no node is named {fault.node!r}; they are node-1 to node-{len(names)}")
+    lasting = [each for each in of_nodes if not isinstance(each, ClockSkew)]
+    for each in (*lasting, *list_stops(faults)):
+        if each.slots < 1:
+            raise BadConfig(f"faults: {type(each).__name__} is {each.slots} slots long; at least 1")
+
+
+Stop = LedgerOutage | LedgerRestart
+"""A fault in which the ledger makes no block for some slots."""
+
+
+def list_stops(faults: Faults) -> list[Stop]:
+    """The faults of the ledger by the slot in which they begin."""
+    stops: list[Stop] = [*faults.outages, *faults.restarts]
+    return sorted(stops, key=lambda stop: stop.slot)

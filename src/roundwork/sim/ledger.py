@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import sha256, sha512
+from random import Random
 from typing import NamedTuple
 
 from solders.hash import Hash
@@ -21,6 +22,7 @@ from ..protocol.state import State
 from ..protocol.tasks.instructions import CreateTask, SetActive
 from ..protocol.ticks import get_newest_tick
 from ..protocol.transaction import decode_transaction, is_signed
+from .recovery import Written, recover
 
 GENESIS_MS = 1_700_000_000_000
 """The time at which slot 0 of every simulation begins, milliseconds since 1970."""
@@ -47,11 +49,16 @@ class MemoryLedger:
 
     With `are_signatures_real` every transaction is signed and verified. Otherwise a digest replaces each
     signature, which is faster. The payments are then the same; the hashes of blocks and of the state are
-    different.
+    different. A ledger that is to be restarted needs `keeps_blocks`.
     """
 
     def __init__(
-        self, seed: int, parties: Sequence[Party], slot_ms: int = 400, are_signatures_real: bool = True
+        self,
+        seed: int,
+        parties: Sequence[Party],
+        slot_ms: int = 400,
+        are_signatures_real: bool = True,
+        keeps_blocks: bool = False,
     ) -> None:
         self.keypairs = {party.name: make_keypair(seed, party.name) for party in parties}
         self.addresses = {name: str(keypair.pubkey()) for name, keypair in self.keypairs.items()}
@@ -68,6 +75,8 @@ class MemoryLedger:
         self._producer: Key = bytes(producer)
         self._are_signatures_real = are_signatures_real
         self._tick: tuple[int, Hash] | None = None
+        self._written: list[Written] | None = [] if keeps_blocks else None
+        self._random = Random(f"journal/{seed}")
 
     @property
     def slot(self) -> int:
@@ -87,16 +96,35 @@ class MemoryLedger:
 
     def make_block(self, transactions: Sequence[bytes], slots: int = 1) -> tuple[Block, Outcome]:
         """Make and execute the block that lies so many slots after the last block."""
+        written = self._make_block(transactions, slots)
+        if self._written is not None:
+            self._written.append(written)
+        self.blocks += 1
+        return written.block, written.outcome
+
+    def restart(self, torn: Sequence[bytes] | None) -> None:
+        """Kill the ledger and start it again from its journal, which has every block so far.
+
+        `torn` are the transactions of a block that it was writing then; None if it was writing none. They are
+        as if they had not been sent. `state` stays the same object.
+        """
+        assert self._written is not None, "a ledger that is to be restarted keeps its blocks"
+        acknowledged = self.state.head
+        lost = None if torn is None else self._make_block(torn, 1)
+        recovered = recover(self.state.genesis, self._written, lost, self._random)
+        assert recovered.head == acknowledged, f"{acknowledged} was acknowledged, {recovered.head} is there"
+        vars(self.state).update(vars(recovered))
+
+    def _make_block(self, transactions: Sequence[bytes], slots: int) -> Written:
         head, genesis = self.state.head, self.state.genesis
         time_ms = head.began_ms + slots * genesis.slot_ms
         block = next_block(self.state, time_ms, transactions, self._producer)
         if self._are_signatures_real:
             parsed = [decode_transaction(wire) for wire in transactions]
-            outcome = execute(self.state, block, [is_signed(each) for each in parsed], parsed)
-        else:
-            outcome = execute(self.state, block, [True] * len(transactions))
-        self.blocks += 1
-        return block, outcome
+            verified = [is_signed(each) for each in parsed]
+            return Written(block, verified, execute(self.state, block, verified, parsed))
+        verified = [True] * len(transactions)
+        return Written(block, verified, execute(self.state, block, verified))
 
     def _get_tick(self) -> Hash:
         slot = self.state.head.slot

@@ -45,6 +45,17 @@ def check_model(model: NetworkModel) -> None:
             raise BadConfig(f"network: {name} is {percent}; 0 to 99 are allowed")
 
 
+def check_partitions(model: NetworkModel, names: set[str]) -> None:
+    """Raises BadConfig for a partition of an unknown node, and for one that ends before it begins."""
+    for partition in model.partitions:
+        for name in partition.nodes:
+            if name not in names:
+                raise BadConfig(f"network: no node is named {name!r}; they are node-1 to node-{len(names)}")
+        if partition.last_slot < partition.first_slot:
+            slots = f"{partition.first_slot} to {partition.last_slot}"
+            raise BadConfig(f"network: a partition of slots {slots}; the last is at least the first")
+
+
 class Delivery:
     """Says when each transaction arrives."""
 

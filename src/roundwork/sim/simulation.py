@@ -22,10 +22,10 @@ from ..protocol.tasks.events import ClosedUnpaid, Event, Fined, Paid, Settled, S
 from ..sdk.task import Task
 from ..strategies import Strategy
 from ..views import PartKey, RoundView, TaskView
-from .faults import Faults, check_faults
+from .faults import Faults, LedgerRestart, Stop, check_faults, list_stops
 from .functions import Functions, FunctionsSetting, Timings
 from .ledger import MANAGER, MemoryLedger, Party, found_task
-from .network import Delivery, NetworkModel
+from .network import RESEND_SLOTS, Delivery, NetworkModel, check_partitions
 from .services import Commons, Network, Services
 
 NODE_MONEY = 1_000 * KOII
@@ -139,7 +139,8 @@ class NetworkNode(Generic[K]):
     """A node of a world: its setting, its keys, its functions, and what it has sent."""
 
     __slots__ = (
-        "address", "audited", "functions", "is_up", "jobs", "key", "keypair", "pubkey", "setting", "worked",
+        "address", "audited", "busy_until", "functions", "is_up", "jobs", "key", "keypair", "pubkey",
+        "setting", "worked",
     )  # fmt: skip
 
     def __init__(self, setting: NodeSetting, keypair: Keypair, address: str, functions: Functions) -> None:
@@ -152,6 +153,8 @@ class NetworkNode(Generic[K]):
         self.jobs: dict[K, Job[K]] = {}
         """The duties that are on their way to the ledger."""
         self.is_up = True
+        self.busy_until = 0
+        """The slot in which its last write is on its disk. Before that it does nothing."""
         self.worked: Counter[int] = Counter()
         """How often it did the work of each round."""
         self.audited: Counter[int] = Counter()
@@ -185,7 +188,9 @@ class Simulation(ABC, Generic[N]):
 
         Raises BadConfig for a network or faults that cannot be.
         """
-        check_faults(setting.faults, {node.name for node in setting.nodes})
+        names = {node.name for node in setting.nodes}
+        check_faults(setting.faults, names)
+        check_partitions(setting.network, names)
         self.setting = setting
         self.timings = Timings()
         self.commons = Commons(network)
@@ -201,7 +206,11 @@ class Simulation(ABC, Generic[N]):
         self._on_the_way: dict[int, list[Sent[N]]] = {}
         """Transactions by the slot of the block that takes them."""
         self._delivery = Delivery(setting.network, setting.seed)
-        self._outages = {outage.slot: outage.slots for outage in setting.faults.outages}
+        self._stops = list_stops(setting.faults)
+        """Those that are still to come."""
+        self._write_slots = {disk.node: disk.slots for disk in setting.faults.slow_disks}
+        """How long a node's writes take, by its name."""
+        self._skews = {skew.node: skew.slots for skew in setting.faults.skews}
 
     @property
     def slot(self) -> int:
@@ -254,7 +263,8 @@ class Simulation(ABC, Generic[N]):
         are_real = setting.are_signatures_real
         if are_real is None:
             are_real = len(setting.nodes) <= SIGNED_NODES_MAX
-        return MemoryLedger(setting.seed, parties, setting.slot_ms, are_real)
+        keeps_blocks = bool(setting.faults.restarts)
+        return MemoryLedger(setting.seed, parties, setting.slot_ms, are_real, keeps_blocks)
 
     def _make_functions(self, node: NodeSetting, task: Task) -> Functions:
         setting = self.setting
@@ -279,8 +289,18 @@ class Simulation(ABC, Generic[N]):
     def _make_block(self) -> tuple[list[Sent[N]], Outcome]:
         """The block of the next slot that has one, with the transactions that have arrived."""
         sent = self._on_the_way.pop(self.slot + 1, [])
-        outage = self._outages.pop(self.slot + 1, 0)
+        stops: list[Stop] = []
+        while self._stops and self._stops[0].slot <= self.slot + 1:
+            stops.append(self._stops.pop(0))
+        outage = sum(stop.slots for stop in stops)
         slots = min(1 + outage, self.ledger.state.genesis.gap_slots_max)
+        for stop in stops:
+            if not isinstance(stop, LedgerRestart):
+                continue
+            self.ledger.restart([each.wire for each in sent] if stop.is_torn else None)
+            if stop.is_torn:  # nothing was acknowledged, so the nodes send it again
+                self._on_the_way.setdefault(self.slot + slots + RESEND_SLOTS, []).extend(sent)
+                sent = []
         for slot in range(self.slot + 2, self.slot + slots + 1):
             sent += self._on_the_way.pop(slot, [])
         _, outcome = self.ledger.make_block([each.wire for each in sent], 1 + outage)
@@ -314,17 +334,19 @@ class Simulation(ABC, Generic[N]):
 
     def _break_and_mend(self) -> None:
         """Take nodes down and bring them back. What a node was sending may still arrive; it does not know."""
-        for crash in self.setting.faults.crashes:
-            node = next(node for node in self.nodes if node.name == crash.node)
-            is_down = crash.slot <= self.slot < crash.slot + crash.slots
-            if is_down and node.is_up:
-                node.is_up = False
+        crashes = self.setting.faults.crashes
+        if not crashes:
+            return
+        under_way = [crash for crash in crashes if crash.slot <= self.slot < crash.slot + crash.slots]
+        down = {crash.node for crash in under_way}
+        dark = {crash.node for crash in under_way if crash.is_proof_gone}
+        for name in sorted({crash.node for crash in crashes}):
+            node = next(node for node in self.nodes if node.name == name)
+            (self.commons.dark.add if name in dark else self.commons.dark.discard)(node.address)
+            was_up, node.is_up = node.is_up, name not in down
+            if was_up and not node.is_up:
                 self._forget(node)
-                if crash.is_proof_gone:
-                    self.commons.dark.add(node.address)
-            elif self.slot >= crash.slot + crash.slots and not node.is_up:
-                node.is_up = True
-                self.commons.dark.discard(node.address)
+            elif node.is_up and not was_up:
                 self._restart(node)
 
     @abstractmethod
@@ -334,6 +356,16 @@ class Simulation(ABC, Generic[N]):
     @abstractmethod
     def _restart(self, node: N) -> None:
         """Have a node look about, when it is back."""
+
+    def _write(self, node: N) -> bool:
+        """Have a node write its decisions to its disk; whether that takes until a later slot."""
+        slots = self._write_slots.get(node.name, 0)
+        node.busy_until = self.slot + slots
+        return slots > 0
+
+    def _get_slot(self, node: N) -> int:
+        """The slot that a node takes for the present one."""
+        return self.slot + self._skews.get(node.name, 0)
 
     def _send_wave(self, node: N, job: Job[Any]) -> None:
         """Send the next transactions of a job."""

@@ -61,13 +61,14 @@ SPARE_ROUNDS = 20
 class SimulatedNode(NetworkNode[Duty]):
     """A node of a world under koii-1, with its decisions."""
 
-    __slots__ = ("member", "memory", "postponed")
+    __slots__ = ("member", "memory", "postponed", "saved")
 
     def __init__(
         self, setting: NodeSetting, keypair: Keypair, address: str, functions: Functions, member: Member
     ) -> None:
         super().__init__(setting, keypair, address, functions)
-        self.memory = Memory()
+        self.memory = self.saved = Memory()
+        """Its decisions, and those that were on its disk before the last write."""
         self.postponed = Postponed()
         self.member = member
 
@@ -95,7 +96,9 @@ class World(Simulation[SimulatedNode]):
         self.nodes = [self._make_node(node, task) for node in setting.nodes]
         self._by_key = {node.key: node for node in self.nodes}
         self._waking: set[SimulatedNode] = set(self.nodes)
-        self._watchful = frozenset(node for node in self.nodes if node.setting.is_watchful)
+        self._watchful = frozenset(
+            node for node in self.nodes if node.setting.is_watchful or node.name in self._skews
+        )
         self._postponing: set[SimulatedNode] = set()
         """The nodes with a duty that failed and is to be tried again."""
         self._beginnings = compute_beginnings(self.timetable, setting.terms.rules)
@@ -103,12 +106,13 @@ class World(Simulation[SimulatedNode]):
 
     def advance(self) -> None:
         """One slot: a block of what has arrived, then what each node does about it."""
+        before = self.slot
         sent, outcome = self._make_block()
         self.arrived = sent
         self._break_and_mend()
         self._take_receipts(sent, outcome.receipts)
         self._keep_rounds(outcome.events)
-        self._choose_waking(outcome)
+        self._choose_waking(outcome, range(before + 1, self.slot + 1))
         if self._trace is not None and (sent or outcome.events):
             self._trace(self._describe(sent, outcome))
         if self._watch is not None:
@@ -116,7 +120,9 @@ class World(Simulation[SimulatedNode]):
         if self._waking:
             waking, self._waking = self._waking, set()
             for node in [node for node in self.nodes if node in waking]:
-                if node.is_up:
+                if node.is_up and node.busy_until > self.slot:
+                    self._waking.add(node)
+                elif node.is_up:
                     self._step(node)
 
     def inject(
@@ -156,30 +162,37 @@ class World(Simulation[SimulatedNode]):
         # A stake that was sent is on a node's disk, so it is not sent twice.
         node.jobs = {duty: job for duty, job in node.jobs.items() if isinstance(duty, duties.TopUp)}
         node.postponed = Postponed()
+        if node.busy_until > self.slot:  # the last write was not done
+            node.memory, node.busy_until = node.saved, 0
 
     def _restart(self, node: SimulatedNode) -> None:
         self._waking.add(node)
 
-    def _choose_waking(self, outcome: Outcome) -> None:
-        """The nodes whose duties may differ from those of the slot before."""
+    def _choose_waking(self, outcome: Outcome, slots: range) -> None:
+        """The nodes whose duties may differ from those of the last block, which was before these slots."""
         changed, is_new_to_all = self._sight.notice(outcome)
-        table = self.timetable
-        offset, ledger_round = table.compute_offset(self.slot), table.compute_round(self.slot)
-        is_turn = offset in self._turns and self._sight.is_list_missing(ledger_round)
-        is_boundary = offset in self._beginnings or is_turn
+        is_boundary = any(self._is_boundary(slot) for slot in slots)
         if is_boundary or is_new_to_all or self.setting.is_thorough:
             self._waking |= set(self.nodes)
             return
         self._waking |= {self._by_key[key] for key in changed if key in self._by_key}
         self._waking |= self._watchful | self._postponing
 
+    def _is_boundary(self, slot: int) -> bool:
+        """Whether every node may owe something new in a slot although nothing has changed."""
+        table = self.timetable
+        offset = table.compute_offset(slot)
+        is_turn = offset in self._turns and self._sight.is_list_missing(table.compute_round(slot))
+        return offset in self._beginnings or is_turn
+
     # The node's side of a slot
 
     def _step(self, node: SimulatedNode) -> None:
         """Decide and send what is owed, until nothing new is decided in this slot."""
-        setting, slot = node.setting, self.slot
+        setting, slot = node.setting, self._get_slot(node)
         while True:
             view = self._look(node)
+            node.saved = node.memory
             owed: Sequence[Duty]
             node.memory, owed = setting.step(node.memory, view, slot)
             if setting.strategy is not None:
@@ -196,13 +209,16 @@ class World(Simulation[SimulatedNode]):
                     self._act(node, duty, view)
             if node.memory is before:
                 break
+            if self._write(node):
+                self._waking.add(node)
+                break
         if node in self._postponing and not node.postponed:
             self._postponing.remove(node)
 
     def _look(self, node: SimulatedNode) -> View:
         """What a node sees: its view is built here and nowhere else."""
         bare = self._sight.look(node.address, node.key, node.functions.setting.secret, node.setting.stake)
-        return self._sight.add_parts(bare, node.setting.list_needed(node.memory, bare, self.slot))
+        return self._sight.add_parts(bare, node.setting.list_needed(node.memory, bare, self._get_slot(node)))
 
     def _judge(self, node: SimulatedNode, owed: Sequence[duties.DecideOpinion]) -> None:
         """Decide the opinions that are owed, and remember them together."""
@@ -307,7 +323,7 @@ class World(Simulation[SimulatedNode]):
                 assert_never(duty)
 
     def _fail(self, node: SimulatedNode, duty: Duty, text: str) -> None:
-        node.postponed.put(duty, self.slot)
+        node.postponed.put(duty, self._get_slot(node))
         self._postponing.add(node)
         doing = f"{type(duty).__name__} {getattr(duty, 'round', '')}".rstrip()
         self.failures.append(Failure(self.slot, node.name, doing, text))
