@@ -121,7 +121,7 @@ def test_what_a_killed_ledger_was_writing_is_gone_and_sent_again() -> None:
 
     submitted = [each.slot for each in result.rounds[0].submissions]
     assert [62] * 5 == [each.slot for each in play(whole)[0].rounds[0].submissions]
-    assert [67] * 5 == submitted  # slot 62 has no block; slot 63 has one, and the nodes send again in 67
+    assert [64] * 5 == submitted  # slot 62 has no block; slot 63 has one, and the nodes send again
     assert not any('"slot": 62,' in line for line in trace)
     assert list_statuses(result) == ["PayoutSuccessful"] * 2
     assert result.failures == []

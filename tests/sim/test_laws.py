@@ -41,7 +41,7 @@ FOUND = {
     "9.3": (18, "an opinion of a node with a stake"),
     "9.4": (28, "a node's opinion of its own list"),
     "9.5": (6, "an opinion of a list of a node that handed in none"),
-    "9.6": (65, "an audit counts"),
+    "9.6": (85, "a record of table W was replaced by another one"),
     "9.7": (3, "an audit was raised by an opinion of valid"),
     "9.8": (0, "a payout of a round that was never opened"),
     "9.9": (0, "a payout of a round that is open"),

@@ -1,5 +1,6 @@
 """A world under roundwork-1 follows from its seed, and plays by the law."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,13 +11,13 @@ import pytest
 from roundwork import Task
 from roundwork.participant.plays import PLAYS
 from roundwork.sealed_strategies import ROLES, STRATEGIES
-from roundwork.sim.faults import Faults, NodeCrash
+from roundwork.sim.faults import Faults, LedgerRestart, NodeCrash, SlowDisk
 from roundwork.sim.sealed import SealedWorld
 from roundwork.sim.sealed_attack import make_trial_task
-from roundwork.sim.world import World
+from roundwork.sim.world import World, fit_bounty
 from roundwork.sim.worlds import make_world
 
-from .sealed_village import STAKE, Village, make_setting
+from .sealed_village import STAKE, TERMS, Village, make_setting
 from .village import ROOT
 from .village import make_setting as make_koii_setting
 
@@ -139,6 +140,35 @@ def test_a_node_without_its_proof_and_off_the_air_is_missing_and_no_one_else_los
 
     assert "missing" == village.get_verdict("node-5")
     assert {village.get_net(f"node-{at}") for at in range(1, 5)} == {REWARD}
+
+
+def test_a_slow_disk_costs_its_node_the_round_and_nobody_else() -> None:
+    """The window of commitments has fewer slots than a write takes."""
+    village = Village(make_setting(rounds=1, faults=Faults(slow_disks=(SlowDisk("node-5", 20),))))
+
+    paid = {payment.node for payment in village.result.rounds[0].payments if payment.reward}
+    assert {village.get_address(f"node-{at}") for at in range(1, 5)} == paid
+
+
+def test_a_crash_loses_the_decision_that_is_not_on_the_disk() -> None:
+    slow, crash = SlowDisk("node-5", 20), NodeCrash("node-5", slot=10, slots=5)
+
+    village = Village(make_setting(rounds=1, faults=Faults(slow_disks=(slow,), crashes=(crash,))))
+
+    [lost] = [node for node in village.world.nodes if node.name == "node-5"]
+    assert 2 == lost.worked[0]
+
+
+def test_a_killed_ledger_loses_the_block_that_it_was_writing_and_no_commitment() -> None:
+    terms = msgspec.structs.replace(TERMS, submission_window=50, round_time=110)
+    setting = make_setting(rounds=1, terms=fit_bounty(terms, 1))
+    first = next(json.loads(line)["slot"] for line in Village(setting).lines if '"Commit"' in line)
+    faults = Faults(restarts=(LedgerRestart(first, 1, is_torn=True),))
+
+    village = Village(msgspec.structs.replace(setting, faults=faults))
+
+    assert not any(json.loads(line)["slot"] == first for line in village.lines)
+    assert 5 == len(village.result.rounds[0].payments)
 
 
 def test_the_world_of_a_setting_follows_from_its_rule_set() -> None:

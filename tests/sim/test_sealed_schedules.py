@@ -22,7 +22,7 @@ from roundwork.protocol.rules import RULES
 from roundwork.protocol.tasks.events import Fined, Slashed
 from roundwork.protocol.tasks.round import WINDOWS, Activity
 from roundwork.sealed_strategies import STRATEGIES, Canary, Late, SealedMember, SealedStrategy
-from roundwork.sim.faults import Faults, LedgerOutage, NodeCrash
+from roundwork.sim.faults import ClockSkew, Faults, LedgerOutage, LedgerRestart, NodeCrash, SlowDisk
 from roundwork.sim.laws import LawBroken
 from roundwork.sim.network import NetworkModel
 from roundwork.sim.simulation import NodeSetting
@@ -145,6 +145,34 @@ def test_an_honest_node_on_a_slow_network_pays_no_lapse(
     village = play(cheat, cheats, seed, network=network)
 
     check_only_allowed_losses(village)
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=5, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32),
+    restart=st.builds(
+        LedgerRestart, slot=st.integers(2, LIFE), slots=st.integers(1, 9), is_torn=st.booleans()
+    ),
+    write_slots=st.integers(1, 5),
+    skew=st.sampled_from((-9, -1, 1, 9)),
+)
+@example(seed=1, restart=LedgerRestart(62, 1, is_torn=True), write_slots=1, skew=1)
+def test_no_honest_node_is_slashed_whatever_disks_clocks_and_the_ledger_do(
+    seed: int, restart: LedgerRestart, write_slots: int, skew: int
+) -> None:
+    faults = Faults(
+        restarts=(restart,),
+        slow_disks=(SlowDisk("node-1", write_slots),),
+        skews=(ClockSkew("node-2", skew),),
+    )
+
+    village = play("lie", 1, seed, faults)
+
+    slashed = {base58_of(event.node) for event in village.events if isinstance(event, Slashed)}
+    assert not slashed & list_honest(village)
+    assert slashed
+    assert village.lines == play("lie", 1, seed, faults).lines
 
 
 @pytest.mark.parametrize("cheat", CHEATS)

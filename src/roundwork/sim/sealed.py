@@ -74,6 +74,8 @@ class SealedNode(NetworkNode[Owed]):
         self.strategy = strategy
         self.memories: dict[int, SealedMemory] = {}
         """What it decided in each round; on disk before it acts."""
+        self.saved: dict[int, SealedMemory] = {}
+        """What was on its disk before the last write, if its disk is slow."""
         self.waits: dict[Owed, int] = {}
         """The slot from which a duty that failed is due again."""
 
@@ -104,7 +106,11 @@ class SealedWorld(Simulation[SealedNode]):
         self._by_address = {node.address: node for node in self.nodes}
         self._awake: dict[SealedNode, set[int]] = {node: {0} for node in self.nodes}
         """The rounds in which a node may owe something now, other than all nodes do."""
-        self._watchful = [node for node in self.nodes if setting.is_thorough or node.strategy.is_watchful]
+        self._watchful = [
+            node
+            for node in self.nodes
+            if setting.is_thorough or node.strategy.is_watchful or node.name in self._skews
+        ]
         self._table = self.timetable
         self._beginnings = {period: compute_beginnings(self._table, period) for period in Period}
         first, last = WINDOWS[RULES][Activity.COMMIT].compute_slots_in(self._table, 0)
@@ -128,8 +134,11 @@ class SealedWorld(Simulation[SealedNode]):
             self._wake(node, *self._list_rounds())
         awake, self._awake = self._awake, {}
         for node in self.nodes if stirred else [node for node in self.nodes if node in awake]:
-            if node.is_up:
-                self._step(node, stirred | awake.get(node, set()))
+            rounds = stirred | awake.get(node, set())
+            if node.is_up and node.busy_until > self.slot:
+                self._wake(node, *rounds)
+            elif node.is_up:
+                self._step(node, rounds)
 
     def is_over(self) -> bool:
         """Whether the simulated rounds are over."""
@@ -156,6 +165,8 @@ class SealedWorld(Simulation[SealedNode]):
         # A stake that was sent is on a node's disk, so it is not sent twice.
         node.jobs = {owed: job for owed, job in node.jobs.items() if owed.duty is None}
         node.waits = {}
+        if node.busy_until > self.slot:  # the last write was not done
+            node.memories, node.busy_until = node.saved, 0
 
     def _restart(self, node: SealedNode) -> None:
         self._wake(node, self._table.compute_round(self.slot), *self._list_rounds())
@@ -181,10 +192,17 @@ class SealedWorld(Simulation[SealedNode]):
     def _step(self, node: SealedNode, rounds: set[int]) -> None:
         """Decide and send what is owed in these rounds, until nothing new is decided in this slot."""
         ledger_round = self._table.compute_round(self.slot)
+        if node.name in self._write_slots:
+            node.saved = dict(node.memories)
         self._keep_stake(node)
-        self._work(node, ledger_round)
+        if self._work(node, ledger_round):
+            self._write(node)
         for round_number in self._list_rounds():
-            if round_number in rounds:
+            if round_number not in rounds:
+                continue
+            if node.busy_until > self.slot:
+                self._wake(node, round_number)
+            else:
                 self._step_in(node, round_number)
         oldest = ledger_round - DISTRIBUTION - self.setting.terms.allowed_failed_distributions
         if oldest > min(node.memories, default=oldest):
@@ -204,7 +222,7 @@ class SealedWorld(Simulation[SealedNode]):
         return [*listed, reviewed] if 0 <= reviewed < self.setting.rounds else listed
 
     def _step_in(self, node: SealedNode, round_number: int) -> None:
-        slot = self.slot
+        slot = self._get_slot(node)
         while True:
             memory = node.memories.get(round_number) or SealedMemory()
             view = self._look(node, round_number)
@@ -213,11 +231,11 @@ class SealedWorld(Simulation[SealedNode]):
             is_new = False
             for duty in owed:
                 each = Owed(round_number, duty)
-                if each not in node.jobs and node.waits.get(each, 0) <= slot:
+                if each not in node.jobs and node.waits.get(each, 0) <= self.slot:
                     is_new |= self._act(node, each, duty, view)
-            if not is_new:
+            if not is_new or self._write(node):
                 break
-        if any(Owed(round_number, duty) not in node.jobs for duty in owed):
+        if node.busy_until > self.slot or any(Owed(round_number, duty) not in node.jobs for duty in owed):
             self._wake(node, round_number)  # something could not be done yet
 
     def _look(self, node: SealedNode, round_number: int) -> SealedView:
@@ -247,20 +265,21 @@ class SealedWorld(Simulation[SealedNode]):
             add = instructions.Stake(self.task, node.key, task.pot, node.setting.stake - amount)
             self._send(node, owed, [[add]])
 
-    def _work(self, node: SealedNode, round_number: int) -> None:
-        """Do the work of the ledger round, once."""
+    def _work(self, node: SealedNode, round_number: int) -> bool:
+        """Do the work of the ledger round, once; whether the node remembers something new."""
         is_due = 0 <= round_number < self.setting.rounds and round_number not in node.memories
         if not is_due:
-            return
+            return False
         node.memories[round_number] = SealedMemory()
         if not node.strategy.is_working(node.member, round_number):
-            return
+            return True
         seed = self._sight.look(round_number).seed
         try:
             node.functions.work(round_number, seed, self._compute_seconds_of(Activity.WORK, round_number))
         except TaskFailed as error:
             self._fail(node, Owed(round_number, None), str(error))
         node.worked[round_number] += 1
+        return True
 
     def _act(self, node: SealedNode, owed: Owed, duty: SealedDuty, view: SealedView) -> bool:
         """Do a duty; whether the node remembers something new."""

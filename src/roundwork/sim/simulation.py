@@ -25,7 +25,7 @@ from ..views import PartKey, RoundView, TaskView
 from .faults import Faults, LedgerRestart, Stop, check_faults, list_stops
 from .functions import Functions, FunctionsSetting, Timings
 from .ledger import MANAGER, MemoryLedger, Party, found_task
-from .network import RESEND_SLOTS, Delivery, NetworkModel, check_partitions
+from .network import Delivery, NetworkModel, check_partitions
 from .services import Commons, Network, Services
 
 NODE_MONEY = 1_000 * KOII
@@ -298,8 +298,8 @@ class Simulation(ABC, Generic[N]):
             if not isinstance(stop, LedgerRestart):
                 continue
             self.ledger.restart([each.wire for each in sent] if stop.is_torn else None)
-            if stop.is_torn:  # nothing was acknowledged, so the nodes send it again
-                self._on_the_way.setdefault(self.slot + slots + RESEND_SLOTS, []).extend(sent)
+            if stop.is_torn:  # the requests have failed, so the nodes send again when the ledger is back
+                self._on_the_way.setdefault(self.slot + slots + 1, []).extend(sent)
                 sent = []
         for slot in range(self.slot + 2, self.slot + slots + 1):
             sent += self._on_the_way.pop(slot, [])
