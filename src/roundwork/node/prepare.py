@@ -181,8 +181,8 @@ async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         wallet=TaskWallet(needs.client, identity.payer, identity.staking, key_of(needs.current.task.program)),
         files=files,
         read_ledger=lambda method, params: needs.client.call(method, *params),
-        read_parts=parts.read_submissions,
-        get_slot=parts.get_slot,
+        parts=parts,
+        current=needs.current,
         list_nodes=needs.registrations.list_nodes,
         blobs=TaskBlobs(
             setting.task, identity.node, needs.store, needs.fetcher, needs.registrations.get_endpoints

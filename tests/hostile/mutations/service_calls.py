@@ -15,7 +15,7 @@ from solders.message import Message
 from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction
 
-from roundwork.client.operations import airdrop
+from roundwork.client.operations import airdrop, read_task
 from roundwork.client.rpc import Client
 from roundwork.node.confinement.starter import Child
 from roundwork.node.javascript.namespace import Namespace
@@ -23,8 +23,10 @@ from roundwork.node.javascript.namespace_route import build_namespace_route
 from roundwork.node.javascript.process import JavascriptSetting
 from roundwork.node.javascript.task_files import TaskFiles
 from roundwork.node.javascript.task_wallet import TaskWallet
+from roundwork.node.lookout import CurrentTask
 from roundwork.node.peers.gateway import build_gateway
 from roundwork.node.peers.outgoing import Fetcher
+from roundwork.node.peers.parts import PartBook
 from roundwork.node.peers.payload import sign_payload
 from roundwork.node.peers.storage import BlobStore, TaskBlobs
 from roundwork.node.python.channel import TaskLog, WorkerProcess
@@ -114,7 +116,10 @@ class ServiceRoom:
             read_ledger=lambda method, params: self.client.call(method, *params),
         ).list_services()
         blobs = TaskBlobs(self.task, self.node, store, fetcher, lambda: endpoints)
-        namespaces = {self.task: self._open_namespace(files, blobs)}
+        parts = PartBook(self.client, fetcher, store, self.node, lambda: endpoints)
+        stack.push_async_callback(parts.close)
+        current = CurrentTask(await read_task(self.client, self.task))
+        namespaces = {self.task: self._open_namespace(files, blobs, parts, current)}
         self.gateway = build_gateway(
             store=store,
             get_tasks=dict,
@@ -172,7 +177,10 @@ class ServiceRoom:
         self.ledger.check_books()
         self.names |= await renew_names(InProcess(self.ledger.app))
 
-    def _open_namespace(self, files: TaskFiles, blobs: TaskBlobs) -> Namespace:
+    def _open_namespace(
+        self, files: TaskFiles, blobs: TaskBlobs, parts: PartBook, current: CurrentTask
+    ) -> Namespace:
+        """The namespace of a node that has no head and no part yet."""
         setting = JavascriptSetting(
             task=self.task, name="hello", program=self.directory, home=self.home,
             main_key=str(self.main.pubkey()), secret=SECRET, ledger_url=self.client.url, service_url="http://a",
@@ -183,15 +191,12 @@ class ServiceRoom:
             wallet=TaskWallet(self.client, self.main, self.staking),
             files=files,
             read_ledger=lambda method, params: self.client.call(method, *params),
-            read_parts=self._read_parts,
-            get_slot=lambda: None,
+            parts=parts,
+            current=current,
             list_nodes=list,
             blobs=blobs,
             log=self.lines.append,
         )
-
-    async def _read_parts(self, round_number: int) -> None:
-        """This node has no parts."""
 
 
 class ServiceCalls:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -38,16 +39,19 @@ from roundwork.node.javascript.namespace_route import build_namespace_route
 from roundwork.node.javascript.process import JavascriptSetting
 from roundwork.node.javascript.task_files import BadCall, TaskFiles
 from roundwork.node.javascript.task_wallet import TaskWallet
+from roundwork.node.lookout import CurrentTask
 from roundwork.node.peers.gateway import build_gateway
 from roundwork.node.peers.outgoing import Fetcher
+from roundwork.node.peers.parts import PartBook
 from roundwork.node.peers.payload import decode_base58
 from roundwork.node.peers.storage import BlobStore, TaskBlobs
 from roundwork.package.content import compute_content_id
 from roundwork.package.folder import load_package
 from roundwork.protocol.clock import DISTRIBUTION
 from roundwork.protocol.params import KOII, KPL_PROGRAM, TASK_PROGRAM, Key, base58_of
+from roundwork.views import TaskView
 
-from ...ledger.process import RunningLedger, running
+from ...ledger.process import SLOT_MS, RunningLedger, running
 from ..peers.neighbours import serve
 
 HELLO = Path(__file__).parents[3] / "examples" / "hello"
@@ -61,32 +65,50 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLedger]:
         yield one
 
 
+class CountingClient(Client):
+    """Notes what the ledger is requested with."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.requests: list[str] = []
+        """Methods, in their order."""
+
+    async def __aenter__(self) -> "CountingClient":
+        return self
+
+    async def call(self, method: str, *params: Any) -> Any:
+        self.requests.append(method)
+        return await super().call(method, *params)
+
+
 class Room:
-    """A task's namespace behind the gateway, and whoever asks it."""
+    """A task's namespace behind the gateway, and what requests it. `pushed` gives the heads."""
 
     def __init__(
         self,
-        client: Client,
+        client: CountingClient,
+        pushed: Client,
         http: httpx2.AsyncClient,
-        task: str,
+        task: TaskView,
         home: Path,
         url: str,
         store: BlobStore,
         fetcher: Fetcher,
     ) -> None:
         self.client = client
+        self.current = CurrentTask(task)
         self.store = store
         self.fetcher = fetcher
         self.http = http
-        self.task = task
+        self.task = task.address
         self.home = home
         self.url = url
         self.payer, self.staking = Keypair(), Keypair()
         self.lines: list[str] = []
-        self.slot: int | None = None
-        """The slot of the newest head, if this node has one."""
-        self.requests: list[str] = []
-        """The methods that the ledger was requested with."""
+        self.parts = PartBook(client, fetcher, store, str(self.staking.pubkey()), dict)
+        """The node has no head and no part before `look`."""
+        self.requests = client.requests
+        self._pushed = pushed
 
     def open_namespace(
         self, task: str, program: Key = TASK_PROGRAM, staking: Keypair | None = None
@@ -99,9 +121,9 @@ class Room:
             setting=setting,
             wallet=TaskWallet(self.client, self.payer, staking or self.staking, program),
             files=TaskFiles(self.home, 60_000_000),
-            read_ledger=self.read_ledger,
-            read_parts=self.read_parts,
-            get_slot=lambda: self.slot,
+            read_ledger=lambda method, params: self.client.call(method, *params),
+            parts=self.parts,
+            current=self.current,
             list_nodes=lambda: NODES,
             blobs=self.open_blobs(self.store, {}),
             log=self.lines.append,
@@ -110,12 +132,27 @@ class Room:
     def open_blobs(self, store: BlobStore, endpoints: dict[str, str]) -> TaskBlobs:
         return TaskBlobs(self.task, str(self.staking.pubkey()), store, self.fetcher, lambda: endpoints)
 
-    async def read_ledger(self, method: str, params: list[Any]) -> Any:
-        self.requests.append(method)
-        return await self.client.call(method, *params)
+    async def look(self) -> None:
+        """Take the newest head, as a node does in each slot."""
+        found = await self._pushed.get_head(self.task)
+        assert found is not None
+        self.current.take_head(found.head)
+        self.parts.need((), found.head, SLOT_MS / 1000)
 
-    async def read_parts(self, round_number: int) -> None:
-        """This node has no parts."""
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[None]:
+        """Take a head again and again meanwhile."""
+
+        async def look_on() -> None:
+            while True:
+                await self.look()
+
+        looking = asyncio.create_task(look_on())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def post(self, body: Any) -> tuple[int, Any]:
         answer = await self.http.post("/namespace-wrapper", json=body)
@@ -153,7 +190,8 @@ async def open_room(ledger: RunningLedger, directory: Path, amount: int) -> Asyn
         routes=[build_namespace_route(lambda: namespaces)],
     )
     async with (
-        Client(ledger.url) as client,
+        CountingClient(ledger.url) as client,
+        Client(ledger.url) as pushed,
         serve(app) as url,
         httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60) as http,
     ):
@@ -163,11 +201,13 @@ async def open_room(ledger: RunningLedger, directory: Path, amount: int) -> Asyn
         home = directory / "home"
         home.mkdir()
         fetcher = Fetcher(is_development=True)
-        room = Room(client, http, task, home, url, store, fetcher)
+        room = Room(client, pushed, http, await read_task(client, task), home, url, store, fetcher)
         await airdrop(client, str(room.payer.pubkey()), 100 * KOII)
         await stake(client, room.payer, room.staking, task, amount, url)
+        room.current.task = await read_task(client, task)
         namespaces[task] = room.open_namespace(task)
         yield room
+        await room.parts.close()
         await fetcher.close()
         store.close()
 
@@ -244,30 +284,95 @@ def test_the_task_is_read_whole_or_in_the_parts_asked_for(ledger: RunningLedger,
     use(ledger, tmp_path, work)
 
 
-def test_the_ledger_gets_what_a_task_reads_again_in_a_slot_once(
+def test_a_task_that_reads_in_every_slot_costs_the_ledger_no_request(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    """Balances are read in each ledger round once, rounds that are over once. Nothing pays meanwhile."""
+    flags = ("is_submission_required", "is_distribution_required", "is_stake_list_required")
+
+    async def work(room: Room) -> None:
+        async def read_all(*options: Any) -> None:
+            """Read in a loop until two ledger rounds have passed."""
+            room.requests.clear()
+            began = slots = await room.ask("getRound")
+            while await room.ask("getRound") < began + 2:
+                await room.look()
+                slots += 1
+                state = await room.ask("getTaskState", *options)
+                assert room.task == state["task_id"]
+                for number in (state["current_round"], state["current_round"] - 1):
+                    await room.ask("getTaskSubmissionInfo", number)
+                    await room.ask("getTaskDistributionInfo", number)
+                await room.ask("nodeSelectionDistributionList", state["current_round"] - 1)
+            assert slots > began + 2
+
+        await room.look()
+        await read_all()
+        counts = Counter(room.requests)
+        assert {"getTaskAccountInfo", "getTaskSubmissionInfo"} == counts.keys()
+        assert counts["getTaskAccountInfo"] <= 3
+        assert counts["getTaskSubmissionInfo"] <= 4, "rounds that no head has, each once"
+
+        await read_all(dict.fromkeys(flags, True))
+        counts = Counter(room.requests)
+        assert {"getTaskSubmissionInfo"} >= counts.keys()
+        assert counts["getTaskSubmissionInfo"] <= 4
+
+    use(ledger, tmp_path, work)
+
+
+def test_rows_that_come_in_a_slot_are_requested_once_and_none_twice(
     ledger: RunningLedger, tmp_path: Path
 ) -> None:
     async def work(room: Room) -> None:
-        async def read_all() -> tuple[list[Any], list[str]]:
-            """What it reads, and the requests that this cost."""
+        others = [Keypair() for _ in range(3)]
+        for pair in others:
+            await stake(room.client, room.payer, pair, room.task, 5 * KOII)
+        names = {str(pair.pubkey()): room.open_namespace(room.task, staking=pair) for pair in others}
+        async with room.looking():
+            while True:
+                room.requests.clear()
+                number = await room.ask("getRound") - 1
+                with contextlib.suppress(WrongPhase, BadCall):
+                    for name, namespace in names.items():
+                        await namespace.call("checkSubmissionAndUpdateRound", ["x", number])
+                        shown = await room.ask("getTaskSubmissionInfo", number)
+                        while name not in shown["submissions"].get(str(number), {}):
+                            shown = await room.ask("getTaskSubmissionInfo", number)
+                    break
+
+        assert names.keys() == shown["submissions"][str(number)].keys()
+        reads = [method for method in room.requests if method.startswith("getTask") or "Round" in method]
+        assert {"getRoundRows", "getTaskHead"} >= {*reads}
+        assert reads.count("getRoundRows") <= len(names)
+
+    use(ledger, tmp_path, work)
+
+
+def test_a_task_sees_at_once_what_came_of_its_own_and_requests_only_its_records(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    async def work(room: Room) -> None:
+        await room.look()
+        async with room.looking():
+            key = str(room.staking.pubkey())
+            before = await room.ask("getTaskState")
             room.requests.clear()
-            calls = [("getTaskState",), ("getTaskSubmissionInfo", 0), ("getTaskDistributionInfo", 0)]
-            return [await room.ask(*call) for call in calls], sorted(room.requests)
+            await room.ask("stakeOnChain", room.task, None, before["stake_pot_account"], 5)
+            later = await room.ask("getTaskState", {"is_stake_list_required": True})
+            assert before["stake_list"][key] + 5 == later["stake_list"][key]
 
-        room.slot = 7
-        first, requests = await read_all()
-        again, no_requests = await read_all()
-        assert {"getTaskAccountInfo", "getTaskSubmissionInfo", "getTaskDistributionInfo"} <= {*requests}
-        assert (first, []) == (again, no_requests)
+            while True:
+                number = await room.ask("getRound") - 1
+                if number >= 0 and await room.ask("checkSubmissionAndUpdateRound", "x", number) is None:
+                    break
+            info = await room.ask("getTaskSubmissionInfo", number)
+            state = await room.ask("getTaskState", {"is_submission_required": True})
 
-        room.slot = 8
-        assert requests == (await read_all())[1]
-
-        key = str(room.staking.pubkey())
-        await room.ask("stakeOnChain", room.task, None, first[0]["stake_pot_account"], 5)
-        later, requests_after = await read_all()
-        assert requests == requests_after
-        assert first[0]["stake_list"][key] + 5 == later[0]["stake_list"][key]
+            assert "x" == info["submissions"][str(number)][key]["submission_value"]
+            assert info["submissions"][str(number)] == state["submissions"][str(number)]
+            reads = {method for method in room.requests if method.startswith("getTask") or "Round" in method}
+            assert {"getTaskHead", "getRoundRows"} >= reads
 
     use(ledger, tmp_path, work)
 
@@ -551,6 +656,7 @@ def test_a_task_that_pays_in_a_token_is_spoken_to_in_its_program_and_its_money_i
         task = await read_task(client, await deploy(client, payer, hello, ""))
         await stake(client, payer, staking, task.address, 2 * KOII)
         await mint_tokens(client, payer, token, str(staking.pubkey()), 1000)
+        room.current = CurrentTask(task)
         namespace = room.open_namespace(task.address, KPL_PROGRAM)
 
         await namespace.call("stakeOnChain", [task.address, None, task.pot, 1000])

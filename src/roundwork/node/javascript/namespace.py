@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -21,7 +21,6 @@ from ...participant.moment import compute_moment, compute_timetable
 from ...participant.selection import Submissions, select_node
 from ...participant.step import find_list
 from ...protocol.addresses import find_associated, find_authority
-from ...protocol.clock import Timetable
 from ...protocol.params import KPL_PROGRAM, MONEY_MAX, NodeKey, TaskKey, key_of
 from ...protocol.tasks.instructions import (
     CHUNK_BYTES,
@@ -38,13 +37,15 @@ from ...protocol.tasks.instructions import (
 )
 from ...protocol.tasks.round import Activity
 from ...purposes import PAYLOAD, is_signed
-from ...views import HeadView, RoundView, Row, TaskView
+from ...views import HeadView, RoundView, TaskView
 from ...wire import convert, decode_json
 from ..answers import ServiceError
+from ..lookout import CurrentTask
+from ..peers.parts import PartBook
 from ..peers.payload import PAYLOAD_BYTES_MAX, BadPayload, decode_base58, encode_base58
 from ..peers.storage import TaskBlobs
 from .arguments import choose_arguments, encode_list, read_round
-from .infos import describe_submissions
+from .held_task import PARTS, HeldTask
 from .process import JavascriptSetting
 from .slot_reads import ReadLedger, SlotReads
 from .task_files import BadCall, TaskFiles
@@ -66,17 +67,13 @@ KEEP_BLOBS_ROUNDS = 16
 
 LEVELS = ("log", "warn", "error")
 
-ReadParts = Callable[[int], Awaitable[tuple[Sequence[Row], Sequence[Row]] | None]]
-"""The rows of a round's submissions and of their audits; None if they can still change."""
-
 
 class Namespace:
     """The node as one JavaScript task sees it.
 
-    `read_ledger(method, params)` makes one RPC call that reads; `read_parts(round)` gives frozen parts;
-    `get_slot()` is the slot of the newest head, None before the first; `list_nodes()` are the task's nodes
-    that this node knows. A liar submits every value with its last character changed. Methods raise BadCall,
-    or what the ledger refuses with.
+    `read_ledger(method, params)` makes one RPC call that reads; `parts` and `current` are what the node holds
+    of the task; `list_nodes()` are the task's nodes that this node knows. A liar submits every value with its
+    last character changed. Methods raise BadCall, or what the ledger refuses with.
     """
 
     def __init__(
@@ -86,8 +83,8 @@ class Namespace:
         wallet: TaskWallet,
         files: TaskFiles,
         read_ledger: ReadLedger,
-        read_parts: ReadParts,
-        get_slot: Callable[[], int | None],
+        parts: PartBook,
+        current: CurrentTask,
         list_nodes: Callable[[], list[dict[str, Any]]],
         blobs: TaskBlobs,
         log: Callable[[str], None],
@@ -98,9 +95,11 @@ class Namespace:
         self._wallet = wallet
         self._files = files
         self._read_ledger = SlotReads(
-            read_ledger, lambda: None if (slot := get_slot()) is None else (slot, wallet.sent)
+            read_ledger, lambda: None if (slot := parts.get_slot()) is None else (slot, wallet.sent)
         ).read
-        self._read_parts = read_parts
+        self._current = current
+        self._get_slot = parts.get_slot
+        self._held = HeldTask(parts, current, str(wallet.node), self._read_ledger, lambda: wallet.sent)
         self._list_nodes = list_nodes
         self._blobs = blobs
         self._newest_round = 0
@@ -135,23 +134,27 @@ class Namespace:
         return await self._get_state(str(read_key(task)), options)
 
     async def get_task_submission_info(self, round_number: Any) -> Any:
-        found = await self._read_parts(read_round(round_number))
-        if found is not None:
-            return describe_submissions(read_round(round_number), *found)
-        return await self._get_info("getTaskSubmissionInfo", round_number)
+        round_number = read_round(round_number)
+        info = await self._held.show_submissions(round_number)
+        return info or await self._held.read_info("getTaskSubmissionInfo", round_number)
 
     async def get_task_distribution_info(self, round_number: Any) -> Any:
-        info = await self._get_info("getTaskDistributionInfo", round_number)
+        round_number = read_round(round_number)
+        info = await self._held.show_distributions(round_number)
+        info = info or await self._held.read_info("getTaskDistributionInfo", round_number)
         await self._show_turn(info, round_number)
         return info
 
     async def get_distribution_list(self, node: Any, round_number: Any) -> str:
-        submitter = str(read_key(node))
-        view = await self._read(RoundView, "getRound", [self._setting.task, read_round(round_number)])
-        for listed in sorted(view.lists, key=lambda each: each.attempt, reverse=True):
-            if listed.submitter == submitter:
-                return msgspec.json.encode(listed.amounts).decode()
-        raise BadCall(f"{submitter} has handed in no list for round {view.round}")
+        submitter, round_number = str(read_key(node)), read_round(round_number)
+        text = await self._held.show_list(submitter, round_number)
+        if text is None:
+            view = await self._read(RoundView, "getRound", [self._setting.task, round_number])
+            handed_in = [listed for listed in view.lists if listed.submitter == submitter]
+            text = msgspec.json.encode(handed_in[-1].amounts).decode() if handed_in else ""
+        if not text:
+            raise BadCall(f"{submitter} has handed in no list for round {round_number}")
+        return text
 
     async def select_lister(self, round_number: Any, is_previous_failed: Any = False) -> str:
         """The node that the published rule selects to hand in a round's list; "" if it selects no node."""
@@ -163,12 +166,12 @@ class Namespace:
         return select_node(submitted, before, failed, bool(is_previous_failed)) or ""
 
     async def get_current_slot(self) -> int:
-        slot: int = await self._read_ledger("getSlot", [NEWEST])
+        held = self._get_slot()
+        slot: int = await self._read_ledger("getSlot", [NEWEST]) if held is None else held
         return slot
 
     async def get_round(self) -> int:
-        table, slot = await self._get_timetable(), await self.get_current_slot()
-        return table.compute_round(slot)
+        return compute_timetable(self._current.task).compute_round(await self.get_current_slot())
 
     async def get_average_slot_time(self) -> float:
         samples = await self._read_ledger("getRecentPerformanceSamples", [1])
@@ -358,7 +361,10 @@ class Namespace:
         instruction: Claim | ClaimTokens = Claim(self._task, node, key, target)
         if self._wallet.program == KPL_PROGRAM:
             instruction = ClaimTokens(self._task, node, key, target, find_authority(key))
-        return await self._wallet.send(instruction, pair)
+        try:
+            return await self._wallet.send(instruction, pair)
+        finally:
+            self._held.forget_balances()
 
     async def stake_on_chain(self, task: Any, staker: Any, pot: Any, amount: Any) -> str:
         """Adds to the stake what the staking key itself holds: the main key moves no money for a task.
@@ -369,7 +375,9 @@ class Namespace:
         if type(amount) is not int or not 0 < amount <= MONEY_MAX:
             raise BadCall(f"a stake is an integer of roe above 0; this is {amount!r:.80}")
         node, key, of = NodeKey(bytes(pair.pubkey())), bytes(read_key(pot)), TaskKey(bytes(read_key(task)))
-        view = await self._read(TaskView, "getTask", [str(Pubkey(of))])
+        view = self._current.task
+        if of != self._task:
+            view = await self._read(TaskView, "getTask", [str(Pubkey(of))])
         instruction: Stake | StakeTokens = Stake(of, node, key, amount)
         if view.mint is not None:
             instruction = StakeTokens(of, node, find_associated(node, key_of(view.mint)), key, amount)
@@ -391,6 +399,11 @@ class Namespace:
     async def _get_state(self, task: str, options: Any) -> Any:
         flags = options if isinstance(options, dict) else dict.fromkeys(_PARTS.values(), True)
         parts = {part: bool(flags.get(flag)) for part, flag in _PARTS.items()}
+        if task == self._setting.task and (held := await self._held.show_state(parts)) is not None:
+            state = {"task_id": task, **held}
+            if parts["distribution"]:
+                await self._show_turn(state)
+            return state
         config = {**NEWEST, "encoding": "base64", **parts}
         answer = await self._read_ledger("getTaskAccountInfo", [task, config])
         if answer["value"] is None:
@@ -422,7 +435,9 @@ class Namespace:
         Then the other nodes appear as if lists of theirs had failed, so the published rule selects this node.
         Of all rounds that are shown, or `only` of one.
         """
-        head = (await self._read(HeadView, "getTaskHead", [self._setting.task])).head
+        head = await self._held.get_head()
+        if head is None:
+            head = (await self._read(HeadView, "getTaskHead", [self._setting.task])).head
         now = compute_moment(head, head.slot)
         for listed in head.rounds:
             is_wanted = listed.round in head.open_rounds and only in (None, listed.round)
@@ -446,16 +461,6 @@ class Namespace:
         rounds = [each for each in (round_number, round_number - 1, round_number - 2) if each >= 0]
         infos = [await self.get_task_submission_info(each) for each in rounds]
         return [info["submissions"].get(str(each), {}) for each, info in zip(rounds, infos, strict=True)]
-
-    async def _get_info(self, method: str, round_number: Any) -> Any:
-        config = {**NEWEST, "encoding": "base64", "round": read_round(round_number)}
-        answer = await self._read_ledger(method, [self._setting.task, config])
-        if answer["value"] is None:
-            raise BadCall(f"there is no task at {self._setting.task}")
-        return decode_json(b64decode(answer["value"]["data"][0]))
-
-    async def _get_timetable(self) -> Timetable:
-        return compute_timetable(await self._read(TaskView, "getTask", [self._setting.task]))
 
     async def _read(self, kind: type[Any], method: str, params: list[Any]) -> Any:
         answer = await self._read_ledger(method, params)
@@ -507,12 +512,19 @@ METHODS = {
 }
 """The function for each published name."""
 
-_PARTS = {
-    "submission": "is_submission_required",
-    "distribution": "is_distribution_required",
-    "balance": "is_available_balances_required",
-    "stake": "is_stake_list_required",
-}
+_PARTS = dict(
+    zip(
+        PARTS,
+        (
+            "is_submission_required",
+            "is_distribution_required",
+            "is_available_balances_required",
+            "is_stake_list_required",
+        ),
+        strict=True,
+    )
+)
+"""The flag by which a request names each map of the state."""
 
 
 def _locate_stored(key: Any) -> str:

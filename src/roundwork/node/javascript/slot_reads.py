@@ -13,6 +13,7 @@ ReadLedger = Callable[[str, list[Any]], Awaitable[Any]]
 
 METHODS = frozenset(
     (
+        "getProgramAccounts",
         "getRound",
         "getTask",
         "getTaskAccountInfo",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import random
@@ -36,7 +37,7 @@ PATIENCE_SHARE = 8
 
 RETRY_SECONDS = 1.0
 READ_SECONDS = 10.0
-"""How long a task that requests a part waits for it."""
+"""How long a task that requests a part waits for its rows."""
 
 PAGES_AT_ONCE = 4
 
@@ -76,6 +77,8 @@ class PartBook:
         self._first_round = 0
         self._head: TaskHead | None = None
         """The newest head."""
+        self._next_head = asyncio.Event()
+        """Set when the next head comes."""
         self._patience = 0.0
         """How many seconds peers have to serve a blob."""
 
@@ -83,6 +86,8 @@ class PartBook:
         """Begin to read those of the parts that are not at hand, and forget the rounds that are closed."""
         self._forget(head)
         self._head = head
+        self._next_head.set()
+        self._next_head = asyncio.Event()
         window_slots = min(head.submission_window + 1, head.audit_window)
         self._patience = min(window_slots * slot_seconds / PATIENCE_SHARE, PATIENCE_SECONDS_MAX)
         for part in parts:
@@ -94,28 +99,37 @@ class PartBook:
             elif part.kind in GROWING and count_rows(head, part) > len(self._rows.get(part, ())):
                 self._begin(part, self._read_growing(head.task, part))
 
-    async def read_submissions(self, round_number: int) -> tuple[Sequence[Row], Sequence[Row]] | None:
-        """The submissions of a round and their audits if neither can change any more; None otherwise.
+    async def read_rows(self, part: PartKey, head: TaskHead) -> Sequence[Row] | None:
+        """All rows that a part has at a head; None if they do not come within READ_SECONDS.
 
-        Waits until the parts are at hand, for READ_SECONDS at most.
+        None as well for a part that is neither frozen then nor grows.
         """
-        head = self._head
-        shown = None if head is None else find_round(head, round_number)
-        if head is None or shown is None:
+        frozen = find_part(head, part)
+        if part.kind not in GROWING and frozen is None:
             return None
-        wanted = [PartKey(round_number, PartKind.SUBMISSIONS), PartKey(round_number, PartKind.AUDITS)]
-        if any(find_part(head, part) is None for part in wanted):
-            return None
-        for part in wanted:
-            frozen = find_part(head, part)
-            if part not in self._rows and part not in self._reading and frozen is not None:
-                self._begin(part, self._read_frozen(head.task, part, frozen))
-        reading = [self._reading[part] for part in wanted if part in self._reading]
-        if reading:
-            await asyncio.wait(reading, timeout=READ_SECONDS)
-        if any(part not in self._rows for part in wanted):
-            return None
-        return self._rows[wanted[0]], self._rows[wanted[1]]
+        count = count_rows(head, part) if frozen is None else frozen.rows
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READ_SECONDS):
+                while count and len(self._rows.get(part, ())) < count:
+                    if part not in self._reading:
+                        read = (
+                            self._read_growing(head.task, part)
+                            if frozen is None
+                            else self._read_frozen(head.task, part, frozen)
+                        )
+                        self._begin(part, read)
+                    known = len(self._rows.get(part, ()))
+                    await asyncio.wait([self._reading[part]])
+                    if len(self._rows.get(part, ())) == known:  # it failed
+                        break
+        rows = self._rows.get(part, [])
+        return rows if len(rows) >= count else None
+
+    async def wait_for_head(self, slot: int) -> TaskHead | None:
+        """The newest head, once it is of this slot or a later one; None before the first head."""
+        while self._head is not None and self._head.slot < slot:
+            await self._next_head.wait()
+        return self._head
 
     def compose(self, parts: Collection[PartKey]) -> dict[int, RoundParts]:
         """Rounds, from those of the parts that are at hand."""
