@@ -1,4 +1,4 @@
-"""A task is closed while a node works on it: its rounds end first, and the node says what is left to do."""
+"""A task is closed while a node works on it. Its rounds end first; the node ends when its money is out."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def call(ledger: RunningLedger, *arguments: object) -> subprocess.CompletedProce
 
 
 @pytest.mark.slow
-def test_closing_waits_for_open_rounds_and_the_node_says_to_take_the_stake_out(
+def test_closing_waits_for_open_rounds_and_the_node_ends_when_its_stake_is_out(
     ledger: RunningLedger, tmp_path: Path
 ) -> None:
     manager, key = Keypair(), tmp_path / "manager.json"
@@ -56,12 +56,17 @@ def test_closing_waits_for_open_rounds_and_the_node_says_to_take_the_stake_out(
             wait_until(lambda: bool(ledger.call("getTask", task)["open_rounds"]), 60)
             refused = call(ledger, "task", "close", task, "--key", key)
             closed = call(ledger, "task", "close", task, "--key", key, "--wait")
-            wait_until(lambda: f"task {task} is closed: stop this node" in (tmp_path / "log").read_text(), 30)
+            wait_until(
+                lambda: f"task {task} is closed: take your stake out" in (tmp_path / "log").read_text(), 30
+            )
+            status = call(ledger, "node", "status", *where).stdout
+            withdrawn = call(ledger, "node", "withdraw", *where, "--wait")
+            claimed = call(ledger, "node", "claim", *where)
+            ended = process.wait(timeout=60)  # nobody stops it
         finally:
-            process.terminate()
+            process.kill()
             process.communicate(timeout=20)
-    status = call(ledger, "node", "status", *where).stdout
-    withdrawn = call(ledger, "node", "withdraw", *where, "--wait")
+    end = f"task {task} is closed and has no money of this node: the node ends"
 
     assert (1, True) == (refused.returncode, "OpenRounds: rounds " in refused.stderr)
     assert 0 == closed.returncode, closed.stderr
@@ -71,3 +76,9 @@ def test_closing_waits_for_open_rounds_and_the_node_says_to_take_the_stake_out(
     assert "closed; take the stake out: `node withdraw`, then `node claim`" in status
     assert 0 == withdrawn.returncode, withdrawn.stderr
     assert "can be claimed now" in withdrawn.stdout
+    assert 0 == claimed.returncode, claimed.stderr
+    assert 0 == ended
+    assert end in (tmp_path / "log").read_text()
+    make_rich(ledger, tmp_path / "late")
+    late = call(ledger, "node", "run", "--task", task, "--directory", tmp_path / "late", "--package", folder)
+    assert (0, True) == (late.returncode, end in late.stderr)

@@ -21,6 +21,9 @@ from .ledger_options import (
 from .options import ADDRESS, show
 from .output import say, say_either, say_exactly, say_json
 
+WARP_SLOTS_MAX = 1_000_000
+"""More would take hours: each block is synced to the disk."""
+
 
 @click.group()
 def command() -> None:
@@ -122,7 +125,12 @@ def verify(directory: Path, as_json: bool) -> None:
 
 @command.command()
 @directory_option
-@click.option("--slots", type=click.IntRange(1), required=True, help="How many slots.")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, WARP_SLOTS_MAX),
+    required=True,
+    help="How many slots: at most a million.",
+)
 @json_option
 def warp(directory: Path, slots: int, as_json: bool) -> None:
     """Let slots of a stopped development ledger pass at once, with all that falls due in them."""

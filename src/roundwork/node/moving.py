@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
-from ..client.operations import claim, withdraw_when_free
+from ..client.operations import claim, patiently, withdraw_when_free
 from ..client.rpc import Client
 from ..errors import (
     BadConfig,
@@ -25,6 +26,9 @@ from .setting import FIRST_TASK_FILE, NodeSetting, find_home, find_task_director
 
 LOOK_SECONDS = 0.2
 """How often a node looks whether its task has moved. The lookout reads the task in every slot anyway."""
+
+LOOK_AGAIN_SECONDS = 2.0
+"""How often a node looks whether its money is out of a closed task."""
 
 RETRY_SECONDS = 2.0
 """After how long a node requests a package again that no node serves yet."""
@@ -48,21 +52,23 @@ Join = Callable[[NodeSetting], Awaitable[JoinedTask]]
 
 
 async def work_and_follow(client: Client, joined: JoinedTask, join: Join) -> None:
-    """Work on a task, and on every successor that takes it over, until this is cancelled.
+    """Work on a task, and on every successor that takes it over.
 
-    The open rounds of the old task are worked on to their end; then its stake is withdrawn and claimed.
-    Raises what the work raises.
+    The open rounds of the old task are worked on to their end; then its stake is withdrawn and claimed. This
+    ends when the last successor is closed and has no money of the node. Raises what the work raises.
     """
-    jobs = [
-        asyncio.ensure_future(joined.prepared.work()),
-        asyncio.ensure_future(_follow(client, joined, join)),
-    ]
+    working = asyncio.ensure_future(joined.prepared.work())
+    following = asyncio.ensure_future(_follow(client, joined, join))
     try:
-        await asyncio.gather(*jobs)
+        await asyncio.wait((working, following), return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            following.result()
+        else:
+            await working
     finally:
-        for job in jobs:
+        for job in (working, following):
             job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        await asyncio.gather(working, following, return_exceptions=True)
 
 
 async def _follow(client: Client, joined: JoinedTask, join: Join) -> None:
@@ -70,15 +76,12 @@ async def _follow(client: Client, joined: JoinedTask, join: Join) -> None:
     await _wait_until(lambda: current.task.migrated_to is not None or current.task.is_closed)
     successor = current.task.migrated_to
     if successor is None:
-        log.warning(
-            "task %s is closed: stop this node and take your stake out with `node withdraw` and `node claim`",
-            current.task.address,
-        )
+        await _wait_for_empty(client, joined)
         return
     log.info("task %s has moved to %s", current.task.address, successor)
     if not joined.can_move:
         log.warning("start this node again with --task %s, for it to move there", successor)
-        return
+        await asyncio.Event().wait()  # the rounds of the old task are worked on until the node is stopped
     setting = joined.setting
     neighbours = [
         entry.endpoint for entry in current.task.stakes if entry.endpoint != joined.identity.endpoint
@@ -120,6 +123,28 @@ async def _join_patiently(setting: NodeSetting, join: Join) -> JoinedTask:
                 log.warning("cannot move to task %s yet: %s", setting.task, error)
             last_warning = str(error)
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _wait_for_empty(client: Client, joined: JoinedTask) -> None:
+    """Wait until a closed task has no money of the node. It never opens again: docs/PROTOCOL.md 4.13."""
+    address, node = joined.current.task.address, joined.identity.node
+    has_warned = False
+    while await _has_money(client, address, node):
+        if not has_warned:
+            log.warning(
+                "task %s is closed: take your stake out with `node withdraw` and `node claim`; then this node"
+                " ends",
+                address,
+            )
+            has_warned = True
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    log.warning("task %s is closed and has no money of this node: the node ends", address)
+
+
+async def _has_money(client: Client, task: str, node: str) -> bool:
+    """Whether a task has a stake or an available balance of a node."""
+    answer = await patiently(partial(client.get_head, task, node))
+    return answer is not None and answer.own is not None and bool(answer.own.amount or answer.own.available)
 
 
 async def _leave(client: Client, joined: JoinedTask) -> None:
