@@ -68,8 +68,12 @@ ifeq ($(RULES),roundwork-1)
 	@$(BIN)/roundwork attack --rules roundwork-1 --nodes 100 --share 5 --share 20 --share 33 --silent 0 --silent 10 \
 		--seeds 10 --rounds 12 --save .roundwork/attack-100.jsonl --resume --against docs/attack-roundwork-1.jsonl
 else
-	@$(BIN)/roundwork attack --nodes 5 --nodes 20 --share 20 --share 40 --silent 0 --silent 30 \
-		--jobs 2 --against docs/attack-koii-1.jsonl
+	@# Half an hour of a processor; a second call goes on.
+	@$(BIN)/roundwork attack --nodes 5 --nodes 20 --nodes 100 --share 20 --share 40 --silent 0 --silent 30 \
+		--jobs 2 --save .roundwork/attack-koii-1.jsonl --resume --against docs/attack-koii-1.jsonl
+	@$(BIN)/roundwork attack --nodes 20 --nodes 100 --share 20 --share 40 --silent 0 --silent 30 \
+		--stakes mice --stakes whale --stakes pareto \
+		--jobs 2 --save .roundwork/attack-koii-1-stakes.jsonl --resume --against docs/attack-koii-1.jsonl
 endif
 
 mutants: $(STAMP) ## Plant 300 small faults in the law, one at a time: do its tests notice? (an hour)
