@@ -61,12 +61,17 @@ soak: $(STAMP) ## Random worlds with every invariant checked after each block (S
 economics: $(STAMP) ## Play every strategy against RULES (koii-1) again, and say what differs from docs/attack-RULES.jsonl
 	@mkdir -p .roundwork
 ifeq ($(RULES),roundwork-1)
-	@# The control: what wins under koii-1 still wins there. Then hours of a processor; a second call goes on.
+	@# The control: what wins under koii-1 still wins there. Then many hours of a processor; a second call goes on.
 	@$(BIN)/roundwork attack --strategy last-slot-accuser --strategy lazy-checker --strategy list-killer
-	@$(BIN)/roundwork attack --rules roundwork-1 --nodes 20 --share 5 --share 20 --share 33 --silent 0 --silent 10 \
-		--seeds 30 --rounds 24 --save .roundwork/attack-20.jsonl --resume --against docs/attack-roundwork-1.jsonl
-	@$(BIN)/roundwork attack --rules roundwork-1 --nodes 100 --share 5 --share 20 --share 33 --silent 0 --silent 10 \
-		--seeds 10 --rounds 12 --save .roundwork/attack-100.jsonl --resume --against docs/attack-roundwork-1.jsonl
+	@$(BIN)/roundwork attack examples/cipher --rules roundwork-1 --nodes 20 --share 33 --share 20 --share 5 \
+		--silent 10 --silent 0 --seeds 30 --rounds 24 --jobs 2 --save .roundwork/attack-cipher-20.jsonl --resume \
+		--against docs/attack-roundwork-1.jsonl
+	@$(BIN)/roundwork attack examples/cipher --rules roundwork-1 --nodes 100 --share 33 --share 20 --share 5 \
+		--silent 10 --silent 0 --seeds 10 --rounds 12 --jobs 2 --save .roundwork/attack-cipher-100.jsonl --resume \
+		--against docs/attack-roundwork-1.jsonl
+	@$(BIN)/roundwork attack examples/crawler --rules roundwork-1 --answers docs/attack-site.json \
+		--param start=http://site.invalid/ --nodes 20 --share 33 --silent 10 --seeds 30 --rounds 24 --jobs 2 \
+		--save .roundwork/attack-crawler-20.jsonl --resume
 else
 	@# Half an hour of a processor; a second call goes on.
 	@$(BIN)/roundwork attack --nodes 5 --nodes 20 --nodes 100 --share 20 --share 40 --silent 0 --silent 30 \

@@ -153,6 +153,15 @@ def test_processes_give_the_rows_that_one_process_gives_and_a_saved_table_is_tak
         run(*words, "--against", str(path))
 
 
+def test_a_row_without_a_deviation_is_named() -> None:
+    words = ("attack", HELLO, "--rules", "roundwork-1", *SMALL)
+
+    idle, busy = (run(*words, "--strategy", name).output for name in ("hidden-lie", "no-show"))
+
+    assert "hidden-lie, 6 nodes: it never deviated in this task" in idle  # hello's lie needs the work
+    assert "never deviated" not in busy
+
+
 @pytest.mark.parametrize("strategy", ["lie", "guesser", "hidden-lie", "challenged-lie"])
 def test_a_lie_about_a_cipher_is_submitted_and_loses(strategy: str) -> None:
     words = ("attack", str(Path(HELLO).with_name("cipher")), "--strategy", strategy, "--json")

@@ -7,7 +7,7 @@ from roundwork.economics import compute_planted_rate
 from roundwork.errors import BadConfig, TaskFailed
 from roundwork.sdk.task import Task
 from roundwork.sealed_strategies import NOT_PLAYED, STRATEGIES, SealedStrategy
-from roundwork.sim.attack import Place, Row, compose_row
+from roundwork.sim.attack import Place, Row, compose_row, list_idle
 from roundwork.sim.sealed_attack import (
     TRIAL_TERMS,
     SealedTrial,
@@ -15,7 +15,6 @@ from roundwork.sim.sealed_attack import (
     find_strategy,
     fit_trial,
     is_griefing,
-    list_idle,
     make_trial_task,
     plan_canaries,
     run_sealed_trial,

@@ -107,7 +107,7 @@ def command(
     Profit is what a member of the coalition gains by round beyond its own honest play, in R, the reward of an
     honest node. TASK's code runs without a sandbox, so attack only code that you trust.
     """
-    from ..sim.attack import list_changes, name_cell
+    from ..sim.attack import list_changes, list_idle, name_cell
     from ..sim.rows import read_rows
 
     if resume and save is None:
@@ -124,6 +124,11 @@ def command(
     order = {name_cell(trial): at for at, trial in enumerate(desk.list_trials(**grid))}
     rows.sort(key=lambda row: order.get(name_cell(row), -1))
     _show(rows, as_json)
+    for row in list_idle(rows):
+        say(
+            f"{row.strategy}, {row.nodes} nodes: it never deviated in this task, so its row proves nothing",
+            err=as_json,
+        )
     if against is not None:
         for change in list_changes(rows, read_rows(against)):
             say(change, err=as_json)

@@ -345,6 +345,11 @@ def name_cell(cell: Row | Trial) -> tuple[str, int, int, int, str]:
     return cell.strategy, cell.nodes, cell.share, cell.silent, cell.stakes
 
 
+def list_idle(rows: Iterable[Row]) -> list[Row]:
+    """The rows whose strategy never did anything: they prove nothing."""
+    return [row for row in rows if row.strategy != "honest" and not row.acted]
+
+
 def list_changes(rows: Iterable[Row], before: Iterable[Row]) -> list[str]:
     """The differences between a table and an earlier one, in sentences."""
     known = {name_cell(row): row for row in before}

@@ -5,7 +5,7 @@ honest. Canaries of the task's creator live in both. An income is all money that
 what it had at the beginning, so fees count too; in units of R, an honest node's reward.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from statistics import mean
 from typing import NamedTuple
@@ -329,8 +329,3 @@ def is_griefing(row: Row) -> bool:
     victims = row.nodes - max(row.nodes * row.share // 100, 1)
     is_cheap = row.griefing_factor is None or row.griefing_factor > GRIEFING_MAX
     return is_cheap and row.harm / victims > HARM_MAX
-
-
-def list_idle(rows: Sequence[Row]) -> list[Row]:
-    """The rows whose strategy never did anything: they prove nothing."""
-    return [row for row in rows if row.strategy != "honest" and not row.acted]
