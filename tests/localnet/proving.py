@@ -58,10 +58,16 @@ roundwork:
 """
 
 
-def run_proving(directory: Path, *options: str) -> Up:
-    """A running `up` of the task in `directory`, with slots of 150 ms."""
+def write_proving(directory: Path) -> Path:
+    """The folder of the task, in `directory`."""
     task = directory / "proving"
     task.mkdir()
     (task / "task.py").write_text(PROGRAM)
     (task / "config-task.yml").write_text(CONFIG)
+    return task
+
+
+def run_proving(directory: Path, *options: str) -> Up:
+    """A running `up` of the task in `directory`, with slots of 150 ms."""
+    task = write_proving(directory)
     return Up(directory / "up", "--round-slots", "60", "--slot-ms", "150", *options, task=task)
