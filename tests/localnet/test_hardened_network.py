@@ -18,7 +18,7 @@ def sandbox() -> None:
 
 
 def test_nodes_play_whole_rounds_and_a_liar_is_slashed_at_its_verdict(tmp_path: Path) -> None:
-    up = run_proving(tmp_path, "--nodes", "5", "--liars", "1", "--rounds", "2")
+    up = run_proving(tmp_path, "--nodes", "5", "--liars", "1", "--rounds", "1")
     try:
         summary, _ = up.finish(150)
     finally:
@@ -44,35 +44,50 @@ def test_nodes_play_whole_rounds_and_a_liar_is_slashed_at_its_verdict(tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_withheld_proof_is_missing_and_a_lie_behind_one_is_no_safer(tmp_path: Path) -> None:
-    summary = play(tmp_path, "withholder=1", "hider=1", nodes=6)
+def test_withheld_proofs_are_missing_and_silent_ranks_cost_nothing_but_time(tmp_path: Path) -> None:
+    summary = play(tmp_path, "mute=3", "withholder=1", "hider=1", nodes=6)
 
-    *honest, withholder, hider = summary["nodes"]
+    *others, withholder, hider = summary["nodes"]
     assert ["withholder", "hider"] == [withholder["role"], hider["role"]]
     view = paid_in_full(summary)[0]
     assert ["missing"] * 2 == [find(view, node)["verdict"] for node in (withholder, hider)]
-    nets = view["hardened"]["nets"]
-    costs = {(cost["round"], cost["node"]): (cost["amount"], cost["reason"]) for cost in summary["costs"]}
+    nets, costs = view["hardened"]["nets"], list_costs(summary)
     for node in (withholder, hider):
         missing = (LAPSE, "its proof could not be had when it was challenged")
         assert missing == costs[view["round"], node["name"]]
         assert -LAPSE == nets[node["key"]]
         assert (0, 0) == (node["earned"], node["slashed"])
-    for node in honest:
+    mute = {node["key"] for node in others if node["role"] == "mute"}
+    assert {each["submitter"] for each in view["lists"]}.isdisjoint(mute)
+    assert {node["key"] for node in others} == {
+        each["node"] for each in view["payments"] if each["reward"] > 0
+    }
+    for node in others:
         assert nets[node["key"]] > 0
 
 
 @pytest.mark.slow
-def test_a_proof_that_its_node_serves_to_none_is_answered_when_it_is_challenged(tmp_path: Path) -> None:
-    summary = play(tmp_path, "reluctant=1", nodes=5)
+def test_a_proof_that_is_served_to_none_is_answered_and_an_accuser_of_honest_lists_loses_its_bond(
+    tmp_path: Path,
+) -> None:
+    # One slanderer accuses the lists of the other, too.
+    summary = play(tmp_path, "reluctant=1", "slanderer=2", nodes=6)
 
-    reluctant = summary["nodes"][-1]
+    reluctant = next(node for node in summary["nodes"] if node["role"] == "reluctant")
     view = paid_in_full(summary)[0]
+    nets = view["hardened"]["nets"]
     shown = next(each for each in view["hardened"]["submissions"] if each["node"] == reluctant["key"])
     assert (True, "untried") == (shown["is_posted"], shown["verdict"])
     assert shown["challenge"]["challenger"] in {node["key"] for node in summary["nodes"]}
     assert {True} == set(shown["receipts"].values())  # its checkers got the proof from the ledger
-    assert view["hardened"]["nets"][reluctant["key"]] > 0
+    assert nets[reluctant["key"]] > 0
+    slanderers = {node["key"]: node["name"] for node in summary["nodes"] if node["role"] == "slanderer"}
+    [listed] = view["lists"]
+    accuser = listed["trigger_by"]
+    assert accuser in slanderers
+    reward = next(each["reward"] for each in view["payments"] if each["node"] == accuser)
+    assert reward - LAPSE == nets[accuser]
+    assert (LAPSE, "it accused a list that stood") == list_costs(summary)[view["round"], slanderers[accuser]]
 
 
 @pytest.mark.slow
@@ -88,31 +103,6 @@ def test_a_wrong_list_is_rejected_and_the_node_that_handed_it_in_is_slashed(tmp_
         accuser, nets = wrong["trigger_by"], view["hardened"]["nets"]
         share = payments[thief["key"]]["slash"] // 4
         assert payments[accuser]["reward"] + share == nets[accuser]  # and the bond returned
-
-
-@pytest.mark.slow
-def test_an_accuser_of_honest_lists_loses_its_bond(tmp_path: Path) -> None:
-    summary = play(tmp_path, "slanderer=2", nodes=5)  # the one accuses the lists of the other, too
-
-    slanderers = {node["key"]: node["name"] for node in summary["nodes"] if node["role"] == "slanderer"}
-    costs = {(cost["round"], cost["node"]): (cost["amount"], cost["reason"]) for cost in summary["costs"]}
-    for view in paid_in_full(summary):
-        [listed] = view["lists"]
-        accuser = listed["trigger_by"]
-        assert accuser in slanderers
-        reward = next(each["reward"] for each in view["payments"] if each["node"] == accuser)
-        assert reward - LAPSE == view["hardened"]["nets"][accuser]
-        assert (LAPSE, "it accused a list that stood") == costs[view["round"], slanderers[accuser]]
-
-
-@pytest.mark.slow
-def test_ranks_that_stay_silent_cost_nothing_but_time(tmp_path: Path) -> None:
-    summary = play(tmp_path, "mute=4", nodes=5)
-
-    mute = {node["key"] for node in summary["nodes"] if node["role"] == "mute"}
-    for view in paid_in_full(summary):
-        assert {each["submitter"] for each in view["lists"]}.isdisjoint(mute)
-        assert 5 == sum(each["reward"] > 0 for each in view["payments"])
 
 
 @pytest.mark.slow
@@ -159,3 +149,8 @@ def find(view: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     """What a node submitted in a round."""
     found: dict[str, Any] = next(each for each in view["submissions"] if each["node"] == node["key"])
     return found
+
+
+def list_costs(summary: dict[str, Any]) -> dict[tuple[int, str], tuple[int, str]]:
+    """What rounds cost nodes beside slashes, and why, by round and name."""
+    return {(cost["round"], cost["node"]): (cost["amount"], cost["reason"]) for cost in summary["costs"]}
