@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.cli.node_view import Agreement
+from roundwork.cli.node_view import Agreement, compose_standing
 from roundwork.errors import BadConfig
 from roundwork.package.folder import Package, load_package
 from roundwork.views import TaskView
@@ -67,3 +67,85 @@ def test_a_successor_that_asks_for_less_than_everybody_has_needs_nobody(tmp_path
     agree(asks, asks.hosts, of(FIRST))
 
     agree(modest, modest.hosts, of(SECOND, FIRST))
+
+
+def make_standing(**changes: Any) -> dict[str, Any]:
+    """The standing of a node under roundwork-1, as the ledger gives it."""
+    part = {
+        "is_over": True,
+        "net": 0,
+        "verdict": "untried",
+        "checks_assigned": 3,
+        "checks_done": 3,
+        "challenges": 0,
+        "accusations": 0,
+        "reasons": [],
+    }
+    return {
+        "node": FIRST,
+        "main_key": SECOND,
+        "is_closed": False,
+        "migrated_to": None,
+        "stake": 10 * 10**9,
+        "available": 0,
+        "endpoint": "http://127.0.0.1:1",
+        "balance_of_main_key": 5 * 10**9,
+        "first_round": 0,
+        "submitted": 3,
+        "paid": 2 * 10**9,
+        "slashed": 0,
+        "rounds": {1: {"reward": 2 * 10**9, "slash": 0}},
+        "held_back": 10**9,
+        "owed": [],
+        "at_stake": {"bonds": 0, "challenge_fees": 0},
+        "parts": {1: {**part, "net": 2 * 10**9}},
+        **changes,
+    }
+
+
+def test_an_operator_reads_what_the_node_owes_and_has_at_stake() -> None:
+    owed = [{"round": 7, "duty": "check 2 proofs and commit to a receipt", "until_slot": 1234}]
+    at_stake = {"bonds": 5 * 10**8, "challenge_fees": 100_000}
+
+    facts = compose_standing(make_standing(owed=owed, at_stake=at_stake))
+
+    assert "check 2 proofs and commit to a receipt of round 7, until slot 1,234" == facts["owes now"]
+    assert "0.5 KOII in bonds of accusations, 0.0001 KOII in fees of challenges" == facts["at stake"]
+    assert "1 KOII" == facts["held back"]
+    assert "nothing" == compose_standing(make_standing())["owes now"]
+    assert "at stake" not in compose_standing(make_standing())
+
+
+@pytest.mark.parametrize(
+    ("paid", "changes", "expected"),
+    [
+        ((2, 0), {"net": 2}, "paid 2 KOII; untried; checked 3 of 3 proofs"),
+        (
+            (2, 0),
+            {"net": 3, "accusations": 1, "challenges": 2},
+            "paid 2 KOII; untried; checked 3 of 3 proofs; 2 challenges; 1 accusation;"
+            " shares of slashes, bonds and fees gave 1 KOII",
+        ),
+        (
+            None,
+            {"net": -1, "verdict": "missing", "reasons": ["its proof could not be had"]},
+            "paid 0 KOII; missing; checked 3 of 3 proofs; lost 1 KOII; its proof could not be had",
+        ),
+        (
+            (0, 7),
+            {"net": -9, "verdict": "convicted", "checks_assigned": 0, "reasons": ["its proof was convicted"]},
+            "paid 0 KOII, slashed 7 KOII; convicted; lost 2 KOII more; its proof was convicted",
+        ),
+        (None, {"net": -1, "is_over": False, "checks_done": 1}, "under way; untried; checked 1 of 3 proofs"),
+    ],
+)
+def test_an_operator_reads_why_each_coin_came_or_went(
+    paid: tuple[int, int] | None, changes: dict[str, Any], expected: str
+) -> None:
+    part = {**make_standing()["parts"][1], **changes}
+    part["net"] *= 10**9
+    payment = {1: {"reward": paid[0] * 10**9, "slash": paid[1] * 10**9}} if paid else {}
+
+    facts = compose_standing(make_standing(rounds=payment, parts={1: part}))
+
+    assert expected == facts["round 1"]

@@ -2,14 +2,14 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import BadConfig, Malformed
-from ..wire import decode_json
+from ..wire import decode_json, format_count
 from .options import format_money
 from .output import say
 
@@ -83,6 +83,7 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
         **_describe_end(standing),
         "stake": format_amount(standing["stake"]),
         "can claim": format_amount(standing["available"]),
+        **({"held back": format_amount(standing["held_back"])} if "held_back" in standing else {}),
         "main key": f"{standing['main_key']}, holds {fees}",
     }
     if token:
@@ -92,10 +93,54 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
     paid, slashed = format_amount(standing["paid"]), format_amount(standing["slashed"])
     since = f" since round {standing['first_round']:,}" if standing["first_round"] else ""
     facts["in all"] = f"{standing['submitted']:,} proofs{since}, paid {paid}, slashed {slashed}"
-    for round_number, paid in standing["rounds"].items():
-        taken = f", slashed {format_amount(paid['slash'])}" if paid["slash"] else ""
-        facts[f"round {round_number}"] = f"paid {format_amount(paid['reward'])}{taken}"
+    parts: Mapping[int, Mapping[str, Any]] = standing.get("parts", {})
+    if "owed" in standing:
+        facts |= _describe_owed(standing, format_amount)
+    for round_number in sorted({*standing["rounds"], *parts}):
+        paid = standing["rounds"].get(round_number)
+        part = parts.get(round_number)
+        words = [_describe_payment(paid, format_amount)] if paid or part is None or part["is_over"] else []
+        words += _describe_part(part, paid, format_amount) if part else []
+        facts[f"round {round_number}"] = "; ".join(words)
     return facts
+
+
+def _describe_payment(paid: Mapping[str, int] | None, format_amount: Callable[[int], str]) -> str:
+    taken = f", slashed {format_amount(paid['slash'])}" if paid and paid["slash"] else ""
+    return f"paid {format_amount(paid['reward'] if paid else 0)}{taken}"
+
+
+def _describe_owed(standing: Mapping[str, Any], format_amount: Callable[[int], str]) -> dict[str, str]:
+    """What a node owes now under roundwork-1, and what it has at stake beside its stake."""
+    owed = [
+        f"{each['duty']} of round {each['round']}, until slot {each['until_slot']:,}"
+        for each in standing["owed"]
+    ]
+    stakes = standing["at_stake"]
+    kinds = {
+        "in bonds of accusations": format_amount(stakes["bonds"]) if stakes["bonds"] else "",
+        "in fees of challenges": format_money(stakes["challenge_fees"]) if stakes["challenge_fees"] else "",
+    }
+    held = [f"{amount} {kind}" for kind, amount in kinds.items() if amount]
+    return {"owes now": "; ".join(owed) or "nothing", **({"at stake": ", ".join(held)} if held else {})}
+
+
+def _describe_part(
+    part: Mapping[str, Any], paid: Mapping[str, int] | None, format_amount: Callable[[int], str]
+) -> list[str]:
+    """What a node did in a round under roundwork-1, and why the round gave or took something."""
+    words = [] if part["is_over"] else ["under way"]
+    words.append(part["verdict"])
+    if part["checks_assigned"]:
+        words.append(f"checked {part['checks_done']} of {format_count(part['checks_assigned'], 'proof')}")
+    for key, noun in (("challenges", "challenge"), ("accusations", "accusation")):
+        words += [format_count(part[key], noun)] if part[key] else []
+    more = part["net"] - (paid["reward"] - paid["slash"] if paid else 0)
+    if more > 0:
+        words.append(f"shares of slashes, bonds and fees gave {format_amount(more)}")
+    if more < 0 and part["is_over"]:  # before that it is a bond that may come back
+        words.append(f"lost {format_amount(-more)}{' more' if paid and paid['slash'] else ''}")
+    return [*words, *part["reasons"]]
 
 
 def _describe_program(program: Mapping[str, Any]) -> str:

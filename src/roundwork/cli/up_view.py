@@ -23,6 +23,9 @@ LABEL_CHARACTERS = 22
 DOING_CHARACTERS = 36
 BAR_CHARACTERS = range(20, 61)
 COLOURS = {"work": "cyan", "review": "yellow", "distribution": "green"}
+MONEY = ("earned", "shares", "slashed", "costs", "stake", "held_back", "available")
+"""Columns of the summary; three of them are of roundwork-1."""
+
 LINE_CHARACTERS = 200
 """The width of output that does not go to a terminal."""
 
@@ -122,11 +125,12 @@ def print_summary(console: Console, watch: Watch) -> None:
     settled, unpaid = summary["rounds_settled"], summary["rounds_unpaid"]
     title = f"{settled} rounds settled, {unpaid} unpaid; money in {get_symbol(watch)}"
     table = Table(title=title, box=SIMPLE_HEAD, title_style="bold")
-    for name in ("node", "role", "proofs", "earned", "slashed", "stake", "available", "verdicts"):
-        table.add_column(name, justify="left" if name in ("node", "role", "verdicts") else "right")
+    money = [name for name in MONEY if name in summary["nodes"][0]]
+    for name in ("node", "role", "proofs", *money, "verdicts"):
+        is_text = name in ("node", "role", "verdicts")
+        table.add_column(name.replace("_", " "), justify="left" if is_text else "right")
     for node in summary["nodes"]:
-        names = ("earned", "slashed", "stake", "available")
-        sums = [format_money(node[name], "", watch.ledger.decimals).strip() for name in names]
+        sums = [format_money(node[name], "", watch.ledger.decimals).strip() for name in money]
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in node["verdicts"].items())
         table.add_row(node["name"], node["role"], str(node["submitted"]), *sums, verdicts)
     console.print(table)
@@ -177,13 +181,30 @@ def _count(watch: Watch, view: RoundView | None, period: str) -> str:
     if view is None or period == "work":
         return ""
     if period == "review":
-        convicted = sum(each.verdict == "convicted" for each in view.submissions)
-        contested = sum(each.trigger_by is not None for each in view.submissions)
-        audits = f"{convicted} convicted" if convicted else f"{contested} contested" if contested else ""
-        return f"{len(view.submissions)}{audits and ', '}{audits}"
+        return _count_review(view)
     listed = next((each for each in view.lists if each.attempt == view.attempt), None)
     retry = f"attempt {view.attempt + 1}" if view.attempt else ""
     return ", ".join(filter(None, (retry, _describe_list(watch, view, listed))))
+
+
+def _count_review(view: RoundView) -> str:
+    """How many proofs there are, and what was said against them."""
+    hardened = view.hardened
+    if hardened is not None and not view.submissions:
+        return f"{len(hardened.committed)} committed" if hardened.committed else ""
+    shown = hardened.submissions if hardened else []
+    counts = {
+        "convicted": sum(each.verdict == "convicted" for each in view.submissions),
+        "contested": sum(each.trigger_by is not None for each in view.submissions),
+        "challenged": sum(each.challenge is not None and not each.is_posted for each in shown),
+        "missing": sum(each.verdict == "missing" for each in shown),
+    }
+    if counts["convicted"]:  # the verdicts are there
+        counts["contested"] = 0
+    if counts["missing"]:
+        counts["challenged"] = 0
+    words = [f"{count} {word}" for word, count in counts.items() if count]
+    return ", ".join([str(len(view.submissions)), *words])
 
 
 def _describe_list(watch: Watch, view: RoundView, listed: ListView | None) -> str:

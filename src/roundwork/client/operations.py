@@ -1,7 +1,7 @@
 """Operations of people and nodes, as the transactions that existing clients would build."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -24,7 +24,16 @@ from ..errors import (
     UnknownTask,
 )
 from ..package.terms import compose_fields
-from ..protocol.params import TASK_PROGRAM, TOKEN_PROGRAM, NodeKey, TaskKey, base58_of, compute_rent, key_of
+from ..protocol.params import (
+    ROUNDWORK_1,
+    TASK_PROGRAM,
+    TOKEN_PROGRAM,
+    NodeKey,
+    TaskKey,
+    base58_of,
+    compute_rent,
+    key_of,
+)
 from ..protocol.tasks.instructions import (
     CHUNK_BYTES,
     Claim,
@@ -38,10 +47,11 @@ from ..protocol.tasks.instructions import (
     Withdraw,
 )
 from ..protocol.tasks.instructions import Instruction as TaskInstruction
-from ..views import TaskView
+from ..views import RoundView, TaskView
 from . import token_operations as tokens
 from .messages import make_account, make_unique, offer, pay, wrap
 from .rpc import Client, Unreachable
+from .sealed_standing import compute_held_back, describe_part, describe_stakes, list_owed, takes_part
 from .token_operations import STAKING_MONEY, STAKING_SPACE
 
 if TYPE_CHECKING:
@@ -426,6 +436,29 @@ async def read_standing(
         "paid": sum(payment["reward"] for payment in payments.values()),
         "slashed": sum(payment["slash"] for payment in payments.values()),
         "rounds": payments,
+        **(await _read_sealed(client, view, rounds, node) if view.rules == ROUNDWORK_1.name else {}),
+    }
+
+
+async def _read_sealed(
+    client: Client, task: TaskView, rounds: Mapping[int, RoundView], node: str
+) -> dict[str, object]:
+    """What a node owes now under roundwork-1, what it has at stake, and what became of it in each round."""
+    owed = []
+    for round_number, shown in sorted(rounds.items()):
+        is_open = shown.status == "Open"
+        drawn = await client.get_drawn_round(task.address, round_number, node) if is_open else None
+        owed += list_owed(*drawn) if drawn is not None else []
+    parts = {
+        round_number: describe_part(shown, node)
+        for round_number, shown in sorted(rounds.items())
+        if takes_part(shown, node)
+    }
+    return {
+        "held_back": compute_held_back(task, rounds.values(), node),
+        "owed": owed,
+        "at_stake": describe_stakes(rounds.values(), node),
+        "parts": parts,
     }
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import msgspec
 
+from ..client.sealed_standing import compute_held_back, explain_losses
 from ..node.peers.reasons import list_opinions
+from ..protocol.params import ROUNDWORK_1
 from ..views import RoundView, SubmissionView
 from .judgement import judge
 from .watch import (
@@ -94,20 +96,10 @@ def explain_costs(watch: Watch) -> list[Slash]:
 
 def _explain_cost(view: RoundView, node: str) -> str:
     """Why a round cost a node a fine or a bond."""
-    assert view.hardened is not None
-    verdicts = {each.node: each.verdict for each in view.hardened.submissions}
-    if node not in verdicts:
-        return "it committed a proof and did not reveal it"
-    if verdicts[node] == "missing":
-        return "its proof could not be had when it was challenged"
+    reasons = explain_losses(view, node)
     if any(payment.node == node and payment.slash for payment in view.payments):
-        return "rewards that were held back went with its slash"
-    if any(each.trigger_by == node for each in view.lists):
-        return "it accused a list that stood"
-    accused = [each for each in view.hardened.submissions if each.trial and each.trial.accuser == node]
-    if any(each.verdict == "acquitted" for each in accused):
-        return "it accused a proof that was acquitted"
-    return "it missed a duty, or judged against what was found"
+        reasons.append("rewards that were held back went with its slash")
+    return "; ".join(reasons) or "it missed a duty, or judged against what was found"
 
 
 def _summarise_nodes(watch: Watch) -> list[dict[str, Any]]:
@@ -127,9 +119,27 @@ def _summarise_nodes(watch: Watch) -> list[dict[str, Any]]:
                 "stake": stake.amount if stake else 0,
                 "available": stake.available if stake else 0,
                 "verdicts": count_verdicts(watch, member.address),
+                **(_summarise_money(watch, member.address) if watch.task.rules == ROUNDWORK_1.name else {}),
             }
         )
     return nodes
+
+
+def _summarise_money(watch: Watch, node: str) -> dict[str, int]:
+    """What came and went under roundwork-1 beside rewards and slashes, and the rewards that are held back.
+
+    `shares` are those of slashes and bonds, and fees of answers; `costs` are fines and bonds that are gone.
+    """
+    others = [
+        view.hardened.nets.get(node, 0) - compute_earned([view], node) + compute_slashed([view], node)
+        for view in watch.rounds.values()
+        if view.hardened is not None and view.status in OVER
+    ]
+    return {
+        "shares": sum(amount for amount in others if amount > 0),
+        "costs": -sum(amount for amount in others if amount < 0),
+        "held_back": compute_held_back(watch.task, watch.rounds.values(), node),
+    }
 
 
 def _summarise_round(watch: Watch, view: RoundView) -> dict[str, Any]:
