@@ -38,6 +38,9 @@ BASE58_CHARACTERS_MAX = 24 * 1024
 CONTAINERS_MAX = 1_000_000
 """Arrays and objects in all. Each takes two bytes of JSON, and many times that in memory."""
 
+PIECE_BYTES = 512 * 1024
+"""JSON is looked through in pieces of this size, so that other threads have their turn."""
+
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 """1 level down, or -1 as a signed byte."""
 
@@ -169,13 +172,26 @@ def _check_containers(body: bytes) -> None:
         return
     if containers > CONTAINERS_MAX:
         raise Malformed(f"{containers} arrays and objects are too many; {CONTAINERS_MAX} are allowed")
-    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # Two quotes in a row go together: what stands in texts still does so.
-    structure = unescaped.translate(_STEPS, _NOT_STRUCTURE).replace(b'""', b"")
-    steps = memoryview(b"".join(structure.split(b'"')[0::2])).cast("b")
-    depth = max(accumulate(steps), default=0)
+    depth = measure_depth(body)
     if depth > DEPTH_MAX:
         raise Malformed(f"{depth} levels are too many; {DEPTH_MAX} are allowed")
+
+
+def measure_depth(body: bytes, piece_bytes: int = PIECE_BYTES) -> int:
+    """The most levels of arrays and objects that JSON has at a place. What stands in texts does not count."""
+    depth = deepest = 0
+    is_text, rest = False, b""
+    for start in range(0, len(body), piece_bytes):
+        piece = (rest + body[start : start + piece_bytes]).replace(b"\\\\", b"")
+        rest = b"\\" if piece.endswith(b"\\") else b""  # it belongs to the next character
+        # Two quotes in a row go together: what stands in texts still does so.
+        structure = piece.replace(b'\\"', b"").translate(_STEPS, _NOT_STRUCTURE).replace(b'""', b"")
+        parts = structure.split(b'"')
+        steps = memoryview(b"".join(parts[int(is_text) :: 2])).cast("b")
+        deepest = max(deepest, depth + max(accumulate(steps), default=0))
+        depth += sum(steps)
+        is_text ^= len(parts) % 2 == 0
+    return deepest
 
 
 def _check_texts(value: Any) -> None:

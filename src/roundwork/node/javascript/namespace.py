@@ -40,6 +40,7 @@ from ...purposes import PAYLOAD, is_signed
 from ...views import HeadView, RoundView, TaskView
 from ...wire import convert, decode_json
 from ..answers import ServiceError
+from ..decoding import run_if_long
 from ..lookout import CurrentTask
 from ..peers.parts import PartBook
 from ..peers.payload import PAYLOAD_BYTES_MAX, BadPayload, decode_base58, encode_base58
@@ -258,7 +259,8 @@ class Namespace:
             if str(error).startswith("ENOENT"):
                 return None
             raise
-        return decode_json(await asyncio.to_thread(reading.read))
+        text = await asyncio.to_thread(reading.read)
+        return await run_if_long(len(text), decode_json, text)
 
     async def store(self, key: Any, value: Any) -> None:
         """Keep a value in a file of the task's own."""

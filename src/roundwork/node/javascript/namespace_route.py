@@ -5,6 +5,7 @@ import hmac
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from ...errors import Malformed, RoundworkError
 from ...wire import decode_json
+from ..decoding import run_if_long
 from ..peers.gateway import read_body
 from .namespace import Namespace
 from .reading import Reading, read_data
@@ -24,8 +26,11 @@ ARGUMENTS_BYTES_MAX = 2 * 1024 * 1024
 """Of all arguments but what a file is written with; a distribution list is the longest of them."""
 
 WRITES = ("writeFile", "appendFile")
-CALLS_MAX = 32
-"""Calls of all tasks that are answered at a time."""
+ARGUMENTS_MAX = 16
+"""Further arguments of a call are not read; no method takes so many."""
+
+CALLS_MAX = 16
+"""Calls of a task that are answered at a time. Its further calls wait, and those of other tasks do not."""
 
 LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
@@ -36,6 +41,14 @@ class _Call(msgspec.Struct):
     args: msgspec.Raw = msgspec.Raw(b"null")
     task: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="taskId")
     secret: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_Arguments = msgspec.defstruct(
+    "_Arguments",
+    [(f"argument_{at}", msgspec.Raw, msgspec.Raw()) for at in range(ARGUMENTS_MAX)],
+    array_like=True,
+)
+"""An array of which no more elements are read: fifty megabytes of numbers would take gigabytes of memory."""
 
 
 def build_namespace_route(get_namespaces: Callable[[], Mapping[str, Namespace]]) -> Route:
@@ -51,7 +64,7 @@ class _Endpoint:
 
     def __init__(self, get_namespaces: Callable[[], Mapping[str, Namespace]]) -> None:
         self._get_namespaces = get_namespaces
-        self._calls = asyncio.Semaphore(CALLS_MAX)
+        self._calls: WeakKeyDictionary[Namespace, asyncio.Semaphore] = WeakKeyDictionary()
         self._faults: set[tuple[str, str]] = set()
         """Methods and errors that are in the log already."""
 
@@ -64,8 +77,14 @@ class _Endpoint:
         if raw is None:
             refusal = _refuse(413, f"a call has at most {BODY_BYTES_MAX} bytes")
             return await refusal(scope, receive, send)
-        async with self._calls:
-            answer = await self._answer(raw)
+        if len(raw) > ARGUMENTS_BYTES_MAX and not self._has_secret(raw):
+            return await _refuse(401, "Invalid secret provided")(scope, receive, send)
+        read = await run_if_long(len(raw), self._read_call, raw)
+        if isinstance(read, Response):
+            return await read(scope, receive, send)
+        namespace, args = read
+        async with self._calls.setdefault(namespace, asyncio.Semaphore(CALLS_MAX)):
+            answer = await self._call(namespace, args)
             if not isinstance(answer, Reading):
                 return await answer(scope, receive, send)
             try:
@@ -74,13 +93,18 @@ class _Endpoint:
             finally:
                 answer.close()
 
-    async def _answer(self, raw: bytes) -> Response | Reading:
+    def _has_secret(self, raw: bytes) -> bool:
+        """Whether the secret of a running task stands somewhere in a body: the others are not decoded."""
+        return any(namespace.secret.encode() in raw for namespace in self._get_namespaces().values())
+
+    def _read_call(self, raw: bytes) -> tuple[Namespace, list[msgspec.Raw]] | Response:
+        """The task that calls, and the method with its arguments; or what refuses the call."""
         try:
             call = decode_json(raw, _Call)
         except Malformed as error:
             return _refuse(422, f"the call must be a JSON object: {error}")
         args, task, secret = (
-            _read(call.args, list[msgspec.Raw]),
+            read_arguments(call.args),
             _read(call.task, str),
             _read(call.secret, str),
         )
@@ -92,12 +116,12 @@ class _Endpoint:
             return _refuse(422, f"task {task[:80]} is not running")
         if not hmac.compare_digest(namespace.secret.encode(), secret.encode()):
             return _refuse(401, "Invalid secret provided")
-        return await self._call(namespace, args)
+        return namespace, args
 
     async def _call(self, namespace: Namespace, args: list[msgspec.Raw]) -> Response | Reading:
         """Every error becomes the answer."""
         try:
-            method, *arguments = await asyncio.to_thread(_decode_arguments, args)
+            method, *arguments = await run_if_long(sum(map(len, args)), _decode_arguments, args)
             answer = await namespace.call(method, arguments)
             if isinstance(answer, Reading):
                 return answer
@@ -123,6 +147,12 @@ def _read(raw: msgspec.Raw, kind: Any) -> Any:
         return decode_json(raw, kind)
     except Malformed:
         return None
+
+
+def read_arguments(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """The method and its arguments, undecoded; empty if they are not an array."""
+    read = _read(raw, _Arguments)
+    return [] if read is None else [each for each in msgspec.structs.astuple(read) if each]
 
 
 def _decode_arguments(args: list[msgspec.Raw]) -> list[Any]:

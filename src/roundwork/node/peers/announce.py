@@ -14,6 +14,7 @@ from solders.keypair import Keypair
 from ...errors import Malformed
 from ...wire import decode_json
 from ..answers import ServiceError
+from ..decoding import run_if_long
 from .outgoing import Fetcher
 from .registrations import REGISTRATIONS_MAX, BadRegistration, Registrations
 
@@ -91,7 +92,7 @@ class Announcer:
                 body_bytes_max=NODES_BYTES_MAX,
                 timeout_seconds=ANSWER_SECONDS,
             )
-            nodes = decode_json(answer.body)
+            nodes = await run_if_long(len(answer.body), decode_json, answer.body)
         except (ServiceError, Malformed) as error:
             log.debug("%s: %s", peer, error)
             return False

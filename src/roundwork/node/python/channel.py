@@ -20,6 +20,7 @@ from ...shown import Blackout, plain
 from ...wire import decode_json, read_text
 from ..answers import ServiceError
 from ..confinement.starter import Child
+from ..decoding import run_if_long
 from .budget import requests
 from .spill import BadSpill, SpillFolder
 
@@ -162,7 +163,7 @@ class WorkerProcess:
 
     async def _take(self, body: bytes) -> None:
         """One frame. Raises Malformed, BadSpill."""
-        frame = _decode(body)
+        frame = await run_if_long(len(body), _decode, body)
         if frame.spill is None:
             await self._handle(frame)
             return
@@ -171,7 +172,7 @@ class WorkerProcess:
         job = None
         try:
             body = await asyncio.to_thread(self._spill.take, frame.spill, size)
-            job = await self._handle(_decode(body))
+            job = await self._handle(await run_if_long(size, _decode, body))
         finally:
             if job is None:
                 requests.give(size)

@@ -19,6 +19,7 @@ from ..confinement.disk import DiskExceeded, check_disk
 from ..confinement.order import Limits, Order
 from ..confinement.seccomp import build_filter
 from ..confinement.starter import Child, starter
+from ..decoding import run_if_long
 from .channel import Services, TaskLog, WorkerProcess
 from .environments import Environment
 from .hints import find_hint
@@ -87,7 +88,7 @@ class Lane:
             raw = await self._call(function, request, timer)
             if len(raw) > ANSWER_BYTES_MAX:
                 raise TaskFailed(f"its answer has {len(raw)} bytes; {ANSWER_BYTES_MAX} are allowed")
-            return decode_json(raw, answer)
+            return await run_if_long(len(raw), decode_json, raw, answer)
 
     async def start(self, deadline_seconds: float) -> list[str]:
         """Start the process if none runs; the author's functions by name. Raises TaskFailed."""

@@ -11,6 +11,7 @@ from solders.keypair import Keypair
 from ...sdk.worker import SPILL_BYTES_MAX
 from ...wire import decode_json
 from ..answers import ServiceError
+from ..decoding import run_if_long
 from ..peers.outgoing import Answer, Fetcher
 from ..peers.packages import PACKAGE_ROUND
 from ..peers.payload import BadPayload, open_payload, sign_payload
@@ -178,7 +179,7 @@ def _decoding(
 
     async def serve(params: msgspec.Raw) -> Any:
         _check_size(params, bytes_max, "params")
-        return await answer(decode_json(params, form))
+        return await answer(await run_if_long(len(params), decode_json, params, form))
 
     return serve
 
