@@ -1,11 +1,14 @@
 """Whatever a ledger answers, a client gets a result of the right shape or a named error."""
 
 import asyncio
+import contextlib
+import gzip
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import zstandard
 
 from roundwork.client.receipts import fetch_receipt
 from roundwork.client.rpc import Client, Refused
@@ -143,6 +146,38 @@ def test_any_answer_is_a_result_or_a_named_error(name: str) -> None:
 def test_what_is_not_http_is_a_remote_error(raw: bytes) -> None:
     with pytest.raises(RemoteError):
         call(raw, lambda client: client.get_slot())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("gzip", gzip.compress(bytes(10**8))), ("zstd", zstandard.compress(bytes(10**8)))],
+)
+def test_an_answer_that_was_compressed_is_not_unpacked(encoding: str, body: bytes) -> None:
+    """A few kilobytes could become any number of gigabytes."""
+    head = HEAD + f"content-encoding: {encoding}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+
+    with pytest.raises(RemoteError, match=f"'{encoding}', which was not requested"):
+        call(head + body, lambda client: client.get_slot())
+
+
+@pytest.mark.parametrize("head", [HEAD, HEAD + b"content-length: 100000000000\r\n"])
+def test_an_answer_without_an_end_is_given_up(head: bytes) -> None:
+    async def run() -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError), contextlib.closing(writer):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(head + b"\r\n")
+                while True:
+                    writer.write(b"[" * 1024 * 1024)
+                    await writer.drain()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with Client(f"http://127.0.0.1:{port}") as client:
+                with pytest.raises(RemoteError, match="answers more than"):
+                    await client.get_slot()
+
+    asyncio.run(run())
 
 
 def test_an_error_of_the_law_keeps_its_class_and_any_other_its_code() -> None:

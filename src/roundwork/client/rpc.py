@@ -13,15 +13,16 @@ from ..hardened_views import AssignmentsView, RoundProof
 from ..protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
 from ..protocol.programs.token_records import ACCOUNT_BYTES, AMOUNT_AT, MINT_AT
 from ..views import PART_ROWS, HeadView, LedgerView, PartKey, RoundView, Row, StakeNews, TaskView
-from ..wire import convert, decode_json, decode_zstd
+from ..wire import JSON_BYTES_MAX, convert, decode_json, decode_zstd, read_text
 
 if TYPE_CHECKING:
-    from httpx2 import AsyncBaseTransport
+    from httpx2 import AsyncBaseTransport, Response
 
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 30.0
+HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 TASKS_AT_ONCE = 100
 LINE_CHARACTERS_MAX = 1_000
 """Of what another process says, in an error's text."""
@@ -164,19 +165,32 @@ class Client:
 
         body = msgspec.json.encode(request)
         try:
-            response = await self._http.post(
-                self.url, content=body, headers={"content-type": "application/json"}
-            )
+            async with self._http.stream("POST", self.url, content=body, headers=HEADERS) as response:
+                content = await self._read(response)
         except httpx2.RequestError as error:
             why = _shorten(f"{type(error).__name__} {error}")
             raise Unreachable(f"{self.url} does not answer: {why}") from error
         if response.is_server_error:  # the ledger stops, or has too many connections
-            why = _shorten(f"{response.status_code} {response.text}")
+            why = _shorten(f"{response.status_code} {read_text(content[: 10 * LINE_CHARACTERS_MAX])}")
             raise Unreachable(f"{self.url} does not answer: {why}")
         try:
-            return decode_json(response.content)
+            return decode_json(content)
         except Malformed as error:
             raise RemoteError(f"{self.url} answered {response.status_code} and no JSON") from error
+
+    async def _read(self, response: "Response") -> bytes:
+        """The body of an answer. Raises RemoteError if it is too long, or compressed: a few bytes could
+        then become any number.
+        """
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raise RemoteError(f"{self.url} answers in the encoding {encoding!r:.80}, which was not requested")
+        content = bytearray()
+        async for chunk in response.aiter_raw():
+            content += chunk
+            if len(content) > JSON_BYTES_MAX:
+                raise RemoteError(f"{self.url} answers more than {JSON_BYTES_MAX} bytes")
+        return bytes(content)
 
     async def get_slot(self) -> int:
         slot: int = _convert(await self.call("getSlot", NEWEST), int)
