@@ -331,6 +331,8 @@ class Client:
     async def get_ledger(self) -> LedgerView:
         """The parameters that the ledger was founded with."""
         view: LedgerView = _convert(await self.call("getLedger"), LedgerView)
+        if view.slot_ms <= 0:
+            raise RemoteError(f"{self.url} has slots of {view.slot_ms} ms")
         return view
 
     async def request_airdrop(self, address: str, amount: int) -> str:

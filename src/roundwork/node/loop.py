@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ..client.rpc import Client
+from ..errors import RoundworkError
 from ..participant.postponed import Postponed
 from ..participant.sealed_step import DrawnRound
 from ..participant.step import View
@@ -20,6 +22,8 @@ from .peers.parts import PartBook
 from .peers.reasons import SlashNotices
 
 Name = TypeVar("Name", bound=Hashable)
+
+log = logging.getLogger(__name__)
 
 
 class Loop(Generic[Name]):
@@ -47,6 +51,8 @@ class Loop(Generic[Name]):
         self._lookout = Lookout(client, identity, current, self._news)
         self._drawn = RoundBook(client, current.task.address, identity.node, self._news)
         self._jobs: dict[Name, asyncio.Task[None]] = {}
+        self._faults: set[tuple[str, str]] = set()
+        """What failed by which errors, as far as it is in the log already."""
 
     @property
     def slot(self) -> int:
@@ -78,7 +84,8 @@ class Loop(Generic[Name]):
     async def run(self, act: Callable[[View], None]) -> None:
         """Call `act` with views until this is cancelled; jobs then end, too.
 
-        Raises UnknownTask, and what `act` or a job raises.
+        Raises UnknownTask, and each RoundworkError of `act` or a job. Other errors are logged: views that
+        cannot be true, of a ledger that errs or lies, must not end a node with a stake.
         """
         view: View | None = None
         try:
@@ -90,8 +97,7 @@ class Loop(Generic[Name]):
                 fresh = await self._lookout.look()
                 view = fresh or view
                 if view is not None and (fresh or (is_new and not self._lookout.is_blind)):
-                    self._notices.look(view)
-                    act(view)
+                    self._act(act, view)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self.slot_seconds / 2):
                         await self._news.wait()
@@ -119,9 +125,31 @@ class Loop(Generic[Name]):
         """The names of the jobs that run."""
         return [name for name, job in self._jobs.items() if not job.done()]
 
+    def _act(self, act: Callable[[View], None], view: View) -> None:
+        try:
+            self._notices.look(view)
+            act(view)
+        except RoundworkError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it was, the next view may be a true one
+            self._report_fault("a view", error)
+
+    def _report_fault(self, what: str, error: Exception) -> None:
+        """Log an error that nothing here should raise, each kind once."""
+        fault = (what, type(error).__name__)
+        if fault not in self._faults:
+            self._faults.add(fault)
+            log.error("the ledger shows what cannot be, or this node has a fault: %s", what, exc_info=error)
+
     def _reap(self) -> None:
         """Let go of jobs that are done. No view is handed on before it shows what they have sent."""
         for name, job in list(self._jobs.items()):
             if job.done():
                 del self._jobs[name]
-                job.result()
+                try:
+                    job.result()
+                except RoundworkError:
+                    raise
+                except Exception as error:  # noqa: BLE001 -- as above; its duty is owed again after a while
+                    self.postponed.put(name, self.slot)
+                    self._report_fault(type(name).__name__, error)
