@@ -1,4 +1,4 @@
-"""Views that cannot be true, of a ledger that errs or lies, do not end a node: it acts on the next true one."""
+"""Views that cannot be true, of a ledger that errs or lies, do not end a node: it acts on the next one."""
 
 import asyncio
 import json
