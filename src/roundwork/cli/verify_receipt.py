@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ..wire import JSON_BYTES_MAX
 from .options import json_option
 from .output import say, say_json
 
@@ -27,7 +28,8 @@ def command(path: Path, head: str | None, as_json: bool) -> None:
     """
     from ..client.receipts import check_receipt, read_receipt
 
-    receipt = read_receipt(path.read_bytes())
+    with path.open("rb") as file:
+        receipt = read_receipt(file.read(JSON_BYTES_MAX + 1))
     check_receipt(receipt, head)
     if as_json:
         names = ("task", "round", "node", "value", "verdict", "votes", "net", "head")

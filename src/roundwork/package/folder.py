@@ -221,11 +221,7 @@ def pack(package: Package) -> tuple[str, dict[str, bytes]]:
         files[name] = compute_content_id(data)
         blobs[files[name]] = data
         size += len(data)
-        if size > PACKAGE_BYTES_MAX or len(files) > FILES_MAX:
-            raise BadTaskFile(
-                f"{package.folder} is too large: a package has at most {PACKAGE_BYTES_MAX} bytes"
-                f" in {FILES_MAX} files"
-            )
+        _check_size(str(package.folder), len(files), size)
     manifest = msgspec.json.encode(Manifest(FORMAT, dict(sorted(files.items()))))
     content_id = compute_content_id(manifest)
     return content_id, {content_id: manifest, **blobs}
@@ -234,23 +230,41 @@ def pack(package: Package) -> tuple[str, dict[str, bytes]]:
 def unpack(content_id: str, get_blob: Callable[[str], bytes | None], folder: Path) -> None:
     """Write a package's files into `folder`, each checked against its id.
 
-    Raises BadTaskFile for a blob that is missing or wrong, and for a path that leads out of the folder.
+    Raises BadTaskFile for a blob that is missing or wrong, for a path that leads out of the folder, and for
+    a package that is too large.
     """
-    try:
-        manifest = decode_json(_get_checked(content_id, get_blob), Manifest)
-    except Malformed as error:
-        raise BadTaskFile(f"{content_id} is not a package: {error}") from error
+    manifest = read_manifest(content_id, _get_checked(content_id, get_blob))
+    size = 0
     for name, file_id in manifest.files.items():
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
             raise BadTaskFile(f"package {content_id}: {name!r} leads out of the package")
         content = _get_checked(file_id, get_blob)
+        size += len(content)  # many names may have one blob
+        _check_size(f"package {content_id}", len(manifest.files), size)
         target = folder / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
         except OSError as error:  # a name that is too long, or of a file and of a folder
             raise BadTaskFile(f"package {content_id}: {name[:100]!r} cannot be written: {error}") from error
+
+
+def read_manifest(content_id: str, blob: bytes) -> Manifest:
+    """The files of a package by its first blob. Raises BadTaskFile."""
+    try:
+        manifest = decode_json(blob, Manifest)
+    except Malformed as error:
+        raise BadTaskFile(f"{content_id} is not a package: {error}") from error
+    _check_size(f"package {content_id}", len(manifest.files), 0)
+    return manifest
+
+
+def _check_size(name: str, files: int, size: int) -> None:
+    if size > PACKAGE_BYTES_MAX or files > FILES_MAX:
+        raise BadTaskFile(
+            f"{name} is too large: a package has at most {PACKAGE_BYTES_MAX} bytes in {FILES_MAX} files"
+        )
 
 
 def _list_paths(package: Package) -> list[Path]:

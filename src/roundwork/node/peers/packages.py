@@ -5,12 +5,20 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import BadTaskFile, Malformed
+from ...errors import BadTaskFile
 from ...package.content import is_content_id
-from ...package.folder import PACKAGE_BYTES_MAX, Manifest, Package, choose_program, load_package, pack, unpack
+from ...package.folder import (
+    PACKAGE_BYTES_MAX,
+    Package,
+    choose_program,
+    load_package,
+    pack,
+    read_manifest,
+    unpack,
+)
 from ...package.metadata import find_metadata
 from ...views import TaskView
-from ...wire import decode_json
+from ..decoding import run_if_long
 from ..setting import NodeSetting
 from .outgoing import Fetcher
 from .storage import BlobStore, fetch_blob
@@ -64,8 +72,10 @@ async def _fetch_package(
     """Write the task's package into a folder, from here or from nodes that serve it. Raises BadTaskFile."""
     endpoints = [*peers, *(stake.endpoint for stake in task.stakes if stake.endpoint)]
     blobs: dict[str, bytes] = {}
+    size = 0
 
     async def fetch(content_id: str) -> bytes:
+        nonlocal size
         blob = await asyncio.to_thread(store.get, content_id) if is_content_id(content_id) else None
         if blob is None:
             blob = await fetch_blob(content_id, fetcher, endpoints)
@@ -75,16 +85,13 @@ async def _fetch_package(
                 "folder with --package"
             )
         blobs[content_id] = blob
-        if sum(map(len, blobs.values())) > PACKAGE_BYTES_MAX:
+        size += len(blob)
+        if size > PACKAGE_BYTES_MAX:
             raise BadTaskFile(f"package {task.audit_program} has more than {PACKAGE_BYTES_MAX} bytes")
         return blob
 
-    try:
-        manifest = decode_json(await fetch(task.audit_program), Manifest)
-    except Malformed as error:
-        raise BadTaskFile(
-            f"{task.audit_program}, which task {task.address} runs, is not a package"
-        ) from error
+    blob = await fetch(task.audit_program)
+    manifest = await run_if_long(len(blob), read_manifest, task.audit_program, blob)
     for content_id in sorted({*manifest.files.values()}):
         await fetch(content_id)
     await asyncio.to_thread(_write_package, task.audit_program, blobs, folder)
