@@ -24,7 +24,7 @@ from solders.pubkey import Pubkey
 from solders.system_program import CreateAccountParams, TransferParams, create_account, transfer
 
 from roundwork.ledger.chain import Chain
-from roundwork.ledger.server import rest_collector
+from roundwork.ledger.server import tune_interpreter
 from roundwork.protocol.execute import Block, Outcome, execute, next_block
 from roundwork.protocol.genesis import create_state
 from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, NodeKey, TaskKey, key_of
@@ -151,7 +151,7 @@ def main() -> None:
 
     ref = measure_ref()
     worlds = {size: World(size) for size in options.sizes}
-    rest_collector()
+    tune_interpreter()
     rates: dict[str, dict[int, list[float]]] = {
         name: {size: [] for size in worlds} for name in ("submissions", "transfers")
     }

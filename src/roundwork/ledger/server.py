@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -36,6 +37,10 @@ over."""
 GC_THRESHOLD = 50_000
 """Allocations between two runs of the garbage collector: a block makes thousands of objects that stay in
 use."""
+
+SWITCH_SECONDS = 0.000_5
+"""After so long the event loop lets another thread run. A block is written by another thread, which waits so
+long several times while heads are pushed; Python's own value is 5 ms."""
 
 SHUTDOWN_SECONDS = 3
 """How long earlier requests may still get their response after a signal. Supervisors kill a process 5 s after
@@ -100,7 +105,7 @@ def run(
     with lock(directory):
         sockets = bind(host, port, limits.stalled_seconds)
         with closing(Chain(directory)) as chain:
-            rest_collector()
+            tune_interpreter()
             uvloop.run(_run(chain, sockets, ready, limits))
 
 
@@ -118,10 +123,14 @@ def read_faucet(chain: Chain) -> Keypair | None:
     return pair
 
 
-def rest_collector() -> None:
-    """Run the garbage collector seldom, and let it skip all that is loaded now, because that stays."""
+def tune_interpreter() -> None:
+    """Run the garbage collector seldom, and let other threads run soon.
+
+    The collector skips all that is loaded now, because that stays.
+    """
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 async def _run(

@@ -10,7 +10,7 @@ import uvloop
 from ..chain import Chain
 from ..limits import LIMITS, Limits
 from ..rpc.http import build_app
-from ..server import bind, lock, read_faucet, rest_collector, serve_engine
+from ..server import bind, lock, read_faucet, serve_engine, tune_interpreter
 from .engine import CometEngine
 from .home import Home
 from .seam import Seam, open_seam
@@ -31,7 +31,7 @@ def run(
     Raises BadGenesis, StoreCorrupt, StoreFull, StoreInUse, PortInUse, EngineFailed.
     """
     with lock(home.directory):
-        rest_collector()
+        tune_interpreter()
         uvloop.run(_run(home, listening, bind(host, port, limits.stalled_seconds), ready, limits))
 
 

@@ -7,11 +7,12 @@ import itertools
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from ...host.connections import WRITE_TEXT
 from ...host.front import LOG_SECONDS, Message, compute_name, get_address, is_local
 from ...protocol.execute import Block, Outcome
 from ...protocol.params import TaskKey
@@ -43,6 +44,12 @@ NOTIFICATION_COST = 0.2
 SENDING_SECONDS = 0.000_02
 """About how long it takes to send a notification that is queued."""
 
+WRITING_SECONDS = 0.000_007
+"""About how long the system takes to send a notification that is written at once, later in the same turn."""
+
+HEADS_SLICE_SECONDS = 0.000_4
+"""Heads are pushed for this long at once: a transaction needs about ten turns of the event loop."""
+
 PAUSE_SECONDS_MAX = 2.0
 """The longest pause between two pushes of heads."""
 
@@ -51,6 +58,9 @@ READY_SECONDS = 0.000_2
 
 BLOCKS_MAX = 100
 """Notifications of blocks, at all commitments together, that subscriptions may lag behind."""
+
+Data = bytes | msgspec.Raw
+"""A part of a message."""
 
 log = logging.getLogger(__name__)
 _ids = itertools.count(1)
@@ -89,7 +99,13 @@ def sees_open_slot(subject: Subject) -> bool:
 class Connection:
     """One websocket: its subscriptions, and what waits to be sent."""
 
-    def __init__(self, subscriptions: "Subscriptions", address: str) -> None:
+    def __init__(
+        self,
+        subscriptions: "Subscriptions",
+        address: str,
+        write: Callable[[Sequence[Data]], bool] | None = None,
+    ) -> None:
+        """`write` writes a message at once, or returns False if it cannot; None if nothing can."""
         self.address = address
         self.name = compute_name(address)
         """The addresses that are counted together with its own."""
@@ -101,8 +117,11 @@ class Connection:
         self._all = subscriptions
         self._limits = subscriptions.limits
         self._rpc = Rpc(subscriptions.ledger, {**METHODS, **_bind(self)}, subscriptions.rpc.rates)
-        self._waiting: deque[tuple[bytes | msgspec.Raw, ...]] = deque()
+        self._waiting: deque[tuple[Data, ...]] = deque()
         """Messages in parts, so that those with the same result share it."""
+        self._write = write
+        self._is_sending = False
+        """Whether a message that was queued is on its way."""
         self._cost = 0.0
         self._news = asyncio.Event()
         self._room = asyncio.Event()
@@ -146,6 +165,16 @@ class Connection:
         self.say(_HEADS[kind], result, b',"subscription":%d}}' % subscription_id)
         self.charge(NOTIFICATION_COST)
 
+    def notify_now(self, subscription_id: int, kind: str, result: msgspec.Raw) -> float:
+        """Notify in this turn of the event loop if nothing waits; the seconds that sending still takes."""
+        parts = _HEADS[kind], result, b',"subscription":%d}}' % subscription_id
+        is_free = self._write is not None and not (self._waiting or self._is_sending or self.drop_reason)
+        if not (is_free and self._write is not None and self._write(parts)):
+            self.notify(subscription_id, kind, result)
+            return SENDING_SECONDS
+        self.charge(NOTIFICATION_COST)
+        return WRITING_SECONDS
+
     def charge(self, cost: float) -> None:
         """Count work as calls. A connection whose address owes too many calls is dropped."""
         self._cost += cost
@@ -154,7 +183,7 @@ class Connection:
             if not self._all.rpc.rates.charge(self.address, cost, time.monotonic()):
                 self.drop("its subscriptions need too much work")
 
-    def say(self, *parts: bytes | msgspec.Raw) -> None:
+    def say(self, *parts: Data) -> None:
         """Queue a message. A reader that is too slow to take it is dropped with all that waits for it."""
         size = sum([memoryview(part).nbytes for part in parts])
         if self._waiting and self.waiting_bytes + size > self._limits.waiting_bytes:
@@ -226,7 +255,9 @@ class Connection:
                     message = b"".join(self._waiting.popleft())
                     self._count_waiting(-len(message))
                     self._room.set()
+                    self._is_sending = True
                     await send({"type": "websocket.send", "text": message.decode()})
+                    self._is_sending = False
                     if time.perf_counter() > ends_at:
                         ends_at = await pace.wait()
             await close(send, self.drop_reason)
@@ -353,7 +384,8 @@ class Subscriptions:
         if refusal is not None:
             await close(send, refusal)
             return
-        connection = Connection(self, address)
+        extension = scope.get("extensions", {}).get(WRITE_TEXT)
+        connection = Connection(self, address, None if extension is None else extension["write"])
         self._connections.add(connection)
         sending = asyncio.create_task(connection.send_all(send))
         next_message = in_turns(receive, self.ledger.pace)
@@ -489,13 +521,16 @@ class HeadPusher:
             await asyncio.sleep(min(time.perf_counter() - began, PAUSE_SECONDS_MAX))
 
     async def _push_head(self, feed: Feed, head: msgspec.Raw) -> None:
-        ends_at = await self._ledger.pace.wait()
+        ends_at = await self._begin_slice()
         for subscription_id, connection in list(feed.connections.items()):
             if subscription_id in connection.subscriptions:  # else it has ended meanwhile
-                connection.notify(subscription_id, TASK_HEAD, head)
-                ends_at -= SENDING_SECONDS
+                ends_at -= connection.notify_now(subscription_id, TASK_HEAD, head)
             if time.perf_counter() > ends_at:
-                ends_at = await self._ledger.pace.wait()
+                ends_at = await self._begin_slice()
+
+    async def _begin_slice(self) -> float:
+        """Wait for a turn of the event loop. Returns when its part for heads ends."""
+        return await self._ledger.pace.wait() - SLICE_SECONDS + HEADS_SLICE_SECONDS
 
 
 def in_turns(receive: Callable[[], Any], pace: Pace) -> Callable[[], Any]:
