@@ -17,7 +17,7 @@ from roundwork.protocol.execute import Outcome
 from roundwork.protocol.params import NodeKey, base58_of
 from roundwork.protocol.tasks import instructions
 from roundwork.sim.faults import ClockSkew, Faults, LedgerOutage, LedgerRestart, NodeCrash, SlowDisk
-from roundwork.sim.laws import LawBroken, Laws
+from roundwork.sim.laws import CHUNK_BYTES, LawBroken, Laws
 from roundwork.sim.ledger import MANAGER, make_keypair
 from roundwork.sim.network import NetworkModel, Partition
 from roundwork.sim.simulation import NodeSetting, WorldSetting
@@ -31,6 +31,9 @@ MESSAGES = 3
 
 SWITCH_CHANCE = 0.02
 """How often in a slot the manager switches the task."""
+
+LONG_CHANCE, LONG_CHUNKS = 0.03, 7
+"""How often in a slot a node hands in a list that is too long, and of how many chunks."""
 
 WINDOWS = ((20, 8, 8), (12, 4, 4), (16, 6, 10))
 """Round time, submission window, audit window: short rounds, and one without a SETTLE."""
@@ -104,6 +107,8 @@ class Strangers:
 
     def __init__(self, world: World, seed: int) -> None:
         self._random = Random(f"strangers/{seed}")
+        self._long = Random(f"long/{seed}")
+        """Draws who uploads a list that is too long, and when."""
         self._world = world
         self.sent: list[Message] = []
         keypair = make_keypair(world.setting.seed, "producer")  # it has fees, and no stake
@@ -125,6 +130,8 @@ class Strangers:
             if isinstance(drawn, instructions.UploadDistributionList):
                 number = self._draw_round() if drawn.round == instructions.NO_ROUND else drawn.round
                 self._hand_in(sender, number)
+        if self._long.random() < LONG_CHANCE:
+            self._hand_in_much(self._long.choice(self._world.nodes))
         if self._random.random() < SWITCH_CHANCE:
             is_active = self._random.choice((0, 1, 1))
             manager = bytes(self._manager.key)
@@ -136,6 +143,22 @@ class Strangers:
         self._inject(node, submit)
         if node is not self._stranger and self._random.random() < 0.5:
             self._inject(node, submit, payer=self._stranger)
+
+    def _hand_in_much(self, node: SimulatedNode) -> None:
+        """Let the node upload and hand in a list that is longer than lists may be."""
+        ledger_round = self._world.timetable.compute_round(self._world.slot)
+        for number in range(max(ledger_round - 3, 0), ledger_round):
+            for chunk in range(LONG_CHUNKS):
+                text = b" " * CHUNK_BYTES
+                self._inject(
+                    node,
+                    instructions.UploadDistributionList(
+                        self._world.task, node.key, chunk, len(text), text, number
+                    ),
+                )
+            self._inject(
+                node, instructions.SubmitDistributionList(self._world.task, node.key, node.key, number)
+            )
 
     def _inject(
         self, sender: SimulatedNode, instruction: instructions.Instruction, payer: SimulatedNode | None = None

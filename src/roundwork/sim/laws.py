@@ -18,11 +18,14 @@ from ..protocol.state import State
 from ..protocol.tasks.cursor import RoundCursor
 from ..protocol.tasks.events import Slashed
 from ..protocol.tasks.instructions import (
+    NO_ROUND,
     AuditDistribution,
+    AuditSubmission,
     Instruction,
     Payout,
     SetActive,
     SubmitDistributionList,
+    UploadDistributionList,
 )
 from ..protocol.tasks.life import compute_reserved
 from ..wire import decode_text
@@ -30,10 +33,14 @@ from ..wire import decode_text
 VALUE_BYTES_MAX = 512
 CHUNK_BYTES = 508
 MONEY_MAX = 2**63
-
+LIST_BYTES, ENTRY_BYTES = 2048, 128
+"""The most bytes of a list, and for each submission of its round."""
 
 LISTS_READ = frozenset(error.__name__ for error in (ListBadNode, ListBadSlash, ListMalformed, ListOverBounty))
 """Errors of a list that was read."""
+
+Place = tuple[int, bytes, int]
+"""Of a chunk of a list: its round, who uploaded it, its number."""
 
 Answer = tuple[Instruction, Receipt]
 """An instruction of a transaction that has no other, and its result."""
@@ -56,6 +63,8 @@ class Laws:
         """Records that may never change, by the name of their table and their key."""
         self._switches = [(-1, self._first.is_active)]
         """The slots in which the manager switched the task, and to what."""
+        self._uploads: dict[Place, int] = {}
+        """The bytes of each uploaded chunk of a list, as far as it was not handed in."""
 
     def check(self, outcome: Outcome, answers: Sequence[Answer] = ()) -> None:
         """Check the state, and how the block's own instructions were answered. Raises LawBroken."""
@@ -64,6 +73,7 @@ class Laws:
         if fault is not None:
             raise LawBroken(f"slot {self._state.head.slot}: {fault}")
         self._stakes = dict(self._state.get_stakes(self._task).rows)
+        self._uploads = self._list_uploads()
 
     def _find_faults(self, outcome: Outcome) -> Iterator[str]:
         yield from self._check_money()
@@ -96,13 +106,48 @@ class Laws:
                         yield f"round {round_number}: a payout of a round that was never opened"
                     if round_number in self._state.tasks.rows[self._task].open_rounds:
                         yield f"round {round_number}: a payout of a round that is open"
+                case AuditSubmission(round=round_number):
+                    is_unopened = RoundCursor(self._state, self._task, round_number).record is None
+                    if receipt.name == "UnknownSubmission" and is_unopened:
+                        yield f"round {round_number}: submissions were searched in a round without records"
+                case UploadDistributionList(round=round_number, node=node, chunk=chunk, size=size) if (
+                    is_accepted
+                ):
+                    self._uploads[round_number, node, chunk] = size
                 case SubmitDistributionList(round=round_number, account=account):
                     if is_accepted or receipt.name in LISTS_READ:
                         if (round_number, account) in reads:
                             yield f"round {round_number}: a list was read twice in a block"
                         reads.add((round_number, account))
+                        yield from self._check_reading(round_number, account)
+                    if is_accepted:
+                        number = round_number if (round_number, account, 0) in self._uploads else NO_ROUND
+                        self._uploads.pop((number, account, 0), None)
                 case _:
                     pass
+
+    def _check_reading(self, round_number: int, account: bytes) -> Iterator[str]:
+        """A list that was read had been uploaded, and was not too long."""
+        number = round_number if (round_number, account, 0) in self._uploads else NO_ROUND
+        sizes: list[int] = []
+        while (size := self._uploads.get((number, account, len(sizes)))) is not None:
+            sizes.append(size)
+            if size < CHUNK_BYTES:
+                break
+        if not sizes:
+            yield f"round {round_number}: a list was read that nobody had uploaded"
+        submissions = RoundCursor(self._state, self._task, round_number).submissions.rows
+        if sum(sizes) > LIST_BYTES + ENTRY_BYTES * len(submissions):
+            yield f"round {round_number}: a list of {sum(sizes)} bytes was read"
+
+    def _list_uploads(self) -> "dict[Place, int]":
+        uploads: dict[Place, int] = {}
+        for name, table in self._state.tables.items():
+            if name[:33] == b"C" + self._task:
+                round_number = int.from_bytes(name[33:], "big")
+                for key, chunk in table.rows.items():
+                    uploads[round_number, key[:32], int.from_bytes(key[32:], "big")] = len(chunk.data)
+        return uploads
 
     # Money and the task
 

@@ -101,15 +101,14 @@ class SealedWorld(Simulation[SealedNode]):
         self._watch = watch
         self._sight = SealedSight(self.ledger.state, self.task)
         known = strategies or {}
-        self.nodes = [self._make_node(node, task, known.get(node.name, HONEST)) for node in setting.nodes]
-        self._by_key = {node.key: node for node in self.nodes}
+        self._take_nodes(
+            [self._make_node(node, task, known.get(node.name, HONEST)) for node in setting.nodes]
+        )
         self._by_address = {node.address: node for node in self.nodes}
         self._awake: dict[SealedNode, set[int]] = {node: {0} for node in self.nodes}
         """The rounds in which a node may owe something now, other than all nodes do."""
         self._watchful = [
-            node
-            for node in self.nodes
-            if setting.is_thorough or node.strategy.is_watchful or node.name in self._skews
+            node for node in self.nodes if setting.is_thorough or node.strategy.is_watchful or node.skew
         ]
         self._table = self.timetable
         self._beginnings = {period: compute_beginnings(self._table, period) for period in Period}
@@ -222,7 +221,7 @@ class SealedWorld(Simulation[SealedNode]):
         return [*listed, reviewed] if 0 <= reviewed < self.setting.rounds else listed
 
     def _step_in(self, node: SealedNode, round_number: int) -> None:
-        slot = self._get_slot(node)
+        slot = self.slot + node.skew
         while True:
             memory = node.memories.get(round_number) or SealedMemory()
             view = self._look(node, round_number)

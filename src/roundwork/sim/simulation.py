@@ -140,7 +140,7 @@ class NetworkNode(Generic[K]):
 
     __slots__ = (
         "address", "audited", "busy_until", "functions", "is_up", "jobs", "key", "keypair", "pubkey",
-        "setting", "worked",
+        "setting", "skew", "worked",
     )  # fmt: skip
 
     def __init__(self, setting: NodeSetting, keypair: Keypair, address: str, functions: Functions) -> None:
@@ -153,6 +153,8 @@ class NetworkNode(Generic[K]):
         self.jobs: dict[K, Job[K]] = {}
         """The duties that are on their way to the ledger."""
         self.is_up = True
+        self.skew = 0
+        """How many slots later than the present one the node takes it to be."""
         self.busy_until = 0
         """The slot in which its last write is on its disk. Before that it does nothing."""
         self.worked: Counter[int] = Counter()
@@ -210,7 +212,6 @@ class Simulation(ABC, Generic[N]):
         """Those that are still to come."""
         self._write_slots = {disk.node: disk.slots for disk in setting.faults.slow_disks}
         """How long a node's writes take, by its name."""
-        self._skews = {skew.node: skew.slots for skew in setting.faults.skews}
 
     @property
     def slot(self) -> int:
@@ -283,6 +284,14 @@ class Simulation(ABC, Generic[N]):
             self.timings,
             self._shared,
         )
+
+    def _take_nodes(self, nodes: list[N]) -> None:
+        """Take the nodes of the world, and set their clocks."""
+        self.nodes = nodes
+        self._by_key = {node.key: node for node in nodes}
+        skews = {skew.node: skew.slots for skew in self.setting.faults.skews}
+        for node in nodes:
+            node.skew = skews.get(node.name, 0)
 
     # The ledger's side of a slot
 
@@ -362,10 +371,6 @@ class Simulation(ABC, Generic[N]):
         slots = self._write_slots.get(node.name, 0)
         node.busy_until = self.slot + slots
         return slots > 0
-
-    def _get_slot(self, node: N) -> int:
-        """The slot that a node takes for the present one."""
-        return self.slot + self._skews.get(node.name, 0)
 
     def _send_wave(self, node: N, job: Job[Any]) -> None:
         """Send the next transactions of a job."""

@@ -93,12 +93,11 @@ class World(Simulation[SimulatedNode]):
         """The transactions of the last block, in its order."""
         self._watch = watch
         self._sight = Sight(self.ledger.state, self.task)
-        self.nodes = [self._make_node(node, task) for node in setting.nodes]
-        self._by_key = {node.key: node for node in self.nodes}
+        self._honest = Member("", (), setting.seed)
+        """What the honest strategy sees, which never deviates; thousands of nodes share it."""
+        self._take_nodes([self._make_node(node, task) for node in setting.nodes])
         self._waking: set[SimulatedNode] = set(self.nodes)
-        self._watchful = frozenset(
-            node for node in self.nodes if node.setting.is_watchful or node.name in self._skews
-        )
+        self._watchful = frozenset(node for node in self.nodes if node.setting.is_watchful or node.skew)
         self._postponing: set[SimulatedNode] = set()
         """The nodes with a duty that failed and is to be tried again."""
         self._beginnings = compute_beginnings(self.timetable, setting.terms.rules)
@@ -148,8 +147,10 @@ class World(Simulation[SimulatedNode]):
 
     def _make_node(self, node: NodeSetting, task: Task) -> SimulatedNode:
         keypair, address = self.ledger.keypairs[node.name], self.ledger.addresses[node.name]
-        coalition = [self.ledger.addresses[name] for name in node.coalition]
-        member = Member(address, coalition, self.setting.seed)
+        member = self._honest
+        if node.strategy is not None:
+            coalition = [self.ledger.addresses[name] for name in node.coalition]
+            member = Member(address, coalition, self.setting.seed)
         return SimulatedNode(node, keypair, address, self._make_functions(node, task), member)
 
     # The ledger's side of a slot
@@ -189,9 +190,10 @@ class World(Simulation[SimulatedNode]):
 
     def _step(self, node: SimulatedNode) -> None:
         """Decide and send what is owed, until nothing new is decided in this slot."""
-        setting, slot = node.setting, self._get_slot(node)
+        setting, slot = node.setting, self.slot + node.skew
+        bare = self._look(node)
         while True:
-            view = self._look(node)
+            view = self._sight.add_parts(bare, setting.list_needed(node.memory, bare, slot))
             node.saved = node.memory
             owed: Sequence[Duty]
             node.memory, owed = setting.step(node.memory, view, slot)
@@ -216,9 +218,8 @@ class World(Simulation[SimulatedNode]):
             self._postponing.remove(node)
 
     def _look(self, node: SimulatedNode) -> View:
-        """What a node sees: its view is built here and nowhere else."""
-        bare = self._sight.look(node.address, node.key, node.functions.setting.secret, node.setting.stake)
-        return self._sight.add_parts(bare, node.setting.list_needed(node.memory, bare, self._get_slot(node)))
+        """What a node sees, without parts of rounds: its view is built here and nowhere else."""
+        return self._sight.look(node.address, node.key, node.functions.setting.secret, node.setting.stake)
 
     def _judge(self, node: SimulatedNode, owed: Sequence[duties.DecideOpinion]) -> None:
         """Decide the opinions that are owed, and remember them together."""
@@ -323,7 +324,7 @@ class World(Simulation[SimulatedNode]):
                 assert_never(duty)
 
     def _fail(self, node: SimulatedNode, duty: Duty, text: str) -> None:
-        node.postponed.put(duty, self._get_slot(node))
+        node.postponed.put(duty, self.slot + node.skew)
         self._postponing.add(node)
         doing = f"{type(duty).__name__} {getattr(duty, 'round', '')}".rstrip()
         self.failures.append(Failure(self.slot, node.name, doing, text))
