@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from roundwork.sim.attack import Row, name_cell
+from roundwork.cli.attack import Desk
+from roundwork.sealed_strategies import STRATEGIES
+from roundwork.sim.attack import Row, compose_row, name_cell
 from roundwork.sim.rows import read_rows
 from roundwork.sim.sealed_attack import TOLERANCE, find_sealed_winners
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROWS = {name_cell(row): row for row in read_rows(DOCS / "attack-roundwork-1.jsonl")}
 TEXT = (DOCS / "ECONOMICS.md").read_text()
+CIPHER = DOCS.parent / "examples" / "cipher"
+SLICE = [row for row in ROWS.values() if row.nodes == 5]
+"""Played again in each run of the tests; `make economics RULES=roundwork-1` plays all."""
 WORST = [row for cell, row in ROWS.items() if cell[1:4] == (20, 33, 10)]
 
 KNOWN_WINNERS = {"cartel"}
@@ -20,6 +25,21 @@ KNOWN_WINNERS = {"cartel"}
 
 def show(number: float, digits: int = 3) -> str:
     return f"{number:+.{digits}f}".replace("-", "−")
+
+
+@pytest.mark.parametrize("row", SLICE, ids=lambda row: row.strategy)
+def test_a_row_of_five_nodes_comes_out_again(row: Row) -> None:
+    desk = Desk(CIPHER, {}, None, None, None)
+    [trial] = desk.list_trials((row.strategy,), (row.nodes,), (row.share,), (row.silent,), (), rounds=24)
+
+    again = compose_row(trial, [desk.run(trial, seed) for seed in range(row.seeds)])
+
+    assert again == row
+
+
+def test_the_table_has_all_strategies_in_its_worst_cell() -> None:
+    assert len(SLICE) >= 5
+    assert set(STRATEGIES) - {"honest"} == {row.strategy for row in WORST}
 
 
 @pytest.mark.parametrize("row", WORST, ids=lambda row: row.strategy)
