@@ -8,7 +8,8 @@ hundredth of the nodes audits. One node uploads the list; it is paid. At the sam
 of its own sends a transfer every 50 ms and waits until it is durable. `--whole` reads whole tasks and rounds
 twice in a slot instead, as nodes did before heads. Prints the processor time of the ledger, its workers
 included, bytes per node, and the latency of the transfers; beside it how late the client wakes from a sleep,
-and how long the ledger waits for a core, which are the machine's and not the ledger's. At the end: what
+and how long the ledger waits for a core, which are the machine's and not the ledger's. In quiet slots it also
+stops the readers for some seconds, so that their own work is left out of the latency. At the end: what
 stands in the way of a round that was not settled. Left out: the readers' own work and peers' traffic, which
 would share this machine; networks slower than loopback.
 """
@@ -23,11 +24,12 @@ import multiprocessing
 import os
 import random
 import resource
+import signal
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,9 @@ READERS_NICE = 5
 
 TEXT, PING = 1, 9
 """Opcodes of websockets."""
+
+STOPPED_SECONDS_MAX = 10.0
+"""The ledger closes a websocket that answers no ping for 20 s."""
 
 MESSAGES_BEFORE = 3
 """Messages that a reader has had before anything is measured: its id, two heads."""
@@ -216,9 +221,22 @@ class Readers:
         self.count = count
         self.lost = 0
         """Websockets that the ledger has closed."""
-        self._pipes = [_start(_keep_reading, url, task, share) for share in shares if share]
+        started = [_start(_keep_reading, url, task, share) for share in shares if share]
+        self._pipes = [pipe for pipe, _ in started]
+        self._processes = [process for _, process in started]
         for pipe in self._pipes:
             pipe.recv()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let the readers take no processor. What the ledger sends them meanwhile waits in the system."""
+        for process in self._processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in self._processes:
+                os.kill(process, signal.SIGCONT)
 
     def count_bytes(self) -> int:
         """The bytes that came so far."""
@@ -233,7 +251,7 @@ class Probe:
     """A process that sends a transfer every 50 ms. It measures how long each took to be durable."""
 
     def __init__(self, url: str, pair: Keypair) -> None:
-        self._pipe = _start(_keep_probing, url, bytes(pair))
+        self._pipe, _ = _start(_keep_probing, url, bytes(pair))
 
     def take(self) -> tuple[list[float], list[float]]:
         """How long transfers took, and how late the process woke, in seconds; since the last call."""
@@ -242,12 +260,14 @@ class Probe:
         return taken
 
 
-def _start(run: Any, *arguments: Any) -> Pipe:
-    """A process that ends with this one; the pipe to it."""
+def _start(run: Any, *arguments: Any) -> tuple[Pipe, int]:
+    """A process that ends with this one; the pipe to it, and its id."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    context.Process(target=_run, args=(run, there, *arguments), daemon=True).start()
-    return here
+    process = context.Process(target=_run, args=(run, there, *arguments), daemon=True)
+    process.start()
+    assert process.pid is not None
+    return here, process.pid
 
 
 def _run(run: Any, pipe: Pipe, *arguments: Any) -> None:
@@ -399,6 +419,16 @@ class Run:
         nodes = self.readers.count if self.readers else 1
         self.results[f"{name}_bytes_per_node_and_slot"] = got / nodes / took * SLOT_SECONDS
 
+    async def measure_stopped(self, seconds: float) -> None:
+        """Quiet slots while the readers are stopped: what is slow then is slow in the ledger."""
+        assert self.readers is not None
+        self._probe.take()
+        began, waited = time.perf_counter(), get_waited_seconds(self._process)
+        with self.readers.stopped():
+            await asyncio.sleep(seconds)
+            took = time.perf_counter() - began
+            self._note_latency("stopped", (get_waited_seconds(self._process) - waited) / took)
+
     def _note_latency(self, name: str, waiting_share: float) -> None:
         """`waiting_share` is the part of the time in which the ledger was ready and had no core."""
         for what, seconds in zip(("latency", "client_wakes_late"), self._probe.take(), strict=True):
@@ -523,6 +553,7 @@ async def measure_heads(url: str, process: int, options: argparse.Namespace, pla
     await run.measure("alone", options.seconds)
     run.readers = await asyncio.to_thread(Readers, url, task, len(pairs))
     await run.measure("quiet", options.seconds)
+    await run.measure_stopped(min(options.seconds, STOPPED_SECONDS_MAX))
     if options.round_seconds:
         await run.run_round()
     return run.results
@@ -557,6 +588,13 @@ def explain(row: dict[str, float], cores: float) -> list[str]:
                 f" {row['alone_latency_99_ms']:.0f} ms; the client wakes {late:.0f} ms late, and the"
                 f" ledger waits for a core in {row[f'{name}_ledger_waits_for_a_core']:.0%} of the time."
             )
+    if "stopped_latency_99_ms" in row:
+        quiet, stopped = row["quiet_latency_99_ms"], row["stopped_latency_99_ms"]
+        lines.append(
+            "While the readers of this bench are stopped and the ledger pushes on, transfers take"
+            f" {stopped:.0f} ms at the 99th percentile; with the readers {quiet:.0f} ms. The difference,"
+            f" {max(quiet - stopped, 0):.0f} ms, is the work of the readers, which share this machine."
+        )
     return lines
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from roundwork.client.rpc import Client
 from roundwork.node.peers.outgoing import Fetcher
-from roundwork.node.peers.parts import PartBook
+from roundwork.node.peers.parts import SEEDS, PartBook
 from roundwork.node.peers.storage import BlobStore
 from roundwork.participant.parts import RoundParts
 from roundwork.views import PartIndex, PartKey, PartKind, TaskHead
@@ -83,13 +83,25 @@ def make_peers(url: str, count: int = 8) -> dict[str, str]:
     return {f"peer {at}": url for at in range(count)}
 
 
-def find_follower(names: Mapping[str, bytes], peers: int) -> str:
+def find_follower(names: Mapping[str, bytes], peers: Mapping[str, str]) -> str:
     """A node's name that reads none of the blobs from the ledger at once."""
     for at in range(1_000):
-        book = PartBook(None, None, None, f"node {at}", lambda: make_peers("http://x", peers))  # type: ignore[arg-type] # only hashes
+        book = PartBook(None, None, None, f"node {at}", lambda: peers)  # type: ignore[arg-type] # only hashes
         if not any(book.is_seed(name) for name in names):
             return f"node {at}"
     raise AssertionError("every node is a seed")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "seeds"), [(1, 1), (2, 1), (7, 1), (8, 2), (12, 2), (16, 3), (24, 4), (300, SEEDS)]
+)
+def test_so_many_nodes_read_a_blob_from_the_ledger_at_once_and_never_none(nodes: int, seeds: int) -> None:
+    names = [f"node {at}" for at in range(nodes)]
+    endpoints = dict.fromkeys(names, "http://x")
+    books = [PartBook(None, None, None, name, lambda: endpoints) for name in names]  # type: ignore[arg-type] # only hashes
+
+    for blob in range(40):
+        assert seeds == sum(book.is_seed(f"blob {blob}") for book in books)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +115,7 @@ def test_a_peer_that_serves_no_part_costs_its_patience_and_not_the_window(
     async def run() -> None:
         answers = serve_with(blobs, change) if change != "none" else {}
         async with serve_bytes(answers) as url:
-            node = find_follower(blobs, 8)
+            node = find_follower(blobs, make_peers(url))
             async with open_book(tmp_path, place.ledger.url, make_peers(url), node) as book:
                 round_parts = await read(book, head, part)
                 assert NODES == len(round_parts.submissions or ())
@@ -118,8 +130,8 @@ def test_a_part_comes_from_peers_and_is_served_to_the_next(place: Place, tmp_pat
 
     async def run() -> None:
         async with serve_bytes(serve_with(blobs, "right")) as url, serve_bytes({}) as nowhere:
-            node = find_follower(blobs, 2)
             peers = {"good": url, "bad": nowhere}
+            node = find_follower(blobs, peers)
             async with open_book(tmp_path, place.ledger.url, peers, node) as book:
                 await read(book, head, part)
                 assert 0 == book.read_from_ledger
@@ -156,7 +168,7 @@ def test_a_ledger_that_is_killed_leaves_parts_to_be_had_from_peers_and_then_serv
 
     async def read_from_peers() -> None:
         async with serve_bytes(serve_with(blobs, "right")) as url:
-            for node in ("a seed", find_follower(blobs, 1)):
+            for node in ("a seed", find_follower(blobs, {"peer": url})):
                 async with open_book(tmp_path / node, ledger.url, {"peer": url}, node) as book:
                     await read(book, head, part)
                     assert 0 == book.read_from_ledger

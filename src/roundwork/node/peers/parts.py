@@ -8,6 +8,7 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ...client.rpc import BLOB_BYTES_MAX, Client
@@ -20,10 +21,13 @@ from .outgoing import Fetcher
 from .storage import BlobStore, fetch_blob
 
 SEEDS = 4
-"""About so many nodes of a task read a blob from the ledger at once; the others wait for them."""
+"""So many nodes of a task read a blob from the ledger at once; the others wait for them."""
 
-NODES_PER_SEED = 3
-"""If a task has few nodes, about one in this many reads from the ledger at once."""
+NODES_PER_SEED = 8
+"""If a task has few nodes, one node reads from the ledger at once, and one more for so many nodes."""
+
+RANKED_SHARE = 16
+"""Only the nodes with the smallest digests, this many for each seed, count whose digest is smaller."""
 
 PEERS_AT_ONCE = 3
 """Peers that get a request for a blob before the node pauses."""
@@ -232,12 +236,18 @@ class PartBook:
         return found
 
     def is_seed(self, content_id: str) -> bool:
-        """Whether this node reads the blob from the ledger at once. A hash spreads this over the nodes."""
-        peers = len(self._list_peers())
-        digest = hashlib.sha256(f"{content_id}/{self._node}".encode()).digest()
-        return (
-            peers == 0 or int.from_bytes(digest[:8], "big") * max(peers, NODES_PER_SEED * SEEDS) < SEEDS << 64
-        )
+        """Whether this node reads the blob from the ledger at once.
+
+        The seeds are the nodes with the smallest digests of the blob's name and their address: all nodes that
+        know one another agree on them, and there is always one.
+        """
+        peers = [node for node, url in self._get_endpoints().items() if url and node != self._node]
+        seeds = min(SEEDS, 1 + (len(peers) + 1) // NODES_PER_SEED)
+        own = _rank(content_id, self._node)
+        if own * len(peers) > seeds * RANKED_SHARE << 64:
+            return False
+        smaller = (node for node in peers if _rank(content_id, node) < own)
+        return len(list(islice(smaller, seeds))) < seeds
 
     def _list_peers(self) -> list[str]:
         return [url for node, url in self._get_endpoints().items() if url and node != self._node]
@@ -269,6 +279,11 @@ class PartBook:
             return None
         self.read_from_ledger += len(found)
         return found
+
+
+def _rank(content_id: str, node: str) -> int:
+    """The digest of a blob's name and a node, below 2^64."""
+    return int.from_bytes(hashlib.sha256(f"{content_id}/{node}".encode()).digest()[:8], "big")
 
 
 class Place(NamedTuple):
