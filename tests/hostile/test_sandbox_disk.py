@@ -1,6 +1,7 @@
 """What a task has on disk is bounded wherever it hides it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from roundwork.errors import TaskFailed
 from roundwork.node.confinement.disk import DiskExceeded, check_usage, measure, measure_held
 from roundwork.node.confinement.order import Limits
+from roundwork.node.python.spill import clear
 
 from .features import require_x86_64
 from .users import Attacker
@@ -57,6 +59,46 @@ def test_a_task_that_takes_more_of_the_disk_is_ended(attacker: Attacker, way: st
 
     with pytest.raises(TaskFailed, match=r"bytes of disk; 8388608 are allowed|deleted files; 16 are allowed"):
         attacker.submit(source, limits=Limits(disk_bytes=8 * MIB))
+
+
+DEEP = """
+    folder = os.open({start!r}, os.O_RDONLY)
+    for at in range(3000):
+        os.mkdir("d", dir_fd=folder)
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    {then}
+    return "done"
+"""
+
+
+@pytest.fixture
+def digger(attacker: Attacker) -> Iterator[Attacker]:
+    """An attacker whose folders are removed afterwards: shutil.rmtree, which other fixtures use, cannot."""
+    yield attacker
+    for folder in (attacker.directory / "home").iterdir():
+        clear(folder)
+
+
+def test_a_task_with_folders_in_folders_is_ended_and_not_its_node(digger: Attacker) -> None:
+    """Measured by recursion, they ended the node: a RecursionError is no OSError."""
+    source = HEADER + DEEP.format(start=".", then="time.sleep(600)")
+
+    with pytest.raises(TaskFailed, match="folders of more than 128 levels"):
+        digger.submit(source)
+    with pytest.raises(TaskFailed, match="folders of more than 128 levels"):
+        digger.submit(HEADER + '    return "alive"')
+
+
+def test_what_a_task_left_in_the_way_is_removed_however_deep_it_is(digger: Attacker) -> None:
+    """Nothing has measured it when its process ends at once; the next process has the folder anew."""
+    source = HEADER + DEEP.format(start="spill-review", then="os._exit(0)")
+
+    with pytest.raises(TaskFailed, match=r"its process ended|folders of more than 128 levels"):
+        digger.submit(source)
+
+    assert "alive" == digger.submit(HEADER + '    return "alive"')
 
 
 HIDDEN = (

@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, then renamed into it."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 READABLE_BY_OWNER = 0o600
 READABLE_BY_ALL = 0o644
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def replace_file(path: Path, content: bytes, mode: int = READABLE_BY_ALL) -> None:
@@ -49,6 +51,49 @@ def give_to_owner(name: int | str, folder: int) -> None:
         os.fchown(name, status.st_uid, status.st_gid)
     else:
         os.chown(name, status.st_uid, status.st_gid, dir_fd=folder, follow_symlinks=False)
+
+
+def remove_folder(place: int, name: str) -> None:
+    """Remove a folder with all in it, however deep, with a descriptor or two and without recursion.
+
+    `place` is the open folder that it lies in. Links are not followed. A task may move a folder meanwhile:
+    then the way up leads elsewhere, and nothing more is removed. Raises OSError.
+    """
+    top = identify(place)
+    current, names, parents = os.open(name, _OPEN_FOLDER, dir_fd=place), [name], [top]
+    try:
+        while names:
+            inner = _empty(current)
+            step = inner if inner is not None else ".."
+            identity = identify(current)
+            following = os.open(step, _OPEN_FOLDER, dir_fd=current)
+            os.close(current)
+            current = following
+            if inner is not None:
+                names.append(inner)
+                parents.append(identity)
+            elif identify(current) != parents.pop():
+                raise OSError(errno.EBUSY, "a directory was moved while it was removed")
+            else:
+                os.rmdir(names.pop(), dir_fd=current)
+    finally:
+        os.close(current)
+
+
+def _empty(folder: int) -> str | None:
+    """Remove the files of an open folder; the name of a folder in it, None if none is left."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                return entry.name
+            os.unlink(entry.name, dir_fd=folder)
+    return None
+
+
+def identify(opened: int) -> tuple[int, int]:
+    """What an open file or folder is known by: its device and inode."""
+    found = os.fstat(opened)
+    return found.st_dev, found.st_ino
 
 
 @contextlib.contextmanager

@@ -22,6 +22,9 @@ FREE_BYTES_MIN = 256 * 1024 * 1024
 ENTRIES_MAX = 100_000
 """Files and folders that one task may have."""
 
+LEVELS_MAX = 128
+"""Folders within one another: each takes a descriptor and a level of recursion while they are measured."""
+
 UNSEEN_MAX = 16
 """Deleted files that are mapped, but not open, and whose size only root can see."""
 
@@ -56,9 +59,12 @@ def check_usage(home: Path, bytes_max: int, processes: Iterable[int] = ()) -> No
 
 
 def measure(home: Path) -> int:
-    """Bytes on disk under `home`, links not followed. Raises DiskExceeded for too many entries."""
+    """Bytes on disk under `home`, links not followed. Raises DiskExceeded for too many entries or levels."""
     used = entries = 0
-    for _, folders, files, descriptor in os.fwalk(home, follow_symlinks=False):
+    top = str(home).count("/")
+    for path, folders, files, descriptor in os.fwalk(home, follow_symlinks=False):
+        if path.count("/") - top > LEVELS_MAX:
+            raise DiskExceeded(f"it has folders of more than {LEVELS_MAX} levels")
         used += os.fstat(descriptor).st_blocks * BLOCK_BYTES
         entries += len(folders) + len(files)
         if entries > ENTRIES_MAX:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...host.files import give_to_owner
+from ...host.files import give_to_owner, identify, remove_folder
 from .reading import PIECE_BYTES, READ_BYTES_MAX, Reading, choose_form
 
 PATH_BYTES_MAX = 4096
@@ -161,7 +161,7 @@ class TaskFiles:
     def _copy(self, path: str, target: str, mode: int = 0) -> None:
         flags = _FLAGS["wx" if mode & 1 else "w"] & ~os.O_TRUNC
         with self._open(path, os.O_RDONLY) as source, self._open(target, flags) as copy:
-            if _identify(source) == _identify(copy):
+            if identify(source) == identify(copy):
                 raise OSError(errno.EINVAL, "source and destination are the same")
             os.ftruncate(copy, 0)
             written = 0
@@ -179,7 +179,7 @@ class TaskFiles:
                 if not is_folder:
                     os.unlink(name, dir_fd=folder)
                 elif chosen.get("recursive"):
-                    _remove_folder(folder, name)
+                    remove_folder(folder, name)
                 else:
                     raise IsADirectoryError(errno.EISDIR, "illegal operation on a directory")
         except FileNotFoundError:
@@ -262,47 +262,6 @@ def _list_names(folder: int) -> list[str]:
             if len(names) > LIST_ENTRIES_MAX:
                 raise OSError(errno.EFBIG, f"directory too large: {LIST_ENTRIES_MAX} entries are listed")
     return sorted(names)
-
-
-def _remove_folder(place: int, name: str) -> None:
-    """Remove a folder with all in it, however deep, with a descriptor or two and without recursion.
-
-    The task may move a folder meanwhile: then the way up leads elsewhere, and nothing more is removed.
-    """
-    top = _identify(place)
-    current, names, parents = os.open(name, _FOLDER, dir_fd=place), [name], [top]
-    try:
-        while names:
-            inner = _empty(current)
-            step = inner if inner is not None else ".."
-            identity = _identify(current)
-            following = os.open(step, _FOLDER, dir_fd=current)
-            os.close(current)
-            current = following
-            if inner is not None:
-                names.append(inner)
-                parents.append(identity)
-            elif _identify(current) != parents.pop():
-                raise OSError(errno.EBUSY, "a directory was moved while it was removed")
-            else:
-                os.rmdir(names.pop(), dir_fd=current)
-    finally:
-        os.close(current)
-
-
-def _empty(folder: int) -> str | None:
-    """Remove the files of an open folder; the name of a folder in it, None if none is left."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                return entry.name
-            os.unlink(entry.name, dir_fd=folder)
-    return None
-
-
-def _identify(folder: int) -> tuple[int, int]:
-    found = os.fstat(folder)
-    return found.st_dev, found.st_ino
 
 
 def _get_option(options: Any, name: str) -> str | None:

@@ -23,7 +23,7 @@ from ..decoding import run_if_long
 from .channel import Services, TaskLog, WorkerProcess
 from .environments import Environment
 from .hints import find_hint
-from .spill import BadSpill, SpillFolder
+from .spill import BadSpill, SpillFolder, clear
 
 Kind = Literal["work", "review", "web"]
 
@@ -150,15 +150,21 @@ class Lane:
             if self._process is not None and self._process.failure is not None:
                 await self.kill()
             if self._process is None:
-                child = await self._start_child()
-                spill = SpillFolder(self._setting.home / f"spill-{self._kind}")
+                self._setting.home.mkdir(parents=True, exist_ok=True)
+                place = self._setting.home / f"spill-{self._kind}"
+                await asyncio.to_thread(clear, place)  # it may be much
+                spill = SpillFolder(place)
+                try:
+                    child = await self._start_child()
+                except BaseException:
+                    spill.close()
+                    raise
                 self._process = WorkerProcess(child, spill, self._services, self._log)
                 self._functions = await self._process.start(self._introduce())
             return self._process
 
     async def _start_child(self) -> Child:
         setting = self._setting
-        setting.home.mkdir(parents=True, exist_ok=True)
         readable = (*setting.environment.readable, setting.program.parent)
         order = Order(
             sandbox=self._sandbox,

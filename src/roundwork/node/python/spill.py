@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...host.files import give_to_owner
+from ...host.files import give_to_owner, remove_folder
 from ...sdk.worker import SPILL_BYTES_MAX
 
 _NAME = re.compile(r"up-[0-9]+-[0-9]+")
@@ -22,6 +21,18 @@ class BadSpill(Exception):
     """The folder holds something that a worker does not write there."""
 
 
+def clear(path: Path) -> None:
+    """Remove what a task has left at a path, a folder with all in it. Raises OSError."""
+    home = os.open(path.parent, os.O_DIRECTORY | _OPEN)
+    try:
+        if path.is_dir() and not path.is_symlink():
+            remove_folder(home, path.name)
+        else:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(home)
+
+
 class SpillFolder:
     """The folder, held open: a folder that the task puts in its place is not used.
 
@@ -30,9 +41,8 @@ class SpillFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            path.unlink()
-        shutil.rmtree(path, ignore_errors=True)
+        """Make the folder anew, whatever the task has put in its place. Raises OSError."""
+        clear(path)
         path.mkdir()
         self._folder = os.open(path, os.O_DIRECTORY | _OPEN)
         home = os.open(path.parent, os.O_DIRECTORY | _OPEN)
