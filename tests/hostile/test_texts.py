@@ -29,9 +29,10 @@ from solders.keypair import Keypair
 import roundwork
 from roundwork.client.operations import airdrop, deploy, set_active, stake
 from roundwork.client.rpc import Client
-from roundwork.errors import TaskFailed
+from roundwork.errors import BadTaskFile, TaskFailed
 from roundwork.host.logs import FULL, LINE_BYTES, MINUTE_SECONDS, Allowance, LogHandler
 from roundwork.node.python.channel import LOG_BYTES_PER_MINUTE, TaskLog
+from roundwork.node.python.environments import Environment
 from roundwork.node.python.lanes import Lanes
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
@@ -207,6 +208,20 @@ def test_a_text_of_a_stranger_takes_no_long_time_to_show(piece: str, end: str) -
 
     for text in (piece * (10**6 // len(piece)), piece + piece[-1] * 10**6, piece[0] + piece[1:] * 300_000):
         assert len(blackout.hide(text + end)) <= len(text) + 10**6
+
+
+@pytest.mark.parametrize("words", ['File "/', 'File "//', ' File "a/b", line '])
+def test_the_traceback_of_a_stranger_takes_no_long_time_to_read(
+    tmp_path: Path, environment: Environment, words: str
+) -> None:
+    """With a pattern that looks for its end again and again, this stopped the node for minutes."""
+    house = House(tmp_path, environment, require_sandbox("sandlock"))
+    source = f"raise ValueError({words!r} * (15_000 // {len(words)}) + '\\nthe end')"
+
+    with pytest.raises(
+        BadTaskFile, match=r"cannot be run: the end.* \(task\.py, line \d+\)|cannot be run: the end"
+    ):
+        house.run(source, Lanes.check)
 
 
 @pytest.fixture(scope="module")

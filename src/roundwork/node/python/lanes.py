@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -23,6 +24,9 @@ NEEDED_FUNCTIONS = ("work", "submission", "audit")
 START_SECONDS = 30.0
 WEB_BODY_BYTES_MAX = 8 * 1024 * 1024
 FORGET_SECONDS = 10.0
+
+_PLACE = re.compile(r'\s*File "([^"]*)", line (\d{1,9})')
+"""The line of a traceback that names a place. Strangers write such lines: each is read from its start, once."""
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +73,8 @@ class Lanes:
         except TaskFailed as error:
             log.error("%s", error)
             *before, last = str(error).splitlines()
-            places = re.findall(r'File ".*/(.+)", line (\d+)', "\n".join(before))
-            place = f" ({places[-1][0]}, line {places[-1][1]})" if places else ""
+            places = [found for line in before if (found := _PLACE.match(line))]
+            place = f" ({Path(places[-1][1]).name}, line {places[-1][2]})" if places else ""
             raise BadTaskFile(f"{program} cannot be run: {last}{place}") from None
         missing = [f"@task.{name}" for name in NEEDED_FUNCTIONS if name not in functions]
         if missing:
