@@ -64,6 +64,9 @@ PORTS = range(20_000, 32_000)
 KILL_SECONDS = 5
 WEB_BODY_BYTES_MAX = 50 * 1024 * 1024
 ANSWER_BYTES_MAX = 50 * 1024 * 1024
+ANSWERS_BYTES_MAX = 128 * 1024 * 1024
+"""Of all web answers of a task that are under way: it can request them itself, as often as it likes."""
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -113,6 +116,8 @@ class JavascriptTask:
         self._secrets = Blackout({**setting.variables, "secret": setting.secret})
         self._secrets.add_url(setting.ledger_url)
         self._log = TaskLog(lambda line: log(f"javascript: {line}"), self._secrets)
+        self._answer_bytes = 0
+        """Of the web answers that are under way."""
         self._channel: asyncio.StreamWriter | None = None
         self._http = httpx2.AsyncClient(trust_env=False, timeout=WEB_SECONDS, follow_redirects=False)
 
@@ -188,15 +193,26 @@ class JavascriptTask:
                 query=query.encode("latin-1") or None,
             )
             async with self._http.stream(method, target, headers=lines, content=body) as answer:
-                whole = bytearray()
-                async for chunk in answer.aiter_raw():
-                    whole += chunk
-                    if len(whole) > ANSWER_BYTES_MAX:
-                        raise TaskFailed(f"{path} answers more than {ANSWER_BYTES_MAX} bytes")
+                whole = await self._read_answer(path, answer)
                 answered = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in answer.headers.raw]
-                return WebAnswer(answer.status_code, answered, bytes(whole))
+                return WebAnswer(answer.status_code, answered, whole)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise TaskFailed(f"{method} {path}: {error!r}") from error
+
+    async def _read_answer(self, path: str, answer: httpx2.Response) -> bytes:
+        """The body of a web answer. Raises TaskFailed if it, or all that are under way, are too long."""
+        whole = bytearray()
+        try:
+            async for chunk in answer.aiter_raw():
+                whole += chunk
+                self._answer_bytes += len(chunk)
+                if len(whole) > ANSWER_BYTES_MAX:
+                    raise TaskFailed(f"{path} answers more than {ANSWER_BYTES_MAX} bytes")
+                if self._answer_bytes > ANSWERS_BYTES_MAX:
+                    raise TaskFailed(f"answers under way have more than {ANSWERS_BYTES_MAX} bytes together")
+            return bytes(whole)
+        finally:
+            self._answer_bytes -= len(whole)
 
     async def close(self) -> None:
         """Close connections to the task's server; cancel `run` first."""

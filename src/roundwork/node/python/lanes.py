@@ -26,7 +26,7 @@ WEB_BODY_BYTES_MAX = 8 * 1024 * 1024
 FORGET_SECONDS = 10.0
 
 _PLACE = re.compile(r'\s*File "([^"]*)", line (\d{1,9})')
-"""The line of a traceback that names a place. Strangers write such lines: each is read once, from its start."""
+"""The line of a traceback that names a place. Strangers write such lines: each is read from its start."""
 
 log = logging.getLogger(__name__)
 
