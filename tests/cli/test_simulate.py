@@ -56,6 +56,20 @@ def test_under_roundwork_1_a_liar_is_slashed_in_tables_and_in_json() -> None:
     assert lines[-1] == f"state hash {facts['state_hash']}"
 
 
+@pytest.mark.parametrize("rules", ["koii-1", "roundwork-1"])
+def test_a_copycat_on_the_crawler_earns_nothing_and_is_slashed_under_either_rule_set(rules: str) -> None:
+    site = Path(HELLO).parents[1] / "docs" / "attack-site.json"
+    words = [str(Path(HELLO).with_name("crawler")), "--answers", str(site), "--rules", rules]
+    words += ["--param", "start=http://site.invalid/", "--nodes", "5", "--rounds", "3", "--play", "copycat=1"]
+
+    *honest, copycat = run_json(*words)["nodes"]
+
+    assert ("copycat", 0) == (copycat["role"], copycat["worked"])
+    assert copycat["submitted"] > 0 == copycat["earned"]
+    assert copycat["slashed"] > 0
+    assert all(node["earned"] > 0 == node["slashed"] for node in honest)
+
+
 def test_one_seed_writes_the_same_trace_and_another_seed_another_one(tmp_path: Path) -> None:
     traces = []
     for number, seed in enumerate((7, 7, 8)):

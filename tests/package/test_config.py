@@ -282,6 +282,15 @@ def test_a_main_js_is_not_played_under_roundwork_1(tmp_path: Path) -> None:
     assert "roundwork-1" == load_package(tmp_path).rules
 
 
+def test_a_main_js_under_roundwork_1_is_not_told_to_lengthen_its_windows_first(tmp_path: Path) -> None:
+    (tmp_path / "main.js").touch()
+    short = {**HARDENED, "audit_window": 8, "task_audit_program": "main.js"}
+    (tmp_path / "config-task.yml").write_text(write(short))
+
+    with pytest.raises(BadConfig, match=r"for a main\.js, .* leave roundwork\.rules out"):
+        load_package(tmp_path)
+
+
 def test_a_token_task_under_roundwork_1_is_checked_with_its_amounts_only_when_it_is_deployed(
     tmp_path: Path,
 ) -> None:

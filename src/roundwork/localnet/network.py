@@ -407,7 +407,9 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
         check_machine(package.requirements)
     if package.kind == "javascript":
         if package.rules != KOII_1.name:
-            raise BadConfig(f"--rules {package.rules}: a main.js is played under {KOII_1.name} only")
+            raise BadConfig(
+                f"--rules {package.rules}: a main.js is played under {KOII_1.name} only; leave --rules out"
+            )
         find_node()
         for play in plays:
             check_javascript_play(find_play(play))

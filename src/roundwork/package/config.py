@@ -169,6 +169,8 @@ def _describe(field: Field) -> str:
 
 def _check_together(path: Path, config: dict[str, Any]) -> None:
     """Check what the law demands of a task, and the rules that concern several fields."""
+    if config["task_audit_program"].endswith(".js"):
+        check_language(path, config, "javascript")  # longer windows would not help
     _check_law(path, config)
     if config["task_type"] == "KPL" and not config["token_type"]:
         raise BadConfig(f"{path}: token_type is missing: it must be the token's mint for task_type KPL")
@@ -229,7 +231,8 @@ def check_language(path: Path, config: dict[str, Any], kind: str) -> None:
     name = config["roundwork"]["rules"].name
     if kind == "javascript" and name != KOII_1.name:
         raise BadConfig(
-            f"{path}: roundwork.rules: {name} is not for a main.js, which is played under {KOII_1.name} only"
+            f"{path}: roundwork.rules: {name} is not for a main.js, which is played under {KOII_1.name} only:"
+            f" leave roundwork.rules out, or write the task in Python"
         )
 
 
