@@ -55,8 +55,9 @@ fuzz: $(STAMP) ## A million signed transactions against the law (COUNT=… SEED=
 hostile: $(STAMP) ## 100,000 mutated inputs of each kind that strangers send, and 200 to processes (COUNT=… SEED=…)
 	@$(BIN)/python -m tests.hostile.mutations --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
 
-soak: $(STAMP) ## Random worlds with every invariant checked after each block (SECONDS=600 SEED=0)
-	@$(BIN)/python -m tests.sim.strangers --seconds $(or $(SECONDS),600) --seed $(or $(SEED),0)
+soak: $(STAMP) ## Random worlds with hostile messages, every invariant checked after each block (SECONDS=600 SEED=0 RULES=…)
+	@$(BIN)/python -m tests.sim.strangers --seconds $(or $(SECONDS),600) --seed $(or $(SEED),0) \
+		$(if $(RULES),--rules $(RULES))
 
 economics: $(STAMP) ## Play every strategy against RULES (koii-1) again, and say what differs from docs/attack-RULES.jsonl
 	@mkdir -p .roundwork
@@ -81,9 +82,9 @@ else
 		--jobs 2 --save .roundwork/attack-koii-1-stakes.jsonl --resume --against docs/attack-koii-1.jsonl
 endif
 
-mutants: $(STAMP) ## Plant 300 small faults in the law, one at a time: do its tests notice? (an hour)
+mutants: $(STAMP) ## Plant 300 small faults in the law, one at a time: do its tests notice? (an hour; MODULES=tasks/sealed.py …)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group mutants
-	@$(BIN)/python tests/mutants.py
+	@$(BIN)/python tests/mutants.py $(if $(MODULES),--modules $(MODULES))
 
 coverage: $(STAMP) ## Branch coverage of the law, which must be complete
 	@$(BIN)/python -m pytest tests/protocol -n 2 --cov=roundwork.protocol --cov-branch --cov-report=term-missing --cov-fail-under=100

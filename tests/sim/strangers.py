@@ -14,7 +14,7 @@ import msgspec
 
 from roundwork.participant.plays import HONEST, PLAYS
 from roundwork.protocol.execute import Outcome
-from roundwork.protocol.params import NodeKey, base58_of
+from roundwork.protocol.params import KOII_1, ROUNDWORK_1, NodeKey, base58_of
 from roundwork.protocol.tasks import instructions
 from roundwork.sim.faults import ClockSkew, Faults, LedgerOutage, LedgerRestart, NodeCrash, SlowDisk
 from roundwork.sim.laws import CHUNK_BYTES, LawBroken, Laws
@@ -264,17 +264,21 @@ def check(laws: Laws, world: World, outcome: Outcome) -> None:
     laws.check(outcome, list(zip(sent, outcome.receipts, strict=True)))
 
 
+Live = Callable[[WorldSetting, Sequence[Message] | None], tuple[str | None, list[Message]]]
+"""Lives a world with these messages, or with random ones: `live` of a rule set."""
+
+
 def find(setting: WorldSetting) -> str | None:
     """What a random world breaks; None if all holds."""
     return live(setting)[0]
 
 
-def shrink(setting: WorldSetting) -> tuple[WorldSetting, list[Message], str]:
+def shrink(setting: WorldSetting, live: Live = live) -> tuple[WorldSetting, list[Message], str]:
     """A world that still breaks something, without the nodes, faults and messages that it does not need.
 
     A node that is taken away leaves the keys and the messages of the others as they are.
     """
-    text, messages = live(setting)
+    text, messages = live(setting, None)
     assert text is not None
     size = max(len(messages) // 2, 1)
     while size:
@@ -301,21 +305,20 @@ def _list_smaller(setting: WorldSetting) -> list[Callable[[WorldSetting], list[W
 
     def leave_out(name: str) -> Callable[[WorldSetting], list[WorldSetting]]:
         def without(given: WorldSetting) -> list[WorldSetting]:
-            nodes = tuple(node for node in given.nodes if node.name != name)
-            faults, network = given.faults, given.network
-            of_others = {
-                kind: tuple(fault for fault in getattr(faults, kind) if fault.node != name)
-                for kind in ("crashes", "slow_disks", "skews")
-            }
-            apart = tuple(each for each in network.partitions if name not in each.nodes)
-            return [
-                replace(
-                    given,
-                    nodes=nodes,
-                    faults=replace(faults, **of_others),
-                    network=replace(network, partitions=apart),
-                )
-            ]
+            nodes = tuple(
+                replace(node, coalition=tuple(member for member in node.coalition if member != name))
+                for node in given.nodes
+                if node.name != name
+            )
+            faults = replace(
+                given.faults,
+                crashes=tuple(crash for crash in given.faults.crashes if crash.node != name),
+                slow_disks=tuple(disk for disk in given.faults.slow_disks if disk.node != name),
+                skews=tuple(skew for skew in given.faults.skews if skew.node != name),
+            )
+            parts = tuple(part for part in given.network.partitions if name not in part.nodes)
+            network = replace(given.network, partitions=parts)
+            return [replace(given, nodes=nodes, faults=faults, network=network)]
 
         return without
 
@@ -334,30 +337,42 @@ def _list_smaller(setting: WorldSetting) -> list[Callable[[WorldSetting], list[W
 
 def main() -> None:
     """Live random worlds for a time; the first that breaks an invariant is shrunk and shown."""
+    from . import sealed_strangers
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, help="so many worlds, in place of a time")
+    parser.add_argument("--rules", choices=(KOII_1.name, ROUNDWORK_1.name), help="both in turn without it")
     options = parser.parse_args()
+    kinds: dict[str, tuple[Callable[[int], WorldSetting], Live]] = {
+        KOII_1.name: (draw_setting, live),
+        ROUNDWORK_1.name: (sealed_strangers.draw_setting, sealed_strangers.live),
+    }
+    chosen = [options.rules] if options.rules else list(kinds)
     end, seed = time.monotonic() + options.seconds, options.seed
     while seed - options.seed < options.count if options.count else time.monotonic() < end:
-        setting = draw_setting(seed)
-        if (text := find(setting)) is not None:
-            small, messages, shrunk = shrink(setting)
-            print(f"seed {seed}: {text}")
-            roles = ", ".join(f"{node.name} ({node.role})" for node in small.nodes)
-            print(f"shrunk to {roles}, {small.rounds} rounds, {len(messages)} messages: {shrunk}")
-            for kind in Faults.__struct_fields__:
-                for fault in getattr(small.faults, kind):
-                    print(f"  {fault}")
-            for message in messages:
-                print(f"  after slot {message.slot}, {message.sender}: {message.instruction}")
-            print(f"again: python -m tests.sim.strangers --seed {seed} --count 1")
-            sys.exit(1)
+        for rules in chosen:
+            draw, lived = kinds[rules]
+            if (text := lived(draw(seed), None)[0]) is not None:
+                _show_broken(rules, draw(seed), lived, text)
+                sys.exit(1)
         seed += 1
         if sys.stderr.isatty():
             print(f"\r{seed - options.seed} worlds", end="", file=sys.stderr)
-    print(f"all invariants held in {seed - options.seed} worlds, seeds {options.seed} to {seed - 1}")
+    worlds = f"{seed - options.seed} worlds of {' and '.join(chosen)}"
+    print(f"all invariants held in {worlds}, seeds {options.seed} to {seed - 1}")
+
+
+def _show_broken(rules: str, setting: WorldSetting, live: Live, text: str) -> None:
+    """What a world breaks, what is left of it when it is shrunk, and how to live it again."""
+    small, messages, shrunk = shrink(setting, live)
+    print(f"seed {setting.seed} under {rules}: {text}")
+    roles = ", ".join(f"{node.name} ({node.role})" for node in small.nodes)
+    print(f"shrunk to {roles}, {small.rounds} rounds, {len(messages)} messages: {shrunk}")
+    for message in messages:
+        print(f"  after slot {message.slot}, {message.sender}: {message.instruction}")
+    print(f"again: python -m tests.sim.strangers --rules {rules} --seed {setting.seed} --count 1")
 
 
 if __name__ == "__main__":

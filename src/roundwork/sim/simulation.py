@@ -316,6 +316,16 @@ class Simulation(ABC, Generic[N]):
         self.transactions += len(sent)
         return sent, outcome
 
+    def inject(self, sender: N, instruction: instructions.Instruction, payer: N | None = None) -> None:
+        """Send an instruction that is not a duty; the block of the next slot takes it.
+
+        `sender` signs it, and `payer` too if another node pays the fee.
+        """
+        job = Job[Any](None, [])
+        signers = [sender.keypair] if payer is None else [payer.keypair, sender.keypair]
+        wire = self.ledger.compose([wrap(instruction)], signers, (payer or sender).pubkey)
+        self._on_the_way.setdefault(self.slot + 1, []).append(Sent(sender, job, instruction, wire, False))
+
     def _take_receipts(self, sent: Sequence[Sent[N]], receipts: Sequence[Receipt]) -> None:
         for each, receipt in zip(sent, receipts, strict=True):
             node, job = each.node, each.job

@@ -11,7 +11,6 @@ from typing import assert_never
 import msgspec
 from solders.keypair import Keypair
 
-from ..client.messages import wrap
 from ..client.operations import build_uploads
 from ..errors import TaskFailed
 from ..package.terms import Terms
@@ -123,19 +122,6 @@ class World(Simulation[SimulatedNode]):
                     self._waking.add(node)
                 elif node.is_up:
                     self._step(node)
-
-    def inject(
-        self, sender: SimulatedNode, instruction: instructions.Instruction, payer: SimulatedNode | None = None
-    ) -> None:
-        """Send an instruction that is not a duty; the block of the next slot takes it.
-
-        `sender` signs it, and `payer` too if another node pays the fee.
-        """
-        job = Job[Duty](duties.Forget(-1), [])
-        job.waiting = 1
-        signers = [sender.keypair] if payer is None else [payer.keypair, sender.keypair]
-        wire = self.ledger.compose([wrap(instruction)], signers, (payer or sender).pubkey)
-        self._on_the_way.setdefault(self.slot + 1, []).append(Sent(sender, job, instruction, wire, False))
 
     def is_over(self) -> bool:
         """Whether the simulated rounds are over, or cannot be opened any more."""

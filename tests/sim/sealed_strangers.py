@@ -1,0 +1,301 @@
+"""Random worlds under roundwork-1 with hostile messages, and every invariant checked after each block.
+
+A seed says everything: nodes, strategies, network, faults, messages. `strangers.py` runs them for a time:
+python -m tests.sim.strangers --rules roundwork-1
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+
+from roundwork.protocol.execute import Outcome
+from roundwork.protocol.params import NodeKey
+from roundwork.protocol.tasks import instructions
+from roundwork.protocol.tasks.commitments import PIECE_BYTES, PIECES_MAX, SealKind, compute_commitment
+from roundwork.protocol.tasks.instructions import CHUNK_BYTES
+from roundwork.protocol.tasks.round import WINDOWS, Activity
+from roundwork.sealed_strategies import ROLES, STRATEGIES, SealedMember, SealedStrategy
+from roundwork.sim.faults import Faults, LedgerOutage, NodeCrash
+from roundwork.sim.laws import LawBroken
+from roundwork.sim.ledger import make_keypair
+from roundwork.sim.network import NetworkModel
+from roundwork.sim.sealed import SealedNode, SealedWorld
+from roundwork.sim.sealed_attack import make_trial_task
+from roundwork.sim.sealed_laws import RULES, SealedLaws
+from roundwork.sim.simulation import NodeSetting, WorldSetting
+from roundwork.sim.world import fit_bounty
+
+from .sealed_village import STAKE, TERMS
+from .strangers import MESSAGES, Message, draw_more_faults
+
+PLAYED = {**{name: play for name, play in STRATEGIES.items() if not play.is_split}, **ROLES}
+"""The strategies of a world's nodes. Some nodes are of a coalition."""
+
+TAKEN = (
+    *(Activity.COMMIT, Activity.REVEAL, Activity.CHALLENGE, Activity.ANSWER, Activity.CHECK, Activity.ACCUSE),
+    *(
+        Activity.JUDGE,
+        Activity.DISCLOSE,
+        Activity.LIST,
+        Activity.ACCUSE_LIST,
+        Activity.VOTE_LIST,
+        Activity.PAY,
+    ),
+)
+"""The activities whose windows take messages."""
+
+TIMELY_CHANCE = 0.8
+"""How often a message is for a window that is open."""
+
+ROUNDS_BACK, ATTEMPTS_MAX = 5, 3
+HONEST_CHANCE = 0.5
+LATEST_SLOT = 240
+
+
+def draw_setting(seed: int) -> WorldSetting:
+    """The setting of a random world."""
+    random = Random(f"sealed/{seed}")
+    rounds = random.randint(1, 3)
+    names = [f"node-{at + 1}" for at in range(random.randint(2, 8))]
+    cheat = random.choice(sorted(PLAYED))
+    members = tuple(name for name in names if random.random() > HONEST_CHANCE)
+    nodes = tuple(
+        NodeSetting(
+            name=name,
+            role=cheat if name in members else "honest",
+            stake=random.choice((STAKE, STAKE, 10 * STAKE)),
+            coalition=members if name in members else (),
+        )
+        for name in names
+    )
+    terms = msgspec.structs.replace(
+        fit_bounty(TERMS, rounds),
+        allowed_failed_distributions=random.randint(0, 2),
+        is_split_by_stake=random.random() < 0.5,
+        slash_percent=random.choice((10, 70, 100)),
+    )
+    if random.random() < 0.2:  # a bounty that ends
+        terms = msgspec.structs.replace(terms, total_bounty=terms.bounty_per_round * rounds)
+    network = NetworkModel()
+    if random.random() < 0.5:
+        network = NetworkModel(
+            delay_slots_max=random.randint(1, 4),
+            loss_percent=random.choice((0, 20)),
+            duplicate_percent=random.choice((0, 20)),
+        )
+    crash = NodeCrash(
+        random.choice(names), random.randint(2, LATEST_SLOT), random.randint(1, 60), random.random() < 0.5
+    )
+    outage = LedgerOutage(random.randint(2, LATEST_SLOT), random.randint(1, 30))
+    faults = Faults(
+        crashes=(crash,) if random.random() < 0.5 else (),
+        outages=(outage,) if random.random() < 0.3 else (),
+        **draw_more_faults(seed, names),
+    )
+    return WorldSetting(
+        terms=terms,
+        nodes=nodes,
+        rounds=rounds,
+        seed=seed,
+        network=network,
+        faults=faults,
+        are_signatures_real=False,
+    )
+
+
+class SealedStrangers:
+    """Sends random instructions in the name of nodes and of a stranger. The law must refuse most of them."""
+
+    def __init__(self, world: SealedWorld, seed: int) -> None:
+        self._random = Random(f"sealed strangers/{seed}")
+        self._world = world
+        self.sent: list[Message] = []
+        self._sealed: dict[tuple[str, int, int], tuple[bytes, bytes]] = {}
+        """The salts and payloads that were committed here, by sender, round and kind."""
+        # The producer has money for fees, and no stake.
+        keypair = make_keypair(world.setting.seed, "producer")
+        address = str(keypair.pubkey())
+        self._stranger = SealedNode(
+            NodeSetting(name="stranger", stake=0),
+            keypair,
+            address,
+            world.nodes[0].functions,
+            SealedMember(address, (), seed),
+            STRATEGIES["honest"](),
+        )
+
+    def send(self) -> None:
+        """Send the messages of a slot, and note them."""
+        for _ in range(MESSAGES):
+            sender = self._random.choice([*self._world.nodes, self._stranger])
+            for instruction in self._draw(sender):
+                self._inject(sender, instruction)
+
+    def repeat(self, messages: Sequence[Message]) -> None:
+        """Send those of the messages that belong to the present slot."""
+        senders = {node.name: node for node in (*self._world.nodes, self._stranger)}
+        for message in messages:
+            if message.slot == self._world.slot and message.sender in senders:
+                self._world.inject(senders[message.sender], message.instruction)
+
+    def _inject(self, sender: SealedNode, instruction: instructions.Instruction) -> None:
+        self.sent.append(Message(self._world.slot, sender.name, instruction))
+        self._world.inject(sender, instruction)
+
+    def _draw_round(self) -> int:
+        """A round that is under way, or was a little before."""
+        ledger_round = self._world.timetable.compute_round(self._world.slot)
+        return max(ledger_round - self._random.choice((0, 1, 1, 1, 2, 2, 3, 4)), 0)
+
+    def _draw(self, sender: SealedNode) -> list[instructions.Instruction]:
+        """Mostly what a window that is open takes; sometimes anything."""
+        open_ = self._list_open()
+        if open_ and self._random.random() < TIMELY_CHANCE:
+            return self._draw_for(sender, *self._random.choice(open_))
+        activity = self._random.choice((*TAKEN, None))
+        return self._draw_for(sender, activity, self._draw_round())
+
+    def _list_open(self) -> list[tuple[Activity, int]]:
+        """What rounds take in the next slot."""
+        world = self._world
+        newest = world.timetable.compute_round(world.slot)
+        return [
+            (activity, round_number)
+            for round_number in range(max(newest - ROUNDS_BACK, 0), newest + 1)
+            for activity in TAKEN
+            for attempt in range(ATTEMPTS_MAX)
+            if WINDOWS[RULES][activity].is_open(world.timetable, world.slot + 1, round_number, attempt)
+        ]
+
+    def _draw_for(
+        self, sender: SealedNode, activity: Activity | None, round_number: int
+    ) -> list[instructions.Instruction]:
+        """Something that a window of a round takes; without a window, what the other rule set has."""
+        random, task, node = self._random, self._world.task, sender.key
+        candidate = self._draw_candidate(sender)
+        match activity:
+            case Activity.COMMIT:
+                return [self._draw_commitment(sender, SealKind.SUBMISSION, round_number)]
+            case Activity.CHECK:
+                return [self._draw_commitment(sender, SealKind.RECEIPT, round_number)]
+            case Activity.JUDGE:
+                return [self._draw_commitment(sender, SealKind.VOTES, round_number)]
+            case Activity.REVEAL:
+                return [self._draw_reveal(sender, SealKind.SUBMISSION, round_number)]
+            case Activity.DISCLOSE:
+                kind = random.choice((SealKind.RECEIPT, SealKind.VOTES))
+                return [self._draw_reveal(sender, kind, round_number)]
+            case Activity.CHALLENGE:
+                return [instructions.Challenge(task, node, candidate, round_number)]
+            case Activity.ANSWER:
+                return self._draw_answers(node, candidate, round_number)
+            case Activity.ACCUSE:
+                return [instructions.Accuse(task, node, candidate, round_number)]
+            case Activity.LIST:
+                return self._draw_list(node, round_number)
+            case Activity.ACCUSE_LIST | Activity.VOTE_LIST:
+                is_valid = random.randint(0, 1)
+                return [instructions.AuditDistribution(task, node, candidate, is_valid, round_number)]
+            case Activity.PAY:
+                return [self._draw_of_money(node)]
+            case _:
+                value = random.choice((b"x", b"", b"y" * 512))
+                other = instructions.AuditSubmission(task, node, candidate, 0, round_number)
+                return [random.choice((instructions.SubmitTask(task, node, value, round_number), other))]
+
+    def _draw_reveal(self, sender: SealedNode, kind: SealKind, round_number: int) -> instructions.Reveal:
+        salt, payload = self._sealed.get((sender.name, round_number, kind), (bytes(32), b"x"))
+        payload = self._random.choice((payload, payload, payload, payload + b"\0", b""))
+        return instructions.Reveal(self._world.task, sender.key, kind, round_number, salt, payload)
+
+    def _draw_candidate(self, sender: SealedNode) -> NodeKey:
+        nodes = [node.key for node in self._world.nodes]
+        return self._random.choice((*nodes, sender.key, NodeKey(self._random.randbytes(32))))
+
+    def _draw_commitment(self, sender: SealedNode, kind: SealKind, round_number: int) -> instructions.Commit:
+        random, world = self._random, self._world
+        named = random.choice(["garbage", *sorted(world.commons.blobs)])
+        payload = named.encode() if kind == SealKind.SUBMISSION else bytes([random.randrange(256)])
+        salt = random.randbytes(32)
+        self._sealed.setdefault((sender.name, round_number, kind), (salt, payload))
+        genesis_hash = world.ledger.state.genesis_hash
+        digest = compute_commitment(genesis_hash, world.task, round_number, kind, sender.key, salt, payload)
+        return instructions.Commit(world.task, sender.key, kind, round_number, digest)
+
+    def _draw_answers(
+        self, node: NodeKey, candidate: NodeKey, round_number: int
+    ) -> list[instructions.Instruction]:
+        """Pieces of a proof that there is, or of none; one of them may be wrong or lacking."""
+        random, blobs = self._random, self._world.commons.blobs
+        proof = random.choice([b"garbage", *(blobs[name] for name in sorted(blobs))])
+        pieces = [proof[at : at + PIECE_BYTES] for at in range(0, len(proof), PIECE_BYTES)]
+        chunks = list(enumerate(pieces))
+        if random.random() < 0.3:
+            chunks = [
+                (random.choice((0, 1, PIECES_MAX, 2**16 - 1)), random.choice((b"", b"z" * PIECE_BYTES)))
+            ]
+        random.shuffle(chunks)
+        return [
+            instructions.Answer(self._world.task, node, candidate, round_number, chunk, data)
+            for chunk, data in chunks
+        ]
+
+    def _draw_list(self, node: NodeKey, round_number: int) -> list[instructions.Instruction]:
+        random, world = self._random, self._world
+        bounty = world.setting.terms.bounty_per_round
+        count = random.choice((len(world.nodes), len(world.nodes), 0, 1, 63))
+        amounts = [random.choice((0, 1, bounty // 4, bounty, 2**64 - 1)) for _ in range(count)]
+        data = b"".join(amount.to_bytes(8, "little") for amount in amounts)
+        chunk = random.choice((0, 0, 0, 1, 9000))
+        upload = instructions.UploadDistributionList(
+            world.task, node, chunk, len(data), data.ljust(CHUNK_BYTES, b"\0"), round_number
+        )
+        return [upload, instructions.SubmitDistributionList(world.task, node, node, round_number)]
+
+    def _draw_of_money(self, node: NodeKey) -> instructions.Instruction:
+        random, world = self._random, self._world
+        task, pot = world.task, world.ledger.state.tasks.rows[world.task].pot
+        return random.choice(
+            (
+                instructions.Withdraw(task, node),
+                instructions.Claim(task, node, pot, node),
+                instructions.Stake(task, node, pot, random.choice((0, 1, STAKE))),
+                instructions.FundTask(task, node, pot, random.choice((0, 1))),
+                instructions.Payout(task, self._draw_round()),
+            )
+        )
+
+
+def live(
+    setting: WorldSetting, messages: Sequence[Message] | None = None
+) -> tuple[str | None, list[Message]]:
+    """Live a world; what it breaks, None if all holds, and the messages of strangers.
+
+    Without `messages`, some are drawn in each slot.
+    """
+    laws: list[SealedLaws] = []
+
+    def watch(world: SealedWorld, outcome: Outcome) -> None:
+        laws[0].check(outcome)
+
+    strategies: dict[str, SealedStrategy] = {node.name: PLAYED[node.role]() for node in setting.nodes}
+    try:
+        world = SealedWorld(setting, make_trial_task(), watch=watch, strategies=strategies)
+    except Exception as error:  # noqa: BLE001 -- a law that cannot open a task has failed
+        return f"before slot 1: {type(error).__name__}: {error}", []
+    laws.append(SealedLaws(world.ledger.state, world.task))
+    strangers = SealedStrangers(world, setting.seed)
+    limit = world.timetable.compute_start(setting.rounds + 8)
+    try:
+        while not world.is_over() and world.slot < limit:
+            if messages is None:
+                strangers.send()
+            else:
+                strangers.repeat(messages)
+            world.advance()
+    except LawBroken as error:
+        return str(error), strangers.sent
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the law has failed
+        return f"after slot {world.slot}: {type(error).__name__}: {error}", strangers.sent
+    return None, strangers.sent
