@@ -125,6 +125,26 @@ def test_a_wrong_scenario_is_refused_and_its_field_named(tmp_path: Path, text: s
         run(HELLO, "--scenario", str(path))
 
 
+def test_more_nodes_than_a_list_has_room_for_are_refused() -> None:
+    with pytest.raises(BadConfig, match="nodes 65,001: a distribution list of koii-1 has room for 65,000"):
+        run(HELLO, "--nodes", "65001")
+
+
+def test_faults_are_said_on_the_command_line_beside_those_of_the_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "scenario.yml"
+    path.write_text("nodes: 4\nrounds: 1\nfaults: {crashes: [{node: node-1, slot: 50, slots: 60}]}\n")
+    torn = ("--fault", "restart=62:1:torn", "--fault", "slow-disk=node-2:2")
+
+    facts = run_json(HELLO, "--scenario", str(path), *torn)
+    again = run_json(HELLO, "--scenario", str(path), *torn)
+    without = run_json(HELLO, "--scenario", str(path))
+
+    assert 3 == facts["rounds"][0]["submissions"] == without["rounds"][0]["submissions"]
+    assert facts["state_hash"] == again["state_hash"] != without["state_hash"]
+    with pytest.raises(BadConfig, match=r"it is written restart=SLOT:SLOTS"):
+        run(HELLO, "--fault", "restart=62")
+
+
 def test_a_main_js_is_refused() -> None:
     with pytest.raises(BadTaskFile, match=r"only task\.py is simulated"):
         run(HELLO + "-js")

@@ -13,7 +13,7 @@ from ..package.folder import Package, check_params, merge_params, pack
 from ..package.terms import Terms, fit_long_windows
 from ..package.yaml_file import check_numbers, load_yaml
 from ..participant.plays import HONEST, LIAR, Play, find_play
-from ..protocol.params import ROUNDWORK_1
+from ..protocol.params import KOII_1, ROUNDWORK_1
 from ..wire import convert, format_money, read_amount
 from .faults import Faults
 from .network import NetworkModel
@@ -21,6 +21,12 @@ from .simulation import WorldSetting
 from .world import STAKE_FACTOR, fit_bounty, make_nodes
 
 COIN_DECIMALS = 9
+
+LISTED_NODES_MAX = 65_000
+"""So many nodes fit into a distribution list of koii-1.
+
+A list has at most 8,192 chunks of 508 bytes (PROTOCOL.md 8.6), and a node takes up to 64 bytes of it.
+"""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +92,11 @@ def compose_setting(
 ) -> WorldSetting:
     """The setting of a world of this scenario. Raises BadConfig."""
     terms = fit_terms(package, scenario)
+    if terms.rules == KOII_1.name and scenario.nodes > LISTED_NODES_MAX:
+        raise BadConfig(
+            f"nodes {scenario.nodes:,}: a distribution list of koii-1 has room for {LISTED_NODES_MAX:,}"
+            " nodes, so a round with more would never be paid"
+        )
     content_id, _ = pack(package)
     try:
         stakes = [read_amount(str(stake), COIN_DECIMALS) for stake in scenario.stakes]
