@@ -83,6 +83,16 @@ class HardenedRound(msgspec.Struct, frozen=True, kw_only=True):
     """The head of the round, hex; empty until the round is over."""
 
 
+class HardenedHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What the head of a round under roundwork-1 has beside what every head has."""
+
+    challenged: int
+    """The number of proofs that are challenged so far."""
+    posted: int
+    """The number of proofs that lie on the ledger so far."""
+    ranks: list[RanksView]
+
+
 class AssignmentsView(msgspec.Struct, frozen=True, kw_only=True):
     """What a node was drawn for in a round."""
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from .hardened_views import HardenedRound
+from .hardened_views import AssignmentsView, HardenedHead, HardenedRound
 
 
 class LedgerView(msgspec.Struct, frozen=True):
@@ -193,12 +193,14 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartKind(StrEnum):
-    """The kinds of parts of a round. SUBMITTED and RAISED grow; the others are frozen when in a head."""
+    """The kinds of parts of a round. Those of GROWING grow; the others are frozen when in a head."""
 
     SUBMISSIONS = "submissions"
     """The submissions, frozen when SUBMIT ends."""
     AUDITS = "audits"
-    """The opinions of submissions, frozen when AUDIT ends."""
+    """The opinions of submissions, frozen when AUDIT ends. Under koii-1."""
+    VERDICTS = "verdicts"
+    """What became of each submission, frozen when AUDIT ends. Under roundwork-1."""
     LIST = "list"
     """The amounts of an attempt's list, frozen when the list is handed in."""
     LIST_AUDITS = "list audits"
@@ -206,7 +208,15 @@ class PartKind(StrEnum):
     SUBMITTED = "submitted"
     """The submissions so far, until SUBMIT ends."""
     RAISED = "raised"
-    """The audits that are raised so far, until AUDIT ends."""
+    """The audits that are raised so far, until AUDIT ends; under roundwork-1 the accusations."""
+    CHALLENGED = "challenged"
+    """The challenges of proofs so far. Under roundwork-1."""
+    POSTED = "posted"
+    """The proofs that lie on the ledger so far. Under roundwork-1."""
+
+
+GROWING = (PartKind.SUBMITTED, PartKind.RAISED, PartKind.CHALLENGED, PartKind.POSTED)
+"""The kinds of parts that grow. They are read from a slot on."""
 
 
 class PartKey(msgspec.Struct, frozen=True):
@@ -272,6 +282,22 @@ class OpinionRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Counts the opinions of the candidate; 0 is the opinion that raised the audit, which is no vote."""
 
 
+class VerdictRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A row of the part VERDICTS, in the order of nodes."""
+
+    node: bytes
+    verdict: str
+    """ "untried", "acquitted", "inconclusive", "convicted" or "missing"."""
+    votes: int
+    """What the distribution function reads: +1, 0 or -1."""
+    accuser: bytes
+    """The node that accused the submission; empty if none did."""
+    audits_assigned: int
+    """The node's checks of submissions that are not missing."""
+    audits_done: int
+    """Those of them that a revealed receipt answers."""
+
+
 class AmountRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A row of the part LIST, in the order of nodes."""
 
@@ -303,25 +329,31 @@ class SubmittedRow(msgspec.Struct, frozen=True):
 
 
 class RaisedRow(msgspec.Struct, frozen=True):
-    """A row of the part RAISED, in the order of slots, then of candidates. It is sent as JSON."""
+    """A row of the parts RAISED, CHALLENGED and POSTED, in the order of slots, then of candidates.
+
+    It is sent as JSON.
+    """
 
     candidate: str
-    """The node whose submission is audited."""
+    """The node whose submission is audited, accused or challenged, or whose proof was posted."""
     trigger_by: str
-    """The node that raised the audit."""
+    """The node that did so."""
     slot: int
-    """The slot in which it was raised."""
+    """The slot in which it did."""
 
 
-Row = SubmissionRow | OpinionRow | AmountRow | ListOpinionRow | SubmittedRow | RaisedRow
+Row = SubmissionRow | OpinionRow | VerdictRow | AmountRow | ListOpinionRow | SubmittedRow | RaisedRow
 
 PART_ROWS: dict[PartKind, type[Row]] = {
     PartKind.SUBMISSIONS: SubmissionRow,
     PartKind.AUDITS: OpinionRow,
+    PartKind.VERDICTS: VerdictRow,
     PartKind.LIST: AmountRow,
     PartKind.LIST_AUDITS: ListOpinionRow,
     PartKind.SUBMITTED: SubmittedRow,
     PartKind.RAISED: RaisedRow,
+    PartKind.CHALLENGED: RaisedRow,
+    PartKind.POSTED: RaisedRow,
 }
 """The rows of each kind of part."""
 
@@ -354,11 +386,13 @@ class RoundHead(msgspec.Struct, frozen=True, kw_only=True):
     submissions: int
     """The number of submissions so far."""
     raised: int
-    """The number of audits of submissions that are raised so far."""
+    """The number of audits of submissions that are raised so far; under roundwork-1 of accusations."""
     lists: list[ListHead]
     """The lists of all attempts, in order."""
     parts: list[PartView]
     """The parts that are frozen."""
+    hardened: HardenedHead | None = None
+    """What a round under roundwork-1 has beside; None for a round under koii-1."""
 
 
 class TaskHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -413,6 +447,8 @@ class OwnRound(msgspec.Struct, frozen=True, kw_only=True):
     """The amount that the round paid to the node."""
     slash: int = 0
     """The amount that it took from the node's stake."""
+    assignments: AssignmentsView | None = None
+    """What the node was drawn for, committed and revealed; None where it committed nothing."""
 
 
 class OwnView(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from roundwork.client.rpc import Client
 from roundwork.errors import RemoteError, StoreCorrupt
+from roundwork.ledger.rpc.reads import encode_part
 from roundwork.node.lookout import CurrentTask, Identity
 from roundwork.node.loop import Loop
 from roundwork.node.peers.outgoing import Fetcher
@@ -25,11 +26,12 @@ from roundwork.node.peers.reasons import SlashNotices
 from roundwork.node.peers.storage import BlobStore
 from roundwork.participant.decisions import Memory
 from roundwork.participant.plays import HONEST, play_sealed_step
-from roundwork.participant.sealed_step import Bounds, list_rounds_needed
+from roundwork.participant.sealed_parts import compose_drawn, list_sealed_parts
+from roundwork.participant.sealed_step import Bounds
 from roundwork.participant.step import View
 from roundwork.protocol.params import base58_of
-from roundwork.protocol.read import view_head, view_own, view_round, view_task
-from roundwork.protocol.read_hardened import view_assignments
+from roundwork.protocol.read import read_part, view_head, view_own, view_task
+from roundwork.views import GROWING, PartKey, PartKind
 
 from ..node.peers.neighbours import serve
 from ..protocol.hardened import PROOF, Hardened, eighth, name_proof
@@ -38,45 +40,70 @@ NAME = "n02"
 """The node whose ledger lies."""
 
 Views = dict[str, Any]
-"""What the ledger answers: "head", "round" and "own"."""
+"""What the ledger answers: "head" and "own"."""
 
 LIES_OF_A_HEAD: dict[str, Callable[[Views], Any]] = {
-    "rounds without slots": lambda views: views["head"]["head"].update(round_time=0),
-    "an unknown rule set": lambda views: views["head"]["head"].update(rules="none"),
-    "another rule set": lambda views: views["head"]["head"].update(rules="koii-1"),
-    "windows without an end": lambda views: views["head"]["head"].update(submission_window=10**30),
-    "a start before time": lambda views: views["head"]["head"].update(starting_slot=-(10**30)),
+    "rounds without slots": lambda views: views["head"].update(round_time=0),
+    "an unknown rule set": lambda views: views["head"].update(rules="none"),
+    "another rule set": lambda views: views["head"].update(rules="koii-1"),
+    "windows without an end": lambda views: views["head"].update(submission_window=10**30),
+    "a round without submissions": lambda views: get_round(views).update(submissions=0),
+    "a start before time": lambda views: views["head"].update(starting_slot=-(10**30)),
 }
 LIES_OF_A_ROUND: dict[str, Callable[[Views], Any]] = {
-    "a round of other rules": lambda views: views["round"].update(hardened=None),
-    "a round without submissions": lambda views: views["round"].update(submissions=[]),
-    "a round without what was said of them": lambda views: views["round"]["hardened"].update(submissions=[]),
-    "checks of strangers": lambda views: views["own"].update(checks=["nobody"]),
-    "trials of strangers": lambda views: views["own"].update(trials=["nobody"] * 9),
-    "checks of all twice": lambda views: views["own"].update(checks=2 * views["own"]["checks"]),
-    "unknown commitments": lambda views: views["own"].update(committed=[9], revealed=[9]),
-    "an attempt that never was": lambda views: views["round"].update(attempt=-(10**30)),
+    "a round of other rules": lambda views: get_round(views).update(hardened=None),
+    "fewer accusations than none": lambda views: get_round(views).update(raised=-1),
+    "checks of strangers": lambda views: get_drawn(views).update(checks=["nobody"]),
+    "trials of strangers": lambda views: get_drawn(views).update(trials=["nobody"] * 9),
+    "checks of all twice": lambda views: get_drawn(views).update(checks=2 * get_drawn(views)["checks"]),
+    "unknown commitments": lambda views: get_drawn(views).update(committed=[9], revealed=[9]),
+    "an attempt that never was": lambda views: get_round(views).update(attempt=-(10**30)),
 }
+
+
+def get_round(views: Views) -> Views:
+    """The head of round 0."""
+    [shown] = [each for each in views["head"]["rounds"] if each["round"] == 0]
+    return dict_of(shown)
+
+
+def get_drawn(views: Views) -> Views:
+    """What the node was drawn for in round 0."""
+    [own] = [each for each in views["own"]["rounds"] if each["round"] == 0]
+    return dict_of(own["assignments"])
+
+
+def dict_of(shown: Any) -> Views:
+    assert isinstance(shown, dict)
+    return shown
 
 
 def show(world: Hardened) -> Views:
     """What the law answers."""
-    key = world.key(NAME)
-    views = {
-        "head": {"head": view_head(world.state, world.task), "own": view_own(world.state, world.task, key)},
-        "round": view_round(world.state, world.task, 0),
-        "own": view_assignments(world.state, world.task, 0, key),
-    }
-    shown: Views = json.loads(msgspec.json.encode(views))
+    own = view_own(world.state, world.task, world.key(NAME))
+    head = view_head(world.state, world.task, lambda part: encode_part(world.state, world.task, part).id)
+    shown: Views = json.loads(msgspec.json.encode({"head": head, "own": own}))
     return shown
 
 
 class Ledger:
     """Answers over HTTP what `views` holds."""
 
-    def __init__(self, views: Views) -> None:
+    def __init__(self, views: Views, world: Hardened) -> None:
         self.views = views
         self.slot_ms = 20
+        self.world = world
+
+    @property
+    def app(self) -> Starlette:
+        part = Route("/ipfs/{content_id}", self.serve, methods=["GET"])
+        return Starlette(routes=[Route("/", self.answer, methods=["POST"]), part])
+
+    async def serve(self, request: Request) -> Response:
+        """The submissions, which are true."""
+        part = PartKey(0, PartKind.SUBMISSIONS)
+        blobs = encode_part(self.world.state, self.world.task, part).blobs
+        return Response(blobs[request.path_params["content_id"]].data)
 
     async def answer(self, request: Request) -> Response:
         body = await request.json()
@@ -90,18 +117,20 @@ class Ledger:
         texts = ("chain", "genesis_hash", "kind", "symbol", "state_hash")
         results = {
             "getLedger": {**dict.fromkeys(numbers, 1), **dict.fromkeys(texts, ""), **fields},
-            "getTaskHead": self.views["head"],
-            "getRound": self.views["round"],
-            "getAssignments": self.views["own"],
+            "getTaskHead": self.views,
             "getTaskStakes": {"slot": 0, "stakes": []},
         }
+        if call["method"] == "getRoundRows":
+            part = PartKey(0, PartKind(call["params"][2]))
+            assert part.kind in GROWING
+            rows = read_part(self.world.state, self.world.task, part)
+            results["getRoundRows"] = json.loads(msgspec.json.encode({"slot": 0, "rows": rows}))
         return {"jsonrpc": "2.0", "id": call["id"], "result": results[call["method"]]}
 
     def step(self, views: Views) -> None:
-        """Show these views, a slot later than those before."""
-        slot = self.views["head"]["head"]["slot"] + 1
-        for view in (views["head"]["head"], views["head"]["own"], views["round"]):
-            view["slot"] = slot
+        """Show these views, a slot later than those before. Own records are as old as the last head."""
+        slot = self.views["head"]["slot"] + 1
+        views["head"]["slot"], views["own"]["slot"] = slot, slot - 1
         self.views = views
 
 
@@ -128,7 +157,7 @@ class Node:
     def act(self, view: View) -> None:
         slot = self.loop.slot
         self.seen.put_nowait((slot, -1))
-        drawn = self.loop.show_rounds(list_rounds_needed(view, slot))
+        drawn = compose_drawn(self.loop.show_parts(view, list_sealed_parts(view, slot)), slot)
         if not drawn:
             return
         slots = slot, min(shown.round.slot for shown in drawn.values())
@@ -141,18 +170,19 @@ async def live(lie: Callable[[Views], Any], world: Hardened, directory: Path) ->
     """A node sees a lie, then the truth, whose duties it finds."""
     truth, lies = show(world), show(world)
     lie(lies)
-    ledger = Ledger(truth)
+    ledger = Ledger(truth, world)
     fetcher = Fetcher(is_development=True)
-    app = Starlette(routes=[Route("/", ledger.answer, methods=["POST"])])
-    async with serve(app) as url, Client(url) as client:
+    async with serve(ledger.app) as url, Client(url) as client:
         node = Node(client, fetcher, world, directory)
         running = asyncio.create_task(node.loop.run(node.act))
-        slot = truth["head"]["head"]["slot"]
+        slot = truth["head"]["slot"]
         await wait(running, node.done, (slot, slot))
-        ledger.step(lies)
+        with node.loop.sending():  # so own records are read again
+            ledger.step(lies)
         is_of_round = lie in LIES_OF_A_ROUND.values()
         await wait(running, node.seen, (slot + 1, slot + 1 if is_of_round else -1))
-        ledger.step(show(world))
+        with node.loop.sending():
+            ledger.step(show(world))
         await wait(running, node.done, (slot + 2, slot + 2))
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -193,9 +223,8 @@ def test_an_error_in_a_duty_is_logged_once_and_the_duty_waits(
         raise error
 
     async def run() -> None:
-        ledger, fetcher = Ledger(show(world)), Fetcher(is_development=True)
-        app = Starlette(routes=[Route("/", ledger.answer, methods=["POST"])])
-        async with serve(app) as url, Client(url) as client:
+        ledger, fetcher = Ledger(show(world), world), Fetcher(is_development=True)
+        async with serve(ledger.app) as url, Client(url) as client:
             node = Node(client, fetcher, world, tmp_path)
 
             def act(view: View) -> None:
@@ -219,10 +248,10 @@ def test_an_error_in_a_duty_is_logged_once_and_the_duty_waits(
 @pytest.mark.parametrize("slot_ms", [0, -5])
 def test_a_ledger_whose_slots_have_no_length_is_refused(slot_ms: int) -> None:
     async def run() -> None:
-        ledger = Ledger(show(Hardened()))
+        world = Hardened()
+        ledger = Ledger(show(world), world)
         ledger.slot_ms = slot_ms
-        app = Starlette(routes=[Route("/", ledger.answer, methods=["POST"])])
-        async with serve(app) as url, Client(url) as client:
+        async with serve(ledger.app) as url, Client(url) as client:
             with pytest.raises(RemoteError, match=f"slots of {slot_ms} ms"):
                 await client.get_ledger()
 

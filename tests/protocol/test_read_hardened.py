@@ -4,10 +4,10 @@ import msgspec
 
 from roundwork.hardened_views import ChallengeView
 from roundwork.protocol.params import base58_of
-from roundwork.protocol.read import view_round
+from roundwork.protocol.read import count_rows, list_frozen, read_part, view_head, view_own, view_round
 from roundwork.protocol.read_hardened import view_assignments, view_posted_proof, view_round_proof
 from roundwork.protocol.tasks.leaves import compute_root_of_path
-from roundwork.views import RoundView
+from roundwork.views import PART_ROWS, OwnRound, PartKey, PartKind, RaisedRow, RoundView, VerdictRow
 
 from .hardened import AUDIT_END, FEE, NODES, PROOF, RECEIPT, STAKES, SW, VOTES, Hardened, name_proof
 from .stage import Stage
@@ -120,3 +120,76 @@ def test_the_ledgers_own_split_is_among_the_lists() -> None:
     split = view_round(world.state, world.task, 0).lists[-1]
 
     assert (255, base58_of(world.task), 1000) == (split.attempt, split.submitter, sum(split.amounts.values()))
+
+
+# Parts
+
+
+def read_raised(world: Hardened, kind: PartKind, since_slot: int = 0) -> list[tuple[str, str]]:
+    """By whom something was done about a candidate, by their names; the newest last."""
+    rows = read_part(world.state, world.task, PartKey(0, kind), since_slot)
+    assert len(rows) == count_rows(world.cursor(), PartKey(0, kind)) or since_slot
+    raised = [row for row in rows if isinstance(row, RaisedRow)]
+    names = {address(world, name): name for name in NODES}
+    return [(names[row.candidate], names[row.trigger_by]) for row in raised]
+
+
+def test_challenges_posted_proofs_and_accusations_are_read_from_a_slot_on() -> None:
+    world = Hardened().submitted({"n01": name_proof(PROOF), "n02": name_proof(PROOF)})
+    world.expect("ok", "n03", world.challenge("n03", "n01"), slots=0)
+    world.expect("ok", "n00", world.challenge("n00", "n02"))
+    later = world.state.head.slot
+    for chunk, data in enumerate((PROOF[:800], PROOF[800:])):
+        world.expect("ok", "n04", world.answer("n04", "n01", chunk, data), slots=0)
+    world.checked().accused("n04", "n03")
+
+    head = next(each for each in view_head(world.state, world.task).rounds if each.round == 0)
+
+    assert head.hardened is not None
+    assert (2, 1, 1) == (head.hardened.challenged, head.hardened.posted, head.raised)
+    assert [("n01", "n03"), ("n02", "n00")] == read_raised(world, PartKind.CHALLENGED)
+    assert [("n02", "n00")] == read_raised(world, PartKind.CHALLENGED, later)
+    assert [("n01", "n04")] == read_raised(world, PartKind.POSTED)
+    assert [("n03", "n04")] == read_raised(world, PartKind.RAISED)
+    assert [] == read_raised(world, PartKind.RAISED, world.state.head.slot + 1)
+
+
+def test_verdicts_are_frozen_when_audit_ends_and_are_those_of_the_round() -> None:
+    guilty = {"n01": False}
+    world = Hardened().submitted().judged(guilty, guilty, "n00", ("n01",))
+    part = PartKey(0, PartKind.VERDICTS)
+    frozen = list_frozen(world.cursor())
+
+    rows = read_part(world.state, world.task, part)
+
+    assert [PartKey(0, PartKind.SUBMISSIONS), part] == frozen
+    assert PART_ROWS[part.kind] is VerdictRow
+    assert len(NODES) == len(rows) == count_rows(world.cursor(), part)
+    shown = view_round(world.state, world.task, 0).submissions
+    assert [
+        (each.node, each.verdict, each.votes, each.trigger_by, each.audits_assigned, each.audits_done)
+        for each in shown
+    ] == [
+        (
+            base58_of(row.node),
+            row.verdict,
+            row.votes,
+            base58_of(row.accuser) if row.accuser else None,
+            row.audits_assigned,
+            row.audits_done,
+        )
+        for row in rows
+        if isinstance(row, VerdictRow)
+    ]
+
+
+def test_own_records_have_what_the_node_was_drawn_for_once_it_has_committed() -> None:
+    world = Hardened().submitted()
+
+    for name in (*NODES, "manager"):
+        own = view_own(world.state, world.task, world.key(name))
+        drawn = view_assignments(world.state, world.task, 0, world.key(name))
+        assert [drawn if name in NODES else None] == [each.assignments for each in own.rounds or [OWN]]
+
+
+OWN = OwnRound(round=0)

@@ -15,6 +15,7 @@ from ..client.operations import patiently
 from ..client.rpc import Client, Unreachable
 from ..errors import RemoteError, UnknownTask
 from ..participant.plays import HONEST, Play
+from ..participant.sealed_parts import compute_draw_slots
 from ..participant.step import View
 from ..views import OwnView, StakeView, TaskHead, TaskView
 
@@ -176,11 +177,22 @@ class Lookout:
         if states != self._round_states and self._round_states is not None:
             self._own_due_slot = min(self._own_due_slot, head.slot + self._identity.secret[0] % OWN_SLOTS)
         self._round_states = states
+        self._note_draw(head)
         if head.stakes_slot >= self._stakes_slot and head.slot >= self._stakes_slot + STAKES_SLOTS:
             await self._read_stakes()
         if self._own is None or self._has_sent or head.slot >= self._own_due_slot:
             head = await self._read_own()
         return head
+
+    def _note_draw(self, head: TaskHead) -> None:
+        """Have own records read again, if they are from before a draw."""
+        try:
+            drawn = compute_draw_slots(head)
+            share = self._identity.secret[0] % min(len(drawn) or 1, OWN_SLOTS)
+        except (ArithmeticError, LookupError):  # nothing follows from a head that cannot be true
+            return
+        if self._own is not None and self._own.slot < drawn.start:
+            self._own_due_slot = min(self._own_due_slot, drawn.start + share)
 
     async def _read_newest(self) -> TaskHead:
         """The head that was pushed last; without one, the ledger is requested twice in a slot."""

@@ -12,10 +12,8 @@ import msgspec
 from ..client.rpc import Client
 from ..errors import RoundworkError
 from ..participant.postponed import Postponed
-from ..participant.sealed_step import DrawnRound
 from ..participant.step import View
 from ..views import PartKey
-from .drawn import RoundBook
 from .lookout import CurrentTask, Identity, Lookout
 from .memory import MemoryFile
 from .peers.parts import PartBook
@@ -49,7 +47,6 @@ class Loop(Generic[Name]):
         self._news = parts.news
         """Set when a head or a part has come, or a job has ended."""
         self._lookout = Lookout(client, identity, current, self._news)
-        self._drawn = RoundBook(client, current.task.address, identity.node, self._news)
         self._jobs: dict[Name, asyncio.Task[None]] = {}
         self._faults: set[tuple[str, str]] = set()
         """What failed by which errors, as far as it is in the log already."""
@@ -77,10 +74,6 @@ class Loop(Generic[Name]):
         self._parts.need(needed, view.head, self.slot_seconds)
         return msgspec.structs.replace(view, rounds=self._parts.compose(needed))
 
-    def show_rounds(self, needed: Collection[int]) -> dict[int, DrawnRound]:
-        """Those of the needed rounds that are at hand and show what the node has sent, under roundwork-1."""
-        return self._drawn.show(needed, self.slot, self._lookout.blind_until_slot + 1)
-
     async def run(self, act: Callable[[View], None]) -> None:
         """Call `act` with views until this is cancelled; jobs then end, too.
 
@@ -107,7 +100,6 @@ class Loop(Generic[Name]):
             await asyncio.gather(*self._jobs.values(), return_exceptions=True)
             self._lookout.close()
             await self._parts.close()
-            await self._drawn.close()
             self._notices.close()
             self.file.close()
 

@@ -18,6 +18,7 @@ from ..views import (
     SubmissionRow,
     SubmissionView,
     SubmittedRow,
+    VerdictRow,
 )  # fmt: skip
 from ..wire import read_text
 from .same import Same
@@ -31,11 +32,15 @@ class RoundParts(msgspec.Struct, frozen=True, kw_only=True):
     submissions: Sequence[SubmissionView] | None = None
     """The submissions after SUBMIT, without audits, in the order of `SubmissionRow`."""
     audited: Sequence[SubmissionView] | None = None
-    """The same after AUDIT, with their opinions, votes and verdicts."""
+    """The same after AUDIT, with their votes and verdicts; under koii-1 with all opinions."""
     submitted: Sequence[SubmittedRow] | None = None
     """The submissions so far, while SUBMIT is under way, in the order of slots."""
     raised: Mapping[str, str] | None = None
-    """The audits that are raised so far: by candidate, the node that raised the audit."""
+    """The audits or accusations so far: by candidate, the node that raised them."""
+    challenged: Mapping[str, str] | None = None
+    """The challenges so far: by candidate, the challenger."""
+    posted: Mapping[str, str] | None = None
+    """The proofs that lie on the ledger so far: by candidate, the poster."""
     amounts: Mapping[str, int] | None = None
     """The list of the current or last attempt: amounts by submitter."""
 
@@ -60,9 +65,9 @@ def compose_rounds(
 
 def compose_round(parts: Mapping[PartKind, Sequence[Row]]) -> RoundParts:
     """A round, from the rows of the parts that the node has."""
-    submissions, audits = parts.get(PartKind.SUBMISSIONS), parts.get(PartKind.AUDITS)
+    submissions = parts.get(PartKind.SUBMISSIONS)
+    audits = parts.get(PartKind.AUDITS, parts.get(PartKind.VERDICTS))
     submitted = _get(parts, PartKind.SUBMITTED, SubmittedRow)
-    raised = _get(parts, PartKind.RAISED, RaisedRow)
     amounts = _get(parts, PartKind.LIST, AmountRow)
     return RoundParts(
         submissions=None if submissions is None else _compose_bare(Same(submissions)),
@@ -70,7 +75,9 @@ def compose_round(parts: Mapping[PartKind, Sequence[Row]]) -> RoundParts:
             None if submissions is None or audits is None else _compose_whole(Same(submissions), Same(audits))
         ),
         submitted=submitted,
-        raised=None if raised is None else {row.candidate: row.trigger_by for row in raised},
+        raised=_get_raised(parts, PartKind.RAISED),
+        challenged=_get_raised(parts, PartKind.CHALLENGED),
+        posted=_get_raised(parts, PartKind.POSTED),
         amounts=None if amounts is None else {base58_of(row.node): row.amount for row in amounts},
     )
 
@@ -82,8 +89,11 @@ def _compose_bare(rows: Same[Sequence[Row]]) -> list[SubmissionView]:
 
 
 @lru_cache(maxsize=3)
-def _compose_whole(rows: Same[Sequence[Row]], opinions: Same[Sequence[Row]]) -> list[SubmissionView]:
-    return compose_audited(_pick(rows.value, SubmissionRow), _pick(opinions.value, OpinionRow))
+def _compose_whole(rows: Same[Sequence[Row]], audits: Same[Sequence[Row]]) -> list[SubmissionView]:
+    submissions, verdicts = _pick(rows.value, SubmissionRow), _pick(audits.value, VerdictRow)
+    if verdicts:
+        return compose_judged(submissions, verdicts)
+    return compose_audited(submissions, _pick(audits.value, OpinionRow))
 
 
 def compose_submissions(rows: Iterable[SubmissionRow]) -> list[SubmissionView]:
@@ -97,6 +107,24 @@ def compose_audited(rows: Iterable[SubmissionRow], opinions: Iterable[OpinionRow
         candidate: list(cast) for candidate, cast in groupby(opinions, key=lambda opinion: opinion.candidate)
     }
     return [_compose_submission(row, by_candidate.get(row.node, [])) for row in rows]
+
+
+def compose_judged(rows: Iterable[SubmissionRow], verdicts: Iterable[VerdictRow]) -> list[SubmissionView]:
+    """Submissions with votes and verdicts, when AUDIT has ended under roundwork-1.
+
+    All submissions have a verdict, in the same order.
+    """
+    return [
+        msgspec.structs.replace(
+            _compose_submission(row, []),
+            votes=judged.votes,
+            verdict=judged.verdict,
+            trigger_by=base58_of(judged.accuser) if judged.accuser else None,
+            audits_assigned=judged.audits_assigned,
+            audits_done=judged.audits_done,
+        )
+        for row, judged in zip(rows, verdicts, strict=True)
+    ]
 
 
 def _compose_submission(row: SubmissionRow, opinions: Sequence[OpinionRow]) -> SubmissionView:
@@ -114,6 +142,11 @@ def _compose_submission(row: SubmissionRow, opinions: Sequence[OpinionRow]) -> S
         trigger_by=next((base58_of(opinion.voter) for opinion in opinions if opinion.order == 0), None),
         auditors={base58_of(opinion.voter): opinion.is_valid for opinion in opinions},
     )
+
+
+def _get_raised(parts: Mapping[PartKind, Sequence[Row]], kind: PartKind) -> dict[str, str] | None:
+    rows = _get(parts, kind, RaisedRow)
+    return None if rows is None else {row.candidate: row.trigger_by for row in rows}
 
 
 def _get(parts: Mapping[PartKind, Sequence[Row]], kind: PartKind, of: type[R]) -> list[R] | None:

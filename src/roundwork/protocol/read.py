@@ -1,9 +1,9 @@
 """State to the views that a reader may see."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
-from ..hardened_views import HardenedRound
+from ..hardened_views import HardenedHead, HardenedRound
 from ..views import (
     AmountRow,
     LedgerView,
@@ -27,17 +27,22 @@ from ..views import (
     SubmittedRow,
     TaskHead,
     TaskView,
+    VerdictRow,
 )  # fmt: skip
 from ..wire import read_text
 from .books import compute_supply
-from .params import ROUNDWORK_1, NodeKey, TaskKey, base58_of
-from .read_hardened import view_hardened
-from .records import Payment, Submission, Task, Vote
+from .params import KOII_1, ROUNDWORK_1, NodeKey, TaskKey, base58_of
+from .read_hardened import view_assignments, view_hardened, view_ranks
+from .records import Task, Vote
 from .state import State
+from .tasks.commitments import SealKind
 from .tasks.cursor import RoundCursor
+from .tasks.leaves import name_outcome
 from .tasks.life import get_task
 from .tasks.review import compute_verdict, compute_votes, get_beacon
 from .tasks.round import WINDOWS, Activity, Period, RoundState
+from .tasks.sealed import name_seal, read_answers
+from .tasks.verdicts import get_verdict
 
 
 def view_ledger(state: State) -> LedgerView:
@@ -279,13 +284,26 @@ def _view_round_head(cursor: RoundCursor, find_id: Callable[[PartKey], str]) -> 
             else get_beacon(cursor.state, cursor.task_key, cursor.task, cursor.round_number)
         ).hex(),
         submissions=len(cursor.submissions.rows),
-        raised=len(cursor.audits.rows),
+        raised=count_rows(cursor, PartKey(cursor.round_number, PartKind.RAISED)),
         lists=lists,
         parts=[
             PartView(part.kind, part.attempt, count_rows(cursor, part), find_id(part))
             for part in list_frozen(cursor)
         ],
+        hardened=_view_hardened_head(cursor) if cursor.task.rules == ROUNDWORK_1.name else None,
     )
+
+
+def _view_hardened_head(cursor: RoundCursor) -> HardenedHead:
+    return HardenedHead(
+        challenged=len(cursor.challenges.rows),
+        posted=len(cursor.proofs.rows),
+        ranks=view_ranks(cursor),
+    )
+
+
+_JUDGED = {KOII_1.name: PartKind.AUDITS, ROUNDWORK_1.name: PartKind.VERDICTS}
+"""What is frozen when AUDIT ends, by rule set."""
 
 
 def list_frozen(cursor: RoundCursor) -> list[PartKey]:
@@ -298,7 +316,7 @@ def list_frozen(cursor: RoundCursor) -> list[PartKey]:
     if slot >= windows[Activity.SUBMIT].compute_end(table, round_number):
         frozen.append(PartKey(round_number, PartKind.SUBMISSIONS))
     if slot >= windows[Activity.AUDIT].compute_end(table, round_number):
-        frozen.append(PartKey(round_number, PartKind.AUDITS))
+        frozen.append(PartKey(round_number, _JUDGED[task.rules]))
     for attempt in (key[0] for key in sorted(cursor.lists.rows)):
         frozen.append(PartKey(round_number, PartKind.LIST, attempt))
         if slot >= windows[Activity.AUDIT_LIST].compute_end(table, round_number, attempt):
@@ -309,7 +327,7 @@ def list_frozen(cursor: RoundCursor) -> list[PartKey]:
 def count_rows(cursor: RoundCursor, part: PartKey) -> int:
     """The number of rows of a part."""
     match part.kind:
-        case PartKind.SUBMISSIONS | PartKind.SUBMITTED:
+        case PartKind.SUBMISSIONS | PartKind.SUBMITTED | PartKind.VERDICTS:
             return len(cursor.submissions.rows)
         case PartKind.AUDITS:
             return len(cursor.votes.rows)
@@ -319,7 +337,11 @@ def count_rows(cursor: RoundCursor, part: PartKey) -> int:
         case PartKind.LIST_AUDITS:
             return sum(key[0] == part.attempt for key in cursor.list_votes.rows)
         case PartKind.RAISED:
-            return len(cursor.audits.rows)
+            return len(cursor.audits.rows) + len(cursor.trials.rows)
+        case PartKind.CHALLENGED:
+            return len(cursor.challenges.rows)
+        case PartKind.POSTED:
+            return len(cursor.proofs.rows)
         case _:
             assert_never(part.kind)
 
@@ -340,6 +362,8 @@ def read_part(state: State, key: TaskKey, part: PartKey, since_slot: int = 0) ->
                     cursor.votes.rows.items(), key=lambda item: (item[0][:-32], item[1].order)
                 )
             ]
+        case PartKind.VERDICTS:
+            return _read_verdicts(cursor)
         case PartKind.LIST:
             listed = cursor.lists.rows.get(bytes([part.attempt]))
             return [AmountRow(node, amount) for node, amount in sorted(listed.amounts if listed else ())]
@@ -357,14 +381,35 @@ def read_part(state: State, key: TaskKey, part: PartKey, since_slot: int = 0) ->
             ]
             return sorted(submitted, key=lambda row: row.slot)
         case PartKind.RAISED:
-            raised = [
-                RaisedRow(base58_of(candidate), base58_of(row.trigger_by), row.slot)
-                for candidate, row in sorted(cursor.audits.rows.items())
-                if row.slot >= since_slot
-            ]
-            return sorted(raised, key=lambda row: row.slot)
+            raised = {candidate: (row.trigger_by, row.slot) for candidate, row in cursor.audits.rows.items()}
+            accused = {candidate: (row.accuser, row.slot) for candidate, row in cursor.trials.rows.items()}
+            return _list_since({**raised, **accused}, since_slot)
+        case PartKind.CHALLENGED:
+            challenges = cursor.challenges.rows
+            said = {candidate: (row.challenger, row.slot) for candidate, row in challenges.items()}
+            return _list_since(said, since_slot)
+        case PartKind.POSTED:
+            proofs = cursor.proofs.rows
+            posted = {candidate: (row.poster, row.slot) for candidate, row in proofs.items()}
+            return _list_since(posted, since_slot)
         case _:
             assert_never(part.kind)
+
+
+def _list_since(rows: Mapping[NodeKey, tuple[NodeKey, int]], since_slot: int) -> list[RaisedRow]:
+    """Who did something about a candidate from a slot on; `rows` has node and slot by candidate."""
+    since = [(slot, candidate, node) for candidate, (node, slot) in rows.items() if slot >= since_slot]
+    return [RaisedRow(base58_of(candidate), base58_of(node), slot) for slot, candidate, node in sorted(since)]
+
+
+def _read_verdicts(cursor: RoundCursor) -> list[VerdictRow]:
+    receipts, trials, rows = read_answers(cursor, SealKind.RECEIPT), cursor.trials.rows, []
+    for node in sorted(cursor.submissions.rows):
+        (outcome, votes), own = get_verdict(cursor, node), receipts.get(node)
+        accuser = trials[node].accuser if node in trials else b""
+        assigned, done = (len(own.candidates), len(own.found)) if own else (0, 0)
+        rows.append(VerdictRow(node, name_outcome(outcome), votes, accuser, assigned, done))
+    return rows
 
 
 def view_own(state: State, key: TaskKey, node: NodeKey) -> OwnView:
@@ -381,16 +426,17 @@ class OwnReader:
         self._stakes = state.get_stakes(key).rows
         cursors = [RoundCursor(state, key, number) for number in list_head_rounds(task, self._slot)]
         self._rounds = [
-            (cursor, cursor.submissions.rows, cursor.payments.rows, cursor.voices.rows) for cursor in cursors
+            (cursor, cursor.submissions.rows, cursor.payments.rows, cursor.voices.rows, cursor.seals.rows)
+            for cursor in cursors
         ]
 
     def view(self, node: NodeKey) -> OwnView:
         """The records of a node, after the block for which the reader was made."""
-        stake = self._stakes.get(node)
+        stake, seal = self._stakes.get(node), name_seal(SealKind.SUBMISSION, node)
         rounds = [
-            _view_own_round(cursor, node, submissions.get(node), payments.get(node), node in voices)
-            for cursor, submissions, payments, voices in self._rounds
-            if node in submissions or node in payments or node in voices
+            _view_own_round(cursor, node, node in voices, seal in seals)
+            for cursor, submissions, payments, voices, seals in self._rounds
+            if node in submissions or node in payments or node in voices or seal in seals
         ]
         return OwnView(
             node=base58_of(node),
@@ -402,13 +448,8 @@ class OwnReader:
         )
 
 
-def _view_own_round(
-    cursor: RoundCursor,
-    node: NodeKey,
-    submission: Submission | None,
-    payment: Payment | None,
-    has_voted: bool,
-) -> OwnRound:
+def _view_own_round(cursor: RoundCursor, node: NodeKey, has_voted: bool, is_sealed: bool) -> OwnRound:
+    submission, payment = cursor.submissions.rows.get(node), cursor.payments.rows.get(node)
     opinions: dict[str, bool] = {}
     list_opinion: Vote | None = None
     if has_voted:
@@ -418,6 +459,7 @@ def _view_own_round(
             for candidate in cursor.audits.rows
             if candidate + node in votes
         }
+    if has_voted or is_sealed:
         list_opinion = cursor.list_votes.rows.get(bytes([cursor.opened.attempt]) + node)
     return OwnRound(
         round=cursor.round_number,
@@ -426,4 +468,7 @@ def _view_own_round(
         list_opinion=list_opinion.is_valid if list_opinion else None,
         reward=payment.reward if payment else 0,
         slash=payment.slash if payment else 0,
+        assignments=(
+            view_assignments(cursor.state, cursor.task_key, cursor.round_number, node) if is_sealed else None
+        ),
     )

@@ -38,13 +38,18 @@ def view_hardened(cursor: RoundCursor) -> HardenedRound:
             _view_submission(cursor, node, by_candidate.get(node, {}), receipts.get(node), votes)
             for node in sorted(cursor.submissions.rows)
         ],
-        ranks=[
-            RanksView(attempt[0], [base58_of(node) for node in ranks.nodes], ranks.electorate)
-            for attempt, ranks in sorted(cursor.ranks.rows.items())
-        ],
+        ranks=view_ranks(cursor),
         nets={base58_of(node): net.amount for node, net in sorted(cursor.nets.rows.items())},
         head="".join([head.digest.hex() for head in cursor.heads.rows.values()]),
     )
+
+
+def view_ranks(cursor: RoundCursor) -> list[RanksView]:
+    """The ranks of all attempts, in order."""
+    return [
+        RanksView(attempt[0], [base58_of(node) for node in ranks.nodes], ranks.electorate)
+        for attempt, ranks in sorted(cursor.ranks.rows.items())
+    ]
 
 
 def _view_windows(cursor: RoundCursor) -> list[WindowView]:

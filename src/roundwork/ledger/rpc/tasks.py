@@ -13,7 +13,7 @@ from ...protocol.read_hardened import view_assignments, view_posted_proof, view_
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
-from ...views import PartKey, PartKind, StakeNews
+from ...views import GROWING, PartKey, PartKind, StakeNews
 from ...wire import Json
 from .account_forms import AccountData, Form, describe_data, read_form
 from .archive import may_be_pruned, recall
@@ -23,9 +23,6 @@ from .ledger import Ledger, LongRead
 from .params import Params, field, show
 from .task_forms import ALL_PARTS, count_rows, encode_distributions, encode_submissions, encode_task
 from .transactions import wait_for_history
-
-GROWING = (PartKind.SUBMITTED.value, PartKind.RAISED.value)
-"""The parts of rounds that grow."""
 
 SHORT_ROWS = 500
 """A task with this many records is read on the event loop; a larger one on another thread."""
@@ -73,7 +70,8 @@ def get_round_rows(ledger: Ledger, params: Params) -> Any:
     kind, slot = params.get(2, str, "the part"), params.get(3, int, "the slot", 0)
     params.end(4)
     if kind not in GROWING:
-        raise InvalidParams(f"Invalid params: part {show(kind)}; one of {list(GROWING)}")
+        kinds = [each.value for each in GROWING]
+        raise InvalidParams(f"Invalid params: part {show(kind)}; one of {kinds}")
     if task not in ledger.state.tasks.rows:
         return None
     rows = read_part(ledger.state, task, PartKey(round_number, PartKind(kind)), slot)

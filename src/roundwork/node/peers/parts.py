@@ -14,8 +14,12 @@ from typing import Any, NamedTuple
 from ...client.rpc import BLOB_BYTES_MAX, Client
 from ...errors import Malformed, RemoteError, StoreFull
 from ...package.content import compute_content_id
+from ...participant.moment import compute_moment
 from ...participant.parts import RoundParts, compose_round
-from ...views import PART_ROWS, PartIndex, PartKey, PartKind, PartView, RoundHead, Row, TaskHead
+from ...participant.sealed_parts import count_rows
+from ...protocol.params import KOII_1, ROUNDWORK_1
+from ...protocol.tasks.round import WINDOWS, Activity
+from ...views import GROWING, PART_ROWS, PartIndex, PartKey, PartView, RoundHead, Row, TaskHead
 from ...wire import decode_msgpack
 from .outgoing import Fetcher
 from .storage import BlobStore, fetch_blob
@@ -36,8 +40,14 @@ PAUSE_SECONDS = 0.3
 """A pause before the peers are requested again; each is a random part of it, at least a half."""
 
 PATIENCE_SECONDS_MAX = 5.0
-PATIENCE_SHARE = 8
-"""Peers have this part of a window, at most PATIENCE_SECONDS_MAX; then the ledger is requested."""
+PATIENCE: dict[str, tuple[int, tuple[Activity, ...]]] = {
+    KOII_1.name: (8, (Activity.SUBMIT, Activity.AUDIT)),
+    ROUNDWORK_1.name: (4, (Activity.CHALLENGE, Activity.CHECK, Activity.ACCUSE)),
+}
+"""Peers have this part of the shortest of these windows, at most PATIENCE_SECONDS_MAX.
+
+Then the ledger is requested. By rule set; a challenge is sent from the middle of its window on.
+"""
 
 RETRY_SECONDS = 1.0
 READ_SECONDS = 10.0
@@ -45,7 +55,6 @@ READ_SECONDS = 10.0
 
 PAGES_AT_ONCE = 4
 
-GROWING = (PartKind.SUBMITTED, PartKind.RAISED)
 log = logging.getLogger(__name__)
 
 
@@ -92,15 +101,14 @@ class PartBook:
         self._head = head
         self._next_head.set()
         self._next_head = asyncio.Event()
-        window_slots = min(head.submission_window + 1, head.audit_window)
-        self._patience = min(window_slots * slot_seconds / PATIENCE_SHARE, PATIENCE_SECONDS_MAX)
+        self._patience = compute_patience(head, slot_seconds)
         for part in parts:
             frozen = find_part(head, part)
             if part in self._reading:
                 continue
             if frozen is not None and part not in self._rows:
                 self._begin(part, self._read_frozen(head.task, part, frozen))
-            elif part.kind in GROWING and count_rows(head, part) > len(self._rows.get(part, ())):
+            elif part.kind in GROWING and count_rows_of(head, part) > len(self._rows.get(part, ())):
                 self._begin(part, self._read_growing(head.task, part))
 
     async def read_rows(self, part: PartKey, head: TaskHead) -> Sequence[Row] | None:
@@ -111,7 +119,7 @@ class PartBook:
         frozen = find_part(head, part)
         if part.kind not in GROWING and frozen is None:
             return None
-        count = count_rows(head, part) if frozen is None else frozen.rows
+        count = count_rows_of(head, part) if frozen is None else frozen.rows
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READ_SECONDS):
                 while count and len(self._rows.get(part, ())) < count:
@@ -137,16 +145,16 @@ class PartBook:
 
     def compose(self, parts: Collection[PartKey]) -> dict[int, RoundParts]:
         """Rounds, from those of the parts that are at hand."""
-        at_hand: dict[int, dict[PartKind, Sequence[Row]]] = {}
+        at_hand: dict[int, dict[PartKey, Sequence[Row]]] = {}
         for part in parts:
             if part in self._rows:
-                at_hand.setdefault(part.round, {})[part.kind] = self._rows[part]
+                at_hand.setdefault(part.round, {})[part] = self._rows[part]
         rounds = {}
         for round_number, rows in at_hand.items():
-            state = {kind: len(each) for kind, each in rows.items()}
+            state = {part: len(each) for part, each in rows.items()}
             known, composed = self._composed.get(round_number, (None, None))
             if composed is None or known != state:
-                composed = compose_round(rows)
+                composed = compose_round({part.kind: each for part, each in rows.items()})
                 self._composed[round_number] = state, composed
             rounds[round_number] = composed
         return rounds
@@ -315,12 +323,19 @@ def find_round(head: TaskHead, round_number: int) -> RoundHead | None:
     return next((shown for shown in head.rounds if shown.round == round_number), None)
 
 
-def count_rows(head: TaskHead, part: PartKey) -> int:
+def count_rows_of(head: TaskHead, part: PartKey) -> int:
     """The rows that a part which grows has by now."""
     shown = find_round(head, part.round)
-    if shown is None:
-        return 0
-    return shown.submissions if part.kind is PartKind.SUBMITTED else shown.raised
+    return 0 if shown is None else count_rows(shown, part.kind)
+
+
+def compute_patience(head: TaskHead, slot_seconds: float) -> float:
+    """How many seconds peers have to serve a blob."""
+    share, activities = PATIENCE[head.rules]
+    table = compute_moment(head, head.slot).table
+    slots = [WINDOWS[head.rules][activity].compute_slots(table, 0) for activity in activities]
+    shortest = min(last - first + 1 for first, last in slots)
+    return min(shortest * slot_seconds / share, PATIENCE_SECONDS_MAX)
 
 
 def decode(data: bytes, kind: Any) -> Any:

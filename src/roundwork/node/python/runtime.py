@@ -39,7 +39,8 @@ from ...participant.moment import compute_moment
 from ...participant.plays import list_parts, play_sealed_step, play_step
 from ...participant.postponed import Postponed
 from ...participant.sealed import SealedDuty
-from ...participant.sealed_step import Bounds, DrawnRound, list_rounds_needed
+from ...participant.sealed_parts import compose_drawn, list_sealed_parts
+from ...participant.sealed_step import Bounds, DrawnRound
 from ...participant.step import Duty, View
 from ...protocol.params import ROUNDWORK_1, NodeKey, TaskKey, key_of
 from ...protocol.tasks import instructions
@@ -122,7 +123,8 @@ class Runtime:
         loop, play, drawn = self._loop, self._identity.play, dict[int, DrawnRound]()
         owed: Sequence[Duty | SealedDuty]
         if self._is_sealed:
-            drawn = loop.show_rounds(list_rounds_needed(view, loop.slot))
+            view = loop.show_parts(view, list_sealed_parts(view, loop.slot))
+            drawn = compose_drawn(view, loop.slot)
             self._memory, owed = play_sealed_step(
                 play, self._memory, view, drawn, self._sealed.fetched, self._bounds, loop.slot
             )
