@@ -41,6 +41,7 @@ from roundwork.shown import CONTINUED, LINE_CHARACTERS_MAX, LINES_MAX, Blackout,
 from ..ledger.process import RunningLedger, running
 from ..localnet.test_supervisor import wait_until
 from ..node.house import HEADER, House, require_sandbox
+from ..node.javascript.mainjs import open_program, require_node
 from ..node.test_server import make_rich, read_stakes
 
 SOURCE = Path(roundwork.__file__).parent
@@ -467,3 +468,15 @@ def test_requests_of_strangers_fill_no_log(house: House) -> None:
     printed = [line.removeprefix("web: ") for line in house.lines]
     assert sum(map(len, printed)) <= LOG_BYTES_PER_MINUTE + len(FULL)
     assert house.lines[-1].endswith(FULL)
+
+
+def test_what_a_main_js_gives_its_node_to_log_counts_with_what_it_prints(tmp_path: Path) -> None:
+    require_node()
+    program, lines = open_program(tmp_path, "", "none", variables={"TOKEN": "hunter22-hunter33"})
+
+    for _ in range(2000):
+        program.write_log("log: hunter22-hunter33 " + "x" * 99)
+
+    assert sum(map(len, lines)) <= LOG_BYTES_PER_MINUTE + len(FULL)
+    assert f"javascript: {FULL}" == lines[-1]
+    assert "hunter" not in "".join(lines)

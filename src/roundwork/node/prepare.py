@@ -187,7 +187,7 @@ async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         blobs=TaskBlobs(
             setting.task, identity.node, needs.store, needs.fetcher, needs.registrations.get_endpoints
         ),
-        log=log_task,
+        log=program.write_log,
         is_liar=identity.play is LIAR,
     )
     runtime = JavascriptRuntime(

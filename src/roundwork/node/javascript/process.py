@@ -199,6 +199,10 @@ class JavascriptTask:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise TaskFailed(f"{method} {path}: {error!r}") from error
 
+    def write_log(self, line: str) -> None:
+        """Log a line that the task gave to its node: it counts with those that it prints."""
+        self._log.write(line)
+
     async def _read_answer(self, path: str, answer: httpx2.Response) -> bytes:
         """The body of a web answer. Raises TaskFailed if it, or all that are under way, are too long."""
         whole = bytearray()
