@@ -23,6 +23,8 @@ FOUND = {
     "16.10": (2, "a reveal that does not open its commitment"),
     "17.3": (1, "money is still set aside for it"),
     "17.5": (2, "a record of table O was replaced by another one"),
+    "18.1": (0, "the supply is 9285700000000 roe and was 9286000000000"),
+    "18.2": (0, "a trial without the proof on the ledger"),
     "19.4": (0, "KeyError"),
 }
 """By rule, a seed whose world shows that the law has lost it, and what it shows."""
