@@ -249,13 +249,23 @@ class HardenedGame:
         find_strategy(name, self.strategies)
 
     def fit(self, trial: "Trial", terms: "Terms | None") -> "Terms":
-        """The terms of a trial, with windows that the rules allow; without terms, those of its own task."""
+        """The terms of a trial, with windows that the rules allow; without terms, those of its own task.
+
+        The bounty of a task is meant for the nodes that `advise` expects. It grows with the trial's nodes, so
+        that the minimum stake is as many rewards in a large world as in a small one.
+        """
+        import msgspec
+
         from ..sim.scenario import Scenario, fit_terms
         from ..sim.sealed_attack import TRIAL_TERMS, SealedTrial, fit_trial
+        from .margin import Costs
 
         assert isinstance(trial, SealedTrial)
+        if terms is None:
+            return fit_trial(trial, TRIAL_TERMS)
+        bounty = terms.bounty_per_round * trial.nodes // Costs().nodes
         scenario = Scenario(rules="roundwork-1", rounds=trial.rounds)
-        return fit_trial(trial, TRIAL_TERMS) if terms is None else fit_terms(terms, scenario)
+        return fit_terms(msgspec.structs.replace(terms, bounty_per_round=bounty), scenario)
 
 
 Game = KoiiGame | HardenedGame
