@@ -102,7 +102,8 @@ def test_a_proof_that_is_here_is_requested_nowhere(street: Street) -> None:
 def test_its_node_gets_the_first_request_and_the_proof_is_kept_for_its_round(street: Street) -> None:
     assert PROOF == street.fetch({"own": (PROOF,), "other": (PROOF,), "owner": (PROOF,)})
 
-    assert ["owner"] == street.requests
+    assert "owner" == street.requests[0]  # a busy machine may request the next one beside it
+    assert "own" not in street.requests
     street.store.drop(TASK, ROUND)
     assert PROOF == street.store.get(VALUE)  # served to others until the round is closed
     street.store.drop(TASK, ROUND + 1)
