@@ -1,5 +1,7 @@
 """What a reader sees of a round under roundwork-1. Source: docs/PROTOCOL.md 15 to 20."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -81,6 +83,16 @@ class HardenedRound(msgspec.Struct, frozen=True, kw_only=True):
     """What the round gave each node so far, less what it took from it."""
     head: str
     """The head of the round, hex; empty until the round is over."""
+
+
+def join_hardened(pages: Sequence[HardenedRound]) -> HardenedRound:
+    """The same of a round from its pages, in their order."""
+    return msgspec.structs.replace(
+        pages[-1],
+        committed=[node for page in pages for node in page.committed],
+        submissions=[each for page in pages for each in page.submissions],
+        nets={node: net for page in pages for node, net in page.nets.items()},
+    )
 
 
 class HardenedHead(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,11 @@
 """Frozen structs about a ledger: the law fills them, RPC sends them, a participant plans by them."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
 
-from .hardened_views import AssignmentsView, HardenedHead, HardenedRound
+from .hardened_views import AssignmentsView, HardenedHead, HardenedRound, join_hardened
 
 
 class LedgerView(msgspec.Struct, frozen=True):
@@ -187,6 +188,41 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     payments: list[PaymentView]
     hardened: HardenedRound | None = None
     """What a round under roundwork-1 has beside; None for a round under koii-1."""
+    next_after: str | None = None
+    """Where the page of getRound ends: the next one begins after this node. None for the last page."""
+
+
+ROUND_NODES_MAX = 1_000
+"""The nodes of a page of getRound."""
+
+
+def join_rounds(pages: Sequence[RoundView]) -> RoundView:
+    """A round from its pages, in their order. What is not of a node is that of the last page."""
+    last = pages[-1]
+    hardened = [page.hardened for page in pages if page.hardened is not None]
+    return msgspec.structs.replace(
+        last,
+        submissions=[each for page in pages for each in page.submissions],
+        payments=[each for page in pages for each in page.payments],
+        lists=[
+            msgspec.structs.replace(
+                listed,
+                amounts={
+                    node: amount for each in listed_in(pages, listed) for node, amount in each.amounts.items()
+                },
+                auditors={
+                    node: said for each in listed_in(pages, listed) for node, said in each.auditors.items()
+                },
+            )
+            for listed in last.lists
+        ],
+        hardened=join_hardened(hardened) if hardened else None,
+    )
+
+
+def listed_in(pages: Sequence[RoundView], listed: ListView) -> list[ListView]:
+    """The same list in all pages."""
+    return [each for page in pages for each in page.lists if each.attempt == listed.attempt]
 
 
 # What a node reads: heads, its own records, and parts of rounds. Source: docs/RPC.md, what a node reads.

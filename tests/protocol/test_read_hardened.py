@@ -1,16 +1,28 @@
 """What readers see of a round under roundwork-1."""
 
 import msgspec
+import pytest
 
 from roundwork.hardened_views import ChallengeView
-from roundwork.protocol.params import base58_of
+from roundwork.protocol.params import base58_of, key_of
 from roundwork.protocol.read import count_rows, list_frozen, read_part, view_head, view_own, view_round
 from roundwork.protocol.read_hardened import view_assignments, view_posted_proof, view_round_proof
 from roundwork.protocol.tasks.leaves import compute_root_of_path
-from roundwork.views import PART_ROWS, OwnRound, PartKey, PartKind, RaisedRow, RoundView, VerdictRow
+from roundwork.views import (
+    PART_ROWS,
+    OwnRound,
+    PartKey,
+    PartKind,
+    RaisedRow,
+    RoundView,
+    VerdictRow,
+    join_rounds,
+)
 
 from .hardened import AUDIT_END, FEE, NODES, PROOF, RECEIPT, STAKES, SW, VOTES, Hardened, name_proof
+from .stage import SW as STAGE_SW
 from .stage import Stage
+from .world import World
 
 
 def address(world: Hardened, name: str) -> str:
@@ -193,3 +205,44 @@ def test_own_records_have_what_the_node_was_drawn_for_once_it_has_committed() ->
 
 
 OWN = OwnRound(round=0)
+
+
+# Pages
+
+
+def read_pages(world: World, limit: int) -> list[RoundView]:
+    """Round 0, page by page."""
+    pages = [view_round(world.state, world.task, 0, limit=limit)]
+    while (after := pages[-1].next_after) is not None:
+        pages.append(view_round(world.state, world.task, 0, key_of(after), limit))
+    return pages
+
+
+def check_pages(world: World, limit: int) -> None:
+    pages = read_pages(world, limit)
+
+    assert view_round(world.state, world.task, 0) == join_rounds(pages)
+    assert max(len(page.submissions) for page in pages) <= limit
+    assert len(pages) > 1 or limit > 2
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 6, 100])
+def test_pages_put_together_are_the_round(limit: int) -> None:
+    world = Hardened()
+
+    world.play(lambda: check_pages(world, limit))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_pages_put_together_are_the_round_under_koii_1(limit: int) -> None:
+    world = Stage().submitted().go(1, STAGE_SW + 1)
+    world.expect("ok", "n00", world.audit("n00", 0, "n02"))
+    world.expect("ok", "n01", world.audit("n01", 0, "n02"), slots=0)
+    world.go(2).expect_list("ok", "n01", 0, {"n00": 60, "n01": 40, "n02": -700})
+    world.go(2, STAGE_SW + 1).expect("ok", "n02", world.audit_list("n02", 0, "n01"))
+    world.expect("ok", "n00", world.audit_list("n00", 0, "n01", 1), slots=0)
+    check_pages(world, limit)
+
+    world.go(3)
+
+    check_pages(world, limit)

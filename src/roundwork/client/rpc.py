@@ -12,7 +12,17 @@ from ..errors import BadConfig, Malformed, Rejected, RemoteError, RoundworkError
 from ..hardened_views import AssignmentsView, RoundProof
 from ..protocol.params import KPL_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, base58_of
 from ..protocol.programs.token_records import ACCOUNT_BYTES, AMOUNT_AT, MINT_AT
-from ..views import PART_ROWS, HeadView, LedgerView, PartKey, RoundView, Row, StakeNews, TaskView
+from ..views import (
+    PART_ROWS,
+    HeadView,
+    LedgerView,
+    PartKey,
+    RoundView,
+    Row,
+    StakeNews,
+    TaskView,
+    join_rounds,
+)  # fmt: skip
 from ..wire import JSON_BYTES_MAX, convert, decode_json, decode_zstd, read_text
 
 if TYPE_CHECKING:
@@ -28,6 +38,9 @@ LINE_CHARACTERS_MAX = 1_000
 """Of what another process says, in an error's text."""
 
 ROUNDS_AT_ONCE = 100
+PAGES_MAX = 1_000
+"""A round with more pages is not read to its end."""
+
 BLOB_BYTES_MAX = 2**20
 """A page or an index of a part has fewer bytes: 1,000 proofs of 512 bytes with their addresses."""
 
@@ -290,7 +303,17 @@ class Client:
     async def get_round(self, task: str, round_number: int) -> RoundView | None:
         """A round as it stands; None if there is no such task."""
         view: RoundView | None = _convert(await self.call("getRound", task, round_number), RoundView | None)
-        return view
+        return None if view is None else await self._read_on(task, view)
+
+    async def _read_on(self, task: str, first: RoundView) -> RoundView:
+        """A round, from its first page and those that follow."""
+        pages = [first]
+        while (after := pages[-1].next_after) is not None:
+            answer = await self.call("getRound", task, first.round, {"after": after})
+            pages.append(_convert(answer, RoundView))
+            if len(pages) > PAGES_MAX:
+                raise RemoteError(f"{self.url} answers round {first.round} without an end")
+        return first if len(pages) == 1 else join_rounds(pages)
 
     async def get_drawn_round(
         self, task: str, round_number: int, node: str
@@ -301,7 +324,7 @@ class Client:
         )
         if shown is None or drawn is None:
             return None
-        view: RoundView = _convert(shown, RoundView)
+        view = await self._read_on(task, _convert(shown, RoundView))
         own: AssignmentsView = _convert(drawn, AssignmentsView)
         return view, own
 
@@ -320,7 +343,7 @@ class Client:
             numbers = round_numbers[at : at + ROUNDS_AT_ONCE]
             answers = await self.call_many(*(("getRound", task, round_number) for round_number in numbers))
             views += _convert(answers, list[RoundView])
-        return {view.round: view for view in views}
+        return {view.round: await self._read_on(task, view) for view in views}
 
     async def get_round_proof(self, task: str, round_number: int, node: str) -> RoundProof | None:
         """What shows what became of a node in a round that is over; None if there is no such proof."""

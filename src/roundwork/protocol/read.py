@@ -31,8 +31,8 @@ from ..views import (
 )  # fmt: skip
 from ..wire import read_text
 from .books import compute_supply
-from .params import KOII_1, ROUNDWORK_1, NodeKey, TaskKey, base58_of
-from .read_hardened import view_assignments, view_hardened, view_ranks
+from .params import KOII_1, ROUNDWORK_1, NodeKey, TaskKey, base58_of, key_of
+from .read_hardened import Page, cut_page, view_assignments, view_hardened, view_ranks
 from .records import Task, Vote
 from .state import State
 from .tasks.commitments import SealKind
@@ -105,12 +105,18 @@ def view_task(state: State, key: TaskKey) -> TaskView:
     )
 
 
-def view_round(state: State, key: TaskKey, round_number: int) -> RoundView:
-    """The view of a round; a round that is not opened has no submissions. Raises UnknownTask."""
+def view_round(
+    state: State, key: TaskKey, round_number: int, after: bytes = b"", limit: int | None = None
+) -> RoundView:
+    """The view of a round; a round that is not opened has no submissions. Raises UnknownTask.
+
+    With a limit it has the records of at most so many nodes, in the order of addresses after `after`.
+    """
     task = get_task(state, key)
     cursor = RoundCursor(state, key, round_number)
     record = cursor.record
-    hardened = view_hardened(cursor) if task.rules == ROUNDWORK_1.name else None
+    page = cut_page(cursor, after, limit)
+    hardened = view_hardened(cursor, page) if task.rules == ROUNDWORK_1.name else None
     return RoundView(
         task=base58_of(key),
         round=round_number,
@@ -119,13 +125,15 @@ def view_round(state: State, key: TaskKey, round_number: int) -> RoundView:
         attempt=record.attempt if record else 0,
         beacon=record.beacon.hex() if record else "",
         seed=(record.seed if record else get_beacon(state, key, task, round_number)).hex(),
-        submissions=_view_sealed(cursor, hardened) if hardened else _view_submissions(cursor),
-        lists=_view_lists(cursor),
+        submissions=_view_sealed(cursor, hardened) if hardened else _view_submissions(cursor, page),
+        lists=_view_lists(cursor, page),
         payments=[
             PaymentView(base58_of(node), payment.reward, payment.slash)
             for node, payment in sorted(cursor.payments.rows.items())
+            if page.has(node)
         ],
         hardened=hardened,
+        next_after=base58_of(page.last) if page.last else None,
     )
 
 
@@ -140,13 +148,13 @@ _STATUSES = {
 }
 
 
-def _view_submissions(cursor: RoundCursor) -> list[SubmissionView]:
+def _view_submissions(cursor: RoundCursor, page: Page) -> list[SubmissionView]:
     task, audits = cursor.task, cursor.audits.rows
     audit_end = WINDOWS[task.rules][Activity.AUDIT].compute_end(task.timetable, cursor.round_number)
     is_final = cursor.state.head.slot >= audit_end
     auditors = _view_auditors(cursor.votes.rows)
     views = []
-    for node, submission in sorted(cursor.submissions.rows.items()):
+    for node, submission in page.pick(cursor.submissions.rows):
         audit = audits.get(node)
         views.append(
             SubmissionView(
@@ -165,6 +173,8 @@ def _view_submissions(cursor: RoundCursor) -> list[SubmissionView]:
 
 def _view_sealed(cursor: RoundCursor, hardened: HardenedRound) -> list[SubmissionView]:
     """Submissions under roundwork-1; all that was said of them stands in HardenedSubmission."""
+    rows = cursor.submissions.rows
+    found = [(seen, rows[NodeKey(key_of(seen.node))]) for seen in hardened.submissions]
     return [
         SubmissionView(
             node=seen.node,
@@ -178,15 +188,14 @@ def _view_sealed(cursor: RoundCursor, hardened: HardenedRound) -> list[Submissio
             audits_assigned=seen.audits_assigned,
             audits_done=seen.audits_done,
         )
-        for (_, submission), seen in zip(
-            sorted(cursor.submissions.rows.items()), hardened.submissions, strict=True
-        )
+        for seen, submission in found
     ]
 
 
-def _view_lists(cursor: RoundCursor) -> list[ListView]:
+def _view_lists(cursor: RoundCursor, page: Page) -> list[ListView]:
     audits = cursor.list_audits.rows
-    auditors = _view_auditors(cursor.list_votes.rows)
+    votes = {key: vote for key, vote in cursor.list_votes.rows.items() if page.has(key[-32:])}
+    auditors = _view_auditors(votes)
     views = []
     for attempt, record in sorted(cursor.lists.rows.items()):
         audit = audits.get(attempt)
@@ -195,7 +204,7 @@ def _view_lists(cursor: RoundCursor) -> list[ListView]:
                 attempt=attempt[0],
                 submitter=base58_of(record.submitter),
                 slot=record.slot,
-                amounts={base58_of(node): amount for node, amount in record.amounts},
+                amounts={base58_of(node): amount for node, amount in record.amounts if page.has(node)},
                 votes=compute_votes(audit),
                 trigger_by=base58_of(audit.trigger_by) if audit else None,
                 auditors=auditors.get(attempt, {}),

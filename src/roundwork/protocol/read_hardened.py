@@ -1,5 +1,9 @@
 """State to the views of a round under roundwork-1."""
 
+from collections.abc import Mapping
+from heapq import nsmallest
+from typing import NamedTuple, TypeVar
+
 from ..hardened_views import (
     AssignmentsView,
     ChallengeView,
@@ -22,8 +26,37 @@ from .tasks.round import WINDOWS
 from .tasks.sealed import Answers, list_duties, read_answers
 from .tasks.verdicts import get_verdict
 
+R = TypeVar("R")
 
-def view_hardened(cursor: RoundCursor) -> HardenedRound:
+
+class Page(NamedTuple):
+    """The nodes whose records a view of a round has."""
+
+    after: bytes = b""
+    """They come after this address."""
+    last: bytes = b""
+    """They end with this one; empty: none comes later."""
+
+    def has(self, node: bytes) -> bool:
+        """Whether a node belongs to the page."""
+        return self.after < node and (not self.last or node <= self.last)
+
+    def pick(self, rows: Mapping[NodeKey, R]) -> list[tuple[NodeKey, R]]:
+        """The rows of the page, in the order of addresses."""
+        return sorted([item for item in rows.items() if self.has(item[0])], key=lambda item: item[0])
+
+
+def cut_page(cursor: RoundCursor, after: bytes, limit: int | None) -> Page:
+    """The page of at most `limit` nodes after an address; of all that come after it without a limit."""
+    if limit is None:
+        return Page(after)
+    committed = (NodeKey(key[1:]) for key in cursor.seals.rows if not key[0])
+    nodes = {*cursor.submissions.rows, *committed, *cursor.payments.rows, *cursor.nets.rows}
+    first = nsmallest(limit + 1, (node for node in nodes if node > after))
+    return Page(after, first[limit - 1] if len(first) > limit else b"")
+
+
+def view_hardened(cursor: RoundCursor, page: Page) -> HardenedRound:
     """What a round under roundwork-1 has beside what every round has."""
     receipts, votes = read_answers(cursor, SealKind.RECEIPT), read_answers(cursor, SealKind.VOTES)
     by_candidate: dict[NodeKey, dict[str, bool | None]] = {}
@@ -33,13 +66,17 @@ def view_hardened(cursor: RoundCursor) -> HardenedRound:
             by_candidate.setdefault(candidate, {})[base58_of(checker)] = found
     return HardenedRound(
         windows=_view_windows(cursor),
-        committed=[base58_of(NodeKey(key[1:])) for key in sorted(cursor.seals.rows) if not key[0]],
+        committed=[
+            base58_of(NodeKey(key[1:]))
+            for key in sorted(cursor.seals.rows)
+            if not key[0] and page.has(key[1:])
+        ],
         submissions=[
             _view_submission(cursor, node, by_candidate.get(node, {}), receipts.get(node), votes)
-            for node in sorted(cursor.submissions.rows)
+            for node, _ in page.pick(cursor.submissions.rows)
         ],
         ranks=view_ranks(cursor),
-        nets={base58_of(node): net.amount for node, net in sorted(cursor.nets.rows.items())},
+        nets={base58_of(node): net.amount for node, net in page.pick(cursor.nets.rows)},
         head="".join([head.digest.hex() for head in cursor.heads.rows.values()]),
     )
 

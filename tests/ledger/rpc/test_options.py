@@ -78,7 +78,7 @@ OPTIONS: dict[str, tuple[list[Any], set[str]]] = {
     "getLedger": ([], set()),
     "getMyTaskStakeInfo": ([KEY, KEY], set()),
     "getMyTaskSubmissionRoundInfo": ([KEY, KEY], {"encoding", "round"}),
-    "getRound": ([KEY, 0], set()),
+    "getRound": ([KEY, 0], {"after", "limit"}),
     "getRoundProof": ([KEY, 0, KEY], set()),
     "getPostedProof": ([KEY, 0, KEY], set()),
     "getTask": ([KEY], set()),

@@ -25,7 +25,7 @@ from roundwork.protocol.params import KOII, TASK_PROGRAM, NodeKey, TaskKey, key_
 from roundwork.protocol.records import Stake
 from roundwork.protocol.tasks.instructions import SubmitTask
 from roundwork.protocol.tasks.round import Activity
-from roundwork.views import PAGE_ROWS, PartIndex, PartKey, PartKind, SubmissionRow, TaskHead
+from roundwork.views import PAGE_ROWS, ROUND_NODES_MAX, PartIndex, PartKey, PartKind, SubmissionRow, TaskHead
 from tests.town import Town
 
 from ..process import RunningLedger, running
@@ -161,6 +161,23 @@ def test_heads_are_pushed_slot_by_slot(place: Place) -> None:
     slots = [head.slot for head in heads]
     assert slots == sorted(slots)
     assert len(set(slots)) >= 3
+
+
+def test_a_round_is_read_page_by_page(place: Place) -> None:
+    call, task, number = place.ledger.call, place.task, place.round
+    whole = call("getRound", task, number)
+
+    pages = [call("getRound", task, number, {"limit": 1})]
+    while pages[-1]["next_after"] is not None:
+        pages.append(call("getRound", task, number, {"limit": 1, "after": pages[-1]["next_after"]}))
+
+    assert whole["submissions"] == [each for page in pages for each in page["submissions"]]
+    assert NODES == len(pages) == len(whole["submissions"])
+    for limit in (0, ROUND_NODES_MAX + 1):
+        answer = place.ledger.post(
+            {"jsonrpc": "2.0", "id": 1, "method": "getRound", "params": [task, number, {"limit": limit}]}
+        )
+        assert "a number from 1 to 1000" in answer["error"]["message"]
 
 
 def test_stakes_and_rows_are_read_from_a_slot_on(place: Place) -> None:

@@ -18,6 +18,7 @@ CLIENTS_OWN = ("id", "signal")
 
 FIELDS: dict[str, type] = {
     "accounts": dict,
+    "after": str,
     "balance": bool,
     "before": str,
     "commitment": str,

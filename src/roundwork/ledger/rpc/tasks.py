@@ -13,14 +13,14 @@ from ...protocol.read_hardened import view_assignments, view_posted_proof, view_
 from ...protocol.records import Account
 from ...protocol.state import State
 from ...protocol.tasks.cursor import RoundCursor
-from ...views import GROWING, PartKey, PartKind, StakeNews
+from ...views import GROWING, ROUND_NODES_MAX, PartKey, PartKind, StakeNews
 from ...wire import Json
 from .account_forms import AccountData, Form, describe_data, read_form
 from .archive import may_be_pruned, recall
 from .budget import join
 from .errors import InvalidParams
 from .ledger import Ledger, LongRead
-from .params import Params, field, show
+from .params import Params, field, read_key, show
 from .task_forms import ALL_PARTS, count_rows, encode_distributions, encode_submissions, encode_task
 from .transactions import wait_for_history
 
@@ -79,9 +79,18 @@ def get_round_rows(ledger: Ledger, params: Params) -> Any:
 
 
 async def get_round(ledger: Ledger, params: Params) -> Any:
+    """A page of a round: the records of some nodes, and what is not of a node."""
     task, round_number = params.task(0), params.get(1, int, "the round")
-    params.config(2)
-    return await _read_rounds(ledger, params, view_round, task, round_number)
+    config = params.config(2, "after", "limit")
+    after = read_key(config["after"], "after") if "after" in config else b""
+    limit = field(config, "limit", int, ROUND_NODES_MAX)
+    if not 1 <= limit <= ROUND_NODES_MAX:
+        raise InvalidParams(f"Invalid params: limit is {limit}; a number from 1 to {ROUND_NODES_MAX}")
+
+    def read(state: State, task: TaskKey, round_number: int) -> Any:
+        return view_round(state, task, round_number, after, limit)
+
+    return await _read_rounds(ledger, params, read, task, round_number)
 
 
 async def get_assignments(ledger: Ledger, params: Params) -> Any:

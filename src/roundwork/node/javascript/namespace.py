@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from solders.pubkey import Pubkey
 
-from ...client.rpc import NEWEST
+from ...client.rpc import NEWEST, PAGES_MAX
 from ...participant.moment import compute_moment, compute_timetable
 from ...participant.selection import Submissions, select_node
 from ...participant.step import find_list
@@ -37,7 +37,7 @@ from ...protocol.tasks.instructions import (
 )
 from ...protocol.tasks.round import Activity
 from ...purposes import PAYLOAD, is_signed
-from ...views import HeadView, RoundView, TaskView
+from ...views import HeadView, RoundView, TaskView, join_rounds
 from ...wire import convert, decode_json
 from ..answers import ServiceError
 from ..decoding import run_if_long
@@ -150,7 +150,7 @@ class Namespace:
         submitter, round_number = str(read_key(node)), read_round(round_number)
         text = await self._held.show_list(submitter, round_number)
         if text is None:
-            view = await self._read(RoundView, "getRound", [self._setting.task, round_number])
+            view = await self._read_whole_round(self._setting.task, round_number)
             handed_in = [listed for listed in view.lists if listed.submitter == submitter]
             text = msgspec.json.encode(handed_in[-1].amounts).decode() if handed_in else ""
         if not text:
@@ -425,9 +425,7 @@ class Namespace:
         """
         view = await self._read(TaskView, "getTask", [task])
         now = compute_moment(view, view.slot)
-        rounds = [
-            await self._read(RoundView, "getRound", [task, round_number]) for round_number in view.open_rounds
-        ]
+        rounds = [await self._read_whole_round(task, round_number) for round_number in view.open_rounds]
         due = [shown for shown in rounds if now.is_due(Activity.LIST, shown.round, shown.attempt)]
         return {each.node: each.stake for shown in due for each in shown.submissions}
 
@@ -463,6 +461,12 @@ class Namespace:
         rounds = [each for each in (round_number, round_number - 1, round_number - 2) if each >= 0]
         infos = [await self.get_task_submission_info(each) for each in rounds]
         return [info["submissions"].get(str(each), {}) for each, info in zip(rounds, infos, strict=True)]
+
+    async def _read_whole_round(self, task: str, round_number: int) -> RoundView:
+        pages = [await self._read(RoundView, "getRound", [task, round_number])]
+        while (after := pages[-1].next_after) is not None and len(pages) < PAGES_MAX:
+            pages.append(await self._read(RoundView, "getRound", [task, round_number, {"after": after}]))
+        return join_rounds(pages)
 
     async def _read(self, kind: type[Any], method: str, params: list[Any]) -> Any:
         answer = await self._read_ledger(method, params)
