@@ -14,7 +14,7 @@ from roundwork.protocol.tasks.ranked import compute_ranks_seed
 from roundwork.protocol.tasks.round import RoundState
 from roundwork.protocol.tasks.sealed import get_ballot
 
-from .hardened import AUDIT_END, AW, MINIMUM, NODES, STAKES, SW, Hardened
+from .hardened import AUDIT_END, AW, MINIMUM, NODES, PROOF, STAKES, SW, Hardened, name_proof
 from .registry import shows
 
 EQUAL = dict.fromkeys(NODES, 200)
@@ -277,6 +277,18 @@ def test_without_a_list_the_ledger_splits(text: bytes, expected: dict[str, int])
 
     assert expected == {world.name_of(event.node): event.amount for event in paid}
     assert RoundState.PAID == world.cursor().opened.state
+
+
+def test_the_split_pays_nothing_for_a_proof_that_is_missing() -> None:
+    world = Hardened().submitted({"n01": name_proof(PROOF)})
+    world.expect("ok", "n03", world.challenge("n03", "n01"), slots=0)
+    world.judged().go(3, AUDIT_END)
+
+    paid = [event for event in world.block().events if isinstance(event, Paid)]
+
+    assert ("MISSING", 0) == world.verdict("n01")
+    others = [name for name in NODES if name != "n01"]
+    assert dict.fromkeys(others, 200) == {world.name_of(event.node): event.amount for event in paid}
 
 
 def test_retries_end_when_nobody_is_left_to_rank() -> None:
