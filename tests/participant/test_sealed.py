@@ -45,8 +45,10 @@ SERVED, HIDDEN = name_proof(PROOF).decode(), name_proof(b"nobody has this").deco
 class Players(Hardened):
     """Nodes that do their duties in every slot; each memory goes to the disk and back after each of them."""
 
-    def __init__(self, values: dict[str, str], served_to: tuple[str, ...] = NODES) -> None:
-        super().__init__({"allowed_failed_distributions": 3})
+    def __init__(
+        self, values: dict[str, str], served_to: tuple[str, ...] = NODES, terms: dict[str, int] | None = None
+    ) -> None:
+        super().__init__({"allowed_failed_distributions": 3, **(terms or {})})
         self.named = {**dict.fromkeys(NODES, GOOD), **values}
         self.served_to = served_to
         self.disk: dict[tuple[str, int], bytes] = {}

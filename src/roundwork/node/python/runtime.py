@@ -41,6 +41,7 @@ from ...participant.postponed import Postponed
 from ...participant.sealed import SealedDuty
 from ...participant.sealed_parts import compose_drawn, list_sealed_parts
 from ...participant.sealed_step import Bounds, DrawnRound
+from ...participant.spread import compute_sending_slot
 from ...participant.step import Duty, View
 from ...protocol.params import ROUNDWORK_1, NodeKey, TaskKey, key_of
 from ...protocol.tasks import instructions
@@ -133,7 +134,8 @@ class Runtime:
             self._memory, owed = play_step(play, self._memory, view, loop.slot)
         loop.postponed.keep(owed)
         for duty in owed:
-            if not loop.has(duty) and loop.postponed.is_due(duty, loop.slot):
+            starts_at = compute_sending_slot(view.head, view.secret, duty)
+            if not loop.has(duty) and loop.postponed.is_due(duty, loop.slot) and loop.slot >= starts_at:
                 loop.start(duty, self._do(duty, view, drawn))
 
     async def _do(self, duty: Duty | SealedDuty, view: View, drawn: Mapping[int, DrawnRound]) -> None:
