@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from solders.keypair import Keypair
@@ -19,11 +20,11 @@ from roundwork.participant.moment import compute_timetable
 from roundwork.protocol.params import KOII
 from roundwork.views import RoundView
 
+from ..node.house import require_sandbox
+from .proving import run_proving
 from .test_network import Up
 from .test_network import directory as directory
 
-SLOTS = 50
-ROUNDS = 5
 ANSWERS = (
     b"HTTP/1.1 200 OK\r\ncontent-length: 3000\r\n\r\n" + bytes(3000),
     b"HTTP/1.1 200 OK\r\ncontent-length: 3000\r\n\r\nshort",
@@ -99,10 +100,10 @@ def stake_at(up: Up, url: str, nodes: int) -> int:
     return asyncio.run(run())
 
 
-def read_rounds(up: Up, first: int) -> list[RoundView]:
+def read_rounds(up: Up, first: int, count: int) -> list[RoundView]:
     async def run() -> list[RoundView]:
         async with Client(up.network.url) as client:
-            views = await client.get_rounds(up.network.task, list(range(first, first + ROUNDS)))
+            views = await client.get_rounds(up.network.task, list(range(first, first + count)))
             return [views[number] for number in sorted(views)]
 
     return asyncio.run(run())
@@ -114,25 +115,31 @@ def is_at(up: Up, offset: int) -> bool:
     async def run() -> int:
         async with Client(up.network.url) as client:
             task = await read_task(client, up.network.task)
-            return (task.slot - task.starting_slot) % SLOTS - offset
+            return (task.slot - task.starting_slot) % task.round_time - offset
 
     return 0 <= asyncio.run(run()) < 5
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_no_window_is_missed(directory: Path) -> None:
-    up = Up(directory, "--nodes", "5", "--rounds", "1000", "--slot-ms", "120")
+class Seen(NamedTuple):
+    """The rounds of a network whose ledger was killed; the keys of its honest nodes and of its liar."""
+
+    rounds: list[RoundView]
+    honest: set[str]
+    liars: set[str]
+
+
+def play(up: Up, count: int, *kills: int) -> Seen:
+    """A network of 5 nodes whose peers serve no part, and whose ledger is killed at some offsets."""
     try:
         up.wait_for(lambda: count_stakes(up) == 5)
         with serve_no_part() as (url, asked):
             first = stake_at(up, url, 3)
-            for offset in (5, 22, 40):  # in SUBMIT, in AUDIT, and while lists are audited
+            for offset in kills:
                 up.wait_for(partial(is_at, up, offset))
                 os.kill(up.find("ledger"), signal.SIGKILL)
                 assert 0 == up.restart("ledger").returncode
-            up.wait_for(lambda: read_rounds(up, first)[-1].status not in ("Unopened", "Open"), 120)
-            rounds = read_rounds(up, first)
+            up.wait_for(lambda: read_rounds(up, first, count)[-1].status not in ("Unopened", "Open"), 120)
+            rounds = read_rounds(up, first, count)
         up.process.send_signal(signal.SIGINT)
         summary, told = up.finish(code=1)
     finally:
@@ -141,11 +148,38 @@ def test_no_window_is_missed(directory: Path) -> None:
     assert any(path.startswith("/ipfs/") for path in asked)
     roles = {node["key"]: node["role"] for node in summary["nodes"]}
     honest = {node for node, role in roles.items() if role == "honest"}
-    assert 4 == len(honest)
+    assert (4, 1) == (len(honest), len(roles.keys() - honest))
     for view in rounds:
         assert ("PayoutSuccessful", 0) == (view.status, view.attempt), view
         submitters = {submission.node for submission in view.submissions}
         assert set() == roles.keys() - submitters, (view, told)
-        [lie] = [submission for submission in view.submissions if submission.node not in honest]
-        assert dict.fromkeys(honest, False) == lie.auditors
-        assert honest == {payment.node for payment in view.payments if payment.reward}
+    return Seen(rounds, honest, roles.keys() - honest)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_no_window_is_missed(directory: Path) -> None:
+    up = Up(directory, "--nodes", "5", "--rounds", "1000", "--slot-ms", "120")
+
+    seen = play(up, 5, 5, 22, 40)  # in SUBMIT, in AUDIT, and while lists are audited
+
+    for view in seen.rounds:
+        [lie] = [submission for submission in view.submissions if submission.node in seen.liars]
+        assert dict.fromkeys(seen.honest, False) == lie.auditors
+        assert seen.honest == {payment.node for payment in view.payments if payment.reward}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_no_window_is_missed_under_roundwork_1(tmp_path: Path) -> None:
+    require_sandbox("sandlock")
+    up = run_proving(tmp_path, "--nodes", "5", "--liars", "1", "--rounds", "1000")
+
+    seen = play(up, 3, 2, 13, 32)  # while submissions are committed, proofs fetched and accused
+
+    for view in seen.rounds:
+        assert view.hardened is not None
+        verdicts = {each.node: each.verdict for each in view.submissions}
+        assert {**dict.fromkeys(seen.honest, "untried"), **dict.fromkeys(seen.liars, "convicted")} == verdicts
+        assert seen.honest == {payment.node for payment in view.payments if payment.reward}
+        assert min(view.hardened.nets[node] for node in seen.honest) > 0  # none paid a fine
