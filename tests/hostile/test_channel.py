@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -76,6 +78,44 @@ def test_a_request_that_no_caller_waits_for_costs_the_process_nothing(house: Hou
         return opinions, lanes.count_starts()["review"]
 
     assert ([Opinion("valid")] * 9, 1) == house.run(TASK.format(act=act), use)
+
+
+FLOODS = {
+    "answers": '{"id": 9999, "answer": 1}',
+    "readiness": '{"ready": []}',
+}
+
+
+@pytest.mark.parametrize("frame", FLOODS.values(), ids=FLOODS)
+def test_a_flood_of_frames_that_no_caller_waits_for_leaves_others_their_turn(
+    house: House, frame: str
+) -> None:
+    frames = 20_000
+    body = len(frame).to_bytes(4, "little") + frame.encode()
+    act = f"channel._sink.write({body!r} * {frames}); channel._sink.flush()"
+
+    async def use(lanes: Lanes) -> tuple[str | None, Counter[int]]:
+        await lanes.submit(0, SEED, SECONDS)
+        process = lanes._lanes["review"]._process
+        assert process is not None
+        turns, taken, handle = 0, Counter[int](), process._handle
+
+        async def count(frame: Any) -> Any:
+            taken[turns] += 1
+            return await handle(frame)
+
+        process._handle = count  # type: ignore[method-assign]
+        second = asyncio.create_task(lanes.submit(1, SEED, SECONDS))
+        while not second.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return await second, taken
+
+    value, taken = house.run(TASK.format(act=act), use)
+
+    assert "honest" == value
+    assert taken.total() > frames // 2
+    assert max(taken.values()) <= 2
 
 
 IN_THE_FOLDER = {

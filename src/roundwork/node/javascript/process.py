@@ -22,7 +22,7 @@ from ..answers import WEB_SECONDS, WebAnswer
 from ..confinement.disk import DiskExceeded, check_disk
 from ..confinement.order import Ended, Limits, Network, Order
 from ..confinement.starter import Child, starter
-from ..python.channel import TaskLog, open_reader
+from ..python.channel import FLOOD_PAUSE_SECONDS, TaskLog, open_reader
 from .standing import Standing
 from .steps import Step
 
@@ -358,8 +358,8 @@ def compute_endpoints(ledger_url: str, node_port: int) -> tuple[str, ...]:
 async def _drain(reader: asyncio.StreamReader) -> None:
     """Read and ignore what a task sends on its channel, so that the channel does not fill."""
     with contextlib.suppress(ConnectionError):
-        while await reader.read(65536):
-            pass
+        while await reader.read(65536):  # noqa: ASYNC110 -- it waits for no event: it bounds a rate
+            await asyncio.sleep(FLOOD_PAUSE_SECONDS)
 
 
 def _describe_end(ended: Ended) -> str:

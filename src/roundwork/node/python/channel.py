@@ -41,7 +41,7 @@ LOG_BYTES_PER_MINUTE = 64 * 1024
 """What a process and its successors may log. Strangers start calls: a bound for each call does not help."""
 
 FLOOD_PAUSE_SECONDS = 0.01
-"""A pause before each further piece of a log whose lines are left out: a flood takes little of its time."""
+"""A pause before each further piece of what is left out: a flood takes little of the node's time."""
 
 FAILURE_CHARACTERS_MAX = 16_384
 LAST_WORDS_SECONDS = 1.0
@@ -187,6 +187,7 @@ class WorkerProcess:
         if frame.ready is not None:
             if not self._ready.done():
                 self._ready.set_result(frame.ready)
+                return None
         elif frame.id == 0:
             self.fail(frame.failed or "it sent an answer to nothing")
         elif (future := self._calls.get(frame.id)) is not None and not future.done():
@@ -195,6 +196,10 @@ class WorkerProcess:
                 future.set_exception(TaskFailed(frame.failed[:FAILURE_CHARACTERS_MAX]))
             else:
                 future.set_result(frame.answer)
+            return None
+        await asyncio.sleep(
+            0
+        )  # no caller waits for it: in a flood of such frames, all others have their turn
         return None
 
     async def _serve(self, call_id: int, method: str, params: msgspec.Raw) -> None:
