@@ -179,6 +179,18 @@ def test_an_overrun_ledger_costs_nobody_a_lapse() -> None:
     assert STAKES == {name: world.stake_of(name) for name in NODES}
 
 
+def test_proofs_of_half_of_the_stake_that_are_missing_cost_their_lapses() -> None:
+    named = {name: name_proof(PROOF + name.encode()) for name in NODES}
+    world = Hardened().submitted(named)
+    for of in ("n01", "n04"):  # 70,000 of 150,000
+        world.expect("ok", "n02", world.challenge("n02", of), slots=0)
+
+    world.go(1, eighth(3)).block()
+
+    fined = {name: STAKES[name] - world.stake_of(name) for name in NODES}
+    assert {**dict.fromkeys(NODES, 0), "n01": MINIMUM // 10, "n04": MINIMUM // 10} == fined
+
+
 def test_unfinished_chunks_are_dropped_when_accusations_end_too() -> None:
     world = Hardened().submitted(NAMED)
     world.go(1, eighth(4)).block()
