@@ -12,6 +12,7 @@ from roundwork.participant.step import View
 from roundwork.protocol.execute import Outcome
 from roundwork.protocol.read import list_frozen, read_part, view_head, view_own
 from roundwork.protocol.tasks.cursor import RoundCursor
+from roundwork.sealed_strategies import ROLES
 from roundwork.sim.sealed import SealedWorld
 from roundwork.sim.sealed_attack import make_trial_task
 from roundwork.views import GROWING, PartKey
@@ -34,8 +35,9 @@ class Reading:
         """Every part that the node needs, once."""
         self.grown_bytes: dict[int, int] = {}
         """The rows since the last slot, by slot."""
-        roles = ("liar", *("honest",) * (nodes - 1))
-        SealedWorld(make_setting(roles, rounds=1), make_trial_task(), watch=self._watch).run()
+        setting = make_setting(("liar", *("honest",) * (nodes - 1)), rounds=1)
+        strategies = {node.name: ROLES[node.role]() for node in setting.nodes}
+        SealedWorld(setting, make_trial_task(), watch=self._watch, strategies=strategies).run()
 
     def _watch(self, world: SealedWorld, outcome: Outcome) -> None:
         state, task, slot = world.ledger.state, world.task, world.slot
@@ -82,7 +84,7 @@ def test_a_head_has_the_same_fields_in_every_slot_whatever_the_number_of_nodes(
 
 def test_in_most_slots_a_node_reads_a_head_and_nothing_else(readings: Mapping[int, Reading]) -> None:
     for reading in readings.values():
-        assert sum(size > 0 for size in reading.grown_bytes.values()) < T // 4
+        assert 0 < sum(size > 0 for size in reading.grown_bytes.values()) < T // 4
         assert 3 == len(reading.part_bytes)
 
 

@@ -51,7 +51,7 @@ from .pledges import (
 )
 from .round import TURNS, WINDOWS, Activity, RoundEvent, StepKind, compute_turn
 from .sealed import check_submitter
-from .verdicts import get_verdict, is_convicted
+from .verdicts import get_verdict, is_convicted, list_convicted
 
 AMOUNTS = 63
 """The amounts of a whole chunk."""
@@ -129,9 +129,13 @@ def read_amounts(cursor: RoundCursor, keys: list[bytes]) -> dict[NodeKey, int]:
 
 def is_lister(cursor: RoundCursor, node: NodeKey) -> bool:
     """Whether a submitter may list in the current attempt: not convicted, and no list of it failed."""
+    return node not in list_failed(cursor) and not is_convicted(cursor, node)
+
+
+def list_failed(cursor: RoundCursor) -> set[NodeKey]:
+    """The nodes whose list failed in an earlier attempt."""
     attempt = cursor.opened.attempt
-    failed = any(row.submitter == node and key[0] < attempt for key, row in cursor.lists.rows.items())
-    return not failed and not is_convicted(cursor, node)
+    return {row.submitter for key, row in cursor.lists.rows.items() if key[0] < attempt}
 
 
 # Accusing and voting
@@ -275,8 +279,8 @@ def begin_attempt(cursor: RoundCursor, attempt: int) -> None:
     listers = list_listers(cursor)
     seed = compute_ranks_seed(cursor.opened.beacon, attempt)
     nodes = Ballot({node: submissions[node].stake for node in listers}).draw(seed, TURNS)
-    voters = [node for node in submissions if not is_convicted(cursor, node)]
-    electorate = sum(submissions[node].stake for node in voters)
+    convicted = list_convicted(cursor)
+    electorate = sum(row.stake for node, row in submissions.items() if node not in convicted)
     state.put(cursor.ranks, bytes([attempt]), Ranks(tuple(nodes), electorate))
     end = WINDOWS[task.rules][Activity.AUDIT_LIST].compute_end(task.timetable, cursor.round_number, attempt)
     for kind in (StepKind.LIST_BONDS, StepKind.LIST_COSTS, StepKind.LIST_PAYS):
@@ -285,7 +289,8 @@ def begin_attempt(cursor: RoundCursor, attempt: int) -> None:
 
 def list_listers(cursor: RoundCursor) -> list[NodeKey]:
     """The nodes that may hand in a list of the current attempt."""
-    return [node for node in sorted(cursor.submissions.rows) if is_lister(cursor, node)]
+    barred = list_failed(cursor) | list_convicted(cursor)
+    return [node for node in sorted(cursor.submissions.rows) if node not in barred]
 
 
 def compute_ranks_seed(beacon: bytes, attempt: int) -> bytes:

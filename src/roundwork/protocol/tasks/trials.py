@@ -178,6 +178,8 @@ class Ballots:
 
 def end_trials(cursor: RoundCursor) -> None:
     """When AUDIT ends: reach the verdicts, and give bonds back, except for acquitted submissions."""
+    if not cursor.trials.rows:  # to read all receipts of a large round takes a second
+        return
     ballots, submissions = Ballots(cursor), cursor.submissions.rows
     outcomes = {
         candidate: ballots.tally(candidate, trial).judge()
@@ -252,8 +254,8 @@ def fine_duties(cursor: RoundCursor, ballots: Ballots, events: list[Event]) -> N
             failed[node] += vote is None or is_against
     duty = compute_duty(cursor.task)
     for node, count in sorted(failed.items()):
-        most = compute_duties_max(cursor.submissions.rows[node].stake)
         if count:
+            most = compute_duties_max(cursor.submissions.rows[node].stake)
             fine(cursor, node, min(count * duty, most), events)
 
 

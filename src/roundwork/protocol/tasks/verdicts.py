@@ -27,6 +27,11 @@ def list_missing(cursor: RoundCursor) -> set[NodeKey]:
     return {node for node, row in cursor.verdicts.rows.items() if row.verdict == Outcome.MISSING}
 
 
+def list_convicted(cursor: RoundCursor) -> set[NodeKey]:
+    """The submissions that are convicted."""
+    return {node for node, row in cursor.verdicts.rows.items() if row.verdict == Outcome.CONVICTED}
+
+
 def is_convicted(cursor: RoundCursor, node: NodeKey) -> bool:
     """Whether a submission is convicted."""
     return get_verdict(cursor, node)[0] is Outcome.CONVICTED
