@@ -279,10 +279,39 @@ def test_without_a_list_the_ledger_splits(text: bytes, expected: dict[str, int])
     assert RoundState.PAID == world.cursor().opened.state
 
 
-def test_the_split_pays_nothing_for_a_proof_that_is_missing() -> None:
+def test_a_list_that_half_of_the_stake_rejects_fails_without_a_slash() -> None:
+    names = ("n00", "n01", "n02")  # 10,000, 20,000 and 30,000
+    world = Hardened().submitted(names=names).judged().listed({"n00": 1})
+    lister = world.ranks()[0]
+    against = ["n02"] if lister != "n02" else ["n00", "n01"]
+    world.go(2, SW + 1).expect("ok", against[0], world.audit_list(against[0], lister))
+    go_to_vote(world)
+    for voter in against[1:]:
+        world.expect("ok", voter, world.audit_list(voter, lister), slots=0)
+    world.go(2, AUDIT_END).block()
+
+    assert 1 == world.cursor().opened.attempt
+    assert STAKES[lister] == world.stake_of(lister)
+
+
+def make_missing() -> Hardened:
+    """A judged round in which the proof of n01 is missing."""
     world = Hardened().submitted({"n01": name_proof(PROOF)})
     world.expect("ok", "n03", world.challenge("n03", "n01"), slots=0)
-    world.judged().go(3, AUDIT_END)
+    return world.judged()
+
+
+def test_a_list_pays_nothing_for_a_proof_that_is_missing() -> None:
+    world = make_missing().go(2)
+    world.block()
+
+    receipt = world.hand_in_whole(world.ranks()[0], {"n00": 100, "n01": 1}, slots=0)
+
+    assert "ListBadNode" == receipt.name
+
+
+def test_the_split_pays_nothing_for_a_proof_that_is_missing() -> None:
+    world = make_missing().go(3, AUDIT_END)
 
     paid = [event for event in world.block().events if isinstance(event, Paid)]
 
