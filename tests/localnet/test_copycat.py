@@ -7,6 +7,9 @@ import pytest
 from ..node.house import require_sandbox
 from .test_network import HELLO, Up
 
+pytestmark = pytest.mark.timeout(300)
+"""Real networks in real time, also on a loaded machine."""
+
 CIPHER = HELLO.with_name("cipher")
 
 

@@ -11,6 +11,9 @@ from ..node.house import require_sandbox
 from .proving import run_proving
 from .test_network import verify
 
+pytestmark = pytest.mark.timeout(300)
+"""Real networks in real time, also on a loaded machine."""
+
 
 @pytest.fixture(autouse=True)
 def sandbox() -> None:

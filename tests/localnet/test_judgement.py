@@ -16,6 +16,9 @@ from roundwork.wire import format_money
 
 from ..town import Town
 
+pytestmark = pytest.mark.timeout(300)
+"""Real networks in real time, also on a loaded machine."""
+
 AUDIT = Failure("n00", "audit", "audit of n01 in round 2", "ValueError: no")
 WORK = Failure("n01", "work", "work of round 5", "ValueError: why")
 

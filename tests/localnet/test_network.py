@@ -35,6 +35,9 @@ from ..node.house import require_sandbox
 from ..node.javascript.mainjs import require_node
 from .test_supervisor import is_alive, wait_until
 
+pytestmark = pytest.mark.timeout(300)
+"""Real networks in real time, also on a loaded machine."""
+
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
 HELLO_JS = HELLO.with_name("hello-js")
 CRAWLER = HELLO.with_name("crawler")
