@@ -1,6 +1,11 @@
 """`roundwork attack` and `roundwork advise`, as a person calls them."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +156,70 @@ def test_processes_give_the_rows_that_one_process_gives_and_a_saved_table_is_tak
     path.write_text("{}\n")
     with pytest.raises(BadConfig, match="line 1: no row"):
         run(*words, "--against", str(path))
+
+
+@pytest.mark.parametrize(
+    "changes", [("--seeds", "2"), ("--work-cost", "0.9"), ("--rules", "roundwork-1"), (HELLO,)]
+)
+def test_rows_of_another_run_are_not_taken_for_those_of_this_one(
+    tmp_path: Path, changes: tuple[str, ...]
+) -> None:
+    path = tmp_path / "rows"
+    words = ("attack", *SMALL, "--strategy", "lie", "--save", str(path))
+    run(*words)
+
+    with pytest.raises(BadConfig, match=r"rows, line 1: a row of another run \(task, params, rules"):
+        run(*words, "--resume", *changes)
+
+
+def test_an_interrupt_shows_the_rows_that_are_done(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    words = ("attack", "--nodes", "20", "--rounds", "12", "--jobs", "2", "--json", "--save", str(path))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "roundwork", *words], stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        while not (path.exists() and path.read_bytes().endswith(b"\n")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        shown, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+    assert 130 == process.returncode
+    assert len(path.read_bytes().splitlines()) <= len(shown.splitlines()) < 15
+
+
+@pytest.mark.parametrize("command", [("attack",), ("advise", HELLO)])
+@pytest.mark.parametrize("cost", ["nan", "inf", "-1"])
+def test_a_cost_that_is_none_is_refused(command: tuple[str, ...], cost: str) -> None:
+    refused = run(*command, "--work-cost", cost)
+
+    assert 2 == refused.exit_code
+    assert "Invalid value for '--work-cost'" in refused.stderr
+
+
+def test_a_param_that_the_task_does_not_have_is_refused() -> None:
+    with pytest.raises(BadConfig, match="nonsense"):
+        run("attack", HELLO, *SMALL, "--param", "nonsense=1")
+
+
+def test_where_no_audit_looks_no_stake_helps() -> None:
+    for rules in ("koii-1", "roundwork-1"):
+        shown = run("advise", HELLO, "--rules", rules, "--lazy", "100")
+        facts = run("advise", HELLO, "--rules", rules, "--lazy", "100", "--json")
+
+        assert (0, 0) == (shown.exit_code, facts.exit_code)
+        assert "no minimum stake makes cheating lose: no audit finds it" in shown.output
+        assert json.loads(facts.output)["minimum_stake_needed"] is None
+
+
+def test_strict_does_not_count_a_row_without_a_deviation() -> None:
+    words = ("attack", HELLO, "--rules", "roundwork-1", *SMALL, "--strategy", "hidden-lie", "--strict")
+
+    assert "it never deviated" in run(*words).output
+    assert 0 == run(*words).exit_code
 
 
 def test_a_row_without_a_deviation_is_named() -> None:

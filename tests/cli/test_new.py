@@ -58,6 +58,7 @@ def test_a_new_task_passes_try_its_own_test_and_check(tmp_path: Path, options: t
     checked = run("check", folder)
 
     assert (0, "valid") == (tried, facts["opinion"])
+    assert ("koii-1" in options) == (min(facts["amounts"]) < 0), "under roundwork-1 the ledger slashes"
     assert "valid" not in {each["opinion"] for each in facts["mutations"]}
     assert 0 == tested.returncode, tested.stdout
     assert 0 == checked.returncode, checked.stdout

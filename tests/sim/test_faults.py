@@ -273,6 +273,8 @@ def test_a_fault_that_is_badly_written_is_refused(text: str, words: str) -> None
         ({"network": NetworkModel(partitions=(Partition(("node-1",), 2, 1),))}, "slots 2 to 1"),
         ({"faults": Faults(outages=(LedgerOutage(1, 0),))}, "LedgerOutage is 0 slots long"),
         ({"faults": Faults(restarts=(LedgerRestart(1, 0),))}, "LedgerRestart is 0 slots long"),
+        ({"faults": Faults(restarts=(LedgerRestart(-1, 5),))}, "LedgerRestart begins in slot -1"),
+        ({"faults": Faults(crashes=(NodeCrash("node-1", -1, 5),))}, "NodeCrash begins in slot -1"),
         ({"faults": Faults(slow_disks=(SlowDisk("node-1", 0),))}, "SlowDisk is 0 slots long"),
     ],
 )

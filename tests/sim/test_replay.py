@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from roundwork.sim.replay import compare_amounts
+
 from ..node.house import require_sandbox
+from .sealed_village import Village, make_setting
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
 
@@ -93,3 +96,19 @@ def test_wrong_rounds_and_tasks_are_refused(network: Path, options: list[str], r
 
     assert 0 != done.returncode
     assert reason in done.stderr
+
+
+def test_under_roundwork_1_an_amount_below_zero_is_zero() -> None:
+    village = Village(make_setting(("honest",) * 4 + ("liar",)))
+    view = next(
+        each for each in village.result.rounds.values() if each.status == "PayoutSuccessful" and each.lists
+    )
+    [listed] = view.lists
+    liar = village.get_address("node-5")
+
+    same = compare_amounts(view, {**listed.amounts, liar: -7})
+    other = compare_amounts(view, {**listed.amounts, liar: 7})
+
+    assert "convicted" == village.get_verdict("node-5", view.round)
+    assert [] == same
+    assert [(liar, 0, 7)] == [(each.node, each.recorded, each.replayed) for each in other]

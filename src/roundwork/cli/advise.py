@@ -1,5 +1,6 @@
 """`roundwork advise`: by how much cheating loses in a task, and what its parameters would have to be."""
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def command(
     if low_stake := find_low_stake(package, margin):
         warnings.append(low_stake)
     if as_json:
-        needed = {"checks": margin.checks, "minimum_stake_needed": round(margin.minimum_stake)}
+        needed = {"checks": margin.checks, "minimum_stake_needed": _round_or_none(margin.minimum_stake)}
         drawn: dict[str, Any] = {}
         if margin.is_drawn:
             drawn = {
@@ -84,6 +85,11 @@ def _list_planted(nodes: int) -> list[float]:
     return [compute_planted_rate(nodes, share) for share in (FEW_DISHONEST, 1 / 3)]
 
 
+def _round_or_none(amount: float) -> int | None:
+    """In JSON an amount that nothing reaches is null."""
+    return None if math.isinf(amount) else round(amount)
+
+
 def _print(margin: Margin, nodes: int) -> None:
     advice, checks = margin.advice, margin.checks
     who = (
@@ -93,7 +99,11 @@ def _print(margin: Margin, nodes: int) -> None:
     )
     say(f"{who}; a bad submission is found with {advice.caught:.2%}")
     say(describe_margin(margin))
-    say(f"the minimum stake at which cheating does not pay: {format_money(round(margin.minimum_stake))}")
+    if math.isinf(margin.minimum_stake):
+        say("no minimum stake makes cheating lose: no audit finds it")
+    else:
+        needed = format_money(round(margin.minimum_stake))
+        say(f"the minimum stake at which cheating does not pay: {needed}")
     if advice.lazy_limit < 1:
         say(f"it breaks if {advice.lazy_limit:.0%} of the auditors are lazy".replace("%", " %"))
     else:

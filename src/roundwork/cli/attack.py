@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import combine, json_option, param_option
+from .options import Cost, combine, json_option, param_option
 from .output import say, say_json
 from .simulate_view import compose_table
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 BAR_CHARACTERS = 12
 """The width of the longest bar of the plot."""
+
+STOPPED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 
 Job = tuple["Trial", int]
 """A trial and one of its seeds."""
@@ -55,10 +58,10 @@ grid_options = combine(
         help="A world's: 4; under roundwork-1, which has chance, 24.",
     ),
     click.option(
-        "--work-cost", type=float, default=0.3, show_default=True, help="What a round's work costs, in R."
+        "--work-cost", type=Cost(), default=0.3, show_default=True, help="What a round's work costs, in R."
     ),
     click.option(
-        "--audit-cost", type=float, default=0.02, show_default=True, help="What an audit costs, in R."
+        "--audit-cost", type=Cost(), default=0.02, show_default=True, help="What an audit costs, in R."
     ),
 )
 """Options with the fields of trials; those that may be given again span a grid."""
@@ -83,7 +86,7 @@ grid_options = combine(
 @click.option("--answers", type=click.Path(path_type=Path), help="A file of recorded answers to ctx.http.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option("--save", type=click.Path(path_type=Path), help="Append each row to this file when it is done.")
-@click.option("--resume", is_flag=True, help="Leave out the rows that the file of --save has.")
+@click.option("--resume", is_flag=True, help="Leave out rows of this run that the file of --save has.")
 @click.option("--against", type=click.Path(path_type=Path), help="Say what differs from this saved table.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a strategy may earn more than honest play.")
 @json_option
@@ -107,33 +110,33 @@ def command(
     Profit is what a member of the coalition gains by round beyond its own honest play, in R, the reward of an
     honest node. TASK's code runs without a sandbox, so attack only code that you trust.
     """
-    from ..sim.attack import list_changes, list_idle, name_cell
+    from ..sim.attack import name_cell
     from ..sim.rows import read_rows
 
     if resume and save is None:
         raise click.UsageError("--resume needs --save: the file whose rows it leaves out")
     desk = Desk(task, params, file, rules, answers)
     trials = desk.list_trials(**grid)
-    rows = read_rows(save) if resume and save is not None and save.exists() else []
+    before = None if against is None else read_rows(against)
+    run = desk.name_run(seeds, trials)
+    rows = read_rows(save, run) if resume and save is not None and save.exists() else []
     done = {name_cell(row) for row in rows}
     trials = [trial for trial in trials if name_cell(trial) not in done]
-    for row in _run(desk, trials, seeds, jobs):
-        rows.append(row)
-        if save is not None:
-            _append(save, row)
+    is_stopped = False
+    try:
+        for row in _run(desk, trials, seeds, jobs):
+            rows.append(row)
+            if save is not None:
+                _append(save, row, run)
+    except KeyboardInterrupt:
+        is_stopped = True
+        say("stopped; these rows are done", err=True)
     order = {name_cell(trial): at for at, trial in enumerate(desk.list_trials(**grid))}
     rows.sort(key=lambda row: order.get(name_cell(row), -1))
     _show(rows, as_json)
-    for row in list_idle(rows):
-        say(
-            f"{row.strategy}, {row.nodes} nodes: it never deviated in this task, so its row proves nothing",
-            err=as_json,
-        )
-    if against is not None:
-        for change in list_changes(rows, read_rows(against)):
-            say(change, err=as_json)
-    if strict and desk.find_winners(rows):
-        sys.exit(1)
+    _tell_changes(rows, before, as_json)
+    if is_stopped or (strict and desk.find_winners(rows)):
+        sys.exit(STOPPED if is_stopped else 1)
 
 
 class Desk:
@@ -148,7 +151,7 @@ class Desk:
         answers: Path | None,
     ) -> None:
         """`rules` are None for those of the folder's task. Raises BadConfig, BadTaskFile."""
-        from ..package.folder import load_package, merge_params
+        from ..package.folder import check_params, load_package, merge_params
         from ..sim.answers import RecordedNetwork
         from ..sim.loading import load_task
 
@@ -162,6 +165,7 @@ class Desk:
         if package is None:
             self.task, self.params = self.game.make_task(), dict(params)
         else:
+            check_params(package, params)
             self.task = load_task(package)
             self.params = merge_params(package, params)
 
@@ -196,8 +200,22 @@ class Desk:
         return self.game.run_trial(trial, self.game.strategies[trial.strategy], seed, place)
 
     def find_winners(self, rows: "list[Row]") -> "list[Row]":
-        """The rows that `--strict` does not allow."""
-        return self.game.find_winners(rows)
+        """The rows that `--strict` does not allow; one whose strategy never deviated proves nothing."""
+        return self.game.find_winners(row for row in rows if row.acted)
+
+    def name_run(self, seeds: int, trials: "list[Trial]") -> str:
+        """What all rows of a run have in common: task, params, answers, number of worlds and costs."""
+        import msgspec
+        from blake3 import blake3
+
+        folder, _, file, _, answers = self.arguments
+        sources = [path for path in (file, answers) if path is not None]
+        if folder is not None:
+            sources += sorted(path for path in folder.rglob("*.*") if path.suffix in (".py", ".yml"))
+        digests = [blake3(path.read_bytes()).hexdigest() for path in sources]
+        costs = [(trial.rounds, trial.work_cost, trial.audit_cost) for trial in trials[:1]]
+        facts = (type(self.game).__name__, digests, sorted(self.params.items()), seeds, costs)
+        return blake3(msgspec.json.encode(facts)).hexdigest()[:16]
 
 
 class KoiiGame:
@@ -284,22 +302,19 @@ def _run_on_desk(trial: "Trial", seed: int) -> "Measured":
 
 
 def _run(desk: Desk, trials: "list[Trial]", seeds: int, jobs: int) -> "Iterator[Row]":
-    """The rows as they are done, with a progress bar on a terminal; Ctrl-C ends them."""
+    """The rows as they are done, with a progress bar on a terminal."""
     from ..sim.attack import compose_row
 
     with _open_bar(len(trials) * seeds) as step:
-        try:
-            if jobs == 1:
-                for trial in trials:
-                    measured = []
-                    for seed in range(seeds):
-                        measured.append(desk.run(trial, seed))
-                        step()
-                    yield compose_row(trial, measured)
-            else:
-                yield from _run_in_processes(desk, trials, seeds, jobs, step)
-        except KeyboardInterrupt:
-            say("stopped; these rows are done", err=True)
+        if jobs > 1:
+            yield from _run_in_processes(desk, trials, seeds, jobs, step)
+            return
+        for trial in trials:
+            measured = []
+            for seed in range(seeds):
+                measured.append(desk.run(trial, seed))
+                step()
+            yield compose_row(trial, measured)
 
 
 def _run_in_processes(
@@ -307,24 +322,23 @@ def _run_in_processes(
 ) -> "Iterator[Row]":
     from ..sim.attack import compose_row
 
-    with ProcessPoolExecutor(jobs, initializer=_open_desk, initargs=(desk.arguments,)) as pool:
+    pool = ProcessPoolExecutor(jobs, initializer=_open_desk, initargs=(desk.arguments,))
+    try:
         running: dict[Future[Measured], Job] = {
             pool.submit(_run_on_desk, trial, seed): (trial, seed) for trial in trials for seed in range(seeds)
         }
         measured: dict[Trial, dict[int, Measured]] = {trial: {} for trial in trials}
-        try:
-            while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    trial, seed = running.pop(future)
-                    measured[trial][seed] = future.result()
-                    step()
-                    if len(measured[trial]) == seeds:
-                        by_seed = measured[trial]
-                        yield compose_row(trial, [by_seed[each] for each in sorted(by_seed)])
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                trial, seed = running.pop(future)
+                measured[trial][seed] = future.result()
+                step()
+                if len(measured[trial]) == seeds:
+                    by_seed = measured[trial]
+                    yield compose_row(trial, [by_seed[each] for each in sorted(by_seed)])
+    finally:  # also after Ctrl-C, wherever it arrives: what has not begun does not begin
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
@@ -336,11 +350,25 @@ def _open_bar(length: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.update(1)
 
 
-def _append(path: Path, row: "Row") -> None:
+def _append(path: Path, row: "Row", run: str) -> None:
     from ..sim.rows import encode_row
 
     with path.open("ab") as file:
-        file.write(encode_row(row))
+        file.write(encode_row(row, run))
+
+
+def _tell_changes(rows: "list[Row]", before: "list[Row] | None", as_json: bool) -> None:
+    """Name the rows that prove nothing, and what differs from an earlier table if there is one."""
+    from ..sim.attack import list_changes, list_idle
+
+    for row in list_idle(rows):
+        say(
+            f"{row.strategy}, {row.nodes} nodes: it never deviated in this task, so its row proves nothing",
+            err=as_json,
+        )
+    if before is not None:
+        for change in list_changes(rows, before):
+            say(change, err=as_json)
 
 
 def _show(rows: "list[Row]", as_json: bool) -> None:

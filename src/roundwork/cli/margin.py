@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ..errors import BadConfig
-from .options import combine, format_money
+from .options import Cost, combine, format_money
 from .task_view import report
 
 if TYPE_CHECKING:
@@ -54,28 +54,28 @@ cost_options = combine(
     ),
     click.option(
         "--work-cost",
-        type=float,
+        type=Cost(),
         default=Costs().work_cost,
         show_default=True,
         help="Cost of a round's work, in R.",
     ),
     click.option(
         "--audit-cost",
-        type=float,
+        type=Cost(),
         default=Costs().audit_cost,
         show_default=True,
         help="What an audit costs, in R.",
     ),
     click.option(
         "--fake-cost",
-        type=float,
+        type=Cost(),
         default=Costs().fake_cost,
         show_default=True,
         help="Cost of a fake proof, in R.",
     ),
     click.option(
         "--gain",
-        type=float,
+        type=Cost(),
         default=Costs().gain,
         show_default=True,
         help="Gain of a fake beyond its pay, in R.",

@@ -1,6 +1,7 @@
 """What commands share: options, the kinds of values they take, how they call a ledger and what they print."""
 
 import asyncio
+import math
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -39,6 +40,19 @@ class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newes
         except ValueError:
             self.fail(f"{value!r} is not an address: 32 bytes in base58", param, ctx)
         return value
+
+
+class Cost(click.FloatRange):
+    """A cost or a gain in R, the reward of an honest node: from 0 to a million."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=1_000_000)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        cost = super().convert(value, param, ctx)
+        if math.isnan(cost):
+            self.fail(f"{value!r} is not a number from 0 to 1000000", param, ctx)
+        return cost
 
 
 class Amount(click.IntRange):

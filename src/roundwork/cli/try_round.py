@@ -105,6 +105,8 @@ def _try(
         played = asyncio.run(play())
         opinions = _audit_mutations(played)
         amounts = played.distribute()
+        if load_package(folder).rules == "roundwork-1":  # the ledger slashes, and a list only pays
+            amounts = [max(amount, 0) for amount in amounts]
     except RoundworkError as error:
         if is_debugging and error.__cause__ is not None:
             pdb.post_mortem(error.__cause__.__traceback__)

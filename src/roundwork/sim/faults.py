@@ -76,6 +76,8 @@ def check_faults(faults: Faults, names: set[str]) -> None:
     for each in (*lasting, *list_stops(faults)):
         if each.slots < 1:
             raise BadConfig(f"faults: {type(each).__name__} is {each.slots} slots long; at least 1")
+        if not isinstance(each, SlowDisk) and each.slot < 0:
+            raise BadConfig(f"faults: {type(each).__name__} begins in slot {each.slot}; 0 is the first")
 
 
 Stop = LedgerOutage | LedgerRestart

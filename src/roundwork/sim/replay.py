@@ -164,7 +164,7 @@ async def replay_round(lanes: Lanes, recorded: Recorded) -> Replayed:
         amounts = await lanes.distribute(
             view.round, recorded.bounty_per_round, view.submissions, CALL_SECONDS
         )
-        differences += _compare_amounts(view, amounts)
+        differences += compare_amounts(view, amounts)
     except TaskFailed as error:
         failure = str(error)
     return Replayed(view.round, len(view.submissions), audited, differences, failure)
@@ -186,7 +186,10 @@ def summarize_audits(submission: SubmissionView) -> str:
     return "unaudited" if submission.trigger_by is None else "valid" if submission.votes > 0 else "invalid"
 
 
-def _compare_amounts(view: RoundView, amounts: Mapping[str, int]) -> list[Difference]:
+def compare_amounts(view: RoundView, amounts: Mapping[str, int]) -> list[Difference]:
+    """What a list of these amounts would have changed in a round that is over."""
+    if view.hardened is not None:  # under roundwork-1 the ledger slashes: a list only pays
+        amounts = {node: max(amount, 0) for node, amount in amounts.items()}
     is_paid = view.status == "PayoutSuccessful"
     listed = next((each.amounts for each in view.lists if is_paid and each.attempt == view.attempt), {})
     nodes = sorted(listed.keys() | amounts.keys())

@@ -22,6 +22,9 @@ from .world import STAKE_FACTOR, fit_bounty, make_nodes
 
 COIN_DECIMALS = 9
 
+RULE_SETS = (KOII_1.name, ROUNDWORK_1.name)
+"""Those that a world can play."""
+
 LISTED_NODES_MAX = 65_000
 """So many nodes fit into a distribution list of koii-1.
 
@@ -60,6 +63,8 @@ def read_scenario(path: Path) -> Scenario:
         scenario: Scenario = convert({**_read_whole(raw), **params}, Scenario)
     except (Malformed, ValueError) as error:
         raise BadConfig(f"{path}: {error}") from None
+    if scenario.rules not in (None, *RULE_SETS):
+        raise BadConfig(f"{path}: rules: there is no rule set {scenario.rules!r}; {' or '.join(RULE_SETS)}")
     return scenario
 
 
