@@ -172,11 +172,19 @@ def test_rows_of_another_run_are_not_taken_for_those_of_this_one(
         run(*words, "--resume", *changes)
 
 
+def heed_interrupts() -> None:
+    """A shell lets what it runs in the background ignore Ctrl-C, and so would the process of a test."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_shows_the_rows_that_are_done(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     words = ("attack", "--nodes", "20", "--rounds", "12", "--jobs", "2", "--json", "--save", str(path))
     process = subprocess.Popen(
-        [sys.executable, "-m", "roundwork", *words], stdout=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-m", "roundwork", *words],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     try:
         while not (path.exists() and path.read_bytes().endswith(b"\n")):

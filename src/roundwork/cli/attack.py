@@ -1,9 +1,11 @@
 """`roundwork attack`: strategies that cheat, measured against honest play."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -293,6 +295,7 @@ _desk: Desk | None = None
 
 def _open_desk(arguments: tuple[Any, ...]) -> None:
     global _desk
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that shows the rows
     _desk = Desk(*arguments)
 
 
@@ -337,8 +340,10 @@ def _run_in_processes(
                 if len(measured[trial]) == seeds:
                     by_seed = measured[trial]
                     yield compose_row(trial, [by_seed[each] for each in sorted(by_seed)])
-    finally:  # also after Ctrl-C, wherever it arrives: what has not begun does not begin
+    finally:  # also after Ctrl-C, wherever it arrives
         pool.shutdown(wait=False, cancel_futures=True)
+        for process in active_children():
+            process.terminate()
 
 
 @contextmanager
