@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from .hardened_views import AssignmentsView, HardenedHead, HardenedRound, join_hardened
+from .wire import Json
 
 
 class LedgerView(msgspec.Struct, frozen=True):
@@ -519,3 +520,17 @@ class StakeNews(msgspec.Struct, frozen=True):
     """The slot of the last block. A reader asks for the changes from this slot on the next time."""
     stakes: list[StakeView]
     """The nodes whose stake or endpoint changed; the newest change first."""
+
+
+def empty_submissions() -> Json:
+    """The empty submission maps of a task, for a client that does not want them."""
+    return {"submissions": {}, "submissions_audit_trigger": {}}
+
+
+def empty_distributions() -> Json:
+    """The empty distribution maps of a task, for a client that does not want them."""
+    return {
+        "distribution_rewards_submission": {},
+        "distributions_audit_trigger": {},
+        "distributions_audit_record": {},
+    }

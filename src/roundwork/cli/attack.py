@@ -153,13 +153,14 @@ class Desk:
         answers: Path | None,
     ) -> None:
         """`rules` are None for those of the folder's task. Raises BadConfig, BadTaskFile."""
-        from ..package.folder import check_params, load_package, merge_params
+        from ..package.folder import check_params, load_package, merge_params, pack
         from ..sim.answers import RecordedNetwork
         from ..sim.loading import load_task
 
         self.arguments = (folder, params, file, rules, answers)
         self.network = None if answers is None else RecordedNetwork(answers, is_recording=False)
         package = None if folder is None else load_package(folder)
+        self.content_id = None if package is None else pack(package)[0]
         if rules is None:
             rules = "koii-1" if package is None else package.rules
         self.game: Game = HardenedGame(file) if rules == "roundwork-1" else KoiiGame(file)
@@ -210,13 +211,19 @@ class Desk:
         import msgspec
         from blake3 import blake3
 
-        folder, _, file, _, answers = self.arguments
-        sources = [path for path in (file, answers) if path is not None]
-        if folder is not None:
-            sources += sorted(path for path in folder.rglob("*.*") if path.suffix in (".py", ".yml"))
-        digests = [blake3(path.read_bytes()).hexdigest() for path in sources]
+        _, _, file, _, answers = self.arguments
+        digests = [
+            None if path is None else blake3(path.read_bytes()).hexdigest() for path in (file, answers)
+        ]
         costs = [(trial.rounds, trial.work_cost, trial.audit_cost) for trial in trials[:1]]
-        facts = (type(self.game).__name__, digests, sorted(self.params.items()), seeds, costs)
+        facts = (
+            type(self.game).__name__,
+            self.content_id,
+            digests,
+            sorted(self.params.items()),
+            seeds,
+            costs,
+        )
         return blake3(msgspec.json.encode(facts)).hexdigest()[:16]
 
 

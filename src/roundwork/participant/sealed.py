@@ -5,7 +5,7 @@ decision, whose result the node remembers (`Decide…`, `Fetch`, `Check`). `Seal
 it is sent. The others send an instruction. A duty that the ledger shows as sent is not owed again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -65,6 +65,14 @@ class SealedView(msgspec.Struct, frozen=True):
     def names_proof(self, node: str) -> bool:
         """Whether a submission's value names a proof."""
         return _names_proof(self.get_value(node))
+
+
+def keep_payments(amounts: Mapping[str, int]) -> dict[str, int]:
+    """The amounts above 0: the ledger slashes at the verdict, and a list takes nothing.
+
+    Source: docs/PROTOCOL.md, section 19.
+    """
+    return {node: amount for node, amount in amounts.items() if amount > 0}
 
 
 @lru_cache(maxsize=1024)
@@ -364,7 +372,7 @@ def _list_distribution(memory: SealedMemory, view: SealedView, slot: int) -> lis
         return [SendAmounts(round_number, attempt)] if is_due else []
     if standing is None or standing.submitter == view.node:
         return []
-    is_right = {node: amount for node, amount in memory.amounts.items() if amount > 0} == standing.amounts
+    is_right = keep_payments(memory.amounts) == standing.amounts
     if windows[Activity.ACCUSE_LIST].is_open(table, slot, round_number, attempt):
         can_pay = _count_accusations(view) < view.accusations_max
         is_wrong = not is_right and standing.trigger_by is None and can_pay

@@ -23,6 +23,7 @@ from ..node.python.lanes import Lanes
 from ..node.python.services import StorageGet
 from ..node.trial import build_services, compose_setting
 from ..package.folder import Package, check_params, merge_params
+from ..participant.sealed import keep_payments
 from ..protocol.genesis import create_state
 from ..protocol.params import base58_of
 from ..protocol.read import view_round, view_task
@@ -188,8 +189,8 @@ def summarize_audits(submission: SubmissionView) -> str:
 
 def compare_amounts(view: RoundView, amounts: Mapping[str, int]) -> list[Difference]:
     """What a list of these amounts would have changed in a round that is over."""
-    if view.hardened is not None:  # under roundwork-1 the ledger slashes: a list only pays
-        amounts = {node: max(amount, 0) for node, amount in amounts.items()}
+    if view.hardened is not None:
+        amounts = keep_payments(amounts)
     is_paid = view.status == "PayoutSuccessful"
     listed = next((each.amounts for each in view.lists if is_paid and each.attempt == view.attempt), {})
     nodes = sorted(listed.keys() | amounts.keys())

@@ -13,7 +13,7 @@ from solders.keypair import Keypair
 
 from ..errors import TaskFailed
 from ..participant import sealed as duties
-from ..participant.sealed import SealedDuty, SealedMemory, SealedView, list_sealed_duties
+from ..participant.sealed import SealedDuty, SealedMemory, SealedView, keep_payments, list_sealed_duties
 from ..participant.sealed_messages import (
     Sender,
     compose_answers,
@@ -340,10 +340,8 @@ class SealedWorld(Simulation[SealedNode]):
         return None if kind == "unavailable" else kind == "valid"
 
     def _list(self, node: SealedNode, view: SealedView) -> dict[str, int]:
-        """The amounts above 0: under roundwork-1 a list takes nothing."""
         bounty = self.ledger.state.tasks.rows[self.task].bounty_per_round
-        amounts = node.functions.distribute(view.round.round, bounty, view.round.submissions)
-        return {each: amount for each, amount in amounts.items() if amount > 0}
+        return keep_payments(node.functions.distribute(view.round.round, bounty, view.round.submissions))
 
     # Proofs
 

@@ -121,7 +121,7 @@ class TaskReads:
         try:
             made = await loop.run_in_executor(self._encoder, encode_part, state, task, part)
         except BaseException:
-            del self._parts[task, part]
+            self._parts.pop((task, part), None)  # it may be pruned by now
             raise
         self._blobs |= made.blobs
         self._uses.update(made.blobs.keys())

@@ -9,6 +9,7 @@ from ...protocol.tasks.cursor import RoundCursor
 from ...protocol.tasks.life import get_task
 from ...protocol.tasks.payout import SPLIT
 from ...protocol.tasks.round import RoundState
+from ...views import empty_distributions, empty_submissions
 from ...wire import Json, read_text
 
 ALL_PARTS = frozenset(("submission", "distribution", "balance", "stake"))
@@ -79,20 +80,6 @@ def count_rows(state: State, key: TaskKey) -> int:
     )
     names = [letter + key + at for at in (rounds.rows if rounds else ()) for letter in ROUND_TABLES]
     return sum(len(table.rows) for table in (stakes, *map(tables.get, names)) if table is not None)
-
-
-def empty_submissions() -> Json:
-    """The empty submission maps of a task, for a client that does not want them."""
-    return {"submissions": {}, "submissions_audit_trigger": {}}
-
-
-def empty_distributions() -> Json:
-    """The empty distribution maps of a task, for a client that does not want them."""
-    return {
-        "distribution_rewards_submission": {},
-        "distributions_audit_trigger": {},
-        "distributions_audit_record": {},
-    }
 
 
 def encode_submissions(state: State, key: TaskKey, only: int | None = None) -> bytes:

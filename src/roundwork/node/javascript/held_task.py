@@ -23,6 +23,8 @@ from ...views import (
     StakeView,
     SubmissionRow,
     TaskHead,
+    empty_distributions,
+    empty_submissions,
 )
 from ...wire import Json, convert, decode_json
 from ..lookout import CurrentTask
@@ -32,8 +34,6 @@ from .infos import (
     describe_lists,
     describe_submissions,
     describe_trigger,
-    empty_distributions,
-    empty_submissions,
     fill_state,
 )
 from .slot_reads import ReadLedger

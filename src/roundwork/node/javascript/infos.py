@@ -17,6 +17,7 @@ from ...views import (
     SubmissionRow,
     SubmittedRow,
     TaskHead,
+    empty_distributions,
 )  # fmt: skip
 from ...wire import Json, read_text
 
@@ -24,20 +25,6 @@ UNOPENED = "Unopened"
 """The status of a round without a submission; clients are not shown it."""
 
 PAID, UNPAID = "PayoutSuccessful", "ClosedUnpaid"
-
-
-def empty_submissions() -> Json:
-    """The maps of submissions, without any."""
-    return {"submissions": {}, "submissions_audit_trigger": {}}
-
-
-def empty_distributions() -> Json:
-    """The maps of lists, without any."""
-    return {
-        "distribution_rewards_submission": {},
-        "distributions_audit_trigger": {},
-        "distributions_audit_record": {},
-    }
 
 
 def describe_submissions(round_number: int, rows: Iterable[Row], opinions: Sequence[Row]) -> Json:

@@ -197,9 +197,7 @@ class WorkerProcess:
             else:
                 future.set_result(frame.answer)
             return None
-        await asyncio.sleep(
-            0
-        )  # no caller waits for it: in a flood of such frames, all others have their turn
+        await asyncio.sleep(0)  # no caller waits for it: in a flood, all others have their turn
         return None
 
     async def _serve(self, call_id: int, method: str, params: msgspec.Raw) -> None:

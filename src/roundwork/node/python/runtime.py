@@ -38,7 +38,7 @@ from ...participant.decisions import (
 from ...participant.moment import compute_moment
 from ...participant.plays import list_parts, play_sealed_step, play_step
 from ...participant.postponed import Postponed
-from ...participant.sealed import SealedDuty
+from ...participant.sealed import SealedDuty, keep_payments
 from ...participant.sealed_parts import compose_drawn, list_sealed_parts
 from ...participant.sealed_step import Bounds, DrawnRound
 from ...participant.spread import compute_sending_slot
@@ -258,8 +258,8 @@ class Runtime:
     async def _decide_list(self, duty: duties.DecideList, submissions: Sequence[SubmissionView]) -> None:
         seconds = self._compute_seconds(duty.until)
         amounts = await self._lanes.distribute(duty.round, duty.bounty, submissions, seconds)
-        if self._is_sealed:  # the ledger slashes at the verdict, and a list takes nothing
-            amounts = {node: amount for node, amount in amounts.items() if amount > 0}
+        if self._is_sealed:
+            amounts = keep_payments(amounts)
         self._decide(ListDecided(duty.round, amounts))
 
     def _decide(self, decision: Decision) -> None:
