@@ -107,14 +107,14 @@ def test_options_come_before_the_scenario(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("node: 4\n", "unknown field `node`"),
-        ("stakes: ['1,5']\n", "stakes"),
+        ("nodes: 0\n", "nodes: 0 cannot be used; it must be a whole number from 1"),
         ("stakes: [2, '0.5']\n", "stakes: 0.5 KOII: the task needs a stake of at least 1 KOII"),
-        ("nodes: many\n", "nodes"),
+        ("nodes: 2\nstakes: [2, 3, 4]\n", "stakes: 3 are given for 2 nodes; at most one a node"),
+        ("nodes: 2\nliars: 3\n", "nodes: 2 are too few: liars and plays name 3 of them"),
         ("nodes: 010\n", r"nodes: 010 can be read in two ways: YAML reads 8 \(base 8\)"),
         ("stakes: [2, 1:30]\n", "stakes: entry 2: 1:30 can be read in two ways"),
         ("network: {delay_slots_max: 0x3}\n", "network: delay_slots_max: 0x3 can be read in two ways"),
-        ("rounds: 1.5\n", "rounds"),
+        ("rules: roundwork-1\nround_slots: 30\n", "30: a round of roundwork-1 has at least 60 slots"),
     ],
 )
 def test_a_wrong_scenario_is_refused_and_its_field_named(tmp_path: Path, text: str, words: str) -> None:
@@ -123,6 +123,38 @@ def test_a_wrong_scenario_is_refused_and_its_field_named(tmp_path: Path, text: s
 
     with pytest.raises(BadConfig, match=words):
         run(HELLO, "--scenario", str(path))
+
+
+def test_a_round_that_is_too_short_for_its_rules_is_refused() -> None:
+    with pytest.raises(BadConfig, match="--round-slots 59: a round of roundwork-1 has at least 60 slots"):
+        run(HELLO, "--rules", "roundwork-1", "--round-slots", "59")
+
+    assert 0 == run(HELLO, "--nodes", "2", "--rounds", "1", "--round-slots", "20").exit_code
+
+
+def test_windows_that_become_longer_are_named() -> None:
+    words = (HELLO, "--nodes", "2", "--rounds", "1")
+
+    longer, own = run(*words, "--rules", "roundwork-1"), run(*words)
+
+    assert "too short for roundwork-1: audit_window 24 became 48, round_time 60 became 73" in longer.stderr
+    assert "" == own.stderr
+
+
+def test_a_param_of_an_option_leaves_the_other_params_of_the_scenario(tmp_path: Path) -> None:
+    folder, path = tmp_path / "task", tmp_path / "scenario.yml"
+    folder.mkdir()
+    (folder / "task.py").write_text(TASK.replace('ctx.http.get(ctx.params["start"]).text', "str(ctx.params)"))
+    config = (Path(HELLO) / "config-task.yml").read_text()
+    (folder / "config-task.yml").write_text(
+        config.replace("roundwork:", "roundwork:\n  params: {a: 1, b: 1}")
+    )
+    path.write_text("nodes: 1\nrounds: 1\nparams: {a: 2}\n")
+    trace = tmp_path / "trace"
+
+    run(str(folder), "--scenario", str(path), "--param", "b=3", "--trace", str(trace))
+
+    assert "{'a': 2, 'b': 3}" in trace.read_text()
 
 
 def test_more_nodes_than_a_list_has_room_for_are_refused() -> None:

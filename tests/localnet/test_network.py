@@ -384,6 +384,7 @@ def test_files_that_no_up_made_are_not_removed(tmp_path: Path) -> None:
         ({"stakes": (2 * KOII, KOII // 2)}, "--stakes 0.5 KOII: the task needs a stake of at least 1 KOII"),
         ({"task": HELLO_JS, "plays": {"copycat": 1}}, "a main.js cannot play copycat: it plays honest, liar"),
         ({"round_slots": 19}, "--round-slots 19: at least 20"),
+        ({"round_slots": 59, "rules": "roundwork-1"}, "59: a round of roundwork-1 has at least 60 slots"),
         ({"task": CRAWLER, "params": {"pages": "x"}}, "param pages: 'x' must be of the kind of "),
         ({"task": HELLO / "nowhere"}, "is not a folder"),
         ({"sandbox": "paper"}, "--sandbox paper"),

@@ -263,8 +263,11 @@ def test_a_fault_that_is_badly_written_is_refused(text: str, words: str) -> None
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"network": NetworkModel(delay_slots_min=0)}, "delays of 0 to 1 slots"),
-        ({"network": NetworkModel(delay_slots_min=5, delay_slots_max=2)}, "delays of 5 to 2 slots"),
+        ({"network": NetworkModel(delay_slots_min=0)}, "delay_slots_min is 0 and delay_slots_max is 1"),
+        (
+            {"network": NetworkModel(delay_slots_min=5, delay_slots_max=2)},
+            "delay_slots_min is 5 and delay_slots_max is 2",
+        ),
         ({"network": NetworkModel(loss_percent=100)}, "loss_percent is 100"),
         ({"faults": Faults(crashes=(NodeCrash("node-9", 1, 1),))}, "no node is named 'node-9'"),
         ({"faults": Faults(slow_disks=(SlowDisk("node-9", 1),))}, "no node is named 'node-9'"),

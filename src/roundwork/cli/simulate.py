@@ -35,7 +35,8 @@ network_options = combine(
         metavar="NAME=COUNT",
         callback=read_plays,
         help=(
-            "How many play otherwise: liar, copycat, late, silent, lazy, accuser, thief; may be given again."
+            "How many play otherwise: liar, copycat, late, silent, lazy, accuser, thief, mute, "
+            "slanderer, withholder, reluctant, hider; may be given again."
         ),
     ),
     click.option("--stakes", metavar="KOII,KOII,…", help="Stakes of the nodes in KOII, taken in turn."),
@@ -43,7 +44,11 @@ network_options = combine(
     click.option(
         "--rules", type=click.Choice(["koii-1", "roundwork-1"]), help="The rule set: the task's own."
     ),
-    click.option("--round-slots", type=click.IntRange(20), help="Slots of a round, if not the task's own."),
+    click.option(
+        "--round-slots",
+        type=click.IntRange(20, 1_000_000),
+        help="Slots of a round, if not the task's own; under roundwork-1 at least 60.",
+    ),
     param_option,
     click.option(
         "--fault",
@@ -91,6 +96,7 @@ def command(
     without a sandbox, so simulate only code that you trust.
     """
     from ..package.folder import load_package
+    from ..package.terms import describe_longer_windows
     from ..sim.answers import open_network
     from ..sim.loading import load_task
     from ..sim.report import render_page, summarise
@@ -107,7 +113,10 @@ def command(
         open_network(answers, record) as network,
         _open_trace(trace_path) as trace,
     ):
-        world = make_world(compose_setting(scenario, package, secrets, files), program, network, trace)
+        setting = compose_setting(scenario, package, secrets, files)
+        if scenario.round_slots is None and (longer := describe_longer_windows(package, setting.terms)):
+            say(longer, err=True)
+        world = make_world(setting, program, network, trace)
         result = _run(world, as_json)
     if html_path is not None:
         html_path.write_text(render_page(world, result, package.name), encoding="utf-8")
@@ -131,6 +140,8 @@ def _compose_scenario(path: Path | None, options: dict[str, Any]) -> "Scenario":
     stakes = options.pop("stakes")
     if stakes:
         options["stakes"] = tuple(stakes.split(","))
+    if options["params"]:
+        options["params"] = {**scenario.params, **options["params"]}
     given = {name: value for name, value in options.items() if value not in (None, {}, ())}
     return msgspec.structs.replace(scenario, **given)
 

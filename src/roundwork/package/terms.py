@@ -4,12 +4,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..errors import BadConfig
 from ..protocol.params import KOII_1
 from ..protocol.tasks.configuration import SLASH_PERCENT
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 
 SUBMIT_SLOTS_MIN, AUDIT_SLOTS_MIN = 11, 48
 """The least windows of roundwork-1 on a ledger with the default parameters: docs/PROTOCOL.md 15.3."""
+
+ROUND_SLOTS_MIN = SUBMIT_SLOTS_MIN + AUDIT_SLOTS_MIN + 1
 
 TermsOrPackage = TypeVar("TermsOrPackage", bound="Terms")
 
@@ -38,10 +41,16 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 def fit_long_windows(terms: TermsOrPackage, round_slots: int | None) -> TermsOrPackage:
     """The terms with windows that roundwork-1 allows; a fifth of `round_slots`, if given, is for submissions.
 
-    Windows that are too short become as short as they may be on a ledger with the default parameters.
+    Windows of the task that are too short become as short as they may be on a ledger with the default
+    parameters. Raises BadConfig for `round_slots` that leave no room for these windows.
     """
     submit, audit = terms.submission_window, terms.audit_window
     if round_slots is not None:
+        if round_slots < ROUND_SLOTS_MIN:
+            raise BadConfig(
+                f"--round-slots {round_slots}: a round of roundwork-1 has at least {ROUND_SLOTS_MIN} slots,"
+                f" {SUBMIT_SLOTS_MIN} to submit and {AUDIT_SLOTS_MIN} to audit among them"
+            )
         submit = (round_slots - 1) // 5
         audit = round_slots - 1 - submit
     submit, audit = max(submit, SUBMIT_SLOTS_MIN), max(audit, AUDIT_SLOTS_MIN)
@@ -51,6 +60,16 @@ def fit_long_windows(terms: TermsOrPackage, round_slots: int | None) -> TermsOrP
         audit_window=audit,
         round_time=max(round_slots or terms.round_time, submit + audit + 1),
     )
+
+
+def describe_longer_windows(terms: Terms, fitted: Terms) -> str | None:
+    """A sentence about the windows that `fit_long_windows` made longer; None if it changed none."""
+    changes = [
+        f"{name} {getattr(terms, name)} became {getattr(fitted, name)}"
+        for name in ("submission_window", "audit_window", "round_time")
+        if getattr(fitted, name) != getattr(terms, name)
+    ]
+    return f"the task's windows are too short for {fitted.rules}: {', '.join(changes)}" if changes else None
 
 
 def compose_fields(terms: Terms, audit_program: str = "", metadata: str = "") -> dict[str, Any]:

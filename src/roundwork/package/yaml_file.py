@@ -39,8 +39,11 @@ class DoubtfulNumber(NamedTuple):
         return self.text
 
 
-def load_yaml(path: Path) -> dict[Any, Any]:
-    """The fields of the file; numbers with a point are Decimal. Raises BadConfig, which names the file."""
+def load_yaml(path: Path, example: str = "task_name: …") -> dict[Any, Any]:
+    """The fields of the file; numbers with a point are Decimal. Raises BadConfig, which names the file.
+
+    `example` is a field that such a file may have.
+    """
     try:
         raw = decode_yaml(_read(path), _Loader, CONFIG_BYTES_MAX)
     except OSError as error:
@@ -48,7 +51,7 @@ def load_yaml(path: Path) -> dict[Any, Any]:
     except Malformed as error:
         raise BadConfig(f"{path}: {error}") from error
     if not isinstance(raw, dict):
-        raise BadConfig(f"{path} must be fields, `task_name: …` and so on")
+        raise BadConfig(f"{path} must be fields, `{example}` and so on")
     return raw
 
 

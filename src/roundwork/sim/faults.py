@@ -1,8 +1,15 @@
 """Faults that a scenario declares, of nodes and of the ledger."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from ..errors import BadConfig
+
+Slot = Annotated[int, Meta(ge=0)]
+Duration = Annotated[int, Meta(ge=1)]
+"""In slots."""
 
 
 class NodeCrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -10,8 +17,8 @@ class NodeCrash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     node: str
     """The node's name."""
-    slot: int
-    slots: int
+    slot: Slot
+    slots: Duration
     """For how many slots it is down."""
     is_proof_gone: bool = False
     """Whether the node's blobs cannot be had meanwhile."""
@@ -25,7 +32,7 @@ class SlowDisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     node: str
     """The node's name."""
-    slots: int
+    slots: Duration
     """How many slots a write takes."""
 
 
@@ -41,16 +48,16 @@ class ClockSkew(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LedgerOutage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The ledger makes no blocks. When it is back, the gap rule says which slot it is in."""
 
-    slot: int
-    slots: int
+    slot: Slot
+    slots: Duration
     """How many slots long it makes no block."""
 
 
 class LedgerRestart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The process of the ledger is killed in a slot, and starts again from its journal."""
 
-    slot: int
-    slots: int
+    slot: Slot
+    slots: Duration
     """How many slots long it makes no block."""
     is_torn: bool = False
     """Whether it was writing the slot's block. The block is lost, and its transactions are sent again."""

@@ -1,8 +1,10 @@
 """How transactions reach the ledger: delay, loss, duplication and partition, from a seed."""
 
 from random import Random
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from ..errors import BadConfig
 
@@ -14,20 +16,20 @@ class Partition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Nodes that do not reach the ledger for some slots."""
 
     nodes: tuple[str, ...]
-    first_slot: int
-    last_slot: int
+    first_slot: Annotated[int, Meta(ge=0)]
+    last_slot: Annotated[int, Meta(ge=0)]
 
 
 class NetworkModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How transactions travel. The defaults are a network without faults."""
 
-    delay_slots_min: int = 1
+    delay_slots_min: Annotated[int, Meta(ge=1)] = 1
     """The least slots from a node to a block."""
-    delay_slots_max: int = 1
+    delay_slots_max: Annotated[int, Meta(ge=1)] = 1
     """The most. Transactions with different delays overtake one another."""
-    loss_percent: int = 0
+    loss_percent: Annotated[int, Meta(ge=0, le=99)] = 0
     """How many of a hundred transactions are lost; the node sends them again."""
-    duplicate_percent: int = 0
+    duplicate_percent: Annotated[int, Meta(ge=0, le=99)] = 0
     """How many of a hundred arrive twice."""
     partitions: tuple[Partition, ...] = ()
 
@@ -36,8 +38,8 @@ def check_model(model: NetworkModel) -> None:
     """Raises BadConfig for an impossible network."""
     if not 1 <= model.delay_slots_min <= model.delay_slots_max:
         raise BadConfig(
-            f"network: delays of {model.delay_slots_min} to {model.delay_slots_max} slots;"
-            " the least is at least 1 and at most the most"
+            f"network: delay_slots_min is {model.delay_slots_min} and delay_slots_max is"
+            f" {model.delay_slots_max}; the first must be at least 1 and at most the second"
         )
     for name in ("loss_percent", "duplicate_percent"):
         percent = getattr(model, name)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ..errors import BadConfig, Malformed
 from ..package.fields import to_json
@@ -16,14 +17,12 @@ from ..participant.plays import HONEST, LIAR, Play, find_play
 from ..protocol.params import KOII_1, ROUNDWORK_1
 from ..wire import convert, format_money, read_amount
 from .faults import Faults
-from .network import NetworkModel
+from .network import NetworkModel, check_model
+from .shapes import check_shape
 from .simulation import WorldSetting
 from .world import STAKE_FACTOR, fit_bounty, make_nodes
 
 COIN_DECIMALS = 9
-
-RULE_SETS = (KOII_1.name, ROUNDWORK_1.name)
-"""Those that a world can play."""
 
 LISTED_NODES_MAX = 65_000
 """So many nodes fit into a distribution list of koii-1.
@@ -35,37 +34,67 @@ A list has at most 8,192 chunks of 508 bytes (PROTOCOL.md 8.6), and a node takes
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A network to simulate. Every field has a default; the options of `simulate` have the same names."""
 
-    nodes: int = 20
-    rounds: int = 10
-    liars: int = 0
-    plays: dict[str, int] = {}
+    nodes: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
+    rounds: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    liars: Annotated[int, Meta(ge=0)] = 0
+    plays: dict[str, Annotated[int, Meta(ge=0)]] = {}
     """How many nodes play otherwise than honestly, by the way to play."""
     stakes: tuple[str | int, ...] = ()
     """In KOII, taken in turn; empty: ten times the task's minimum."""
     seed: int = 0
-    rules: str | None = None
+    rules: Literal["koii-1", "roundwork-1"] | None = None
     """The rule set; None: the task's own."""
-    round_slots: int | None = None
+    round_slots: Annotated[int, Meta(ge=20, le=1_000_000)] | None = None
     """Slots of a round; None: the task's own windows."""
-    slot_ms: int = 400
+    slot_ms: Annotated[int, Meta(ge=10, le=60_000)] = 400
     params: dict[str, Any] = {}
     network: NetworkModel = NetworkModel()
     faults: Faults = Faults()
 
 
 def read_scenario(path: Path) -> Scenario:
-    """A scenario from a YAML or JSON file. Raises BadConfig, which names the field."""
-    raw = load_yaml(path)
+    """A scenario from a YAML or JSON file.
+
+    Raises BadConfig, which names the file, the field, its value and what it must be.
+    """
+    raw = load_yaml(path, "nodes: 20")
     try:
         for name, value in raw.items():
             check_numbers(value, str(name))
-        params = {"params": to_json(raw["params"])} if "params" in raw else {}
-        scenario: Scenario = convert({**_read_whole(raw), **params}, Scenario)
-    except (Malformed, ValueError) as error:
+        fields = _read_whole(raw)
+        check_shape(fields, Scenario)
+        if "params" in raw:
+            fields["params"] = _read_params(raw["params"])
+        scenario: Scenario = convert(fields, Scenario)
+        _read_stakes(scenario.stakes)
+        for name in scenario.plays:
+            find_play(name)
+        check_model(scenario.network)
+    except (Malformed, ValueError, BadConfig) as error:
         raise BadConfig(f"{path}: {error}") from None
-    if scenario.rules not in (None, *RULE_SETS):
-        raise BadConfig(f"{path}: rules: there is no rule set {scenario.rules!r}; {' or '.join(RULE_SETS)}")
     return scenario
+
+
+def _read_params(raw: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError for a value that JSON does not have."""
+    params = {}
+    for name, value in raw.items():
+        try:
+            params[name] = to_json(value)
+        except ValueError as error:
+            raise ValueError(f"params: {name}: {error}") from None
+    return params
+
+
+def _read_stakes(given: tuple[str | int, ...]) -> list[int]:
+    """The stakes in roe. Raises BadConfig for one that is not an amount."""
+    stakes = []
+    for position, stake in enumerate(given, 1):
+        try:
+            stakes.append(read_amount(str(stake), COIN_DECIMALS))
+        except ValueError as error:
+            raise BadConfig(f"stakes: entry {position}: {error}") from None
+    return stakes
 
 
 def _read_whole(value: Any) -> Any:
@@ -85,9 +114,10 @@ def list_plays(scenario: Scenario) -> list[Play]:
     """The way to play of each node: the honest first, the liars last. Raises BadConfig."""
     dishonest = [find_play(name) for name, count in scenario.plays.items() for _ in range(count)]
     dishonest += [LIAR] * scenario.liars
-    if not 1 <= scenario.nodes or len(dishonest) > scenario.nodes:
+    if len(dishonest) > scenario.nodes:
         raise BadConfig(
-            f"nodes {scenario.nodes}: {len(dishonest)} of them are to play otherwise than honestly"
+            f"nodes: {scenario.nodes} are too few: liars and plays name {len(dishonest)} of them that do not"
+            " play honestly"
         )
     return [HONEST] * (scenario.nodes - len(dishonest)) + dishonest
 
@@ -103,10 +133,9 @@ def compose_setting(
             " nodes, so a round with more would never be paid"
         )
     content_id, _ = pack(package)
-    try:
-        stakes = [read_amount(str(stake), COIN_DECIMALS) for stake in scenario.stakes]
-    except ValueError as error:
-        raise BadConfig(f"stakes: {error}") from None
+    stakes = _read_stakes(scenario.stakes)
+    if len(stakes) > scenario.nodes:
+        raise BadConfig(f"stakes: {len(stakes)} are given for {scenario.nodes} nodes; at most one a node")
     if stakes and min(stakes) < terms.minimum_stake:
         least = format_money(terms.minimum_stake)
         raise BadConfig(f"stakes: {format_money(min(stakes))}: the task needs a stake of at least {least}")
