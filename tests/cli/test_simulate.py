@@ -24,7 +24,7 @@ def run(*words: str) -> Result:
 
 
 def run_json(*words: str) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(run(*words, "--json").output.splitlines()[-1])
+    facts: dict[str, Any] = json.loads(run(*words, "--json").stdout.splitlines()[-1])
     return facts
 
 
@@ -203,6 +203,92 @@ def submission(ctx):
 def audit(ctx, candidate):
     return ctx.http.get(ctx.params["start"]).text == candidate.value
 """
+
+
+def write_task(folder: Path, program: str) -> str:
+    """A task of this program with the windows and the money of hello."""
+    folder.mkdir()
+    (folder / "task.py").write_text(program)
+    (folder / "config-task.yml").write_bytes((Path(HELLO) / "config-task.yml").read_bytes())
+    return str(folder)
+
+
+SEEDED = TASK.replace('ctx.http.get(ctx.params["start"]).text', "{}").format(
+    "ctx.seed.hex()", "candidate.seed.hex()"
+)
+
+
+def write_broken(folder: Path, step: str, condition: str = "True") -> str:
+    """A task one of whose functions fails where a condition holds."""
+    own = "@task.distribution\ndef distribution(round):\n    return {}"
+    lines = SEEDED.replace("task.distribution(proportional_split())", own).splitlines()
+    [at] = [at for at, line in enumerate(lines) if line.startswith(f"def {step}(")]
+    lines.insert(at + 1, f"    if {condition}: raise ValueError('broken on purpose')")
+    return write_task(folder, "\n".join(lines))
+
+
+@pytest.mark.parametrize("rules", ["koii-1", "roundwork-1"])
+@pytest.mark.parametrize("step", ["work", "submission", "audit"])
+def test_a_function_that_always_fails_is_named_and_the_exit_code_says_it(
+    tmp_path: Path, step: str, rules: str
+) -> None:
+    folder = write_broken(tmp_path / "task", step)
+    words = (folder, "--nodes", "3", "--rounds", "1", "--rules", rules)
+
+    shown, facts = run(*words), run(*words, "--json")
+
+    found = re.search(rf"the task does not work: {step} failed at (\d+) of (\d+) calls: (.*)", shown.stderr)
+    assert found is not None
+    assert found[1] == found[2]
+    assert "ValueError: broken on purpose (task.py, line" in found[3]
+    assert 1 == shown.exit_code == facts.exit_code
+    failed = json.loads(facts.stdout.splitlines()[-1])["failed_functions"]
+    assert step == failed[0]["step"]  # without its work the submission may fail, too
+
+
+def test_a_distribution_that_always_fails_is_named(tmp_path: Path) -> None:
+    folder = write_broken(tmp_path / "task", "distribution")
+
+    shown = run(folder, "--nodes", "3", "--rounds", "1")
+
+    assert 1 == shown.exit_code
+    assert "the task does not work: distribution failed at" in shown.stderr
+
+
+def test_a_function_that_fails_now_and_then_is_named_with_its_count(tmp_path: Path) -> None:
+    folder = write_broken(tmp_path / "task", "work", "ctx.round == 0")
+
+    shown = run(folder, "--nodes", "3", "--rounds", "2")
+
+    assert 0 == shown.exit_code
+    assert re.search(r"work failed at \d+ of \d+ calls: ValueError: broken on purpose", shown.stderr)
+
+
+@pytest.mark.parametrize("rules", ["koii-1", "roundwork-1"])
+def test_a_task_that_submits_nothing_is_named(tmp_path: Path, rules: str) -> None:
+    folder = write_task(tmp_path / "task", SEEDED.replace('return ctx.state["page"]', "return None"))
+
+    shown = run(folder, "--nodes", "3", "--rounds", "1", "--rules", rules)
+
+    assert 1 == shown.exit_code
+    assert "the task does not work: no node submitted anything: @task.submission gave nothing" in shown.stderr
+
+
+@pytest.mark.parametrize("rules", ["koii-1", "roundwork-1"])
+def test_who_is_paid_does_not_depend_on_signatures(tmp_path: Path, rules: str) -> None:
+    words = (HELLO, "--nodes", "5", "--rounds", "2", "--liars", "1", "--rules", rules)
+    path = tmp_path / "scenario.yml"
+    path.write_text("signatures: off\n")
+
+    on, off, usual = (run_json(*words, *more) for more in (["--signatures"], ["--no-signatures"], []))
+
+    assert usual["state_hash"] == on["state_hash"] != off["state_hash"]
+    assert off["state_hash"] == run_json(*words, "--scenario", str(path))["state_hash"]
+    assert (on["rounds"], on["slot"]) == (off["rounds"], off["slot"])
+    money = ("earned", "slashed", "stake")
+    assert [[node[name] for name in money] for node in on["nodes"]] == [
+        [node[name] for name in money] for node in off["nodes"]
+    ]
 
 
 def test_answers_of_the_network_are_recorded_once_and_given_again(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ WRONG = {
     "rules: 3": "rules: 3 cannot be used; it must be koii-1 or roundwork-1",
     "round_slots: 3": "round_slots: 3 cannot be used; it must be a whole number from 20 to 1000000",
     "slot_ms: 0": "slot_ms: 0 cannot be used; it must be a whole number from 10 to 60000",
+    "signatures: maybe": "signatures: 'maybe' cannot be used; it must be true or false",
     "params: 3": "params: 3 cannot be used; it must be names, each with a value",
     "params: {day: 2024-01-01}": "params: day: must have values that JSON has",
     "network: 3": "network: 3 cannot be used; it must be fields (delay_slots_min",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 GC_THRESHOLD = 50_000
 """Allocations between two runs of the garbage collector: a round makes many objects that stay in use."""
 
+FAILURES_SHOWN = 5
+
 network_options = combine(
     click.option("--nodes", type=click.IntRange(1, 1_000_000), help="How many nodes: 20."),
     click.option("--rounds", type=click.IntRange(1, 10_000), help="How many rounds: 10."),
@@ -48,6 +50,11 @@ network_options = combine(
         "--round-slots",
         type=click.IntRange(20, 1_000_000),
         help="Slots of a round, if not the task's own; under roundwork-1 at least 60.",
+    ),
+    click.option(
+        "--signatures/--no-signatures",
+        default=None,
+        help="Whether nodes sign for real: in worlds of at most 100 nodes.",
     ),
     param_option,
     click.option(
@@ -99,7 +106,7 @@ def command(
     from ..package.terms import describe_longer_windows
     from ..sim.answers import open_network
     from ..sim.loading import load_task
-    from ..sim.report import render_page, summarise
+    from ..sim.report import find_breakdown, render_page, summarise
     from ..sim.scenario import compose_setting
     from ..sim.worlds import make_world
 
@@ -124,6 +131,10 @@ def command(
         say_json(summarise(world, result))
     else:
         _print(world, result)
+    if breakdown := find_breakdown(world, result):
+        for reason in breakdown:
+            say(f"the task does not work: {reason}", err=True)
+        sys.exit(1)
 
 
 def _compose_scenario(path: Path | None, options: dict[str, Any]) -> "Scenario":
@@ -190,9 +201,14 @@ def _print(world: "AnyWorld", result: "Result") -> None:
         say(line)
     for timing in list_timings(world):
         say(describe_timing(timing))
-    kinds = {f"{each['node']} {each['doing']}: {each['text']}" for each in facts["failures"]}
-    for text in sorted(kinds)[:5]:
+    failed = world.timings.list_failed()
+    texts = {each.text for each in failed}
+    for each in failed:
+        if not each.is_broken:
+            say(str(each), err=True)
+    others = {f"{each.node} {each.doing}: {each.text}" for each in result.failures if each.text not in texts}
+    for text in sorted(others)[:FAILURES_SHOWN]:
         say(text, err=True)
-    if len(kinds) > 5:
-        say(f"and {len(kinds) - 5} more failures; --json has them all", err=True)
+    if len(others) > FAILURES_SHOWN:
+        say(f"and {len(others) - FAILURES_SHOWN} more failures; --json has them all", err=True)
     say(f"state hash {result.state_hash}")

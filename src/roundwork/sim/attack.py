@@ -16,9 +16,12 @@ from ..participant.plays import LAZY, list_parts, play_step
 from ..sdk.splits import equal_split
 from ..sdk.task import Candidate, Context, Task
 from ..strategies import STRATEGIES, Strategy
+from ..wire import format_count
+from .report import find_breakdown
 from .services import Network
 from .simulation import NodeSetting, Result, WorldSetting
 from .world import STAKE_FACTOR, World, fit_bounty
+from .worlds import AnyWorld
 
 STAKES = ("equal", "mice", "whale", "pareto")
 """How the stake is distributed.
@@ -165,16 +168,25 @@ class Place:
 
 
 def run_trial(trial: Trial, strategy: type[Strategy], seed: int, place: Place) -> Measured:
-    """Play one seed of a trial. Raises BadConfig for an impossible world, TaskFailed for an idle one."""
+    """Play one seed of a trial.
+
+    Raises BadConfig for an impossible world, TaskFailed for a task that does not work.
+    """
     if trial.members >= trial.nodes:
         raise BadConfig(f"share {trial.share}: {trial.members} of {trial.nodes} nodes leave no honest node")
     honest_nodes = trial.nodes - trial.members + 1 if strategy.is_split else trial.nodes
     attacked = _play(trial, strategy, trial.nodes, seed, place)
     honest = _play(trial, None, honest_nodes, seed, place)
-    if not honest.result.rounds:
-        reason = honest.result.failures[0].text if honest.result.failures else "its submission gives nothing"
-        raise TaskFailed(f"no node submits in this task: {reason}")
+    check_honest_world(honest.world, honest.result)
     return measure(trial, attacked, honest)
+
+
+def check_honest_world(world: AnyWorld, result: Result) -> None:
+    """Raises TaskFailed where the task does not work for honest nodes: then no row says anything."""
+    if breakdown := find_breakdown(world, result):
+        raise TaskFailed(
+            f"the task does not work, so a table of attacks says nothing: {'; '.join(breakdown)}"
+        )
 
 
 class Played(NamedTuple):
@@ -351,14 +363,24 @@ def list_idle(rows: Iterable[Row]) -> list[Row]:
 
 
 def list_changes(rows: Iterable[Row], before: Iterable[Row]) -> list[str]:
-    """The differences between a table and an earlier one, in sentences."""
+    """The differences between a table and an earlier one, in sentences. The last one counts them.
+
+    A profit differs if it is outside the earlier bounds by more than .01 R.
+    """
     known = {name_cell(row): row for row in before}
-    changes = []
+    changes, compared = [], 0
     for row in rows:
         old = known.get(name_cell(row))
         where = f"{row.strategy}, {row.nodes} nodes, share {row.share} %, silent {row.silent} %, {row.stakes}"
         if old is None:
             changes.append(f"{where}: new, profit {row.profit:+.3f}")
-        elif not old.lower - 0.01 <= row.profit <= old.upper + 0.01:
+            continue
+        compared += 1
+        if not old.lower - 0.01 <= row.profit <= old.upper + 0.01:
             changes.append(f"{where}: profit {old.profit:+.3f} before, {row.profit:+.3f} now")
-    return changes
+    left = len(known) - compared
+    counts = f"{format_count(compared, 'row')} compared, {left} of the saved table were not played"
+    return [
+        *changes,
+        f"{counts}; {'nothing differs' if not changes else f'{len(changes)} differ or are new'}",
+    ]

@@ -3,9 +3,10 @@
 import time
 import traceback
 from array import array
+from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,6 +14,7 @@ from ..errors import TaskFailed
 from ..participant.seeds import compute_node_seed, compute_random_seed
 from ..sdk.task import Candidate, Context, Round, Submitter, Task
 from ..views import SubmissionView
+from ..wire import format_count
 from .saved import SavedInMemory
 
 Requester = Callable[[str, dict[str, Any]], Any]
@@ -22,15 +24,46 @@ TICK_SECONDS = 0.001
 """The seconds that a call of `ctx.seconds_left` takes on the virtual clock, so that a loop on it ends."""
 
 
+class FailedFunction(NamedTuple):
+    """A function of the author's that failed in a world."""
+
+    step: str
+    calls: int
+    failed: int
+    """How many of the calls failed."""
+    text: str
+    """What it failed with most often, with the line of the author's file."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it failed at every call."""
+        return self.failed == self.calls
+
+    def __str__(self) -> str:
+        return f"{self.step} failed at {self.failed} of {format_count(self.calls, 'call')}: {self.text}"
+
+
 class Timings:
-    """How long the author's functions took, in seconds of this machine. No result depends on it."""
+    """How long the author's functions took, in seconds of this machine, and how often they failed."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, array[float]] = {}
+        self._failures: dict[str, Counter[str]] = {}
 
     def add(self, step: str, seconds: float) -> None:
         """Note a call."""
         self.seconds.setdefault(step, array("d")).append(seconds)
+
+    def add_failure(self, step: str, text: str) -> None:
+        """Note that a call failed."""
+        self._failures.setdefault(step, Counter())[text] += 1
+
+    def list_failed(self) -> list[FailedFunction]:
+        """The functions that failed, in the order in which they first did."""
+        return [
+            FailedFunction(step, len(self.seconds[step]), texts.total(), texts.most_common(1)[0][0])
+            for step, texts in self._failures.items()
+        ]
 
 
 class FunctionsSetting(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +213,9 @@ class Functions:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # the author's code may raise anything, SystemExit too
-            raise TaskFailed(describe_failure(error)) from error
+            text = describe_failure(error)
+            self._timings.add_failure(step, text)
+            raise TaskFailed(text) from error
         finally:
             self._timings.add(step, time.perf_counter() - begin)
 

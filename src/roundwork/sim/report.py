@@ -57,9 +57,23 @@ def summarise(world: AnyWorld, result: Result) -> dict[str, Any]:
             {"slot": each.slot, "node": each.node, "doing": each.doing, "text": each.text}
             for each in result.failures
         ],
+        "breakdown": find_breakdown(world, result),
+        "failed_functions": [each._asdict() for each in world.timings.list_failed()],
         "timings": [timing._asdict() for timing in list_timings(world)],
         "state_hash": result.state_hash,
     }
+
+
+def find_breakdown(world: AnyWorld, result: Result) -> list[str]:
+    """Why a world says nothing about its task: functions that failed at every call, or no submission.
+
+    Empty if it says something.
+    """
+    broken = [str(each) for each in world.timings.list_failed() if each.is_broken]
+    if not broken and world.is_over() and not result.rounds:
+        calls = format_count(len(world.timings.seconds.get("submission", ())), "call")
+        broken = [f"no node submitted anything: @task.submission gave nothing in {calls}"]
+    return broken
 
 
 def summarise_round(view: RoundView) -> dict[str, Any]:

@@ -47,6 +47,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     round_slots: Annotated[int, Meta(ge=20, le=1_000_000)] | None = None
     """Slots of a round; None: the task's own windows."""
     slot_ms: Annotated[int, Meta(ge=10, le=60_000)] = 400
+    signatures: bool | None = None
+    """Whether nodes sign for real; None: in worlds of at most 100 nodes. Hashes depend on it, and with them
+    the draws of roundwork-1."""
     params: dict[str, Any] = {}
     network: NetworkModel = NetworkModel()
     faults: Faults = Faults()
@@ -151,6 +154,7 @@ def compose_setting(
         files=files,
         network=scenario.network,
         faults=scenario.faults,
+        are_signatures_real=scenario.signatures,
     )
 
 

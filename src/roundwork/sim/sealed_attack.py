@@ -13,14 +13,14 @@ from typing import NamedTuple
 import msgspec
 
 from ..economics import compute_false_accusations, compute_planted_rate
-from ..errors import BadConfig, TaskFailed
+from ..errors import BadConfig
 from ..package.terms import Terms
 from ..protocol.params import NodeKey, TaskKey
 from ..protocol.state import TABLE_KINDS, State
 from ..sdk.splits import proportional_split
 from ..sdk.task import Candidate, Context, Task
 from ..sealed_strategies import STRATEGIES, Canary, SealedStrategy, Striker
-from .attack import Measured, Place, Row, Trial
+from .attack import Measured, Place, Row, Trial, check_honest_world
 from .sealed import SealedWorld
 from .simulation import NodeSetting, Result, WorldSetting
 from .world import STAKE_FACTOR, fit_bounty
@@ -139,21 +139,24 @@ def fit_trial(trial: SealedTrial, terms: Terms) -> Terms:
 
 
 def run_sealed_trial(trial: SealedTrial, strategy: type[SealedStrategy], seed: int, place: Place) -> Measured:
-    """Play one seed of a trial. Raises BadConfig for an impossible world, TaskFailed for an idle one."""
+    """Play one seed of a trial.
+
+    Raises BadConfig for an impossible world, TaskFailed for a task that does not work.
+    """
     if trial.members >= trial.nodes:
         raise BadConfig(f"share {trial.share}: {trial.members} of {trial.nodes} nodes leave no honest node")
     attacked = play(place, trial, strategy, seed)
     honest = _play_honestly(place, msgspec.structs.replace(trial, strategy=""), seed, strategy.is_split)
-    if not honest.result.rounds:
-        reason = honest.result.failures[0].text if honest.result.failures else "its submission gives nothing"
-        raise TaskFailed(f"no node submits in this task: {reason}")
     return measure(trial, attacked, honest, place.terms)
 
 
 def play(
     place: Place, trial: SealedTrial, strategy: type[SealedStrategy] | None, seed: int, is_whole: bool = False
 ) -> Played:
-    """Play a world; without a strategy all are honest. `is_whole`: the coalition is one node."""
+    """Play a world; without a strategy all are honest. `is_whole`: the coalition is one node.
+
+    Raises TaskFailed for a task that does not work for honest nodes.
+    """
     canaries = plan_canaries(trial)
     first = trial.nodes - trial.members
     count = first + 1 if is_whole else trial.nodes
@@ -186,6 +189,8 @@ def play(
     world = SealedWorld(setting, place.task, place.network, strategies=playing)
     before = {node.name: compute_wealth(world, node.key) for node in world.nodes}
     result = world.run()
+    if strategy is None:
+        check_honest_world(world, result)
     return _sum_up(world, result, before, frozenset(members), frozenset(silent))
 
 
