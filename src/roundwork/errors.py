@@ -759,6 +759,10 @@ class StillRunning(TaskFailed):
     """A function of a task had not ended when its time was over."""
 
 
+class StrategyFailed(RoundworkError):
+    """A strategy of an author's file raised or returned a wrong value; the text names its method and line."""
+
+
 class RemoteError(RoundworkError):
     """Another process answered with an error, or not at all."""
 

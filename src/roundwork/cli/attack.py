@@ -232,11 +232,12 @@ class KoiiGame:
 
     def __init__(self, file: Path | None) -> None:
         """`file` defines more strategies. Raises BadTaskFile."""
+        from ..sealed_strategies import SealedStrategy
         from ..sim.attack import Trial, find_winners, make_trial_task, run_trial
-        from ..sim.loading import load_strategies
+        from ..sim.strategy_files import load_strategies
         from ..strategies import STRATEGIES, Strategy
 
-        more = {} if file is None else load_strategies(file, Strategy)
+        more = {} if file is None else load_strategies(file, Strategy, list(STRATEGIES), SealedStrategy)
         self.strategies = {**STRATEGIES, **more}
         self.trial, self.make_task, self.find_winners = Trial, make_trial_task, find_winners
         self.run_trial: RunTrial = run_trial
@@ -261,10 +262,11 @@ class HardenedGame:
     def __init__(self, file: Path | None) -> None:
         """`file` defines more strategies. Raises BadTaskFile."""
         from ..sealed_strategies import STRATEGIES, SealedStrategy
-        from ..sim.loading import load_strategies
         from ..sim.sealed_attack import SealedTrial, find_sealed_winners, make_trial_task, run_sealed_trial
+        from ..sim.strategy_files import load_strategies
+        from ..strategies import Strategy
 
-        more = {} if file is None else load_strategies(file, SealedStrategy)
+        more = {} if file is None else load_strategies(file, SealedStrategy, list(STRATEGIES), Strategy)
         self.strategies = {**STRATEGIES, **more}
         self.trial, self.make_task, self.find_winners = SealedTrial, make_trial_task, find_sealed_winners
         self.run_trial: RunTrial = run_sealed_trial

@@ -7,22 +7,11 @@ import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from itertools import count
-from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
 
 from ..errors import BadTaskFile
 from ..package.folder import Package
 from ..sdk.task import Task
 from .functions import describe_failure
-
-
-class Named(Protocol):
-    """What every strategy has."""
-
-    name: ClassVar[str]
-
-
-S = TypeVar("S", bound=Named)
 
 NEEDED_FUNCTIONS = ("work", "submission", "audit")
 
@@ -63,22 +52,3 @@ def load_task(package: Package) -> Task:
     if missing:
         raise BadTaskFile(f"{program} has no {', no '.join(missing)}; a task has work, submission, audit")
     return tasks[0]
-
-
-def load_strategies(path: Path, base: type[S]) -> dict[str, type[S]]:
-    """The subclasses of `base` that a Python file defines, by name. Raises BadTaskFile."""
-    name = f"_roundwork_strategies_{next(_loads)}"
-    loader = SourceFileLoader(name, str(path))
-    spec = spec_from_loader(name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        loader.exec_module(module)
-    except Exception as error:
-        raise BadTaskFile(f"{path} cannot be run: {describe_failure(error)}") from error
-    found = [each for each in vars(module).values() if isinstance(each, type) and issubclass(each, base)]
-    own = {each.name: each for each in found if each.__module__ == name}
-    if not own:
-        raise BadTaskFile(f"{path} defines no subclass of {base.__module__}.{base.__name__}")
-    return own
