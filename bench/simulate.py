@@ -21,6 +21,7 @@ from ref import measure_ref, print_machine
 
 from roundwork.package.folder import load_package
 from roundwork.protocol.execute import Block, Outcome
+from roundwork.protocol.transaction import Transaction
 from roundwork.sim.loading import load_task
 from roundwork.sim.scenario import Scenario, compose_setting
 from roundwork.sim.world import World
@@ -47,7 +48,7 @@ def measure_parts(nodes: int, rounds: int) -> tuple[float, float, float]:
     world = World(setting, load_task(package))
     make_block, in_blocks = world.ledger.make_block, 0.0
 
-    def make_timed(transactions: Sequence[bytes], slots: int = 1) -> tuple[Block, Outcome]:
+    def make_timed(transactions: Sequence[Transaction], slots: int = 1) -> tuple[Block, Outcome]:
         nonlocal in_blocks
         begin = time.perf_counter()
         made = make_block(transactions, slots)

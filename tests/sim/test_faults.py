@@ -8,6 +8,7 @@ from solders.system_program import TransferParams, transfer
 
 from roundwork.errors import BadConfig
 from roundwork.participant.plays import HONEST, LIAR
+from roundwork.protocol.transaction import Transaction
 from roundwork.sdk.task import Context
 from roundwork.sim.fault_words import FORMS, add_fault
 from roundwork.sim.faults import ClockSkew, Faults, LedgerOutage, LedgerRestart, NodeCrash, SlowDisk
@@ -142,12 +143,12 @@ def test_a_torn_block_is_gone_wherever_the_tear_is() -> None:
     ledger = MemoryLedger(1, [Party(MANAGER, 10**15)], are_signatures_real=False, keeps_blocks=True)
     manager = ledger.keypairs[MANAGER]
 
-    def make_transactions(count: int) -> list[bytes]:
+    def make_transactions(count: int) -> list[Transaction]:
         transfers = [
             TransferParams(from_pubkey=manager.pubkey(), to_pubkey=manager.pubkey(), lamports=1)
         ] * 10
         instructions = [transfer(each) for each in transfers]
-        return [ledger.compose(instructions, [manager], manager.pubkey())] * count
+        return [ledger.compose_together(instructions, [manager], manager.pubkey())] * count
 
     for _ in range(40):
         ledger.make_block(make_transactions(300))

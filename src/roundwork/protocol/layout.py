@@ -115,12 +115,15 @@ class Codec:
         self._head = struct.Struct(f"<{number_bytes}x" + "".join(formats[:count]))
         self._texts = [at for at, field in enumerate(self.fields[:count]) if field.type[-1] == "t"]
         self._tail = self.fields[count:]
+        self._get_head = _make_getter([field.name for field in self.fields[:count]])
+        """Takes the values of the fields of a fixed size."""
         self._readers = [_READERS[field.type] for field in self._tail]
         self.size = self._head.size
         """The least bytes of its data; all of them if `is_sized`."""
         self.is_sized = not self._tail
         self.widths = {name: int(kind[:-1]) for name, kind in self.fields if _is_padded(kind)}
         """The bytes that each padded text has room for."""
+        self._pads = [(self.names.index(name), name, width) for name, width in self.widths.items()]
         self.roles = [item.partition(":")[::2] for item in layout.accounts.split()]
         """The name and the flags of each account."""
         self.needed = 1 + max((at for at, role in enumerate(self.roles) if _is_needed(*role)), default=-1)
@@ -160,17 +163,11 @@ class Codec:
 
     def write(self, values: Mapping[str, Any]) -> bytes:
         """The data of these fields. Raises ValueError if a text is longer than its field."""
-        head = [self._pad(field, values[field.name]) for field in self.fields[: -len(self._tail) or None]]
+        head = list(self._get_head(values))
+        for at, name, width in self._pads:
+            head[at] = _pad(head[at], name, width)
         tail = [_WRITERS[field.type](values[field.name]) for field in self._tail]
         return self.prefix + self._head.pack(*head)[len(self.prefix) :] + b"".join(tail)
-
-    def _pad(self, field: Field, value: Any) -> Any:
-        width = self.widths.get(field.name)
-        if width is None:
-            return value
-        if len(value) > width:
-            raise ValueError(f"{field.name} has {len(value)} bytes; {width} fit")
-        return value.ljust(width)
 
     def encode(self, values: Mapping[str, Any]) -> tuple[list[Account], bytes]:
         """The accounts and the data of an instruction with these accounts and fields by name.
@@ -180,6 +177,10 @@ class Codec:
         """
         unknown = values.keys() - {"signers", *self.names, *(name for name, _ in self.roles)}
         assert not unknown, f"{self.name} has no {', '.join(sorted(unknown))}"
+        return self.list_accounts(values), self.write(values)
+
+    def list_accounts(self, values: Mapping[str, Any]) -> list[Account]:
+        """The accounts of an instruction with these accounts by name."""
         accounts: list[Account] = []
         for name, flags in self.roles:
             is_signer, is_writable = "s" in flags, "w" in flags
@@ -191,7 +192,7 @@ class Codec:
                 accounts += [Account(key, True, False) for key in signers]
             elif "?" not in flags or name in values:
                 accounts.append(Account(FIXED.get(name) or values[name], is_signer, is_writable))
-        return accounts, self.write(values)
+        return accounts
 
 
 Decoded = tuple[Codec, list[Any]]
@@ -269,6 +270,20 @@ def _make_picker(places: list[int]) -> Callable[[list[Any]], Sequence[Any]]:
     first, last = places[0], places[-1]
     is_slice = places == list(range(first, last + 1))
     return itemgetter(slice(first, last + 1)) if is_slice else itemgetter(*places)
+
+
+def _make_getter(names: list[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Takes the values of these names."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: [values[name] for name in names]
+
+
+def _pad(text: bytes, name: str, width: int) -> bytes:
+    """A text with the spaces that fill its field. Raises ValueError if it is longer than that."""
+    if len(text) > width:
+        raise ValueError(f"{name} has {len(text)} bytes; {width} fit")
+    return text.ljust(width)
 
 
 def _is_padded(kind: str) -> bool:

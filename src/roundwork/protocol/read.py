@@ -33,7 +33,7 @@ from ..wire import read_text
 from .books import compute_supply
 from .params import KOII_1, ROUNDWORK_1, NodeKey, TaskKey, base58_of, key_of
 from .read_hardened import Page, cut_page, view_assignments, view_hardened, view_ranks
-from .records import Task, Vote
+from .records import Payment, Submission, Task, Vote
 from .state import State
 from .tasks.commitments import SealKind
 from .tasks.cursor import RoundCursor
@@ -442,11 +442,13 @@ class OwnReader:
     def view(self, node: NodeKey) -> OwnView:
         """The records of a node, after the block for which the reader was made."""
         stake, seal = self._stakes.get(node), name_seal(SealKind.SUBMISSION, node)
-        rounds = [
-            _view_own_round(cursor, node, node in voices, seal in seals)
-            for cursor, submissions, payments, voices, seals in self._rounds
-            if node in submissions or node in payments or node in voices or seal in seals
-        ]
+        rounds = []
+        for cursor, submissions, payments, voices, seals in self._rounds:
+            submission, payment = submissions.get(node), payments.get(node)
+            if node in voices or seal in seals:
+                rounds.append(_view_own_round(cursor, node, submission, payment))
+            elif submission is not None or payment is not None:
+                rounds.append(_view_quiet_round(cursor.round_number, submission, payment))
         return OwnView(
             node=base58_of(node),
             slot=self._slot,
@@ -457,19 +459,26 @@ class OwnReader:
         )
 
 
-def _view_own_round(cursor: RoundCursor, node: NodeKey, has_voted: bool, is_sealed: bool) -> OwnRound:
-    submission, payment = cursor.submissions.rows.get(node), cursor.payments.rows.get(node)
-    opinions: dict[str, bool] = {}
-    list_opinion: Vote | None = None
-    if has_voted:
-        votes = cursor.votes.rows
-        opinions = {
-            base58_of(candidate): votes[candidate + node].is_valid
-            for candidate in cursor.audits.rows
-            if candidate + node in votes
-        }
-    if has_voted or is_sealed:
-        list_opinion = cursor.list_votes.rows.get(bytes([cursor.opened.attempt]) + node)
+def _view_quiet_round(round_number: int, submission: Submission | None, payment: Payment | None) -> OwnRound:
+    """The records of a node that has committed nothing in a round, and has given no opinion."""
+    return OwnRound(
+        round=round_number,
+        value=read_text(submission.value) if submission else None,
+        reward=payment.reward if payment else 0,
+        slash=payment.slash if payment else 0,
+    )
+
+
+def _view_own_round(
+    cursor: RoundCursor, node: NodeKey, submission: Submission | None, payment: Payment | None
+) -> OwnRound:
+    votes, seal = cursor.votes.rows, name_seal(SealKind.SUBMISSION, node)
+    opinions = {
+        base58_of(candidate): votes[candidate + node].is_valid
+        for candidate in cursor.audits.rows
+        if candidate + node in votes
+    }
+    list_opinion = cursor.list_votes.rows.get(bytes([cursor.opened.attempt]) + node)
     return OwnRound(
         round=cursor.round_number,
         value=read_text(submission.value) if submission else None,
@@ -478,6 +487,8 @@ def _view_own_round(cursor: RoundCursor, node: NodeKey, has_voted: bool, is_seal
         reward=payment.reward if payment else 0,
         slash=payment.slash if payment else 0,
         assignments=(
-            view_assignments(cursor.state, cursor.task_key, cursor.round_number, node) if is_sealed else None
+            view_assignments(cursor.state, cursor.task_key, cursor.round_number, node)
+            if seal in cursor.seals.rows
+            else None
         ),
     )

@@ -1,6 +1,7 @@
 """A ledger in memory on a virtual clock: the real law, one block a slot."""
 
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256, sha512
 from random import Random
 from typing import NamedTuple
@@ -20,8 +21,10 @@ from ..protocol.genesis import create_state
 from ..protocol.params import TASK_PROGRAM, Genesis, Grant, Key, TaskKey
 from ..protocol.state import State
 from ..protocol.tasks.instructions import CreateTask, SetActive
+from ..protocol.tasks.instructions import Instruction as TaskInstruction
 from ..protocol.ticks import get_newest_tick
-from ..protocol.transaction import decode_transaction, is_signed
+from ..protocol.transaction import Transaction, decode_transaction, is_signed
+from .composing import Composer, encode_transaction
 from .recovery import Written, recover
 
 GENESIS_MS = 1_700_000_000_000
@@ -74,7 +77,8 @@ class MemoryLedger:
         self.blocks = 0
         self._producer: Key = bytes(producer)
         self._are_signatures_real = are_signatures_real
-        self._tick: tuple[int, Hash] | None = None
+        self._composer = Composer()
+        self._tick: tuple[int, bytes] | None = None
         self._written: list[Written] | None = [] if keeps_blocks else None
         self._random = Random(f"journal/{seed}")
 
@@ -83,18 +87,23 @@ class MemoryLedger:
         """The slot of the last block."""
         return self.state.head.slot
 
-    def compose(
-        self, instructions: Sequence[Instruction], signers: Sequence[Keypair], payer: Pubkey
-    ) -> bytes:
+    def compose(self, instruction: TaskInstruction, signers: Sequence[Keypair], payer: Key) -> Transaction:
         """A transaction with the newest tick; `payer` is the address of the first of `signers`."""
-        tick = self._get_tick()
+        sign = partial(_sign, signers) if self._are_signatures_real else _make_up
+        return self._composer.compose(instruction, payer, self._get_tick(), sign)
+
+    def compose_together(
+        self, instructions: Sequence[Instruction], signers: Sequence[Keypair], payer: Pubkey
+    ) -> Transaction:
+        """The same for several instructions, also of other programs than that of tasks."""
+        tick = Hash(self._get_tick())
         message = Message.new_with_blockhash(instructions, payer, tick)
         if self._are_signatures_real:
-            return bytes(SignedTransaction(signers, message, tick))
+            return decode_transaction(bytes(SignedTransaction(signers, message, tick)))
         text = bytes(message)
-        return bytes([len(signers)]) + sha512(text).digest() * len(signers) + text
+        return decode_transaction(bytes([len(signers)]) + sha512(text).digest() * len(signers) + text)
 
-    def make_block(self, transactions: Sequence[bytes], slots: int = 1) -> tuple[Block, Outcome]:
+    def make_block(self, transactions: Sequence[Transaction], slots: int = 1) -> tuple[Block, Outcome]:
         """Make and execute the block that lies so many slots after the last block."""
         written = self._make_block(transactions, slots)
         if self._written is not None:
@@ -102,7 +111,7 @@ class MemoryLedger:
         self.blocks += 1
         return written.block, written.outcome
 
-    def restart(self, torn: Sequence[bytes] | None) -> None:
+    def restart(self, torn: Sequence[Transaction] | None) -> None:
         """Kill the ledger and start it again from its journal, which has every block so far.
 
         `torn` are the transactions of a block that it was writing then; None if it was writing none. They are
@@ -115,22 +124,28 @@ class MemoryLedger:
         assert recovered.head == acknowledged, f"{acknowledged} was acknowledged, {recovered.head} is there"
         vars(self.state).update(vars(recovered))
 
-    def _make_block(self, transactions: Sequence[bytes], slots: int) -> Written:
+    def _make_block(self, transactions: Sequence[Transaction], slots: int) -> Written:
         head, genesis = self.state.head, self.state.genesis
         time_ms = head.began_ms + slots * genesis.slot_ms
-        block = next_block(self.state, time_ms, transactions, self._producer)
-        if self._are_signatures_real:
-            parsed = [decode_transaction(wire) for wire in transactions]
-            verified = [is_signed(each) for each in parsed]
-            return Written(block, verified, execute(self.state, block, verified, parsed))
-        verified = [True] * len(transactions)
-        return Written(block, verified, execute(self.state, block, verified))
+        wires = [encode_transaction(each) for each in transactions]
+        block = next_block(self.state, time_ms, wires, self._producer)
+        verified = [not self._are_signatures_real or is_signed(each) for each in transactions]
+        return Written(block, verified, execute(self.state, block, verified, transactions))
 
-    def _get_tick(self) -> Hash:
+    def _get_tick(self) -> bytes:
         slot = self.state.head.slot
         if self._tick is None or self._tick[0] != slot:
-            self._tick = slot, Hash(get_newest_tick(self.state, slot)[0])
+            self._tick = slot, get_newest_tick(self.state, slot)[0]
         return self._tick[1]
+
+
+def _sign(signers: Sequence[Keypair], message: bytes, keys: Sequence[Key]) -> tuple[bytes, ...]:
+    by_key = {bytes(signer.pubkey()): signer for signer in signers}
+    return tuple(bytes(by_key[key].sign_message(message)) for key in keys)
+
+
+def _make_up(message: bytes, keys: Sequence[Key]) -> tuple[bytes, ...]:
+    return (sha512(message).digest(),) * len(keys)
 
 
 def found_task(ledger: MemoryLedger, seed: int, terms: Terms, content_id: str) -> TaskKey:
@@ -152,7 +167,9 @@ def found_task(ledger: MemoryLedger, seed: int, terms: Terms, content_id: str) -
         **compose_fields(terms, content_id),
     )
     instructions = [create_account(provide), wrap(create), wrap(SetActive(task, payer, 1))]
-    _, outcome = ledger.make_block([ledger.compose(instructions, [manager, account], manager.pubkey())])
+    _, outcome = ledger.make_block(
+        [ledger.compose_together(instructions, [manager, account], manager.pubkey())]
+    )
     [receipt] = outcome.receipts
     assert receipt.kind == 0, receipt.text
     return task

@@ -9,7 +9,6 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 import msgspec
 from solders.keypair import Keypair
 
-from ..client.messages import wrap
 from ..package.terms import Terms
 from ..participant.decisions import Memory
 from ..participant.step import Duty, View, list_needed, step
@@ -19,6 +18,7 @@ from ..protocol.params import KOII, NodeKey, TaskKey
 from ..protocol.read import view_round, view_task
 from ..protocol.tasks import instructions
 from ..protocol.tasks.events import ClosedUnpaid, Event, Fined, Paid, Settled, Shared, Slashed
+from ..protocol.transaction import Transaction
 from ..sdk.task import Task
 from ..strategies import Strategy
 from ..views import PartKey, RoundView, TaskView
@@ -139,16 +139,15 @@ class NetworkNode(Generic[K]):
     """A node of a world: its setting, its keys, its functions, and what it has sent."""
 
     __slots__ = (
-        "address", "audited", "busy_until", "functions", "is_up", "jobs", "key", "keypair", "pubkey",
-        "setting", "skew", "worked",
+        "address", "audited", "busy_until", "functions", "is_up", "jobs", "key", "keypair", "setting",
+        "skew", "worked",
     )  # fmt: skip
 
     def __init__(self, setting: NodeSetting, keypair: Keypair, address: str, functions: Functions) -> None:
         self.setting = setting
         self.keypair = keypair
-        self.pubkey = keypair.pubkey()
         self.address = address
-        self.key = NodeKey(bytes(self.pubkey))
+        self.key = NodeKey(bytes(keypair.pubkey()))
         self.functions = functions
         self.jobs: dict[K, Job[K]] = {}
         """The duties that are on their way to the ledger."""
@@ -174,7 +173,7 @@ class Sent(NamedTuple, Generic[N]):
     node: N
     job: Job[Any]
     instruction: instructions.Instruction
-    wire: bytes
+    transaction: Transaction
     is_copy: bool
     """Whether this is the later copy of a transaction that the network doubled."""
 
@@ -306,13 +305,13 @@ class Simulation(ABC, Generic[N]):
         for stop in stops:
             if not isinstance(stop, LedgerRestart):
                 continue
-            self.ledger.restart([each.wire for each in sent] if stop.is_torn else None)
+            self.ledger.restart([each.transaction for each in sent] if stop.is_torn else None)
             if stop.is_torn:  # the requests have failed, so the nodes send again when the ledger is back
                 self._on_the_way.setdefault(self.slot + slots + 1, []).extend(sent)
                 sent = []
         for slot in range(self.slot + 2, self.slot + slots + 1):
             sent += self._on_the_way.pop(slot, [])
-        _, outcome = self.ledger.make_block([each.wire for each in sent], 1 + outage)
+        _, outcome = self.ledger.make_block([each.transaction for each in sent], 1 + outage)
         self.transactions += len(sent)
         return sent, outcome
 
@@ -323,8 +322,8 @@ class Simulation(ABC, Generic[N]):
         """
         job = Job[Any](None, [])
         signers = [sender.keypair] if payer is None else [payer.keypair, sender.keypair]
-        wire = self.ledger.compose([wrap(instruction)], signers, (payer or sender).pubkey)
-        self._on_the_way.setdefault(self.slot + 1, []).append(Sent(sender, job, instruction, wire, False))
+        composed = self.ledger.compose(instruction, signers, (payer or sender).key)
+        self._on_the_way.setdefault(self.slot + 1, []).append(Sent(sender, job, instruction, composed, False))
 
     def _take_receipts(self, sent: Sequence[Sent[N]], receipts: Sequence[Receipt]) -> None:
         for each, receipt in zip(sent, receipts, strict=True):
@@ -387,9 +386,9 @@ class Simulation(ABC, Generic[N]):
         wave = job.waves.pop(0)
         job.waiting = len(wave)
         for instruction in wave:
-            wire = self.ledger.compose([wrap(instruction)], [node.keypair], node.pubkey)
+            composed = self.ledger.compose(instruction, [node.keypair], node.key)
             for at, slot in enumerate(self._delivery.compute_arrivals(node.name, self.slot)):
-                self._on_the_way.setdefault(slot, []).append(Sent(node, job, instruction, wire, at > 0))
+                self._on_the_way.setdefault(slot, []).append(Sent(node, job, instruction, composed, at > 0))
 
     def _compute_seconds(self, until: int) -> float:
         """How long a function may take that must end before slot `until`."""
