@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from roundwork.host.files import READABLE_BY_OWNER, create_file, rename_folder, replace_file
+from roundwork.host.files import (
+    READABLE_BY_OWNER,
+    create_file,
+    make_own_folder,
+    rename_folder,
+    replace_file,
+    warn_of_other_users,
+)
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -54,3 +61,28 @@ def test_a_folder_gets_its_name_once_it_is_whole_and_never_that_of_another(tmp_p
     with pytest.raises(OSError, match="home"):
         rename_folder(building, place)
     assert b"key" == (place / "key.json").read_bytes()
+
+
+def test_a_new_folder_is_closed_to_other_users_and_an_older_one_keeps_its_mode(tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    older.mkdir(0o755)
+
+    make_own_folder(older)
+    make_own_folder(tmp_path / "parent" / "new")
+
+    assert 0o755 == stat.S_IMODE(older.stat().st_mode)
+    assert 0o700 == stat.S_IMODE((tmp_path / "parent" / "new").stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_warned"), [(0o700, False), (0o710, True), (0o701, True), (0o500, False)]
+)
+def test_a_folder_that_other_users_can_enter_is_named_with_its_remedy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, is_warned: bool
+) -> None:
+    tmp_path.chmod(mode)
+
+    warn_of_other_users(tmp_path)
+
+    assert is_warned == (f"close it: chmod 700 {tmp_path}" in caplog.text)
+    assert is_warned == (f"(mode {mode:o})" in caplog.text)

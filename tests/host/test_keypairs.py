@@ -21,6 +21,7 @@ def test_a_keypair_file_is_an_array_of_64_integers_that_only_its_owner_reads(tmp
 
     assert list(bytes(PAIR)) == json.loads(path.read_text())
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+    assert 0o700 == stat.S_IMODE(path.parent.stat().st_mode)
     assert PAIR == read_keypair(path)
     assert [path] == list(path.parent.iterdir())
 

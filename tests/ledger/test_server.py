@@ -5,6 +5,7 @@ import json
 import resource
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -59,6 +60,20 @@ def test_no_acknowledged_transaction_is_lost_to_a_kill(tmp_path: Path) -> None:
             assert all(status is not None and status["err"] is None for status in statuses)
         assert ledger.call("getLedger")["supply"] == 10**18
     assert int(verify(directory, lambda done, total: None)["transactions"]) >= len(acknowledged)
+
+
+def test_a_ledger_closes_the_directory_that_it_makes_and_warns_of_an_open_one(tmp_path: Path) -> None:
+    directory = tmp_path / "ledger"
+    logs = []
+    for mode in (0o700, 0o755):
+        ledger = RunningLedger(directory)
+        ledger.process.terminate()
+        _, log = ledger.process.communicate(timeout=20)
+        logs.append("other users can enter" in log.decode())
+        assert mode == stat.S_IMODE(directory.stat().st_mode)
+        directory.chmod(0o755)
+
+    assert [False, True] == logs
 
 
 def test_a_full_disk_ends_the_ledger_with_its_reason_and_loses_nothing_acknowledged(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -165,6 +166,7 @@ def test_asking_where_nobody_supervises_is_refused(tmp_path: Path) -> None:
 def test_a_directory_has_one_supervisor(tmp_path: Path) -> None:
     with supervise(tmp_path / "new"):
         assert is_held(tmp_path / "new")
+        assert 0o700 == stat.S_IMODE((tmp_path / "new").stat().st_mode)
         with pytest.raises(StoreInUse, match="another `up` runs here"), supervise(tmp_path / "new"):
             pass
 

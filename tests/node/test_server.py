@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -167,6 +168,26 @@ def test_keys_are_made_once_and_belong_to_their_owner(
     assert {str(read_keypair(tmp_path / "node" / "staking.json").pubkey())} == addresses
     for name in ("main.json", "staking.json", "secret"):
         assert (tmp_path / "node" / name).stat().st_mode & 0o077 == 0
+
+
+def test_a_node_closes_the_directory_that_it_makes_and_warns_of_an_open_one(
+    ledger: RunningLedger, task: str, tmp_path: Path
+) -> None:
+    older = tmp_path / "older"
+    older.mkdir(0o755)
+    warnings = {}
+    for directory in (tmp_path / "new", older):
+        with launch(ledger, task, directory, "--package", HELLO) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.terminate()
+            _, log = process.communicate(timeout=20)
+        warnings[directory] = [line for line in log.splitlines() if "other users can enter" in line]
+
+    assert 0o700 == stat.S_IMODE((tmp_path / "new").stat().st_mode)
+    assert [] == warnings[tmp_path / "new"]
+    [warning] = warnings[older]
+    assert f"chmod 700 {older}" in warning
 
 
 def test_a_node_waits_for_a_ledger_that_is_not_there_yet(tmp_path: Path) -> None:

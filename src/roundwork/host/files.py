@@ -2,14 +2,42 @@
 
 import contextlib
 import errno
+import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 READABLE_BY_OWNER = 0o600
+FOLDER_OF_OWNER = 0o700
+OTHER_USERS = 0o077
+"""The bits of a mode for all users but the owner."""
+
 READABLE_BY_ALL = 0o644
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+log = logging.getLogger(__name__)
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder, and its parents, if it is missing. Only its owner can enter a folder that is made here.
+
+    A folder that exists keeps its mode. Raises OSError.
+    """
+    path.mkdir(FOLDER_OF_OWNER, parents=True, exist_ok=True)
+
+
+def warn_of_other_users(folder: Path) -> None:
+    """Log what to do if other users can enter a folder that holds keys. Raises OSError."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & OTHER_USERS:
+        log.warning(
+            "other users can enter %s (mode %o), which holds keys; close it: chmod 700 %s",
+            folder,
+            mode,
+            folder,
+        )
 
 
 def replace_file(path: Path, content: bytes, mode: int = READABLE_BY_ALL) -> None:

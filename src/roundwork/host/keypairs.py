@@ -14,7 +14,7 @@ from solders.pubkey import Pubkey
 
 from ..errors import BadKeypair, Malformed
 from ..wire import decode_json
-from .files import READABLE_BY_OWNER, create_file, replace_file
+from .files import READABLE_BY_OWNER, create_file, make_own_folder, replace_file
 
 KEYPAIR_BYTES_MAX = 64 * 1024
 FORMAT = "roundwork/keystore/1"
@@ -39,7 +39,7 @@ def write_keypair(path: Path, pair: Keypair, passphrase: str | None = None) -> N
     """
     text = json.dumps(list(bytes(pair))) if passphrase is None else _encrypt(pair, passphrase)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_own_folder(path.parent)
         _hide_from_git(path)
         create_file(path, text.encode(), READABLE_BY_OWNER)
     except FileExistsError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import BadGenesis, StoreCorrupt, StoreFull
-from ..host.files import replace_file
+from ..host.files import make_own_folder, replace_file
 from ..host.wal import check_log
 from ..protocol.execute import Block, Outcome, execute
 from ..protocol.genesis import create_state, decode_genesis, encode_genesis
@@ -93,7 +93,7 @@ class Chain:
         if path.exists():
             raise BadGenesis(f"{path}: a ledger is founded here already; choose another directory")
         check_founded_once(directory)
-        directory.mkdir(parents=True, exist_ok=True)
+        make_own_folder(directory)
         replace_file(path, encode_genesis(genesis))
 
     def execute(

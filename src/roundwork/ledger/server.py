@@ -13,6 +13,7 @@ from solders.keypair import Keypair
 from starlette.types import ASGIApp
 
 from ..errors import BadKeypair
+from ..host.files import make_own_folder, warn_of_other_users
 from ..host.hold import hold
 from ..host.keypairs import make_keypair, read_keypair
 from ..host.serve import listen, serve
@@ -55,7 +56,7 @@ def found_development(directory: Path, grants: Sequence[Grant] = (), **settings:
     if (directory / GENESIS_FILE).exists():
         return
     check_founded_once(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    make_own_folder(directory)
     faucet = make_keypair(directory / FAUCET_FILE)
     producer = make_keypair(directory / PRODUCER_FILE)
     genesis = Genesis(
@@ -103,6 +104,7 @@ def run(
     Raises BadGenesis, BadKeypair, OldLaw, StoreCorrupt, StoreFull, StoreInUse, PortInUse.
     """
     with lock(directory):
+        warn_of_other_users(directory)
         sockets = bind(host, port, limits.stalled_seconds)
         with closing(Chain(directory)) as chain:
             tune_interpreter()

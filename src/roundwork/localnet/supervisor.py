@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from ..errors import BadConfig, RemoteError
-from ..host.files import replace_file
+from ..host.files import make_own_folder, replace_file
 from ..host.hold import hold, is_held
 from ..host.process import describe_end, die_with_parent
 from ..participant.plays import PLAYS
@@ -170,7 +170,7 @@ def ask_restart(directory: Path, name: str) -> int:
 
 def supervise(directory: Path) -> AbstractContextManager[None]:
     """Be the only supervisor of a directory, which is made if it does not exist. Raises StoreInUse."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_own_folder(directory)
     return hold(directory, f"{directory}: another `up` runs here; use another --directory")
 
 

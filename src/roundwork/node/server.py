@@ -12,7 +12,7 @@ from pathlib import Path
 from ..client.operations import patiently, read_task
 from ..client.rpc import Client
 from ..errors import BadConfig, PortInUse, StoreCorrupt
-from ..host.files import READABLE_BY_OWNER, replace_file
+from ..host.files import READABLE_BY_OWNER, make_own_folder, replace_file, warn_of_other_users
 from ..host.hold import hold
 from ..host.keypairs import make_keypair
 from ..host.serve import listen, serve
@@ -51,7 +51,8 @@ async def run(setting: NodeSetting, ready: Callable[[str, str], None], agree: Ag
     Raises BadKeypair, BadTaskFile, BadConfig, UnknownTask, PortInUse, StoreInUse, StoreFull,
     StoreCorrupt.
     """
-    setting.directory.mkdir(parents=True, exist_ok=True)
+    make_own_folder(setting.directory)
+    warn_of_other_users(setting.directory)
     setting = settle_directory(setting)
     async with AsyncExitStack() as stack:
         node = Node(setting, agree, stack)

@@ -59,6 +59,8 @@ def test_secrets_are_for_their_owner_alone(directory: Path) -> None:
     ]
 
     assert [stat.S_IMODE(path.stat().st_mode) for path in secrets] == [0o600] * 3
+    assert [stat.S_IMODE(path.parent.stat().st_mode) for path in secrets] == [0o700] * 3
+    assert 0o700 == stat.S_IMODE((directory / "comet").stat().st_mode)
 
 
 def test_a_home_whose_writing_was_cut_short_is_written_again(tmp_path: Path) -> None:

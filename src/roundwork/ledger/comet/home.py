@@ -18,7 +18,7 @@ from blake3 import blake3
 from solders.keypair import Keypair
 
 from ...errors import BadConfig, BadGenesis, BadKeypair, Malformed
-from ...host.files import READABLE_BY_OWNER, rename_folder, replace_file
+from ...host.files import READABLE_BY_OWNER, make_own_folder, rename_folder, replace_file
 from ...protocol.genesis import hash_genesis
 from ...protocol.params import Genesis, Key, key_of
 from ...protocol.transaction import WIRE_BYTES_MAX
@@ -113,8 +113,8 @@ def write_home(directory: Path, genesis: Genesis, p2p: str, validator: Keypair) 
     if home.exists():
         raise BadConfig(f"{home} exists; a home is never written twice, because a validator must not forget")
     building = directory / "comet.new"
-    for name in ("config", "data"):
-        (building / name).mkdir(parents=True, exist_ok=True)
+    for folder in (building, building / "config", building / "data"):
+        make_own_folder(folder)
     config = building / "config"
     replace_file(config / "genesis.json", _pretty(compose_genesis(genesis, [validator])))
     replace_file(config / "config.toml", compose_config(genesis, p2p).encode())

@@ -7,6 +7,7 @@ from typing import Any
 
 import uvloop
 
+from ...host.files import warn_of_other_users
 from ..chain import Chain
 from ..limits import LIMITS, Limits
 from ..rpc.http import build_app
@@ -31,6 +32,7 @@ def run(
     Raises BadGenesis, StoreCorrupt, StoreFull, StoreInUse, PortInUse, EngineFailed.
     """
     with lock(home.directory):
+        warn_of_other_users(home.directory)
         tune_interpreter()
         uvloop.run(_run(home, listening, bind(host, port, limits.stalled_seconds), ready, limits))
 
