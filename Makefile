@@ -59,27 +59,31 @@ soak: $(STAMP) ## Random worlds with hostile messages, every invariant checked a
 	@$(BIN)/python -m tests.sim.strangers --seconds $(or $(SECONDS),600) --seed $(or $(SEED),0) \
 		$(if $(RULES),--rules $(RULES))
 
+# What a round's work and an audit cost in the tables of docs/, in rewards of an honest node.
+COSTS := --work-cost 0.3 --audit-cost 0.02
+
 economics: $(STAMP) ## Play every strategy against RULES (koii-1) again, and say what differs from docs/attack-RULES.jsonl
 	@mkdir -p .roundwork
 ifeq ($(RULES),roundwork-1)
+	@# Costs are given, so that every machine plays the same table.
 	@# The control: what wins under koii-1 still wins there. Then many hours of a processor; a second call goes on.
 	@$(BIN)/roundwork attack --strategy last-slot-accuser --strategy lazy-checker --strategy list-killer
 	@$(BIN)/roundwork attack examples/cipher --rules roundwork-1 --nodes 20 --share 33 --share 20 --share 5 \
-		--silent 10 --silent 0 --seeds 30 --rounds 24 --jobs 2 --save .roundwork/attack-cipher-20.jsonl --resume \
+		--silent 10 --silent 0 --seeds 30 --rounds 24 $(COSTS) --jobs 2 --save .roundwork/attack-cipher-20.jsonl --resume \
 		--against docs/attack-roundwork-1.jsonl
 	@$(BIN)/roundwork attack examples/cipher --rules roundwork-1 --nodes 100 --share 33 --share 20 --share 5 \
-		--silent 10 --silent 0 --seeds 10 --rounds 12 --jobs 2 --save .roundwork/attack-cipher-100.jsonl --resume \
+		--silent 10 --silent 0 --seeds 10 --rounds 12 $(COSTS) --jobs 2 --save .roundwork/attack-cipher-100.jsonl --resume \
 		--against docs/attack-roundwork-1.jsonl
 	@$(BIN)/roundwork attack examples/crawler --rules roundwork-1 --answers docs/attack-site.json \
-		--param start=http://site.invalid/ --nodes 20 --share 33 --silent 10 --seeds 30 --rounds 24 --jobs 2 \
+		--param start=http://site.invalid/ --nodes 20 --share 33 --silent 10 --seeds 30 --rounds 24 $(COSTS) --jobs 2 \
 		--save .roundwork/attack-crawler-20.jsonl --resume
 else
 	@# Half an hour of a processor; a second call goes on.
 	@$(BIN)/roundwork attack --nodes 5 --nodes 20 --nodes 100 --share 20 --share 40 --silent 0 --silent 30 \
-		--jobs 2 --save .roundwork/attack-koii-1.jsonl --resume --against docs/attack-koii-1.jsonl
+		$(COSTS) --jobs 2 --save .roundwork/attack-koii-1.jsonl --resume --against docs/attack-koii-1.jsonl
 	@$(BIN)/roundwork attack --nodes 20 --nodes 100 --share 20 --share 40 --silent 0 --silent 30 \
 		--stakes mice --stakes whale --stakes pareto \
-		--jobs 2 --save .roundwork/attack-koii-1-stakes.jsonl --resume --against docs/attack-koii-1.jsonl
+		$(COSTS) --jobs 2 --save .roundwork/attack-koii-1-stakes.jsonl --resume --against docs/attack-koii-1.jsonl
 endif
 
 mutants: $(STAMP) ## Plant 300 small faults in the law, one at a time: do its tests notice? (an hour; MODULES=tasks/sealed.py …)

@@ -9,6 +9,7 @@ from blake3 import blake3
 
 from roundwork.economics import (
     CHECKERS,
+    Costs,
     Stakes,
     advise,
     advise_drawn,
@@ -30,6 +31,7 @@ from roundwork.economics import (
     compute_unpaid,
     compute_unseen,
     compute_waking_stake,
+    derive_costs,
     find_flippers,
 )
 from roundwork.participant.decisions import Memory
@@ -261,3 +263,16 @@ def test_so_many_accusations_are_false_that_a_juror_looks() -> None:
     assert compute_juror_edge(enough, duty, bond / seats, audit_cost) > 0
     assert compute_juror_edge(too_few, duty, bond / seats, audit_cost) < 0
     assert [0.5, 0.5] == [compute_false_accusations(20, share) for share in (0.2, 1 / 3)]
+
+
+@pytest.mark.parametrize("audits", [1, 3, 19])
+def test_times_divide_what_an_honest_round_costs(audits: int) -> None:
+    usual, slow = derive_costs(15.0, 1.0, audits), derive_costs(1500.0, 100.0, audits)
+    dear = derive_costs(1.0, 1.0, audits)
+
+    assert Costs(0.3, 0.02) == usual == slow
+    assert dear.work == dear.audit
+    total = 0.3 + audits * 0.02
+    assert dear.work + audits * dear.audit == pytest.approx(total, rel=0.01)
+    with pytest.raises(ValueError, match="take no time"):
+        derive_costs(0.0, 0.0, audits)

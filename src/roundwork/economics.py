@@ -22,6 +22,31 @@ DUTIES = 100
 CHECKERS = 3
 """The checkers of a submission under roundwork-1."""
 
+WORK_COST, AUDIT_COST = 0.3, 0.02
+"""What a round's work and an audit cost a node, in its reward, where nothing is known of them."""
+
+
+class Costs(NamedTuple):
+    """What a round's work and an audit cost a node, in its reward."""
+
+    work: float = WORK_COST
+    audit: float = AUDIT_COST
+
+
+def derive_costs(work_seconds: float, audit_seconds: float, audits: int) -> Costs:
+    """The costs that follow from how long the work of a round and an audit take; `audits` is by round.
+
+    Times say how work and audits compare, and not what a second is worth. So an honest round costs as much as
+    with the usual costs, and the times divide that: a node joins while a round pays more than it costs, on a
+    fast machine as on a slow one. Three digits each. Raises ValueError for times that are all 0.
+    """
+    seconds = work_seconds + audits * audit_seconds
+    if seconds <= 0:
+        raise ValueError("the work and the audits of a round take no time")
+    second = (WORK_COST + audits * AUDIT_COST) / seconds
+    return Costs(float(f"{work_seconds * second:.3g}"), float(f"{audit_seconds * second:.3g}"))
+
+
 # Detection
 
 
@@ -85,7 +110,7 @@ class Stakes(NamedTuple):
     slash: float
     """What the worker loses when it is found."""
     reward: float = 1.0
-    work_cost: float = 0.3
+    work_cost: float = WORK_COST
     fake_cost: float = 0.0
     gain: float = 0.0
     """What a bad submission is worth beside the reward, if it passes."""

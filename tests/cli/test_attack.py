@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from roundwork.cli.root import root
 from roundwork.errors import BadConfig, BadTaskFile
 
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello")
+CIPHER = str(Path(HELLO).with_name("cipher"))
 SMALL = ("--nodes", "6", "--seeds", "1", "--rounds", "1")
 
 OWN = '''
@@ -152,7 +154,7 @@ def test_processes_give_the_rows_that_one_process_gives_and_a_saved_table_is_tak
 
     assert alone == together == read_rows(resumed)
     assert len(path.read_text().splitlines()) == 2
-    assert resumed.stderr == "2 rows compared, 0 of the saved table were not played; nothing differs\n"
+    assert "2 rows compared, 0 of the saved table were not played; nothing differs\n" in resumed.stderr
     path.write_text("{}\n")
     with pytest.raises(BadConfig, match="line 1: no row"):
         run(*words, "--against", str(path))
@@ -208,6 +210,109 @@ def test_a_cost_that_is_none_is_refused(command: tuple[str, ...], cost: str) -> 
     assert "Invalid value for '--work-cost'" in refused.stderr
 
 
+COSTS = re.compile(
+    r"costs: a round's work (\S+) R, an audit (\S+) R, (.*); --work-cost (\S+) --audit-cost (\S+) "
+)
+
+
+def read_costs(text: str) -> tuple[str, str, str]:
+    """The costs that a run names below its table, and where they come from."""
+    found = COSTS.search(text)
+    assert found is not None
+    assert (found[1], found[2]) == (found[4], found[5])
+    return found[1], found[2], found[3]
+
+
+@pytest.mark.parametrize("rules", ["koii-1", "roundwork-1"])
+def test_measured_costs_are_named_and_play_the_same_table_when_they_are_given(rules: str) -> None:
+    words = ("attack", CIPHER, *SMALL, "--rules", rules, "--strategy", "lazy-checker", "--json")
+
+    measured = run(*words)
+    work, audit, source = read_costs(measured.stderr)
+    given = run(*words, "--work-cost", work, "--audit-cost", audit)
+
+    assert source.startswith("from the times of the task's functions on this machine")
+    assert float(work) > 0
+    assert float(audit) > 0
+    assert (work, audit, "as given") == read_costs(given.stderr)
+    assert measured.stdout == given.stdout
+
+
+def test_without_a_task_costs_are_the_usual_ones() -> None:
+    shown = run("attack", *SMALL, "--strategy", "lie").output
+
+    assert ("0.3", "0.02", "as usual, because no task is given that could be timed") == read_costs(shown)
+
+
+def test_one_cost_is_given_and_the_other_measured() -> None:
+    shown = run("attack", CIPHER, *SMALL, "--strategy", "lie", "--work-cost", "0.9").output
+
+    work, audit, source = read_costs(shown)
+
+    assert "0.9" == work
+    assert 0 < float(audit) < 0.9
+    assert source.startswith("one as given, the other from the times")
+
+
+def test_rows_are_taken_up_with_the_costs_that_they_have(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    words = ("attack", CIPHER, *SMALL, "--save", str(path), "--strategy", "lie")
+
+    work, audit, _ = read_costs(run(*words).output)
+    resumed = run(*words, "--strategy", "striker", "--resume")
+
+    assert (work, audit, f"as in the rows of {path}") == read_costs(resumed.output)
+    assert 2 == len(path.read_text().splitlines())
+    with pytest.raises(BadConfig, match=rf"its costs are --work-cost {work} --audit-cost {audit}\)"):
+        run(*words, "--resume", "--work-cost", "0.77")
+
+
+def test_a_scenario_gives_costs_sizes_and_faults(tmp_path: Path) -> None:
+    path, rows = tmp_path / "scenario.yml", tmp_path / "rows"
+    words = ("attack", CIPHER, "--seeds", "1", "--strategy", "lie", "--save", str(rows), "--json")
+    quiet = "nodes: 5\nrounds: 1\nrules: koii-1\nwork_cost: 0.25\naudit_cost: 0\n"
+    path.write_text(quiet)
+
+    result = run(*words, "--scenario", str(path))
+    [row] = read_rows(result)
+    [other] = read_rows(run(*words, "--scenario", str(path), "--nodes", "6", "--work-cost", "1"))
+
+    assert ("0.25", "0", "as given") == read_costs(result.stderr)
+    assert (5, 6) == (row["nodes"], other["nodes"])
+    path.write_text(quiet + "faults: {crashes: [{node: node-5, slot: 1, slots: 500}]}\n")
+    [down] = read_rows(run(*words, "--scenario", str(path)))
+    assert 0 == down["acted"] < row["acted"]
+    with pytest.raises(BadConfig, match="a row of another run"):
+        run(*words, "--scenario", str(path), "--resume")
+
+
+@pytest.mark.parametrize(
+    "field", ["liars: 1", "plays: {lazy: 1}", "stakes: [5]", "seed: 3", "signatures: on"]
+)
+def test_a_field_that_has_no_meaning_in_an_attack_is_refused(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "scenario.yml"
+    path.write_text(f"{field}\n")
+
+    with pytest.raises(
+        BadConfig, match=rf"{field.split(':')[0]}: a scenario of `attack` has no such field; "
+    ):
+        run("attack", *SMALL, "--scenario", str(path))
+
+
+@pytest.mark.parametrize("rules", ["koii-1", "roundwork-1"])
+def test_advice_derives_costs_from_times_as_an_attack_does(rules: str) -> None:
+    words = ("advise", CIPHER, "--rules", rules, "--json")
+
+    usual = json.loads(run(*words).output)
+    timed = json.loads(run(*words, "--work-seconds", "15", "--audit-seconds", "1").output)
+    dear = json.loads(run(*words, "--work-seconds", "1", "--audit-seconds", "1", "--work-cost", "0.9").output)
+
+    assert (0.3, 0.02) == (timed["work_cost"], timed["audit_cost"])
+    assert usual["edge"] == timed["edge"]
+    assert 0.9 == dear["work_cost"]
+    assert dear["audit_cost"] > 0.02
+
+
 def test_a_param_that_the_task_does_not_have_is_refused() -> None:
     with pytest.raises(BadConfig, match="nonsense"):
         run("attack", HELLO, *SMALL, "--param", "nonsense=1")
@@ -243,7 +348,7 @@ def test_a_row_without_a_deviation_is_named() -> None:
 def test_a_lie_about_a_cipher_is_submitted_and_loses(strategy: str) -> None:
     words = ("attack", str(Path(HELLO).with_name("cipher")), "--strategy", strategy, "--json")
 
-    [row] = [json.loads(line) for line in run(*words, *SMALL).output.splitlines()]
+    [row] = read_rows(run(*words, *SMALL))
 
     assert row["acted"]
     assert row["bad_paid"] == row["honest_convicted"] == 0
@@ -255,7 +360,7 @@ def test_the_crawler_is_attacked_on_recorded_answers() -> None:
     words = ["attack", str(Path(HELLO).with_name("crawler")), "--rules", "roundwork-1", "--strategy", "lie"]
     words += ["--answers", str(site), "--param", "start=http://site.invalid/", "--json"]
 
-    [row] = [json.loads(line) for line in run(*words, *SMALL).output.splitlines()]
+    [row] = read_rows(run(*words, *SMALL))
 
     assert row["acted"]
     assert row["bad_paid"] == row["honest_convicted"] == 0

@@ -40,6 +40,8 @@ WRONG = {
     "round_slots: 3": "round_slots: 3 cannot be used; it must be a whole number from 20 to 1000000",
     "slot_ms: 0": "slot_ms: 0 cannot be used; it must be a whole number from 10 to 60000",
     "signatures: maybe": "signatures: 'maybe' cannot be used; it must be true or false",
+    "work_cost: -0.5": "work_cost: -0.5 cannot be used; it must be a number from 0 to 1000000",
+    "audit_cost: dear": "audit_cost: 'dear' cannot be used; it must be a number from 0",
     "params: 3": "params: 3 cannot be used; it must be names, each with a value",
     "params: {day: 2024-01-01}": "params: day: must have values that JSON has",
     "network: 3": "network: 3 cannot be used; it must be fields (delay_slots_min",
@@ -85,11 +87,15 @@ def test_every_field_has_a_wrong_value_above() -> None:
 
 def test_a_correct_scenario_is_read(tmp_path: Path) -> None:
     path = tmp_path / "scenario.yml"
-    path.write_text("nodes: 4.0\nrules:\nstakes: [2, 2.5]\nparams: {half: 0.5, deep: {list: [1, null]}}\n")
+    path.write_text(
+        "work_cost: 0.5\naudit_cost: 1\nnodes: 4.0\nrules:\nstakes: [2, 2.5]\n"
+        "params: {half: 0.5, deep: {list: [1, null]}}\n"
+    )
 
     scenario = read_scenario(path)
 
     assert (4, None, (2, "2.5")) == (scenario.nodes, scenario.rules, scenario.stakes)
+    assert (0.5, 1) == (scenario.work_cost, scenario.audit_cost)
     assert {"half": 0.5, "deep": {"list": [1, None]}} == scenario.params
 
 

@@ -6,8 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from .margin import Costs, Margin, compute_margin, cost_options, describe_margin, find_low_stake
+from ..economics import derive_costs
+from .margin import (
+    Costs,
+    Margin,
+    compute_margin,
+    cost_options,
+    count_checks,
+    describe_margin,
+    find_low_stake,
+)
 from .options import format_money, json_option
 from .output import say, say_json
 
@@ -19,6 +29,11 @@ if TYPE_CHECKING:
 @click.argument("task", type=click.Path(path_type=Path))
 @cost_options
 @click.option("--rules", type=click.Choice(["koii-1", "roundwork-1"]), help="The rule set: the task's own.")
+@click.option(
+    "--work-seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="A round's work, as `simulate` measures it: with --audit-seconds the costs follow from both.",
+)
 @click.option("--audit-seconds", type=click.FloatRange(0), help="An audit: what `check --json` measures.")
 @click.option(
     "--fetch-seconds",
@@ -32,6 +47,7 @@ if TYPE_CHECKING:
 def command(
     task: Path,
     rules: str | None,
+    work_seconds: float | None,
     audit_seconds: float | None,
     fetch_seconds: float,
     strict: bool,
@@ -41,18 +57,30 @@ def command(
     """Say by how much cheating loses in TASK, a folder, and where that breaks.
 
     R is the reward of an honest node in a round: the bounty divided by the nodes. The stake is the task's
-    minimum. Costs follow from what `simulate` measures.
+    minimum. Costs follow from the times of a round's work and of an audit, if both are given.
     """
     from ..package.folder import load_package
 
-    package, expected = load_package(task), Costs(**costs)
+    package = load_package(task)
+    if work_seconds is not None and audit_seconds is not None:
+        checks = count_checks(rules or package.rules, costs["nodes"])
+        derived = derive_costs(work_seconds, audit_seconds, checks)
+        for name, cost in zip(("work_cost", "audit_cost"), derived, strict=True):
+            if click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT:
+                costs[name] = cost
+    expected = Costs(**costs)
     margin = compute_margin(package, expected, rules)
     advice, nodes = margin.advice, expected.nodes
     warnings = _find_short_windows(package, fetch_seconds, audit_seconds) if margin.is_drawn else []
     if low_stake := find_low_stake(package, margin):
         warnings.append(low_stake)
     if as_json:
-        needed = {"checks": margin.checks, "minimum_stake_needed": _round_or_none(margin.minimum_stake)}
+        needed = {
+            "work_cost": expected.work_cost,
+            "audit_cost": expected.audit_cost,
+            "checks": margin.checks,
+            "minimum_stake_needed": _round_or_none(margin.minimum_stake),
+        }
         drawn: dict[str, Any] = {}
         if margin.is_drawn:
             drawn = {
@@ -62,7 +90,7 @@ def command(
             }
         say_json({**advice._asdict(), **needed, **drawn})
     else:
-        _print(margin, nodes)
+        _print(margin, expected)
         for warning in warnings:
             say(f"warning: {warning}", err=True)
     if strict and advice.edge > 0:
@@ -90,14 +118,15 @@ def _round_or_none(amount: float) -> int | None:
     return None if math.isinf(amount) else round(amount)
 
 
-def _print(margin: Margin, nodes: int) -> None:
-    advice, checks = margin.advice, margin.checks
+def _print(margin: Margin, costs: Costs) -> None:
+    advice, checks, nodes = margin.advice, margin.checks, costs.nodes
     who = (
         f"{nodes} nodes, {checks} drawn ones check each submission"
         if margin.is_drawn
         else f"{nodes} nodes, each audits {checks} others"
     )
     say(f"{who}; a bad submission is found with {advice.caught:.2%}")
+    say(f"a round's work costs {costs.work_cost:g} R, an audit {costs.audit_cost:g} R")
     say(describe_margin(margin))
     if math.isinf(margin.minimum_stake):
         say("no minimum stake makes cheating lose: no audit finds it")

@@ -5,12 +5,15 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import BadConfig
+from .attack_costs import ChosenCosts, choose_costs
 from .options import Cost, combine, json_option, param_option
 from .output import say, say_json
 from .simulate_view import compose_table
@@ -30,6 +33,18 @@ Job = tuple["Trial", int]
 
 RunTrial = Callable[[Any, Any, int, "Place"], "Measured"]
 """Plays one seed of a trial of a rule set with one of its strategies."""
+
+SCENARIO_REMEDIES = {
+    "liars": "--strategy and --share say who cheats",
+    "plays": "--strategy, --share and --silent say who plays otherwise",
+    "stakes": "--stakes says how stake is distributed",
+    "seed": "--seeds says how many seeds are played, from 0 on",
+    "signatures": "nodes do not sign for real",
+}
+"""The fields of a scenario that have no meaning in `attack`, and what to use instead."""
+
+CONDITIONS = ("slot_ms", "network", "faults")
+"""The fields of a scenario that are those of a world."""
 
 grid_options = combine(
     click.option("--strategy", "names", multiple=True, help="Which strategies; may be given again: all."),
@@ -59,12 +74,8 @@ grid_options = combine(
         type=click.IntRange(1, 1000),
         help="A world's: 4; under roundwork-1, which has chance, 24.",
     ),
-    click.option(
-        "--work-cost", type=Cost(), default=0.3, show_default=True, help="What a round's work costs, in R."
-    ),
-    click.option(
-        "--audit-cost", type=Cost(), default=0.02, show_default=True, help="What an audit costs, in R."
-    ),
+    click.option("--work-cost", type=Cost(), help="What a round's work costs, in R: measured on TASK."),
+    click.option("--audit-cost", type=Cost(), help="What an audit costs, in R: measured on TASK."),
 )
 """Options with the fields of trials; those that may be given again span a grid."""
 
@@ -85,6 +96,12 @@ grid_options = combine(
     type=click.Path(path_type=Path, exists=True),
     help="A Python file with more: subclasses of roundwork.strategies.Strategy, or of SealedStrategy.",
 )
+@click.option(
+    "--scenario",
+    "scenario_path",
+    type=click.Path(path_type=Path),
+    help="A YAML file, as of simulate, with costs, a network and faults; options come before it.",
+)
 @click.option("--answers", type=click.Path(path_type=Path), help="A file of recorded answers to ctx.http.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
 @click.option("--save", type=click.Path(path_type=Path), help="Append each row to this file when it is done.")
@@ -98,6 +115,7 @@ def command(
     rules: str | None,
     params: dict[str, str],
     file: Path | None,
+    scenario_path: Path | None,
     answers: Path | None,
     jobs: int,
     save: Path | None,
@@ -112,33 +130,80 @@ def command(
     Profit is what a member of the coalition gains by round beyond its own honest play, in R, the reward of an
     honest node. TASK's code runs without a sandbox, so attack only code that you trust.
     """
-    from ..sim.attack import name_cell
-    from ..sim.rows import read_rows
+    from ..sim.rows import append_row, read_rows
 
     if resume and save is None:
         raise click.UsageError("--resume needs --save: the file whose rows it leaves out")
-    desk = Desk(task, params, file, rules, answers)
+    desk = Desk(task, params, file, rules, answers, _read_scenario(scenario_path))
+    chosen = _choose_grid(grid, desk, save if resume else None)
     trials = desk.list_trials(**grid)
     before = None if against is None else read_rows(against)
     run = desk.name_run(seeds, trials)
     rows = read_rows(save, run) if resume and save is not None and save.exists() else []
-    done = {name_cell(row) for row in rows}
-    trials = [trial for trial in trials if name_cell(trial) not in done]
-    is_stopped = False
-    try:
-        for row in _run(desk, trials, seeds, jobs):
-            rows.append(row)
-            if save is not None:
-                _append(save, row, run)
-    except KeyboardInterrupt:
-        is_stopped = True
-        say("stopped; these rows are done", err=True)
-    order = {name_cell(trial): at for at, trial in enumerate(desk.list_trials(**grid))}
-    rows.sort(key=lambda row: order.get(name_cell(row), -1))
+    keep = None if save is None else partial(append_row, save, run=run, costs=chosen.costs)
+    is_stopped = not _collect(_run(desk, _list_left(trials, rows), seeds, jobs), rows, keep)
+    _sort(rows, trials)
     _show(rows, as_json)
+    say(str(chosen), err=as_json)
     _tell_changes(rows, before, as_json)
     if is_stopped or (strict and desk.find_winners(rows)):
         sys.exit(STOPPED if is_stopped else 1)
+
+
+def _list_left(trials: "list[Trial]", rows: "list[Row]") -> "list[Trial]":
+    """The trials that have no row yet."""
+    from ..sim.attack import name_cell
+
+    done = {name_cell(row) for row in rows}
+    return [trial for trial in trials if name_cell(trial) not in done]
+
+
+def _collect(played: "Iterator[Row]", rows: "list[Row]", keep: "Callable[[Row], None] | None") -> bool:
+    """Add the rows as they are played, until Ctrl-C; whether all were played."""
+    try:
+        for row in played:
+            rows.append(row)
+            if keep is not None:
+                keep(row)
+    except KeyboardInterrupt:
+        say("stopped; these rows are done", err=True)
+        return False
+    return True
+
+
+def _sort(rows: "list[Row]", trials: "list[Trial]") -> None:
+    """Bring rows into the order of their trials."""
+    from ..sim.attack import name_cell
+
+    order = {name_cell(trial): at for at, trial in enumerate(trials)}
+    rows.sort(key=lambda row: order.get(name_cell(row), -1))
+
+
+def _read_scenario(path: Path | None) -> dict[str, Any]:
+    """The fields of a scenario's file. Raises BadConfig for one that has no meaning here."""
+    from ..sim.scenario import read_fields
+
+    fields = {} if path is None else read_fields(path)
+    for name, remedy in SCENARIO_REMEDIES.items():
+        if name in fields:
+            raise BadConfig(f"{path}: {name}: a scenario of `attack` has no such field; {remedy}")
+    return fields
+
+
+def _choose_grid(grid: dict[str, Any], desk: "Desk", taken_up: Path | None) -> ChosenCosts:
+    """Take the fields of the scenario for options that were not given, and choose the costs.
+
+    `taken_up` is the file of the rows that are left out, if there is one.
+    """
+    scenario = desk.scenario
+    if not grid["nodes"] and "nodes" in scenario:
+        grid["nodes"] = (scenario["nodes"],)
+    for name in ("rounds", "work_cost", "audit_cost"):
+        if grid[name] is None:
+            grid[name] = scenario.get(name)
+    chosen = choose_costs(grid["work_cost"], grid["audit_cost"], desk.open_usual_place(), taken_up)
+    grid |= {"work_cost": chosen.costs.work, "audit_cost": chosen.costs.audit}
+    return chosen
 
 
 class Desk:
@@ -151,13 +216,20 @@ class Desk:
         file: Path | None,
         rules: str | None,
         answers: Path | None,
+        scenario: dict[str, Any] | None = None,
     ) -> None:
-        """`rules` are None for those of the folder's task. Raises BadConfig, BadTaskFile."""
-        from ..package.folder import check_params, load_package, merge_params, pack
+        """`rules` are None for those of the folder's task; `scenario` has fields of a Scenario.
+
+        Raises BadConfig, BadTaskFile.
+        """
+        from ..package.folder import load_package, pack
         from ..sim.answers import RecordedNetwork
         from ..sim.loading import load_task
+        from ..sim.scenario import merge_given_params
 
-        self.arguments = (folder, params, file, rules, answers)
+        self.arguments = (folder, params, file, rules, answers, scenario)
+        self.scenario = scenario or {}
+        rules, params = rules or self.scenario.get("rules"), {**self.scenario.get("params", {}), **params}
         self.network = None if answers is None else RecordedNetwork(answers, is_recording=False)
         package = None if folder is None else load_package(folder)
         self.content_id = None if package is None else pack(package)[0]
@@ -168,9 +240,8 @@ class Desk:
         if package is None:
             self.task, self.params = self.game.make_task(), dict(params)
         else:
-            check_params(package, params)
+            self.params = merge_given_params(package, params)
             self.task = load_task(package)
-            self.params = merge_params(package, params)
 
     def list_trials(
         self,
@@ -197,25 +268,37 @@ class Desk:
 
     def run(self, trial: "Trial", seed: int) -> "Measured":
         """One seed of a trial."""
+        place = self._open_place(trial)
+        return self.game.run_trial(trial, self.game.strategies[trial.strategy], seed, place)
+
+    def open_usual_place(self) -> "Place | None":
+        """The author's task in a world of usual size; None without an author's task."""
+        return None if self.terms is None else self._open_place(self.game.trial(strategy="honest"))
+
+    def _open_place(self, trial: "Trial") -> "Place":
         from ..sim.attack import Place
 
-        place = Place(self.task, self.game.fit(trial, self.terms), self.params, self.network)
-        return self.game.run_trial(trial, self.game.strategies[trial.strategy], seed, place)
+        terms = self.game.fit(trial, self.terms, self.scenario.get("round_slots"))
+        conditions = {name: self.scenario[name] for name in CONDITIONS if name in self.scenario}
+        return Place(self.task, terms, self.params, self.network, conditions)
 
     def find_winners(self, rows: "list[Row]") -> "list[Row]":
         """The rows that `--strict` does not allow; one whose strategy never deviated proves nothing."""
         return self.game.find_winners(row for row in rows if row.acted)
 
     def name_run(self, seeds: int, trials: "list[Trial]") -> str:
-        """What all rows of a run have in common: task, params, answers, number of worlds and costs."""
+        """What all rows of a run have in common: task, params, answers, scenario, worlds a row and costs."""
         import msgspec
         from blake3 import blake3
 
-        _, _, file, _, answers = self.arguments
+        _, _, file, _, answers, _ = self.arguments
         digests = [
             None if path is None else blake3(path.read_bytes()).hexdigest() for path in (file, answers)
         ]
         costs = [(trial.rounds, trial.work_cost, trial.audit_cost) for trial in trials[:1]]
+        conditions = {
+            name: self.scenario[name] for name in (*CONDITIONS, "round_slots") if name in self.scenario
+        }
         facts = (
             type(self.game).__name__,
             self.content_id,
@@ -223,6 +306,7 @@ class Desk:
             sorted(self.params.items()),
             seeds,
             costs,
+            *([sorted(conditions.items())] if conditions else []),
         )
         return blake3(msgspec.json.encode(facts)).hexdigest()[:16]
 
@@ -248,12 +332,13 @@ class KoiiGame:
 
         find_strategy(name, self.strategies)
 
-    def fit(self, trial: "Trial", terms: "Terms | None") -> "Terms":
+    def fit(self, trial: "Trial", terms: "Terms | None", round_slots: int | None) -> "Terms":
         """The terms of a trial; without terms, those of its own task."""
         from ..sim.attack import TRIAL_TERMS
         from ..sim.scenario import Scenario, fit_terms
 
-        return fit_terms(terms or TRIAL_TERMS, Scenario(rules="koii-1", rounds=trial.rounds))
+        scenario = Scenario(rules="koii-1", rounds=trial.rounds, round_slots=round_slots)
+        return fit_terms(terms or TRIAL_TERMS, scenario)
 
 
 class HardenedGame:
@@ -277,7 +362,7 @@ class HardenedGame:
 
         find_strategy(name, self.strategies)
 
-    def fit(self, trial: "Trial", terms: "Terms | None") -> "Terms":
+    def fit(self, trial: "Trial", terms: "Terms | None", round_slots: int | None) -> "Terms":
         """The terms of a trial, with windows that the rules allow; without terms, those of its own task.
 
         The bounty of a task is meant for the nodes that `advise` expects. It grows with the trial's nodes, so
@@ -287,13 +372,13 @@ class HardenedGame:
 
         from ..sim.scenario import Scenario, fit_terms
         from ..sim.sealed_attack import TRIAL_TERMS, SealedTrial, fit_trial
-        from .margin import Costs
+        from .margin import Costs as Expected
 
         assert isinstance(trial, SealedTrial)
+        scenario = Scenario(rules="roundwork-1", rounds=trial.rounds, round_slots=round_slots)
         if terms is None:
-            return fit_trial(trial, TRIAL_TERMS)
-        bounty = terms.bounty_per_round * trial.nodes // Costs().nodes
-        scenario = Scenario(rules="roundwork-1", rounds=trial.rounds)
+            return fit_terms(fit_trial(trial, TRIAL_TERMS), scenario)
+        bounty = terms.bounty_per_round * trial.nodes // Expected().nodes
         return fit_terms(msgspec.structs.replace(terms, bounty_per_round=bounty), scenario)
 
 
@@ -362,13 +447,6 @@ def _open_bar(length: int) -> Iterator[Callable[[], None]]:
         return
     with click.progressbar(length=length, label="worlds", file=sys.stderr) as bar:
         yield lambda: bar.update(1)
-
-
-def _append(path: Path, row: "Row", run: str) -> None:
-    from ..sim.rows import encode_row
-
-    with path.open("ab") as file:
-        file.write(encode_row(row, run))
 
 
 def _tell_changes(rows: "list[Row]", before: "list[Row] | None", as_json: bool) -> None:

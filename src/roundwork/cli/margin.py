@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from ..economics import AUDIT_COST, WORK_COST
 from ..errors import BadConfig
 from .options import Cost, combine, format_money
 from .task_view import report
@@ -17,9 +18,9 @@ class Costs(NamedTuple):
     """What is expected of a task's nodes; the fields are those of `cost_options`."""
 
     nodes: int = 20
-    work_cost: float = 0.3
+    work_cost: float = WORK_COST
     """In rewards of an honest node for a round, as the next three."""
-    audit_cost: float = 0.02
+    audit_cost: float = AUDIT_COST
     fake_cost: float = 0.0
     gain: float = 0.0
     lazy: int = 0
@@ -95,23 +96,32 @@ force_option = click.option(
 )
 
 
-def compute_margin(package: "Package", costs: Costs, rules: str | None = None) -> Margin:
-    """The margin of a task under its own rule set, or under another one."""
-    from ..economics import CHECKERS, Stakes, advise, advise_drawn, compute_waking_stake
+def count_checks(rules: str, nodes: int) -> int:
+    """How many submissions a node audits in a round; under roundwork-1, how many nodes check a submission."""
+    from ..economics import CHECKERS
     from ..participant.step import AUDIT_ALL_MAX, SAMPLE
 
-    is_drawn = (rules or package.rules) == "roundwork-1"
+    if rules == "roundwork-1":
+        return CHECKERS
+    return nodes - 1 if nodes - 1 <= AUDIT_ALL_MAX else SAMPLE
+
+
+def compute_margin(package: "Package", costs: Costs, rules: str | None = None) -> Margin:
+    """The margin of a task under its own rule set, or under another one."""
+    from ..economics import Stakes, advise, advise_drawn, compute_waking_stake
+
+    rules = rules or package.rules
+    is_drawn = rules == "roundwork-1"
+    checks = count_checks(rules, costs.nodes)
     percent = package.slash_percent if costs.slash is None else costs.slash
     reward = package.bounty_per_round / costs.nodes
     stake = package.minimum_stake / reward
     stakes = Stakes(0.0, stake * percent / 100, 1.0, costs.work_cost, costs.fake_cost, costs.gain)
     waking = 0.0
     if is_drawn:
-        checks = CHECKERS
         waking = compute_waking_stake(costs.nodes, 1 / 3, costs.audit_cost) * reward
         advice = advise_drawn(stakes, costs.lazy / 100, costs.audit_cost, stake / 10)
     else:
-        checks = costs.nodes - 1 if costs.nodes - 1 <= AUDIT_ALL_MAX else SAMPLE
         advice = advise(stakes, costs.nodes, checks, costs.lazy / 100, costs.audit_cost)
     minimum = advice.slash_needed / max(percent, 1) * 100 * reward
     return Margin(advice, checks, reward, minimum, is_drawn, waking)

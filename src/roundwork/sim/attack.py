@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..economics import AUDIT_COST, WORK_COST
 from ..errors import BadConfig, TaskFailed
 from ..package.terms import Terms
 from ..participant.plays import LAZY, list_parts, play_step
@@ -45,9 +46,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """The percentage of the other nodes that do their work and give no opinion."""
     stakes: str = "equal"
     rounds: int = 4
-    work_cost: float = 0.3
+    work_cost: float = WORK_COST
     """Of the work of a round, in R."""
-    audit_cost: float = 0.02
+    audit_cost: float = AUDIT_COST
     """Of an audit, in R."""
 
     @property
@@ -151,13 +152,19 @@ class Place:
     """A task with its terms, its params and its network: worlds are played with it."""
 
     def __init__(
-        self, task: Task, terms: Terms, params: dict[str, Any] | None = None, network: Network | None = None
+        self,
+        task: Task,
+        terms: Terms,
+        params: dict[str, Any] | None = None,
+        network: Network | None = None,
+        conditions: dict[str, Any] | None = None,
     ) -> None:
-        """`network` answers `ctx.http`."""
+        """`network` answers `ctx.http`; `conditions` are more fields of a WorldSetting, such as `faults`."""
         self.task = task
         self.terms = terms
         self.params = params or {}
         self.network = network
+        self.conditions = conditions or {}
 
     def __hash__(self) -> int:
         return hash(id(self.task))
@@ -230,6 +237,7 @@ def _play(trial: Trial, strategy: type[Strategy] | None, nodes: int, seed: int, 
         seed=seed,
         params=place.params,
         are_signatures_real=False,
+        **place.conditions,
     )
     world = World(setting, place.task, place.network)
     return Played(world, world.run(), frozenset(members))

@@ -24,6 +24,9 @@ from .world import STAKE_FACTOR, fit_bounty, make_nodes
 
 COIN_DECIMALS = 9
 
+COSTS = ("work_cost", "audit_cost")
+"""The fields of a scenario that may have a fraction."""
+
 LISTED_NODES_MAX = 65_000
 """So many nodes fit into a distribution list of koii-1.
 
@@ -50,13 +53,21 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     signatures: bool | None = None
     """Whether nodes sign for real; None: in worlds of at most 100 nodes. Hashes depend on it, and with them
     the draws of roundwork-1."""
+    work_cost: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
+    """Of a round's work, in the reward of an honest node. Only `attack` uses it and the next field."""
+    audit_cost: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
     params: dict[str, Any] = {}
     network: NetworkModel = NetworkModel()
     faults: Faults = Faults()
 
 
 def read_scenario(path: Path) -> Scenario:
-    """A scenario from a YAML or JSON file.
+    """A scenario from a YAML or JSON file; as `read_fields`, with defaults where the file is silent."""
+    return Scenario(**read_fields(path))
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """The fields of a scenario that a YAML or JSON file has.
 
     Raises BadConfig, which names the file, the field, its value and what it must be.
     """
@@ -65,6 +76,7 @@ def read_scenario(path: Path) -> Scenario:
         for name, value in raw.items():
             check_numbers(value, str(name))
         fields = _read_whole(raw)
+        fields |= {name: float(raw[name]) for name in COSTS if isinstance(raw.get(name), Decimal)}
         check_shape(fields, Scenario)
         if "params" in raw:
             fields["params"] = _read_params(raw["params"])
@@ -75,7 +87,7 @@ def read_scenario(path: Path) -> Scenario:
         check_model(scenario.network)
     except (Malformed, ValueError, BadConfig) as error:
         raise BadConfig(f"{path}: {error}") from None
-    return scenario
+    return {name: getattr(scenario, name) for name in fields}
 
 
 def _read_params(raw: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +161,7 @@ def compose_setting(
         seed=scenario.seed,
         slot_ms=scenario.slot_ms,
         content_id=content_id,
-        params=_merge_params(package, scenario.params),
+        params=merge_given_params(package, scenario.params),
         secrets=secrets,
         files=files,
         network=scenario.network,
@@ -158,7 +170,7 @@ def compose_setting(
     )
 
 
-def _merge_params(package: Package, given: Mapping[str, Any]) -> dict[str, Any]:
+def merge_given_params(package: Package, given: Mapping[str, Any]) -> dict[str, Any]:
     """The package's params with those of a scenario: text is read as the package has it. Raises BadConfig."""
     check_params(package, given)
     texts = {name: value for name, value in given.items() if isinstance(value, str)}

@@ -185,6 +185,7 @@ def play(
         seed=seed,
         params=place.params,
         are_signatures_real=False,
+        **place.conditions,
     )
     world = SealedWorld(setting, place.task, place.network, strategies=playing)
     before = {node.name: compute_wealth(world, node.key) for node in world.nodes}
