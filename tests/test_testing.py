@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from roundwork import Task, Unavailable, proportional_split
-from roundwork.errors import TaskFailed
+from roundwork.errors import BadArgument, BadConfig, TaskFailed
 from roundwork.package.scaffold import Answers, write_scaffold
 from roundwork.testing import STAKE, open_network, run_round
 
@@ -57,7 +57,9 @@ def answer(request: httpx2.Request) -> httpx2.Response:
 def fetch(tmp_path: Path, network: Any, host: str = "example.org") -> Any:
     folder = tmp_path / "task"
     folder.mkdir(exist_ok=True)
-    write_task(folder, "roundwork: {hosts: [example.org, moved.example]}")
+    write_task(
+        folder, "roundwork: {hosts: [example.org, moved.example], params: {host: example.org, pages: 8}}"
+    )
     (folder / "task.py").write_text(FETCH)
     return run_round(folder, params={"host": host}, network=network)
 
@@ -100,7 +102,7 @@ def test_requests_go_through_the_transport_to_permitted_hosts(tmp_path: Path) ->
     assert ("GET http://example.org/a", "valid") == (played.value, played.opinion)
     assert [("GET", "http://example.org/a")] * 2 == played.requests
     assert "GET http://example.org/a" == fetch(tmp_path, httpx2.MockTransport(answer), "moved.example").value
-    with pytest.raises(TaskFailed, match=r"Refused: other\.example is not among the permitted hosts"):
+    with pytest.raises(TaskFailed, match=r"Refused: other\.example:80 is not among the permitted hosts"):
         fetch(tmp_path, httpx2.MockTransport(answer), "other.example")
 
 
@@ -145,6 +147,154 @@ def test_no_vote_is_no_failure_and_a_wrong_answer_is() -> None:
     assert ("unavailable", "the site is down") == (played.opinion, played.reason)
     with pytest.raises(TaskFailed, match=r"audit returned 1; it must return True, False"):
         run_round(make_task(audit=lambda ctx, candidate: 1))
+
+
+def fail(ctx: Any) -> None:
+    json.loads("{")
+
+
+@pytest.mark.parametrize(
+    ("functions", "function"),
+    [
+        ({"work": lambda ctx: ctx.http.get("http://example.org/")}, "work"),
+        ({"work": lambda ctx: ctx.proof("")}, "work"),
+        ({"work": lambda ctx: ctx.ledger.call("getSlot")}, "work"),
+        ({"work": lambda ctx: ctx.state.update(text=ctx.storage.get("nothing"))}, "work"),
+        ({"work": lambda ctx: ctx.state.update(value=object())}, "work"),
+        ({"work": fail}, "work"),
+        ({"submission": lambda ctx: 7}, "submission"),
+        ({"submission": lambda ctx: ctx.state["nothing"]}, "submission"),
+        ({"audit": lambda ctx, candidate: 1}, "audit"),
+    ],
+)
+def test_a_failure_names_the_line_of_the_author(functions: dict[str, Any], function: str) -> None:
+    code = functions[function].__code__
+    lines = {line for _, _, line in code.co_lines() if line is not None}
+
+    with pytest.raises(TaskFailed) as failed:
+        run_round(make_task(**functions))
+
+    place = re.search(r" \(([^(]*), line (\d+)\)$", str(failed.value))
+    assert place is not None, failed.value
+    assert Path(__file__).name == place[1]
+    assert int(place[2]) in lines
+
+
+def test_a_failed_route_of_a_peer_names_its_line() -> None:
+    peer = str(run_round(make_task(), node=7).node)
+    task = make_task(work=lambda ctx: ctx.peers[peer].get("/greet"))
+
+    with pytest.raises(
+        TaskFailed, match=r"route failed: ZeroDivisionError: .* \(test_testing\.py, line \d+\)"
+    ):
+        run_round(task, peers={peer: {"/greet": lambda request: 1 // 0}})
+
+
+PEER = "11111111111111111111111111111112"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"task": 7}, "task is 7; it must be a Task or the path"),
+        ({"round": -1}, "round is -1; it must be an integer from 0 to"),
+        ({"round": True}, "round is True"),
+        ({"round": "3"}, "round is '3'"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        ({"node": 0}, "node is 0; it must be an integer from 1 to 499"),
+        ({"node": 500}, "node is 500"),
+        ({"seconds_left": 0}, "seconds_left is 0; it must be a number of seconds above 0"),
+        ({"seconds_left": float("nan")}, "seconds_left is nan"),
+        ({"params": ["host"]}, r"params is \['host'\]; it must be a dict"),
+        ({"params": {"host": object()}}, "params must have values of JSON"),
+        ({"secrets": {"KEY": 7}}, "secrets must be a dict of text by name"),
+        ({"network": answer}, "network is <function .*MockTransport"),
+        ({"network": httpx2.Client()}, "network is <httpx2"),
+        ({"peers": [PEER]}, "peers is .*; it must be a dict of routes by address"),
+        ({"peers": {"7": {}}}, "an address of peers is '7'; it must be an address"),
+        ({"peers": {PEER: {"/": "text"}}}, "it must be what @task.routes returns"),
+        ({"peers": {PEER: {"greet": lambda request: "hi"}}}, "a dict of path"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_refused_by_name(arguments: dict[str, Any], reason: str) -> None:
+    given = {"task": make_task(), **arguments}
+
+    with pytest.raises(BadArgument, match=reason):
+        run_round(**given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"params": {"pagse": 3}}, "param 'pagse' is not in config-task.yml, which has host, pages"),
+        ({"params": {"pages": "3"}}, "param pages: '3' must be of the kind of 8"),
+        ({"secrets": {"KEY": "x"}}, "secret 'KEY' is not in roundwork.secrets of config-task.yml"),
+    ],
+)
+def test_params_and_secrets_are_those_of_the_configuration(
+    tmp_path: Path, arguments: dict[str, Any], reason: str
+) -> None:
+    write_task(tmp_path, "roundwork: {params: {host: example.org, pages: 8}}")
+    (tmp_path / "task.py").write_text(FETCH)
+
+    with pytest.raises(BadConfig, match=reason):
+        run_round(tmp_path, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"votes": (1, 1), "stakes": (1, 1, 1)}, "there are 2 votes and 3 stakes"),
+        ({"votes": ()}, r"votes is \(\); it must be a list"),
+        ({"votes": "11"}, "votes is '11'"),
+        ({"votes": 1}, "votes is 1"),
+        ({"votes": (1, 0.5)}, r"votes\[1\] is 0.5; it must be an integer"),
+        ({"stakes": (0, 1, 1)}, r"stakes\[0\] is 0; it must be an integer from 1"),
+        ({"bounty": -1}, "bounty is -1; it must be an integer from 0"),
+    ],
+)
+def test_a_list_of_nodes_that_cannot_be_is_refused(arguments: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadArgument, match=reason):
+        run_round(make_task()).distribute(**arguments)
+
+
+def test_a_list_needs_no_stakes() -> None:
+    assert 2 == len(run_round(make_task()).distribute(votes=(1, -1)))
+
+
+def test_what_no_ledger_takes_is_not_audited() -> None:
+    played = run_round(make_task())
+
+    for value in ("", "x" * 513, 7):
+        with pytest.raises(BadArgument, match=r"value is .*; a submission is text of 1 to 512 bytes"):
+            played.audit(value)  # type: ignore[arg-type] # that is what is tested
+    with pytest.raises(BadArgument, match="node is 'x'; it must be an address"):
+        played.audit("x", "x")
+    with pytest.raises(BadArgument, match="node 1 is the node itself"):
+        played.play_neighbour(1)
+
+
+def test_a_port_that_is_missing_in_a_permitted_host_is_named(tmp_path: Path) -> None:
+    write_task(tmp_path, "roundwork: {hosts: [127.0.0.1], params: {host: 127.0.0.1:8000}}")
+    (tmp_path / "task.py").write_text(FETCH)
+
+    with pytest.raises(
+        TaskFailed, match=r"write 127\.0\.0\.1:8000 \(a name alone permits ports 80 and 443\)"
+    ):
+        run_round(tmp_path, network=httpx2.MockTransport(answer))
+
+
+@pytest.mark.parametrize("body", ["%", "a"])
+def test_recorded_answers_that_are_damaged_are_refused(tmp_path: Path, body: str) -> None:
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps({"GET http://x/": {"url": "", "status": 200, "headers": {}, "body": body}}))
+
+    with pytest.raises(BadConfig, match="has no recorded answers"), open_network(path, is_recording=False):
+        pass
+    with pytest.raises(BadConfig, match="its folder does not exist"), open_network(path / "x" / "y", True):
+        pass
+    with pytest.raises(BadConfig, match="no file to record"), open_network(None, is_recording=True):
+        pass
 
 
 def test_the_example_runs_from_its_folder() -> None:

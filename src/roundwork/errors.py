@@ -711,6 +711,10 @@ class BadConfig(BadInput):
     """A config-task.yml or option with a value that is not allowed."""
 
 
+class BadArgument(BadInput):
+    """An argument of `roundwork.testing` with a value that is not allowed."""
+
+
 class BadKeypair(BadInput):
     """A file that does not hold an Ed25519 keypair."""
 

@@ -168,6 +168,40 @@ def test_the_debugger_opens_where_a_function_fails(tmp_path: Path) -> None:
     assert "78" in shown
 
 
+def test_the_debugger_opens_in_the_authors_line_also_for_a_changed_submission(tmp_path: Path) -> None:
+    folder = make(tmp_path / "chain")
+    text = (folder / "task.py").read_text()
+    request = "\n@task.work\ndef work(ctx):\n    here = 77\n    ctx.http.get('http://example.org/')\n"
+    (folder / "task.py").write_text(f"{text}{request}")
+    code, shown = type_into(["try", folder, "--pdb"], ("(Pdb)", "p here + 1"), ("(Pdb)", "q"))
+    assert (1, True) == (code, "78" in shown), shown
+
+    audit = "\n@task.audit\ndef audit(ctx, candidate):\n    if candidate.value == ctx.state.get('result'):\n"
+    (folder / "task.py").write_text(
+        f"{text}{audit}        return True\n    here = 77\n    return {{}}[here]\n"
+    )
+    tried, facts = try_json(folder)
+    code, shown = type_into(["try", folder, "--pdb"], ("(Pdb)", "p here + 1"), ("(Pdb)", "q"))
+    assert (1, True) == (code, "78" in shown), shown
+    assert 1 == tried, facts
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--record"], "--record needs --answers"),
+        (["--secret", "KEY=value"], "secret 'KEY' is not in roundwork.secrets"),
+        (["--param", "linsk=3"], "param 'linsk' is not in config-task.yml"),
+        (["--answers", "nothing.json"], "nothing.json does not exist; --record makes it"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, options: list[str], reason: str) -> None:
+    done = run("try", make(tmp_path / "chain"), *options)
+
+    assert 0 != done.returncode
+    assert reason in done.stderr
+
+
 def test_watching_tries_again_after_each_saved_change(tmp_path: Path) -> None:
     folder = make(tmp_path / "chain")
     command = [sys.executable, "-m", "roundwork", "try", str(folder), "--watch", "--json"]

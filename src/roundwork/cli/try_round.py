@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..testing import Played
 
 SHOWN = 100
+FAILED = "failed: "
+"""How the opinion of an audit begins that failed."""
 WATCH_SECONDS = 0.3
 
 
@@ -41,8 +43,11 @@ def command(folder: Path, watch: bool, as_json: bool, is_debugging: bool, **opti
     """Run work, submission, audit and distribution of the task in FOLDER once, and show what they gave.
 
     The code runs in this process with your rights, not in the sandbox: try only what you wrote. The exit code
-    is 1 if a function fails or the audit does not find the submission valid.
+    is 1 if a function fails, also on a changed submission, or if the audit does not find the submission
+    valid.
     """
+    if options["is_recording"] and options["answers"] is None:
+        raise click.UsageError("--record needs --answers: the file to add answers to")
     is_good = _try(folder, as_json, is_debugging, **options)
     while watch:
         before = _list_times(folder)
@@ -83,12 +88,15 @@ def _try(
     import httpx2
 
     from ..localnet.demo import running_demo
-    from ..package.folder import check_params, load_package, merge_params
+    from ..package.folder import check_params, check_secrets, choose_secrets, load_package, merge_params
+    from ..sim.failures import cut_traceback
     from ..testing import open_network, run_round
 
     async def play() -> "Played":
         package = load_package(folder)
         check_params(package, params)
+        check_secrets(package, secrets)
+        choose_secrets(package, secrets)
         async with running_demo(package, params) as given:
             with open_network(answers, is_recording) as network:
                 return await asyncio.to_thread(
@@ -103,13 +111,14 @@ def _try(
 
     try:
         played = asyncio.run(play())
-        opinions = _audit_mutations(played)
+        opinions = _audit_mutations(played, is_debugging)
         amounts = played.distribute()
         if load_package(folder).rules == "roundwork-1":  # the ledger slashes, and a list only pays
             amounts = [max(amount, 0) for amount in amounts]
     except RoundworkError as error:
-        if is_debugging and error.__cause__ is not None:
-            pdb.post_mortem(error.__cause__.__traceback__)
+        cause = error.__cause__
+        if is_debugging and cause is not None and (trace := cut_traceback(cause)) is not None:
+            pdb.post_mortem(trace)
         if as_json:
             say_json({"error": f"{type(error).__name__}: {error}"})
         else:
@@ -130,17 +139,23 @@ def _try(
         say_json(facts)
     else:
         _print(facts)
-    return played.opinion == "valid"
+    has_failed = any(opinion.startswith(FAILED) for _, opinion in opinions)
+    return played.opinion == "valid" and not has_failed
 
 
-def _audit_mutations(played: "Played") -> list[tuple[str, str]]:
-    """What another node says of changed submissions; "failed: …" where its audit fails."""
+def _audit_mutations(played: "Played", is_debugging: bool) -> list[tuple[str, str]]:
+    """What another node says of changed submissions; "failed: …" where its audit fails.
+
+    Raises TaskFailed in place of that if `is_debugging`.
+    """
     opinions = []
     for value in played.mutations:
         try:
             opinion = played.audit(value).opinion
         except TaskFailed as error:
-            opinion = f"failed: {error}"
+            if is_debugging:
+                raise
+            opinion = f"{FAILED}{error}"
         opinions.append((value, opinion))
     return opinions
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from starlette.routing import Route
 
 from ..client.rpc import Client
-from ..errors import BadConfig, BadTaskFile
-from ..package.folder import Package, merge_params, resolve_hosts
+from ..errors import BadConfig
+from ..package.folder import Package, choose_secrets, merge_params, resolve_hosts
 from ..participant.plays import LIAR
 from ..protocol.params import KOII_1, key_of
 from .confinement.doctor import examine, summarize
@@ -92,7 +92,7 @@ async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
         environment=await prepare_environment(find_environments(), package.lock, package.requires_python),
         limits=Limits(**package.limits),
         params=params,
-        secrets=_choose_secrets(package, setting.secrets),
+        secrets=choose_secrets(package, setting.secrets),
     )
     services = TaskServices(
         task=setting.task,
@@ -168,7 +168,7 @@ async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         web_port=find_free_port(),
         node_port=needs.port,
         tunnel_port=await tunnels.open(),
-        variables=_choose_secrets(package, setting.secrets),
+        variables=choose_secrets(package, setting.secrets),
         limits=limits,
     )
     program = JavascriptTask(javascript, choose_sandbox(setting.sandbox), log_task)
@@ -228,14 +228,3 @@ def _make_notices(needs: TaskNeeds) -> SlashNotices:
 def log_task(line: str) -> None:
     """A line that the task printed."""
     logging.getLogger("task").info("%s", line)
-
-
-def _choose_secrets(package: Package, given: dict[str, str]) -> dict[str, str]:
-    """The secrets that the package asks for. Raises BadTaskFile if one is not given."""
-    missing = [name for name in package.secrets if name not in given]
-    if missing:
-        raise BadTaskFile(
-            f"the task asks for {', '.join(missing)}; give each with --secret NAME=VALUE, or --secret NAME"
-            " to take it from the environment"
-        )
-    return {name: given[name] for name in package.secrets}

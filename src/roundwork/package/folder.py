@@ -182,6 +182,36 @@ def check_params(package: Package, given: Iterable[str]) -> None:
         raise BadConfig(unknown)
 
 
+def check_kind(package: Package, name: str, value: Any, given: Any) -> None:
+    """Raises BadConfig for a value of another kind than the param has in the package. `given` is shown."""
+    default: object = package.params.get(name)
+    kinds = {type(default), type(value)}
+    if default is not None and len(kinds) > 1 and kinds != {int, float}:
+        shown = msgspec.json.encode(default).decode()
+        raise BadConfig(f"param {name}: {given!r:.100} must be of the kind of {shown}, which {CONFIG} has")
+
+
+def choose_secrets(package: Package, given: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that the package asks for. Raises BadTaskFile if one is not given."""
+    missing = [name for name in package.secrets if name not in given]
+    if missing:
+        raise BadTaskFile(
+            f"the task asks for {', '.join(missing)}; give each with --secret NAME=VALUE, or --secret NAME"
+            " to take it from the environment"
+        )
+    return {name: given[name] for name in package.secrets}
+
+
+def check_secrets(package: Package, given: Iterable[str]) -> None:
+    """Raises BadConfig for a secret that the package does not ask for: a node would not give it to it."""
+    for name in given:
+        if name not in package.secrets:
+            known = ", ".join(package.secrets) or "none"
+            raise BadConfig(
+                f"secret {name!r:.100} is not in roundwork.secrets of {CONFIG}, which has {known}"
+            )
+
+
 def _read_param(package: Package, name: str, text: str) -> Any:
     default: object = package.params.get(name)
     if default is None or isinstance(default, str):
@@ -190,10 +220,7 @@ def _read_param(package: Package, name: str, text: str) -> Any:
         value = decode_json(text)
     except Malformed:
         value = text
-    kinds = {type(default), type(value)}
-    if len(kinds) > 1 and kinds != {int, float}:
-        shown = msgspec.json.encode(default).decode()
-        raise BadConfig(f"param {name}: {text!r:.100} must be of the kind of {shown}, which {CONFIG} has")
+    check_kind(package, name, value, text)
     return value
 
 

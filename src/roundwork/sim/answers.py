@@ -3,7 +3,8 @@
 So the same seed means the same bytes, also for a task that reads the outside world.
 """
 
-from binascii import b2a_base64
+import binascii
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -37,17 +38,16 @@ class RecordedNetwork:
     """Gives recorded answers. A request that is not recorded is unavailable, or is made and recorded."""
 
     def __init__(self, path: Path, is_recording: bool) -> None:
-        """Raises BadConfig for a file that is not a record."""
+        """Raises BadConfig for a file that is not a record, or that cannot be written."""
         self._path = path
         self._is_recording = is_recording
         self._answers: dict[str, Recorded] = {}
         if path.exists():
-            try:
-                self._answers = decode_json(path.read_bytes(), dict[str, Recorded])
-            except Malformed as error:
-                raise BadConfig(f"{path} has no recorded answers: {error}") from None
+            self._answers = _read_answers(path)
         elif not is_recording:
             raise BadConfig(f"{path} does not exist; --record makes it")
+        elif not path.absolute().parent.is_dir():
+            raise BadConfig(f"{path} cannot be written: its folder does not exist")
 
     def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """The recorded answer. Raises Unavailable."""
@@ -66,18 +66,34 @@ class RecordedNetwork:
         replace_file(self._path, msgspec.json.format(msgspec.json.encode(self._answers, order="sorted")))
 
 
+def _read_answers(path: Path) -> dict[str, Recorded]:
+    """Raises BadConfig."""
+    try:
+        answers = decode_json(path.read_bytes(), dict[str, Recorded])
+        for answer in answers.values():
+            a2b_base64(answer.body, strict_mode=True)
+    except (OSError, Malformed, binascii.Error) as error:
+        raise BadConfig(f"{path} has no recorded answers: {error}") from None
+    return answers
+
+
 def name_request(method: str, url: str, body: bytes) -> str:
     """What a request is kept under: its method and URL, and the digest of its body if it has one."""
     return f"{method} {url}" + (f" {sha256(body).hexdigest()}" if body else "")
 
 
 @contextmanager
-def open_network(path: Path | None, is_recording: bool) -> Iterator[Network]:
-    """The network of a simulation: the answers of a file, or none; new answers are kept at the end."""
+def open_network(path: Path | str | None, is_recording: bool) -> Iterator[Network]:
+    """The network of a simulation: the answers of a file, or none; new answers are kept at the end.
+
+    Raises BadConfig.
+    """
     if path is None:
+        if is_recording:
+            raise BadConfig("there is no file to record answers in")
         yield NoNetwork()
         return
-    network = RecordedNetwork(path, is_recording)
+    network = RecordedNetwork(Path(path), is_recording)
     try:
         yield network
     finally:

@@ -1,7 +1,6 @@
 """The author's functions as one node calls them, in this process: the same contexts, and no sandbox."""
 
 import time
-import traceback
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -15,6 +14,7 @@ from ..participant.seeds import compute_node_seed, compute_random_seed
 from ..sdk.task import Candidate, Context, Round, Submitter, Task
 from ..views import SubmissionView
 from ..wire import format_count
+from .failures import describe_failure
 from .saved import SavedInMemory
 
 Requester = Callable[[str, dict[str, Any]], Any]
@@ -213,7 +213,7 @@ class Functions:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # the author's code may raise anything, SystemExit too
-            text = describe_failure(error)
+            text = describe_failure(error, self.task.functions.get(step))
             self._timings.add_failure(step, text)
             raise TaskFailed(text) from error
         finally:
@@ -237,14 +237,6 @@ class _LateContext(Context):
         self.is_read = True
         self.__dict__.update(self._build().__dict__)
         return getattr(self, name)
-
-
-def describe_failure(error: BaseException) -> str:
-    """The error of an author's function, and where in the author's file it arose."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "/roundwork/sdk/" not in frame.filename]
-    where = f" ({own[-1].filename.rpartition('/')[2]}, line {own[-1].lineno})" if len(own) > 1 else ""
-    return f"{type(error).__name__}: {error}{where}"
 
 
 def _make_clock(seconds: float) -> Callable[[], float]:

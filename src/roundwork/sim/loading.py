@@ -11,7 +11,7 @@ from itertools import count
 from ..errors import BadTaskFile
 from ..package.folder import Package
 from ..sdk.task import Task
-from .functions import describe_failure
+from .failures import describe_failure
 
 NEEDED_FUNCTIONS = ("work", "submission", "audit")
 

@@ -12,6 +12,7 @@ from ..node.peers.payload import BadPayload, open_payload, sign_payload
 from ..package.content import compute_content_id, is_content_id
 from ..sdk.routes import answer_request
 from ..sdk.task import InvalidSubmission, Refused, Unavailable
+from .failures import describe_failure
 
 Answer = dict[str, Any]
 """An HTTP answer as a context reads it: url, status, headers, and the body in base64."""
@@ -141,5 +142,5 @@ def _serve(get_routes: Callable[[], Any], call: dict[str, Any]) -> tuple[int, li
     thread.start()
     thread.join()
     if failures:
-        raise Unavailable(f"the peer's route failed: {failures[0]}")
+        raise Unavailable(f"the peer's route failed: {describe_failure(failures[0])}")
     return answers[0]

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from ..errors import BadTaskFile, RoundworkError, StrategyFailed
 from ..sdk.task import VALUE_BYTES_MAX
-from .functions import describe_failure
+from .failures import describe_failure
 
 
 class Named(Protocol):

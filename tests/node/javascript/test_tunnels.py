@@ -99,7 +99,7 @@ def test_every_other_place_is_refused_by_its_name(tmp_path: Path, sandbox: str) 
                 source = READ + f"readAll({urls}).then((all) => tell('all', all));"
                 async with run_main(tmp_path, source + STAY, sandbox, tunnel_port=port) as main:
                     answers = await main.read("all")
-            places = [f"localhost:{site.port}", f"127.0.0.1:{site.port}", "example.org:443", "::1:8443",
+            places = [f"localhost:{site.port}", f"127.0.0.1:{site.port}", "example.org:443", "[::1]:8443",
                       "169.254.169.254:80"]  # fmt: skip
             for place, answered in zip(places, answers, strict=True):
                 reason = f"{place} is not among the permitted hosts ['example.com', '*.example.net']"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from roundwork.node.answers import ServiceError
-from roundwork.node.peers.outgoing import Answer, Fetcher, is_permitted
+from roundwork.node.peers.outgoing import Answer, Fetcher, describe_refusal, is_permitted
 
 from .neighbours import serve
 
@@ -180,3 +180,22 @@ def test_requests_to_one_host_keep_their_distance() -> None:
 )
 def test_a_pattern_permits_a_host(host: str, port: int, pattern: str, expected: bool) -> None:
     assert expected == is_permitted(host, port, [pattern])
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "pattern", "hint"),
+    [
+        ("127.0.0.1", 8000, "127.0.0.1", "write 127.0.0.1:8000"),
+        ("a.example.com", 81, "*.example.com", "write a.example.com:81"),
+        ("127.0.0.1", 8000, "127.0.0.1:8001", "write 127.0.0.1:8000"),
+        ("::1", 8000, "[::1]", "write [::1]:8000"),
+        ("127.0.0.1", 8000, "127.0.0.2", ""),
+    ],
+)
+def test_a_refusal_says_if_only_the_port_is_not_permitted(
+    host: str, port: int, pattern: str, hint: str
+) -> None:
+    text = describe_refusal(host, port, [pattern])
+
+    assert hint in text
+    assert bool(hint) == ("(a name alone permits ports 80 and 443)" in text)

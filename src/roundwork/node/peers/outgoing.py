@@ -142,7 +142,7 @@ class Fetcher:
         is checked as for `fetch`. Raises ServiceError.
         """
         if not is_permitted(host, port, hosts) and not (ANY_HOST in hosts and port in HTTP_PORTS):
-            raise ServiceError("Refused", f"{host}:{port} is not among the permitted hosts {list(hosts)}")
+            raise ServiceError("Refused", describe_refusal(host, port, hosts))
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 await self._wait_for_turn(f"{host}:{port}")
@@ -172,9 +172,7 @@ class Fetcher:
         parsed = parse_url(url)
         port = parsed.port or {"http": 80, "https": 443}[parsed.scheme]
         if hosts is not None and ANY_HOST not in hosts and not is_permitted(parsed.host, port, hosts):
-            raise ServiceError(
-                "Refused", f"{parsed.host}:{port} is not among the permitted hosts {list(hosts)}"
-            )
+            raise ServiceError("Refused", describe_refusal(parsed.host, port, hosts))
         await self._wait_for_turn(f"{parsed.host}:{port}")
         lines = [(b"Host", parsed.netloc), (b"User-Agent", USER_AGENT), (b"Accept-Encoding", b"identity")]
         lines += [(k.encode("ascii"), v.encode("latin-1")) for k, v in headers if k.lower() not in NODE_SETS]
@@ -234,6 +232,18 @@ def is_permitted(host: str, port: int, hosts: Sequence[str]) -> bool:
         if is_named and port in ports:
             return True
     return False
+
+
+def describe_refusal(host: str, port: int, hosts: Sequence[str]) -> str:
+    """Why a host that `is_permitted` does not cover is refused; a hint if only its port is at fault."""
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    is_named = any(
+        is_permitted(host, named, [pattern])
+        for pattern in hosts
+        for named in ((int(pattern.rpartition(":")[2]),) if _has_port(pattern) else HTTP_PORTS)
+    )
+    hint = f"; the port is not permitted: write {place} (a name alone permits ports 80 and 443)"
+    return f"{place} is not among the permitted hosts {list(hosts)}{hint if is_named else ''}"
 
 
 class _Guarded(httpcore2.AsyncNetworkBackend):
