@@ -136,7 +136,7 @@ class Town:
             case duties.TopUp():
                 pot = self.world.key("pot")
                 return [[instructions.Stake(task, key, pot, duty.amount, b"http://there")]]
-            case duties.Forget():
+            case duties.ClaimAvailable() | duties.Forget():
                 pass
         return []
 

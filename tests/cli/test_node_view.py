@@ -149,3 +149,16 @@ def test_an_operator_reads_why_each_coin_came_or_went(
     facts = compose_standing(make_standing(rounds=payment, parts={1: part}))
 
     assert expected == facts["round 1"]
+
+
+def test_an_operator_reads_what_a_running_node_claims_by_itself_and_what_fails() -> None:
+    claims = {"least": 10**6, "to": SECOND}
+    failures = {"sending the list of round 7": "ListOverBounty: it pays 2", "claiming": "no money"}
+
+    facts = compose_standing(make_standing(claims=claims, failures=failures))
+
+    assert f"by itself, from 0.001 KOII on, for {SECOND}" == facts["claims"]
+    assert "sending the list of round 7: ListOverBounty: it pays 2; claiming: no money" == facts["fails now"]
+    never = compose_standing(make_standing(claims={"least": 0, "to": ""}, failures={}))
+    assert "nothing by itself: `node claim` pays out" == never["claims"]
+    assert "fails now" not in never

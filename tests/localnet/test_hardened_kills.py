@@ -61,6 +61,7 @@ KINDS = (
         "UploadDistributionList",
         "SubmitDistributionList",
         "AuditDistribution",
+        "Claim",
     ),
 )
 """An honest node accuses no list that is right, so each AuditDistribution here is a vote."""

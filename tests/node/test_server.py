@@ -24,11 +24,14 @@ from roundwork.client.rpc import Client
 from roundwork.host.keypairs import read_keypair, write_keypair
 from roundwork.localnet.supervisor import find_port
 from roundwork.node.confinement.watch import list_descendants
+from roundwork.node.server import CLAIM_FEES, choose_claim_least
+from roundwork.node.setting import NodeSetting
 from roundwork.package.folder import load_package, pack
 from roundwork.protocol.params import KOII
 
 from ..ledger.process import RunningLedger, running
 from ..localnet.test_supervisor import wait_until
+from ..town import Town
 from .house import require_sandbox
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
@@ -359,3 +362,23 @@ def test_a_secret_that_lost_bytes_and_a_damaged_index_of_blobs_are_named(
 
     assert "secret has 0 bytes, not 32: samples could be predicted; delete it" in cut
     assert "index.sqlite: file is not a database; delete it: blobs stay" in damaged
+
+
+@pytest.mark.parametrize(
+    ("rules", "is_token", "given", "expected"),
+    [
+        ("roundwork-1", False, None, CLAIM_FEES * 10_000),
+        ("roundwork-1", True, None, 1),
+        ("roundwork-1", False, 7, 7),
+        ("roundwork-1", True, 0, 0),
+        ("koii-1", False, None, 0),
+        ("koii-1", False, 7, 0),
+    ],
+)
+def test_a_node_claims_by_itself_what_is_worth_its_fee_as_its_operator_says(
+    rules: str, is_token: bool, given: int | None, expected: int
+) -> None:
+    setting = NodeSetting(ledger_url="", task="", directory=Path(), claim_least=given)
+    task = msgspec.structs.replace(Town(1).task, rules=rules, mint="mint" if is_token else None)
+
+    assert expected == choose_claim_least(setting, task, 10_000)

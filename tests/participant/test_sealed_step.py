@@ -1,6 +1,7 @@
 """All duties of a node under roundwork-1: by which view they are judged, and what they may cost."""
 
 import pytest
+from msgspec.structs import replace
 
 from roundwork.participant.decisions import Memory, OpinionDecided, Sealed, ValueDecided, Worked, learn
 from roundwork.participant.sealed import (
@@ -13,13 +14,15 @@ from roundwork.participant.sealed import (
     SendCommitment,
 )
 from roundwork.participant.sealed_step import Bounds, DrawnRound, list_rounds_needed, step_sealed
-from roundwork.participant.step import Duty, View, Work
+from roundwork.participant.step import ClaimAvailable, Duty, View, Work
+from roundwork.participant.step import step as step_koii_1
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.read import view_head, view_own, view_round
 from roundwork.protocol.read_hardened import view_assignments
 from roundwork.protocol.tasks.commitments import SealKind
 
 from ..protocol.hardened import PROOF, SW, Hardened, eighth, name_proof
+from ..town import Town
 
 Owed = list[Duty | SealedDuty]
 
@@ -108,3 +111,38 @@ def test_a_bound_that_was_lowered_in_a_round_allows_nothing_more() -> None:
     owed = step(world, name, Memory(), Bounds(0, 0))
 
     assert [] == [duty for duty in owed if isinstance(duty, SendChallenge)]
+
+
+@pytest.mark.parametrize(
+    ("available", "least", "is_owed"),
+    [(0, 1, False), (99, 100, False), (100, 100, True), (100, 0, False)],
+)
+def test_a_node_claims_what_is_available_from_its_least_amount_on(
+    available: int, least: int, is_owed: bool
+) -> None:
+    view = look(Hardened(), "n00")
+    view = replace(view, own=replace(view.own, available=available), claim_least=least)
+
+    duties = step_sealed(Memory(), view, {}, {}, Bounds(), view.head.slot)[1]
+
+    assert [ClaimAvailable(available)] * is_owed == [
+        each for each in duties if isinstance(each, ClaimAvailable)
+    ]
+
+
+def test_a_node_that_moves_to_a_successor_leaves_the_claim_to_the_move() -> None:
+    view = look(Hardened(), "n00")
+    head = replace(view.head, migrated_to="successor")
+    view = replace(view, head=head, own=replace(view.own, available=100), claim_least=1)
+
+    duties = step_sealed(Memory(), view, {}, {}, Bounds(), view.head.slot)[1]
+
+    assert [] == [each for each in duties if isinstance(each, ClaimAvailable)]
+
+
+def test_a_node_under_koii_1_claims_nothing_by_itself() -> None:
+    town = Town(3)
+    view = town.view(town.nodes["n00"])
+    rich = replace(view, own=replace(view.own, available=10**9), claim_least=1)
+
+    assert step_koii_1(Memory(), view, view.head.slot) == step_koii_1(Memory(), rich, view.head.slot)

@@ -197,21 +197,27 @@ def claim(
 )
 @json_option
 def status(url: str, directory: Path, task: str, last: int, as_json: bool) -> None:
-    """Show the node's stake, its available balance, what its rounds paid and the state of its main.js."""
-    from ..client.operations import read_standing
+    """Show the node's money, what its rounds paid, what it claims by itself and what fails now."""
+    from ..client.operations import read_standing as read_money
     from ..host.hold import is_held
     from ..host.keypairs import read_address
     from ..node.javascript.standing import read_standing as read_program
     from ..node.keystore import find_staking_path
     from ..node.setting import find_home
+    from ..node.standing import read_standing
 
     main = read_address(directory / "main.json")
     staking = read_address(find_staking_path(directory, task))
-    standing = call_ledger(url, lambda client: read_standing(client, task, main, staking, last))
+    standing = call_ledger(url, lambda client: read_money(client, task, main, staking, last))
     home = find_home(directory, task)
-    program = read_program(home) if is_held(home) else None
+    is_running = is_held(home)
+    program = read_program(home) if is_running else None
     if program is not None:
         standing["program"] = {"state": program.state, "starts": program.starts, "end": program.end}
+    running = read_standing(home) if is_running else None
+    if running is not None:
+        standing["claims"] = {"least": running.claim_least, "to": running.claim_to}
+        standing["failures"] = running.failures
     show(standing if as_json else compose_standing(standing), as_json)
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from .options import (
+    ADDRESS,
+    CLAIM_LEAST,
     ROE_OR_NONE,
     any_machine_option,
     combine,
@@ -30,6 +32,8 @@ class SettingOptions(TypedDict):
     endpoint: str | None
     peers: tuple[str, ...]
     stake: int
+    claim_least: int | None
+    claim_to: str | None
     sandbox: str | None
     params: dict[str, str]
     secrets: dict[str, str]
@@ -75,6 +79,19 @@ setting_options = combine(
         type=ROE_OR_NONE,
         default=0,
         help="Roe (or 2koii) to have at stake whenever it is below the task's minimum.",
+    ),
+    click.option(
+        "--claim",
+        "claim_least",
+        type=CLAIM_LEAST,
+        metavar="never|ROE",
+        help="Under roundwork-1: claim by itself from this available balance on; `never`: only `node claim`"
+        " claims. Without it: from 100 times the fee of a claim on.",
+    ),
+    click.option(
+        "--claim-to",
+        type=ADDRESS,
+        help="The address that such a claim pays; without it, the node's main key.",
     ),
     sandbox_option,
     param_option,

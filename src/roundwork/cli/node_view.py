@@ -88,6 +88,12 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
     }
     if token:
         facts["main key"] += f" and {format_amount(standing['tokens_of_main_key'])}"
+    if "claims" in standing:
+        facts["claims"] = _describe_claims(standing["claims"], format_amount)
+    if standing.get("failures"):
+        facts["fails now"] = "; ".join(
+            f"{subject}: {reason}" for subject, reason in standing["failures"].items()
+        )
     if "program" in standing:
         facts["main.js"] = _describe_program(standing["program"])
     paid, slashed = format_amount(standing["paid"]), format_amount(standing["slashed"])
@@ -103,6 +109,13 @@ def compose_standing(standing: Mapping[str, Any]) -> dict[str, str]:
         words += _describe_part(part, paid, format_amount) if part else []
         facts[f"round {round_number}"] = "; ".join(words)
     return facts
+
+
+def _describe_claims(claims: Mapping[str, Any], format_amount: Callable[[int], str]) -> str:
+    """What a running node claims by itself: {least, to}."""
+    if not claims["least"]:
+        return "nothing by itself: `node claim` pays out"
+    return f"by itself, from {format_amount(claims['least'])} on, for {claims['to']}"
 
 
 def _describe_payment(paid: Mapping[str, int] | None, format_amount: Callable[[int], str]) -> str:

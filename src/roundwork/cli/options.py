@@ -93,10 +93,19 @@ class Roe(Amount):
         return read_amount(text, 0) if coins is None else read_amount(coins[1], COIN_DECIMALS)
 
 
+class ClaimLeast(Roe):
+    """The least amount that a node claims by itself; `never` is 0."""
+
+    def read(self, text: str) -> int:
+        """The amount in roe. Raises ValueError, which says how to write it."""
+        return 0 if text == "never" else super().read(text)
+
+
 ADDRESS = Address()
 AMOUNT = Amount(1, ROE_MAX)
 ROE = Roe(1, ROE_MAX)
 ROE_OR_NONE = Roe(0, ROE_MAX)
+CLAIM_LEAST = ClaimLeast(0, ROE_MAX)
 
 
 def _choose_url(ctx: click.Context, param: click.Parameter, given: str | None) -> str:

@@ -355,11 +355,18 @@ async def withdraw_when_free(
 
 async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, beneficiary: str) -> str:
     """Pay a node's whole available balance to the beneficiary; tokens to its account of that token."""
-    view, node = await read_task(client, task), NodeKey(bytes(staking.pubkey()))
-    if view.mint is not None:
-        instructions = await tokens.build_claim(client, payer, node, view, beneficiary)
+    return await claim_from(client, payer, staking, await read_task(client, task), beneficiary)
+
+
+async def claim_from(
+    client: Client, payer: Keypair, staking: Keypair, task: TaskView, beneficiary: str
+) -> str:
+    """The same for a task that was read before; its pot and its token never change."""
+    node = NodeKey(bytes(staking.pubkey()))
+    if task.mint is not None:
+        instructions = await tokens.build_claim(client, payer, node, task, beneficiary)
         return await send_as_node(client, instructions, payer, staking)
-    instruction = Claim(TaskKey(key_of(task)), node, key_of(view.pot), key_of(beneficiary))
+    instruction = Claim(TaskKey(key_of(task.address)), node, key_of(task.pot), key_of(beneficiary))
     return await send_as_node(client, [wrap(instruction)], payer, staking)
 
 

@@ -1,11 +1,12 @@
 """Duties: their names in the log, and how stake is added."""
 
 import logging
+from collections.abc import Mapping
 from typing import assert_never
 
 from ..client.operations import build_stake, deliver, sign
 from ..client.rpc import Client
-from ..errors import Rejected, StillRunning, TaskFailed, Void
+from ..errors import ListOverBounty, ListTooLong, Rejected, StillRunning, TaskFailed, Void
 from ..participant import sealed
 from ..participant import step as duties
 from ..participant.sealed import SealedDuty
@@ -15,6 +16,9 @@ from .memory import MemoryFile
 
 DONE, FAILED = "done", "failed"
 """How a duty ended: the first part of its logger's name. The second part is the kind of the duty."""
+
+LIST_CHUNKS_MAX = 8_192
+"""The chunks of a list that a ledger takes, if its genesis says nothing else: docs/PROTOCOL.md 8.6."""
 
 _AUDIT = "audit of {} in round {}"
 
@@ -36,13 +40,17 @@ def log_failure(duty: Duty | SealedDuty, error: Exception) -> None:
     finds the reason of a round that was not paid.
     """
     kind, subject = name_duty(duty)
-    text = str(error) or "it took too long"
-    last = text.rpartition("\n")[2]
-    name = "" if isinstance(error, TaskFailed) else f"{type(error).__name__}: "
+    text = str(error)
     window = name_window(duty) if isinstance(error, StillRunning) else ""
-    line = f"{subject}: {name}{last}{window and f'; {window}'}"
+    line = f"{subject}: {describe_failure(error)}{window and f'; {window}'}"
     logger = logging.getLogger(f"{FAILED}.{kind}") if isinstance(error, TaskFailed | Rejected) else log
-    logger.warning("%s", line if last == text else f"{line}\n{text}")
+    logger.warning("%s", f"{line}\n{text}" if "\n" in text else line)
+
+
+def describe_failure(error: Exception) -> str:
+    """Why a duty failed, in a line: the name of the error, and the last line of its text."""
+    last = str(error).rpartition("\n")[2] or "it took too long"
+    return last if isinstance(error, TaskFailed) else f"{type(error).__name__}: {last}"
 
 
 def name_duty(duty: Duty | SealedDuty) -> tuple[str, str]:
@@ -68,6 +76,8 @@ def name_duty(duty: Duty | SealedDuty) -> tuple[str, str]:
             return "sending", f"sending that the list of {duty.node} for round {duty.round} is {opinion}"
         case duties.TopUp():
             return "stake", "adding to the stake"
+        case duties.ClaimAvailable():
+            return "claim", "claiming the available balance"
         case duties.Forget():
             return "forgetting", f"forgetting the rounds below {duty.before_round}"
         case _:
@@ -134,6 +144,25 @@ def read_audit(subject: str) -> tuple[int, str] | None:
         return None
     audited = int(words[-1]), words[2]
     return audited if _AUDIT.format(audited[1], audited[0]) == subject else None
+
+
+def check_list(round_number: int, amounts: Mapping[str, int], bounty: int, chunks: int = 0) -> None:
+    """A list that the ledger would refuse is not uploaded, which costs a fee for each chunk.
+
+    `bounty` is the task's bounty_per_round, `chunks` the chunks of the list under koii-1. Raises
+    ListOverBounty, ListTooLong.
+    """
+    total = sum(amount for amount in amounts.values() if amount > 0)
+    if total > bounty:
+        raise ListOverBounty(
+            f"the task's list of round {round_number} pays {total}; bounty_per_round is {bounty}, so it"
+            " is not uploaded"
+        )
+    if chunks > LIST_CHUNKS_MAX:
+        raise ListTooLong(
+            f"the task's list of round {round_number} has {chunks} chunks; a ledger takes {LIST_CHUNKS_MAX},"
+            " so it is not uploaded"
+        )
 
 
 async def top_up(client: Client, identity: Identity, task: str, amount: int, file: MemoryFile) -> None:

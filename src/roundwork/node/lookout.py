@@ -46,6 +46,10 @@ class Identity(msgspec.Struct, frozen=True):
     stake_target: int
     endpoint: str
     play: Play = HONEST
+    claim_least: int = 0
+    """The least available balance that the node claims by itself; 0 if it never claims."""
+    claim_to: str = ""
+    """The address that such a claim pays; empty if it never claims."""
 
     @property
     def node(self) -> str:
@@ -154,7 +158,14 @@ class Lookout:
         self.slot = head.slot
         identity = self._identity
         return View(
-            identity.node, head, self._own, {}, identity.secret, identity.stake_target, identity.endpoint
+            node=identity.node,
+            head=head,
+            own=self._own,
+            rounds={},
+            secret=identity.secret,
+            stake_target=identity.stake_target,
+            endpoint=identity.endpoint,
+            claim_least=identity.claim_least,
         )
 
     async def _watch(self) -> None:

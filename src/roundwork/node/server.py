@@ -18,6 +18,7 @@ from ..host.keypairs import make_keypair
 from ..host.serve import listen, serve
 from ..package.folder import Package, find_unknown_params, merge_params, resolve_hosts
 from ..package.requirements import check_machine
+from ..protocol.params import ROUNDWORK_1
 from ..protocol.tasks.layouts import TEXT_BYTES_MAX
 from ..views import TaskView
 from .keystore import find_staking_path
@@ -33,6 +34,12 @@ from .prepare import TaskNeeds, prepare_task
 from .setting import NodeSetting
 
 SECRET_BYTES = 32
+CLAIM_SIGNATURES = 2
+"""Of the main key, which pays the fee, and the staking key."""
+
+CLAIM_FEES = 100
+"""A node claims by itself when the available balance is this many times the fee of the claim."""
+
 SHUTDOWN_SECONDS = 2
 PORT_FILE = "port"
 """In the home of a node: the port of its gateway, for the next start."""
@@ -78,7 +85,9 @@ class Node:
     async def open(self) -> None:
         """Find the ledger and listen. Raises BadConfig, PortInUse, StoreFull, StoreCorrupt."""
         await self._stack.enter_async_context(self._client)
-        self._is_development = (await patiently(self._client.get_ledger)).kind == "development"
+        ledger = await patiently(self._client.get_ledger)
+        self._is_development = ledger.kind == "development"
+        self._claim_fee = CLAIM_SIGNATURES * ledger.fee_per_signature + self._setting.priority_fee
         self._fetcher = Fetcher(
             is_development=self._is_development, requests_per_second=100.0 if self._is_development else 5.0
         )
@@ -137,7 +146,7 @@ class Node:
             log.warning("%s", unknown)  # a successor of the task may have dropped it
         hosts = resolve_hosts(package, merge_params(package, setting.params))
         await asyncio.to_thread(self._agree, package, hosts, task)  # may ask; the node works on
-        identity = self._make_identity(setting, package)
+        identity = self._make_identity(setting, package, task)
         registrations = Registrations(lambda: current.task, self._is_development)
         needs = TaskNeeds(
             setting=setting,
@@ -167,10 +176,11 @@ class Node:
             self._stack.enter_context(hold(home, refusal))
             self._held.add(home)
 
-    def _make_identity(self, setting: NodeSetting, package: Package) -> Identity:
+    def _make_identity(self, setting: NodeSetting, package: Package, task: TaskView) -> Identity:
         path = find_staking_path(setting.directory, setting.task, package.kind)
         # A URL that does not fit into a stake is registered only.
         fits = len(self._url.encode()) <= TEXT_BYTES_MAX["endpoint"]
+        claim_least = choose_claim_least(setting, task, self._claim_fee)
         return Identity(
             payer=self._main,
             staking=make_keypair(path, setting.passphrase),
@@ -178,6 +188,8 @@ class Node:
             stake_target=setting.stake,
             endpoint=self._url if fits else "",
             play=setting.play,
+            claim_least=claim_least,
+            claim_to=(setting.claim_to or str(self._main.pubkey())) if claim_least else "",
         )
 
     def _announce(self, setting: NodeSetting, identity: Identity, registrations: Registrations) -> None:
@@ -207,6 +219,18 @@ class Node:
             for name, value in {**joined.prepared.get_metrics(), **blobs}.items():
                 metrics[name] = metrics.get(name, 0.0) + value
         return metrics
+
+
+def choose_claim_least(setting: NodeSetting, task: TaskView, fee: int) -> int:
+    """The least available balance that a node claims by itself; 0 if it never claims.
+
+    `fee` is what a claim costs, in roe. The worth of a token is not known here: all of it is claimed.
+    """
+    if task.rules != ROUNDWORK_1.name:
+        return 0
+    if setting.claim_least is not None:
+        return setting.claim_least
+    return CLAIM_FEES * fee if task.mint is None else 1
 
 
 def _make_secret(path: Path) -> bytes:

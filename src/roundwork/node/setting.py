@@ -35,6 +35,11 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     """What each transaction of the node pays on top of its fee, in roe."""
     stake: int = 0
     """The stake to hold: the node adds to it whenever it is below the task's minimum; 0: never."""
+    claim_least: int | None = None
+    """The least available balance that the node claims by itself under roundwork-1; 0: never; None: 100 fees
+    of a claim. In the smallest unit of the task's token, if it has one; None: everything."""
+    claim_to: str | None = None
+    """The address that such a claim pays; None for the main key's."""
     sandbox: str | None = None
     params: dict[str, str] = {}
     secrets: dict[str, str] = {}

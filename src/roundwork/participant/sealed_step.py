@@ -18,7 +18,7 @@ from .sealed import (
     SendCommitment,
     list_sealed_duties,
 )
-from .step import Duty, View, find_oldest, forget_closed, list_works, owe_stake, owe_work
+from .step import Duty, View, find_oldest, forget_closed, list_works, owe_claim, owe_stake, owe_work
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -68,6 +68,7 @@ def step_sealed(
     duties: list[Duty | SealedDuty] = [*closing]
     if not (is_audited and view.own.amount):
         duties += lacking
+    duties += owe_claim(view)
     if view.own.amount >= view.head.minimum_stake or lacking:
         duties += owe_work(memory, view, list_works(view.head, now))
     for round_number, shown in sorted(drawn.items()):

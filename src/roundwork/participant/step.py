@@ -110,6 +110,12 @@ class TopUp(msgspec.Struct, frozen=True, tag=True):
     amount: int
 
 
+class ClaimAvailable(msgspec.Struct, frozen=True, tag=True):
+    """Pay out the available balance of the node, which is this many roe, or the token's smallest unit."""
+
+    amount: int
+
+
 class Forget(msgspec.Struct, frozen=True, tag=True):
     """Forget the rounds below this number: they are closed."""
 
@@ -118,7 +124,7 @@ class Forget(msgspec.Struct, frozen=True, tag=True):
 
 Duty = (
     Work | DecideValue | SendValue | DecideOpinion | SendOpinion | DecideList | SendList | SendListOpinion
-    | TopUp | Forget
+    | TopUp | ClaimAvailable | Forget
 )  # fmt: skip
 
 
@@ -140,6 +146,8 @@ class View(msgspec.Struct, frozen=True):
     """The stake that the node keeps up, in roe; 0 if it never stakes by itself."""
     endpoint: str = ""
     """Where peers reach the node."""
+    claim_least: int = 0
+    """The least available balance that the node claims by itself; 0 if it never claims."""
 
     def get_parts(self, round_number: int) -> RoundParts:
         """What is at hand of a round."""
@@ -340,6 +348,17 @@ def owe_stake(view: View) -> list[TopUp]:
     if stake < head.minimum_stake:
         return [TopUp(max(view.stake_target, head.minimum_stake) - stake)]
     return [TopUp(1)] if view.endpoint and not view.own.endpoint else []
+
+
+def owe_claim(view: View) -> list[ClaimAvailable]:
+    """The available balance, if it is enough to be claimed.
+
+    A node that leaves a task for its successor claims everything when it takes its stake out.
+    """
+    available = view.own.available
+    if not view.claim_least or available < view.claim_least or view.head.migrated_to is not None:
+        return []
+    return [ClaimAvailable(available)]
 
 
 def forget_closed(memory: Memory, oldest: int) -> tuple[Memory, list[Duty]]:

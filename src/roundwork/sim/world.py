@@ -301,6 +301,9 @@ class World(Simulation[SimulatedNode]):
             case duties.TopUp(amount):
                 pot = self.ledger.state.tasks.rows[task].pot
                 return [[instructions.Stake(task, key, pot, amount)]]
+            case duties.ClaimAvailable():
+                pot = self.ledger.state.tasks.rows[task].pot
+                return [[instructions.Claim(task, key, pot, key)]]
             case duties.Forget(before_round):
                 node.functions.forget(before_round)
                 return []

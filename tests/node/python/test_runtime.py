@@ -10,6 +10,7 @@ import pytest
 from roundwork.client.operations import build_stake, deliver, read_task, sign
 from roundwork.node.python.environments import Environment
 from roundwork.node.python.lanes import Lanes
+from roundwork.node.standing import read_standing
 from roundwork.protocol.params import KOII
 from roundwork.views import RoundView
 
@@ -91,6 +92,42 @@ def test_garbage_from_the_task_never_reaches_the_ledger(
         asyncio.run(run())
     assert "submission returned 5000 bytes" in caplog.text
     assert "who submitted nothing" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_list_that_the_ledger_would_refuse_is_not_uploaded_and_the_reason_is_shown(
+    tmp_path: Path, environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = HONEST.replace(
+        'task.distribution(equal_split(slash="70%"))',
+        "@task.distribution\ndef distribute(round):\n"
+        "    return {round.submitters[0].public_key: round.bounty + 1}",
+    )
+    failures: dict[str, str] = {}
+
+    async def run() -> str:
+        async with open_crew(tmp_path, environment, source) as crew:
+            [member] = crew.members
+
+            async def is_refused() -> bool:
+                standing = read_standing(member.directory)
+                failures.update(standing.failures if standing else {})
+                return bool(failures)
+
+            await crew.reach(is_refused)
+            sent = await crew.client.call("getSignaturesForAddress", crew.task, {"limit": 1000})
+            config = {"encoding": "jsonParsed", "maxSupportedTransactionVersion": 0}
+            return str([await crew.client.call("getTransaction", each["signature"], config) for each in sent])
+
+    with caplog.at_level(logging.WARNING):
+        sent = asyncio.run(run())
+    [(subject, reason)] = failures.items()
+    assert subject.startswith("sending the list of round ")
+    assert reason.startswith("ListOverBounty: the task's list of round ")
+    assert f"{subject}: {reason}" in caplog.text
+    assert "submission" in sent.lower()
+    assert "uploaddistributionlist" not in sent.lower()
+    assert read_standing(tmp_path / "node-0") is None  # the node has ended
 
 
 def test_a_node_that_is_stopped_and_started_goes_on_with_its_rounds(

@@ -10,7 +10,7 @@ import msgspec
 from solders.instruction import Instruction as SignedInstruction
 
 from ...client.messages import wrap
-from ...client.operations import build_uploads, send
+from ...client.operations import build_uploads, claim_from, send
 from ...client.rpc import Client
 from ...errors import (
     AccountNotFound,
@@ -19,6 +19,7 @@ from ...errors import (
     InsufficientFundsForFee,
     ListStands,
     NotChallenged,
+    NothingToClaim,
     ProofStands,
     RemoteError,
     RoundworkError,
@@ -48,13 +49,14 @@ from ...protocol.tasks import instructions
 from ...protocol.tasks.round import Activity
 from ...views import SubmissionView
 from ...wire import format_stake
-from ..duties import log_done, log_failure, name_duty, top_up
+from ..duties import check_list, describe_failure, log_done, log_failure, name_duty, top_up
 from ..lookout import CurrentTask, Identity
 from ..loop import Loop
 from ..peers.parts import PartBook
 from ..peers.proofs import Proofs
 from ..peers.reasons import SlashNotices, shorten
 from ..peers.storage import BlobStore
+from ..standing import StandingFile
 from .lanes import Lanes
 from .sealed import SealedSending, get_value
 
@@ -97,6 +99,7 @@ class Runtime:
     ) -> None:
         """Raises StoreFull, StoreCorrupt."""
         self._client = client
+        self._current = current
         self._task = current.task.address
         self._program = key_of(current.task.program)
         self._mint = current.task.mint
@@ -109,6 +112,7 @@ class Runtime:
         self._loop: Loop[Duty | SealedDuty] = Loop(client, identity, current, directory, notices, parts)
         if self._is_sealed:
             self._loop.postponed = Postponed(1)  # its windows are parts of the others'
+        self._standing = StandingFile(directory, identity.claim_least, identity.claim_to)
         self._memory = self._loop.file.load()
         self._auditing = asyncio.Lock()
 
@@ -118,7 +122,11 @@ class Runtime:
 
     async def run(self) -> None:
         """Carry out the duties, slot by slot. Raises UnknownTask, StoreCorrupt."""
-        await self._loop.run(self._do_duties)
+        self._standing.open()
+        try:
+            await self._loop.run(self._do_duties)
+        finally:
+            self._standing.close()
 
     def _do_duties(self, view: View) -> None:
         loop, play, drawn = self._loop, self._identity.play, dict[int, DrawnRound]()
@@ -133,6 +141,7 @@ class Runtime:
             view = loop.show_parts(view, list_parts(play, self._memory, view, loop.slot))
             self._memory, owed = play_step(play, self._memory, view, loop.slot)
         loop.postponed.keep(owed)
+        self._standing.keep(owed)
         for duty in owed:
             starts_at = compute_sending_slot(view.head, view.secret, duty)
             if not loop.has(duty) and loop.postponed.is_due(duty, loop.slot) and loop.slot >= starts_at:
@@ -146,19 +155,29 @@ class Runtime:
                 outcome = await self._act(duty, view)
         except StoreCorrupt:
             raise
-        except (AccountNotFound, InsufficientFundsForFee) as error:
+        except NothingToClaim:
             self._loop.postponed.put(duty, self._loop.slot)
-            _, subject = name_duty(duty)
-            payer = self._identity.payer.pubkey()
-            log.warning("%s waits: send fee money to the main key %s (%s)", subject, payer, error)
+            log_done(duty, "nothing was left to claim: an earlier claim took it")
         except RACES as error:
             self._loop.postponed.put(duty, self._loop.slot)
             log_done(duty, f"another node was faster: {error}")
         except (RoundworkError, TimeoutError) as error:
             self._loop.postponed.put(duty, self._loop.slot)
-            log_failure(duty, error)
+            self._report_failure(duty, error)
         else:
+            self._standing.note_done(duty)
             log_done(duty, outcome)
+
+    def _report_failure(self, duty: Duty | SealedDuty, error: Exception) -> None:
+        """Say in the log, and in `node status`, why a duty failed."""
+        _, subject = name_duty(duty)
+        if isinstance(error, AccountNotFound | InsufficientFundsForFee):
+            reason = f"send fee money to the main key {self._identity.payer.pubkey()} ({error})"
+            log.warning("%s waits: %s", subject, reason)
+        else:
+            reason = describe_failure(error)
+            log_failure(duty, error)
+        self._standing.note_failure(duty, subject, reason)
 
     async def _act(self, duty: Duty, view: View) -> str:
         """Carry out a duty; its result in words."""
@@ -178,7 +197,7 @@ class Runtime:
                 of = NodeKey(key_of(duty.node))
                 await self._send(instructions.AuditSubmission(task, node, of, duty.is_valid, duty.round))
             case duties.SendList():
-                await self._send_list(duty)
+                await self._send_list(duty, view.head.bounty_per_round)
             case duties.SendListOpinion():
                 of = NodeKey(key_of(duty.node))
                 await self._send(instructions.AuditDistribution(task, node, of, duty.is_valid, duty.round))
@@ -186,6 +205,9 @@ class Runtime:
                 with self._loop.sending():
                     await top_up(self._client, self._identity, self._task, duty.amount, self._loop.file)
                 return format_stake(duty.amount, self._mint)
+            case duties.ClaimAvailable():
+                await self._claim()
+                return f"{format_stake(duty.amount, self._mint)} for {self._identity.claim_to}"
             case duties.Forget():
                 self._loop.file.forget(duty.before_round)
                 await self._lanes.forget(duty.before_round)
@@ -222,7 +244,10 @@ class Runtime:
                     duties.DecideList(round_number, duty.attempt, bounty, until), shown.round.submissions
                 )
             case _:
-                await self._sealed.send(duty, shown, self._memory.lists.get(round_number, {}))
+                amounts = self._memory.lists.get(round_number, {})
+                if isinstance(duty, sealed.SendAmounts):
+                    check_list(round_number, amounts, view.head.bounty_per_round)
+                await self._sealed.send(duty, shown, amounts)
         return "done"
 
     # Deciding: a function of the task returns a value, the decision is on disk, then it counts. A function
@@ -273,10 +298,11 @@ class Runtime:
 
     # Sending
 
-    async def _send_list(self, duty: duties.SendList) -> None:
+    async def _send_list(self, duty: duties.SendList, bounty: int) -> None:
         task, node = TaskKey(key_of(self._task)), NodeKey(key_of(self._identity.node))
         text = msgspec.json.encode(self._memory.lists[duty.round], order="sorted")
         uploads = build_uploads(task, node, duty.round, text)
+        check_list(duty.round, self._memory.lists[duty.round], bounty, len(uploads))
         for at in range(0, len(uploads), UPLOADS_MAX):
             some = uploads[at : at + UPLOADS_MAX]
             for failure in await asyncio.gather(*map(self._send, some), return_exceptions=True):
@@ -287,6 +313,13 @@ class Runtime:
     async def _send(self, instruction: instructions.Instruction) -> None:
         """Raises Rejected, Void, RemoteError, TimeoutError."""
         await self._deliver([wrap(instruction, self._program)])
+
+    async def _claim(self) -> None:
+        """Raises Rejected, Void, RemoteError, TimeoutError."""
+        identity, task = self._identity, self._current.task
+        with self._loop.sending():
+            async with asyncio.timeout(SEND_SLOTS * self._loop.slot_seconds):
+                await claim_from(self._client, identity.payer, identity.staking, task, identity.claim_to)
 
     async def _deliver(self, instructions: list[SignedInstruction]) -> None:
         """Raises Rejected, Void, RemoteError, TimeoutError."""
