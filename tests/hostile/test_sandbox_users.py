@@ -1,5 +1,6 @@
 """As root a task has a user of its own, who owns its directory and reads what it is given from anywhere."""
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -107,6 +108,26 @@ def test_what_an_older_node_left_behind_is_given_to_the_user_and_links_are_not_f
     assert user == give_user(home)
     assert {user} == {path.lstat().st_uid for path in (home, *home.rglob("*"))}
     assert os.geteuid() == outside.stat().st_uid
+
+
+def test_processes_of_a_task_that_start_together_have_the_same_user(tmp_path: Path) -> None:
+    require_root()
+    homes = [tmp_path / str(at) for at in range(20)]
+    for home in homes:
+        home.joinpath("files").mkdir(parents=True)
+        for at in range(50):
+            home.joinpath("files", str(at)).touch()
+    context = multiprocessing.get_context("fork")
+    with context.Pool(4) as pool:
+        users = pool.starmap(give_user_to_all, [(homes,)] * 4, chunksize=1)
+
+    assert [users[0]] * 4 == users
+    for home, user in zip(homes, users[0], strict=True):
+        assert {user} == {path.lstat().st_uid for path in (home, *home.rglob("*"))}
+
+
+def give_user_to_all(homes: list[Path]) -> list[int]:
+    return [give_user(home) for home in homes]
 
 
 def test_two_tasks_are_two_users(tmp_path: Path) -> None:

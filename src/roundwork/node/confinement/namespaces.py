@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
+from ...host.hold import wait_and_hold
+
 FIRST_USER, USERS = 0x7000_0000, 0x0FFF_FFF0
 """User ids that no distribution gives out (systemd's table of user ids has the range as unused)."""
 
@@ -54,10 +56,22 @@ def adopt_orphans() -> None:
 
 
 def give_user(home: Path) -> int:
-    """The user id of the task whose directory this is; chosen, and given the directory, at the first time."""
-    owner = home.lstat().st_uid
-    if FIRST_USER <= owner < FIRST_USER + USERS:
-        return owner
+    """The user id of the task whose directory this is; chosen, and given the directory, at the first time.
+
+    Several processes of a task may start at the same time: the first one chooses. No process of the task runs
+    yet that could hold the lock.
+    """
+    if _has_user(home):
+        return home.lstat().st_uid
+    with wait_and_hold(home):
+        return home.lstat().st_uid if _has_user(home) else _choose_user(home)
+
+
+def _has_user(home: Path) -> bool:
+    return FIRST_USER <= home.lstat().st_uid < FIRST_USER + USERS
+
+
+def _choose_user(home: Path) -> int:
     user = FIRST_USER + secrets.randbelow(USERS)
     for _, folders, files, descriptor in os.fwalk(home, follow_symlinks=False):
         for name in (*folders, *files):
