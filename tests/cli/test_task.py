@@ -159,6 +159,49 @@ def test_a_task_under_roundwork_1_in_which_cheating_pays_is_deployed_only_by_for
     assert "warning: with a minimum stake of 1.9 KOII fines are so small that voting unseen" in shown.stderr
 
 
+FAULTS = {
+    "lies": "task.audit(lambda ctx, candidate: True)",
+    "submission": "task.work(lambda ctx: 1 / 0)",
+    "bounty": "task.distribution(lambda round: {each.public_key: round.bounty for each in round.submitters})",
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_task_whose_functions_fail_is_deployed_only_by_force(
+    ledger: RunningLedger, key: Path, tmp_path: Path, name: str
+) -> None:
+    folder = make(tmp_path / "task")
+    (folder / "task.py").write_text(f"{PROGRAM}{FAULTS[name]}\n")
+    options = ("--key", key, "--url", ledger.url)
+    before = run("balance", json_address(key), "--url", ledger.url).stdout
+
+    refused = run("task", "deploy", folder, *options)
+    after = run("balance", json_address(key), "--url", ledger.url).stdout
+    forced = run("task", "deploy", folder, *options, "--force", "--inactive")
+    task = dict(line.split() for line in forced.stdout.splitlines())["task"]
+    successor = run("task", "update", task, folder, *options)
+
+    for done in (refused, successor):
+        assert 1 == done.returncode
+        assert f"does not pass `roundwork check`: {name} (" in done.stderr
+        assert "--force goes on with the task as it is" in done.stderr
+    assert before == after
+    assert 0 == forced.returncode
+    assert f"warning: it does not pass `roundwork check`: {name} (" in forced.stderr
+
+
+def test_a_task_with_secrets_is_deployed_without_trying_its_work(
+    ledger: RunningLedger, key: Path, tmp_path: Path
+) -> None:
+    folder = make(tmp_path / "task", "roundwork: {secrets: [TOKEN]}")
+    (folder / "task.py").write_text(f"{PROGRAM}task.work(lambda ctx: ctx.secrets['TOKEN'])\n")
+
+    done = run("task", "deploy", folder, "--key", key, "--url", ledger.url)
+
+    assert 0 == done.returncode, done.stderr
+    assert "warning: work and audit were not tried: `roundwork check --secret …` tries them" in done.stderr
+
+
 def test_a_task_under_koii_1_shows_its_margin_and_is_deployed(
     ledger: RunningLedger, key: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from roundwork.node.properties import PROPERTIES, Outcome, measure_timings, try_properties
+from roundwork.node import properties
+from roundwork.node.properties import (
+    OF_LISTS,
+    PROPERTIES,
+    QUICK,
+    Outcome,
+    measure_timings,
+    try_properties,
+    try_quickly,
+)
 from roundwork.package.folder import load_package
 from roundwork.package.windows import Timings
 
@@ -194,3 +203,40 @@ def test_what_cannot_be_tried_is_said(tmp_path: Path) -> None:
         assert "not tried" == outcomes[name].result
         assert outcomes[name].reason
     assert "holds" == outcomes["bounty"].result
+
+
+def try_these_quickly(folder: Path, more: str, addition: str) -> dict[str, Outcome]:
+    write_task(folder, more)
+    (folder / "task.py").write_text(f"{GOOD}\n{addition}\n")
+    outcomes = asyncio.run(
+        try_quickly(load_package(folder), {}, require_sandbox("sandlock"), folder / "environments", print)
+    )
+    return {each.property: each for each in outcomes}
+
+
+def test_the_quick_properties_are_all_that_need_no_second_machine(tmp_path: Path) -> None:
+    outcomes = try_these_quickly(tmp_path, "", "task.audit(lambda ctx, candidate: bool(candidate.value))")
+
+    assert tuple(outcomes) == QUICK
+    assert {"same-work", "same-audit", "same-list"} == PROPERTIES.keys() - outcomes.keys()
+    assert ["lies"] == [name for name, each in outcomes.items() if each.result == "fails"]
+
+
+def test_of_a_task_with_secrets_the_list_alone_is_tried_quickly(tmp_path: Path) -> None:
+    outcomes = try_these_quickly(
+        tmp_path, "roundwork: {secrets: [TOKEN]}", "task.work(lambda ctx: ctx.secrets['TOKEN'])"
+    )
+
+    assert tuple(outcomes) == OF_LISTS
+    assert {"holds"} == {each.result for each in outcomes.values()}
+
+
+def test_what_takes_long_is_not_tried_quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(properties, "QUICK_SECONDS", 1.0)
+    endless = "def work(ctx):\n    while True: pass\ntask.work(work)"
+
+    outcomes = try_these_quickly(tmp_path, "", endless)
+
+    assert "not tried" == outcomes["submission"].result
+    assert "work was still running after 1 s" in outcomes["submission"].reason
+    assert {"holds"} == {outcomes[name].result for name in OF_LISTS}

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import BadConfig
 from .options import json_option, param_option, sandbox_option, secret_option
 from .output import say, say_json
-from .task_view import choose_task_sandbox, compose_summary, find_warnings
+from .task_view import choose_task_sandbox, compose_summary, find_warnings, report
 
 if TYPE_CHECKING:
     from ..node.properties import Outcome, Tried
@@ -78,6 +79,44 @@ async def _try(
 
     async with running_demo(package, params) as all_params:
         return await try_properties(package, all_params, secrets, chosen, environments, log)
+
+
+def check_functions(folder: Path, sandbox: str | None, is_forced: bool, as_json: bool) -> None:
+    """Try the functions of a Python task before money moves, without the properties that take long.
+
+    Raises BadConfig for a property that does not hold, unless it is forced; BadTaskFile for a program that
+    cannot be loaded.
+    """
+    from ..package.folder import load_package
+
+    package = load_package(folder)
+    if package.kind == "javascript":
+        return
+    outcomes = asyncio.run(_try_quickly(package, sandbox))
+    for each in outcomes:
+        if each.result == "not tried":
+            report(f"warning: {each.property} was not tried: {each.reason}", as_json)
+    if package.secrets:
+        report("warning: work and audit were not tried: `roundwork check --secret …` tries them", as_json)
+    failed = [f"{each.property} ({each.reason})" for each in outcomes if each.result == "fails"]
+    if failed and not is_forced:
+        raise BadConfig(
+            f"{folder} does not pass `roundwork check`: {'; '.join(failed)}; roundwork.excused in"
+            " config-task.yml excuses a property, and --force goes on with the task as it is"
+        )
+    for line in failed:
+        report(f"warning: it does not pass `roundwork check`: {line}", as_json)
+
+
+async def _try_quickly(package: "Package", sandbox: str | None) -> "list[Outcome]":
+    from ..localnet.demo import running_demo
+    from ..node.properties import try_quickly
+    from ..node.python.environments import find_environments
+
+    chosen, environments = choose_task_sandbox(sandbox), find_environments()
+
+    async with running_demo(package, {}) as params:
+        return await try_quickly(package, params, chosen, environments, lambda line: say(line, err=True))
 
 
 def _find_short_windows(package: "Package", timings: "Timings | None") -> list[str]:

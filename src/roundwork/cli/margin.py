@@ -92,7 +92,7 @@ cost_options = combine(
 )
 
 force_option = click.option(
-    "--force", "is_forced", is_flag=True, help="Also if cheating pays under roundwork-1."
+    "--force", "is_forced", is_flag=True, help="Also if `check` fails, or cheating pays under roundwork-1."
 )
 
 

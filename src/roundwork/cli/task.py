@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import BadConfig
+from .check import check_functions
 from .check import command as check
 from .keys import key_option, passphrase_option, read_key
 from .margin import Costs, check_margin, cost_options, force_option
@@ -58,8 +59,9 @@ def deploy(
 ) -> None:
     """Create the task of FOLDER, pay its bounty in and activate it.
 
-    It shows first what cheating would lose with the expected nodes and costs, as `roundwork advise` does, and
-    refuses a task under roundwork-1 in which cheating pays.
+    It first tries the task's functions, as `roundwork check` does, and shows what cheating would lose with
+    the expected nodes and costs, as `roundwork advise` does. It refuses a task whose functions fail, and one
+    under roundwork-1 in which cheating pays.
     """
     from ..client.operations import deploy as deploy_package
     from ..client.operations import read_holding, read_task, set_active
@@ -67,6 +69,7 @@ def deploy(
 
     manager = read_key(key_path, passphrase_path)
     manager_address = str(manager.pubkey())
+    check_functions(folder, sandbox, is_forced, as_json)
     package, content_id, metadata = prepare(folder, sandbox, as_json)
     margin = check_margin(package, Costs(**costs), is_forced, as_json)
 
@@ -122,6 +125,7 @@ def update(
     folder = Path(words[-1])
     manager = read_key(key_path, passphrase_path)
     address = _choose_task(words[0] if len(words) == 2 else None, load_package(folder).task_id)
+    check_functions(folder, sandbox, is_forced, as_json)
     package, content_id, metadata = prepare(folder, sandbox, as_json, is_new=False)
     margin = check_margin(package, Costs(**costs), is_forced, as_json)
     if not package.migration_description:

@@ -78,13 +78,17 @@ def load(package: "Package", sandbox: str | None) -> None:
 def prepare(
     folder: Path, sandbox: str | None, as_json: bool, is_new: bool = True
 ) -> "tuple[Package, str, str]":
-    """The package, its content id and that of its metadata.json; prints what a creator should read."""
+    """The package, its content id and that of its metadata.json; prints what a creator should read.
+
+    A main.js is loaded; `check_functions` does that with a task.py. Raises BadTaskFile, BadConfig.
+    """
     from ..package.folder import METADATA, load_package, pack
     from ..package.metadata import write_metadata
 
     package = load_package(folder)
     content_id, _ = pack(package)
-    load(package, sandbox)
+    if package.kind == "javascript":
+        load(package, sandbox)
     metadata = write_metadata(package, time.time_ns() // 1_000_000)
     for line in compose_summary(package, content_id, is_new):
         report(line, as_json)

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from solders.keypair import Keypair
 
-from ..errors import BadConfig, TaskFailed
+from ..errors import BadConfig, StillRunning, TaskFailed
 from ..package.fields import suggest
 from ..package.folder import Package, check_params, merge_params
 from ..package.windows import FETCH_SECONDS, Timings
@@ -45,6 +45,13 @@ PROPERTIES = {
     "exclusion": "no node is paid more because another node is convicted",
 }
 """By name; `roundwork.excused` in config-task.yml excuses a task from a property by it."""
+
+QUICK = tuple(name for name in PROPERTIES if not name.startswith("same-"))
+"""Those that need no second machine."""
+OF_LISTS = ("bounty", "slash", "order", "splitting", "exclusion")
+"""Those of QUICK that need no submission."""
+SECONDS, QUICK_SECONDS = 120.0, 20.0
+"""How long a function may take where all properties are tried, and where the quick ones are."""
 
 ROUND = 3
 SEED = "5a" * 32
@@ -154,13 +161,32 @@ async def try_properties(
     if the hosts that it reads give the same answers. Raises BadTaskFile for a program that cannot be loaded,
     BadConfig.
     """
+    _check_excused(package)
+    check_params(package, params)
+    async with _open_machines(package, params, secrets, sandbox, environments, log) as machines:
+        return await _try_all(_Tries(machines, package), package, report)
+
+
+async def try_quickly(
+    package: Package, params: dict[str, str], sandbox: str, environments: Path, log: Callable[[str], None]
+) -> list[Outcome]:
+    """Try QUICK on a Python task; of a task that needs secrets OF_LISTS alone, because nobody has given them.
+
+    A function that takes longer than QUICK_SECONDS is not tried. Raises BadTaskFile, BadConfig.
+    """
+    _check_excused(package)
+    async with _open_machines(package, params, {}, sandbox, environments, log) as machines:
+        await machines.here()
+        tries = _Tries(machines, package, is_quick=True)
+        return (await _try_all(tries, package, lambda done: None)).outcomes
+
+
+def _check_excused(package: Package) -> None:
+    """Raises BadConfig for the name of a property that does not exist."""
     for name in package.excused:
         if name not in PROPERTIES:
             near = suggest(name, PROPERTIES)
             raise BadConfig(f"roundwork.excused: {name:.100}: no such property{near}")
-    check_params(package, params)
-    async with _open_machines(package, params, secrets, sandbox, environments, log) as machines:
-        return await _try_all(machines, package, report)
 
 
 async def measure_timings(
@@ -205,13 +231,14 @@ async def _open_machines(
             await machines.close()
 
 
-async def _try_all(machines: _Machines, package: Package, report: Callable[[int], None]) -> Tried:
-    tries = _Tries(machines, package)
+async def _try_all(tries: _Tries, package: Package, report: Callable[[int], None]) -> Tried:
     outcomes = []
-    for name, try_property in tries.list_all().items():
+    for name, try_property in tries.list_tries().items():
         try:
             remark = await try_property()
             outcome = Outcome(name, "holds", remark or "")
+        except StillRunning as error:
+            outcome = Outcome(name, "not tried" if tries.is_quick else "fails", str(error))
         except (_Fault, TaskFailed) as error:
             outcome = Outcome(name, "fails", str(error))
         except _NotTried as error:
@@ -367,12 +394,14 @@ def _bind(service: Callable[[str, msgspec.Raw], Any], method: str) -> Service:
 class _Tries:
     """One method for each of PROPERTIES. Each raises _Fault, _NotTried or TaskFailed."""
 
-    def __init__(self, machines: _Machines, package: Package) -> None:
+    def __init__(self, machines: _Machines, package: Package, is_quick: bool = False) -> None:
+        self.is_quick = is_quick
+        """Whether it tries only what takes seconds."""
         self._machines = machines
         self._package = package
         self._is_hardened = package.rules == ROUNDWORK_1.name
         self._stake = max(package.minimum_stake, 1)
-        self._seconds = 120.0
+        self._seconds = QUICK_SECONDS if is_quick else SECONDS
         self._value: str | None = None
         self._why = ""
         """Why there is no submission."""
@@ -384,9 +413,9 @@ class _Tries:
         self._bounty = package.bounty_per_round
         self._tried: list[tuple[_Round, dict[str, int]]] = []
 
-    def list_all(self) -> dict[str, Callable[[], Awaitable[str | None]]]:
+    def list_tries(self) -> dict[str, Callable[[], Awaitable[str | None]]]:
         """By the names of PROPERTIES, in their order: later ones use what earlier ones found."""
-        return {
+        tries = {
             "submission": self.try_submission,
             "honest": self.try_honest,
             "lies": self.try_lies,
@@ -399,6 +428,8 @@ class _Tries:
             "splitting": self.try_splitting,
             "exclusion": self.try_exclusion,
         }
+        names = tuple(PROPERTIES) if not self.is_quick else OF_LISTS if self._package.secrets else QUICK
+        return {name: tries[name] for name in names}
 
     async def try_submission(self) -> None:
         lanes = await self._machines.here()
