@@ -20,10 +20,10 @@ from ...localnet.test_supervisor import wait_until
 KOII = 10**9
 WINDOWS = {"round_time": 60, "submission_window": 24, "audit_window": 24}
 TASK = """
-from roundwork import Task, equal_split
+from roundwork import Task, proportional_split
 
 task = Task("reasons")
-task.distribution(equal_split(slash="70%"))
+task.distribution(proportional_split(slash="70%"))
 
 
 @task.work
