@@ -9,10 +9,12 @@ from random import Random
 
 import msgspec
 
+from roundwork.package.content import compute_content_id
 from roundwork.protocol.execute import Outcome
 from roundwork.protocol.params import NodeKey
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.commitments import PIECE_BYTES, PIECES_MAX, SealKind, compute_commitment
+from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.instructions import CHUNK_BYTES
 from roundwork.protocol.tasks.round import WINDOWS, Activity
 from roundwork.sealed_strategies import ROLES, STRATEGIES, SealedMember, SealedStrategy
@@ -27,7 +29,7 @@ from roundwork.sim.simulation import NodeSetting, WorldSetting
 from roundwork.sim.world import fit_bounty
 
 from .sealed_village import STAKE, TERMS
-from .strangers import MESSAGES, Message, draw_more_faults
+from .strangers import MESSAGES, Message, check, draw_more_faults
 
 PLAYED = {**{name: play for name, play in STRATEGIES.items() if not play.is_split}, **ROLES}
 """The strategies of a world's nodes. Some nodes are of a coalition."""
@@ -47,6 +49,12 @@ TAKEN = (
 
 TIMELY_CHANCE = 0.8
 """How often a message is for a window that is open."""
+
+FITTING_CHANCE = 0.7
+"""How often a message is about a node for which it has a meaning."""
+
+NOWHERE = compute_content_id(b"a proof that no node has")
+CONTENT_ID_BYTES = len(NOWHERE)
 
 ROUNDS_BACK, ATTEMPTS_MAX = 5, 3
 HONEST_CHANCE = 0.5
@@ -173,7 +181,7 @@ class SealedStrangers:
     ) -> list[instructions.Instruction]:
         """Something that a window of a round takes; without a window, what the other rule set has."""
         random, task, node = self._random, self._world.task, sender.key
-        candidate = self._draw_candidate(sender)
+        candidate = self._draw_candidate(sender, activity, round_number)
         match activity:
             case Activity.COMMIT:
                 return [self._draw_commitment(sender, SealKind.SUBMISSION, round_number)]
@@ -191,7 +199,7 @@ class SealedStrangers:
             case Activity.ANSWER:
                 return self._draw_answers(node, candidate, round_number)
             case Activity.ACCUSE:
-                return [instructions.Accuse(task, node, candidate, round_number)]
+                return self._draw_accusations(node, candidate, round_number)
             case Activity.LIST:
                 return self._draw_list(node, round_number)
             case Activity.ACCUSE_LIST | Activity.VOTE_LIST:
@@ -202,20 +210,34 @@ class SealedStrangers:
             case _:
                 value = random.choice((b"x", b"", b"y" * 512))
                 other = instructions.AuditSubmission(task, node, candidate, 0, round_number)
-                return [random.choice((instructions.SubmitTask(task, node, value, round_number), other))]
+                unknown = instructions.Commit(task, node, max(SealKind) + 1, round_number, bytes(32))
+                submit = instructions.SubmitTask(task, node, value, round_number)
+                return [random.choice((submit, other, unknown))]
 
     def _draw_reveal(self, sender: SealedNode, kind: SealKind, round_number: int) -> instructions.Reveal:
         salt, payload = self._sealed.get((sender.name, round_number, kind), (bytes(32), b"x"))
         payload = self._random.choice((payload, payload, payload, payload + b"\0", b""))
         return instructions.Reveal(self._world.task, sender.key, kind, round_number, salt, payload)
 
-    def _draw_candidate(self, sender: SealedNode) -> NodeKey:
+    def _look(self, round_number: int) -> RoundCursor:
+        return RoundCursor(self._world.ledger.state, self._world.task, round_number)
+
+    def _draw_candidate(self, sender: SealedNode, activity: Activity | None, round_number: int) -> NodeKey:
+        """Of opinions of a list mostly the node that handed it in; of a posted proof often a missing one."""
+        random, cursor = self._random, self._look(round_number)
+        fitting: list[NodeKey] = []
+        if activity in (Activity.ACCUSE_LIST, Activity.VOTE_LIST):
+            fitting = [listed.submitter for listed in cursor.lists.rows.values()]
+        elif activity is Activity.ACCUSE:
+            fitting = sorted(cursor.verdicts.rows)
+        if fitting and random.random() < FITTING_CHANCE:
+            return random.choice(fitting)
         nodes = [node.key for node in self._world.nodes]
-        return self._random.choice((*nodes, sender.key, NodeKey(self._random.randbytes(32))))
+        return random.choice((*nodes, sender.key, NodeKey(random.randbytes(32))))
 
     def _draw_commitment(self, sender: SealedNode, kind: SealKind, round_number: int) -> instructions.Commit:
         random, world = self._random, self._world
-        named = random.choice(["garbage", *sorted(world.commons.blobs)])
+        named = random.choice(["garbage", NOWHERE, *sorted(world.commons.blobs)])
         payload = named.encode() if kind == SealKind.SUBMISSION else bytes([random.randrange(256)])
         salt = random.randbytes(32)
         self._sealed.setdefault((sender.name, round_number, kind), (salt, payload))
@@ -241,11 +263,42 @@ class SealedStrangers:
             for chunk, data in chunks
         ]
 
+    def _draw_accusations(
+        self, node: NodeKey, candidate: NodeKey, round_number: int
+    ) -> list[instructions.Instruction]:
+        """An accusation, pieces of a proof, or all proofs with an accusation of each submission."""
+        task, cursor = self._world.task, self._look(round_number)
+        match self._random.randrange(3):
+            case 0:
+                return [instructions.Accuse(task, node, candidate, round_number)]
+            case 1:
+                return self._draw_answers(node, candidate, round_number)
+            case _:
+                sent: list[instructions.Instruction] = []
+                for accused, submission in sorted(cursor.submissions.rows.items()):
+                    proof = self._world.commons.blobs.get(submission.value[:CONTENT_ID_BYTES].decode(), b"")
+                    if proof:
+                        sent += [instructions.Answer(task, node, accused, round_number, 0, proof)]
+                    sent += [instructions.Accuse(task, node, accused, round_number)]
+                return sent
+
+    def _draw_amounts(self, round_number: int) -> list[int]:
+        """The amounts of a list: as they should be, or in another way."""
+        random, world, cursor = self._random, self._world, self._look(round_number)
+        bounty, nodes = world.setting.terms.bounty_per_round, sorted(cursor.submissions.rows)
+        match random.randrange(4):
+            case 0 | 1:
+                bad = {node for node, each in cursor.verdicts.rows.items() if each.votes <= 0}
+                return [0 if node in bad else bounty // len(nodes) for node in nodes]
+            case 2:
+                return [1] * len(nodes)
+            case _:
+                count = random.choice((len(nodes), len(nodes), 0, 1, 63))
+                return [random.choice((0, 1, bounty // 4, bounty, 2**64 - 1)) for _ in range(count)]
+
     def _draw_list(self, node: NodeKey, round_number: int) -> list[instructions.Instruction]:
         random, world = self._random, self._world
-        bounty = world.setting.terms.bounty_per_round
-        count = random.choice((len(world.nodes), len(world.nodes), 0, 1, 63))
-        amounts = [random.choice((0, 1, bounty // 4, bounty, 2**64 - 1)) for _ in range(count)]
+        amounts = self._draw_amounts(round_number)
         data = b"".join(amount.to_bytes(8, "little") for amount in amounts)
         chunk = random.choice((0, 0, 0, 1, 9000))
         upload = instructions.UploadDistributionList(
@@ -277,7 +330,7 @@ def live(
     laws: list[SealedLaws] = []
 
     def watch(world: SealedWorld, outcome: Outcome) -> None:
-        laws[0].check(outcome)
+        check(laws[0], world, outcome)
 
     strategies: dict[str, SealedStrategy] = {node.name: PLAYED[node.role]() for node in setting.nodes}
     try:

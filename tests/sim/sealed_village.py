@@ -16,6 +16,7 @@ from roundwork.sim.sealed_laws import SealedLaws
 from roundwork.sim.simulation import NodeSetting, Result, WorldSetting
 from roundwork.sim.world import fit_bounty
 
+from .strangers import check
 from .village import PACKAGE
 
 TERMS = msgspec.structs.replace(
@@ -61,7 +62,7 @@ class Village:
 
     def _watch(self, world: SealedWorld, outcome: Outcome) -> None:
         self.events += outcome.events
-        self._laws.check(outcome)
+        check(self._laws, world, outcome)
 
     def get_address(self, name: str) -> str:
         """The address of a node."""

@@ -20,7 +20,7 @@ from roundwork.sim.faults import ClockSkew, Faults, LedgerOutage, LedgerRestart,
 from roundwork.sim.laws import CHUNK_BYTES, LawBroken, Laws
 from roundwork.sim.ledger import MANAGER, make_keypair
 from roundwork.sim.network import NetworkModel, Partition
-from roundwork.sim.simulation import NodeSetting, WorldSetting
+from roundwork.sim.simulation import NodeSetting, Simulation, WorldSetting
 from roundwork.sim.world import SimulatedNode, World, fit_bounty, make_nodes
 from roundwork.strategies import Member
 
@@ -258,7 +258,7 @@ def live(
     return None, strangers.sent
 
 
-def check(laws: Laws, world: World, outcome: Outcome) -> None:
+def check(laws: Laws, world: Simulation[Any], outcome: Outcome) -> None:
     """Check all that holds after a block. Raises LawBroken."""
     sent = [each.instruction for each in world.arrived]
     laws.check(outcome, list(zip(sent, outcome.receipts, strict=True)))
@@ -276,7 +276,7 @@ def find(setting: WorldSetting) -> str | None:
 def shrink(setting: WorldSetting, live: Live = live) -> tuple[WorldSetting, list[Message], str]:
     """A world that still breaks something, without the nodes, faults and messages that it does not need.
 
-    A node that is taken away leaves the keys and the messages of the others as they are.
+    A node that is absent leaves the chain, the keys and the messages of the others as they are.
     """
     text, messages = live(setting, None)
     assert text is not None
@@ -306,9 +306,12 @@ def _list_smaller(setting: WorldSetting) -> list[Callable[[WorldSetting], list[W
     def leave_out(name: str) -> Callable[[WorldSetting], list[WorldSetting]]:
         def without(given: WorldSetting) -> list[WorldSetting]:
             nodes = tuple(
-                replace(node, coalition=tuple(member for member in node.coalition if member != name))
+                replace(
+                    node,
+                    coalition=tuple(member for member in node.coalition if member != name),
+                    is_absent=node.is_absent or node.name == name,
+                )
                 for node in given.nodes
-                if node.name != name
             )
             faults = replace(
                 given.faults,
@@ -368,7 +371,7 @@ def _show_broken(rules: str, setting: WorldSetting, live: Live, text: str) -> No
     """What a world breaks, what is left of it when it is shrunk, and how to live it again."""
     small, messages, shrunk = shrink(setting, live)
     print(f"seed {setting.seed} under {rules}: {text}")
-    roles = ", ".join(f"{node.name} ({node.role})" for node in small.nodes)
+    roles = ", ".join(f"{node.name} ({node.role})" for node in small.list_present())
     print(f"shrunk to {roles}, {small.rounds} rounds, {len(messages)} messages: {shrunk}")
     for message in messages:
         print(f"  after slot {message.slot}, {message.sender}: {message.instruction}")

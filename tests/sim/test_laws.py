@@ -79,7 +79,7 @@ def test_a_world_that_shows_the_loss_of_a_rule_is_shrunk_to_a_handful_of_events(
     with RULES[number].out_of_force():
         small, messages, _ = shrink(draw_setting(seed))
 
-    assert len(small.nodes) <= 5
+    assert len(small.list_present()) <= 5
     assert len(messages) <= 4
 
 

@@ -102,7 +102,7 @@ class SealedWorld(Simulation[SealedNode]):
         self._sight = SealedSight(self.ledger.state, self.task)
         known = strategies or {}
         self._take_nodes(
-            [self._make_node(node, task, known.get(node.name, HONEST)) for node in setting.nodes]
+            [self._make_node(node, task, known.get(node.name, HONEST)) for node in setting.list_present()]
         )
         self._by_address = {node.address: node for node in self.nodes}
         self._awake: dict[SealedNode, set[int]] = {node: {0} for node in self.nodes}

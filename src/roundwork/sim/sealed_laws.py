@@ -1,11 +1,11 @@
-"""What holds after every block of a task under `roundwork-1`, checked from the records alone.
+"""What holds after every block of a task under `roundwork-1`, read from records and results of messages.
 
 The checks of the law are not used here. So a check that the law lost is noticed by what the law then let
 through. Source: docs/PROTOCOL.md 15 to 19.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..protocol.execute import Outcome
 from ..protocol.params import NodeKey, TaskKey
@@ -14,10 +14,12 @@ from ..protocol.state import State
 from ..protocol.tasks.commitments import SealKind, compute_commitment, read_content_id
 from ..protocol.tasks.cursor import RoundCursor
 from ..protocol.tasks.events import ClosedUnpaid, Fined, Paid, Settled, Slashed
+from ..protocol.tasks.instructions import AuditDistribution
 from ..protocol.tasks.payout import SPLIT
 from ..protocol.tasks.round import WINDOWS, Activity, compute_turn
 from ..protocol.tasks.verdicts import Outcome as Verdict
-from .laws import MONEY_MAX, VALUE_BYTES_MAX, Laws
+from .laws import MONEY_MAX, VALUE_BYTES_MAX, Answer, Laws
+from .sealed_evidence import find_evidence_faults
 
 RULES = "roundwork-1"
 CHECKERS = 3
@@ -49,10 +51,23 @@ class SealedLaws(Laws):
             yield from self._check_course(cursor)
             yield from self._check_seals(cursor)
             yield from self._check_submissions(cursor)
+            yield from find_evidence_faults(cursor)
             yield from self._check_draws(cursor)
             yield from self._check_trials(cursor)
             yield from self._check_ranked(cursor)
         yield from self._check_lasting(outcome)
+
+    # Answers
+
+    def _check_answers(self, answers: Sequence[Answer]) -> Iterator[str]:
+        """As under `koii-1`; and what a node said of a list is what is recorded."""
+        yield from super()._check_answers(answers)
+        for instruction, receipt in answers:
+            if receipt.kind == 0 and isinstance(instruction, AuditDistribution):
+                cursor = RoundCursor(self._state, self._task, instruction.round)
+                vote = cursor.list_votes.rows[bytes([cursor.opened.attempt]) + instruction.node]
+                if vote.is_valid != bool(instruction.is_valid):
+                    yield f"round {instruction.round}: an opinion of a list is recorded as its opposite"
 
     # Money
 

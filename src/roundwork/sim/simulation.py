@@ -64,6 +64,8 @@ class NodeSetting(msgspec.Struct, frozen=True, kw_only=True):
     """The names of the nodes that play together."""
     is_watchful: bool = False
     """Whether it is stepped in every slot, as strategies need that act at their own times."""
+    is_absent: bool = False
+    """Whether it only has its money in genesis and takes no part. The chain is then the same as with it."""
 
 
 class WorldSetting(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,10 @@ class WorldSetting(msgspec.Struct, frozen=True, kw_only=True):
     """None: in worlds of at most 100 nodes."""
     is_thorough: bool = False
     """Whether every node is stepped in every slot. The results are the same, and take longer."""
+
+    def list_present(self) -> list[NodeSetting]:
+        """The nodes that take part."""
+        return [node for node in self.nodes if not node.is_absent]
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -198,6 +204,8 @@ class Simulation(ABC, Generic[N]):
         self.failures: list[Failure] = []
         self.rounds: dict[int, RoundView] = {}
         self.transactions = 0
+        self.arrived: list[Sent[N]] = []
+        """The transactions of the last block, in its order."""
         self._trace = trace
         self.ledger = self._make_ledger()
         self.task: TaskKey = found_task(self.ledger, setting.seed, setting.terms, setting.content_id)
@@ -313,6 +321,7 @@ class Simulation(ABC, Generic[N]):
             sent += self._on_the_way.pop(slot, [])
         _, outcome = self.ledger.make_block([each.transaction for each in sent], 1 + outage)
         self.transactions += len(sent)
+        self.arrived = sent
         return sent, outcome
 
     def inject(self, sender: N, instruction: instructions.Instruction, payer: N | None = None) -> None:

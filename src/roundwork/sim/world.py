@@ -42,7 +42,6 @@ from .simulation import (
     Job,
     NetworkNode,
     NodeSetting,
-    Sent,
     Simulation,
     Trace,
     WorldSetting,
@@ -88,13 +87,11 @@ class World(Simulation[SimulatedNode]):
         Raises BadConfig for a network or faults that cannot be.
         """
         super().__init__(setting, network, trace)
-        self.arrived: list[Sent[SimulatedNode]] = []
-        """The transactions of the last block, in its order."""
         self._watch = watch
         self._sight = Sight(self.ledger.state, self.task)
         self._honest = Member("", (), setting.seed)
         """What the honest strategy sees, which never deviates; thousands of nodes share it."""
-        self._take_nodes([self._make_node(node, task) for node in setting.nodes])
+        self._take_nodes([self._make_node(node, task) for node in setting.list_present()])
         self._waking: set[SimulatedNode] = set(self.nodes)
         self._watchful = frozenset(node for node in self.nodes if node.setting.is_watchful or node.skew)
         self._postponing: set[SimulatedNode] = set()
@@ -106,7 +103,6 @@ class World(Simulation[SimulatedNode]):
         """One slot: a block of what has arrived, then what each node does about it."""
         before = self.slot
         sent, outcome = self._make_block()
-        self.arrived = sent
         self._break_and_mend()
         self._take_receipts(sent, outcome.receipts)
         self._keep_rounds(outcome.events)

@@ -1,0 +1,72 @@
+"""Take each rule of a task's rounds out of the law in turn, and shrink the first world that shows its loss.
+
+It prints the table of docs/FUZZ.md. Run: python -m tests.sim.losses --rules roundwork-1
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from roundwork.protocol.params import KOII_1, ROUNDWORK_1
+from roundwork.protocol.rules import RULES
+from roundwork.sim.simulation import WorldSetting
+
+from . import sealed_strangers, strangers
+from .strangers import Live, shrink
+
+SEEDS_MAX = 200
+
+SECTIONS = {KOII_1.name: ("6", "7", "8", "9"), ROUNDWORK_1.name: ("16", "17", "18", "19")}
+"""The sections of docs/PROTOCOL.md with the rules of submissions, audits, lists and payouts."""
+
+Draw = Callable[[int], WorldSetting]
+
+WORLDS: dict[str, tuple[Draw, Live]] = {
+    KOII_1.name: (strangers.draw_setting, strangers.live),
+    ROUNDWORK_1.name: (sealed_strangers.draw_setting, sealed_strangers.live),
+}
+
+
+def list_rules(rule_set: str) -> list[str]:
+    """The numbers of the rules of a rule set's rounds, in the order of the document."""
+    numbers = [number for number in RULES if number.split(".")[0] in SECTIONS[rule_set]]
+    return sorted(numbers, key=lambda number: [int(part) for part in number.split(".")])
+
+
+def find_seed(number: str, rule_set: str, seeds: range) -> tuple[int, str] | None:
+    """The first seed whose world shows that the law has lost a rule, and what it shows."""
+    draw, live = WORLDS[rule_set]
+    with RULES[number].out_of_force():
+        for seed in seeds:
+            if (text := live(draw(seed), None)[0]) is not None:
+                return seed, text
+    return None
+
+
+def list_rows(rule_set: str, numbers: list[str], seeds: range) -> Iterator[str]:
+    """The rows of the table: rule, seed, what is left of its world, what shows the loss."""
+    draw, live = WORLDS[rule_set]
+    for number in numbers:
+        found = find_seed(number, rule_set, seeds)
+        if found is None:
+            yield f"| {number} | none | | | |"
+            continue
+        with RULES[number].out_of_force():
+            small, messages, text = shrink(draw(found[0]), live)
+        yield f"| {number} | {found[0]} | {len(small.list_present())} | {len(messages)} | {text} |"
+
+
+def main() -> None:
+    """Print the table of a rule set."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rules", choices=list(WORLDS), default=ROUNDWORK_1.name)
+    parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help="how many worlds for each rule")
+    parser.add_argument("--only", nargs="*", help="these rules instead of all")
+    options = parser.parse_args()
+    print("| rule | seed | nodes | messages | what shows the loss |\n|---|---|---|---|---|")
+    numbers = options.only or list_rules(options.rules)
+    for row in list_rows(options.rules, numbers, range(options.seeds)):
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
