@@ -54,6 +54,16 @@ def test_a_row_of_the_worst_cell_stands_in_the_text(row: Row) -> None:
         assert expected == found.groups()
 
 
+@pytest.mark.parametrize("row", WORST, ids=lambda row: row.strategy)
+def test_each_strategy_has_a_paragraph_with_its_figure(row: Row) -> None:
+    section = TEXT.split("## The strategies against roundwork-1\n")[1].split("\n## ")[0]
+
+    found = re.search(rf"^\*\*{row.strategy}\*\* \((\S+) R\)\. \S+", section, re.MULTILINE)
+
+    assert found is not None
+    assert show(row.profit, 2) == found[1]
+
+
 def test_every_row_has_a_strategy_that_acted_and_convicts_no_honest_node() -> None:
     rows = [row for row in ROWS.values() if row.strategy != "honest"]
 
