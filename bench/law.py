@@ -27,8 +27,9 @@ from roundwork.ledger.chain import Chain
 from roundwork.ledger.server import tune_interpreter
 from roundwork.protocol.execute import Block, Outcome, execute, next_block
 from roundwork.protocol.genesis import create_state
-from roundwork.protocol.params import TASK_PROGRAM, Genesis, Grant, NodeKey, TaskKey, key_of
+from roundwork.protocol.params import KOII_1, TASK_PROGRAM, Genesis, Grant, NodeKey, TaskKey, key_of
 from roundwork.protocol.state import State
+from roundwork.protocol.tasks.configuration import STAKE_FEES, STAKE_MIN
 from roundwork.protocol.tasks.instructions import CreateTask, SetActive, Stake, SubmitTask
 from roundwork.protocol.tasks.instructions import Instruction as TaskInstruction
 from roundwork.protocol.tasks.layouts import TASKS
@@ -38,15 +39,17 @@ BLOCK = 1000
 """Transactions in a block."""
 
 
-def wrap(ask: TaskInstruction) -> Instruction:
-    accounts, data = TASKS.encode(ask)
-    metas = [AccountMeta(Pubkey(one.key), one.is_signer, one.is_writable) for one in accounts]
+def wrap(instruction: TaskInstruction) -> Instruction:
+    """An instruction of the task program, as transactions carry it."""
+    accounts, data = TASKS.encode(instruction)
+    metas = [AccountMeta(Pubkey(each.key), each.is_signer, each.is_writable) for each in accounts]
     return Instruction(Pubkey(TASK_PROGRAM), data, metas)
 
 
-def submit(task: TaskKey, number: int, node: Pubkey) -> Instruction:
+def submit(task: TaskKey, round_number: int, node: Pubkey) -> Instruction:
     """A submission of the length of a content id."""
-    return wrap(SubmitTask(task, NodeKey(bytes(node)), b"bafkrei" + bytes(node)[:26].hex().encode(), number))
+    value = b"bafkrei" + bytes(node)[:26].hex().encode()
+    return wrap(SubmitTask(task, NodeKey(bytes(node)), value, round_number))
 
 
 def give(target: Pubkey, node: Pubkey) -> Instruction:
@@ -62,16 +65,19 @@ class World:
         directory: Path | None = None,
         nodes: Sequence[Pubkey] = (),
         windows: tuple[int, int, int] = (1000, 400, 400),
+        rules: str = KOII_1.name,
+        slot_ms: int = 400,
     ) -> None:
         """`directory`: keep it there too, so that a ledger process can open it.
 
-        `nodes` have keys of the caller's; `windows` are the slots of a round, of SUBMIT and of AUDIT.
+        `nodes` have keys of the caller's. `windows` are the slots of a round, of SUBMIT less one, and of
+        AUDIT.
         """
         self.nodes = [*nodes] or [Pubkey.new_unique() for _ in range(size)]
         round_time, submission_window, audit_window = windows
         self.manager, self.task, self.pot = Pubkey.new_unique(), Pubkey.new_unique(), Pubkey.new_unique()
         grants = tuple(Grant(str(key), 10**12) for key in [self.manager, *self.nodes])
-        genesis = Genesis(time_ms=0, producer=str(Keypair().pubkey()), accounts=grants)
+        genesis = Genesis(time_ms=0, slot_ms=slot_ms, producer=str(Keypair().pubkey()), accounts=grants)
         self.producer = key_of(genesis.producer)
         self.chain: Chain | None = None
         if directory is not None:
@@ -81,9 +87,12 @@ class World:
         self.count = 0
         self.run([], slots=1)
         task, manager, pot = TaskKey(bytes(self.task)), bytes(self.manager), bytes(self.pot)
+        stake, task_locals = STAKE_MIN, b""
+        if rules != KOII_1.name:
+            stake, task_locals = STAKE_FEES * genesis.fee_per_signature, f"rules:{rules}".encode()
         create = CreateTask(
             manager, task, pot, b"bench", b"", b"", b"", 10**11, 10**9, round_time, audit_window,
-            submission_window, 1000, b"", b"", 3,
+            submission_window, stake, b"", task_locals, 3,
         )  # fmt: skip
         space = CreateAccountParams(
             from_pubkey=self.manager, to_pubkey=self.task, lamports=0, space=100, owner=Pubkey(TASK_PROGRAM)
@@ -93,16 +102,16 @@ class World:
         for at in range(0, size, BLOCK):
             self.run(
                 [
-                    self.wire(n, wrap(Stake(task, NodeKey(bytes(n)), pot, 1000, b"")))
-                    for n in self.nodes[at : at + BLOCK]
+                    self.wire(node, wrap(Stake(task, NodeKey(bytes(node)), pot, stake, b"")))
+                    for node in self.nodes[at : at + BLOCK]
                 ]
             )
-        while self.state.head.slot < self.state.tasks.rows[task].timetable.compute_start(1):
-            self.run([], slots=2)
+        self.wait_for_slot(self.state.tasks.rows[task].timetable.compute_start(1))
 
-    def wire(self, payer: Pubkey, *asked: Instruction, signers: int = 1) -> bytes:
+    def wire(self, payer: Pubkey, *instructions: Instruction, signers: int = 1) -> bytes:
+        """A transaction with made-up signatures."""
         tick, _ = get_newest_tick(self.state, self.state.head.slot)
-        message = bytes(Message.new_with_blockhash(list(asked), payer, Hash(tick)))
+        message = bytes(Message.new_with_blockhash(list(instructions), payer, Hash(tick)))
         self.count += 1
         signatures = self.count.to_bytes(64, "big") * signers
         return bytes([signers]) + signatures + message
@@ -135,9 +144,13 @@ class World:
             took += self.run([self.wire(node, build(node)) for node in nodes[at : at + BLOCK]])
         return len(nodes) / took
 
-    def wait_for_round(self, number: int) -> None:
+    def wait_for_round(self, round_number: int) -> None:
         """Run empty blocks until submissions of a round are taken."""
-        slot = self.state.tasks.rows[TaskKey(bytes(self.task))].timetable.compute_start(number + 1)
+        timetable = self.state.tasks.rows[TaskKey(bytes(self.task))].timetable
+        self.wait_for_slot(timetable.compute_start(round_number + 1))
+
+    def wait_for_slot(self, slot: int) -> None:
+        """Run empty blocks until a slot has come."""
         while self.state.head.slot < slot:
             self.run([], slots=2)
 
@@ -155,16 +168,16 @@ def main() -> None:
     rates: dict[str, dict[int, list[float]]] = {
         name: {size: [] for size in worlds} for name in ("submissions", "transfers")
     }
-    for number in range(options.runs):
+    for round_number in range(options.runs):
         for size, world in worlds.items():
-            world.wait_for_round(number)
-            submissions = world.measure(partial(submit, TaskKey(bytes(world.task)), number), 1)
+            world.wait_for_round(round_number)
+            submissions = world.measure(partial(submit, TaskKey(bytes(world.task)), round_number), 1)
             rates["submissions"][size].append(submissions)
             rates["transfers"][size].append(world.measure(partial(give, world.pot), 1))
 
     if options.json:
         medians = {
-            name: {size: statistics.median(one) for size, one in row.items()} for name, row in rates.items()
+            name: {size: statistics.median(each) for size, each in row.items()} for name, row in rates.items()
         }
         json.dump({"ref": ref, "per_second": medians}, sys.stdout)
         print()

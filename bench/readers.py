@@ -1,341 +1,69 @@
 """What reading costs a ledger: N light readers that read as nodes do, through quiet slots and a whole round.
 
-Run: python bench/readers.py. A ledger process with N staked nodes. Each has a websocket that gets the head
-of every slot; they lie in processes of low priority. In a round each node submits (at a moment of its
-own in `--spread` of SUBMIT), reads its own records, reads the frozen parts (as many nodes as there are seeds
-read them from the ledger; for the others the bytes from peers are computed, because no peers run), and a
-hundredth of the nodes audits. One node uploads the list; it is paid. At the same time a client in a process
-of its own sends a transfer every 50 ms and waits until it is durable. `--whole` reads whole tasks and rounds
-twice in a slot instead, as nodes did before heads. Prints the processor time of the ledger, its workers
-included, bytes per node, and the latency of the transfers; beside it how late the client wakes from a sleep,
-and how long the ledger waits for a core, which are the machine's and not the ledger's. In quiet slots it also
-stops the readers for some seconds, so that their own work is left out of the latency. At the end: what
-stands in the way of a round that was not settled. Left out: the readers' own work and peers' traffic, which
-would share this machine; networks slower than loopback.
+Run: python bench/readers.py, with `--rules roundwork-1` for sealed rounds. A ledger process with N staked
+nodes. Each has a websocket that gets the head of every slot; they lie in processes of low priority. What a
+head makes nodes read is decided by the nodes' own functions: own records, stakes, the rows of parts that
+grow, and frozen parts (as many nodes as there are seeds read them from the ledger; for the others the bytes
+from peers are computed, because no peers run). In a round every node sends what its rule set wants of it,
+at a moment of its own in `--spread` of the window; one node lies: under koii-1 a hundredth of the nodes
+audits it, under roundwork-1 it is accused and a jury judges it. One node uploads the list; it is paid. At
+the same time a client in a process of its own sends a transfer every 50 ms and waits until it is durable.
+`--whole` reads whole tasks and rounds twice in a slot instead, as nodes did before heads. Prints the
+processor time of the ledger, its workers included, bytes per node, and the latency of the transfers; beside
+it how late the client wakes from a sleep, and how long the ledger waits for a core, which are the machine's
+and not the ledger's. In quiet slots it also stops the readers for some seconds, so that their own work is
+left out of the latency. At the end: what stands in the way of a round that was not settled. Left out: the
+readers' own work and peers' traffic, which would share this machine; networks slower than loopback.
 """
 
 import argparse
 import asyncio
-import base64
-import contextlib
-import hashlib
 import json
-import multiprocessing
 import os
 import random
-import resource
-import signal
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator
-from multiprocessing.connection import Connection as Pipe
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 import msgspec
 from connections import Connection, get_processor_seconds
-from law import World, give, wrap
-from ledgers import running_ledger, temporary_folder
+from crowd import Crowd, Lookouts
+from law import World
+from ledgers import PORT, running_ledger, temporary_folder
+from pushed import Probe, Readers, raise_file_limit
 from ref import measure_ref, print_machine
-from solders.hash import Hash
-from solders.instruction import Instruction
+from rounds import STEPS, Round, Step
 from solders.keypair import Keypair
-from solders.message import Message
-from solders.transaction import Transaction
 
-from roundwork.client.operations import build_uploads
-from roundwork.node.peers.parts import SEEDS
 from roundwork.participant.moment import compute_moment, compute_timetable
-from roundwork.protocol.clock import Phase
-from roundwork.protocol.params import NodeKey, TaskKey, key_of
-from roundwork.protocol.tasks.instructions import AuditSubmission, SubmitDistributionList, SubmitTask
-from roundwork.views import PartIndex, TaskHead, TaskView
+from roundwork.protocol.params import KOII_1, RULE_SETS, TaskKey, key_of
+from roundwork.protocol.tasks.round import WINDOWS
+from roundwork.views import TaskView
 from roundwork.wire import convert
 
-SLOT_SECONDS = 0.4
-PROBE_SECONDS = 0.05
 CONNECTIONS = 64
 """Kept HTTP connections that all nodes share for what they send and request."""
-
-AUDITORS_SHARE = 100
-READER_PROCESSES = 2
-READERS_NICE = 5
-"""Readers give way to the ledger and its client, but a busy machine does not starve them."""
-
-TEXT, PING = 1, 9
-"""Opcodes of websockets."""
 
 STOPPED_SECONDS_MAX = 10.0
 """The ledger closes a websocket that answers no ping for 20 s."""
 
-MESSAGES_BEFORE = 3
-"""Messages that a reader has had before anything is measured: its id, two heads."""
+WINDOW_SHARES = {KOII_1.name: (0.4, 0.4), "roundwork-1": (0.2, 0.7)}
+"""By rule set, the parts of a round that are SUBMIT and AUDIT."""
+
+AUDIT_SLOTS_MIN = 48
+"""What roundwork-1 needs: docs/PROTOCOL.md 15.3."""
 
 
-class PushReader(asyncio.Protocol):
-    """A websocket that subscribes to the heads of a task and counts what comes."""
+class Place(NamedTuple):
+    """A ledger to measure: its directory, its task, and the keys of the nodes."""
 
-    def __init__(self, netloc: str, task: str) -> None:
-        self.bytes = 0
-        self.messages = 0
-        self.ready = asyncio.Event()
-        self.is_lost = False
-        self._netloc = netloc
-        self._task = task
-        self._transport: asyncio.Transport | None = None
-        self._is_open = False
-        self._waiting = bytearray()
-        """What came of a frame that is not whole yet."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        key = base64.b64encode(os.urandom(16)).decode()
-        head = f"GET / HTTP/1.1\r\nHost: {self._netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        transport.write(f"{head}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
-
-    def data_received(self, data: bytes) -> None:
-        assert self._transport is not None
-        self.bytes += len(data)
-        self._waiting += data
-        if not self._is_open:
-            _, end, rest = self._waiting.partition(b"\r\n\r\n")
-            if not end:
-                return
-            self._is_open, self._waiting = True, rest
-            request = {"jsonrpc": "2.0", "id": 1, "method": "taskHeadSubscribe", "params": [self._task]}
-            text = msgspec.json.encode(request)
-            self._transport.write(b"\x81\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text)
-        while (frame := self._take_frame()) is not None:
-            opcode, payload = frame
-            if opcode == PING:  # a pong without the bytes of the ping does not count
-                self._transport.write(b"\x8a" + bytes([0x80 | len(payload), 0, 0, 0, 0]) + payload)
-            elif opcode == TEXT:
-                self.messages += 1
-                if self.messages == MESSAGES_BEFORE:
-                    self.ready.set()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.is_lost = True
-        self.ready.set()
-
-    def _take_frame(self) -> tuple[int, bytes] | None:
-        """The opcode and the payload of the next frame, which is taken; None if it is not whole yet."""
-        frame = self._waiting
-        if len(frame) < 2:
-            return None
-        size, head = frame[1] & 127, 2
-        if size >= 126:
-            head = 4 if size == 126 else 10
-            size = int.from_bytes(frame[2:head], "big")
-        if len(frame) < head + size:
-            return None
-        opcode, payload = frame[0] & 15, bytes(frame[head : head + size])
-        del frame[: head + size]
-        return opcode, payload
-
-
-class Crowd:
-    """All nodes of a task, their connections, and what they have read."""
-
-    def __init__(self, url: str, task: str, pairs: list[Keypair], connections: list[Connection]) -> None:
-        self.url = url
-        self.task = task
-        self.pairs = pairs
-        self.bytes = {"own records": 0, "parts from the ledger": 0, "parts from peers": 0}
-        self.refused: list[str] = []
-        self._free: asyncio.Queue[Connection] = asyncio.Queue()
-        for connection in connections:
-            self._free.put_nowait(connection)
-
-    async def call(self, method: str, *params: object) -> tuple[Any, int]:
-        """A result, and the bytes of the answer."""
-        body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        connection = await self._free.get()
-        try:
-            answer = await connection.post(body)
-        except (asyncio.IncompleteReadError, ConnectionError):  # the ledger closes silent connections
-            connection.close()
-            connection = await Connection.open(self.url)
-            answer = await connection.post(body)
-        finally:
-            self._free.put_nowait(connection)
-        decoded = msgspec.json.decode(answer)
-        if "error" in decoded:
-            self.refused.append(decoded["error"]["message"])
-        return decoded.get("result"), len(answer)
-
-    async def send(self, pair: Keypair, *instructions: Instruction) -> None:
-        """Send a transaction as a node does: a tick, the transaction, its status."""
-        latest, _ = await self.call("getLatestBlockhash")
-        tick = Hash.from_string(latest["value"]["blockhash"])
-        message = Message.new_with_blockhash(list(instructions), pair.pubkey(), tick)
-        wire = base64.b64encode(bytes(Transaction([pair], message, tick))).decode()
-        signature, _ = await self.call("sendTransaction", wire, {"encoding": "base64"})
-        if signature is not None:  # else it was refused, and is counted
-            await self.call("getSignatureStatuses", [signature])
-
-    async def read_own(self, pair: Keypair) -> None:
-        """Read a node's own records."""
-        _, size = await self.call("getTaskHead", self.task, str(pair.pubkey()))
-        self.bytes["own records"] += size
-
-    async def read_head(self) -> TaskHead:
-        result, _ = await self.call("getTaskHead", self.task)
-        head: TaskHead = convert(result["head"], TaskHead)
-        return head
-
-    async def read_part(self, content_id: str) -> None:
-        """Let every node have a part: about SEEDS of them from the ledger, the others from peers."""
-        sizes = [len(index := await self._get(content_id))]
-        for page in msgspec.msgpack.decode(index, type=PartIndex).pages:
-            sizes.append(len(await self._get(page)))
-        for _ in range(SEEDS - 1):
-            for page in msgspec.msgpack.decode(index, type=PartIndex).pages:
-                await self._get(page)
-        self.bytes["parts from the ledger"] += SEEDS * sum(sizes)
-        self.bytes["parts from peers"] += max(len(self.pairs) - SEEDS, 0) * sum(sizes)
-
-    async def _get(self, content_id: str) -> bytes:
-        parts = urlsplit(self.url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        writer.write(f"GET /ipfs/{content_id} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200"), head
-        body = await reader.read()
-        writer.close()
-        return body
-
-
-class Readers:
-    """The websockets of all nodes, in processes of their own with low priority."""
-
-    def __init__(self, url: str, task: str, count: int) -> None:
-        """Returns when every websocket has had two heads."""
-        shares = [
-            count // READER_PROCESSES + (at < count % READER_PROCESSES) for at in range(READER_PROCESSES)
-        ]
-        self.count = count
-        self.lost = 0
-        """Websockets that the ledger has closed."""
-        started = [_start(_keep_reading, url, task, share) for share in shares if share]
-        self._pipes = [pipe for pipe, _ in started]
-        self._processes = [process for _, process in started]
-        for pipe in self._pipes:
-            pipe.recv()
-
-    @contextlib.contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Let the readers take no processor. What the ledger sends them meanwhile waits in the system."""
-        for process in self._processes:
-            os.kill(process, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for process in self._processes:
-                os.kill(process, signal.SIGCONT)
-
-    def count_bytes(self) -> int:
-        """The bytes that came so far."""
-        for pipe in self._pipes:
-            pipe.send(None)
-        shares = [pipe.recv() for pipe in self._pipes]
-        self.lost = sum(lost for _, lost in shares)
-        return sum(size for size, _ in shares)
-
-
-class Probe:
-    """A process that sends a transfer every 50 ms. It measures how long each took to be durable."""
-
-    def __init__(self, url: str, pair: Keypair) -> None:
-        self._pipe, _ = _start(_keep_probing, url, bytes(pair))
-
-    def take(self) -> tuple[list[float], list[float]]:
-        """How long transfers took, and how late the process woke, in seconds; since the last call."""
-        self._pipe.send(None)
-        taken: tuple[list[float], list[float]] = self._pipe.recv()
-        return taken
-
-
-def _start(run: Any, *arguments: Any) -> tuple[Pipe, int]:
-    """A process that ends with this one; the pipe to it, and its id."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_run, args=(run, there, *arguments), daemon=True)
-    process.start()
-    assert process.pid is not None
-    return here, process.pid
-
-
-def _run(run: Any, pipe: Pipe, *arguments: Any) -> None:
-    _raise_file_limit()
-    main: Coroutine[Any, Any, None] = run(pipe, *arguments)
-    with contextlib.suppress(EOFError):  # the process that started it has ended
-        asyncio.run(main)
-
-
-async def _wait_for_request(pipe: Pipe) -> None:
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(pipe.fileno(), asked.set)
-    await asked.wait()
-    loop.remove_reader(pipe.fileno())
-    pipe.recv()
-
-
-async def _keep_reading(pipe: Pipe, url: str, task: str, count: int) -> None:
-    os.nice(READERS_NICE)
-    netloc = urlsplit(url).netloc
-    host, _, port = netloc.rpartition(":")
-    loop, readers = asyncio.get_running_loop(), []
-    for at in range(count):
-        _, reader = await loop.create_connection(lambda: PushReader(netloc, task), host, int(port))
-        readers.append(reader)
-        if at % 50 == 49:
-            await asyncio.sleep(0.05)
-    await asyncio.gather(*(reader.ready.wait() for reader in readers))
-    pipe.send(None)
-    while True:
-        await _wait_for_request(pipe)
-        lost = sum(reader.is_lost for reader in readers)
-        pipe.send((sum(reader.bytes for reader in readers), lost))
-
-
-async def _keep_probing(pipe: Pipe, url: str, secret: bytes) -> None:
-    connection, pair, target = await Connection.open(url), Keypair.from_bytes(secret), Keypair().pubkey()
-    took: list[float] = []
-    late: list[float] = []
-
-    async def probe() -> None:
-        count = 0
-        while True:
-            latest = await connection.call("getLatestBlockhash")
-            tick = Hash.from_string(latest["value"]["blockhash"])
-            count += 1
-            transfers = [give(target, pair.pubkey())] * (1 + count % 7)
-            message = Message.new_with_blockhash(transfers, pair.pubkey(), tick)
-            wire = base64.b64encode(bytes(Transaction([pair], message, tick))).decode()
-            began = time.perf_counter()
-            body = {"method": "sendTransaction", "params": [wire, {"encoding": "base64"}], "id": 1}
-            await connection.post(msgspec.json.encode({"jsonrpc": "2.0", **body}))
-            took.append(time.perf_counter() - began)
-            due = time.perf_counter() + PROBE_SECONDS
-            await asyncio.sleep(PROBE_SECONDS)
-            late.append(max(time.perf_counter() - due, 0.0))
-
-    probing = asyncio.create_task(probe())
-    while not probing.done():
-        await _wait_for_request(pipe)
-        pipe.send((took[:], late[:]))
-        took.clear()
-        late.clear()
-
-
-def _raise_file_limit() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    directory: Path
+    task: str
+    pairs: list[Keypair]
 
 
 def get_waited_seconds(process: int) -> float:
@@ -344,17 +72,24 @@ def get_waited_seconds(process: int) -> float:
         return int(file.read().split()[1]) / 10**9
 
 
-def found(directory: Path, count: int, round_seconds: float) -> tuple[str, list[Keypair], int]:
-    """A ledger with staked nodes; its task, their keys, and the round that they work on."""
+def found(directory: Path, count: int, options: argparse.Namespace) -> Place:
+    """A ledger with staked nodes. The next round begins when quiet slots have been measured."""
     pairs = [Keypair() for _ in range(count)]
-    round_slots = int(round_seconds / SLOT_SECONDS)
-    window = round_slots * 2 // 5
-    world = World(count, directory, [pair.pubkey() for pair in pairs], (round_slots, window - 1, window))
+    slot_seconds = options.slot_ms / 1000
+    round_slots = int((options.round_seconds or 60.0) / slot_seconds)
+    submit, audit = (int(round_slots * share) for share in WINDOW_SHARES[options.rules])
+    if options.rules != KOII_1.name:
+        audit = max(audit, AUDIT_SLOTS_MIN)
+    nodes = [pair.pubkey() for pair in pairs]
+    windows = (round_slots, submit - 1, audit)
+    world = World(count, directory, nodes, windows, options.rules, options.slot_ms)
     assert world.chain is not None
-    task = world.state.tasks.rows[TaskKey(bytes(world.task))]
-    number = task.timetable.compute_round(world.state.head.slot)
+    timetable = world.state.tasks.rows[TaskKey(bytes(world.task))].timetable
+    quiet_seconds = 2 * options.seconds + min(options.seconds, STOPPED_SECONDS_MAX)
+    starting_seconds = 3.0 + count / 500
+    world.wait_for_slot(timetable.compute_start(2) - int((quiet_seconds + starting_seconds) / slot_seconds))
     world.chain.close()
-    return str(world.task), pairs, number
+    return Place(directory, str(world.task), pairs)
 
 
 async def read_whole(connection: Connection, task: str) -> int:
@@ -370,16 +105,19 @@ async def read_whole(connection: Connection, task: str) -> int:
     return len(answer) + len(await connection.post(msgspec.json.encode(batch)))
 
 
-async def measure_whole(url: str, process: int, task: str, count: int, seconds: float) -> dict[str, float]:
+async def measure_whole(
+    url: str, process: int, place: Place, options: argparse.Namespace
+) -> dict[str, float]:
     """Quiet slots in which every node reads everything twice."""
+    count, slot_seconds = len(place.pairs), options.slot_ms / 1000
     connections = [await Connection.open(url) for _ in range(count)]
-    ends_at, sizes = time.perf_counter() + seconds, []
+    ends_at, sizes = time.perf_counter() + options.seconds, []
 
     async def keep_looking(connection: Connection, at: int) -> None:
-        await asyncio.sleep(SLOT_SECONDS / 2 * at / count)
+        await asyncio.sleep(slot_seconds / 2 * at / count)
         while time.perf_counter() < ends_at:
-            sizes.append(await read_whole(connection, task))
-            await asyncio.sleep(SLOT_SECONDS / 2)
+            sizes.append(await read_whole(connection, place.task))
+            await asyncio.sleep(slot_seconds / 2)
 
     began, before = time.perf_counter(), sum(get_processor_seconds(process))
     await asyncio.gather(*map(keep_looking, connections, range(count)))
@@ -387,175 +125,172 @@ async def measure_whole(url: str, process: int, task: str, count: int, seconds: 
     used = sum(get_processor_seconds(process)) - before
     return {
         "quiet_cores": used / took,
-        "quiet_ms_per_slot": used / took * SLOT_SECONDS * 1000,
-        "quiet_bytes_per_node_and_slot": sum(sizes) / count / took * SLOT_SECONDS,
+        "quiet_ms_per_slot": used / took * slot_seconds * 1000,
+        "quiet_bytes_per_node_and_slot": sum(sizes) / count / took * slot_seconds,
     }
 
 
 class Run:
     """One ledger with one crowd: quiet slots, then a round."""
 
-    def __init__(self, crowd: Crowd, process: int, probe: Probe, spread: float) -> None:
-        """`spread` is the share of SUBMIT in which nodes submit."""
-        self.crowd = crowd
+    def __init__(self, crowd: Crowd, process: int, probe: Probe, options: argparse.Namespace) -> None:
         self.results: dict[str, float] = {}
-        self.readers: Readers | None = None
+        self._crowd = crowd
         self._process = process
         self._probe = probe
-        self._spread = spread
+        self._slot_seconds: float = options.slot_ms / 1000
+        self._spread: float = options.spread
+        """The share of a window in which nodes send."""
+        self._readers: Readers | None = None
 
-    async def measure(self, name: str, seconds: float) -> None:
+    async def measure_all(self, options: argparse.Namespace) -> None:
+        """Quiet slots without readers, with them, and with readers that are stopped; then a round."""
+        crowd = self._crowd
+        await self.measure_quiet("alone", options.seconds)
+        self._readers = await asyncio.to_thread(Readers, crowd.url, crowd.task, len(crowd.pairs))
+        lookouts = Lookouts(crowd)
+        try:
+            await lookouts.wait(lambda head: all(own.slot >= 0 for own in crowd.own))
+            await self.measure_quiet("quiet", options.seconds)
+            await self.measure_stopped(self._readers, min(options.seconds, STOPPED_SECONDS_MAX))
+            if options.round_seconds:
+                await self.run_round(lookouts)
+        finally:
+            await lookouts.close()
+
+    async def measure_quiet(self, name: str, seconds: float) -> None:
         """Let time pass; what it cost, by name."""
-        sizes = self.readers.count_bytes() if self.readers else 0
+        before, span = self._count_bytes(), Span(self._process)
         self._probe.take()
-        began, before = time.perf_counter(), sum(get_processor_seconds(self._process))
-        waited = get_waited_seconds(self._process)
         await asyncio.sleep(seconds)
-        took, used = time.perf_counter() - began, sum(get_processor_seconds(self._process)) - before
-        self._note_latency(name, (get_waited_seconds(self._process) - waited) / took)
-        got = self.readers.count_bytes() - sizes if self.readers else 0
-        self.results[f"{name}_cores"] = used / took
-        self.results[f"{name}_ms_per_slot"] = used / took * SLOT_SECONDS * 1000
-        nodes = self.readers.count if self.readers else 1
-        self.results[f"{name}_bytes_per_node_and_slot"] = got / nodes / took * SLOT_SECONDS
+        self._note_latency(name, span.compute_waiting())
+        self._note_cores(name, span)
+        slots, nodes = span.compute_seconds() / self._slot_seconds, len(self._crowd.pairs)
+        for kind, size in (self._count_bytes() - before).items():
+            self.results[f"{name}_bytes_per_node_and_slot: {kind}"] = size / nodes / slots
 
-    async def measure_stopped(self, seconds: float) -> None:
+    async def measure_stopped(self, readers: Readers, seconds: float) -> None:
         """Quiet slots while the readers are stopped: what is slow then is slow in the ledger."""
-        assert self.readers is not None
         self._probe.take()
-        began, waited = time.perf_counter(), get_waited_seconds(self._process)
-        with self.readers.stopped():
+        span = Span(self._process)
+        with readers.stopped():
             await asyncio.sleep(seconds)
-            took = time.perf_counter() - began
-            self._note_latency("stopped", (get_waited_seconds(self._process) - waited) / took)
+            self._note_latency("stopped", span.compute_waiting())
+
+    async def run_round(self, lookouts: Lookouts) -> None:
+        """A whole round of real transactions."""
+        crowd = self._crowd
+        ledger, _ = await crowd.call("getLedger")
+        head = await lookouts.wait(lambda head: True)
+        now = compute_moment(head, head.slot)
+        played = Round(crowd, lookouts, now.ledger_round, key_of(ledger["genesis_hash"]))
+        start = now.table.compute_start(now.ledger_round + 1)
+        await lookouts.wait(lambda head: head.slot >= start)
+        self._probe.take()
+        before, span = self._count_bytes(), Span(self._process)
+        for step in STEPS[head.rules]:
+            await self._play(step, played, lookouts)
+        end = now.table.compute_start(now.ledger_round + 3)
+        await lookouts.wait(lambda head: played.is_over(head) or head.slot >= end)
+        self._note_latency("round", span.compute_waiting())
+        self._note_cores("round", span)
+        self.results["round_ms_per_node"] = span.compute_used() / len(crowd.pairs) * 1000
+        self.results["round_nodes"] = len(crowd.pairs)
+        self.results |= await played.describe()
+        for reason, count in Counter(reason[-60:] for reason in crowd.refused).most_common(3):
+            self.results[f"round_refused: {reason}"] = count
+        for kind, size in (self._count_bytes() - before).items():
+            self.results[f"round_bytes_per_node: {kind}"] = size / len(crowd.pairs)
+        if self._readers:
+            self.results["round_readers_lost"] = self._readers.lost
+
+    async def _play(self, step: Step, played: Round, lookouts: Lookouts) -> None:
+        """Let the nodes do what a step says, from the beginning of its window on."""
+        head = await lookouts.wait(lambda head: True)
+        window = WINDOWS[head.rules][step.activity]
+        first, last = window.compute_slots(compute_timetable(head), played.round_number)
+        begin = first + int((last - first + 1) * step.after)
+        await lookouts.wait(lambda head: head.slot >= begin)
+        seconds = (last - begin + 1) * self._slot_seconds
+        spread_seconds = seconds * self._spread if step.is_of_all else 0.0
+
+        async def act(at: int) -> bool:
+            await asyncio.sleep(random.uniform(0, spread_seconds))
+            return await step.act(played, at)
+
+        span, own = Span(self._process), time.process_time()
+        count = sum(await asyncio.gather(*map(act, range(len(self._crowd.pairs)))))
+        name = step.activity.value
+        self.results[f"{name}_nodes"] = count
+        self.results[f"{name}_seconds"] = span.compute_seconds()
+        self.results[f"{name}_window_seconds"] = seconds
+        if step.is_of_all and count:
+            self.results[f"{name}_ledger_ms_per_node"] = span.compute_used() / count * 1000
+            self.results[f"{name}_clients_ms_per_node"] = (time.process_time() - own) / count * 1000
+
+    def _count_bytes(self) -> Counter[str]:
+        """By kind, the bytes that all nodes have read so far."""
+        heads = Counter(heads=self._readers.count_bytes() if self._readers else 0)
+        return self._crowd.bytes + heads
+
+    def _note_cores(self, name: str, span: "Span") -> None:
+        cores = span.compute_used() / span.compute_seconds()
+        self.results[f"{name}_cores"] = cores
+        self.results[f"{name}_ms_per_slot"] = cores * self._slot_seconds * 1000
 
     def _note_latency(self, name: str, waiting_share: float) -> None:
         """`waiting_share` is the part of the time in which the ledger was ready and had no core."""
-        for what, seconds in zip(("latency", "client_wakes_late"), self._probe.take(), strict=True):
+        latencies, late = self._probe.take()
+        for what, seconds in (("latency", latencies), ("client_wakes_late", late)):
             if seconds:
                 self.results[f"{name}_{what}_median_ms"] = statistics.median(seconds) * 1000
-                self.results[f"{name}_{what}_99_ms"] = sorted(seconds)[int(len(seconds) * 0.99)] * 1000
+                self.results[f"{name}_{what}_99_ms"] = compute_99th(seconds) * 1000
+        if len(latencies) > 1:
+            self.results[f"{name}_latency_99_noise_ms"] = compute_noise(latencies) * 1000
         self.results[f"{name}_ledger_waits_for_a_core"] = waiting_share
 
-    async def run_round(self) -> None:
-        """A whole round of real transactions."""
-        crowd = self.crowd
-        head = await self._wait_for(Phase.SUBMIT, 0)
-        number = compute_moment(head, head.slot).ledger_round - 1
-        began, before = time.perf_counter(), sum(get_processor_seconds(self._process))
-        waited, own = get_waited_seconds(self._process), time.process_time()
-        self._probe.take()
-        await self._submit_all(head, number)
-        self._note_submitting(head, time.perf_counter() - began, before, time.process_time() - own)
-        head = await self._wait_for(Phase.AUDIT, 0)
-        await self._read_parts(head, number)
-        await self._audit(number)
-        head = await self._wait_for(Phase.SUBMIT, 1)
-        await self._read_parts(head, number)
-        await self._hand_in(head, number)
-        head = await self._wait_for(Phase.AUDIT, 0)
-        await self._read_parts(head, number)
-        head = await self._wait_for(Phase.SETTLE, 0)
-        while number in head.open_rounds:
-            await asyncio.sleep(SLOT_SECONDS)
-            head = await crowd.read_head()
-        took, used = time.perf_counter() - began, sum(get_processor_seconds(self._process)) - before
-        nodes = len(crowd.pairs)
-        if self.readers:
-            self.readers.count_bytes()
-            self.results["round_readers_lost"] = self.readers.lost
-        end, _ = await crowd.call("getRound", crowd.task, number)
-        self.results["round_settled"] = float(end["status"] == "PayoutSuccessful")
-        self.results["round_nodes"] = nodes
-        self.results["round_submissions"] = len(end["submissions"])
-        self.results["round_cores"] = used / took
-        self.results["round_ms_per_node"] = used / nodes * 1000
-        for reason, count in Counter(reason[-60:] for reason in crowd.refused).most_common(3):
-            self.results[f"round_refused: {reason}"] = count
-        for name, size in crowd.bytes.items():
-            self.results[f"round_bytes_per_node_{name.replace(' ', '_')}"] = size / nodes
-        self._note_latency("round", (get_waited_seconds(self._process) - waited) / took)
 
-    def _note_submitting(self, head: TaskHead, took: float, before: float, own: float) -> None:
-        """What a submission costs, and how long all of them took. `own` is this process's processor time."""
-        nodes, used = len(self.crowd.pairs), sum(get_processor_seconds(self._process)) - before
-        self.results["submit_seconds"] = took
-        self.results["submit_window_seconds"] = (head.submission_window + 1) * SLOT_SECONDS
-        self.results["submit_ledger_ms_per_node"] = used / nodes * 1000
-        self.results["submit_clients_ms_per_node"] = own / nodes * 1000
+class Span:
+    """A span of time that begins now, and what a ledger process uses in it."""
 
-    async def _wait_for(self, phase: Phase, rounds_later: int) -> TaskHead:
-        """The head when a phase begins, of this ledger round or of a later one."""
-        head = await self.crowd.read_head()
-        now = compute_moment(head, head.slot)
-        start = now.table.compute_start(now.ledger_round + rounds_later)
-        target = start + now.table.compute_offset_after(phase, 0, 1)
-        if phase is Phase.SUBMIT and not rounds_later:
-            target = now.table.compute_start(now.ledger_round + 1)
-        while head.slot < target:
-            await asyncio.sleep(SLOT_SECONDS / 2)
-            head = await self.crowd.read_head()
-        return head
+    def __init__(self, process: int) -> None:
+        self._process = process
+        self._began = time.perf_counter()
+        self._used = sum(get_processor_seconds(process))
+        self._waited = get_waited_seconds(process)
 
-    async def _submit_all(self, head: TaskHead, number: int) -> None:
-        task, crowd = TaskKey(key_of(head.task)), self.crowd
-        window = (head.submission_window + 1) * SLOT_SECONDS * self._spread
+    def compute_seconds(self) -> float:
+        """How long it has lasted."""
+        return time.perf_counter() - self._began
 
-        async def submit(pair: Keypair) -> None:
-            await asyncio.sleep(random.uniform(0, window))
-            node = NodeKey(bytes(pair.pubkey()))
-            value = b"bafkrei" + hashlib.sha256(node).hexdigest()[:52].encode()
-            await crowd.send(pair, wrap(SubmitTask(task, node, value, number)))
-            await crowd.read_own(pair)
+    def compute_used(self) -> float:
+        """The processor seconds of the ledger, its workers included."""
+        return sum(get_processor_seconds(self._process)) - self._used
 
-        await asyncio.gather(*map(submit, crowd.pairs))
-
-    async def _read_parts(self, head: TaskHead, number: int) -> None:
-        [shown] = [each for each in head.rounds if each.round == number]
-        newest = {part.kind: part for part in shown.parts}
-        wanted = [part for part in newest.values() if part.id not in self._parts_read]
-        for part in wanted:
-            self._parts_read.add(part.id)
-            await self.crowd.read_part(part.id)
-
-    _parts_read: set[str] = set()  # noqa: RUF012 -- names of content, the same for all
-
-    async def _audit(self, number: int) -> None:
-        """A hundredth of the nodes finds the proof of the first node invalid."""
-        crowd, task = self.crowd, TaskKey(key_of(self.crowd.task))
-        liar = NodeKey(bytes(crowd.pairs[0].pubkey()))
-
-        async def audit(pair: Keypair) -> None:
-            opinion = AuditSubmission(task, NodeKey(bytes(pair.pubkey())), liar, 0, number)
-            await crowd.send(pair, wrap(opinion))
-            await crowd.read_own(pair)
-
-        auditors = crowd.pairs[1 :: max(AUDITORS_SHARE, len(crowd.pairs) // 100)][:100]
-        await asyncio.gather(*map(audit, auditors))
-
-    async def _hand_in(self, head: TaskHead, number: int) -> None:
-        crowd, task = self.crowd, TaskKey(key_of(self.crowd.task))
-        pair = crowd.pairs[1]
-        node, share = NodeKey(bytes(pair.pubkey())), head.bounty_per_round // len(crowd.pairs)
-        amounts = {str(each.pubkey()): share for each in crowd.pairs[1:]}
-        uploads = build_uploads(task, node, number, msgspec.json.encode(amounts, order="sorted"))
-        for at in range(0, len(uploads), 16):
-            await asyncio.gather(*(crowd.send(pair, wrap(each)) for each in uploads[at : at + 16]))
-        await crowd.send(pair, wrap(SubmitDistributionList(task, node, node, number)))
+    def compute_waiting(self) -> float:
+        """The part of the time in which the main thread of the ledger was ready and had no core."""
+        return (get_waited_seconds(self._process) - self._waited) / self.compute_seconds()
 
 
-async def measure_heads(url: str, process: int, options: argparse.Namespace, place: Any) -> dict[str, float]:
+def compute_99th(seconds: Sequence[float]) -> float:
+    """The 99th percentile."""
+    return sorted(seconds)[int(len(seconds) * 0.99)]
+
+
+def compute_noise(seconds: Sequence[float]) -> float:
+    """How far the 99th percentiles of both halves lie apart: a smaller difference to others shows nothing."""
+    middle = len(seconds) // 2
+    return abs(compute_99th(seconds[:middle]) - compute_99th(seconds[middle:]))
+
+
+async def measure_heads(
+    url: str, process: int, options: argparse.Namespace, place: Place
+) -> dict[str, float]:
     """Quiet slots without readers and with them, then a round."""
-    task, pairs, _ = place
     connections = [await Connection.open(url) for _ in range(CONNECTIONS)]
-    crowd = Crowd(url, task, pairs, connections)
-    run = Run(crowd, process, Probe(url, pairs[0]), options.spread)
-    await run.measure("alone", options.seconds)
-    run.readers = await asyncio.to_thread(Readers, url, task, len(pairs))
-    await run.measure("quiet", options.seconds)
-    await run.measure_stopped(min(options.seconds, STOPPED_SECONDS_MAX))
-    if options.round_seconds:
-        await run.run_round()
+    crowd = Crowd(url, place.task, place.pairs, connections)
+    run = Run(crowd, process, Probe(url, place.pairs[0]), options)
+    await run.measure_all(options)
     return run.results
 
 
@@ -563,23 +298,11 @@ def explain(row: dict[str, float], cores: float) -> list[str]:
     """What stands in the way of a round that was not settled, and of a quiet latency."""
     lines = []
     if row.get("round_settled") == 0.0:
-        needed = {
-            who: row[f"submit_{who}_ms_per_node"] * row["round_nodes"] / 1000 / row["submit_window_seconds"]
-            for who in ("ledger", "clients")
-        }
-        shown = ", ".join(f"{count:.2f} for the {who}" for who, count in needed.items())
-        lines.append(
-            f"The round was not settled: {row['round_submissions']:,.0f} of {row['round_nodes']:,.0f} nodes"
-            f" submitted; to send all took {row['submit_seconds']:.1f} s of a window of"
-            f" {row['submit_window_seconds']:.1f} s."
-        )
-        lines.append(f"To submit in the window takes {shown} cores; {cores:.2f} of this machine were idle.")
-        if needed["ledger"] >= 1.0:
-            lines.append("So the ledger stands in the way: its main thread has one core.")
-        elif sum(needed.values()) > cores:
-            lines.append(
-                "So the machine stands in the way: other work and the clients of this bench use its cores."
-            )
+        lines.append("The round was not settled.")
+        for name in [
+            name.removesuffix("_window_seconds") for name in row if name.endswith("_window_seconds")
+        ]:
+            lines += _explain_window(row, name, cores)
     for name in ("quiet", "round"):
         late, taken = row.get(f"{name}_client_wakes_late_99_ms", 0.0), row.get(f"{name}_latency_99_ms", 0.0)
         if taken > 3 * row.get("alone_latency_99_ms", taken):
@@ -590,10 +313,36 @@ def explain(row: dict[str, float], cores: float) -> list[str]:
             )
     if "stopped_latency_99_ms" in row:
         quiet, stopped = row["quiet_latency_99_ms"], row["stopped_latency_99_ms"]
+        noise = max(row.get(f"{name}_latency_99_noise_ms", 0.0) for name in ("quiet", "stopped"))
+        shown = (
+            f"The difference, {quiet - stopped:.0f} ms, is the work of the readers, which share this machine."
+            if quiet - stopped > noise
+            else f"The difference shows nothing: halves of one measurement lie {noise:.0f} ms apart."
+        )
         lines.append(
             "While the readers of this bench are stopped and the ledger pushes on, transfers take"
-            f" {stopped:.0f} ms at the 99th percentile; with the readers {quiet:.0f} ms. The difference,"
-            f" {max(quiet - stopped, 0):.0f} ms, is the work of the readers, which share this machine."
+            f" {stopped:.0f} ms at the 99th percentile; with the readers {quiet:.0f} ms. {shown}"
+        )
+    return lines
+
+
+def _explain_window(row: dict[str, float], name: str, cores: float) -> list[str]:
+    """What stood in the way in one window."""
+    count, took, window = (row[f"{name}_{what}"] for what in ("nodes", "seconds", "window_seconds"))
+    line = f"{name}: the ledger took what {count:,.0f} nodes sent; it took {took:.1f} s of {window:.1f} s."
+    if f"{name}_ledger_ms_per_node" not in row or took <= window:
+        return [line]
+    needed = {
+        who: row[f"{name}_{who}_ms_per_node"] * row["round_nodes"] / 1000 / window
+        for who in ("ledger", "clients")
+    }
+    shown = ", ".join(f"{count:.2f} for the {who}" for who, count in needed.items())
+    lines = [line, f"To send all in this window takes {shown} cores; {cores:.2f} of this machine were idle."]
+    if needed["ledger"] >= 1.0:
+        lines.append("So the ledger stands in the way: its main thread has one core.")
+    elif sum(needed.values()) > cores:
+        lines.append(
+            "So the machine stands in the way: other work and the clients of this bench use its cores."
         )
     return lines
 
@@ -613,24 +362,27 @@ def measure_idle_cores(seconds: float = 2.0) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rules", choices=sorted(RULE_SETS), default=KOII_1.name)
     parser.add_argument("--nodes", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--slot-ms", type=int, default=400)
     parser.add_argument("--seconds", type=float, default=10.0, help="of quiet slots")
     parser.add_argument("--round-seconds", type=float, default=60.0, help="0: no round")
-    parser.add_argument("--spread", type=float, default=0.5, help="share of SUBMIT in which nodes submit")
+    parser.add_argument("--spread", type=float, default=0.5, help="share of a window in which nodes send")
+    parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
 
-    _raise_file_limit()
+    raise_file_limit()
     ref, cores = measure_ref(), measure_idle_cores()
     results: dict[int, dict[str, float]] = {}
     for count in options.nodes:
         with temporary_folder() as folder:
-            place = found(folder / "ledger", count, options.round_seconds or 60.0)
+            place = found(folder / "ledger", count, options)
             limits = [f"--limit=connections={count + 1_000}"]
-            with running_ledger(folder / "ledger", options=limits) as running:
+            with running_ledger(place.directory, options.port, options=limits) as running:
                 if options.whole:
-                    reading = measure_whole(running.url, running.pid, place[0], count, options.seconds)
+                    reading = measure_whole(running.url, running.pid, place, options)
                 else:
                     reading = measure_heads(running.url, running.pid, options, place)
                 results[count] = asyncio.run(reading)
@@ -640,9 +392,9 @@ def main() -> None:
         return
     print_machine(ref)
     for count, row in results.items():
-        print(f"{count:,} nodes")
+        print(f"{count:,} nodes under {options.rules}")
         for name, value in row.items():
-            print(f"  {name.replace('_', ' '):<48} {value:>14,.2f}")
+            print(f"  {name.replace('_', ' '):<60} {value:>14,.2f}")
         for line in explain(row, cores):
             print(f"  {line}")
 

@@ -15,15 +15,10 @@ from ..client.operations import patiently
 from ..client.rpc import Client, Unreachable
 from ..errors import RemoteError, UnknownTask
 from ..participant.plays import HONEST, Play
+from ..participant.reading import OWN_SLOTS, has_changed, list_own_slots, list_stakes_slots, pick_slot
 from ..participant.sealed_parts import compute_draw_slots
 from ..participant.step import View
 from ..views import OwnView, StakeView, TaskHead, TaskView
-
-OWN_SLOTS = 8
-"""Own records that others may have changed are read within so many slots, by each node in another one."""
-
-STAKES_SLOTS = 4
-"""Changes of stakes are read at most once in so many slots."""
 
 SILENCE_SECONDS = 2.0
 SILENCE_SLOTS = 3
@@ -110,12 +105,15 @@ class Lookout:
         self._own: OwnView | None = None
         self._own_due_slot = 0
         """From this slot on, own records are read again."""
-        self._round_states: object = None
-        """The states of rounds when the last head was read."""
+        self._noted: TaskHead | None = None
+        """The last head that was read; None before the first."""
         self._has_sent = False
         self.blind_until_slot = -1
         """Heads up to this slot do not show what the node has sent."""
         self._stakes_slot = current.task.slot
+        """Stakes that changed in this slot or later are read."""
+        self._stakes_due_slot = NEVER
+        """From this slot on."""
         self._is_cut_off = False
 
     async def begin(self) -> None:
@@ -184,12 +182,14 @@ class Lookout:
     async def _read(self) -> TaskHead:
         """The newest head; own records and stakes are read before, if they may have changed."""
         head = await self._read_newest()
-        states = [(shown.round, shown.status, shown.attempt) for shown in head.rounds]
-        if states != self._round_states and self._round_states is not None:
-            self._own_due_slot = min(self._own_due_slot, head.slot + self._identity.secret[0] % OWN_SLOTS)
-        self._round_states = states
+        if self._noted is not None and has_changed(self._noted, head):
+            self._note_change(list_own_slots(head.slot))
+        self._noted = head
         self._note_draw(head)
-        if head.stakes_slot >= self._stakes_slot and head.slot >= self._stakes_slot + STAKES_SLOTS:
+        if head.stakes_slot >= self._stakes_slot and self._stakes_due_slot == NEVER:
+            slots = list_stakes_slots(head.slot, len(self._current.task.stakes))
+            self._stakes_due_slot = pick_slot(self._identity.secret, slots)
+        if head.slot >= self._stakes_due_slot:
             await self._read_stakes()
         if self._own is None or self._has_sent or head.slot >= self._own_due_slot:
             head = await self._read_own()
@@ -199,11 +199,14 @@ class Lookout:
         """Have own records read again, if they are from before a draw."""
         try:
             drawn = compute_draw_slots(head)
-            share = self._identity.secret[0] % min(len(drawn) or 1, OWN_SLOTS)
         except (ArithmeticError, LookupError):  # nothing follows from a head that cannot be true
             return
         if self._own is not None and self._own.slot < drawn.start:
-            self._own_due_slot = min(self._own_due_slot, drawn.start + share)
+            self._note_change(drawn[:OWN_SLOTS])
+
+    def _note_change(self, slots: range) -> None:
+        """Have own records read again in one of these slots."""
+        self._own_due_slot = min(self._own_due_slot, pick_slot(self._identity.secret, slots))
 
     async def _read_newest(self) -> TaskHead:
         """The head that was pushed last; without one, the ledger is requested twice in a slot."""
@@ -238,7 +241,7 @@ class Lookout:
         news = await self._client.get_stakes(self._current.task.address, self._stakes_slot)
         if news is None:
             raise UnknownTask(f"there is no task at {self._current.task.address}")
-        self._stakes_slot = news.slot
+        self._stakes_slot, self._stakes_due_slot = news.slot, NEVER
         self._current.take_stakes(news.stakes)
         if any(stake.node == self._identity.node for stake in news.stakes):
             self._own_due_slot = 0

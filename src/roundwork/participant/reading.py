@@ -1,0 +1,52 @@
+"""When a node reads again what others may have changed: its own records, and the stakes of all nodes.
+
+All nodes see a change in the same head. They share the slots after it, so that they do not all read at once.
+"""
+
+from ..views import RoundHead, TaskHead
+
+OWN_SLOTS = 8
+"""Own records that others may have changed are read within so many slots."""
+
+STAKES_SLOTS = 4
+"""Changes of stakes are read within so many slots in a small network."""
+
+STAKES_READERS = 64
+"""In a large network about so many nodes read them in a slot, however often a stake changes."""
+
+
+def has_changed(before: TaskHead, head: TaskHead) -> bool:
+    """Whether a round was paid, was closed or went to its next attempt between two heads.
+
+    Only this may have moved the money of nodes: when a round begins, they need not read anything.
+    """
+    return not _list_ends(head) <= _list_ends(before) or not _list_open(before) <= _list_open(head)
+
+
+def pick_slot(secret: bytes, slots: range) -> int:
+    """The slot of a node among `slots`, which are not empty. `secret` is the node's, of 8 bytes or more."""
+    return slots[int.from_bytes(secret[:8]) % len(slots)]
+
+
+def list_own_slots(slot: int) -> range:
+    """The slots in which nodes read their own records after a change that a head of `slot` shows."""
+    return range(slot, slot + OWN_SLOTS)
+
+
+def list_stakes_slots(slot: int, nodes: int) -> range:
+    """The slots in which `nodes` nodes read stakes after a change that a head of `slot` shows."""
+    return range(slot, slot + max(STAKES_SLOTS, nodes // STAKES_READERS))
+
+
+def _list_ends(head: TaskHead) -> set[tuple[int, str, int]]:
+    """The rounds of a head that are over."""
+    return {_get_state(shown) for shown in head.rounds if shown.status not in ("Unopened", "Open")}
+
+
+def _list_open(head: TaskHead) -> set[tuple[int, str, int]]:
+    """The rounds of a head that are open, with their attempts."""
+    return {_get_state(shown) for shown in head.rounds if shown.status == "Open"}
+
+
+def _get_state(shown: RoundHead) -> tuple[int, str, int]:
+    return shown.round, shown.status, shown.attempt

@@ -1,0 +1,77 @@
+"""When a node reads its own records and the stakes again."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from roundwork.participant.reading import (
+    OWN_SLOTS,
+    STAKES_READERS,
+    STAKES_SLOTS,
+    has_changed,
+    list_own_slots,
+    list_stakes_slots,
+    pick_slot,
+)
+from roundwork.views import RoundHead, TaskHead
+
+State = tuple[int, str, int]
+
+PAID, CLOSED = "PayoutSuccessful", "ClosedUnpaid"
+
+
+def head_of(*states: State) -> TaskHead:
+    """A head whose rounds have these numbers, states and attempts."""
+    rounds = [
+        RoundHead(
+            round=round_number, status=status, attempt=attempt, beacon="", seed="", submissions=0, raised=0,
+            lists=[], parts=[],
+        )
+        for round_number, status, attempt in states
+    ]  # fmt: skip
+    return TaskHead(
+        task="Task", slot=0, rules="koii-1", starting_slot=0, round_time=20, submission_window=8,
+        audit_window=8, minimum_stake=1, bounty=0, bounty_per_round=0, is_active=True, is_closed=False,
+        migrated_to=None, seed="", stakes_slot=0, open_rounds=[], rounds=rounds,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_read"),
+    [
+        ([(1, "Open", 0)], [(1, "Open", 0)], False),
+        ([(1, "Unopened", 0)], [(1, "Open", 0)], False),  # another node has submitted
+        ([(1, "Unopened", 0)], [(2, "Unopened", 0)], False),  # a quiet round has passed
+        ([(1, "Open", 0)], [(1, "Open", 0), (2, "Unopened", 0)], False),
+        ([(0, PAID, 0), (1, "Open", 0)], [(1, "Open", 0)], False),  # an old round is forgotten
+        ([(1, "Open", 0)], [(1, PAID, 0)], True),
+        ([(1, "Open", 0)], [(1, CLOSED, 0)], True),
+        ([(1, "Open", 0)], [(1, "Open", 1)], True),  # a list failed: its node was slashed
+        ([(1, "Open", 0)], [(2, "Unopened", 0)], True),  # it was paid, and heads do not show it any more
+        ([(1, "Open", 0)], [(1, "Open", 0), (2, PAID, 0)], True),  # heads were missed
+    ],
+)
+def test_own_records_are_read_again_when_a_round_may_have_moved_money(
+    before: list[State], after: list[State], is_read: bool
+) -> None:
+    assert is_read == has_changed(head_of(*before), head_of(*after))
+
+
+def test_nodes_share_the_slots_in_which_they_read() -> None:
+    secrets = [random.Random(at).randbytes(32) for at in range(1000)]
+
+    readers = Counter(pick_slot(secret, list_own_slots(100)) for secret in secrets)
+
+    assert set(range(100, 100 + OWN_SLOTS)) == set(readers)
+    assert max(readers.values()) < 2 * len(secrets) / OWN_SLOTS
+
+
+@pytest.mark.parametrize("nodes", [1, 100, 1_000, 10_000])
+def test_in_a_large_network_a_bounded_number_of_nodes_reads_stakes_in_a_slot(nodes: int) -> None:
+    secrets = [random.Random(at).randbytes(32) for at in range(nodes)]
+
+    readers = Counter(pick_slot(secret, list_stakes_slots(100, nodes)) for secret in secrets)
+
+    assert max(readers.values()) <= 2 * STAKES_READERS
+    assert max(readers) < 100 + max(STAKES_SLOTS, nodes / STAKES_READERS)
