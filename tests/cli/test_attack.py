@@ -210,6 +210,25 @@ def test_a_cost_that_is_none_is_refused(command: tuple[str, ...], cost: str) -> 
     assert "Invalid value for '--work-cost'" in refused.stderr
 
 
+def test_what_is_played_otherwise_than_it_is_written_is_named() -> None:
+    words = ("attack", HELLO, "--strategy", "lie", "--rounds", "1", "--seeds", "1", "--nodes", "6")
+
+    small = run(*words, "--share", "5", "--silent", "9").stderr
+    usual = run(*words, "--share", "34", "--silent", "50").stderr
+    longer = run(*words, "--rules", "roundwork-1").stderr
+
+    assert "5 % of 6 nodes are less than a node: the coalition has 1 node\n" in small
+    assert "9 % of 5 honest nodes are less than half a node: none is silent\n" in small
+    assert "" == usual
+    assert "too short for roundwork-1: audit_window 24 became 48, round_time 60 became 73\n" in longer
+
+
+def test_what_is_given_twice_is_played_once() -> None:
+    words = ("attack", *SMALL, "--strategy", "lie", "--nodes", "5", "--nodes", "6", "--strategy", "lie")
+
+    assert [6, 5] == [row["nodes"] for row in read_rows(run(*words, "--json"))]
+
+
 COSTS = re.compile(
     r"costs: a round's work (\S+) R, an audit (\S+) R, (.*); --work-cost (\S+) --audit-cost (\S+) "
 )

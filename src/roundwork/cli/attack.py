@@ -137,6 +137,8 @@ def command(
     desk = Desk(task, params, file, rules, answers, _read_scenario(scenario_path))
     chosen = _choose_grid(grid, desk, save if resume else None)
     trials = desk.list_trials(**grid)
+    for note in desk.list_notes(trials):
+        say(note, err=True)
     before = None if against is None else read_rows(against)
     run = desk.name_run(seeds, trials)
     rows = read_rows(save, run) if resume and save is not None and save.exists() else []
@@ -257,14 +259,15 @@ class Desk:
         for name in chosen:
             self.game.check(name)
         given = {name: value for name, value in fields.items() if value is not None}
-        return [
+        trials = (
             self.game.trial(strategy=name, nodes=size, share=share, silent=silent, stakes=stake, **given)
             for size in nodes or (20,)
             for share in shares or (20,)
             for silent in silents or (0,)
             for stake in stakes or ("equal",)
             for name in chosen
-        ]
+        )
+        return list(dict.fromkeys(trials))  # a value that is given twice is played once
 
     def run(self, trial: "Trial", seed: int) -> "Measured":
         """One seed of a trial."""
@@ -285,6 +288,18 @@ class Desk:
     def find_winners(self, rows: "list[Row]") -> "list[Row]":
         """The rows that `--strict` does not allow; one whose strategy never deviated proves nothing."""
         return self.game.find_winners(row for row in rows if row.acted)
+
+    def list_notes(self, trials: "list[Trial]") -> list[str]:
+        """What is played otherwise than it is written: windows that are too short, shares below a node."""
+        from ..package.terms import describe_longer_windows
+        from ..sim.attack import list_rounded
+
+        notes = list_rounded(trials)
+        place = self.open_usual_place()
+        if place is not None and self.terms is not None and "round_slots" not in self.scenario:
+            longer = describe_longer_windows(self.terms, place.terms)
+            notes += [longer] if longer else []
+        return notes
 
     def name_run(self, seeds: int, trials: "list[Trial]") -> str:
         """What all rows of a run have in common: task, params, answers, scenario, worlds a row and costs."""

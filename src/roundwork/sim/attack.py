@@ -56,6 +56,11 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         """How many nodes are in the coalition; at least one."""
         return max(round(self.nodes * self.share / 100), 1)
 
+    @property
+    def silent_nodes(self) -> int:
+        """How many of the other nodes are silent."""
+        return round((self.nodes - self.members) * self.silent / 100)
+
 
 class Measured(NamedTuple):
     """The results of one seed, by node and round in R, unless a field says otherwise."""
@@ -210,7 +215,7 @@ def _play(trial: Trial, strategy: type[Strategy] | None, nodes: int, seed: int, 
     first = trial.nodes - trial.members
     names = [f"node-{at + 1}" for at in range(nodes)]
     members = tuple(names[first:])
-    silent = round(first * trial.silent / 100)
+    silent = trial.silent_nodes
     stakes = _compute_stakes(trial, nodes, place.terms.minimum_stake, is_split=nodes != trial.nodes)
     if nodes != trial.nodes or (strategy is not None and strategy.is_split):
         stakes = _split_last(stakes, first, trial.members, place.terms.minimum_stake)
@@ -363,6 +368,22 @@ def find_winners(rows: Iterable[Row]) -> list[Row]:
 def name_cell(cell: Row | Trial) -> tuple[str, int, int, int, str]:
     """The cell of the grid that a row or a trial has."""
     return cell.strategy, cell.nodes, cell.share, cell.silent, cell.stakes
+
+
+def list_rounded(trials: Iterable[Trial]) -> list[str]:
+    """The shares that are less than a node, and what is played in their place, in sentences."""
+    notes = []
+    for trial in trials:
+        if trial.nodes * trial.share < 100:
+            notes.append(
+                f"{trial.share} % of {trial.nodes} nodes are less than a node: the coalition has 1 node"
+            )
+        if trial.silent and not trial.silent_nodes:
+            others = trial.nodes - trial.members
+            notes.append(
+                f"{trial.silent} % of {others} honest nodes are less than half a node: none is silent"
+            )
+    return list(dict.fromkeys(notes))
 
 
 def list_idle(rows: Iterable[Row]) -> list[Row]:

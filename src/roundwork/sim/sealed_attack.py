@@ -162,7 +162,7 @@ def play(
     count = first + 1 if is_whole else trial.nodes
     names = tuple(f"node-{at + 1}" for at in range(count))
     members = names[first:]
-    silent = names[first - round(first * trial.silent / 100) : first]
+    silent = names[first - trial.silent_nodes : first]
     stakes = dict(zip(names, _compute_stakes(trial, place.terms, is_whole), strict=True))
     is_split = strategy is not None and strategy.is_split
     if is_split or is_whole:
