@@ -223,6 +223,29 @@ def test_what_is_played_otherwise_than_it_is_written_is_named() -> None:
     assert "too short for roundwork-1: audit_window 24 became 48, round_time 60 became 73\n" in longer
 
 
+def test_advice_from_times_needs_both(tmp_path: Path) -> None:
+    refused = run("advise", CIPHER, "--work-seconds", "1")
+
+    assert 2 == refused.exit_code
+    assert "--work-seconds needs --audit-seconds: costs follow from both" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("attack", "--save"), ("simulate", "--html"), ("simulate", "--trace")]
+)
+@pytest.mark.parametrize(("name", "words"), [("no/file", "there is no folder"), (".", "is a directory")])
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, command: str, option: str, name: str, words: str
+) -> None:
+    task = tmp_path / "nothing"  # which would be refused next
+
+    refused = run(command, str(task), option, str(tmp_path / name))
+
+    assert 2 == refused.exit_code
+    assert f"Invalid value for '{option}'" in refused.stderr
+    assert words in refused.stderr
+
+
 def test_what_is_given_twice_is_played_once() -> None:
     words = ("attack", *SMALL, "--strategy", "lie", "--nodes", "5", "--nodes", "6", "--strategy", "lie")
 

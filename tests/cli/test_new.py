@@ -192,7 +192,10 @@ def test_the_debugger_opens_in_the_authors_line_also_for_a_changed_submission(tm
         (["--record"], "--record needs --answers"),
         (["--secret", "KEY=value"], "secret 'KEY' is not in roundwork.secrets"),
         (["--param", "linsk=3"], "param 'linsk' is not in config-task.yml"),
-        (["--answers", "nothing.json"], "nothing.json does not exist; --record makes it"),
+        (
+            ["--answers", "nothing.json"],
+            "nothing.json does not exist; --record of `simulate` and `try` makes it",
+        ),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, options: list[str], reason: str) -> None:

@@ -132,6 +132,17 @@ def test_a_round_that_is_too_short_for_its_rules_is_refused() -> None:
     assert 0 == run(HELLO, "--nodes", "2", "--rounds", "1", "--round-slots", "20").exit_code
 
 
+@pytest.mark.parametrize(("nodes", "is_small"), [(2, True), (3, False)])
+def test_a_round_that_is_too_small_to_be_paid_is_named(nodes: int, is_small: bool) -> None:
+    words = (HELLO, "--nodes", str(nodes), "--rounds", "2", "--rules", "roundwork-1")
+
+    shown = run(*words)
+
+    reason = "2 rounds closed unpaid: a round of roundwork-1 with fewer than 3 submissions is not paid\n"
+    assert is_small == (reason in shown.stderr)
+    assert is_small == (" 2 unpaid," in shown.stdout)
+
+
 def test_windows_that_become_longer_are_named() -> None:
     words = (HELLO, "--nodes", "2", "--rounds", "1")
 

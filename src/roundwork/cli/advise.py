@@ -62,12 +62,8 @@ def command(
     from ..package.folder import load_package
 
     package = load_package(task)
-    if work_seconds is not None and audit_seconds is not None:
-        checks = count_checks(rules or package.rules, costs["nodes"])
-        derived = derive_costs(work_seconds, audit_seconds, checks)
-        for name, cost in zip(("work_cost", "audit_cost"), derived, strict=True):
-            if click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT:
-                costs[name] = cost
+    if work_seconds is not None:
+        _take_times(costs, work_seconds, audit_seconds, rules or package.rules)
     expected = Costs(**costs)
     margin = compute_margin(package, expected, rules)
     advice, nodes = margin.advice, expected.nodes
@@ -95,6 +91,17 @@ def command(
             say(f"warning: {warning}", err=True)
     if strict and advice.edge > 0:
         sys.exit(1)
+
+
+def _take_times(costs: dict[str, Any], work_seconds: float, audit_seconds: float | None, rules: str) -> None:
+    """Derive the costs that were not given from the times. Raises UsageError without the second time."""
+    if audit_seconds is None:
+        raise click.UsageError("--work-seconds needs --audit-seconds: costs follow from both")
+    context = click.get_current_context()
+    derived = derive_costs(work_seconds, audit_seconds, count_checks(rules, costs["nodes"]))
+    for name, cost in zip(("work_cost", "audit_cost"), derived, strict=True):
+        if context.get_parameter_source(name) is ParameterSource.DEFAULT:
+            costs[name] = cost
 
 
 def _find_short_windows(package: "Package", fetch_seconds: float, audit_seconds: float | None) -> list[str]:

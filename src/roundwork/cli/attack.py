@@ -14,7 +14,7 @@ import click
 
 from ..errors import BadConfig
 from .attack_costs import ChosenCosts, choose_costs
-from .options import Cost, combine, json_option, param_option
+from .options import Cost, OutputFile, combine, json_option, param_option
 from .output import say, say_json
 from .simulate_view import compose_table
 
@@ -104,7 +104,7 @@ grid_options = combine(
 )
 @click.option("--answers", type=click.Path(path_type=Path), help="A file of recorded answers to ctx.http.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
-@click.option("--save", type=click.Path(path_type=Path), help="Append each row to this file when it is done.")
+@click.option("--save", type=OutputFile(), help="Append each row to this file when it is done.")
 @click.option("--resume", is_flag=True, help="Leave out rows of this run that the file of --save has.")
 @click.option("--against", type=click.Path(path_type=Path), help="Say what differs from this saved table.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a strategy may earn more than honest play.")

@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -40,6 +41,24 @@ class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newes
         except ValueError:
             self.fail(f"{value!r} is not an address: 32 bytes in base58", param, ctx)
         return value
+
+
+class OutputFile(click.Path):
+    """A file that a command writes at its end or row by row: what prevents that is named before the work."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(
+        self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        path = super().convert(value, param, ctx)
+        folder = Path(value).absolute().parent
+        if not folder.is_dir():
+            self.fail(f"{value} cannot be written: there is no folder {folder}", param, ctx)
+        if not Path(value).exists() and not os.access(folder, os.W_OK):
+            self.fail(f"{value} cannot be written: you may not write into {folder}", param, ctx)
+        return path
 
 
 class Cost(click.FloatRange):

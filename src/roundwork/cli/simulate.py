@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import combine, json_option, param_option, secret_option
+from .options import OutputFile, combine, json_option, param_option, secret_option
 from .output import say, say_json
 from .up_options import read_plays
 
@@ -83,8 +83,8 @@ Faults are added to those of the scenario.
 )
 @click.option("--answers", type=click.Path(path_type=Path), help="A file of recorded answers to ctx.http.")
 @click.option("--record", is_flag=True, help="Ask the network for what --answers lacks, and add it.")
-@click.option("--trace", "trace_path", type=click.Path(path_type=Path), help="Write each slot to this file.")
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a report to this file.")
+@click.option("--trace", "trace_path", type=OutputFile(), help="Write each slot to this file.")
+@click.option("--html", "html_path", type=OutputFile(), help="Write a report to this file.")
 @json_option
 def command(
     task: Path,
@@ -193,7 +193,7 @@ def _open_bar(world: "AnyWorld", as_json: bool) -> "Iterator[Callable[[AnyWorld]
 
 
 def _print(world: "AnyWorld", result: "Result") -> None:
-    from ..sim.report import describe_timing, list_timings, summarise
+    from ..sim.report import describe_timing, describe_unpaid, list_timings, summarise
     from .simulate_view import compose_tables
 
     facts = summarise(world, result)
@@ -201,6 +201,8 @@ def _print(world: "AnyWorld", result: "Result") -> None:
         say(line)
     for timing in list_timings(world):
         say(describe_timing(timing))
+    if unpaid := describe_unpaid(world, result):
+        say(unpaid, err=True)
     failed = world.timings.list_failed()
     texts = {each.text for each in failed}
     for each in failed:

@@ -45,7 +45,7 @@ class RecordedNetwork:
         if path.exists():
             self._answers = _read_answers(path)
         elif not is_recording:
-            raise BadConfig(f"{path} does not exist; --record makes it")
+            raise BadConfig(f"{path} does not exist; --record of `simulate` and `try` makes it")
         elif not path.absolute().parent.is_dir():
             raise BadConfig(f"{path} cannot be written: its folder does not exist")
 

@@ -16,6 +16,9 @@ from .worlds import AnyWorld
 CHECKS = 3
 """The submissions that a node checks in a round of roundwork-1, on average."""
 
+SUBMISSIONS_MIN = 3
+"""Of a round of roundwork-1 that is paid: docs/PROTOCOL.md 16."""
+
 PAID, UNPAID = "PayoutSuccessful", "ClosedUnpaid"
 
 PLOT_WIDTH, PLOT_HEIGHT = 720, 180
@@ -74,6 +77,21 @@ def find_breakdown(world: AnyWorld, result: Result) -> list[str]:
         calls = format_count(len(world.timings.seconds.get("submission", ())), "call")
         broken = [f"no node submitted anything: @task.submission gave nothing in {calls}"]
     return broken
+
+
+def describe_unpaid(world: AnyWorld, result: Result) -> str | None:
+    """Why rounds of roundwork-1 were too small to be paid, in a sentence; None if none was."""
+    if world.setting.terms.rules != ROUNDWORK_1.name:
+        return None
+    small = [
+        view
+        for view in result.rounds.values()
+        if view.status == UNPAID and len(view.submissions) < SUBMISSIONS_MIN
+    ]
+    if not small:
+        return None
+    least = f"a round of {ROUNDWORK_1.name} with fewer than {SUBMISSIONS_MIN} submissions is not paid"
+    return f"{format_count(len(small), 'round')} closed unpaid: {least}"
 
 
 def summarise_round(view: RoundView) -> dict[str, Any]:
