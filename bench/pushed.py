@@ -154,10 +154,11 @@ class Probe:
         return Probed(*self._pipe.recv())
 
 
-def raise_file_limit() -> None:
-    """Let this process open as many files as the system allows."""
+def raise_file_limit() -> int:
+    """Let this process open as many files as the system allows; how many."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def _start(run: Any, *arguments: Any) -> tuple[Pipe, int]:

@@ -48,6 +48,12 @@ from roundwork.wire import convert
 CONNECTIONS = 64
 """Kept HTTP connections that all nodes share for what they send and request."""
 
+FILES_PER_PLACE = 2
+"""A ledger has a place for a connection for so many files that it may open."""
+
+PLACES_LEFT = 250
+"""So many places are not for websockets: the other nodes read heads without one."""
+
 STOPPED_SECONDS_MAX = 10.0
 """The ledger closes a websocket that answers no ping for 20 s."""
 
@@ -147,7 +153,9 @@ class Run:
         """Quiet slots without readers, with them, and with readers that are stopped; then a round."""
         crowd = self._crowd
         await self.measure_quiet("alone", options.seconds)
-        self._readers = await asyncio.to_thread(Readers, crowd.url, crowd.task, len(crowd.pairs))
+        places = raise_file_limit() // FILES_PER_PLACE - PLACES_LEFT
+        count = min(len(crowd.pairs), places)
+        self._readers = await asyncio.to_thread(Readers, crowd.url, crowd.task, count)
         lookouts = Lookouts(crowd)
         try:
             await lookouts.wait(lambda head: all(own.slot >= 0 for own in crowd.own))
@@ -165,9 +173,9 @@ class Run:
         await asyncio.sleep(seconds)
         self._note_latency(name, span.compute_waiting())
         self._note_cores(name, span)
-        slots, nodes = span.compute_seconds() / self._slot_seconds, len(self._crowd.pairs)
+        slots = span.compute_seconds() / self._slot_seconds
         for kind, size in (self._count_bytes() - before).items():
-            self.results[f"{name}_bytes_per_node_and_slot: {kind}"] = size / nodes / slots
+            self.results[f"{name}_bytes_per_node_and_slot: {kind}"] = size / self._count_readers(kind) / slots
 
     async def measure_stopped(self, readers: Readers, seconds: float) -> None:
         """Quiet slots while the readers are stopped: what is slow then is slow in the ledger."""
@@ -200,8 +208,9 @@ class Run:
         for reason, count in Counter(reason[-60:] for reason in crowd.refused).most_common(3):
             self.results[f"round_refused: {reason}"] = count
         for kind, size in (self._count_bytes() - before).items():
-            self.results[f"round_bytes_per_node: {kind}"] = size / len(crowd.pairs)
+            self.results[f"round_bytes_per_node: {kind}"] = size / self._count_readers(kind)
         if self._readers:
+            self.results["round_readers"] = self._readers.count
             self.results["round_readers_lost"] = self._readers.lost
 
     async def _play(self, step: Step, played: Round, lookouts: Lookouts) -> None:
@@ -232,6 +241,10 @@ class Run:
         """By kind, the bytes that all nodes have read so far."""
         heads = Counter(heads=self._readers.count_bytes() if self._readers else 0)
         return self._crowd.bytes + heads
+
+    def _count_readers(self, kind: str) -> int:
+        """How many nodes read bytes of a kind: heads those that have a websocket, all else all of them."""
+        return self._readers.count if self._readers and kind == "heads" else len(self._crowd.pairs)
 
     def _note_cores(self, name: str, span: "Span") -> None:
         cores = span.compute_used() / span.compute_seconds()

@@ -1,6 +1,7 @@
 """Frozen structs about a ledger: the law fills them, RPC sends them, a participant plans by them."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -51,6 +52,15 @@ class StakeView(msgspec.Struct, frozen=True):
     """The available balance: money that the node can claim."""
     endpoint: str
     """The URL where peers reach the node; empty if it named none."""
+
+
+def compute_stakes_digest(stakes: Iterable[StakeView]) -> str:
+    """The SHA-256 of all stakes and endpoints in hex, whatever their order.
+
+    Available balances do not count, nor do nodes without stake and endpoint.
+    """
+    rows = sorted((each.node, each.amount, each.endpoint) for each in stakes if each.amount or each.endpoint)
+    return hashlib.sha256(msgspec.msgpack.encode(rows)).hexdigest()
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
@@ -517,9 +527,12 @@ class StakeNews(msgspec.Struct, frozen=True):
     """The answer of getTaskStakes."""
 
     slot: int
-    """The slot of the last block. A reader asks for the changes from this slot on the next time."""
+    """The slot of the last block. A reader requests the changes from this slot on the next time."""
     stakes: list[StakeView]
-    """The nodes whose stake or endpoint changed; the newest change first."""
+    """The nodes whose stake or endpoint changed, the newest change first.
+
+    Empty if the ledger was started after the slot of the request, and the digest of the request is its own.
+    """
 
 
 def empty_submissions() -> Json:

@@ -70,7 +70,7 @@ METHODS: dict[str, Callable[[Client], Awaitable[Any]]] = {
     "get_latest_blockhash": lambda client: client.get_latest_blockhash(),
     "get_task": lambda client: client.get_task("x"),
     "get_head": lambda client: client.get_head("x", "y"),
-    "get_stakes": lambda client: client.get_stakes("x", 1),
+    "get_stakes": lambda client: client.get_stakes("x", 1, ""),
     "get_rows": lambda client: client.get_rows("x", PartKey(1, PartKind.RAISED), 1),
     "get_tasks": lambda client: client.get_tasks(),
     "get_round": lambda client: client.get_round("x", 1),

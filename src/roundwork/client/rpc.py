@@ -254,11 +254,13 @@ class Client:
         view: HeadView | None = _convert(await self.call("getTaskHead", task, node), HeadView | None)
         return view
 
-    async def get_stakes(self, task: str, since_slot: int) -> StakeNews | None:
-        """The nodes whose stake or endpoint changed in a slot or later; None if there is no such task."""
-        news: StakeNews | None = _convert(
-            await self.call("getTaskStakes", task, since_slot), StakeNews | None
-        )
+    async def get_stakes(self, task: str, since_slot: int, digest: str) -> StakeNews | None:
+        """The nodes whose stake or endpoint changed in a slot or later; None if there is no such task.
+
+        `digest` is that of the stakes that the reader has.
+        """
+        answer = await self.call("getTaskStakes", task, since_slot, digest)
+        news: StakeNews | None = _convert(answer, StakeNews | None)
         return news
 
     async def get_rows(self, task: str, part: PartKey, since_slot: int) -> list[Row]:

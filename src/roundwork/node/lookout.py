@@ -18,7 +18,7 @@ from ..participant.plays import HONEST, Play
 from ..participant.reading import OWN_SLOTS, has_changed, list_own_slots, list_stakes_slots, pick_slot
 from ..participant.sealed_parts import compute_draw_slots
 from ..participant.step import View
-from ..views import OwnView, StakeView, TaskHead, TaskView
+from ..views import OwnView, StakeView, TaskHead, TaskView, compute_stakes_digest
 
 SILENCE_SECONDS = 2.0
 SILENCE_SLOTS = 3
@@ -238,7 +238,9 @@ class Lookout:
         return head
 
     async def _read_stakes(self) -> None:
-        news = await self._client.get_stakes(self._current.task.address, self._stakes_slot)
+        known = self._current.task
+        digest = compute_stakes_digest(known.stakes)
+        news = await self._client.get_stakes(known.address, self._stakes_slot, digest)
         if news is None:
             raise UnknownTask(f"there is no task at {self._current.task.address}")
         self._stakes_slot, self._stakes_due_slot = news.slot, NEVER

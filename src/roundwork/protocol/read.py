@@ -383,12 +383,9 @@ def read_part(state: State, key: TaskKey, part: PartKey, since_slot: int = 0) ->
                 for place, row in sorted(cast, key=lambda item: item[1].order)
             ]
         case PartKind.SUBMITTED:
-            submitted = [
-                SubmittedRow(base58_of(node), read_text(row.value), row.slot)
-                for node, row in sorted(cursor.submissions.rows.items())
-                if row.slot >= since_slot
-            ]
-            return sorted(submitted, key=lambda row: row.slot)
+            rows = cursor.submissions.rows
+            since = sorted((row.slot, node) for node, row in rows.items() if row.slot >= since_slot)
+            return [SubmittedRow(base58_of(node), read_text(rows[node].value), slot) for slot, node in since]
         case PartKind.RAISED:
             raised = {candidate: (row.trigger_by, row.slot) for candidate, row in cursor.audits.rows.items()}
             accused = {candidate: (row.accuser, row.slot) for candidate, row in cursor.trials.rows.items()}

@@ -115,7 +115,7 @@ WITHOUT: dict[str, list[Any]] = {
     "getRoundRows": [KEY, 0, "raised", 0],
     "getSlotLeaders": [0, 1],
     "getTaskHead": [KEY, KEY],
-    "getTaskStakes": [KEY, 0],
+    "getTaskStakes": [KEY, 0, "00"],
     "getVersion": [],
     "minimumLedgerSlot": [],
     "rootSubscribe": [],

@@ -25,7 +25,18 @@ from roundwork.protocol.params import KOII, TASK_PROGRAM, NodeKey, TaskKey, key_
 from roundwork.protocol.records import Stake
 from roundwork.protocol.tasks.instructions import SubmitTask
 from roundwork.protocol.tasks.round import Activity
-from roundwork.views import PAGE_ROWS, ROUND_NODES_MAX, PartIndex, PartKey, PartKind, SubmissionRow, TaskHead
+from roundwork.views import (
+    PAGE_ROWS,
+    ROUND_NODES_MAX,
+    PartIndex,
+    PartKey,
+    PartKind,
+    StakeNews,
+    StakeView,
+    SubmissionRow,
+    TaskHead,
+    compute_stakes_digest,
+)
 from tests.town import Town
 
 from ..process import RunningLedger, running
@@ -196,6 +207,36 @@ def test_stakes_and_rows_are_read_from_a_slot_on(place: Place) -> None:
     assert call("getRoundRows", str(Keypair().pubkey()), 0, "raised") is None
 
 
+def test_after_a_restart_a_reader_that_has_all_stakes_gets_none_again(tmp_path: Path) -> None:
+    ledger = RunningLedger(tmp_path / "ledger")
+    try:
+        task, nodes, _ = asyncio.run(submit_all(ledger))
+        known = read_stakes(ledger, task, 0)
+    finally:
+        ledger.kill()
+
+    with running(tmp_path / "ledger", ledger.port) as again:
+        wrong = [msgspec.structs.replace(known.stakes[0], endpoint="http://127.0.0.1:2"), *known.stakes[1:]]
+
+        assert again.call("getTaskHead", task)["head"]["stakes_slot"] >= known.slot
+        assert [] == read_stakes(again, task, known.slot, *reversed(known.stakes)).stakes
+        for stakes in ([], wrong, known.stakes[1:]):
+            found = read_stakes(again, task, known.slot, *stakes).stakes
+            assert {str(node.pubkey()) for node in nodes} == {each.node for each in found}
+
+
+def read_stakes(ledger: RunningLedger, task: str, since_slot: int, *known: StakeView) -> StakeNews:
+    """What a reader gets that has these stakes."""
+
+    async def read() -> StakeNews:
+        async with Client(ledger.url) as client:
+            news = await client.get_stakes(task, since_slot, compute_stakes_digest(known))
+            assert news is not None
+            return news
+
+    return asyncio.run(read())
+
+
 def test_a_ledger_that_was_killed_names_its_parts_alike_again(tmp_path: Path) -> None:
     ledger = RunningLedger(tmp_path / "ledger")
     try:
@@ -253,3 +294,18 @@ def test_stakes_are_listed_by_their_last_change_and_not_for_other_changes() -> N
     ]
     assert 2 == len(changes.list_since(state, task, 13))
     assert 14 == changes.last_slot
+
+
+def test_the_digest_of_stakes_follows_each_change_and_leaves_out_what_is_gone() -> None:
+    town = Town(3)
+    state, task = town.world.state, town.world.task
+    a, b = (NodeKey(bytes([at]) * 32) for at in range(2))
+    changes = StakeChanges({a: Stake(1)}, 10)
+
+    first = changes.get_digest(state, task)
+    changes.note([(b, Stake(1))], 11)
+    second = changes.get_digest(state, task)
+    changes.note([(b, None)], 12)
+
+    assert first != second
+    assert first == changes.get_digest(state, task)

@@ -16,7 +16,7 @@ from ...protocol.read import list_frozen, list_head_rounds, read_part, view_head
 from ...protocol.records import Record, Stake
 from ...protocol.state import ROUND_TABLES, TABLE_KINDS, State, u64
 from ...protocol.tasks.cursor import RoundCursor
-from ...views import PAGE_ROWS, PartIndex, PartKey, Row, StakeView
+from ...views import PAGE_ROWS, PartIndex, PartKey, Row, StakeView, compute_stakes_digest
 from ...wire import read_text
 from ..chain import Chain
 
@@ -159,6 +159,10 @@ class StakeChanges:
         """`slot` counts as the slot of the last change of all rows that exist already."""
         self.last_slot = slot
         """The slot of the last change."""
+        self.first_slot = slot
+        """What changed before this slot is not known."""
+        self._digest: str | None = None
+        """The digest of all stakes; None if it was not computed after the last change."""
         self._known = {node: (row.amount, row.endpoint, slot) for node, row in rows.items()}
 
     def note(self, rows: Sequence[tuple[bytes, Record | None]], slot: int) -> None:
@@ -169,6 +173,13 @@ class StakeChanges:
                 self._known.pop(node, None)
                 self._known[node] = stake.amount, stake.endpoint, slot
                 self.last_slot = slot
+                self._digest = None
+
+    def get_digest(self, state: State, task: TaskKey) -> str:
+        """The digest of all stakes and endpoints."""
+        if self._digest is None:
+            self._digest = compute_stakes_digest(self.list_since(state, task, 0))
+        return self._digest
 
     def list_since(self, state: State, task: TaskKey, slot: int) -> list[StakeView]:
         """The nodes whose stake or endpoint changed in a slot or later."""

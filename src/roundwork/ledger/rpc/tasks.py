@@ -55,12 +55,18 @@ async def get_task_head(ledger: Ledger, params: Params) -> Any:
 
 
 def get_task_stakes(ledger: Ledger, params: Params) -> Any:
-    """The nodes of a task whose stake or endpoint changed in a slot or later."""
+    """The nodes of a task whose stake or endpoint changed in a slot or later.
+
+    After a start the ledger does not know what changed before. Readers whose stakes have its digest get none.
+    """
     task, slot = params.task(0), params.get(1, int, "the slot", 0)
-    params.end(2)
+    digest = params.get(2, str, "the digest", "")
+    params.end(3)
     if task not in ledger.state.tasks.rows:
         return None
     changes = ledger.reads.get_stakes(task)
+    if digest and slot <= changes.first_slot and digest == changes.get_digest(ledger.state, task):
+        return StakeNews(ledger.slot, [])
     return StakeNews(ledger.slot, changes.list_since(ledger.state, task, slot))
 
 
