@@ -280,23 +280,37 @@ def shrink(setting: WorldSetting, live: Live = live) -> tuple[WorldSetting, list
     """
     text, messages = live(setting, None)
     assert text is not None
+    setting = _leave_out_parts(setting, messages, live)  # first, because a smaller world is lived sooner
+    messages = _leave_out_messages(setting, messages, live)
+    setting = _leave_out_parts(setting, messages, live)
+    return setting, messages, live(setting, messages)[0] or text
+
+
+def _leave_out_messages(setting: WorldSetting, messages: list[Message], live: Live) -> list[Message]:
+    """The messages without those that the fault does not need: halves of them, then smaller runs."""
     size = max(len(messages) // 2, 1)
     while size:
-        for at in range(0, len(messages), size):
+        at, before = 0, len(messages)
+        while at < len(messages):
             fewer = messages[:at] + messages[at + size :]
-            if (found := live(setting, fewer)[0]) is not None:
-                messages, text = fewer, found
-                break
-        else:
+            if live(setting, fewer)[0] is not None:
+                messages = fewer
+            else:
+                at += size
+        if size > 1 or len(messages) == before:
             size //= 2
+    return messages
+
+
+def _leave_out_parts(setting: WorldSetting, messages: list[Message], live: Live) -> WorldSetting:
+    """The world without nodes, faults and rounds that the fault does not need."""
     before = None
     while before != setting:
         before = setting
         for smaller in _list_smaller(setting):
-            setting = next(
-                (each for each in smaller(setting) if live(each, messages)[0] is not None), setting
-            )
-    return setting, messages, live(setting, messages)[0] or text
+            found = (each for each in smaller(setting) if each != setting)
+            setting = next((each for each in found if live(each, messages)[0] is not None), setting)
+    return setting
 
 
 def _list_smaller(setting: WorldSetting) -> list[Callable[[WorldSetting], list[WorldSetting]]]:

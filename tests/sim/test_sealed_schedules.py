@@ -204,6 +204,13 @@ def test_what_a_crash_costs_is_bounded(seed: int, slot: int, slots: int) -> None
     assert sum(fines) <= 4 * (STAKE // 10) + STAKE // 10
 
 
+@pytest.mark.parametrize("cheat", [name for name, play in STRATEGIES.items() if not play.is_split])
+def test_a_coalition_that_submitted_nothing_plays_on(cheat: str) -> None:
+    absent = play(cheat, 1, 1, Faults(crashes=(NodeCrash(f"node-{HONEST + 1}", 58, 20),)))
+
+    assert absent.get_verdict(f"node-{HONEST + 1}") == ""
+
+
 class Hasty(SealedStrategy):
     """Accuses a submission whose proof it has not posted."""
 

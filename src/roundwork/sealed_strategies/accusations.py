@@ -12,6 +12,7 @@ from .base import (
     SealedStrategy,
     Value,
     accuse,
+    get_speaker,
     is_commitment,
     is_open,
     leave_out,
@@ -80,7 +81,7 @@ class OneVictim(_Accuser):
 
     def _choose(self, me: SealedMember, view: SealedView) -> list[str]:
         others = list_others(me, view)
-        is_speaker = me.node == min(each for each in me.coalition if takes_part(view, each))
+        is_speaker = me.node == get_speaker(me, view)
         chance = Random(f"{me.seed}/{view.round.round}/victim")
         return [chance.choice(others)] if others and is_speaker else []
 
@@ -103,7 +104,7 @@ class Picker(OneVictim):
     def _choose(self, me: SealedMember, view: SealedView) -> list[str]:
         checked = self._checked.get(view.round.round, {})
         others = sorted(list_others(me, view), key=lambda node: (-len(checked.get(node, ())), node))
-        is_speaker = me.node == min(each for each in me.coalition if takes_part(view, each))
+        is_speaker = me.node == get_speaker(me, view)
         return others[:1] if is_speaker else []
 
 

@@ -134,6 +134,11 @@ def takes_part(view: SealedView, node: str) -> bool:
     return any(each.node == node for each in view.round.submissions)
 
 
+def get_speaker(me: SealedMember, view: SealedView) -> str:
+    """The member that speaks for all, the first of those that take part; "" if none does."""
+    return min((each for each in me.coalition if takes_part(view, each)), default="")
+
+
 def accuse(memory: SealedMemory, view: SealedView, victims: Iterable[str]) -> list[SealedDuty]:
     """What accuses these submissions: their proofs are fetched and posted first."""
     duties: list[SealedDuty] = []

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ..participant.sealed import AccuseList, SealedDuty, SealedMemory, SealedView, SendAmounts, VoteOnList
 from ..protocol.tasks.round import WINDOWS, Activity
 from ..views import ListView
-from .base import RULES, Amounts, Duties, SealedMember, SealedStrategy, leave_out, takes_part
+from .base import RULES, Amounts, Duties, SealedMember, SealedStrategy, get_speaker, leave_out
 
 
 class SilentLeader(SealedStrategy):
@@ -76,7 +76,7 @@ class ListKiller(SealedStrategy):
         added: list[SealedDuty] = []
         window = WINDOWS[RULES][Activity.ACCUSE_LIST]
         is_open = window.is_open(view.table, slot, view.round.round, view.round.attempt)
-        if is_open and standing.trigger_by is None and me.node == _get_speaker(me, view):
+        if is_open and standing.trigger_by is None and me.node == get_speaker(me, view):
             added.append(AccuseList(view.round.round, view.round.attempt, standing.submitter))
         kept = [_reverse(duty) for duty in owed if not isinstance(duty, AccuseList)]
         me.act(*added)
@@ -94,11 +94,6 @@ class VetoThief(ListThief, ListKiller):
     ) -> Duties:
         stolen = ListThief.change_duties(self, me, memory, view, slot, owed)
         return ListKiller.change_duties(self, me, memory, view, slot, stolen)
-
-
-def _get_speaker(me: SealedMember, view: SealedView) -> str:
-    """The member that speaks for all, the first of those that take part."""
-    return min((each for each in me.coalition if takes_part(view, each)), default="")
 
 
 def _find_list(view: SealedView) -> ListView | None:
