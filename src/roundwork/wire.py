@@ -226,6 +226,7 @@ def _get_msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind)
 
 
+_COINS = re.compile(r"([0-9]+(?:\.[0-9]+)?) *koii", re.IGNORECASE)
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,30})(?:\.([0-9]{1,30}))?")
 
 
@@ -244,6 +245,20 @@ def read_amount(text: str, decimals: int) -> int:
         most = f"at most {decimals} digits behind the point" if decimals else "a whole number"
         raise ValueError(f"{text!r:.60} is too fine an amount: write {most}")
     return int(match[1] + fraction.ljust(decimals, "0"))
+
+
+def read_roe(text: str) -> int:
+    """Native money that a person wrote, in roe: digits of roe, or coins with their name, `2.5koii`.
+
+    Raises ValueError, which says how to write it.
+    """
+    coins = _COINS.fullmatch(text)
+    if coins is None and not (text.isascii() and text.isdecimal()):
+        raise ValueError(
+            f"{text!r:.60} is not an amount: write roe in digits, 1500, or KOII with at most one point"
+            " between digits, 2.5koii"
+        )
+    return read_amount(text, 0) if coins is None else read_amount(coins[1], 9)
 
 
 def format_count(count: int, noun: str) -> str:

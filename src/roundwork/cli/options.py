@@ -3,7 +3,6 @@
 import asyncio
 import math
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +24,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 URL = "http://127.0.0.1:8899"
 ROE_MAX = 2**64 - 1
 COIN_DECIMALS = 9
-_COINS = re.compile(r"([0-9]+(?:\.[0-9]+)?) *koii", re.IGNORECASE)
 
 
 class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newest click only
@@ -101,15 +99,9 @@ class Roe(Amount):
 
     def read(self, text: str) -> int:
         """The amount in roe. Raises ValueError, which says how to write it."""
-        from ..wire import read_amount
+        from ..wire import read_roe
 
-        coins = _COINS.fullmatch(text)
-        if coins is None and not (text.isascii() and text.isdecimal()):
-            raise ValueError(
-                f"{text!r:.60} is not an amount: write roe in digits, 1500, or KOII with at most one point"
-                " between digits, 2.5koii"
-            )
-        return read_amount(text, 0) if coins is None else read_amount(coins[1], COIN_DECIMALS)
+        return read_roe(text)
 
 
 class ClaimLeast(Roe):

@@ -96,7 +96,6 @@ def _try(
         package = load_package(folder)
         check_params(package, params)
         check_secrets(package, secrets)
-        choose_secrets(package, secrets)
         async with running_demo(package, params) as given:
             with open_network(answers, is_recording) as network:
                 return await asyncio.to_thread(
@@ -105,7 +104,7 @@ def _try(
                     round=round_number,
                     seed=seed,
                     params=merge_params(package, given),
-                    secrets=secrets,
+                    secrets=choose_secrets(package, secrets),
                     network=httpx2.HTTPTransport() if answers is None else network,
                 )
 

@@ -16,7 +16,7 @@ from solders.keypair import Keypair
 
 from ..errors import BadConfig, StillRunning, TaskFailed
 from ..package.fields import suggest
-from ..package.folder import Package, check_params, merge_params
+from ..package.folder import Package, check_params, check_secrets, choose_secrets, merge_params
 from ..package.windows import FETCH_SECONDS, Timings
 from ..protocol.params import ROUNDWORK_1
 from ..sdk.saved import SavedFile
@@ -163,7 +163,9 @@ async def try_properties(
     """
     _check_excused(package)
     check_params(package, params)
-    async with _open_machines(package, params, secrets, sandbox, environments, log) as machines:
+    check_secrets(package, secrets)
+    chosen = choose_secrets(package, secrets)
+    async with _open_machines(package, params, chosen, sandbox, environments, log) as machines:
         return await _try_all(_Tries(machines, package), package, report)
 
 
@@ -223,7 +225,13 @@ async def _open_machines(
     environment = await prepare_environment(environments, package.lock, package.requires_python)
     with TemporaryDirectory(prefix="roundwork-") as folder:
         machines = _Machines(
-            package, merge_params(package, params), secrets, sandbox, environment, Path(folder), log
+            package,
+            merge_params(package, params),
+            secrets,
+            sandbox,
+            environment,
+            Path(folder),
+            log,
         )
         try:
             yield machines

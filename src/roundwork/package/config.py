@@ -344,11 +344,16 @@ def _rules(value: Any) -> Rules:
         raise ValueError(
             f"must be a name alone for {name}, whose slashes are those that distribution returns"
         )
-    if not isinstance(slash, str) or (percent := SLASH.fullmatch(slash)) is None:
-        raise ValueError(f"must have a slash from 10% to 100%, a whole number, not {show(slash)}")
     if split not in SPLITS:
         raise ValueError(f"must have a split among {', '.join(SPLITS)}, not {show(split)}")
-    return Rules(name, int(percent[1]), split == "stake")
+    return Rules(name, read_slash(slash), split == "stake")
+
+
+def read_slash(slash: Any) -> int:
+    """The percents of a slash of roundwork-1, such as `70%`. Raises ValueError."""
+    if not isinstance(slash, str) or (percent := SLASH.fullmatch(slash)) is None:
+        raise ValueError(f"must have a slash from 10% to 100%, a whole number, not {show(slash)}")
+    return int(percent[1])
 
 
 OUR_FIELDS: dict[str, Field] = {

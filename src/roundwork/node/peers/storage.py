@@ -24,6 +24,9 @@ PEER_SECONDS = 10.0
 PATIENCE_SECONDS = 1.0
 """A peer that takes longer no longer holds up the request to the next one."""
 
+INDEX = "index.sqlite"
+"""The file that says for which task and round each blob was put."""
+
 
 class BlobStore:
     """Blobs of one node on disk, and for which task and round each was put. Safe to use from threads."""
@@ -34,7 +37,7 @@ class BlobStore:
         self._directory = directory
         self._quota_bytes = quota_bytes
         self._lock = threading.Lock()
-        path = directory / "index.sqlite"
+        path = directory / INDEX
         self._index = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._index.execute("PRAGMA journal_mode = WAL")
@@ -125,6 +128,12 @@ def read_blob(directory: Path, content_id: str) -> bytes | None:
     except FileNotFoundError:
         return None
     return data if compute_content_id(data) == content_id else None
+
+
+def is_store(directory: Path) -> bool:
+    """Whether a directory has the index of a store, or blobs."""
+    blobs = (path for path in directory.glob("??/*") if is_content_id(path.name))
+    return (directory / INDEX).is_file() or any(blobs)
 
 
 def _find_path(directory: Path, content_id: str) -> Path:
