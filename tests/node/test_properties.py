@@ -239,4 +239,4 @@ def test_what_takes_long_is_not_tried_quickly(tmp_path: Path, monkeypatch: pytes
 
     assert "not tried" == outcomes["submission"].result
     assert "work was still running after 1 s" in outcomes["submission"].reason
-    assert {"holds"} == {outcomes[name].result for name in OF_LISTS}
+    assert "fails" not in {each.result for each in outcomes.values()}
