@@ -129,8 +129,7 @@ def view_round(
         lists=_view_lists(cursor, page),
         payments=[
             PaymentView(base58_of(node), payment.reward, payment.slash)
-            for node, payment in sorted(cursor.payments.rows.items())
-            if page.has(node)
+            for node, payment in page.pick(cursor.payments.rows)
         ],
         hardened=hardened,
         next_after=base58_of(page.last) if page.last else None,
@@ -152,7 +151,7 @@ def _view_submissions(cursor: RoundCursor, page: Page) -> list[SubmissionView]:
     task, audits = cursor.task, cursor.audits.rows
     audit_end = WINDOWS[task.rules][Activity.AUDIT].compute_end(task.timetable, cursor.round_number)
     is_final = cursor.state.head.slot >= audit_end
-    auditors = _view_auditors(cursor.votes.rows)
+    auditors = _view_auditors({key: vote for key, vote in cursor.votes.rows.items() if page.has(key[:-32])})
     views = []
     for node, submission in page.pick(cursor.submissions.rows):
         audit = audits.get(node)

@@ -1,6 +1,6 @@
 """State to the views of a round under roundwork-1."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from heapq import nsmallest
 from typing import NamedTuple, TypeVar
 
@@ -58,27 +58,42 @@ def cut_page(cursor: RoundCursor, after: bytes, limit: int | None) -> Page:
 
 def view_hardened(cursor: RoundCursor, page: Page) -> HardenedRound:
     """What a round under roundwork-1 has beside what every round has."""
-    receipts, votes = read_answers(cursor, SealKind.RECEIPT), read_answers(cursor, SealKind.VOTES)
+    shown = page.pick(cursor.submissions.rows)
+    nodes = {node for node, _ in shown}
+    receipts = read_answers(cursor, SealKind.RECEIPT, nodes | _list_checkers(cursor, nodes))
+    votes = read_answers(cursor, SealKind.VOTES, _list_jurors(cursor, nodes))
     by_candidate: dict[NodeKey, dict[str, bool | None]] = {}
     for checker, receipt in receipts.items():
         for candidate in receipt.candidates:
-            found = receipt.found.get(candidate)
-            by_candidate.setdefault(candidate, {})[base58_of(checker)] = found
+            if candidate in nodes:
+                found = receipt.found.get(candidate)
+                by_candidate.setdefault(candidate, {})[base58_of(checker)] = found
     return HardenedRound(
         windows=_view_windows(cursor),
         committed=[
             base58_of(NodeKey(key[1:]))
-            for key in sorted(cursor.seals.rows)
-            if not key[0] and page.has(key[1:])
+            for key in sorted(key for key in cursor.seals.rows if not key[0] and page.has(key[1:]))
         ],
         submissions=[
             _view_submission(cursor, node, by_candidate.get(node, {}), receipts.get(node), votes)
-            for node, _ in page.pick(cursor.submissions.rows)
+            for node, _ in shown
         ],
         ranks=view_ranks(cursor),
         nets={base58_of(node): net.amount for node, net in page.pick(cursor.nets.rows)},
         head="".join([head.digest.hex() for head in cursor.heads.rows.values()]),
     )
+
+
+def _list_checkers(cursor: RoundCursor, candidates: Set[NodeKey]) -> set[NodeKey]:
+    """The nodes that check one of these submissions."""
+    drawn = cursor.checks.rows.items()
+    return {checker for checker, duties in drawn if not candidates.isdisjoint(duties.candidates)}
+
+
+def _list_jurors(cursor: RoundCursor, candidates: Set[NodeKey]) -> set[NodeKey]:
+    """The nodes that have seats in a trial of one of these submissions."""
+    trials = cursor.trials.rows
+    return {juror for node in candidates & trials.keys() for juror, _ in trials[node].seats}
 
 
 def view_ranks(cursor: RoundCursor) -> list[RanksView]:

@@ -3,6 +3,7 @@
 Source: docs/PROTOCOL.md 16.
 """
 
+from collections.abc import Set
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -229,12 +230,14 @@ class Answers(NamedTuple):
     found: dict[NodeKey, bool]
 
 
-def read_answers(cursor: RoundCursor, kind: SealKind) -> dict[NodeKey, Answers]:
-    """What each checker or juror of a round answered, in the order of their addresses."""
+def read_answers(
+    cursor: RoundCursor, kind: SealKind, of: Set[NodeKey] | None = None
+) -> dict[NodeKey, Answers]:
+    """What checkers or jurors of a round answered, in the order of their addresses: all, or some of them."""
     missing, seals, prefix = list_missing(cursor), cursor.seals.rows, bytes([kind])
-    answers = {}
-    for node, drawn in sorted(get_drawn(cursor, kind).rows.items()):
-        candidates = _leave_out(drawn.candidates, missing)
+    rows, answers = get_drawn(cursor, kind).rows, {}
+    for node in sorted(rows if of is None else rows.keys() & of):
+        candidates = _leave_out(rows[node].candidates, missing)
         seal, found = seals.get(prefix + node), {}
         if seal is not None and seal.is_revealed:
             bits = int.from_bytes(seal.payload, "little")
