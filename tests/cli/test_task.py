@@ -106,6 +106,20 @@ def test_windows_that_are_too_short_for_the_measured_audit_are_named(tmp_path: P
     assert (rules == "roundwork-1") == bool(named)
     assert named == [] or "s for an audit" in named[0]
     assert (rules == "roundwork-1") == ("an eighth of it is 6 slots" in "".join(advised.get("warnings", ())))
+    measured = json.loads(run("advise", folder, "--measure", "--json").stdout)
+    assert (rules == "roundwork-1") == ("an eighth of it is 6 slots" in "".join(measured.get("warnings", ())))
+    unmeasured = "windows are not judged: --measure times an audit"
+    assert (rules == "roundwork-1") == (unmeasured in run("advise", folder).stdout)
+
+
+def test_times_that_cannot_be_measured_are_refused_with_the_reason(tmp_path: Path) -> None:
+    folder = make(tmp_path / "task")
+    (folder / "task.py").write_text(f"{PROGRAM}\n@task.submission\ndef fails(ctx):\n    raise ValueError\n")
+
+    refused = run("advise", folder, "--measure")
+
+    assert 1 == refused.returncode
+    assert "submission or audit does not work: `roundwork check` says why" in refused.stderr
 
 
 def test_deploying_says_what_it_does_and_puts_metadata_beside_the_program_and_on_the_ledger(

@@ -427,8 +427,10 @@ def test_windows_of_roundwork_1_are_long_enough_for_the_measured_audit_of_all_no
         program.write("    return candidate.value == 'Hello, World!'\n")
     plan = Plan(task=task, directory=tmp_path / "up", rules="roundwork-1", nodes=os.cpu_count() or 1)
 
+    said: list[str] = []
+
     def choose(plan: Plan) -> Package:
-        network = prepare(plan, print)
+        network = prepare(plan, said.append)
         asyncio.run(network._choose_windows({}))
         return network.package
 
@@ -438,6 +440,9 @@ def test_windows_of_roundwork_1_are_long_enough_for_the_measured_audit_of_all_no
     audits = 2 * 3 * 0.5 * 1000 / plan.slot_ms
     assert long.audit_window // 8 > audits
     assert long.round_time > long.submission_window + long.audit_window
+    [warning] = [line for line in said if line.startswith("rounds are ")]
+    assert f"rounds are {long.round_time:,} slots, " in warning
+    assert "an audit took 0.5" in warning
 
 
 def test_a_main_js_is_not_started_under_roundwork_1(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`roundwork advise`: by how much cheating loses in a task, and what its parameters would have to be."""
 
+import asyncio
 import math
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..economics import derive_costs
+from ..errors import BadConfig, TaskFailed
 from .margin import (
     Costs,
     Margin,
@@ -18,30 +20,47 @@ from .margin import (
     describe_margin,
     find_low_stake,
 )
-from .options import format_money, json_option
+from .options import combine, format_money, json_option, param_option, sandbox_option, secret_option
 from .output import say, say_json
+from .task_view import choose_task_sandbox
 
 if TYPE_CHECKING:
     from ..package.folder import Package
+    from ..package.windows import Timings
+
+
+time_options = combine(
+    click.option(
+        "--work-seconds",
+        type=click.FloatRange(0, min_open=True),
+        help="A round's work, as `simulate` measures it: with --audit-seconds the costs follow from both.",
+    ),
+    click.option("--audit-seconds", type=click.FloatRange(0), help="An audit: what `check --json` measures."),
+    click.option(
+        "--fetch-seconds",
+        type=click.FloatRange(0),
+        default=0.5,
+        show_default=True,
+        help="To get a proof of another node.",
+    ),
+    click.option(
+        "--measure",
+        "is_measured",
+        is_flag=True,
+        help="Run the task's submission and audit, and take their times.",
+    ),
+    param_option,
+    secret_option,
+    sandbox_option,
+)
+"""The times of a task, named or measured."""
 
 
 @click.command()
 @click.argument("task", type=click.Path(path_type=Path))
 @cost_options
 @click.option("--rules", type=click.Choice(["koii-1", "roundwork-1"]), help="The rule set: the task's own.")
-@click.option(
-    "--work-seconds",
-    type=click.FloatRange(0, min_open=True),
-    help="A round's work, as `simulate` measures it: with --audit-seconds the costs follow from both.",
-)
-@click.option("--audit-seconds", type=click.FloatRange(0), help="An audit: what `check --json` measures.")
-@click.option(
-    "--fetch-seconds",
-    type=click.FloatRange(0),
-    default=0.5,
-    show_default=True,
-    help="To get a proof of another node.",
-)
+@time_options
 @click.option("--strict", is_flag=True, help="Exit with 1 if cheating pays.")
 @json_option
 def command(
@@ -50,6 +69,10 @@ def command(
     work_seconds: float | None,
     audit_seconds: float | None,
     fetch_seconds: float,
+    is_measured: bool,
+    params: dict[str, str],
+    secrets: dict[str, str],
+    sandbox: str | None,
     strict: bool,
     as_json: bool,
     **costs: Any,
@@ -57,39 +80,36 @@ def command(
     """Say by how much cheating loses in TASK, a folder, and where that breaks.
 
     R is the reward of an honest node in a round: the bounty divided by the nodes. The stake is the task's
-    minimum. Costs follow from the times of a round's work and of an audit, if both are given.
+    minimum. Costs follow from the times of a round's work and of an audit, if both are given. Windows that
+    are too short for an audit are named, if its time is given or measured.
     """
     from ..package.folder import load_package
+    from ..package.windows import Timings, find_short_windows
 
     package = load_package(task)
+    submission_seconds = 0.0
+    if is_measured:
+        timings = asyncio.run(_measure(package, params, secrets, sandbox))
+        submission_seconds = timings.submission
+        audit_seconds = timings.audit if audit_seconds is None else audit_seconds
     if work_seconds is not None:
         _take_times(costs, work_seconds, audit_seconds, rules or package.rules)
     expected = Costs(**costs)
     margin = compute_margin(package, expected, rules)
-    advice, nodes = margin.advice, expected.nodes
-    warnings = _find_short_windows(package, fetch_seconds, audit_seconds) if margin.is_drawn else []
+    warnings = []
+    if margin.is_drawn and audit_seconds is not None:
+        warnings = find_short_windows(package, Timings(submission_seconds, fetch_seconds, audit_seconds))
     if low_stake := find_low_stake(package, margin):
         warnings.append(low_stake)
     if as_json:
-        needed = {
-            "work_cost": expected.work_cost,
-            "audit_cost": expected.audit_cost,
-            "checks": margin.checks,
-            "minimum_stake_needed": _round_or_none(margin.minimum_stake),
-        }
-        drawn: dict[str, Any] = {}
-        if margin.is_drawn:
-            drawn = {
-                "planted": _list_planted(nodes),
-                "minimum_stake_waking": round(margin.waking_stake),
-                "warnings": warnings,
-            }
-        say_json({**advice._asdict(), **needed, **drawn})
+        say_json(_compose_facts(margin, expected, warnings))
     else:
         _print(margin, expected)
+        if margin.is_drawn and audit_seconds is None:
+            say("windows are not judged: --measure times an audit, or name its time with --audit-seconds")
         for warning in warnings:
             say(f"warning: {warning}", err=True)
-    if strict and advice.edge > 0:
+    if strict and margin.advice.edge > 0:
         sys.exit(1)
 
 
@@ -104,13 +124,43 @@ def _take_times(costs: dict[str, Any], work_seconds: float, audit_seconds: float
             costs[name] = cost
 
 
-def _find_short_windows(package: "Package", fetch_seconds: float, audit_seconds: float | None) -> list[str]:
-    """Windows that are too short to fetch and audit in; none if nobody says how long an audit takes."""
-    from ..package.windows import Timings, find_short_windows
+def _compose_facts(margin: Margin, costs: Costs, warnings: list[str]) -> dict[str, Any]:
+    """The advice for programs."""
+    needed = {
+        "work_cost": costs.work_cost,
+        "audit_cost": costs.audit_cost,
+        "checks": margin.checks,
+        "minimum_stake_needed": _round_or_none(margin.minimum_stake),
+    }
+    drawn: dict[str, Any] = {}
+    if margin.is_drawn:
+        drawn = {
+            "planted": _list_planted(costs.nodes),
+            "minimum_stake_waking": round(margin.waking_stake),
+            "warnings": warnings,
+        }
+    return {**margin.advice._asdict(), **needed, **drawn}
 
-    if audit_seconds is None:
-        return []
-    return find_short_windows(package, Timings(0.0, fetch_seconds, audit_seconds))
+
+async def _measure(
+    package: "Package", params: dict[str, str], secrets: dict[str, str], sandbox: str | None
+) -> "Timings":
+    """The times of a Python task's functions on this machine. Raises BadTaskFile, BadConfig, TaskFailed."""
+    from ..localnet.demo import running_demo
+    from ..node.properties import measure_timings
+    from ..node.python.environments import find_environments
+
+    def log(line: str) -> None:
+        say(line, err=True)
+
+    if package.kind == "javascript":
+        raise BadConfig("--measure is for Python tasks: name the time of an audit with --audit-seconds")
+    chosen, environments = choose_task_sandbox(sandbox), find_environments()
+    async with running_demo(package, params) as all_params:
+        timings = await measure_timings(package, all_params, secrets, chosen, environments, log)
+    if timings is None:
+        raise TaskFailed("submission or audit does not work: `roundwork check` says why")
+    return timings
 
 
 def _list_planted(nodes: int) -> list[float]:

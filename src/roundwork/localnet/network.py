@@ -106,8 +106,10 @@ Show = Callable[[Watch], None]
 class Localnet:
     """The processes of one `up`, from `run` to its end."""
 
-    def __init__(self, plan: Plan, package: Package, sandbox: str) -> None:
+    def __init__(self, plan: Plan, package: Package, sandbox: str, warn: Callable[[str], None]) -> None:
+        """`warn` is called with what a person should know before the network runs."""
         self.plan = plan
+        self._warn = warn
         self.package = package
         self.network = Network("", "", [])
         self._sandbox = sandbox
@@ -194,10 +196,18 @@ class Localnet:
         timings = await measure_timings(
             package, params, plan.secrets, self._sandbox, environments, lambda line: None
         )
-        if timings is not None:
-            crowd = max(1.0, plan.nodes / (os.cpu_count() or 1))
-            crowded = Timings(timings.submission * crowd, LOCAL_FETCH_SECONDS, timings.audit * crowd)
-            self.package = widen(package, compute_windows(crowded, plan.slot_ms))
+        if timings is None:
+            return
+        crowd = max(1.0, plan.nodes / (os.cpu_count() or 1))
+        crowded = Timings(timings.submission * crowd, LOCAL_FETCH_SECONDS, timings.audit * crowd)
+        self.package = widen(package, compute_windows(crowded, plan.slot_ms))
+        if self.package.round_time > package.round_time:
+            seconds = self.package.round_time * plan.slot_ms / 1000
+            self._warn(
+                f"rounds are {self.package.round_time:,} slots, {seconds:,.0f} s, in place of"
+                f" {package.round_time:,}: an audit took {timings.audit:.2g} s here, and an eighth of AUDIT"
+                " must suffice for the audits of each node; --round-slots chooses other rounds"
+            )
 
     async def _start_member(self, member: Member) -> None:
         self.network.members.append(member)
@@ -419,7 +429,7 @@ def prepare(plan: Plan, warn: Callable[[str], None]) -> Localnet:
             raise BadConfig(f"--stakes {format_money(stake)}: the task needs a stake of at least {least}")
     if package.task_type == "KPL":
         plan = msgspec.structs.replace(plan, token=True)
-    return Localnet(plan, package, choose_sandbox_or_none(plan.sandbox, warn))
+    return Localnet(plan, package, choose_sandbox_or_none(plan.sandbox, warn), warn)
 
 
 def list_plays(plan: Plan) -> list[str]:
