@@ -154,7 +154,7 @@ class Crowd:
 class Lookouts:
     """Reads for all nodes what each of them would read after a head, by the nodes' own functions.
 
-    The parts are those that node 1 needs: an honest node that has submitted needs what all the others need.
+    The parts are those that a node needs that has submitted: all the others need the same.
     """
 
     def __init__(self, crowd: Crowd) -> None:
@@ -253,7 +253,9 @@ class Lookouts:
 
     def _list_parts(self, head: TaskHead) -> Sequence[PartKey]:
         crowd = self._crowd
-        view = View(crowd.nodes[1], head, crowd.own[1], {}, crowd.secrets[1], 0)
+        submitters = (at for at, own in enumerate(crowd.own) if any(each.value for each in own.rounds))
+        at = next(submitters, 0)
+        view = View(crowd.nodes[at], head, crowd.own[at], {}, crowd.secrets[at], 0)
         if head.rules == KOII_1.name:
             return list_needed(Memory(), view, head.slot)
         return list_sealed_parts(view, head.slot)

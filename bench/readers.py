@@ -92,7 +92,7 @@ def found(directory: Path, count: int, options: argparse.Namespace) -> Place:
     assert world.chain is not None
     timetable = world.state.tasks.rows[TaskKey(bytes(world.task))].timetable
     quiet_seconds = 2 * options.seconds + min(options.seconds, STOPPED_SECONDS_MAX)
-    starting_seconds = 3.0 + count / 500
+    starting_seconds = 3.0 + count / 200
     world.wait_for_slot(timetable.compute_start(2) - int((quiet_seconds + starting_seconds) / slot_seconds))
     world.chain.close()
     return Place(directory, str(world.task), pairs)
@@ -223,9 +223,13 @@ class Run:
         seconds = (last - begin + 1) * self._slot_seconds
         spread_seconds = seconds * self._spread if step.is_of_all else 0.0
 
+        free = asyncio.Semaphore(CONNECTIONS)
+
         async def act(at: int) -> bool:
             await asyncio.sleep(random.uniform(0, spread_seconds))
-            return await step.act(played, at)
+            async with free:  # a node that has waited until its window is over sends nothing
+                is_late = lookouts.head is None or lookouts.head.slot > last
+                return not is_late and await step.act(played, at)
 
         span, own = Span(self._process), time.process_time()
         count = sum(await asyncio.gather(*map(act, range(len(self._crowd.pairs)))))
@@ -233,9 +237,10 @@ class Run:
         self.results[f"{name}_nodes"] = count
         self.results[f"{name}_seconds"] = span.compute_seconds()
         self.results[f"{name}_window_seconds"] = seconds
-        if step.is_of_all and count:
-            self.results[f"{name}_ledger_ms_per_node"] = span.compute_used() / count * 1000
-            self.results[f"{name}_clients_ms_per_node"] = (time.process_time() - own) / count * 1000
+        if step.is_of_all:
+            nodes = len(self._crowd.pairs)
+            self.results[f"{name}_ledger_ms_per_node"] = span.compute_used() / nodes * 1000
+            self.results[f"{name}_clients_ms_per_node"] = (time.process_time() - own) / nodes * 1000
 
     def _count_bytes(self) -> Counter[str]:
         """By kind, the bytes that all nodes have read so far."""

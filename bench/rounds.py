@@ -10,6 +10,7 @@ from law import wrap
 
 from roundwork.client.operations import build_uploads
 from roundwork.package.content import compute_content_id
+from roundwork.participant.moment import compute_moment
 from roundwork.participant.parts import RoundParts, compose_round
 from roundwork.participant.sealed import SendCommitment, SendReveal
 from roundwork.participant.sealed_messages import Sender, compose_list, compose_seal
@@ -105,12 +106,13 @@ class Round:
         """Upload the list and hand it in, if this node is the first that may."""
         if at != self._find_lister():
             return False
-        await self._lookouts.wait(lambda head: self._compose_parts().audited is not None)
-        submissions = self._compose_parts().audited or ()
-        shown = self._find_head()
-        assert shown is not None
-        assert self._lookouts.head is not None
-        share = self._lookouts.head.bounty_per_round // len(submissions)
+        head = await self._lookouts.wait(
+            lambda head: self._compose_parts().audited is not None or not self._is_list_due(head)
+        )
+        submissions, shown = self._compose_parts().audited, self._find_head()
+        if not submissions or shown is None:
+            return False
+        share = head.bounty_per_round // len(submissions)
         amounts = {each.node: share for each in submissions if each.votes > 0}
         sender = self._senders[at]
         if shown.hardened is not None:
@@ -183,6 +185,10 @@ class Round:
         head = self._lookouts.head
         shown = (each for each in (head.rounds if head else ()) if each.round == self.round_number)
         return next(shown, None)
+
+    def _is_list_due(self, head: TaskHead) -> bool:
+        """Whether the first list of the round can still be handed in."""
+        return compute_moment(head, head.slot).is_open(Activity.LIST, self.round_number)
 
     def _find_lister(self) -> int:
         """The place of the node that hands the list in: the first rank, or node 1 without ranks."""
