@@ -25,8 +25,15 @@ from ..package.test_folder import write_task
 from .house import require_sandbox
 
 GOOD = """
-import datetime, os, time
+import datetime, os, random, socket, time
 from roundwork import *
+
+def make_files(ctx):
+    folder = ctx.files / "some"
+    folder.mkdir(exist_ok=True)
+    for name in "bca":
+        (folder / name).touch()
+    return folder
 
 task = Task("test")
 
@@ -66,6 +73,28 @@ FAULTS = {
         "was '00UTC'",
     ),
     "task.work(lambda ctx: ctx.state.update(value=str(os.cpu_count())))": ("same-work", "then '7'"),
+    **{
+        f"task.work(lambda ctx: ctx.state.update(value=str({value})))": (
+            "same-work",
+            "ctx.state['value'] was",
+        )
+        for value in (
+            "len(os.sched_getaffinity(0))",
+            "[*{b'1', b'2'}]",
+            "os.environ.get('USER')",
+            "os.environ['PATH']",
+            "os.getpid()",
+            "socket.gethostname()",
+            "os.uname().nodename",
+            "time.strftime('%Y-%m-%d')",
+            "time.localtime().tm_yday",
+            "random.random()",
+            "os.listdir(make_files(ctx))",
+            "[entry.name for entry in os.scandir(make_files(ctx))]",
+            "[names for _, _, names in os.walk(make_files(ctx))]",
+            "__file__",
+        )
+    },
     "task.audit(lambda ctx, candidate: candidate.value == candidate.seed.hex() and time.time() < YEAR)": (
         "same-audit",
         "was valid, then invalid",
@@ -119,6 +148,15 @@ def test_each_fault_is_found_by_its_property(tmp_path: Path, fault: str, found: 
 
     assert "fails" == outcomes[name].result, outcomes
     assert reason in outcomes[name].reason
+
+
+def test_sorted_listings_and_what_stands_beside_the_program_are_the_same(tmp_path: Path) -> None:
+    here = "os.path.dirname(os.path.abspath(__file__))"
+    beside = f"sorted(each for each in os.listdir({here}) if each.endswith('.py'))"
+    listed = f"sorted(os.listdir(make_files(ctx))), {beside}"
+    outcomes = examine(tmp_path, f"{GOOD}\ntask.work(lambda ctx: ctx.state.update(value=str(({listed}))))")
+
+    assert "holds" == outcomes["same-work"].result, outcomes["same-work"]
 
 
 REMARK = (

@@ -23,6 +23,7 @@ from ..sdk.saved import SavedFile
 from ..sdk.worker import STATE
 from ..views import SubmissionView
 from ..wire import decode_json
+from . import other_machine
 from .answers import ServiceError
 from .peers.outgoing import Fetcher
 from .peers.storage import BlobStore
@@ -76,48 +77,8 @@ VERDICT_WEIGHTS = (6, 2, 1, 2, 1)
 
 ARBITRARY = ("x", "0", "-1", "null", "{}", "[]", "true", "a b c", "\N{SNOWMAN}", "9" * 512)
 
-OTHER_MACHINE = """
-import datetime, os, time
-
-def change(late):
-    for name, unit in (("time", 1), ("time_ns", 10**9)):
-        real = getattr(time, name)
-        setattr(time, name, lambda real=real, unit=unit: real() + late * unit)
-
-    class Datetime(datetime.datetime):
-        @classmethod
-        def now(cls, tz=None): return cls.fromtimestamp(time.time(), tz)
-        @classmethod
-        def utcnow(cls): return cls.now(datetime.timezone.utc).replace(tzinfo=None)
-        @classmethod
-        def today(cls): return cls.now()
-
-    class Date(datetime.date):
-        @classmethod
-        def today(cls): return cls.fromtimestamp(time.time())
-
-    datetime.datetime, datetime.date = Datetime, Date
-    os.cpu_count = lambda: 7
-    time.tzset()
-    os.makedirs(folder := os.path.join(os.environ["HOME"], "elsewhere"), exist_ok=True)
-    os.chdir(folder)
-
-change(late=400 * 86400)
-__file__ = os.path.join(os.path.dirname(__file__), PROGRAM)
-with open(__file__, encoding="utf-8") as file:
-    source = file.read()
-exec(compile(source, __file__, "exec"))
-"""
-"""Makes its process look as if it ran on another machine, and runs the author's file there."""
-OTHER_PROGRAM = "roundwork_other_machine.py"
-
-OTHER_VARIABLES = {
-    "PYTHONHASHSEED": "1",
-    "TZ": "Asia/Kathmandu",
-    "LANG": "C",
-    "LC_ALL": "C",
-    "OMP_NUM_THREADS": "7",
-}
+SLOW_SECONDS = 5.0
+"""A step that takes longer is repeated on one other machine only."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -300,12 +261,17 @@ class _Machines:
         return self._here
 
     @asynccontextmanager
-    async def elsewhere(self, name: str) -> AsyncIterator[Lanes]:
-        """The task on a machine of another kind. `name` is of the folder that it keeps."""
+    async def elsewhere(self, name: str, machine: int) -> AsyncIterator[Lanes]:
+        """The task on a machine of another kind. `name` is of the folder that it keeps.
+
+        `machine` is from 1 to MACHINES. It gets the answers of the services from the first on.
+        """
         copy = self._folder / "copy"
         if not copy.exists():
             self._write_copy(copy)
-        lanes = self._start(name, copy / OTHER_PROGRAM, self._answers.repeat, OTHER_VARIABLES)
+        self._answers.rewind()
+        variables = other_machine.compose_variables(machine)
+        lanes = self._start(name, copy / other_machine.PROGRAM, self._answers.repeat, variables)
         try:
             yield lanes
         finally:
@@ -350,7 +316,7 @@ class _Machines:
         """The program's folder, with a program that changes the machine and then runs the author's."""
         program = self._package.program
         shutil.copytree(program.parent, copy, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        (copy / OTHER_PROGRAM).write_text(f"PROGRAM = {program.name!r}\n{OTHER_MACHINE}")
+        (copy / other_machine.PROGRAM).write_text(other_machine.compose_source(program.name))
 
 
 class _Answers:
@@ -369,6 +335,10 @@ class _Answers:
             answer = error
         self._answers.setdefault(_name(method, params), []).append(answer)
         return _give(answer)
+
+    def rewind(self) -> None:
+        """Give the answers from the first on again."""
+        self._given.clear()
 
     async def repeat(self, method: str, params: msgspec.Raw) -> Any:
         """The answer that the same request got before; only a new request goes to the service."""
@@ -416,6 +386,8 @@ class _Tries:
         self.timings: Timings | None = None
         """How long the submission and its audit took; None until both ended."""
         self._submission_seconds = 0.0
+        self._work_seconds = 0.0
+        """Of work and submission."""
         self._kept: dict[str, Any] = {}
         """What the functions kept when the submission was made."""
         self._bounty = package.bounty_per_round
@@ -442,10 +414,12 @@ class _Tries:
     async def try_submission(self) -> None:
         lanes = await self._machines.here()
         self._why = "there is no submission to audit"
+        began = time.perf_counter()
         await lanes.work(ROUND, SEED, self._seconds)
         started = time.perf_counter()
         self._value = await lanes.submit(ROUND, SEED, self._seconds)
         self._submission_seconds = time.perf_counter() - started
+        self._work_seconds = time.perf_counter() - began
         self._kept = self._machines.read_saved("here")
         if self._value is None:
             raise _NotTried("submission returned None: there was nothing to submit")
@@ -472,25 +446,39 @@ class _Tries:
         for text in mutate(value):
             await self._audit(lanes, text)
 
-    async def try_same_work(self) -> None:
-        value = self._get_value()
-        async with self._machines.elsewhere("other") as lanes:
+    async def try_same_work(self) -> str:
+        """The work is the same on other machines; returns what is said if they are fewer than usual."""
+        self._get_value()
+        machines, remark = _choose_machines(self._work_seconds)
+        for machine in machines:
+            await self._try_same_work(machine)
+        return remark
+
+    async def _try_same_work(self, machine: int) -> None:
+        value, name = self._get_value(), f"other-{machine}"
+        async with self._machines.elsewhere(name, machine) as lanes:
             await lanes.work(ROUND, SEED, self._seconds)
             other = await lanes.submit(ROUND, SEED, self._seconds)
-        kept = self._machines.read_saved("other")
+        kept = self._machines.read_saved(name)
         for name, value_here in self._kept.items():
             if value_here != kept.get(name):
                 raise _Fault(f"{name} was {value_here!r:.60}, then {kept.get(name)!r:.60}")
         if other != value:
             raise _Fault(f"submission returned {value!r:.60}, then {other!r:.60}")
 
-    async def try_same_audit(self) -> None:
-        here = await self._machines.here()
-        async with self._machines.elsewhere("auditor") as elsewhere:
-            for text in (self._get_value(), *mutate(self._get_value())):
-                first, second = await self._audit(here, text), await self._audit(elsewhere, text)
-                if first.kind != second.kind:
-                    raise _Fault(f"{text!r:.60} was {first.kind}, then {second.kind}{_because(second)}")
+    async def try_same_audit(self) -> str:
+        """Audits are the same on other machines; returns what is said if they are fewer than usual."""
+        here, texts = await self._machines.here(), (self._get_value(), *mutate(self._get_value()))
+        began = time.perf_counter()
+        expected = [(await self._audit(here, text)).kind for text in texts]
+        machines, remark = _choose_machines(time.perf_counter() - began)
+        for machine in machines:
+            async with self._machines.elsewhere(f"auditor-{machine}", machine) as elsewhere:
+                for text, kind in zip(texts, expected, strict=True):
+                    found = await self._audit(elsewhere, text)
+                    if found.kind != kind:
+                        raise _Fault(f"{text!r:.60} was {kind}, then {found.kind}{_because(found)}")
+        return remark
 
     async def try_bounty(self) -> None:
         for round_, amounts in await self._distribute_all():
@@ -522,9 +510,10 @@ class _Tries:
 
     async def try_same_list(self) -> None:
         tried = await self._distribute_all()
-        async with self._machines.elsewhere("list") as lanes:
-            for round_, amounts in tried:
-                _compare(amounts, await self._distribute(round_, lanes), round_)
+        for machine in range(1, other_machine.MACHINES + 1):
+            async with self._machines.elsewhere(f"list-{machine}", machine) as lanes:
+                for round_, amounts in tried:
+                    _compare(amounts, await self._distribute(round_, lanes), round_)
 
     async def try_splitting(self) -> None:
         for round_, amounts in await self._distribute_all():
@@ -646,6 +635,13 @@ def _compare(first: dict[str, int], second: dict[str, int], round_: _Round) -> N
             raise _Fault(
                 f"{node} got {first.get(node, 0)} roe, then {second.get(node, 0)}{_describe(round_)}"
             )
+
+
+def _choose_machines(seconds: float) -> tuple[range, str]:
+    """The other machines for a step that took this long, and a remark if they are fewer than usual."""
+    if seconds <= SLOW_SECONDS:
+        return range(1, other_machine.MACHINES + 1), ""
+    return range(1, 2), f"repeated on one other machine only, because it took {seconds:.0f} s here"
 
 
 def _because(opinion: Opinion) -> str:
