@@ -182,7 +182,7 @@ class Lookouts:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def wait(self, is_so: Callable[[TaskHead], bool]) -> TaskHead:
-        """The first head for which something holds; it is asked again when a part has come.
+        """The first head for which something holds; it is also checked when a part has come.
 
         Raises what has ended the reading.
         """

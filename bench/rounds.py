@@ -54,7 +54,7 @@ class Round:
         self._accuser: int | None = None
         """The place of the node that accuses the first node."""
 
-    # What one node does in a window, by its place
+    # What a node does in a window, by its place
 
     async def submit(self, at: int) -> bool:
         """Hand in a proof in the open."""
