@@ -8,7 +8,7 @@ import msgspec
 from crowd import Crowd, Lookouts
 from law import wrap
 
-from roundwork.client.operations import build_uploads
+from roundwork.client.messages import build_uploads
 from roundwork.package.content import compute_content_id
 from roundwork.participant.moment import compute_moment
 from roundwork.participant.parts import RoundParts, compose_round

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from roundwork.client.operations import build_uploads
+from roundwork.client.messages import build_uploads
 from roundwork.participant import step as duties
 from roundwork.participant.decisions import ListDecided, Memory, OpinionDecided, ValueDecided, Worked, learn
 from roundwork.participant.moment import compute_timetable

@@ -261,6 +261,8 @@ class PartKind(StrEnum):
     POSTED = "posted"
     """The proofs that lie on the ledger so far. Under roundwork-1."""
 
+    __hash__ = str.__hash__  # four times as fast as that of Enum
+
 
 GROWING = (PartKind.SUBMITTED, PartKind.RAISED, PartKind.CHALLENGED, PartKind.POSTED)
 """The kinds of parts that grow. They are read from a slot on."""
@@ -442,8 +444,11 @@ class RoundHead(msgspec.Struct, frozen=True, kw_only=True):
     """What a round under roundwork-1 has beside; None for a round under koii-1."""
 
 
-class TaskHead(msgspec.Struct, frozen=True, kw_only=True):
-    """A task at a slot, the same for every reader: all that a node needs to know whether it owes anything."""
+class TaskHead(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A task at a slot, the same for every reader: all that a node needs to know whether it owes anything.
+
+    A head equals itself alone, so that what follows from it can be kept under it.
+    """
 
     task: str
     """The task's address."""

@@ -297,7 +297,7 @@ def share_text(text: str) -> str:
 
 def read_text(raw: bytes) -> str:
     """Bytes as text. Bytes that are not UTF-8 become U+FFFD."""
-    return raw.decode(errors="replace")
+    return raw.decode("utf-8", "replace")
 
 
 def base58_encode(raw: bytes) -> str:

@@ -20,8 +20,8 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import Transaction
 
 from roundwork.client import operations
-from roundwork.client.messages import wrap
-from roundwork.client.operations import Signed, build_uploads, deliver, make_pot, send, sign
+from roundwork.client.messages import build_uploads, wrap
+from roundwork.client.operations import Signed, deliver, make_pot, send, sign
 from roundwork.client.rpc import Client, Unreachable
 from roundwork.errors import (
     BadTask,

@@ -535,6 +535,16 @@ def test_a_value_names_a_proof_where_the_law_says_so(value: str, text: str | Non
     assert expected == (submitter.content_id, submitter.text)
 
 
+def test_a_value_that_differs_in_a_character_names_a_proof_where_the_law_says_so() -> None:
+    for at in range(len(PROOF_ID)):
+        for character in "abcdefghijklmnopqrstuvwxyz0123456789AZ= .-":
+            value = PROOF_ID[:at] + character + PROOF_ID[at + 1 :]
+
+            names_one = build_candidate(value).content_id is not None
+
+            assert names_one == (commitments.read_content_id(value.encode()) is not None), value
+
+
 def build_counted(key: str, text: str, votes: int = 1) -> Submitter:
     return Submitter(key, text, votes, "convicted" if votes < 0 else "untried", 1000)
 

@@ -1,6 +1,5 @@
 """What commands share: options, the kinds of values they take, how they call a ledger and what they print."""
 
-import asyncio
 import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -186,6 +185,8 @@ def call_ledger(url: str, request: "Callable[[Client], Awaitable[T]]") -> T:
             except Refused as error:
                 raise RemoteError(f"{url} is not a ledger of roundwork: {error}") from error
             return await request(client)
+
+    import asyncio  # not for commands that ask no ledger
 
     return asyncio.run(run())
 

@@ -9,8 +9,9 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from ..protocol.layout import Account
-from ..protocol.params import COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM, TASK_PROGRAM, Key
+from ..protocol.params import COMPUTE_BUDGET_PROGRAM, SYSTEM_PROGRAM, TASK_PROGRAM, Key, NodeKey, TaskKey
 from ..protocol.table import PROGRAMS
+from ..protocol.tasks.instructions import CHUNK_BYTES, UploadDistributionList
 from ..protocol.tasks.instructions import Instruction as TaskInstruction
 
 
@@ -69,4 +70,15 @@ def offer(priority_fee: int) -> list[Instruction]:
     return [
         instruct(COMPUTE_BUDGET_PROGRAM, "setComputeUnitLimit", units=PRICED_UNITS),
         instruct(COMPUTE_BUDGET_PROGRAM, "setComputeUnitPrice", microLamports=priority_fee),
+    ]
+
+
+def build_uploads(task: TaskKey, node: NodeKey, round_number: int, text: bytes) -> list[TaskInstruction]:
+    """The instructions that upload a list, chunk by chunk; each fits into a transaction of its own."""
+    pieces = [text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)]
+    if not pieces or len(pieces[-1]) == CHUNK_BYTES:
+        pieces.append(b"")  # a short chunk says that the list ends
+    return [
+        UploadDistributionList(task, node, at, len(piece), piece, round_number)
+        for at, piece in enumerate(pieces)
     ]

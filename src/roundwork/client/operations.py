@@ -35,7 +35,6 @@ from ..protocol.params import (
     key_of,
 )
 from ..protocol.tasks.instructions import (
-    CHUNK_BYTES,
     Claim,
     CloseTask,
     CreateTask,
@@ -43,10 +42,8 @@ from ..protocol.tasks.instructions import (
     SetActive,
     Stake,
     UpdateTask,
-    UploadDistributionList,
     Withdraw,
 )
-from ..protocol.tasks.instructions import Instruction as TaskInstruction
 from ..views import RoundView, TaskView
 from . import token_operations as tokens
 from .messages import make_account, make_unique, offer, pay, wrap
@@ -475,17 +472,6 @@ async def _read_tokens_of(client: Client, view: TaskView, main: str) -> dict[str
         return {}
     amount, decimals = await read_tokens(client, view.mint, main)
     return {"token": view.mint, "decimals": decimals, "tokens_of_main_key": amount}
-
-
-def build_uploads(task: TaskKey, node: NodeKey, round_number: int, text: bytes) -> list[TaskInstruction]:
-    """The instructions that upload a list, chunk by chunk; each fits into a transaction of its own."""
-    pieces = [text[at : at + CHUNK_BYTES] for at in range(0, len(text), CHUNK_BYTES)]
-    if not pieces or len(pieces[-1]) == CHUNK_BYTES:
-        pieces.append(b"")  # a short chunk says that the list ends
-    return [
-        UploadDistributionList(task, node, at, len(piece), piece, round_number)
-        for at, piece in enumerate(pieces)
-    ]
 
 
 def make_pot() -> Pubkey:

@@ -1,9 +1,11 @@
 """The decisions of a node in a task. Each is on disk before the node acts on it."""
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 import msgspec
+
+T = TypeVar("T")
 
 
 class Worked(msgspec.Struct, frozen=True, tag=True):
@@ -92,26 +94,16 @@ def learn_opinions(memory: Memory, round_number: int, opinions: Mapping[str, str
 def forget_rounds(memory: Memory, before_round: int) -> Memory:
     """The memory without the rounds below `before_round`."""
     return Memory(
-        worked=frozenset(round_number for round_number in memory.worked if round_number >= before_round),
-        values={
-            round_number: value
-            for round_number, value in memory.values.items()
-            if round_number >= before_round
-        },
-        opinions={
-            round_number: by_node
-            for round_number, by_node in memory.opinions.items()
-            if round_number >= before_round
-        },
-        lists={
-            round_number: amounts
-            for round_number, amounts in memory.lists.items()
-            if round_number >= before_round
-        },
-        sealed={
-            round_number: by_kind
-            for round_number, by_kind in memory.sealed.items()
-            if round_number >= before_round
-        },
-        forgotten=before_round,
+        frozenset([round_number for round_number in memory.worked if round_number >= before_round]),
+        _keep(memory.values, before_round),
+        _keep(memory.opinions, before_round),
+        _keep(memory.lists, before_round),
+        _keep(memory.sealed, before_round),
+        before_round,
     )
+
+
+def _keep(decided: dict[int, T], first_round: int) -> dict[int, T]:
+    if not decided or min(decided) >= first_round:
+        return decided  # nobody changes it
+    return {round_number: each for round_number, each in decided.items() if round_number >= first_round}

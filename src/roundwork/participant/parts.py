@@ -26,8 +26,11 @@ from .same import Same
 R = TypeVar("R", bound=Row)
 
 
-class RoundParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the node has of a round; None for what it does not have."""
+class RoundParts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What the node has of a round; None for what it does not have.
+
+    Parts equal themselves alone, so that what follows from them can be kept under them.
+    """
 
     submissions: Sequence[SubmissionView] | None = None
     """The submissions after SUBMIT, without audits, in the order of `SubmissionRow`."""

@@ -20,7 +20,6 @@ from ..protocol.tasks.round import WINDOWS, Activity, Period
 from ..views import ListHead, ListView, OwnRound, PartKey, PartKind, RoundHead, RoundView, TaskHead
 from .moment import Moment, compute_moment
 from .parts import RoundParts
-from .same import Same
 from .sealed_step import DrawnRound, list_rounds_needed
 from .step import View
 
@@ -182,7 +181,7 @@ def _compose_round(view: View, shown: RoundHead, parts: RoundParts, own: OwnRoun
         hardened=HardenedRound(
             windows=[],
             committed=[],
-            submissions=_compose_submissions(Same(parts)),
+            submissions=_compose_submissions(parts),
             ranks=ranks,
             nets={},
             head="",
@@ -207,9 +206,8 @@ def _compose_list(
 
 
 @lru_cache(maxsize=8)
-def _compose_submissions(of: Same[RoundParts]) -> list[HardenedSubmission]:
+def _compose_submissions(parts: RoundParts) -> list[HardenedSubmission]:
     """What was said of the submissions. All that changes with a slot is made once for each change."""
-    parts = of.value
     submissions = parts.audited or parts.submissions or ()
     challenged, posted, raised = parts.challenged or {}, parts.posted or {}, parts.raised or {}
     seen = []

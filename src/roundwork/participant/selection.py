@@ -58,9 +58,8 @@ def _select_second(scores: Mapping[str, int]) -> str | None:
     return selected
 
 
-def _stringify(value: object) -> str:
-    """As JSON.stringify does: no spaces, UTF-8 as it is."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+_stringify = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""As JSON.stringify does: no spaces, UTF-8 as it is."""
 
 
 def _sum_digest(text: str) -> int:

@@ -176,7 +176,7 @@ def step(memory: Memory, view: View, slot: int) -> tuple[Memory, list[Duty]]:
 
     Source: docs/PROTOCOL.md 2.1, and the table of windows in protocol/tasks/round.py.
     """
-    agenda = _compute_agenda(Same(view.head), slot)
+    agenda = _compute_agenda(view.head, slot)
     if agenda is None:
         return memory, []
     memory, duties = forget_closed(memory, agenda.oldest)
@@ -201,7 +201,7 @@ def list_needed(memory: Memory, view: View, slot: int) -> list[PartKey]:
 
     Nodes with the same needs get the same list: do not change it.
     """
-    agenda = _compute_agenda(Same(view.head), slot)
+    agenda = _compute_agenda(view.head, slot)
     if agenda is None or view.own.amount < view.head.minimum_stake:
         return []
     needs = tuple(
@@ -211,7 +211,7 @@ def list_needed(memory: Memory, view: View, slot: int) -> list[PartKey]:
         )
         for due in agenda.lists
     )
-    return _list_parts(Same(agenda), needs)
+    return _list_parts(agenda, needs)
 
 
 # What a slot holds for every node
@@ -228,7 +228,7 @@ class _DueList(msgspec.Struct, frozen=True):
     decision: DecideList
 
 
-class _Agenda(msgspec.Struct, frozen=True, kw_only=True):
+class _Agenda(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What a slot holds for every node: its duties are those that the node has not fulfilled."""
 
     now: Moment
@@ -247,9 +247,8 @@ class _Agenda(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=8)
-def _compute_agenda(task: Same[TaskHead], slot: int) -> _Agenda | None:
+def _compute_agenda(head: TaskHead, slot: int) -> _Agenda | None:
     """What a slot holds; None before the task has begun. All nodes of a simulation share it."""
-    head = task.value
     now = compute_moment(head, slot)
     if now.ledger_round < 0:
         return None
@@ -313,20 +312,20 @@ def _find_lists(head: TaskHead, now: Moment) -> list[_DueList]:
 
 
 @lru_cache(maxsize=64)
-def _list_parts(agenda: Same[_Agenda], needs: tuple[tuple[bool, bool], ...]) -> list[PartKey]:
+def _list_parts(agenda: _Agenda, needs: tuple[tuple[bool, bool], ...]) -> list[PartKey]:
     """The parts that a node needs; for each list whether it is to be decided, and whether to be audited."""
     needed: list[PartKey] = []
-    audited = agenda.value.audited
+    audited = agenda.audited
     if audited is not None and audited.submissions:
         needed.append(PartKey(audited.round, PartKind.SUBMISSIONS))
     if audited is not None and audited.raised:
         needed.append(PartKey(audited.round, PartKind.RAISED))
-    for due, (is_undecided, may_audit) in zip(agenda.value.lists, needs, strict=True):
+    for due, (is_undecided, may_audit) in zip(agenda.lists, needs, strict=True):
         round_number = due.listed.round
         if is_undecided:
             needed += [PartKey(round_number, PartKind.SUBMISSIONS), PartKey(round_number, PartKind.AUDITS)]
         if due.standing is None and due.activity is Activity.LIST:
-            shown = agenda.value.before[round_number]
+            shown = agenda.before[round_number]
             needed += [PartKey(each.round, PartKind.SUBMISSIONS) for each in shown]
         if may_audit and due.activity is Activity.AUDIT_LIST:
             needed.append(PartKey(round_number, PartKind.LIST, due.listed.attempt))
@@ -395,19 +394,15 @@ def _owe_audits(memory: Memory, view: View, reviewed: RoundHead, until: int) -> 
         # The whole sample is decided: it is not drawn again. With no audit raised, only doubts are sent.
         doubted = [node for node, opinion in decided.items() if opinion == "invalid" and node not in given]
         return [SendOpinion(round_number, node, False) for node in doubted]
-    chosen = choose_audits(view, round_number, parts.submissions, raised)
+    decisions = _list_decisions(parts, round_number, reviewed.seed, until)
+    places = choose_audits(view, round_number, parts)
     if not decided:
-        return [
-            DecideOpinion(round_number, reviewed.seed, each.node, each.value, each.stake, until)
-            for each in chosen
-        ]
+        return [decisions[place] for place in places]
     duties: list[Duty] = []
-    for candidate in chosen:
-        node, opinion = candidate.node, decided.get(candidate.node)
+    for decision in [decisions[place] for place in places]:
+        node, opinion = decision.node, decided.get(decision.node)
         if opinion is None:
-            duties.append(
-                DecideOpinion(round_number, reviewed.seed, node, candidate.value, candidate.stake, until)
-            )
+            duties.append(decision)
         elif node in given:
             continue
         elif opinion == "invalid":
@@ -417,39 +412,41 @@ def _owe_audits(memory: Memory, view: View, reviewed: RoundHead, until: int) -> 
     return duties
 
 
-def choose_audits(
-    view: View, round_number: int, submissions: Sequence[SubmissionView], raised: Mapping[str, str]
-) -> list[SubmissionView]:
-    """The submissions of others that a node audits; without its secret the sample cannot be foreseen.
+@lru_cache(maxsize=8)
+def _list_decisions(parts: RoundParts, round_number: int, seed: str, until: int) -> list[DecideOpinion]:
+    """The decision about each submission of a round, in their order. All nodes of a simulation share them."""
+    return [
+        DecideOpinion(round_number, seed, each.node, each.value, each.stake, until)
+        for each in parts.submissions or ()
+    ]
 
-    `raised` has the candidates on which an audit is raised.
+
+def choose_audits(view: View, round_number: int, parts: RoundParts) -> list[int]:
+    """The places of the submissions of others that a node audits, in order.
+
+    Without its secret the sample cannot be foreseen.
     """
-    if len(submissions) <= AUDIT_ALL_MAX + 1:
-        others = [submission for submission in submissions if submission.node != view.node]
-        if len(others) <= AUDIT_ALL_MAX:
-            return others
-    places = _draw_sample(view, round_number, submissions)
-    if raised:
-        place_of = _find_places(Same(submissions))
-        places |= {place_of[node] for node in raised if node != view.node}
-    return [submissions[place] for place in sorted(places)]
+    place_of, count = _find_places(parts), len(parts.submissions or ())
+    own_place = place_of.get(view.node)
+    if count - (own_place is not None) <= AUDIT_ALL_MAX:
+        return [place for place in range(count) if place != own_place]
+    places = _draw_sample(view, round_number, count, own_place)
+    places.update(place_of[node] for node in parts.raised or () if node != view.node)
+    return sorted(places)
 
 
-def _draw_sample(view: View, round_number: int, submissions: Sequence[SubmissionView]) -> set[int]:
-    """The places of SAMPLE submissions of others, all with equal probability."""
-    own_place = _find_places(Same(submissions)).get(view.node)
-    places: set[int] = set()
-    count = 0
+def _draw_sample(view: View, round_number: int, count: int, own_place: int | None) -> set[int]:
+    """The places of SAMPLE of `count` submissions, all others with equal probability."""
+    prefix = f"{view.head.task}/{round_number}/"
+    drawn: list[int] = []
     while True:
-        text = f"{view.head.task}/{round_number}/{count}"
-        digest = hashlib.blake2b(text.encode(), key=view.secret).digest()
-        for drawn in _DIGEST_NUMBERS.unpack(digest):
-            place = drawn % len(submissions)
-            if place != own_place:
-                places.add(place)
-            if len(places) == SAMPLE:
-                return places
-        count += 1
+        for _ in range(2):  # digests: most often they suffice
+            text = f"{prefix}{len(drawn) // 8}".encode()
+            digest = hashlib.blake2b(text, key=view.secret).digest()
+            drawn += _DIGEST_NUMBERS.unpack(digest)
+        places = [place for place in dict.fromkeys([each % count for each in drawn]) if place != own_place]
+        if len(places) >= SAMPLE:
+            return set(places[:SAMPLE])
 
 
 _DIGEST_NUMBERS = struct.Struct(">8Q")
@@ -457,7 +454,13 @@ _DIGEST_NUMBERS = struct.Struct(">8Q")
 
 
 @lru_cache(maxsize=8)
-def _find_places(submissions: Same[Sequence[SubmissionView]]) -> dict[str, int]:
+def _find_places(parts: RoundParts) -> dict[str, int]:
+    """The place of each submission of a round, by node."""
+    return _find_places_in(Same(parts.submissions or ()))
+
+
+@lru_cache(maxsize=8)
+def _find_places_in(submissions: Same[Sequence[SubmissionView]]) -> dict[str, int]:
     return {submission.node: place for place, submission in enumerate(submissions.value)}
 
 
@@ -478,10 +481,10 @@ def _owe_list(memory: Memory, view: View, due: _DueList, now: Moment) -> list[Du
 def _owe_list_opinion(
     view: View, listed: RoundHead, standing: ListHead, mine: Mapping[str, int]
 ) -> list[Duty]:
-    amounts = view.get_parts(listed.round).amounts
-    if amounts is None or not _may_audit(view, listed, standing):
+    parts = view.get_parts(listed.round)
+    if parts.amounts is None or not _may_audit(view, listed, standing):
         return []
-    is_valid = _are_equal(Same(amounts), Same(mine))
+    is_valid = _is_same_list(parts, Same(mine))
     if is_valid and standing.trigger_by is None:
         return []
     return [SendListOpinion(listed.round, standing.attempt, standing.submitter, is_valid)]
@@ -494,26 +497,27 @@ def is_my_turn(view: View, listed: RoundHead, now: Moment) -> bool:
     """
     if view.get_parts(listed.round).submissions is None:
         return False
-    ranks = _find_ranks(Same(view.head), Same(view.rounds), Same(listed))
+    parts = [view.get_parts(number) for number in range(listed.round, listed.round - 3, -1)]
+    ranks = _find_ranks(view.head, listed.round, *parts)
     rank = ranks.get(view.node, len(ranks) + TURNS)
     return now.table.compute_offset(now.slot) >= compute_turn(now.table, rank)
 
 
 @lru_cache(maxsize=8)
 def _find_ranks(
-    task: Same[TaskHead], rounds: Same[Mapping[int, RoundParts]], listed: Same[RoundHead]
+    head: TaskHead, round_number: int, parts: RoundParts, before: RoundParts, second: RoundParts
 ) -> dict[str, int]:
-    """The ranks for a round's list, from parts that many nodes share."""
-    head, parts, round_number = task.value, rounds.value, listed.value.round
-    shown = {each.round for each in head.rounds}
-    before = tuple(
-        (number, Same(parts.get(number, _NOTHING).submissions or ()))
-        for number in (round_number - 1, round_number - 2)
-        if number in shown
+    """The ranks for a round's list, from its parts and those of the two rounds before it."""
+    heads = {each.round: each for each in head.rounds}
+    earlier = ((round_number - 1, before), (round_number - 2, second))
+    attempt, lists = heads[round_number].attempt, heads[round_number].lists
+    return _compute_ranks(
+        round_number,
+        attempt,
+        Same(parts.submissions or ()),
+        tuple((number, Same(each.submissions or ())) for number, each in earlier if number in heads),
+        tuple(each.submitter for each in lists if each.attempt < attempt),
     )
-    attempt, submissions = listed.value.attempt, parts[round_number].submissions or ()
-    failed = tuple(each.submitter for each in listed.value.lists if each.attempt < attempt)
-    return _compute_ranks(round_number, attempt, Same(submissions), before, failed)
 
 
 @lru_cache(maxsize=8)
@@ -536,9 +540,9 @@ def _compute_ranks(
 
 
 @lru_cache(maxsize=64)
-def _are_equal(amounts: Same[Mapping[str, int]], mine: Same[Mapping[str, int]]) -> bool:
-    """Whether a list equals another list, which leaves zeros out."""
-    return {node: amount for node, amount in amounts.value.items() if amount} == mine.value
+def _is_same_list(parts: RoundParts, mine: Same[Mapping[str, int]]) -> bool:
+    """Whether the list of a round equals another list, which leaves zeros out."""
+    return {node: amount for node, amount in (parts.amounts or {}).items() if amount} == mine.value
 
 
 def _show_submissions(

@@ -419,7 +419,7 @@ def _read_verdicts(cursor: RoundCursor) -> list[VerdictRow]:
 
 def view_own(state: State, key: TaskKey, node: NodeKey) -> OwnView:
     """The records of a node in a task. Raises UnknownTask."""
-    return OwnReader(state, key).view(node)
+    return OwnReader(state, key).view(node, base58_of(node))
 
 
 class OwnReader:
@@ -435,7 +435,7 @@ class OwnReader:
             for cursor in cursors
         ]
 
-    def view(self, node: NodeKey) -> OwnView:
+    def view(self, node: NodeKey, address: str) -> OwnView:
         """The records of a node, after the block for which the reader was made."""
         stake, seal = self._stakes.get(node), name_seal(SealKind.SUBMISSION, node)
         rounds = []
@@ -446,7 +446,7 @@ class OwnReader:
             elif submission is not None or payment is not None:
                 rounds.append(_view_quiet_round(cursor.round_number, submission, payment))
         return OwnView(
-            node=base58_of(node),
+            node=address,
             slot=self._slot,
             amount=stake.amount if stake else 0,
             available=stake.available if stake else 0,

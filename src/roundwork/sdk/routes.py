@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 from urllib.parse import parse_qsl
@@ -34,6 +33,8 @@ async def _answer_by_function(routes: dict[str, Callable[[Request], Any]], call:
     if inspect.iscoroutinefunction(function):
         answer = await function(request)
     else:
+        import asyncio  # it takes longer to load than all other modules of a simulation's start
+
         answer = await asyncio.to_thread(function, request)
     return _to_answer(answer)
 

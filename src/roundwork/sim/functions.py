@@ -142,6 +142,10 @@ class Functions:
             self._shared.setdefault(round_number, {})[key] = answer
         return answer
 
+    def get_shared(self, round_number: int) -> Mapping[object, Any]:
+        """The answers in a round that all nodes would get: those of audits by node, value and stake."""
+        return self._shared.get(round_number, {})
+
     def distribute(
         self, round_number: int, bounty: int, submissions: Sequence[SubmissionView]
     ) -> dict[str, int]:

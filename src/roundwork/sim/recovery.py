@@ -8,14 +8,9 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from ..ledger.chain import Chain
-from ..ledger.store.agreement import JOURNAL_FILE
-from ..ledger.store.journal import Journal
 from ..protocol.execute import Block, Outcome
 from ..protocol.params import Genesis
 from ..protocol.state import State
-
-LOG_FILE = f"{JOURNAL_FILE}-wal"
 
 MEMORY = Path("/dev/shm")
 """Where Linux keeps files in memory."""
@@ -38,6 +33,11 @@ def recover(genesis: Genesis, written: Sequence[Written], torn: Written | None, 
     `torn` was being written then: a part of its bytes, drawn by `random`, is on the disk. Raises StoreCorrupt
     if the ledger does not start.
     """
+    from ..ledger.chain import Chain  # loaded by the few worlds whose ledger restarts
+    from ..ledger.store.agreement import JOURNAL_FILE
+    from ..ledger.store.journal import Journal
+
+    log_file = f"{JOURNAL_FILE}-wal"
     # What is simulated need not last, and a file in memory is synced at once.
     place = MEMORY if MEMORY.is_dir() else None
     with TemporaryDirectory(prefix="roundwork-", dir=place) as folder:
@@ -47,12 +47,12 @@ def recover(genesis: Genesis, written: Sequence[Written], torn: Written | None, 
         with closing(Journal(living / JOURNAL_FILE)) as journal:
             for each in written:
                 journal.append(*each)
-            database, log = (living / JOURNAL_FILE).read_bytes(), (living / LOG_FILE).read_bytes()
+            database, log = (living / JOURNAL_FILE).read_bytes(), (living / log_file).read_bytes()
             if torn is not None:
                 journal.append(*torn)
-                log = tear(log, (living / LOG_FILE).read_bytes(), random)
+                log = tear(log, (living / log_file).read_bytes(), random)
         (killed / JOURNAL_FILE).write_bytes(database)
-        (killed / LOG_FILE).write_bytes(log)
+        (killed / log_file).write_bytes(log)
         with closing(Chain(killed)) as chain:
             return chain.state
 

@@ -1,6 +1,5 @@
 """The services of a node in a simulation: blobs, peers, signatures and the network, without a socket."""
 
-import asyncio
 import threading
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
@@ -129,6 +128,8 @@ class Services:
 
 def _serve(get_routes: Callable[[], Any], call: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
     """Answer a web request on an event loop of its own: the caller's thread may be running another."""
+    import asyncio  # for the few tasks whose peers serve routes
+
     answers: list[tuple[int, list[tuple[str, str]], bytes]] = []
     failures: list[Exception] = []
 

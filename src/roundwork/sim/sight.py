@@ -90,7 +90,7 @@ class Sight:
         if own is None:
             if self._reader is None:
                 self._reader = OwnReader(self._state, self._task)
-            own = self._owns[key] = self._reader.view(key)
+            own = self._owns[key] = self._reader.view(key, node)
         return View(node, self.head, own, {}, secret, stake_target, endpoint)
 
     def add_parts(self, view: View, needed: Sequence[PartKey]) -> View:

@@ -11,7 +11,7 @@ from typing import assert_never
 import msgspec
 from solders.keypair import Keypair
 
-from ..client.operations import build_uploads
+from ..client.messages import build_uploads
 from ..errors import TaskFailed
 from ..package.terms import Terms
 from ..participant import step as duties
@@ -207,19 +207,25 @@ class World(Simulation[SimulatedNode]):
         """Decide the opinions that are owed, and remember them together."""
         if not owed:
             return
-        strategy, opinions = node.setting.strategy, dict[str, str]()
+        strategy, opinions, round_number = node.setting.strategy, dict[str, str](), owed[0].round
         seconds = self._compute_seconds(owed[0].until)
+        shared = node.functions.get_shared(round_number)
         for duty in owed:
             try:
                 if strategy is None:
-                    opinions[duty.node] = self._audit(node, duty, seconds)
+                    answer = shared.get((duty.node, duty.value, duty.stake))
+                    if answer is None:
+                        opinions[duty.node] = self._audit(node, duty, seconds)
+                    else:
+                        opinions[duty.node] = answer[0]
+                        node.audited[round_number] += 1
                 else:
                     honest = partial(self._audit, node, duty, seconds)
                     opinions[duty.node] = strategy.choose_opinion(node.member, duty, honest)
             except TaskFailed as error:
                 self._fail(node, duty, str(error))
         if opinions:
-            node.memory = learn_opinions(node.memory, owed[0].round, opinions)
+            node.memory = learn_opinions(node.memory, round_number, opinions)
 
     def _act(self, node: SimulatedNode, duty: Duty, view: View) -> None:
         try:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from solders.keypair import Keypair
 
-from roundwork.client.messages import wrap
-from roundwork.client.operations import build_uploads, deploy, read_task, send, set_active, stake
+from roundwork.client.messages import build_uploads, wrap
+from roundwork.client.operations import deploy, read_task, send, set_active, stake
 from roundwork.client.rpc import Client
 from roundwork.errors import Rejected
 from roundwork.ledger.chain import Chain, read_genesis

@@ -9,8 +9,8 @@ from typing import assert_never
 import msgspec
 from solders.instruction import Instruction as SignedInstruction
 
-from ...client.messages import wrap
-from ...client.operations import build_uploads, claim_from, send
+from ...client.messages import build_uploads, wrap
+from ...client.operations import claim_from, send
 from ...client.rpc import Client
 from ...errors import (
     AccountNotFound,

@@ -160,6 +160,8 @@ class Period(Enum):
     REVIEW = "review"
     DISTRIBUTION = "distribution"
 
+    __hash__ = object.__hash__  # four times as fast as that of Enum; members are equal to themselves alone
+
     @property
     def later(self) -> int:
         """Ledger rounds after the round's work."""
@@ -189,6 +191,8 @@ class Activity(Enum):
     DISCLOSE = "disclose"
     ACCUSE_LIST = "accuse list"
     VOTE_LIST = "vote list"
+
+    __hash__ = object.__hash__
 
 
 class Window(NamedTuple):
