@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from roundwork.participant.decisions import Memory, OpinionDecided, Sealed, ValueDecided, Worked, learn
+from roundwork.participant.moment import compute_timetable
 from roundwork.participant.sealed import (
     AccuseList,
     DecideSealedValue,
@@ -14,17 +15,19 @@ from roundwork.participant.sealed import (
     SendCommitment,
 )
 from roundwork.participant.sealed_step import Bounds, DrawnRound, list_rounds_needed, step_sealed
-from roundwork.participant.step import ClaimAvailable, Duty, View, Work
+from roundwork.participant.step import ClaimAvailable, DecideValue, Duty, View, Work
 from roundwork.participant.step import step as step_koii_1
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.read import view_head, view_own, view_round
 from roundwork.protocol.read_hardened import view_assignments
 from roundwork.protocol.tasks.commitments import SealKind
 
-from ..protocol.hardened import PROOF, SW, Hardened, eighth, name_proof
+from ..protocol.hardened import AW, PROOF, SW, Hardened, eighth, name_proof
 from ..town import Town
 
 Owed = list[Duty | SealedDuty]
+JUDGED = SW + 1 + AW * 6 // 8
+"""The offset in a ledger round at which audits and trials of the round under review are over."""
 
 
 def look(world: Hardened, name: str) -> View:
@@ -146,3 +149,33 @@ def test_a_node_under_koii_1_claims_nothing_by_itself() -> None:
     rich = replace(view, own=replace(view.own, available=10**9), claim_least=1)
 
     assert step_koii_1(Memory(), view, view.head.slot) == step_koii_1(Memory(), rich, view.head.slot)
+
+
+@pytest.mark.parametrize(
+    ("offset", "is_early", "is_worked", "is_decided", "is_owed"),
+    [
+        (0, True, True, False, False),
+        (JUDGED - 1, True, True, False, False),
+        (JUDGED, True, True, False, True),
+        (JUDGED, False, True, False, False),
+        (JUDGED, True, False, False, False),
+        (JUDGED, True, True, True, False),
+    ],
+)
+def test_a_value_is_named_before_its_window_when_the_work_and_the_audits_are_over(
+    offset: int, is_early: bool, is_worked: bool, is_decided: bool, is_owed: bool
+) -> None:
+    world = Hardened()
+    world.go(1, offset).block()
+    view = replace(look(world, "n00"), is_early=is_early)
+    memory = learn(Memory(), Worked(1)) if is_worked else Memory()
+    memory = learn(memory, ValueDecided(1, None)) if is_decided else memory
+
+    duties = step_sealed(memory, view, {}, {}, Bounds(), view.head.slot)[1]
+
+    [value] = [each for each in duties if isinstance(each, DecideValue)] or [None]
+    assert is_owed == (value is not None)
+    if value is not None:
+        opens = compute_timetable(view.head).compute_start(2)
+        assert (1, view.head.seed) == (value.round, value.seed)
+        assert view.head.slot < opens < value.until <= opens + SW // 2 + 1

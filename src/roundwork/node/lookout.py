@@ -164,6 +164,7 @@ class Lookout:
             stake_target=identity.stake_target,
             endpoint=identity.endpoint,
             claim_least=identity.claim_least,
+            is_early=True,
         )
 
     async def _watch(self) -> None:

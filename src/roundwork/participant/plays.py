@@ -196,7 +196,9 @@ def play_sealed_step(
     memory, duties = step_sealed(memory, view, drawn, fetched, bounds, slot)
     match play.name:
         case COPYCAT.name:
-            return memory, [duty for duty in duties if not isinstance(duty, Work | DecideSealedValue)]
+            return memory, [
+                duty for duty in duties if not isinstance(duty, Work | DecideValue | DecideSealedValue)
+            ]
         case LATE.name:
             return memory, [duty for duty in duties if not (isinstance(duty, SendReveal) and not duty.kind)]
         case SILENT.name:

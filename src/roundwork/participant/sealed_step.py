@@ -9,7 +9,7 @@ from ..protocol.tasks.commitments import SealKind
 from ..protocol.tasks.round import Activity, Period
 from ..views import RoundView
 from .decisions import Memory
-from .moment import compute_moment, compute_timetable
+from .moment import Moment, compute_moment, compute_timetable
 from .sealed import (
     DecideSealedValue,
     SealedDuty,
@@ -18,7 +18,17 @@ from .sealed import (
     SendCommitment,
     list_sealed_duties,
 )
-from .step import Duty, View, find_oldest, forget_closed, list_works, owe_claim, owe_stake, owe_work
+from .step import (
+    DecideValue,
+    Duty,
+    View,
+    find_oldest,
+    forget_closed,
+    list_works,
+    owe_claim,
+    owe_stake,
+    owe_work,
+)
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -71,12 +81,25 @@ def step_sealed(
     duties += owe_claim(view)
     if view.own.amount >= view.head.minimum_stake or lacking:
         duties += owe_work(memory, view, list_works(view.head, now))
+    duties += _owe_early_value(memory, view, now)
     for round_number, shown in sorted(drawn.items()):
         sealed_view = look_at(view, shown, bounds)
         recalled = recall(memory, round_number, fetched.get(round_number, frozenset()))
         owed = list_sealed_duties(recalled, sealed_view, shown.round.slot)
         duties += [duty for duty in owed if _can_begin(memory, view, duty)]
     return memory, duties
+
+
+def _owe_early_value(memory: Memory, view: View, now: Moment) -> list[DecideValue]:
+    """Let the task name what to submit when its work has ended, so that the window begins with sending.
+
+    Not before the audits of the round under review are over: submission and audit run one after the other.
+    """
+    round_number, reviewed = now.compute_round(Period.WORK), now.compute_round(Period.REVIEW)
+    is_worked = round_number in memory.worked and round_number not in memory.values
+    if not view.is_early or not is_worked or now.slot < now.compute_end(Activity.JUDGE, reviewed):
+        return []
+    return [DecideValue(round_number, view.head.seed, now.compute_end(Activity.COMMIT, round_number))]
 
 
 def look_at(view: View, shown: DrawnRound, bounds: Bounds) -> SealedView:

@@ -148,6 +148,8 @@ class View(msgspec.Struct, frozen=True):
     """Where peers reach the node."""
     claim_least: int = 0
     """The least available balance that the node claims by itself; 0 if it never claims."""
+    is_early: bool = False
+    """Whether the task names what to submit under roundwork-1 before its window opens."""
 
     def get_parts(self, round_number: int) -> RoundParts:
         """What is at hand of a round."""

@@ -46,6 +46,7 @@ from ...participant.spread import compute_sending_slot
 from ...participant.step import Duty, View
 from ...protocol.params import ROUNDWORK_1, NodeKey, TaskKey, key_of
 from ...protocol.tasks import instructions
+from ...protocol.tasks.commitments import SealKind
 from ...protocol.tasks.round import Activity
 from ...views import SubmissionView
 from ...wire import format_stake
@@ -261,6 +262,8 @@ class Runtime:
         answer = self._lanes.lie if self._identity.play.is_lying else self._lanes.submit
         value = await answer(duty.round, duty.seed, self._compute_seconds(duty.until))
         self._decide(ValueDecided(duty.round, value))
+        if self._is_sealed and value is not None:
+            self._decide(Sealed(duty.round, SealKind.SUBMISSION, value.encode()))
         return "done" if value is not None else "the task has nothing to submit"
 
     async def _decide_opinion(self, duty: duties.DecideOpinion) -> str:

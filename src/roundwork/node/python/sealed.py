@@ -22,6 +22,7 @@ from ...participant.sealed_messages import (
 from ...participant.sealed_step import DrawnRound
 from ...protocol.params import NodeKey, TaskKey, key_of
 from ...protocol.tasks.commitments import PIECES_MAX
+from ...views import LedgerView
 from ..lookout import CurrentTask, Identity
 from ..peers.proofs import Proofs
 
@@ -53,6 +54,7 @@ class SealedSending:
         self._proofs = proofs
         self._send = send
         self._fetched: dict[int, frozenset[str]] = {}
+        self._ledger: LedgerView | None = None
 
     @property
     def fetched(self) -> Mapping[int, frozenset[str]]:
@@ -107,7 +109,7 @@ class SealedSending:
                 return [[compose_message(sender, duty)]]
 
     async def _make_sender(self) -> Sender:
-        ledger, identity = await patiently(self._client.get_ledger), self._identity
+        ledger, identity = await self._get_ledger(), self._identity
         return Sender(
             genesis_hash=key_of(ledger.genesis_hash),
             task=TaskKey(key_of(self._task)),
@@ -116,9 +118,15 @@ class SealedSending:
             secret=identity.secret,
         )
 
+    async def _get_ledger(self) -> LedgerView:
+        """The ledger as it was read first: its genesis, and the fees that follow from it, never change."""
+        if self._ledger is None:
+            self._ledger = await patiently(self._client.get_ledger)
+        return self._ledger
+
     async def _fill_up(self) -> None:
         """Give the staking key what a challenge sets aside, if it does not have it: that key pays it."""
-        ledger = await patiently(self._client.get_ledger)
+        ledger = await self._get_ledger()
         held = PIECES_MAX * ledger.fee_per_signature
         if await self._client.get_balance(self._identity.node) < held:
             await self._send([pay(self._identity.payer, self._identity.staking.pubkey(), held)])
