@@ -99,6 +99,15 @@ def test_a_proof_that_is_here_is_requested_nowhere(street: Street) -> None:
     assert [] == street.requests
 
 
+def test_a_proof_that_was_here_for_an_earlier_round_is_kept_for_the_later_one_too(street: Street) -> None:
+    street.store.put(PROOF, TASK, ROUND - 3)
+
+    assert PROOF == street.fetch({})
+
+    street.store.drop(TASK, ROUND)
+    assert PROOF == street.store.get(VALUE)
+
+
 def test_its_node_gets_the_first_request_and_the_proof_is_kept_for_its_round(street: Street) -> None:
     assert PROOF == street.fetch({"own": (PROOF,), "other": (PROOF,), "owner": (PROOF,)})
 

@@ -99,3 +99,14 @@ def test_every_byte_from_a_peer_is_checked_against_the_id() -> None:
         return answers
 
     assert asyncio.run(run()) == (b"right", None)
+
+
+def test_a_blob_for_another_round_takes_no_further_room(store: BlobStore) -> None:
+    data = bytes(900)
+    content_id = store.put(data, "task", 1)
+
+    store.put(data, "task", 2)
+
+    assert 900 == store.measure("task")
+    store.drop("task", 2)
+    assert data == store.get(content_id)

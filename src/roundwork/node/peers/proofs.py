@@ -46,13 +46,11 @@ class Proofs:
         None if none of them has it now, or if it is too large. Raises StoreFull, RemoteError.
         """
         proof = await self.get(value)
-        if proof is not None:
-            return proof
-        if is_posted:
+        if proof is None and is_posted:
             proof = await self._client.get_posted_proof(self._task, round_number, owner)
         if proof is None or await asyncio.to_thread(compute_content_id, proof) != value[:ID_BYTES]:
             proof = await self._fetch_from_peers(value[:ID_BYTES], owner)
-        if proof:
+        if proof:  # one that was here for an earlier round is kept for this round, too
             await asyncio.to_thread(self._store.put, proof, self._task, round_number)
         return proof or None
 

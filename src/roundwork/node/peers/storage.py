@@ -67,7 +67,7 @@ class BlobStore:
         content_id = compute_content_id(data)
         with self._lock:
             used = self._measure(task)
-            if used + len(data) > self._quota_bytes:
+            if not self._has(task, content_id) and used + len(data) > self._quota_bytes:
                 raise StoreFull(
                     f"task {task} keeps {used} bytes of {self._quota_bytes}: no room for {len(data)}"
                 )
@@ -107,6 +107,13 @@ class BlobStore:
     def _measure(self, task: str) -> int:
         sizes = "SELECT sum(size) FROM (SELECT DISTINCT content_id, size FROM puts WHERE task = ?)"
         return int(self._index.execute(sizes, (task,)).fetchone()[0] or 0)
+
+    def _has(self, task: str, content_id: str) -> bool:
+        """Whether a task has put a blob already: for another round it takes no further room."""
+        found = self._index.execute(
+            "SELECT 1 FROM puts WHERE (task, content_id) = (?, ?)", (task, content_id)
+        )
+        return found.fetchone() is not None
 
     def _write(self, content_id: str, data: bytes) -> None:
         path = self._path_of(content_id)
