@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from roundwork.node.peers.storage import read_blob
 from roundwork.protocol.params import KOII
 
 from ..node.house import require_sandbox
@@ -38,6 +39,13 @@ def test_nodes_play_whole_rounds_and_a_liar_is_slashed_at_its_verdict(tmp_path: 
         assert [0] == [each["reward"] for each in view["payments"] if each["node"] == liar["key"]]
         [listed] = view["lists"]
         assert {node["key"] for node in honest} == set(listed["amounts"])
+    names = {node["key"]: node["name"] for node in summary["nodes"]}
+    for view in paid:  # who fetched a proof keeps it, and its gateway serves what is kept
+        values = {each["node"]: each["value"] for each in view["submissions"]}
+        for shown in view["hardened"]["submissions"]:
+            for checker, found in shown["receipts"].items():
+                blobs = tmp_path / "up" / names[checker] / "blobs"
+                assert found is None or read_blob(blobs, values[shown["node"]])
     assert (liar["name"], 7 * KOII) == (summary["slashes"][0]["node"], summary["slashes"][0]["amount"])
     for node in honest:
         assert (0, 10 * KOII) == (node["slashed"], node["stake"])  # no honest node paid a fine
