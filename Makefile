@@ -75,8 +75,13 @@ ifeq ($(RULES),roundwork-1)
 		--silent 10 --silent 0 --seeds 10 --rounds 12 $(COSTS) --jobs 2 --save .roundwork/attack-cipher-100.jsonl --resume \
 		--against docs/attack-roundwork-1.jsonl
 	@$(BIN)/roundwork attack examples/crawler --rules roundwork-1 --answers docs/attack-site.json \
-		--param start=http://site.invalid/ --nodes 20 --share 33 --silent 10 --seeds 30 --rounds 24 $(COSTS) --jobs 2 \
-		--save .roundwork/attack-crawler-20.jsonl --resume
+		--param start=http://site.invalid/ --nodes 20 --share 33 --share 20 --share 5 --silent 10 --silent 0 --seeds 30 \
+		--rounds 24 $(COSTS) --jobs 2 --save .roundwork/attack-crawler-20.jsonl --resume \
+		--against docs/attack-roundwork-1-crawler.jsonl
+	@$(BIN)/roundwork attack examples/crawler --rules roundwork-1 --answers docs/attack-site.json \
+		--param start=http://site.invalid/ --nodes 100 --share 33 --share 20 --share 5 --silent 10 --silent 0 --seeds 10 \
+		--rounds 12 $(COSTS) --jobs 2 --save .roundwork/attack-crawler-100.jsonl --resume \
+		--against docs/attack-roundwork-1-crawler.jsonl
 else
 	@# Half an hour of a processor; a second call goes on.
 	@$(BIN)/roundwork attack --nodes 5 --nodes 20 --nodes 100 --share 20 --share 40 --silent 0 --silent 30 \
