@@ -13,7 +13,7 @@ from page import get_site, is_page, is_same_page, read_page
 
 from roundwork import Task, Unavailable, per_unit
 
-PRICE = 100_000_000  # roe for one page, less if the bounty does not reach
+PRICE, STAKE = 100_000_000, 5_000_000_000  # roe for one page at this stake, less if the bounty does not reach
 PAGES_MAX = 1000
 PROOF_BYTES_MAX = 16_000
 
@@ -24,7 +24,7 @@ def count_pages(text):
 
 
 task = Task("crawler")
-task.distribution(per_unit(PRICE, count_pages, slash="70%"))
+task.distribution(per_unit(PRICE, count_pages, slash="70%", stake=STAKE))
 
 
 @task.work

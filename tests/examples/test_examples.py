@@ -110,7 +110,7 @@ def test_a_crawl_is_proved_by_its_content_id_and_an_invented_one_is_not(
 
             views = [_view(crawler, value, 1), _view(liar, lie, -1)]
             amounts = await crawler.lanes.distribute(3, 10 * STAKE, views, 20)
-            assert amounts == {crawler.key: 8 * 100_000_000, liar.key: -700_000_000}
+            assert amounts == {crawler.key: 8 * 20_000_000, liar.key: -700_000_000}  # a fifth of the price
             scarce = await crawler.lanes.distribute(3, 80, [_view(crawler, value, 1)], 20)
             assert scarce == {crawler.key: 80}
 

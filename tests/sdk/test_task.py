@@ -545,8 +545,8 @@ def test_a_value_that_differs_in_a_character_names_a_proof_where_the_law_says_so
             assert names_one == (commitments.read_content_id(value.encode()) is not None), value
 
 
-def build_counted(key: str, text: str, votes: int = 1) -> Submitter:
-    return Submitter(key, text, votes, "convicted" if votes < 0 else "untried", 1000)
+def build_counted(key: str, text: str, votes: int = 1, stake: int = 1000) -> Submitter:
+    return Submitter(key, text, votes, "convicted" if votes < 0 else "untried", stake)
 
 
 def test_a_price_a_unit_is_paid_for_the_number_behind_the_content_id() -> None:
@@ -579,6 +579,22 @@ def test_the_authors_own_count_reads_the_text_and_what_it_cannot_read_is_nothing
     amounts = per_unit(10, lambda text: json.loads(text)["pages"])(Round(0, 1000, nodes))
 
     assert {"a": 50, "b": 0} == amounts
+
+
+def test_with_a_stake_the_price_is_in_proportion_to_stakes_so_that_splitting_one_earns_nothing() -> None:
+    whole, other = build_counted("a", "3", stake=3000), build_counted("b", "3")
+    parts = [build_counted(name, "3") for name in "cde"]
+    pay = per_unit(10, stake=1000)
+
+    assert {"a": 90, "b": 30} == pay(Round(0, 1000, [whole, other]))
+    assert {"c": 30, "d": 30, "e": 30, "b": 30} == pay(Round(0, 1000, [*parts, other]))
+    assert {"a": 72, "b": 24} == pay(Round(0, 100, [whole, other]))  # a price of 8
+
+
+@pytest.mark.parametrize("stake", [1.5, 0, "10", True])
+def test_the_stake_of_a_price_is_a_whole_number_of_roe(stake: Any) -> None:
+    with pytest.raises(ValueError, match="is not a stake"):
+        per_unit(10, stake=stake)
 
 
 @pytest.mark.parametrize("price", [1.5, -1, "10", True])

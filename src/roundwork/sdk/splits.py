@@ -64,16 +64,23 @@ def proportional_split(slash: Share = "70%", cap: int | None = None) -> Distribu
     return by_stake(cap, slash)
 
 
-def per_unit(price: int, count: Callable[[str], int] | None = None, slash: Share = "70%") -> Distribution:
+def per_unit(
+    price: int, count: Callable[[str], int] | None = None, slash: Share = "70%", stake: int | None = None
+) -> Distribution:
     """`price` roe a unit of work to all with votes above 0; from the convicted, `slash` of their stake.
 
     `count` gives the units of a submission by the text behind its content id; without it that text is the
     number, in digits. What it cannot count is 0 units. All prices are lowered alike if the bounty does not
     reach. Your audit must check the number: a node writes it itself.
+
+    With `stake` (roe), `price` is that of a node with this stake, and other nodes are paid in proportion to
+    theirs. So a stake that is split into many nodes earns no more. Without it each node is paid for its work.
     """
     ratio, read = parse_share(slash), count or _read_count
     if type(price) is not int or price < 0:
         raise ValueError(f"{price!r} is not a price: it is a whole number of roe, 0 or more")
+    if stake is not None and (type(stake) is not int or stake < 1):
+        raise ValueError(f"{stake!r} is not a stake: it is a whole number of roe, 1 or more")
 
     def count_units(text: str) -> int:
         try:
@@ -82,10 +89,12 @@ def per_unit(price: int, count: Callable[[str], int] | None = None, slash: Share
             return 0
 
     def distribute(round: Round) -> dict[str, int]:
-        units = {each.public_key: count_units(each.text) for each in round.submitters if each.votes > 0}
-        paid = min(price, round.bounty // max(1, sum(units.values())))
+        paid = [each for each in round.submitters if each.votes > 0]
+        units = {each.public_key: count_units(each.text) * (each.stake if stake else 1) for each in paid}
+        per = stake or 1
+        lowered = min(price, round.bounty * per // max(1, sum(units.values())))
         return {
-            **{node: many * paid for node, many in units.items()},
+            **{node: many * lowered // per for node, many in units.items()},
             **_slash_convicted(round, ratio),
         }
 
