@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 export COMETBFT ?= $(CURDIR)/.tools/bin/cometbft
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test kills check bench format picture compat cometbft programs coverage fuzz hostile soak economics mutants clean
+.PHONY: help demo test kills check bench format picture compat cometbft programs coverage fuzz hostile soak losses economics mutants clean
 
 help: ## Show what make can do
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ soak: $(STAMP) ## Random worlds with hostile messages, every invariant checked a
 
 # What a round's work and an audit cost in the tables of docs/, in rewards of an honest node.
 COSTS := --work-cost 0.3 --audit-cost 0.02
+
+losses: $(STAMP) ## Take each rule of a round out of the law in turn: which random world shows it? (half an hour; RULES=koii-1 for the other rules)
+	@$(BIN)/python -m tests.sim.losses --rules $(or $(RULES),roundwork-1)
 
 economics: $(STAMP) ## Play every strategy against RULES (koii-1) again, and say what differs from docs/attack-RULES.jsonl
 	@mkdir -p .roundwork
