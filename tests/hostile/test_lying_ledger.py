@@ -93,6 +93,9 @@ class Ledger:
         self.views = views
         self.slot_ms = 20
         self.world = world
+        self.stakes: Any = []
+        self.stakes_read = 0
+        """How often stakes were requested."""
 
     @property
     def app(self) -> Starlette:
@@ -118,8 +121,9 @@ class Ledger:
         results = {
             "getLedger": {**dict.fromkeys(numbers, 1), **dict.fromkeys(texts, ""), **fields},
             "getTaskHead": self.views,
-            "getTaskStakes": {"slot": 0, "stakes": []},
+            "getTaskStakes": {"slot": 0, "stakes": self.stakes},
         }
+        self.stakes_read += call["method"] == "getTaskStakes"
         if call["method"] == "getRoundRows":
             part = PartKey(0, PartKind(call["params"][2]))
             assert part.kind in GROWING
@@ -210,6 +214,29 @@ def test_a_view_that_cannot_be_true_does_not_end_a_node(name: str, part: int, tm
     world.block()
 
     asyncio.run(live((LIES_OF_A_HEAD | LIES_OF_A_ROUND)[name], world, tmp_path))
+
+
+def test_stakes_that_cannot_be_read_keep_no_node_from_its_duties(tmp_path: Path) -> None:
+    world = Hardened().submitted()
+
+    async def run() -> int:
+        ledger, fetcher = Ledger(show(world), world), Fetcher(is_development=True)
+        ledger.stakes = "none that can be read"
+        async with serve(ledger.app) as url, Client(url) as client:
+            node = Node(client, fetcher, world, tmp_path)
+            running = asyncio.create_task(node.loop.run(node.act))
+            while ledger.stakes_read < 2:
+                views = show(world)
+                views["head"]["stakes_slot"] = 10**9  # they change again and again
+                ledger.step(views)
+                slot = views["head"]["slot"]
+                await wait(running, node.done, (slot, slot))
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        await fetcher.close()
+        return ledger.stakes_read
+
+    assert 2 <= asyncio.run(run())
 
 
 def test_an_error_in_a_duty_is_logged_once_and_the_duty_waits(

@@ -191,7 +191,11 @@ class Lookout:
             slots = list_stakes_slots(head.slot, len(self._current.task.stakes))
             self._stakes_due_slot = pick_slot(self._identity.secret, slots)
         if head.slot >= self._stakes_due_slot:
-            await self._read_stakes()
+            self._stakes_due_slot = NEVER  # if it fails, the next head sets another slot
+            try:
+                await self._read_stakes()
+            except RemoteError as error:  # a node plays its rounds without the newest stakes
+                log.debug("%s", error)
         if self._own is None or self._has_sent or head.slot >= self._own_due_slot:
             head = await self._read_own()
         return head
@@ -244,7 +248,7 @@ class Lookout:
         news = await self._client.get_stakes(known.address, self._stakes_slot, digest)
         if news is None:
             raise UnknownTask(f"there is no task at {self._current.task.address}")
-        self._stakes_slot, self._stakes_due_slot = news.slot, NEVER
+        self._stakes_slot = news.slot
         self._current.take_stakes(news.stakes)
         if any(stake.node == self._identity.node for stake in news.stakes):
             self._own_due_slot = 0
