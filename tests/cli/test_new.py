@@ -224,10 +224,12 @@ def test_watching_tries_again_after_each_saved_change(tmp_path: Path) -> None:
     assert ("again", "invalid") == (second["value"], second["opinion"])
 
 
-def test_requests_of_a_try_are_recorded(tmp_path: Path) -> None:
+def test_requests_of_a_try_are_recorded_and_given_again_without_the_demo(tmp_path: Path) -> None:
     crawler = Path(__file__).parents[2] / "examples" / "crawler"
     code, facts = try_json(crawler, "--answers", tmp_path / "answers.json", "--record")
+    again, given = try_json(crawler, "--answers", tmp_path / "answers.json")
 
     assert (0, "valid") == (code, facts["opinion"]), facts
+    assert (0, facts["value"], facts["requests"]) == (again, given.get("value"), given.get("requests")), given
     assert len(facts["requests"]) > 8
     assert len(json.loads((tmp_path / "answers.json").read_text())) >= 9

@@ -14,6 +14,7 @@ from .options import json_option, param_option, secret_option
 from .output import say, say_json
 
 if TYPE_CHECKING:
+    from ..package.folder import Package
     from ..testing import Played
 
 SHOWN = 100
@@ -87,7 +88,7 @@ def _try(
 
     import httpx2
 
-    from ..localnet.demo import running_demo
+    from ..localnet.demo import point_at_record, running_demo
     from ..package.folder import check_params, check_secrets, choose_secrets, load_package, merge_params
     from ..sim.failures import cut_traceback
     from ..testing import open_network, run_round
@@ -96,17 +97,22 @@ def _try(
         package = load_package(folder)
         check_params(package, params)
         check_secrets(package, secrets)
-        async with running_demo(package, params) as given:
-            with open_network(answers, is_recording) as network:
-                return await asyncio.to_thread(
-                    run_round,
-                    folder,
-                    round=round_number,
-                    seed=seed,
-                    params=merge_params(package, given),
-                    secrets=choose_secrets(package, secrets),
-                    network=httpx2.HTTPTransport() if answers is None else network,
-                )
+        if answers is not None and not is_recording:
+            return await play_with(package, point_at_record(package, params))
+        async with running_demo(package, params, is_recording) as given:
+            return await play_with(package, given)
+
+    async def play_with(package: "Package", given: dict[str, str]) -> "Played":
+        with open_network(answers, is_recording) as network:
+            return await asyncio.to_thread(
+                run_round,
+                folder,
+                round=round_number,
+                seed=seed,
+                params=merge_params(package, given),
+                secrets=choose_secrets(package, secrets),
+                network=httpx2.HTTPTransport() if answers is None else network,
+            )
 
     try:
         played = asyncio.run(play())

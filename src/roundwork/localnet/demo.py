@@ -1,14 +1,18 @@
 """The program that a task is demonstrated on, such as the website that a crawler of pages reads."""
 
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..errors import PortInUse
 from ..package.folder import Demo, Package
 from .supervisor import ROUNDWORK, Member, Supervisor, find_port
 
 NAME = "program"
+RECORDED_PORT = 28_900
+"""The port of the program while answers are recorded: recorded URLs must be the same the next time."""
 
 
 def find_demo(package: Package, params: Mapping[str, str]) -> Demo | None:
@@ -27,10 +31,12 @@ def describe_demo(demo: Demo, port: int) -> tuple[Member, dict[str, str]]:
 
 
 @asynccontextmanager
-async def running_demo(package: Package, params: Mapping[str, str]) -> AsyncIterator[dict[str, str]]:
+async def running_demo(
+    package: Package, params: Mapping[str, str], is_recording: bool = False
+) -> AsyncIterator[dict[str, str]]:
     """Run the program that the task needs; all params to run the task with.
 
-    Raises RemoteError if it does not start.
+    With `is_recording` it runs at RECORDED_PORT. Raises RemoteError if it does not start, PortInUse.
     """
     demo = find_demo(package, params)
     if demo is None:
@@ -38,9 +44,29 @@ async def running_demo(package: Package, params: Mapping[str, str]) -> AsyncIter
         return
     with TemporaryDirectory(prefix="roundwork-") as directory:
         supervisor = Supervisor(Path(directory))
-        member, own = describe_demo(demo, find_port(set()))
+        if is_recording:
+            _check_free(RECORDED_PORT)
+        member, own = describe_demo(demo, RECORDED_PORT if is_recording else find_port(set()))
         try:
             await supervisor.start(member)
             yield {**params, **own}
         finally:
             await supervisor.stop([NAME])
+
+
+def point_at_record(package: Package, params: Mapping[str, str]) -> dict[str, str]:
+    """All params to run the task with on answers that were recorded; nothing runs."""
+    demo = find_demo(package, params)
+    return dict(params) if demo is None else {**params, **describe_demo(demo, RECORDED_PORT)[1]}
+
+
+def _check_free(port: int) -> None:
+    """Raises PortInUse."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortInUse(
+                f"port {port} is taken; answers are recorded from the task's demo there"
+            ) from error
