@@ -190,6 +190,21 @@ def test_a_failed_route_of_a_peer_names_its_line() -> None:
         run_round(task, peers={peer: {"/greet": lambda request: 1 // 0}})
 
 
+def test_an_audit_that_gets_the_proof_of_a_submission_without_one_finds_it_invalid() -> None:
+    played = run_round(make_task(audit=lambda ctx, candidate: bool(ctx.storage.get(candidate.content_id))))
+
+    assert ("invalid", "there is no content id: the submission names no proof") == (
+        played.opinion,
+        played.reason,
+    )
+    assert (
+        "invalid"
+        == run_round(
+            make_task(audit=lambda ctx, candidate: bool(ctx.storage.get_json(candidate.content_id)))
+        ).opinion
+    )
+
+
 PEER = "11111111111111111111111111111112"
 
 

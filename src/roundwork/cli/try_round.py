@@ -129,7 +129,18 @@ def _try(
         else:
             say(f"{type(error).__name__}: {error}", err=True)
         return False
-    facts = {
+    facts = _compose_facts(played, opinions, amounts)
+    if as_json:
+        say_json(facts)
+    else:
+        _print(facts)
+    has_failed = any(opinion.startswith(FAILED) for _, opinion in opinions)
+    return played.opinion == "valid" and not has_failed
+
+
+def _compose_facts(played: "Played", opinions: list[tuple[str, str]], amounts: list[int]) -> dict[str, Any]:
+    """What is printed of a round."""
+    return {
         "node": played.node,
         "value": played.value,
         "opinion": played.opinion,
@@ -140,12 +151,6 @@ def _try(
         "requests": [{"method": method, "url": url} for method, url in played.requests],
         "seconds": played.seconds,
     }
-    if as_json:
-        say_json(facts)
-    else:
-        _print(facts)
-    has_failed = any(opinion.startswith(FAILED) for _, opinion in opinions)
-    return played.opinion == "valid" and not has_failed
 
 
 def _audit_mutations(played: "Played", is_debugging: bool) -> list[tuple[str, str]]:

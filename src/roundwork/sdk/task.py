@@ -228,17 +228,20 @@ class Storage:
 
         return self.put(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
 
-    def get(self, content_id: str, node: str | None = None) -> bytes:
+    def get(self, content_id: str | None, node: str | None = None) -> bytes:
         """The bytes of a content id: from here, from `node` (in an audit: the candidate), from others.
 
-        Raises Unavailable if no node serves them, InvalidSubmission if the text is not a content id.
+        Raises Unavailable if no node serves them, InvalidSubmission if the text is not a content id, or is
+        None, as `candidate.content_id` is where a submission names no proof.
         """
+        if content_id is None:
+            raise InvalidSubmission("there is no content id: the submission names no proof")
         params = {"content_id": content_id, "node": node or self._submitter, "round": self._round}
         return a2b_base64(self._request("storage.get", params))
 
-    def get_json(self, content_id: str, node: str | None = None) -> Any:
+    def get_json(self, content_id: str | None, node: str | None = None) -> Any:
         """The same, read as JSON. Raises InvalidSubmission if it is not JSON."""
-        return _parse_json(self.get(content_id, node), content_id)
+        return _parse_json(self.get(content_id, node), str(content_id))
 
 
 class Ledger:
