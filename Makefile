@@ -62,7 +62,7 @@ soak: $(STAMP) ## Random worlds with hostile messages, every invariant checked a
 # What a round's work and an audit cost in the tables of docs/, in rewards of an honest node.
 COSTS := --work-cost 0.3 --audit-cost 0.02
 
-losses: $(STAMP) ## Take each rule of a round out of the law in turn: which random world shows it? (half an hour; RULES=koii-1 for the other rules)
+losses: $(STAMP) ## Take each rule of a round out of the law in turn: which random world shows it? (half an hour; RULES=koii-1 or RULES=life for the other rules)
 	@$(BIN)/python -m tests.sim.losses --rules $(or $(RULES),roundwork-1)
 
 economics: $(STAMP) ## Play every strategy against RULES (koii-1) again, and say what differs from docs/attack-RULES.jsonl

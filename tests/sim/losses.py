@@ -1,35 +1,55 @@
-"""Take each rule of a task's rounds out of the law in turn, and shrink the first world that shows its loss.
+"""Take each rule of tasks and their rounds out of the law in turn, and shrink the first world that shows it.
 
-It prints the table of docs/FUZZ.md. Run: python -m tests.sim.losses --rules roundwork-1
+It prints a table of docs/FUZZ.md. Run: python -m tests.sim.losses --rules roundwork-1
 """
 
 import argparse
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from roundwork.protocol.params import KOII_1, ROUNDWORK_1
 from roundwork.protocol.rules import RULES
 from roundwork.sim.simulation import WorldSetting
 
-from . import sealed_strangers, strangers
-from .strangers import Live, shrink
+from . import life_strangers, sealed_strangers, strangers
+from .strangers import LIFE, Live, shrink
+
+PAGE = (Path(__file__).parents[2] / "docs" / "FUZZ.md").read_text()
 
 SEEDS_MAX = 200
 
-SECTIONS = {KOII_1.name: ("6", "7", "8", "9"), ROUNDWORK_1.name: ("16", "17", "18", "19")}
-"""The sections of docs/PROTOCOL.md with the rules of submissions, audits, lists and payouts."""
+SECTIONS = {
+    KOII_1.name: ("6", "7", "8", "9"),
+    ROUNDWORK_1.name: ("16", "17", "18", "19"),
+    LIFE: ("4", "15"),
+}
+"""The sections of docs/PROTOCOL.md with the rules of submissions, audits, lists and payouts; and those of the
+life of tasks."""
 
 Draw = Callable[[int], WorldSetting]
 
 WORLDS: dict[str, tuple[Draw, Live]] = {
     KOII_1.name: (strangers.draw_setting, strangers.live),
     ROUNDWORK_1.name: (sealed_strangers.draw_setting, sealed_strangers.live),
+    LIFE: (life_strangers.draw_setting, life_strangers.live),
 }
 
 
 def list_rules(rule_set: str) -> list[str]:
-    """The numbers of the rules of a rule set's rounds, in the order of the document."""
+    """The numbers of the rules that such worlds are to show, in the order of the document."""
     numbers = [number for number in RULES if number.split(".")[0] in SECTIONS[rule_set]]
     return sorted(numbers, key=lambda number: [int(part) for part in number.split(".")])
+
+
+def read_table(rule_set: str) -> dict[str, tuple[int, int, int]]:
+    """By rule, from the document: the seed, and how many nodes and messages are left of its world."""
+    rows = re.findall(r"^\| (\d+\.\d+) \| (\d+) \| (\d+) \| (\d+) \| .* \|$", PAGE, re.MULTILINE)
+    return {
+        number: (int(seed), int(nodes), int(messages))
+        for number, seed, nodes, messages in rows
+        if number.split(".")[0] in SECTIONS[rule_set]
+    }
 
 
 def find_seed(number: str, rule_set: str, seeds: range) -> tuple[int, str] | None:

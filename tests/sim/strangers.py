@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from roundwork.client.messages import make_account
 from roundwork.participant.plays import HONEST, PLAYS
 from roundwork.protocol.execute import Outcome
-from roundwork.protocol.params import KOII_1, ROUNDWORK_1, NodeKey, base58_of
+from roundwork.protocol.params import KOII_1, ROUNDWORK_1, Key, NodeKey, base58_of
 from roundwork.protocol.tasks import instructions
 from roundwork.sim.faults import ClockSkew, Faults, LedgerOutage, LedgerRestart, NodeCrash, SlowDisk
 from roundwork.sim.laws import CHUNK_BYTES, LawBroken, Laws
@@ -25,6 +26,9 @@ from roundwork.sim.world import SimulatedNode, World, fit_bounty, make_nodes
 from roundwork.strategies import Member
 
 from .village import PACKAGE, STAKE, make_task
+
+LIFE = "life"
+"""The worlds of `life_strangers.py`, in which strangers found, change and end tasks."""
 
 MESSAGES = 3
 """Messages of strangers in each slot."""
@@ -92,6 +96,17 @@ def draw_more_faults(seed: int, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+class Account(NamedTuple):
+    """An account that signs a message beside its sender: what becomes a task, or what pays."""
+
+    name: str
+    """Its keypair is that of this name."""
+    owner: Key | None = None
+    """The program for which the message creates the account first; None if it does not."""
+    money: int = 0
+    """With what it creates it, in roe."""
+
+
 class Message(NamedTuple):
     """An instruction that a stranger sent after the block of a slot."""
 
@@ -100,6 +115,7 @@ class Message(NamedTuple):
     instruction: instructions.Instruction
     payer: str = ""
     """Who pays the fee, if another node does."""
+    accounts: tuple[Account, ...] = ()
 
 
 class Strangers:
@@ -170,9 +186,24 @@ class Strangers:
         """Send the messages of the present slot."""
         senders = {node.name: node for node in (*self._world.nodes, self._stranger, self._manager)}
         for message in messages:
-            if message.slot == self._world.slot and message.sender in senders:
-                payer = senders.get(message.payer)
-                self._world.inject(senders[message.sender], message.instruction, payer)
+            if message.slot != self._world.slot or message.sender not in senders:
+                continue
+            sender, payer = senders[message.sender], senders.get(message.payer)
+            if message.accounts:
+                self._inject_with(sender, message.instruction, message.accounts)
+            else:
+                self._world.inject(sender, message.instruction, payer)
+
+    def _inject_with(
+        self, sender: SimulatedNode, instruction: instructions.Instruction, accounts: Sequence[Account]
+    ) -> None:
+        keypairs = [make_keypair(self._world.setting.seed, account.name) for account in accounts]
+        first = [
+            make_account(sender.keypair, keypair, account.money, 0, account.owner)
+            for account, keypair in zip(accounts, keypairs, strict=True)
+            if account.owner is not None
+        ]
+        self._world.inject_with(sender, instruction, keypairs, first)
 
     def _draw(self, sender: SimulatedNode) -> instructions.Instruction:
         random, world = self._random, self._world
@@ -354,17 +385,20 @@ def _list_smaller(setting: WorldSetting) -> list[Callable[[WorldSetting], list[W
 
 def main() -> None:
     """Live random worlds for a time; the first that breaks an invariant is shrunk and shown."""
-    from . import sealed_strangers
+    from . import life_strangers, sealed_strangers
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, help="so many worlds, in place of a time")
-    parser.add_argument("--rules", choices=(KOII_1.name, ROUNDWORK_1.name), help="both in turn without it")
+    parser.add_argument(
+        "--rules", choices=(KOII_1.name, ROUNDWORK_1.name, LIFE), help="all in turn without it"
+    )
     options = parser.parse_args()
     kinds: dict[str, tuple[Callable[[int], WorldSetting], Live]] = {
         KOII_1.name: (draw_setting, live),
         ROUNDWORK_1.name: (sealed_strangers.draw_setting, sealed_strangers.live),
+        LIFE: (life_strangers.draw_setting, life_strangers.live),
     }
     chosen = [options.rules] if options.rules else list(kinds)
     end, seed = time.monotonic() + options.seconds, options.seed

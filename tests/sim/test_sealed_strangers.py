@@ -1,21 +1,16 @@
 """Random worlds under roundwork-1 with hostile messages break no invariant, and show a rule that is lost."""
 
-import re
-from pathlib import Path
-
 import pytest
 
 from roundwork.protocol.params import ROUNDWORK_1
 from roundwork.protocol.rules import RULES
 
-from .losses import list_rules
+from .losses import PAGE, list_rules, read_table
 from .sealed_strangers import draw_setting, live
 from .strangers import shrink
 
 SLICE = range(8)
 """`make soak` lives more."""
-
-PAGE = (Path(__file__).parents[2] / "docs" / "FUZZ.md").read_text()
 
 SHRUNK = ("16.2", "16.5", "16.9", "17.4", "18.2")
 """The rules whose world is shrunk in each run of the tests; `make losses` shrinks all."""
@@ -82,11 +77,11 @@ def test_a_world_that_shows_the_loss_of_a_rule_is_shrunk_to_what_the_document_sa
         small, messages, text = shrink(draw_setting(seed), live)
 
     assert shown in text
-    assert read_table()[number] == (seed, len(small.list_present()), len(messages))
+    assert read_table(ROUNDWORK_1.name)[number] == (seed, len(small.list_present()), len(messages))
 
 
 def test_every_rule_is_found_and_the_document_says_how_many_worlds_that_takes() -> None:
-    table = read_table()
+    table = read_table(ROUNDWORK_1.name)
     worlds = max(seed for seed, _ in FOUND.values()) + 1
     nodes, messages = (max(row[at] for row in table.values()) for at in (1, 2))
 
@@ -99,9 +94,3 @@ def test_every_rule_is_found_and_the_document_says_how_many_worlds_that_takes() 
         f"Sections 16 to 19 have {len(FOUND)} rules. For each of them a world within {worlds} seeds" in PAGE
     )
     assert f"at most {nodes} nodes and {messages} messages" in PAGE
-
-
-def read_table() -> dict[str, tuple[int, int, int]]:
-    """By rule, from the document: the seed, and how many nodes and messages are left of its world."""
-    rows = re.findall(r"^\| (1[6-9]\.\d+) \| (\d+) \| (\d+) \| (\d+) \| .* \|$", PAGE, re.MULTILINE)
-    return {number: (int(seed), int(nodes), int(messages)) for number, seed, nodes, messages in rows}

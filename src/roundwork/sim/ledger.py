@@ -33,6 +33,9 @@ GENESIS_MS = 1_700_000_000_000
 CHAIN = "roundwork-sim"
 MANAGER = "manager"
 
+SETTLE_RECORDS_MAX = 20_000
+"""The entries of lists that a block pays at most, unless a world says otherwise."""
+
 
 class Party(NamedTuple):
     """A name with money in genesis."""
@@ -62,7 +65,9 @@ class MemoryLedger:
         slot_ms: int = 400,
         are_signatures_real: bool = True,
         keeps_blocks: bool = False,
+        settle_records_max: int = SETTLE_RECORDS_MAX,
     ) -> None:
+        """A block pays at most `settle_records_max` entries of lists."""
         self.keypairs = {party.name: make_keypair(seed, party.name) for party in parties}
         self.addresses = {name: str(keypair.pubkey()) for name, keypair in self.keypairs.items()}
         producer = make_keypair(seed, "producer").pubkey()
@@ -71,6 +76,7 @@ class MemoryLedger:
             time_ms=GENESIS_MS,
             slot_ms=slot_ms,
             producer=str(producer),
+            settle_records_max=settle_records_max,
             accounts=tuple(Grant(self.addresses[party.name], party.balance) for party in parties),
         )
         self.state: State = create_state(genesis)

@@ -7,8 +7,10 @@ from hashlib import sha256
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import msgspec
+from solders.instruction import Instruction as SolanaInstruction
 from solders.keypair import Keypair
 
+from ..client.messages import wrap
 from ..package.terms import Terms
 from ..participant.decisions import Memory
 from ..participant.step import Duty, View, list_needed, step
@@ -24,7 +26,7 @@ from ..strategies import Strategy
 from ..views import PartKey, RoundView, TaskView
 from .faults import Faults, LedgerRestart, Stop, check_faults, list_stops
 from .functions import Functions, FunctionsSetting, Timings
-from .ledger import MANAGER, MemoryLedger, Party, found_task
+from .ledger import MANAGER, SETTLE_RECORDS_MAX, MemoryLedger, Party, found_task
 from .network import Delivery, NetworkModel, check_partitions
 from .services import Commons, Network, Services
 
@@ -88,6 +90,8 @@ class WorldSetting(msgspec.Struct, frozen=True, kw_only=True):
     faults: Faults = Faults()
     are_signatures_real: bool | None = None
     """None: in worlds of at most 100 nodes."""
+    settle_records_max: int = SETTLE_RECORDS_MAX
+    """The entries of lists that a block pays at most."""
     is_thorough: bool = False
     """Whether every node is stepped in every slot. The results are the same, and take longer."""
 
@@ -272,7 +276,9 @@ class Simulation(ABC, Generic[N]):
         if are_real is None:
             are_real = len(setting.nodes) <= SIGNED_NODES_MAX
         keeps_blocks = bool(setting.faults.restarts)
-        return MemoryLedger(setting.seed, parties, setting.slot_ms, are_real, keeps_blocks)
+        return MemoryLedger(
+            setting.seed, parties, setting.slot_ms, are_real, keeps_blocks, setting.settle_records_max
+        )
 
     def _make_functions(self, node: NodeSetting, task: Task) -> Functions:
         setting = self.setting
@@ -333,6 +339,20 @@ class Simulation(ABC, Generic[N]):
         signers = [sender.keypair] if payer is None else [payer.keypair, sender.keypair]
         composed = self.ledger.compose(instruction, signers, (payer or sender).key)
         self._on_the_way.setdefault(self.slot + 1, []).append(Sent(sender, job, instruction, composed, False))
+
+    def inject_with(
+        self,
+        sender: N,
+        instruction: instructions.Instruction,
+        accounts: Sequence[Keypair],
+        first: Sequence[SolanaInstruction] = (),
+    ) -> None:
+        """The same for an instruction that `accounts` sign too, behind those that come `first`."""
+        together = [*first, wrap(instruction)]
+        signers = [sender.keypair, *accounts]
+        composed = self.ledger.compose_together(together, signers, sender.keypair.pubkey())
+        sent = Sent(sender, Job[Any](None, []), instruction, composed, False)
+        self._on_the_way.setdefault(self.slot + 1, []).append(sent)
 
     def _take_receipts(self, sent: Sequence[Sent[N]], receipts: Sequence[Receipt]) -> None:
         for each, receipt in zip(sent, receipts, strict=True):
