@@ -27,7 +27,7 @@ from roundwork.package.folder import load_package
 from roundwork.participant.moment import compute_timetable
 from roundwork.participant.plays import find_play
 from roundwork.participant.sealed_step import Bounds
-from roundwork.protocol.params import KOII
+from roundwork.protocol.params import KOII, KOII_1
 from roundwork.views import RoundView, StakeView
 
 from ...ledger.process import running
@@ -179,6 +179,7 @@ async def open_crew(
     lies: Sequence[str | None] = (None,),
     starts: bool = True,
     stretch: int = 1,
+    rules: str = KOII_1.name,
 ) -> AsyncIterator[Crew]:
     """A ledger, a task of this source, and a node for each of `lies`: what it submits, None for the truth.
 
@@ -189,7 +190,7 @@ async def open_crew(
     (folder / "task.py").write_text(HEADER + dedent(source))
     (folder / "config-task.yml").write_text(CONFIG)
     windows = {name: slots * stretch for name, slots in WINDOWS.items()}
-    package = msgspec.structs.replace(load_package(folder), **windows)
+    package = msgspec.structs.replace(load_package(folder), rules=rules, **windows)
     keys = sorted((Keypair() for _ in lies), key=lambda pair: bytes(pair.pubkey()))
     async with AsyncExitStack() as stack:
         ledger = stack.enter_context(running(directory / "ledger"))

@@ -11,11 +11,15 @@ from roundwork.client.operations import build_stake, deliver, read_task, sign
 from roundwork.node.python.environments import Environment
 from roundwork.node.python.lanes import Lanes
 from roundwork.node.standing import read_standing
-from roundwork.protocol.params import KOII
+from roundwork.participant.moment import compute_timetable
+from roundwork.protocol.params import KOII, ROUNDWORK_1
 from roundwork.views import RoundView
 
 from ..house import SEED, House, require_sandbox
 from .crew import HONEST, MONEY, STAKE, open_crew
+
+SLOTS_OPEN = 5
+"""When so many slots of a window have passed, a node has seen that it is open."""
 
 
 @pytest.fixture(autouse=True)
@@ -206,3 +210,44 @@ def test_a_lane_may_be_given_up_while_it_starts(house: House) -> None:
         return await lanes.submit(0, SEED, 20)
 
     assert house.run("@task.submission\ndef submission(ctx):\n    return 'here'\n", use) == "here"
+
+
+def test_a_submission_that_still_runs_when_its_window_opens_is_not_started_again(
+    tmp_path: Path, environment: Environment
+) -> None:
+    source = HONEST.replace(
+        'return ctx.state["value"]',
+        """
+    import time
+    with open(f"calls-{ctx.round}", "a") as calls:
+        calls.write("x")
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    return ctx.state["value"]""",
+    )
+
+    async def run() -> None:
+        async with open_crew(tmp_path, environment, source, stretch=3, rules=ROUNDWORK_1.name) as crew:
+            [member] = crew.members
+            home = member.directory / "task"
+            reached: list[int] = []
+
+            async def has_begun() -> bool:
+                reached.extend(int(path.name.partition("-")[2]) for path in home.glob("calls-*"))
+                return bool(reached)
+
+            await crew.reach(has_begun)
+            round_number = reached[0]
+            task = await read_task(crew.client, crew.task)
+            opens = compute_timetable(task).compute_start(round_number + 1)
+            assert task.slot < opens, "the function begins before its window"
+
+            async def is_open() -> bool:
+                return (await read_task(crew.client, crew.task)).slot >= opens + SLOTS_OPEN
+
+            await crew.reach(is_open)
+            (home / "go").touch()
+            await crew.reach(lambda: crew.has_submitted(member, round_number))
+            assert "x" == (home / f"calls-{round_number}").read_text()
+
+    asyncio.run(run())

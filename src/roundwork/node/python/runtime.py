@@ -145,8 +145,17 @@ class Runtime:
         self._standing.keep(owed)
         for duty in owed:
             starts_at = compute_sending_slot(view.head, view.secret, duty)
-            if not loop.has(duty) and loop.postponed.is_due(duty, loop.slot) and loop.slot >= starts_at:
+            is_due = loop.slot >= starts_at and loop.postponed.is_due(duty, loop.slot)
+            if is_due and not self._is_under_way(duty):
                 loop.start(duty, self._do(duty, view, drawn))
+
+    def _is_under_way(self, duty: Duty | SealedDuty) -> bool:
+        """Whether a job does a duty already. A value that is decided early is not decided a second time."""
+        if isinstance(duty, sealed.DecideSealedValue):
+            values = [each for each in self._loop.list_running() if isinstance(each, duties.DecideValue)]
+            if any(each.round == duty.round for each in values):
+                return True
+        return self._loop.has(duty)
 
     async def _do(self, duty: Duty | SealedDuty, view: View, drawn: Mapping[int, DrawnRound]) -> None:
         try:
