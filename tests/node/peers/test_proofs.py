@@ -15,7 +15,9 @@ from roundwork.node.peers.outgoing import Fetcher
 from roundwork.node.peers.proofs import PROOF_BYTES_MAX, Proofs
 from roundwork.node.peers.storage import BlobStore
 from roundwork.package.content import compute_content_id
+from roundwork.views import HeadView, OwnView
 
+from ...participant.test_reading import head_of
 from .neighbours import serve
 
 PROOF, OTHER = b"the work of a round", b"other work"
@@ -30,6 +32,8 @@ class Street:
         self.directory = directory
         self.store = BlobStore(directory / "own")
         self.posted: bytes | None = None
+        self.endpoint = ""
+        """The URL of "owner" by the ledger; the word "new" stands for that of the node "new"."""
         self.requests: list[str] = []
         """Who got a request, in order."""
 
@@ -45,6 +49,8 @@ class Street:
                 name: await stack.enter_async_context(serve(self.make_node(name, blobs)))
                 for name, blobs in nodes.items()
             }
+            if self.endpoint == "new":  # the node has not read of it yet
+                self.endpoint = endpoints.pop("new")
             yield Proofs(client, TASK, "own", self.store, fetcher, lambda: endpoints)
 
     def make_node(self, name: str, blobs: tuple[bytes, ...]) -> Any:
@@ -61,13 +67,18 @@ class Street:
         return app
 
     def make_ledger(self) -> Any:
-        """A ledger that answers what is posted."""
+        """A ledger that answers what is posted, and where "owner" can be reached."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             self.requests.append("ledger")
             request = msgspec.json.decode((await receive())["body"])
-            assert ("getPostedProof", [TASK, ROUND, "owner"]) == (request["method"], request["params"])
-            result = None if self.posted is None else self.posted.hex()
+            result: Any = None if self.posted is None else self.posted.hex()
+            if request["method"] == "getTaskHead":
+                assert [TASK, "owner"] == request["params"]
+                own = OwnView(node="owner", slot=0, amount=1, endpoint=self.endpoint)
+                result = HeadView(head_of(), own)
+            else:
+                assert ("getPostedProof", [TASK, ROUND, "owner"]) == (request["method"], request["params"])
             body = msgspec.json.encode({"jsonrpc": "2.0", "id": request["id"], "result": result})
             headers = [(b"content-type", b"application/json")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -128,8 +139,26 @@ def test_a_proof_that_its_node_withholds_comes_from_another_that_has_it(street: 
 def test_a_node_sends_itself_no_request_and_what_nobody_serves_is_not_had(street: Street) -> None:
     assert street.fetch({"own": (PROOF,), "owner": (OTHER,)}) is None
 
-    assert ["owner"] == street.requests
+    assert ["owner", "ledger"] == street.requests
     assert street.store.get(VALUE) is None
+
+
+@pytest.mark.parametrize("others", [{}, {"other": ()}, {"other": (), "owner": ()}])
+def test_a_node_that_has_just_staked_or_moved_is_found_by_the_ledger(
+    street: Street, others: dict[str, tuple[bytes, ...]]
+) -> None:
+    street.endpoint = "new"
+
+    assert PROOF == street.fetch({**others, "new": (PROOF,)})
+
+    assert 1 == street.requests.count("ledger")
+    assert 1 == street.requests.count("new")
+
+
+def test_an_owner_that_is_known_and_serves_costs_no_request_to_the_ledger(street: Street) -> None:
+    assert PROOF == street.fetch({"owner": (PROOF,)})
+
+    assert ["owner"] == street.requests
 
 
 def test_a_posted_proof_comes_from_the_ledger_alone(street: Street) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from ...client.rpc import Client
+from ...errors import RemoteError
 from ...package.content import compute_content_id
 from ...protocol.tasks.commitments import ID_BYTES, PIECE_BYTES, PIECES_MAX
 from .outgoing import Fetcher
@@ -16,7 +17,9 @@ PROOF_BYTES_MAX = PIECE_BYTES * PIECES_MAX
 class Proofs:
     """The proofs of one task on a node. What is fetched is kept with its round, and served like our own.
 
-    `node` is this node's address; `get_endpoints` gives the URL of each of the task's nodes.
+    `node` is this node's address; `get_endpoints` gives the URL of each of the task's nodes that this node
+    knows. In a large network that is for some time not the URL of a node that has just staked or has moved:
+    the ledger is then requested.
     """
 
     def __init__(
@@ -57,6 +60,20 @@ class Proofs:
     async def _fetch_from_peers(self, content_id: str, owner: str) -> bytes | None:
         endpoints = dict(self._get_endpoints())
         endpoints.pop(self._node, None)
-        first = endpoints.pop(owner, None)
+        known = endpoints.pop(owner, "")
+        first = known or await self._read_endpoint(owner)
         urls = [*filter(None, (first, *endpoints.values()))]
-        return await fetch_blob(content_id, self._fetcher, urls, PROOF_BYTES_MAX)
+        proof = await fetch_blob(content_id, self._fetcher, urls, PROOF_BYTES_MAX)
+        if proof is None and known:
+            moved_to = await self._read_endpoint(owner)
+            if moved_to not in ("", known):
+                proof = await fetch_blob(content_id, self._fetcher, [moved_to], PROOF_BYTES_MAX)
+        return proof
+
+    async def _read_endpoint(self, owner: str) -> str:
+        """The URL of `owner` by the ledger; empty if it has none, or if the ledger does not answer."""
+        try:
+            answer = await self._client.get_head(self._task, owner)
+        except RemoteError:
+            return ""
+        return answer.own.endpoint if answer is not None and answer.own is not None else ""
