@@ -4,16 +4,25 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import pytest
+from msgspec.structs import replace
 from solders.keypair import Keypair
 
 from roundwork.client.operations import airdrop, deploy, read_task, set_active, stake
 from roundwork.client.rpc import Client
 from roundwork.node.lookout import CurrentTask, Identity, Lookout
 from roundwork.package.folder import load_package
+from roundwork.participant.reading import STAKES_SLOTS
 from roundwork.protocol.params import KOII
+from roundwork.views import HeadView, OwnView, StakeNews, StakeView
 
 from ..ledger.process import RunningLedger, running
+from ..participant.test_reading import head_of
+from .peers.neighbours import serve
+from .peers.test_registrations import make_task
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
 SECONDS = 60
@@ -81,3 +90,39 @@ def test_a_node_learns_of_stakes_before_and_after_a_restart_of_its_ledger(tmp_pa
     finally:
         if ledger.process.poll() is None:
             ledger.kill()
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+@pytest.mark.parametrize("phase", range(STAKES_SLOTS))
+def test_a_stake_that_changes_in_every_slot_is_read_in_one_of_four(phase: int, is_failing: bool) -> None:
+    keypair = Keypair()
+    node = str(keypair.pubkey())
+    slot, reads = 100, list[int]()
+
+    def answer(method: str) -> Any:
+        if method == "getTaskHead":
+            head = replace(head_of(), slot=slot, stakes_slot=slot)
+            return HeadView(head, OwnView(node=node, slot=slot))
+        reads.append(slot)
+        return "nonsense" if is_failing else StakeNews(slot, [StakeView(node, slot, 0, "")])
+
+    async def ledger(scope: Any, receive: Any, send: Any) -> None:
+        request = msgspec.json.decode((await receive())["body"])
+        reply = {"jsonrpc": "2.0", "id": request["id"], "result": answer(request["method"])}
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": msgspec.json.encode(reply)})
+
+    async def live() -> None:
+        nonlocal slot
+        async with serve(ledger) as url, Client(url) as client:
+            identity = Identity(Keypair(), keypair, phase.to_bytes(8) + bytes(24), 0, "")
+            lookout = Lookout(client, identity, CurrentTask(make_task([])))
+            for _ in range(3 * STAKES_SLOTS):
+                for _ in range(3):
+                    await lookout.look()
+                slot += 1
+
+    asyncio.run(live())
+
+    assert [100 + phase + STAKES_SLOTS * turn for turn in range(3)] == reads

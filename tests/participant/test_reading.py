@@ -9,9 +9,9 @@ from roundwork.participant.reading import (
     OWN_SLOTS,
     STAKES_READERS,
     STAKES_SLOTS,
+    find_stakes_slot,
     has_changed,
     list_own_slots,
-    list_stakes_slots,
     pick_slot,
 )
 from roundwork.views import RoundHead, TaskHead
@@ -67,11 +67,27 @@ def test_nodes_share_the_slots_in_which_they_read() -> None:
     assert max(readers.values()) < 2 * len(secrets) / OWN_SLOTS
 
 
-@pytest.mark.parametrize("nodes", [1, 100, 1_000, 10_000])
+@pytest.mark.parametrize("nodes", [1, 50, 1_000, 10_000])
 def test_in_a_large_network_a_bounded_number_of_nodes_reads_stakes_in_a_slot(nodes: int) -> None:
     secrets = [random.Random(at).randbytes(32) for at in range(nodes)]
 
-    readers = Counter(pick_slot(secret, list_stakes_slots(100, nodes)) for secret in secrets)
+    readers = Counter(find_stakes_slot(secret, 101, nodes) for secret in secrets)
 
-    assert max(readers.values()) <= 2 * STAKES_READERS
-    assert max(readers) < 100 + max(STAKES_SLOTS, nodes / STAKES_READERS)
+    assert max(readers.values()) <= min(2 * STAKES_READERS, nodes)
+    assert 101 <= min(readers) <= max(readers) < 101 + max(STAKES_SLOTS, nodes // STAKES_READERS)
+
+
+@pytest.mark.parametrize("nodes", [4, 50, 1_000, 10_000])
+def test_a_stake_that_changes_in_every_slot_makes_each_node_read_once_in_a_turn(nodes: int) -> None:
+    secrets = [random.Random(at).randbytes(32) for at in range(nodes)]
+    turn = max(STAKES_SLOTS, nodes // STAKES_READERS)
+    readers: Counter[int] = Counter()
+
+    for secret in secrets:
+        slot = find_stakes_slot(secret, 100, nodes)
+        while slot < 100 + 5 * turn:
+            readers[slot] += 1
+            slot = find_stakes_slot(secret, slot + 1, nodes)
+
+    assert 5 * nodes == readers.total()
+    assert max(readers.values()) <= min(2 * STAKES_READERS, nodes)

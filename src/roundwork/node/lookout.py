@@ -15,7 +15,7 @@ from ..client.operations import patiently
 from ..client.rpc import Client, Unreachable
 from ..errors import RemoteError, UnknownTask
 from ..participant.plays import HONEST, Play
-from ..participant.reading import OWN_SLOTS, has_changed, list_own_slots, list_stakes_slots, pick_slot
+from ..participant.reading import OWN_SLOTS, find_stakes_slot, has_changed, list_own_slots, pick_slot
 from ..participant.sealed_parts import compute_draw_slots
 from ..participant.step import View
 from ..views import OwnView, StakeView, TaskHead, TaskView, compute_stakes_digest
@@ -114,6 +114,8 @@ class Lookout:
         """Stakes that changed in this slot or later are read."""
         self._stakes_due_slot = NEVER
         """From this slot on."""
+        self._stakes_free_slot = 0
+        """They are read once in a slot: this is the one after the last attempt."""
         self._is_cut_off = False
 
     async def begin(self) -> None:
@@ -188,10 +190,11 @@ class Lookout:
         self._noted = head
         self._note_draw(head)
         if head.stakes_slot >= self._stakes_slot and self._stakes_due_slot == NEVER:
-            slots = list_stakes_slots(head.slot, len(self._current.task.stakes))
-            self._stakes_due_slot = pick_slot(self._identity.secret, slots)
+            first, nodes = max(head.slot, self._stakes_free_slot), len(self._current.task.stakes)
+            self._stakes_due_slot = find_stakes_slot(self._identity.secret, first, nodes)
         if head.slot >= self._stakes_due_slot:
             self._stakes_due_slot = NEVER  # if it fails, the next head sets another slot
+            self._stakes_free_slot = head.slot + 1
             try:
                 await self._read_stakes()
             except RemoteError as error:  # a node plays its rounds without the newest stakes

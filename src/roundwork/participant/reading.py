@@ -12,7 +12,8 @@ STAKES_SLOTS = 4
 """Changes of stakes are read within so many slots in a small network."""
 
 STAKES_READERS = 64
-"""In a large network about so many nodes read them in a slot, however often a stake changes."""
+"""In a large network about so many nodes read them in a slot, however often a stake changes: each node has
+slots of its own that come again and again, and they do not depend on when a change was seen."""
 
 
 def has_changed(before: TaskHead, head: TaskHead) -> bool:
@@ -33,9 +34,14 @@ def list_own_slots(slot: int) -> range:
     return range(slot, slot + OWN_SLOTS)
 
 
-def list_stakes_slots(slot: int, nodes: int) -> range:
-    """The slots in which `nodes` nodes read stakes after a change that a head of `slot` shows."""
-    return range(slot, slot + max(STAKES_SLOTS, nodes // STAKES_READERS))
+def find_stakes_slot(secret: bytes, slot: int, nodes: int) -> int:
+    """The first slot from `slot` on in which a node of `nodes` reads stakes. `secret` as for `pick_slot`.
+
+    A node that has read waits for all the others before it reads again, so a stake that changes in every slot
+    makes each node read in one of `max(STAKES_SLOTS, nodes // STAKES_READERS)` slots.
+    """
+    length = max(STAKES_SLOTS, nodes // STAKES_READERS)
+    return slot + (int.from_bytes(secret[:8]) - slot) % length
 
 
 def _list_ends(head: TaskHead) -> set[tuple[int, str, int]]:
