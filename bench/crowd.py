@@ -19,13 +19,7 @@ from solders.transaction import Transaction
 from roundwork.client.heads import watch_heads
 from roundwork.node.peers.parts import SEEDS, count_rows_of, find_part
 from roundwork.participant.decisions import Memory
-from roundwork.participant.reading import (
-    OWN_SLOTS,
-    has_changed,
-    list_own_slots,
-    list_stakes_slots,
-    pick_slot,
-)
+from roundwork.participant.reading import OWN_SLOTS, find_stakes_slot, has_changed, list_own_slots, pick_slot
 from roundwork.participant.sealed_parts import compute_draw_slots, list_sealed_parts
 from roundwork.participant.step import View, list_needed
 from roundwork.protocol.params import KOII_1
@@ -224,7 +218,7 @@ class Lookouts:
     def _note_dues(self, head: TaskHead) -> None:
         """Note which nodes read their own records and stakes again, and in which slot."""
         crowd, drawn = self._crowd, compute_draw_slots(head)
-        changed, stakes_slots = list_own_slots(head.slot), list_stakes_slots(head.slot, len(crowd.pairs))
+        changed = list_own_slots(head.slot)
         is_changed = self.head is not None and has_changed(self.head, head)
         for at, secret in enumerate(crowd.secrets):
             if is_changed:
@@ -232,7 +226,7 @@ class Lookouts:
             if 0 <= crowd.own[at].slot < drawn.start:
                 self._due_slots[at] = min(self._due_slots[at], pick_slot(secret, drawn[:OWN_SLOTS]))
             if head.stakes_slot >= self._stakes_slots[at] and self._stakes_due_slots[at] == NEVER:
-                self._stakes_due_slots[at] = pick_slot(secret, stakes_slots)
+                self._stakes_due_slots[at] = find_stakes_slot(secret, head.slot, len(crowd.pairs))
 
     async def _read_own(self, head: TaskHead) -> None:
         due = [at for at, slot in enumerate(self._due_slots) if slot <= head.slot]
