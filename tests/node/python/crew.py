@@ -85,7 +85,7 @@ class Member:
         self.directory = directory
         self.identity = identity
         self._client = client
-        self._lanes = lanes
+        self.lanes = lanes
         self._task = task
         self._running: asyncio.Task[None] | None = None
         self._store = BlobStore(directory / "blobs")
@@ -102,7 +102,7 @@ class Member:
         runtime = Runtime(
             self._client,
             self.identity,
-            self._lanes,
+            self.lanes,
             self._store,
             self.directory,
             current,
