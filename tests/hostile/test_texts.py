@@ -370,13 +370,17 @@ def test_what_the_ledger_knows_is_shown_plainly_and_in_json_exactly(
 
 
 def test_a_hostile_folder_is_checked_plainly(folder: Path) -> None:
-    done = run("task", "check", folder)
+    secret = ("--secret", "TOKEN=hunter22")
+    done = run("task", "check", folder, *secret)
 
     assert 1 == done.returncode, done.stderr  # its audit accepts every text
     assert "fails      lies " in done.stdout
     check_harmless(done.stdout + done.stderr)
     assert f"task {plain(NAME)}" in done.stdout
-    assert load_package(folder).name == json.loads(run("task", "check", folder, "--json").stdout)["name"]
+    assert (
+        load_package(folder).name
+        == json.loads(run("task", "check", folder, *secret, "--json").stdout)["name"]
+    )
 
 
 class HostileLedger(BaseHTTPRequestHandler):

@@ -24,6 +24,7 @@ from .test_server import HELLO, fail, make_rich, read_stakes, run_node
 
 NAMES = ("first", "second", "third")
 SLOTS = {"round_time": 100, "submission_window": 40, "audit_window": 40}
+SEALED = {"round_time": 66, "submission_window": 15, "audit_window": 48}
 PATIENCE_SECONDS = 150
 
 T = TypeVar("T")
@@ -97,6 +98,46 @@ def test_a_task_that_is_updated_in_mid_round_takes_its_nodes_along(
     assert (0, successor) == (show(task)["bounty"], show(task)["migrated_to"])
     assert task == show(successor)["migrated_from"]
     assert supply == ledger.call("getSupply", NEWEST)["value"]["total"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_nodes_that_move_take_what_the_old_task_releases_later_to_the_address_of_their_claims(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    manager, other = Keypair(), str(Keypair().pubkey())
+    package = msgspec.structs.replace(load_package(HELLO), **SEALED, rules="roundwork-1")
+    do(ledger, lambda client: airdrop(client, str(manager.pubkey()), 5_000 * KOII))
+    task = do(ledger, lambda client: deploy(client, manager, package, pack(package)[0]))
+    do(ledger, lambda client: set_active(client, manager, task, True))
+    for name in NAMES:
+        make_rich(ledger, tmp_path / name)
+
+    def has_paid() -> bool:
+        return bool(ledger.call("getRound", task, 0)["payments"])
+
+    def read_left() -> int:
+        """The stakes and available balances in the old task."""
+        return sum(each["amount"] + each["available"] for each in ledger.call("getTask", task)["stakes"])
+
+    with ExitStack() as stack:
+        for name in NAMES:
+            options = ("--package", HELLO, "--stake", 5 * KOII, "--claim-to", other)
+            stack.enter_context(run_node(ledger, task, tmp_path / name, *options))
+        wait_until(has_paid, PATIENCE_SECONDS)
+        do(ledger, lambda client: update(client, manager, task, package, pack(package)[0]))
+        wait_until(lambda: not ledger.call("getTask", task)["open_rounds"], PATIENCE_SECONDS)
+        released = ledger.call("getTask", task)["slot"] + 4 * SEALED["round_time"]
+        wait_until(lambda: ledger.call("getTask", task)["slot"] > released, PATIENCE_SECONDS)
+        wait_until(lambda: read_left() == 0, PATIENCE_SECONDS)
+
+    rewards = [
+        payment["reward"]
+        for round_number in range(12)
+        for payment in ledger.call("getRound", task, round_number)["payments"]
+    ]
+    assert len(rewards) > len(NAMES)
+    assert ledger.call("getBalance", other)["value"] >= sum(rewards) + len(NAMES) * 5 * KOII
 
 
 def test_one_node_at_a_time_works_in_a_directory(ledger: RunningLedger, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 
+import msgspec
 import pytest
 
 from roundwork.participant.reading import (
@@ -11,6 +12,7 @@ from roundwork.participant.reading import (
     STAKES_SLOTS,
     find_stakes_slot,
     has_changed,
+    has_released,
     list_own_slots,
     pick_slot,
 )
@@ -56,6 +58,33 @@ def test_own_records_are_read_again_when_a_round_may_have_moved_money(
     before: list[State], after: list[State], is_read: bool
 ) -> None:
     assert is_read == has_changed(head_of(*before), head_of(*after))
+
+
+@pytest.mark.parametrize(
+    ("rules", "before", "after", "is_released"),
+    [
+        ("roundwork-1", 376, 377, True),  # AUDIT has slots 329 to 376 of the ledger round from 317 on
+        ("roundwork-1", 375, 376, False),
+        ("roundwork-1", 377, 378, False),
+        ("roundwork-1", 376, 380, True),  # heads were missed
+        ("roundwork-1", 370, 378, True),
+        ("roundwork-1", 376, 400, True),
+        ("roundwork-1", 376, 500, True),  # more than a ledger round was missed
+        ("koii-1", 376, 377, False),
+    ],
+)
+def test_own_records_are_read_again_when_rewards_may_be_released_also_in_quiet_rounds(
+    rules: str, before: int, after: int, is_released: bool
+) -> None:
+    heads = [
+        msgspec.structs.replace(
+            head_of(), rules=rules, slot=slot, starting_slot=17, round_time=100, submission_window=11,
+            audit_window=48,
+        )
+        for slot in (before, after)
+    ]  # fmt: skip
+
+    assert is_released == has_released(*heads)
 
 
 def test_nodes_share_the_slots_in_which_they_read() -> None:

@@ -133,14 +133,14 @@ def test_a_node_claims_what_is_available_from_its_least_amount_on(
     ]
 
 
-def test_a_node_that_moves_to_a_successor_leaves_the_claim_to_the_move() -> None:
+def test_a_node_claims_what_is_released_also_when_the_task_has_moved() -> None:
     view = look(Hardened(), "n00")
     head = replace(view.head, migrated_to="successor")
     view = replace(view, head=head, own=replace(view.own, available=100), claim_least=1)
 
     duties = step_sealed(Memory(), view, {}, {}, Bounds(), view.head.slot)[1]
 
-    assert [] == [each for each in duties if isinstance(each, ClaimAvailable)]
+    assert [ClaimAvailable(100)] == [each for each in duties if isinstance(each, ClaimAvailable)]
 
 
 def test_a_node_under_koii_1_claims_nothing_by_itself() -> None:

@@ -588,7 +588,9 @@ def test_with_a_stake_the_price_is_in_proportion_to_stakes_so_that_splitting_one
 
     assert {"a": 90, "b": 30} == pay(Round(0, 1000, [whole, other]))
     assert {"c": 30, "d": 30, "e": 30, "b": 30} == pay(Round(0, 1000, [*parts, other]))
-    assert {"a": 72, "b": 24} == pay(Round(0, 100, [whole, other]))  # a price of 8
+    assert {"a": 75, "b": 25} == pay(Round(0, 100, [whole, other]))
+    assert {"a": 75, "b": 25} == per_unit(1, stake=1)(Round(0, 100, [whole, other]))  # numbers may be small
+    assert {} == pay(Round(0, 100, []))
 
 
 @pytest.mark.parametrize("stake", [1.5, 0, "10", True])

@@ -15,7 +15,14 @@ from ..client.operations import patiently
 from ..client.rpc import Client, Unreachable
 from ..errors import RemoteError, UnknownTask
 from ..participant.plays import HONEST, Play
-from ..participant.reading import OWN_SLOTS, find_stakes_slot, has_changed, list_own_slots, pick_slot
+from ..participant.reading import (
+    OWN_SLOTS,
+    find_stakes_slot,
+    has_changed,
+    has_released,
+    list_own_slots,
+    pick_slot,
+)
 from ..participant.sealed_parts import compute_draw_slots
 from ..participant.step import View
 from ..views import OwnView, StakeView, TaskHead, TaskView, compute_stakes_digest
@@ -187,8 +194,8 @@ class Lookout:
         head = await self._read_newest()
         if self._noted is not None and has_changed(self._noted, head):
             self._note_change(list_own_slots(head.slot))
+        self._note_windows(head)
         self._noted = head
-        self._note_draw(head)
         if head.stakes_slot >= self._stakes_slot and self._stakes_due_slot == NEVER:
             first, nodes = max(head.slot, self._stakes_free_slot), len(self._current.task.stakes)
             self._stakes_due_slot = find_stakes_slot(self._identity.secret, first, nodes)
@@ -203,12 +210,15 @@ class Lookout:
             head = await self._read_own()
         return head
 
-    def _note_draw(self, head: TaskHead) -> None:
-        """Have own records read again, if they are from before a draw."""
+    def _note_windows(self, head: TaskHead) -> None:
+        """Have own records read again, if they are from before a draw or a release."""
         try:
             drawn = compute_draw_slots(head)
+            is_released = self._noted is not None and has_released(self._noted, head)
         except (ArithmeticError, LookupError):  # nothing follows from a head that cannot be true
             return
+        if is_released:
+            self._note_change(list_own_slots(head.slot))
         if self._own is not None and self._own.slot < drawn.start:
             self._note_change(drawn[:OWN_SLOTS])
 

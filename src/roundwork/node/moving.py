@@ -1,6 +1,7 @@
 """A node goes where its task goes: it joins the successor, and gets its stake out of the old task."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,6 +21,10 @@ from ..errors import (
     StoreInUse,
 )
 from ..host.files import replace_file
+from ..participant.moment import compute_moment
+from ..protocol.params import RULE_SETS
+from ..protocol.tasks.round import Activity, Period
+from ..views import TaskView
 from .lookout import CurrentTask, Identity
 from .prepare import PreparedTask
 from .setting import FIRST_TASK_FILE, NodeSetting, find_home, find_task_directory
@@ -128,8 +133,9 @@ async def _join_patiently(setting: NodeSetting, join: Join) -> JoinedTask:
 async def _wait_for_empty(client: Client, joined: JoinedTask) -> None:
     """Wait until a closed task has no money of the node. It never opens again: docs/PROTOCOL.md 4.13."""
     address, node = joined.current.task.address, joined.identity.node
+    released = compute_last_release(joined.current.task)
     has_warned = False
-    while await _has_money(client, address, node):
+    while await _has_money(client, address, node) or joined.current.task.slot < released:
         if not has_warned:
             log.warning(
                 "task %s is closed: take your stake out with `node withdraw` and `node claim`; then this node"
@@ -148,20 +154,45 @@ async def _has_money(client: Client, task: str, node: str) -> bool:
 
 
 async def _leave(client: Client, joined: JoinedTask) -> None:
-    """Get the stake out of a task whose last round is over."""
+    """Get the stake out of a task whose last round is over, and its rewards when they are released."""
     identity, task = joined.identity, joined.current.task.address
     await _wait_until(lambda: not joined.current.task.open_rounds)
+    released = compute_last_release(joined.current.task)
     try:
-        await withdraw_when_free(
-            client, identity.payer, identity.staking, task, lambda error: log.debug("%s", error)
-        )
-        await claim(client, identity.payer, identity.staking, task, str(identity.payer.pubkey()))
-    except (NotStaked, NothingToClaim):
-        pass
+        with contextlib.suppress(NotStaked):
+            await withdraw_when_free(
+                client, identity.payer, identity.staking, task, lambda error: log.debug("%s", error)
+            )
+        if joined.setting.claim_least == 0:
+            log.info("the money that task %s releases is left to `node claim`", task)
+            return
+        await _claim_all(client, joined)
+        await _wait_until(lambda: joined.current.task.slot >= released)
+        await _claim_all(client, joined)
     except RoundworkError as error:
-        log.warning("the stake in task %s is left to `node withdraw` and `node claim`: %s", task, error)
+        log.warning("the money in task %s is left to `node withdraw` and `node claim`: %s", task, error)
     else:
         log.info("left task %s", task)
+
+
+async def _claim_all(client: Client, joined: JoinedTask) -> None:
+    """Claim what is available, for the address that the operator named."""
+    identity = joined.identity
+    beneficiary = joined.setting.claim_to or str(identity.payer.pubkey())
+    with contextlib.suppress(NothingToClaim):
+        await claim(client, identity.payer, identity.staking, joined.current.task.address, beneficiary)
+
+
+def compute_last_release(task: TaskView) -> int:
+    """The slot by which all rewards of a task without open rounds are released.
+
+    Source: docs/PROTOCOL.md 19.
+    """
+    rules = RULE_SETS[task.rules]
+    if not rules.held_rounds:
+        return task.slot
+    now = compute_moment(task, task.slot)
+    return now.compute_end(Activity.AUDIT, now.compute_round(Period.REVIEW) + rules.held_rounds)
 
 
 async def _wait_until(is_so: Callable[[], bool]) -> None:

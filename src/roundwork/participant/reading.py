@@ -3,7 +3,10 @@
 All nodes see a change in the same head. They share the slots after it, so that they do not all read at once.
 """
 
+from ..protocol.params import RULE_SETS
+from ..protocol.tasks.round import Activity, Period
 from ..views import RoundHead, TaskHead
+from .moment import compute_moment
 
 OWN_SLOTS = 8
 """Own records that others may have changed are read within so many slots."""
@@ -19,9 +22,20 @@ slots of its own that come again and again, and they do not depend on when a cha
 def has_changed(before: TaskHead, head: TaskHead) -> bool:
     """Whether a round was paid, was closed or went to its next attempt between two heads.
 
-    Only this may have moved the money of nodes: when a round begins, they need not read anything.
+    This and a release may have moved the money of nodes: when a round begins, they need not read anything.
     """
     return not _list_ends(head) <= _list_ends(before) or not _list_open(before) <= _list_open(head)
+
+
+def has_released(before: TaskHead, head: TaskHead) -> bool:
+    """Whether the ledger may have released held-back rewards between two heads: when an AUDIT ends."""
+    if not RULE_SETS[head.rules].held_rounds:
+        return False
+    now = compute_moment(head, head.slot)
+    end = now.compute_end(Activity.AUDIT, now.compute_round(Period.REVIEW))
+    if head.slot < end:
+        end -= head.round_time
+    return before.slot < end <= head.slot
 
 
 def pick_slot(secret: bytes, slots: range) -> int:

@@ -352,12 +352,9 @@ def owe_stake(view: View) -> list[TopUp]:
 
 
 def owe_claim(view: View) -> list[ClaimAvailable]:
-    """The available balance, if it is enough to be claimed.
-
-    A node that leaves a task for its successor claims everything when it takes its stake out.
-    """
+    """The available balance, if it is enough to be claimed."""
     available = view.own.available
-    if not view.claim_least or available < view.claim_least or view.head.migrated_to is not None:
+    if not view.claim_least or available < view.claim_least:
         return []
     return [ClaimAvailable(available)]
 

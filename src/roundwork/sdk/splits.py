@@ -91,10 +91,14 @@ def per_unit(
     def distribute(round: Round) -> dict[str, int]:
         paid = [each for each in round.submitters if each.votes > 0]
         units = {each.public_key: count_units(each.text) * (each.stake if stake else 1) for each in paid}
-        per = stake or 1
-        lowered = min(price, round.bounty * per // max(1, sum(units.values())))
+        whole = max(1, sum(units.values()))
+        above, below = price, stake or 1  # what a unit is paid
+        if stake is None:
+            above = min(price, round.bounty // whole)
+        elif price * whole > round.bounty * stake:
+            above, below = round.bounty, whole
         return {
-            **{node: many * lowered // per for node, many in units.items()},
+            **{node: many * above // below for node, many in units.items()},
             **_slash_convicted(round, ratio),
         }
 

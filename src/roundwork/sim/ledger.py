@@ -24,6 +24,7 @@ from ..protocol.tasks.instructions import CreateTask, SetActive
 from ..protocol.tasks.instructions import Instruction as TaskInstruction
 from ..protocol.ticks import get_newest_tick
 from ..protocol.transaction import Transaction, decode_transaction, is_signed
+from ..purposes import TRANSACTION, sign
 from .composing import Composer, encode_transaction
 from .recovery import Written, recover
 
@@ -147,7 +148,7 @@ class MemoryLedger:
 
 def _sign(signers: Sequence[Keypair], message: bytes, keys: Sequence[Key]) -> tuple[bytes, ...]:
     by_key = {bytes(signer.pubkey()): signer for signer in signers}
-    return tuple(bytes(by_key[key].sign_message(message)) for key in keys)
+    return tuple(sign(TRANSACTION, by_key[key], message) for key in keys)
 
 
 def _make_up(message: bytes, keys: Sequence[Key]) -> tuple[bytes, ...]:
