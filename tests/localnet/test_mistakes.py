@@ -65,7 +65,7 @@ MISTAKES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         (
             " rounds closed unpaid: ",
             "sending the list of round ",
-            "ListOverBounty: the list pays 20000000000 roe",
+            "ListOverBounty: the task's list of round 0 pays 20000000000",
         ),
     ),
     "float in a list": (
