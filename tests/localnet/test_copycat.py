@@ -10,7 +10,7 @@ from .test_network import HELLO, Up
 pytestmark = pytest.mark.timeout(300)
 """Real networks in real time, also on a loaded machine."""
 
-CIPHER = HELLO.with_name("cipher")
+CIPHER, CRAWLER = (HELLO.with_name(name) for name in ("cipher", "crawler"))
 
 
 @pytest.mark.slow
@@ -20,6 +20,8 @@ CIPHER = HELLO.with_name("cipher")
         (HELLO, "roundwork-1"),
         (CIPHER, "roundwork-1"),
         (CIPHER, "koii-1"),
+        (CRAWLER, "roundwork-1"),
+        (CRAWLER, "koii-1"),
     ],
     ids=lambda value: value.name if isinstance(value, Path) else str(value),
 )

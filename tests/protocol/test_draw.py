@@ -79,3 +79,21 @@ def test_picks_follow_the_weights() -> None:
         assert all(
             abs(drawn.count(place) - expected) < 250 for place, expected in enumerate((1000, 3000, 6000))
         )
+
+
+def test_checkers_and_ranks_after_the_first_follow_the_weights_of_those_that_are_left() -> None:
+    ballot, count = make_ballot(500, 200, 300, 400), 10_000
+    weights = {1: 200, 2: 300, 3: 400}  # node 0 has the submission that is checked
+    total = sum(weights.values())
+    second = {
+        place: sum(weight * other / total / (total - other) for at, other in weights.items() if at != place)
+        for place, weight in weights.items()
+    }
+
+    drawn = [
+        places(ballot, ballot.draw(SEED + at.to_bytes(4, "big"), 3, [ballot.nodes[0]])) for at in range(count)
+    ]
+
+    for place, weight in weights.items():  # five standard deviations are below 250
+        assert abs(sum(picks[0] == place for picks in drawn) - count * weight / total) < 250
+        assert abs(sum(picks[1] == place for picks in drawn) - count * second[place]) < 250
