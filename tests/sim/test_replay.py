@@ -89,6 +89,17 @@ def test_another_audit_shows_whose_proof_would_have_stood(network: Path, tmp_pat
     assert ("audit", "invalid", "valid") == (liar["what"], liar["recorded"], liar["replayed"])
 
 
+def test_an_audit_that_fails_is_a_difference_that_says_why(network: Path, tmp_path: Path) -> None:
+    code, replayed = replay(network, change(tmp_path / "task", "task.audit(lambda ctx, candidate: 1 / 0)"))
+
+    assert 1 == code
+    assert 3 == len(replayed["differences"])
+    for failing in replayed["differences"]:
+        assert "audit" == failing["what"]
+        assert "no opinion: " in failing["replayed"]
+        assert "ZeroDivisionError" in failing["replayed"]
+
+
 def test_a_list_that_is_none_is_said(network: Path, tmp_path: Path) -> None:
     code, replayed = replay(network, change(tmp_path / "task", "task.distribution(lambda round: 7)"))
 

@@ -79,6 +79,7 @@ class Difference(msgspec.Struct, frozen=True):
     recorded: int | str
     """In roe or the smallest unit of the token; of an audit what most auditors found, or "unaudited"."""
     replayed: int | str
+    """The same; of an audit that fails "no opinion: " and why."""
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -261,13 +262,13 @@ async def replay_round(lanes: Lanes, recorded: Recorded, rules: ReplayRules) -> 
 
 
 async def _audit(lanes: Lanes, view: RoundView, submission: SubmissionView) -> str | None:
-    """ "valid" or "invalid"; None if the audit could give no view."""
+    """ "valid", "invalid" or how the audit fails; None if the proof cannot be had."""
     try:
         opinion = await lanes.audit(
             view.round, view.seed, submission.node, submission.value, submission.stake, CALL_SECONDS
         )
-    except TaskFailed:
-        return None
+    except TaskFailed as error:
+        return f"no opinion: {error}"
     return None if opinion.kind == "unavailable" else opinion.kind
 
 

@@ -215,7 +215,7 @@ def render_page(world: AnyWorld, result: Result, name: str) -> str:
         "<h2>Rounds</h2>",
         _draw_table(rounds, {"paid", "slashed"}),
         "<h2>Nodes</h2>",
-        _draw_table(facts["nodes"], {"earned", "slashed", "stake"}),
+        _draw_table(facts["nodes"], {"earned", "slashed", "net", "stake"}),
         "<h2>The author's functions</h2>",
         *(f"<p>{escape(describe_timing(timing))}</p>" for timing in list_timings(world)),
     ]
