@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from roundwork.cli.attack import Desk
 from roundwork.package.config import FIELDS, OUR_FIELDS
 from roundwork.package.folder import load_package
 
@@ -233,3 +234,11 @@ def test_requests_of_a_try_are_recorded_and_given_again_without_the_demo(tmp_pat
     assert (0, facts["value"], facts["requests"]) == (again, given.get("value"), given.get("requests")), given
     assert len(facts["requests"]) > 8
     assert len(json.loads((tmp_path / "answers.json").read_text())) >= 9
+
+    command = [sys.executable, "-m", "roundwork", "simulate", str(crawler), "--nodes", "3", "--rounds", "1"]
+    options = ["--answers", str(tmp_path / "answers.json"), "--json"]
+    simulated = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    desk = Desk(crawler, {}, None, None, tmp_path / "answers.json")
+    assert 0 == simulated.returncode, simulated.stderr
+    assert 1 == json.loads(simulated.stdout)["rounds_settled"]
+    assert "http://127.0.0.1:28900/" == desk.params["start"]

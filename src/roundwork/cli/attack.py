@@ -224,6 +224,7 @@ class Desk:
 
         Raises BadConfig, BadTaskFile.
         """
+        from ..localnet.demo import point_at_record
         from ..package.folder import load_package, pack
         from ..sim.answers import RecordedNetwork
         from ..sim.loading import load_task
@@ -242,7 +243,8 @@ class Desk:
         if package is None:
             self.task, self.params = self.game.make_task(), dict(params)
         else:
-            self.params = merge_given_params(package, params)
+            given = params if answers is None else point_at_record(package, params)
+            self.params = merge_given_params(package, given)
             self.task = load_task(package)
 
     def list_trials(

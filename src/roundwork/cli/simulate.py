@@ -102,6 +102,9 @@ def command(
     The clock is virtual. The same seed gives the same trace and the same state hash. The task's code runs
     without a sandbox, so simulate only code that you trust.
     """
+    import msgspec
+
+    from ..localnet.demo import point_at_record
     from ..package.folder import load_package
     from ..package.terms import describe_longer_windows
     from ..sim.answers import open_network
@@ -114,6 +117,8 @@ def command(
         raise click.UsageError("--record needs --answers: the file to add answers to")
     scenario = _compose_scenario(scenario_path, options)
     package = load_package(task)
+    if answers is not None and not record:
+        scenario = msgspec.structs.replace(scenario, params=point_at_record(package, scenario.params))
     program = load_task(package)
     with (
         TemporaryDirectory(prefix="roundwork-") as files,
