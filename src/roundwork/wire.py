@@ -226,6 +226,9 @@ def _get_msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind)
 
 
+COIN_DECIMALS = 9
+"""The digits behind the point of a coin: a roe is its smallest part."""
+
 _COINS = re.compile(r"([0-9]+(?:\.[0-9]+)?) *koii", re.IGNORECASE)
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,30})(?:\.([0-9]{1,30}))?")
 
@@ -258,7 +261,7 @@ def read_roe(text: str) -> int:
             f"{text!r:.60} is not an amount: write roe in digits, 1500, or KOII with at most one point"
             " between digits, 2.5koii"
         )
-    return read_amount(text, 0) if coins is None else read_amount(coins[1], 9)
+    return read_amount(text, 0) if coins is None else read_amount(coins[1], COIN_DECIMALS)
 
 
 def format_count(count: int, noun: str) -> str:

@@ -23,6 +23,7 @@ def test_the_chunks_of_a_list_are_those_of_a_genesis_that_says_nothing_else() ->
 def test_a_failure_is_a_line_that_names_its_error_unless_the_task_failed() -> None:
     assert "NothingToClaim: there is nothing" == describe_failure(NothingToClaim("there is nothing"))
     assert "TimeoutError: it took too long" == describe_failure(TimeoutError())
+    assert "ValueError: empty" == describe_failure(ValueError("line 1\nempty\n"))
     assert "ValueError: no" == describe_failure(
         TaskFailed("work failed: Traceback\n  a line\nValueError: no")
     )

@@ -4,22 +4,21 @@ A seed says everything. `strangers.py` runs them for a time: python -m tests.sim
 """
 
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
 import msgspec
 
-from roundwork.protocol.execute import Outcome
 from roundwork.protocol.params import SYSTEM_PROGRAM, TASK_PROGRAM, TOKEN_PROGRAM, Key, NodeKey, TaskKey
 from roundwork.protocol.tasks import instructions
-from roundwork.sim.laws import LawBroken
 from roundwork.sim.ledger import make_keypair
 from roundwork.sim.life_laws import LifeLaws
 from roundwork.sim.simulation import WorldSetting
 from roundwork.sim.world import SimulatedNode, World
 
 from . import strangers
-from .strangers import Account, Message, Strangers, check
+from .strangers import Account, Message, Strangers, live_with
 from .village import make_task
 
 MESSAGES = 4
@@ -270,27 +269,4 @@ def live(
 
     Without `messages`, some are drawn in each slot.
     """
-    known: list[LifeLaws] = []
-
-    def watch(world: World, outcome: Outcome) -> None:
-        check(known[0], world, outcome)
-
-    try:
-        world = World(setting, make_task(), watch=watch)
-    except Exception as error:  # noqa: BLE001 -- a law that cannot open a task has failed
-        return f"before slot 1: {type(error).__name__}: {error}", []
-    known.append(LifeLaws(world.ledger.state, world.task))
-    senders = LifeStrangers(world, setting.seed)
-    limit = world.timetable.compute_start(setting.rounds + 8)
-    try:
-        while not world.is_over() and world.slot < limit:
-            if messages is None:
-                senders.send(1)
-            else:
-                senders.repeat(messages)
-            world.advance()
-    except LawBroken as error:
-        return str(error), senders.sent
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the law has failed
-        return f"after slot {world.slot}: {type(error).__name__}: {error}", senders.sent
-    return None, senders.sent
+    return live_with(partial(World, setting, make_task()), LifeLaws, LifeStrangers, messages, 1)

@@ -52,27 +52,38 @@ def read_table(rule_set: str) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def find_seed(number: str, rule_set: str, seeds: range) -> tuple[int, str] | None:
-    """The first seed whose world shows that the law has lost a rule, and what it shows."""
+def show_loss(number: str, rule_set: str, seed: int) -> str | None:
+    """What a world shows when the law has lost a rule; None if all holds."""
     draw, live = WORLDS[rule_set]
     with RULES[number].out_of_force():
-        for seed in seeds:
-            if (text := live(draw(seed), None)[0]) is not None:
-                return seed, text
+        return live(draw(seed), None)[0]
+
+
+def shrink_loss(number: str, rule_set: str, seed: int) -> tuple[str, int, int]:
+    """What the shrunk world shows, and how many nodes and messages are left of it."""
+    draw, live = WORLDS[rule_set]
+    with RULES[number].out_of_force():
+        small, messages, text = shrink(draw(seed), live)
+    return text, len(small.list_present()), len(messages)
+
+
+def find_seed(number: str, rule_set: str, seeds: range) -> tuple[int, str] | None:
+    """The first seed whose world shows that the law has lost a rule, and what it shows."""
+    for seed in seeds:
+        if (text := show_loss(number, rule_set, seed)) is not None:
+            return seed, text
     return None
 
 
 def list_rows(rule_set: str, numbers: list[str], seeds: range) -> Iterator[str]:
     """The rows of the table: rule, seed, what is left of its world, what shows the loss."""
-    draw, live = WORLDS[rule_set]
     for number in numbers:
         found = find_seed(number, rule_set, seeds)
         if found is None:
             yield f"| {number} | none | | | |"
             continue
-        with RULES[number].out_of_force():
-            small, messages, text = shrink(draw(found[0]), live)
-        yield f"| {number} | {found[0]} | {len(small.list_present())} | {len(messages)} | {text} |"
+        text, nodes, messages = shrink_loss(number, rule_set, found[0])
+        yield f"| {number} | {found[0]} | {nodes} | {messages} | {text} |"
 
 
 def main() -> None:

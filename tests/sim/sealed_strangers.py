@@ -5,12 +5,12 @@ python -m tests.sim.strangers --rules roundwork-1
 """
 
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 
 import msgspec
 
 from roundwork.package.content import compute_content_id
-from roundwork.protocol.execute import Outcome
 from roundwork.protocol.params import NodeKey
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.tasks.commitments import PIECE_BYTES, PIECES_MAX, SealKind, compute_commitment
@@ -19,7 +19,6 @@ from roundwork.protocol.tasks.instructions import CHUNK_BYTES
 from roundwork.protocol.tasks.round import WINDOWS, Activity
 from roundwork.sealed_strategies import ROLES, STRATEGIES, SealedMember, SealedStrategy
 from roundwork.sim.faults import Faults, LedgerOutage, NodeCrash
-from roundwork.sim.laws import LawBroken
 from roundwork.sim.ledger import make_keypair
 from roundwork.sim.network import NetworkModel
 from roundwork.sim.sealed import SealedNode, SealedWorld
@@ -29,7 +28,7 @@ from roundwork.sim.simulation import NodeSetting, WorldSetting
 from roundwork.sim.world import fit_bounty
 
 from .sealed_village import STAKE, TERMS
-from .strangers import MESSAGES, Message, check, draw_more_faults
+from .strangers import MESSAGES, Message, draw_more_faults, live_with
 
 PLAYED = {**{name: play for name, play in STRATEGIES.items() if not play.is_split}, **ROLES}
 """The strategies of a world's nodes. Some nodes are of a coalition."""
@@ -133,9 +132,9 @@ class SealedStrangers:
             STRATEGIES["honest"](),
         )
 
-    def send(self) -> None:
-        """Send the messages of a slot, and note them."""
-        for _ in range(MESSAGES):
+    def send(self, count: int) -> None:
+        """Send so many messages, and note them."""
+        for _ in range(count):
             sender = self._random.choice([*self._world.nodes, self._stranger])
             for instruction in self._draw(sender):
                 self._inject(sender, instruction)
@@ -327,28 +326,6 @@ def live(
 
     Without `messages`, some are drawn in each slot.
     """
-    laws: list[SealedLaws] = []
-
-    def watch(world: SealedWorld, outcome: Outcome) -> None:
-        check(laws[0], world, outcome)
-
     strategies: dict[str, SealedStrategy] = {node.name: PLAYED[node.role]() for node in setting.nodes}
-    try:
-        world = SealedWorld(setting, make_trial_task(), watch=watch, strategies=strategies)
-    except Exception as error:  # noqa: BLE001 -- a law that cannot open a task has failed
-        return f"before slot 1: {type(error).__name__}: {error}", []
-    laws.append(SealedLaws(world.ledger.state, world.task))
-    strangers = SealedStrangers(world, setting.seed)
-    limit = world.timetable.compute_start(setting.rounds + 8)
-    try:
-        while not world.is_over() and world.slot < limit:
-            if messages is None:
-                strangers.send()
-            else:
-                strangers.repeat(messages)
-            world.advance()
-    except LawBroken as error:
-        return str(error), strangers.sent
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the law has failed
-        return f"after slot {world.slot}: {type(error).__name__}: {error}", strangers.sent
-    return None, strangers.sent
+    make_world = partial(SealedWorld, setting, make_trial_task(), strategies=strategies)
+    return live_with(make_world, SealedLaws, SealedStrangers, messages, MESSAGES)

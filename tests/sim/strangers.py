@@ -7,8 +7,9 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -116,6 +117,21 @@ class Message(NamedTuple):
     payer: str = ""
     """Who pays the fee, if another node does."""
     accounts: tuple[Account, ...] = ()
+
+
+W = TypeVar("W", bound=Simulation[Any])
+
+
+class Senders(Protocol):
+    """Sends messages of strangers into a world, and notes them."""
+
+    sent: list[Message]
+
+    def send(self, count: int) -> None:
+        """Draw so many messages and send them."""
+
+    def repeat(self, messages: Sequence[Message]) -> None:
+        """Send those of these messages that belong to this slot."""
 
 
 class Strangers:
@@ -267,26 +283,44 @@ def live(
 
     Without `messages`, three are drawn in each slot.
     """
-    laws: list[Laws] = []
+    return live_with(partial(World, setting, make_task()), Laws, Strangers, messages, MESSAGES)
+
+
+def live_with(
+    make_world: Callable[..., W],
+    laws: type[Laws],
+    strangers: Callable[[W, int], Senders],
+    messages: Sequence[Message] | None,
+    by_slot: int,
+) -> tuple[str | None, list[Message]]:
+    """The same in a world that `make_world` makes with the watch that it is given, under these invariants.
+
+    Without `messages`, the strangers draw `by_slot` of them in each slot.
+    """
+    known: list[Laws] = []
+
+    def watch(world: W, outcome: Outcome) -> None:
+        check(known[0], world, outcome)
+
     try:
-        world = World(setting, make_task(), watch=lambda world, outcome: check(laws[0], world, outcome))
+        world = make_world(watch=watch)
     except Exception as error:  # noqa: BLE001 -- a law that cannot open a task has failed
         return f"before slot 1: {type(error).__name__}: {error}", []
-    laws.append(Laws(world.ledger.state, world.task))
-    strangers = Strangers(world, setting.seed)
-    limit = world.timetable.compute_start(setting.rounds + 8)
+    known.append(laws(world.ledger.state, world.task))
+    senders = strangers(world, world.setting.seed)
+    limit = world.timetable.compute_start(world.setting.rounds + 8)
     try:
         while not world.is_over() and world.slot < limit:
             if messages is None:
-                strangers.send(MESSAGES)
+                senders.send(by_slot)
             else:
-                strangers.repeat(messages)
+                senders.repeat(messages)
             world.advance()
     except LawBroken as error:
-        return str(error), strangers.sent
+        return str(error), senders.sent
     except Exception as error:  # noqa: BLE001 -- whatever it is, the law has failed
-        return f"after slot {world.slot}: {type(error).__name__}: {error}", strangers.sent
-    return None, strangers.sent
+        return f"after slot {world.slot}: {type(error).__name__}: {error}", senders.sent
+    return None, senders.sent
 
 
 def check(laws: Laws, world: Simulation[Any], outcome: Outcome) -> None:

@@ -243,7 +243,7 @@ def test_a_replayed_split_is_the_one_that_the_law_makes_under_it(changes: dict[s
     [
         ({"slash": "5%"}, "--rules slash: must have a slash from 10% to 100%"),
         ({"slash": "0.7"}, "a whole number"),
-        ({"split": "heads"}, "--rules split: 'heads' must be equal or stake"),
+        ({"split": "heads"}, "--rules split: must have a split among equal, stake, not 'heads'"),
         ({"bounty": "-1"}, "--rules bounty: '-1' is not an amount"),
         ({"reward": "1"}, "--rules reward: a task chooses slash, split and bounty"),
     ],

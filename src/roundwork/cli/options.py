@@ -22,7 +22,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 URL = "http://127.0.0.1:8899"
 ROE_MAX = 2**64 - 1
-COIN_DECIMALS = 9
 
 
 class Address(click.ParamType):  # type: ignore[type-arg] # generic in the newest click only

@@ -5,7 +5,6 @@ from typing import Literal, TypedDict
 import click
 
 from .options import (
-    COIN_DECIMALS,
     any_machine_option,
     combine,
     param_option,
@@ -47,7 +46,7 @@ def read_plays(ctx: click.Context, param: click.Parameter, given: tuple[str, ...
 
 def _read_stakes(ctx: click.Context, param: click.Parameter, given: str | None) -> tuple[int, ...]:
     """Stakes in roe."""
-    from ..wire import read_amount
+    from ..wire import COIN_DECIMALS, read_amount
 
     try:
         return tuple(read_amount(part, COIN_DECIMALS) for part in given.split(",")) if given else ()

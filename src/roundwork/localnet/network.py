@@ -205,8 +205,9 @@ class Localnet:
             seconds = self.package.round_time * plan.slot_ms / 1000
             self._warn(
                 f"rounds are {self.package.round_time:,} slots, {seconds:,.0f} s, in place of"
-                f" {package.round_time:,}: an audit took {timings.audit:.2g} s here, and an eighth of AUDIT"
-                " must suffice for the audits of each node; --round-slots chooses other rounds"
+                f" {package.round_time:,}: an audit took {timings.audit:.2g} s, to fetch a proof is taken"
+                f" as {LOCAL_FETCH_SECONDS:g} s, and an eighth of AUDIT must suffice for all that a node"
+                " checks; --round-slots chooses other rounds"
             )
 
     async def _start_member(self, member: Member) -> None:

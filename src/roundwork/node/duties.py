@@ -49,7 +49,7 @@ def log_failure(duty: Duty | SealedDuty, error: Exception) -> None:
 
 def describe_failure(error: Exception) -> str:
     """Why a duty failed, in a line: the name of the error, and the last line of its text."""
-    last = str(error).rpartition("\n")[2] or "it took too long"
+    last = str(error).strip().rpartition("\n")[2] or "it took too long"
     return last if isinstance(error, TaskFailed) else f"{type(error).__name__}: {last}"
 
 

@@ -344,9 +344,14 @@ def _rules(value: Any) -> Rules:
         raise ValueError(
             f"must be a name alone for {name}, whose slashes are those that distribution returns"
         )
+    return Rules(name, read_slash(slash), read_split(split) == "stake")
+
+
+def read_split(split: Any) -> str:
+    """How the ledger splits a bounty under roundwork-1, one of SPLITS. Raises ValueError."""
     if split not in SPLITS:
         raise ValueError(f"must have a split among {', '.join(SPLITS)}, not {show(split)}")
-    return Rules(name, read_slash(slash), split == "stake")
+    return str(split)
 
 
 def read_slash(slash: Any) -> int:

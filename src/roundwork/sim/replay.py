@@ -22,7 +22,7 @@ from ..node.python.environments import prepare_environment
 from ..node.python.lanes import Lanes
 from ..node.python.services import StorageGet
 from ..node.trial import build_services, compose_setting
-from ..package.config import read_slash
+from ..package.config import read_slash, read_split
 from ..package.folder import Package, check_params, check_secrets, choose_secrets, merge_params
 from ..participant.sealed import keep_payments
 from ..protocol.genesis import create_state
@@ -31,6 +31,7 @@ from ..protocol.read import view_round
 from ..protocol.records import Task
 from ..protocol.tasks.configuration import SLASH_PERCENT, compute_terms
 from ..protocol.tasks.events import ClosedUnpaid, Settled
+from ..protocol.tasks.ranked import divide_bounty
 from ..views import RoundView, SubmissionView
 from ..wire import decode_json, read_roe
 
@@ -44,8 +45,6 @@ Progress = Callable[[int, int], None]
 
 ROUND_MAX = 2**63 - 1
 """The last round that there can be."""
-
-SPLITS = {"equal": False, "stake": True}
 
 
 class ReplayRules(NamedTuple):
@@ -160,11 +159,9 @@ def choose_rules(recorded: ReplayRules, package: Package, given: Mapping[str, st
                 case "slash":
                     rules = rules._replace(slash_percent=read_slash(text))
                 case "split":
-                    rules = rules._replace(is_split_by_stake=SPLITS[text])
+                    rules = rules._replace(is_split_by_stake=read_split(text) == "stake")
                 case _:
                     raise BadConfig(f"--rules {name:.100}: a task chooses slash, split and bounty")
-        except KeyError:
-            raise BadConfig(f"--rules split: {text!r:.100} must be equal or stake") from None
         except ValueError as error:
             raise BadConfig(f"--rules {name}: {error}") from None
     return rules
@@ -296,13 +293,9 @@ def compare_split(view: RoundView, rules: ReplayRules) -> list[Difference]:
     split = _get_split(view)
     if split is None:
         return []
-    shares = {each.node: each.stake if rules.is_split_by_stake else 1 for each in view.submissions}
-    total = sum(shares.values())
-    amounts = {
-        each.node: rules.bounty_per_round * shares[each.node] // total
-        for each in view.submissions
-        if each.votes > 0
-    }
+    stakes = {each.node: each.stake for each in view.submissions}
+    parts = divide_bounty(rules.bounty_per_round, stakes, rules.is_split_by_stake)
+    amounts = {each.node: parts[each.node] for each in view.submissions if each.votes > 0}
     return _compare(view.round, "split", split, amounts)
 
 

@@ -15,14 +15,12 @@ from ..package.terms import Terms, fit_long_windows
 from ..package.yaml_file import check_numbers, load_yaml
 from ..participant.plays import HONEST, LIAR, Play, find_play
 from ..protocol.params import KOII_1, ROUNDWORK_1
-from ..wire import convert, format_money, read_amount
+from ..wire import COIN_DECIMALS, convert, format_money, read_amount
 from .faults import Faults
 from .network import NetworkModel, check_model
 from .shapes import check_shape
 from .simulation import WorldSetting
 from .world import STAKE_FACTOR, fit_bounty, make_nodes
-
-COIN_DECIMALS = 9
 
 COSTS = ("work_cost", "audit_cost")
 """The fields of a scenario that may have a fraction."""

@@ -6,6 +6,7 @@ Like `sealed_laws.py`, which calls it, it reads records and uses no check of the
 
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import chain
 
 from ..protocol.params import NodeKey
 from ..protocol.tasks.commitments import PIECE_BYTES, PIECES_MAX, SealKind, read_content_id
@@ -25,12 +26,12 @@ AMOUNTS, AMOUNT_BYTES = 63, 8
 
 def find_evidence_faults(cursor: RoundCursor) -> Iterator[str]:
     """What is wrong in the records of a round after the block of the state's head."""
-    for faults in (_check_answers_of_juries, _check_challenges, _check_chunks, _check_proofs, _check_juries):
-        for text in faults(cursor):
-            yield f"round {cursor.round_number}: {text}"
-    for faults in (_check_uploads, _check_ranks, _check_list_votes, _check_split):
-        for text in faults(cursor):
-            yield f"round {cursor.round_number}: {text}"
+    for text in chain(
+        *(_check_answers_of_juries(cursor), _check_challenges(cursor), _check_chunks(cursor)),
+        *(_check_proofs(cursor), _check_juries(cursor), _check_uploads(cursor), _check_ranks(cursor)),
+        *(_check_list_votes(cursor), _check_split(cursor)),
+    ):
+        yield f"round {cursor.round_number}: {text}"
 
 
 def list_judged(cursor: RoundCursor, verdict: Verdict) -> set[NodeKey]:

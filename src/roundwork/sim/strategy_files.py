@@ -14,8 +14,11 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from ..errors import BadTaskFile, RoundworkError, StrategyFailed
 from ..sdk.task import VALUE_BYTES_MAX
+from ..views import PartKey
 from .failures import describe_failure
 
 
@@ -36,16 +39,15 @@ class Answer(NamedTuple):
 
 
 TRUTH = Answer("True or False", lambda value: isinstance(value, bool))
-LIST = Answer("a list", lambda value: isinstance(value, Sequence) and not isinstance(value, str | bytes))
+DUTIES = Answer("a list of duties", lambda value: _is_list_of(value, msgspec.Struct))
+PARTS = Answer("a list of PartKey", lambda value: _is_list_of(value, PartKey))
 
 ANSWERS = {
     "is_working": TRUTH,
     "is_serving": TRUTH,
     "choose_value": Answer(
         "text of 1 to 512 bytes, or None",
-        lambda value: (
-            value is None or (isinstance(value, str) and 1 <= len(value.encode()) <= VALUE_BYTES_MAX)
-        ),
+        lambda value: value is None or _is_value(value),
     ),
     "choose_opinion": Answer(
         "'valid', 'invalid' or 'none'", lambda value: value in ("valid", "invalid", "none")
@@ -55,12 +57,24 @@ ANSWERS = {
         "amounts in roe by node",
         lambda value: isinstance(value, dict) and all(type(amount) is int for amount in value.values()),
     ),
-    "change_duties": LIST,
-    "list_parts": LIST,
+    "change_duties": DUTIES,
+    "list_parts": PARTS,
 }
 """The decisions that a strategy may replace."""
 
 _loads = count()
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, kind) for each in value)
+
+
+def _is_value(value: Any) -> bool:
+    """Whether a value can be submitted: half of a surrogate pair is no UTF-8."""
+    try:
+        return isinstance(value, str) and 1 <= len(value.encode()) <= VALUE_BYTES_MAX
+    except UnicodeEncodeError:
+        return False
 
 
 def load_strategies(

@@ -3,6 +3,9 @@
 Source: docs/PROTOCOL.md 19.
 """
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from blake3 import blake3
 
 from ...errors import (
@@ -52,6 +55,8 @@ from .pledges import (
 from .round import TURNS, WINDOWS, Activity, RoundEvent, StepKind, compute_turn
 from .sealed import check_submitter
 from .verdicts import get_verdict, is_convicted, list_convicted
+
+Node = TypeVar("Node", NodeKey, str)
 
 AMOUNTS = 63
 """The amounts of a whole chunk."""
@@ -357,12 +362,12 @@ def get_lister(cursor: RoundCursor, attempt: int) -> NodeKey | None:
 
 def compute_split(cursor: RoundCursor) -> tuple[tuple[NodeKey, int], ...]:
     """The ledger's own list: the bounty in equal parts or by stake, for nodes with votes above 0."""
-    task, submissions = cursor.task, sorted(cursor.submissions.rows.items())
-    is_by_stake = compute_terms(task.locals).is_split_by_stake
-    total = sum(submission.stake for _, submission in submissions) if is_by_stake else len(submissions)
-    amounts = [
-        (node, task.bounty_per_round * (submission.stake if is_by_stake else 1) // total)
-        for node, submission in submissions
-        if get_verdict(cursor, node)[1] > 0
-    ]
-    return tuple([(node, amount) for node, amount in amounts if amount])
+    task, stakes = cursor.task, {node: each.stake for node, each in sorted(cursor.submissions.rows.items())}
+    parts = divide_bounty(task.bounty_per_round, stakes, compute_terms(task.locals).is_split_by_stake)
+    return tuple([(node, part) for node, part in parts.items() if part and get_verdict(cursor, node)[1] > 0])
+
+
+def divide_bounty(bounty: int, stakes: Mapping[Node, int], is_by_stake: bool) -> dict[Node, int]:
+    """The part of each submitter, equal ones or by stake. What does not divide stays in the bounty."""
+    total = sum(stakes.values()) if is_by_stake else len(stakes)
+    return {node: bounty * (stake if is_by_stake else 1) // total for node, stake in stakes.items()}
