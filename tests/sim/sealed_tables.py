@@ -19,6 +19,9 @@ PLAYED = [name for name in STRATEGIES if name != "honest"]
 WORST = (20, 33, 10)
 """The cell that is shown in full: nodes, share of the coalition and of silent nodes in percent."""
 
+NEEDS_TWO = {"self-accuser", "cartel"}
+"""A coalition of one node has no other node to accuse and none to share its checks with."""
+
 Cell = tuple[int, int, int]
 
 
@@ -61,8 +64,17 @@ def make_grid_table(task: str) -> list[str]:
     names = [f"{nodes} / {share} / {silent}" for nodes, share, silent in cells]
     head = [_join(["strategy", *names]), "|" + "---|" * (1 + len(names))]
     return head + [
-        _join([f"`{name}`", *(show(rows[name].upper) for rows in cells.values())]) for name in PLAYED
+        _join([f"`{name}`", *(_show_upper(rows[name]) for rows in cells.values())]) for name in PLAYED
     ]
+
+
+def is_too_few(row: Row) -> bool:
+    """Whether a strategy needs a second member that a coalition of this size does not have."""
+    return row.strategy in NEEDS_TWO and row.nodes * row.share // 100 < 2
+
+
+def _show_upper(row: Row) -> str:
+    return "–" if is_too_few(row) else show(row.upper)
 
 
 def _join(fields: Iterable[str]) -> str:

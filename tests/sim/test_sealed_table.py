@@ -10,7 +10,7 @@ from roundwork.sim.attack import Row, compose_row
 from roundwork.sim.rows import read_rows
 from roundwork.sim.sealed_attack import TOLERANCE, find_sealed_winners
 
-from .sealed_tables import DOCUMENT, FILES, TABLES, WORST, read_cells, replace_table, show
+from .sealed_tables import DOCUMENT, FILES, TABLES, WORST, is_too_few, read_cells, replace_table, show
 
 ROWS = [row for file in FILES.values() if file.exists() for row in read_rows(file)]
 TEXT = DOCUMENT.read_text()
@@ -55,7 +55,7 @@ def test_each_strategy_has_a_paragraph_with_its_figure(row: Row) -> None:
 def test_every_row_has_a_strategy_that_acted_and_convicts_no_honest_node() -> None:
     rows = [row for row in ROWS if row.strategy != "honest"]
 
-    assert [row.strategy for row in rows if not row.acted] == []
+    assert [row.strategy for row in rows if not row.acted and not is_too_few(row)] == []
     assert [row.strategy for row in rows if row.honest_convicted or row.unpaid] == []
 
 
