@@ -72,13 +72,12 @@ def test_a_round_has_value_opinion_state_and_timings() -> None:
     assert ["work", "submission", "audit"] == list(played.seconds)
 
 
-def test_the_same_seed_and_node_give_the_same_and_others_do_not() -> None:
-    values = [
-        run_round(make_task(), seed=seed, node=node).value for seed, node in ((1, 1), (1, 1), (2, 1), (1, 2))
-    ]
+def test_the_same_seed_round_and_node_give_the_same_and_others_do_not() -> None:
+    chosen = ((1, 0, 1), (1, 0, 1), (2, 0, 1), (1, 1, 1), (1, 0, 2))
+    values = [run_round(make_task(), seed=seed, round=at, node=node).value for seed, at, node in chosen]
 
     assert values[0] == values[1]
-    assert 3 == len(set(values))
+    assert 4 == len(set(values))
 
 
 def test_another_nodes_proof_and_changed_ones_are_audited() -> None:

@@ -32,7 +32,8 @@ from .node.peers.outgoing import METHODS, describe_refusal, is_permitted, parse_
 from .node.properties import mutate
 from .package.folder import Package, check_kind, check_params, check_secrets, load_package, resolve_hosts
 from .package.requirements import ANY_HOST
-from .protocol.params import KOII, key_of
+from .participant.sealed import keep_payments
+from .protocol.params import KOII, ROUNDWORK_1, key_of
 from .sdk.task import VALUE_BYTES_MAX, Refused, Task, Unavailable
 from .sim.answers import open_network
 from .sim.functions import Functions, FunctionsSetting
@@ -64,9 +65,16 @@ class Played:
     """What became of a round that `run_round` played. Every audit is another node's."""
 
     def __init__(
-        self, worker: _Node, auditor: _Node, round_number: int, seed: str, play: Callable[[int], Played]
+        self,
+        worker: _Node,
+        auditor: _Node,
+        round_number: int,
+        seed: str,
+        rules: str | None,
+        play: Callable[[int], Played],
     ) -> None:
         self._worker = worker
+        self._rules = rules
         self._auditor = auditor
         self._play = play
         self._round_number = round_number
@@ -127,7 +135,8 @@ class Played:
         """The amount for each of a round's nodes, by their votes (below 0: convicted) and stakes, in roe.
 
         The first is the node that did the work; all submitted what it did. Without `stakes` all have the same
-        stake. Raises TaskFailed, BadArgument.
+        stake. An amount below 0 is a slash. In a folder under roundwork-1 it is 0: there the ledger slashes,
+        and a list only pays. Raises TaskFailed, BadArgument.
         """
         _check_integers("votes", votes, -VOTES_MAX, VOTES_MAX)
         stakes = [STAKE] * len(votes) if stakes is None else stakes
@@ -150,6 +159,8 @@ class Played:
         ]
         by_address = sorted(views, key=lambda each: each.node)
         amounts = self._worker.functions.distribute(self._round_number, bounty, by_address)
+        if self._rules == ROUNDWORK_1.name:
+            amounts = keep_payments(amounts)
         return [amounts.get(each.node, 0) for each in views]
 
 
@@ -167,10 +178,10 @@ def run_round(
 ) -> Played:
     """Play one node's round: work, submission, and another node's audit of the submission.
 
-    `task` is a Task or a task's folder, whose params and permitted hosts count. The same `seed` and `node`
-    give the same `ctx.seed` and `ctx.random`; `node` is from 1 to 499. `network` answers `ctx.http`: an
-    httpx2 transport, such as httpx2.MockTransport, or the recorded answers that `open_network` gives; without
-    one every host is unavailable. `peers`: what the routes of other nodes return, by address.
+    `task` is a Task or a task's folder, whose params, permitted hosts and rule set count. The same `seed`,
+    `round` and `node` give the same `ctx.seed` and `ctx.random`; `node` is from 1 to 499. `network` answers
+    `ctx.http`: an httpx2 transport, such as httpx2.MockTransport, or the recorded answers that `open_network`
+    gives; without one every host is unavailable. `peers`: what the routes of other nodes return, by address.
     Raises TaskFailed if a function raises or gives an invalid answer; BadArgument, BadTaskFile, BadConfig.
     """
     _check_integer("round", round, 0, ROUND_MAX)
@@ -192,7 +203,7 @@ def run_round(
     commons = Commons(_PermittedNetwork(answering or NoNetwork(), hosts))
     for address, routes in (peers or {}).items():
         commons.routes[address] = partial(_identity, routes)
-    beacon = blake3(f"roundwork/testing/{seed}".encode()).hexdigest()
+    beacon = blake3(f"roundwork/testing/{seed}/{round}".encode()).hexdigest()
     files = TemporaryDirectory(prefix="roundwork-")
 
     def make_node(node_index: int) -> _Node:
@@ -202,7 +213,7 @@ def run_round(
 
     def play(node_index: int) -> Played:
         worker = make_node(node_index)
-        played = Played(worker, auditor, round, beacon, play)
+        played = Played(worker, auditor, round, beacon, package.rules if package else None, play)
         with _timing(played, "work"):
             worker.functions.work(round, beacon, seconds_left)
         with _timing(played, "submission"):

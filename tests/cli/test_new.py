@@ -1,8 +1,10 @@
 """`roundwork new` and `roundwork try`: from nothing to a task that is tried, tested and checked."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +156,7 @@ def test_a_function_that_fails_is_an_exit_code_with_its_line(tmp_path: Path, lin
 
     assert (1, 1) == (done.returncode, code)
     assert reason in done.stderr
-    assert reason in facts["error"]
+    assert reason in f"{facts['error']}: {facts['text']}"
 
 
 def test_the_debugger_opens_where_a_function_fails(tmp_path: Path) -> None:
@@ -191,6 +193,7 @@ def test_the_debugger_opens_in_the_authors_line_also_for_a_changed_submission(tm
     ("options", "reason"),
     [
         (["--record"], "--record needs --answers"),
+        (["--pdb", "--json"], "--pdb is a debugger for people; leave out --json"),
         (["--secret", "KEY=value"], "secret 'KEY' is not in roundwork.secrets"),
         (["--param", "linsk=3"], "param 'linsk' is not in config-task.yml"),
         (
@@ -204,6 +207,35 @@ def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, options: lis
 
     assert 0 != done.returncode
     assert reason in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--watch"]])
+def test_a_function_that_hangs_is_left_with_control_c(tmp_path: Path, options: list[str]) -> None:
+    folder, mark = make(tmp_path / "chain"), tmp_path / "begun"
+    hanging = f"    open({str(mark)!r}, 'w').close()\n    while True:\n        pass\n"
+    with (folder / "task.py").open("a") as file:
+        file.write(f"\n@task.work\ndef work(ctx):\n{hanging}")
+    command = [sys.executable, "-m", "roundwork", "try", str(folder), *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_take_interrupts) as trying:
+        while not mark.exists() and trying.poll() is None:
+            time.sleep(0.01)
+        trying.send_signal(signal.SIGINT)
+        _, shown = trying.communicate(timeout=60)
+
+    assert 130 == trying.returncode
+    assert "Aborted!" in shown
+    assert "Traceback" not in shown
+
+
+def _take_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore Ctrl-C
+
+
+def test_changed_submissions_are_audited_while_the_demo_runs(tmp_path: Path) -> None:
+    code, facts = try_json(Path(__file__).parents[2] / "examples" / "crawler")
+
+    assert 0 == code
+    assert {"invalid"} == {each["opinion"] for each in facts["mutations"]}, facts["mutations"]
 
 
 def test_watching_tries_again_after_each_saved_change(tmp_path: Path) -> None:

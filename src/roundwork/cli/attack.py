@@ -15,7 +15,7 @@ import click
 from ..errors import BadConfig
 from .attack_costs import ChosenCosts, choose_costs
 from .options import Cost, OutputFile, combine, json_option, param_option
-from .output import say, say_json
+from .output import STOPPED, say, say_json
 from .simulate_view import compose_table
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 BAR_CHARACTERS = 12
 """The width of the longest bar of the plot."""
-
-STOPPED = 130
-"""The exit code after Ctrl-C, as shells have it."""
 
 Job = tuple["Trial", int]
 """A trial and one of its seeds."""

@@ -12,6 +12,9 @@ import click
 
 from ..shown import hide, plain, plain_lines
 
+STOPPED = 130
+"""The exit code after Ctrl-C, as a shell gives it."""
+
 
 def say(line: str, err: bool = False) -> None:
     """Print one line for people.
@@ -42,6 +45,14 @@ def say_either(facts: Any, line: str, as_json: bool) -> None:
 def say_exactly(text: str) -> None:
     """Print a file that a person named, without a change."""
     click.echo(text, nl=False)
+
+
+def report_error(error: Exception, as_json: bool) -> None:
+    """Print an error without an end of the process: for people on stderr, with --json also on stdout."""
+    name = type(error).__name__
+    if as_json:
+        say_json({"error": name, "text": hide(str(error))})
+    print(plain_lines(hide(f"{name}: {error}")), file=sys.stderr)
 
 
 def report_once() -> Callable[[Exception], None]:

@@ -12,7 +12,7 @@ from ..host.logs import keep_writable, show_crashes
 from ..shown import hide
 from .commands import COMMANDS, MODULES, compose_help
 from .environment import take_passphrase
-from .output import fail, fail_without_reader, say_json
+from .output import STOPPED, fail, fail_without_reader, say_json
 
 
 class LazyGroup(click.Group):
@@ -53,8 +53,9 @@ def call(arguments: list[str]) -> None:
         shown = io.StringIO()
         error.show(shown)
         _fail(arguments, "UsageError", error.format_message(), shown.getvalue(), error.exit_code)
-    except click.Abort:
-        _fail(arguments, "Abort", "aborted", "Aborted!")
+    except click.Abort as error:
+        is_stopped = isinstance(error.__context__, KeyboardInterrupt)
+        _fail(arguments, "Abort", "aborted", "Aborted!", STOPPED if is_stopped else 1)
     except BrokenPipeError:
         fail_without_reader()
     except OSError as error:

@@ -1,9 +1,9 @@
 """`roundwork try`: one node's round of a task in this process, again after each change of its files."""
 
-import contextlib
 import pdb
 import sys
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,9 @@ import click
 
 from ..errors import RoundworkError, TaskFailed
 from .options import json_option, param_option, secret_option
-from .output import say, say_json
+from .output import report_error, say, say_json
 
 if TYPE_CHECKING:
-    from ..package.folder import Package
     from ..testing import Played
 
 SHOWN = 100
@@ -49,6 +48,8 @@ def command(folder: Path, watch: bool, as_json: bool, is_debugging: bool, **opti
     """
     if options["is_recording"] and options["answers"] is None:
         raise click.UsageError("--record needs --answers: the file to add answers to")
+    if is_debugging and as_json:
+        raise click.UsageError("--pdb is a debugger for people; leave out --json")
     is_good = _try(folder, as_json, is_debugging, **options)
     while watch:
         before = _list_times(folder)
@@ -66,7 +67,7 @@ def _list_times(folder: Path) -> dict[Path, int]:
     """When each file of the folder was changed; one that vanishes meanwhile is left out."""
     times = {}
     for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             if "__pycache__" not in path.parts and path.is_file():
                 times[path] = path.stat().st_mtime_ns
     return times
@@ -84,28 +85,24 @@ def _try(
     is_recording: bool,
 ) -> bool:
     """Whether all functions ended and the submission is valid."""
-    import asyncio
-
     import httpx2
 
-    from ..localnet.demo import point_at_record, running_demo
+    from ..localnet.demo import point_at_record, running_demo_beside
     from ..package.folder import check_params, check_secrets, choose_secrets, load_package, merge_params
     from ..sim.failures import cut_traceback
     from ..testing import open_network, run_round
 
-    async def play() -> "Played":
+    try:
         package = load_package(folder)
         check_params(package, params)
         check_secrets(package, secrets)
-        if answers is not None and not is_recording:
-            return await play_with(package, point_at_record(package, params))
-        async with running_demo(package, params, is_recording) as given:
-            return await play_with(package, given)
-
-    async def play_with(package: "Package", given: dict[str, str]) -> "Played":
-        with open_network(answers, is_recording) as network:
-            return await asyncio.to_thread(
-                run_round,
+        is_answered = answers is not None and not is_recording
+        demo = nullcontext(point_at_record(package, params)) if is_answered else None
+        with (
+            demo or running_demo_beside(package, params, is_recording) as given,
+            open_network(answers, is_recording) as network,
+        ):
+            played = run_round(
                 folder,
                 round=round_number,
                 seed=seed,
@@ -113,21 +110,13 @@ def _try(
                 secrets=choose_secrets(package, secrets),
                 network=httpx2.HTTPTransport() if answers is None else network,
             )
-
-    try:
-        played = asyncio.run(play())
-        opinions = _audit_mutations(played, is_debugging)
-        amounts = played.distribute()
-        if load_package(folder).rules == "roundwork-1":  # the ledger slashes, and a list only pays
-            amounts = [max(amount, 0) for amount in amounts]
+            opinions = _audit_mutations(played, is_debugging)
+            amounts = played.distribute()
     except RoundworkError as error:
         cause = error.__cause__
         if is_debugging and cause is not None and (trace := cut_traceback(cause)) is not None:
             pdb.post_mortem(trace)
-        if as_json:
-            say_json({"error": f"{type(error).__name__}: {error}"})
-        else:
-            say(f"{type(error).__name__}: {error}", err=True)
+        report_error(error, as_json)
         return False
     facts = _compose_facts(played, opinions, amounts)
     if as_json:

@@ -1,10 +1,12 @@
 """The program that a task is demonstrated on, such as the website that a crawler of pages reads."""
 
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from anyio.from_thread import start_blocking_portal
 
 from ..errors import PortInUse
 from ..package.folder import Demo, Package
@@ -52,6 +54,24 @@ async def running_demo(
             yield {**params, **own}
         finally:
             await supervisor.stop([NAME])
+
+
+@contextmanager
+def running_demo_beside(
+    package: Package, params: Mapping[str, str], is_recording: bool = False
+) -> Iterator[dict[str, str]]:
+    """`running_demo` for a caller without an event loop: the program is kept by a thread.
+
+    So the task's functions run in the main thread, where Ctrl-C and a debugger reach them.
+    """
+    if find_demo(package, params) is None:
+        yield dict(params)
+        return
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(running_demo(package, params, is_recording)) as all_params,
+    ):
+        yield all_params
 
 
 def point_at_record(package: Package, params: Mapping[str, str]) -> dict[str, str]:

@@ -19,7 +19,10 @@ from .windows import FETCH_SECONDS, USUAL_SLOT_MS, Timings, compute_windows
 Proof = Literal["text", "blob"]
 Reward = Literal["stake", "heads"]
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,23}")
+NAME_MAX = 24
+"""Characters of the name of a new task."""
+
+_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9_-]{{0,{NAME_MAX - 1}}}")
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +49,7 @@ def write_scaffold(folder: Path, answers: Answers) -> list[Path]:
     name = folder.name
     if not _NAME.fullmatch(name):
         raise BadTaskFile(
-            f"{name!r} cannot be a task's name: 1 to 32 letters, digits, - and _, a letter first"
+            f"{name!r} cannot be a task's name: 1 to {NAME_MAX} letters, digits, - and _, a letter first"
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadTaskFile(f"{folder} has files already; name a folder that does not exist")
