@@ -2,6 +2,10 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,6 +16,12 @@ from click.testing import CliRunner, Result
 
 from roundwork.cli.root import root
 from roundwork.errors import BadConfig, BadTaskFile
+from roundwork.package.folder import load_package
+from roundwork.package.windows import FETCH_SECONDS, Timings, find_short_windows
+from roundwork.sim.loading import load_task
+from roundwork.sim.report import describe_timing, list_timings
+from roundwork.sim.scenario import Scenario, compose_setting
+from roundwork.sim.worlds import make_world
 
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello")
 
@@ -338,3 +348,64 @@ def test_answers_of_the_network_are_recorded_once_and_given_again(tmp_path: Path
     assert recorded["state_hash"] == given["state_hash"]
     assert given["rounds"][0]["submissions"] == 3
     assert run_json(*words[:-1], "start=http://127.0.0.1:1/")["failures"]
+
+
+def test_simulate_and_check_ask_for_the_same_audit_window() -> None:
+    package = load_package(Path(HELLO).parent / "cipher")
+    setting = compose_setting(Scenario(nodes=3, rounds=1), package, {}, "")
+    world = make_world(setting, load_task(package), None, None)
+    world.timings.add("audit", 4.0)
+    world.timings.add("submission", 1.0)
+
+    said = [describe_timing(timing) for timing in list_timings(world)]
+    short = find_short_windows(setting.terms, Timings(1.0, FETCH_SECONDS, 4.0), setting.slot_ms)
+
+    [audit] = [int(slots) for slots in re.findall(r"audit_window \d+: .* so at least (\d+)", short[0])]
+    assert f"that needs audit_window {audit}, and the task's 96 DOES NOT COVER it" in said[0]
+    assert "that needs submission_window 17, and the task's 23 covers it" in said[1]
+    assert 1 == len(short)
+
+
+def test_an_interrupt_shows_the_rounds_that_are_done(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    words = [HELLO, "--rounds", "10000", "--json", "--trace", str(trace)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "roundwork", "simulate", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heed_interrupts,
+    ) as simulating:
+        while not (trace.exists() and trace.stat().st_size > 100_000):
+            assert simulating.poll() is None
+            time.sleep(0.01)
+        simulating.send_signal(signal.SIGINT)
+        shown, said = simulating.communicate(timeout=60)
+
+    assert 130 == simulating.returncode
+    assert 0 < json.loads(shown)["rounds_settled"] < 10_000
+    assert said.startswith("stopped in slot ")
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore Ctrl-C
+
+
+def test_answers_of_the_tasks_own_demo_are_recorded(tmp_path: Path) -> None:
+    words = (str(Path(HELLO).parent / "crawler"), "--nodes", "3", "--rounds", "1", "--answers")
+
+    recorded, given = (run_json(*words, str(tmp_path / "answers"), *more) for more in (["--record"], []))
+
+    assert 1 == recorded["rounds_settled"]
+    assert recorded["state_hash"] == given["state_hash"]
+
+
+def test_a_secret_that_is_missing_or_unknown_is_named(tmp_path: Path) -> None:
+    folder = Path(write_task(tmp_path / "task", SEEDED))
+    config = folder / "config-task.yml"
+
+    with pytest.raises(BadConfig, match=r"secret .KEY. is not in roundwork\.secrets"):
+        run(str(folder), "--secret", "KEY=value")
+    config.write_text(f"{config.read_text()}  secrets: [KEY]\n")
+    with pytest.raises(BadTaskFile, match="the task asks for KEY; give each with --secret"):
+        run(str(folder))

@@ -4,7 +4,7 @@ import gc
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import OutputFile, combine, json_option, param_option, secret_option
-from .output import say, say_json
+from .output import STOPPED, say, say_json
 from .up_options import read_plays
 
 if TYPE_CHECKING:
+    from ..package.folder import Package
     from ..sim.scenario import Scenario
     from ..sim.simulation import Result, Trace
     from ..sim.worlds import AnyWorld
@@ -104,8 +105,7 @@ def command(
     """
     import msgspec
 
-    from ..localnet.demo import point_at_record
-    from ..package.folder import load_package
+    from ..package.folder import check_secrets, choose_secrets, load_package
     from ..package.terms import describe_longer_windows
     from ..sim.answers import open_network
     from ..sim.loading import load_task
@@ -117,25 +117,29 @@ def command(
         raise click.UsageError("--record needs --answers: the file to add answers to")
     scenario = _compose_scenario(scenario_path, options)
     package = load_package(task)
-    if answers is not None and not record:
-        scenario = msgspec.structs.replace(scenario, params=point_at_record(package, scenario.params))
+    check_secrets(package, secrets)
+    secrets = choose_secrets(package, secrets)
     program = load_task(package)
     with (
         TemporaryDirectory(prefix="roundwork-") as files,
+        _open_demo(package, scenario.params, answers, record) as params,
         open_network(answers, record) as network,
         _open_trace(trace_path) as trace,
     ):
+        scenario = msgspec.structs.replace(scenario, params=params)
         setting = compose_setting(scenario, package, secrets, files)
         if scenario.round_slots is None and (longer := describe_longer_windows(package, setting.terms)):
             say(longer, err=True)
         world = make_world(setting, program, network, trace)
-        result = _run(world, as_json)
+        result, is_stopped = _run(world, as_json)
     if html_path is not None:
         html_path.write_text(render_page(world, result, package.name), encoding="utf-8")
     if as_json:
         say_json(summarise(world, result))
     else:
         _print(world, result)
+    if is_stopped:
+        sys.exit(STOPPED)
     if breakdown := find_breakdown(world, result):
         for reason in breakdown:
             say(f"the task does not work: {reason}", err=True)
@@ -176,15 +180,31 @@ def _open_trace(path: Path | None) -> "Iterator[Trace | None]":
         yield write
 
 
-def _run(world: "AnyWorld", as_json: bool) -> "Result":
-    """Run the world with a progress bar on a terminal; Ctrl-C ends it, and what is there is reported."""
+def _open_demo(
+    package: "Package", params: dict[str, Any], answers: Path | None, is_recording: bool
+) -> AbstractContextManager[dict[str, Any]]:
+    """All params to run the task with. Its demo runs if answers are recorded; else their record counts."""
+    if answers is None:
+        return nullcontext(params)
+    from ..localnet.demo import point_at_record, running_demo_beside
+
+    if is_recording:
+        return running_demo_beside(package, params, is_recording)
+    return nullcontext(point_at_record(package, params))
+
+
+def _run(world: "AnyWorld", as_json: bool) -> "tuple[Result, bool]":
+    """Run the world with a progress bar on a terminal.
+
+    Ctrl-C ends it, and what is there is reported; the second is whether that happened.
+    """
     gc.set_threshold(GC_THRESHOLD)  # for this process, which ends with the command
     with _open_bar(world, as_json) as show:
         try:
-            return world.run(show)
+            return world.run(show), False
         except KeyboardInterrupt:
-            say(f"stopped in slot {world.slot}", err=True)
-            return world.conclude()
+            say(f"stopped in slot {world.slot}; the rounds until there:", err=True)
+            return world.conclude(), True
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from html import escape
 from math import ceil
 from typing import Any, NamedTuple
 
+from ..package.windows import FETCH_SECONDS, SLOWER, Timings, compute_windows
 from ..participant.step import AUDIT_ALL_MAX, SAMPLE
 from ..protocol.clock import Timetable
 from ..protocol.params import ROUNDWORK_1
@@ -13,8 +14,13 @@ from ..wire import format_count, format_money
 from .simulation import MARGIN, Result
 from .worlds import AnyWorld
 
-CHECKS = 3
-"""The submissions that a node checks in a round of roundwork-1, on average."""
+FIELDS = {
+    "submission": "submission_window",
+    "lie": "submission_window",
+    "distribution": "submission_window",
+    "audit": "audit_window",
+}
+"""The field of config-task.yml that says how long a function may take; for all others it is round_time."""
 
 SUBMISSIONS_MIN = 3
 """Of a round of roundwork-1 that is paid: docs/PROTOCOL.md 16."""
@@ -34,10 +40,12 @@ class Timing(NamedTuple):
     median_seconds: float
     late_seconds: float
     """At the 99th percentile."""
+    field: str
+    """The field of config-task.yml that says how long it may take."""
     needed_slots: int
-    """The slots of a window that covers it, with all calls that a node makes in the window."""
+    """The least value of this field that covers it, with all calls that a node makes in the window."""
     window_slots: int
-    """The slots of the window that the task has."""
+    """The value that the task has."""
 
     @property
     def fits(self) -> bool:
@@ -148,51 +156,51 @@ def summarise_nodes(world: AnyWorld, result: Result) -> list[dict[str, Any]]:
 
 def list_timings(world: AnyWorld) -> list[Timing]:
     """The times of the author's functions, and whether the task's windows cover them."""
-    table, slot_seconds = world.timetable, world.setting.slot_ms / 1000
-    others = len(world.nodes) - 1
-    is_drawn = world.setting.terms.rules == ROUNDWORK_1.name
-    audits = CHECKS if is_drawn else others if others <= AUDIT_ALL_MAX else SAMPLE
+    table, is_drawn = world.timetable, world.setting.terms.rules == ROUNDWORK_1.name
+    slots_of = {
+        "submission_window": table.submission_window,
+        "audit_window": table.audit_window,
+        "round_time": table.round_time,
+    }
     timings = []
     for step, seconds in world.timings.seconds.items():
         ordered = sorted(seconds)
         late = ordered[ceil(0.99 * len(ordered)) - 1]
-        calls = audits if step == "audit" else 1
-        needed = ceil(late * calls / slot_seconds / MARGIN)
-        window = _get_sealed_window(step, table) if is_drawn else _get_window(step, table)
-        timings.append(Timing(step, len(ordered), ordered[len(ordered) // 2], late, needed, window))
+        field = FIELDS.get(step, "round_time")
+        needed = _count_drawn_slots(world, step, late) if is_drawn else _count_slots(world, step, late)
+        timings.append(
+            Timing(step, len(ordered), ordered[len(ordered) // 2], late, field, needed, slots_of[field])
+        )
     return timings
 
 
 def describe_timing(timing: Timing) -> str:
     """A timing in a sentence."""
     verb = "covers" if timing.fits else "DOES NOT COVER"
-    slots = format_count(timing.needed_slots, "slot")
     return (
         f"{timing.step} takes {timing.late_seconds:.2g} s at the 99th percentile of {timing.calls} calls:"
-        f" that needs {slots}, and the window of {timing.window_slots} {verb} it"
+        f" that needs {timing.field} {timing.needed_slots}, and the task's {timing.window_slots} {verb} it"
     )
 
 
-def _get_window(step: str, table: Timetable) -> int:
-    """The slots in which a node calls a function."""
-    match step:
-        case "audit":
-            return table.audit_window
-        case "submission" | "lie" | "distribution":
-            return table.submission_window // 2
+def _count_drawn_slots(world: AnyWorld, step: str, seconds: float) -> int:
+    """What the field of a function must be under roundwork-1: by the rule of `roundwork check`."""
+    slot_ms = world.setting.slot_ms
+    match FIELDS.get(step):
+        case "audit_window":
+            return compute_windows(Timings(0, FETCH_SECONDS, seconds), slot_ms).audit
+        case "submission_window":
+            return compute_windows(Timings(seconds, 0, 0), slot_ms).submission
         case _:
-            return table.round_time
+            return ceil(seconds * SLOWER * 1000 / slot_ms)
 
 
-def _get_sealed_window(step: str, table: Timetable) -> int:
-    """The slots in which a node calls a function under roundwork-1: half of a window is spare for sending."""
-    match step:
-        case "audit":
-            return table.audit_window // 16
-        case "submission" | "lie" | "distribution":
-            return table.submission_window // 4
-        case _:
-            return table.round_time
+def _count_slots(world: AnyWorld, step: str, seconds: float) -> int:
+    """What the field of a function must be under koii-1: half of SUBMIT, or all of the others, suffices."""
+    others = len(world.nodes) - 1
+    audits = others if others <= AUDIT_ALL_MAX else SAMPLE
+    slots = ceil(seconds * (audits if step == "audit" else 1) * 1000 / world.setting.slot_ms / MARGIN)
+    return 2 * slots if FIELDS.get(step) == "submission_window" else slots
 
 
 # A page
