@@ -173,6 +173,19 @@ def test_a_task_under_roundwork_1_in_which_cheating_pays_is_deployed_only_by_for
     assert "warning: with a minimum stake of 1.9 KOII fines are so small that voting unseen" in shown.stderr
 
 
+def test_deploy_warns_of_windows_that_are_too_short_as_check_does(
+    ledger: RunningLedger, key: Path, tmp_path: Path
+) -> None:
+    windows = {"round_time": "60", "submission_window": "11", "audit_window": "48"}
+    folder = make(tmp_path / "task", "roundwork: {rules: roundwork-1}", **windows)
+    (folder / "task.py").write_text(f"{PROGRAM}{SLOW}")
+
+    deployed = run("task", "deploy", folder, "--key", key, "--url", ledger.url, "--force", "--inactive")
+
+    assert 0 == deployed.returncode
+    assert "warning: audit_window 48: an eighth of it is 6 slots" in deployed.stderr
+
+
 FAULTS = {
     "lies": "task.audit(lambda ctx, candidate: True)",
     "submission": "task.work(lambda ctx: 1 / 0)",

@@ -246,10 +246,10 @@ def test_what_cannot_be_tried_is_said(tmp_path: Path) -> None:
 def try_these_quickly(folder: Path, more: str, addition: str) -> dict[str, Outcome]:
     write_task(folder, more)
     (folder / "task.py").write_text(f"{GOOD}\n{addition}\n")
-    outcomes = asyncio.run(
+    tried = asyncio.run(
         try_quickly(load_package(folder), {}, require_sandbox("sandlock"), folder / "environments", print)
     )
-    return {each.property: each for each in outcomes}
+    return {each.property: each for each in tried.outcomes}
 
 
 def test_the_quick_properties_are_all_that_need_no_second_machine(tmp_path: Path) -> None:

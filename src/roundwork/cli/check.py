@@ -84,15 +84,17 @@ async def _try(
 def check_functions(folder: Path, sandbox: str | None, is_forced: bool, as_json: bool) -> None:
     """Try the functions of a Python task before money moves, without the properties that take long.
 
-    Raises BadConfig for a property that does not hold, unless it is forced; BadTaskFile for a program that
-    cannot be loaded.
+    Warns of windows that are too short for the measured times. Raises BadConfig for a property that does not
+    hold, unless it is forced; BadTaskFile for a program that cannot be loaded.
     """
     from ..package.folder import load_package
 
     package = load_package(folder)
     if package.kind == "javascript":
         return
-    outcomes = asyncio.run(_try_quickly(package, sandbox))
+    outcomes, timings = asyncio.run(_try_quickly(package, sandbox))
+    for line in _find_short_windows(package, timings):
+        report(f"warning: {line}", as_json)
     for each in outcomes:
         if each.result == "not tried":
             report(f"warning: {each.property} was not tried: {each.reason}", as_json)
@@ -108,7 +110,7 @@ def check_functions(folder: Path, sandbox: str | None, is_forced: bool, as_json:
         report(f"warning: it does not pass `roundwork check`: {line}", as_json)
 
 
-async def _try_quickly(package: "Package", sandbox: str | None) -> "list[Outcome]":
+async def _try_quickly(package: "Package", sandbox: str | None) -> "Tried":
     from ..localnet.demo import running_demo
     from ..node.properties import try_quickly
     from ..node.python.environments import find_environments

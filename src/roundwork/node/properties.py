@@ -132,7 +132,7 @@ async def try_properties(
 
 async def try_quickly(
     package: Package, params: dict[str, str], sandbox: str, environments: Path, log: Callable[[str], None]
-) -> list[Outcome]:
+) -> Tried:
     """Try QUICK on a Python task; of a task that needs secrets OF_LISTS alone, because nobody has given them.
 
     A function that takes longer than QUICK_SECONDS is not tried. Raises BadTaskFile, BadConfig.
@@ -141,7 +141,7 @@ async def try_quickly(
     async with _open_machines(package, params, {}, sandbox, environments, log) as machines:
         await machines.here()
         tries = _Tries(machines, package, is_quick=True)
-        return (await _try_all(tries, package, lambda done: None)).outcomes
+        return await _try_all(tries, package, lambda done: None)
 
 
 def _check_excused(package: Package) -> None:
