@@ -4,7 +4,7 @@ A new strategy is a subclass of `Strategy` that replaces a method and says where
 It can live in the author's own file: `roundwork attack --strategies FILE`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from random import Random
 from typing import ClassVar
 
@@ -39,8 +39,8 @@ class Member:
         """The addresses of all nodes that play together, its own among them."""
         self._seed = seed
         self._random: Random | None = None
-        self.deviations: set[Duty] = set()
-        """The duties in which it deviated from what an honest node does."""
+        self.deviations: set[Hashable] = set()
+        """The duties in which it deviated from what an honest node does, or the rounds of bad submissions."""
         self.bad_rounds: set[int] = set()
         """The rounds in which it submitted something that is not the proof of its work."""
 
@@ -54,11 +54,13 @@ class Member:
     def act(self, *deviations: Duty, bad_round: int | None = None) -> None:
         """Note deviations, each once: duties done otherwise, left out, or added.
 
-        `bad_round` if what it submits for that round is not the proof of its work.
+        `bad_round` if what it submits for that round is not the proof of its work: that alone is a deviation.
         """
         self.deviations.update(deviations)
         if bad_round is not None:
             self.bad_rounds.add(bad_round)
+            if not deviations:
+                self.deviations.add(bad_round)
 
 
 class Strategy:

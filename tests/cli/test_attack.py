@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from roundwork.cli.root import root
-from roundwork.errors import BadConfig, BadTaskFile
+from roundwork.errors import BadConfig, BadTaskFile, TaskFailed
 
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello")
 CIPHER = str(Path(HELLO).with_name("cipher"))
@@ -311,11 +312,11 @@ def test_rows_are_taken_up_with_the_costs_that_they_have(tmp_path: Path) -> None
 
 def test_a_scenario_gives_costs_sizes_and_faults(tmp_path: Path) -> None:
     path, rows = tmp_path / "scenario.yml", tmp_path / "rows"
-    words = ("attack", CIPHER, "--seeds", "1", "--strategy", "lie", "--save", str(rows), "--json")
+    words = ("attack", CIPHER, "--seeds", "1", "--strategy", "lie", "--json")
     quiet = "nodes: 5\nrounds: 1\nrules: koii-1\nwork_cost: 0.25\naudit_cost: 0\n"
     path.write_text(quiet)
 
-    result = run(*words, "--scenario", str(path))
+    result = run(*words, "--scenario", str(path), "--save", str(rows))
     [row] = read_rows(result)
     [other] = read_rows(run(*words, "--scenario", str(path), "--nodes", "6", "--work-cost", "1"))
 
@@ -325,7 +326,7 @@ def test_a_scenario_gives_costs_sizes_and_faults(tmp_path: Path) -> None:
     [down] = read_rows(run(*words, "--scenario", str(path)))
     assert 0 == down["acted"] < row["acted"]
     with pytest.raises(BadConfig, match="a row of another run"):
-        run(*words, "--scenario", str(path), "--resume")
+        run(*words, "--scenario", str(path), "--save", str(rows), "--resume")
 
 
 @pytest.mark.parametrize(
@@ -451,3 +452,81 @@ def test_under_roundwork_1_advice_says_how_much_bad_work_to_plant() -> None:
     assert "that is too little here" in text
     assert "plant 4% of the submissions, 8% if over a fifth of the nodes may be dishonest" in text
     assert "20 nodes, 3 drawn ones check each submission; a bad submission is found with 87.50%" in text
+
+
+@pytest.mark.parametrize("rules", ["koii-1", "roundwork-1"])
+@pytest.mark.parametrize(
+    ("line", "verdicts"),
+    [
+        ("task.audit(lambda ctx, candidate: False)", "(convicted|inconclusive)"),
+        ("task.distribution(lambda round: {})", "untried"),
+    ],
+)
+def test_a_task_that_pays_no_honest_node_is_refused(
+    tmp_path: Path, line: str, verdicts: str, rules: str
+) -> None:
+    folder = tmp_path / "task"
+    shutil.copytree(CIPHER, folder)
+    with (folder / "task.py").open("a") as file:
+        file.write(f"\n{line}\n")
+
+    with pytest.raises(
+        TaskFailed, match=rf"no honest node is paid in 1 round; .*: \d+ {verdicts}\. The audit"
+    ):
+        run("attack", str(folder), *SMALL, "--rules", rules, "--strategy", "lie")
+
+
+@pytest.mark.parametrize("option", [["--param", "a=1"], ["--secret", "KEY=value"], ["--answers", "answers"]])
+def test_an_option_of_a_task_is_refused_without_one(option: list[str]) -> None:
+    result = run("attack", *SMALL, *option)
+
+    assert 2 == result.exit_code
+    assert "--param, --secret and --answers are for a TASK, and none is named" in result.output
+
+
+def test_rows_are_not_mixed_with_those_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    words = ("attack", *SMALL, "--strategy", "lie", "--save", str(path))
+    run(*words)
+    before = path.read_bytes()
+
+    again, resumed = run(*words), run(*words, "--resume")
+
+    assert 2 == again.exit_code
+    assert "has rows: --resume plays those that it lacks; else name another file" in again.output
+    assert 0 == resumed.exit_code
+    assert before == path.read_bytes()
+
+
+def test_a_secret_reaches_the_task_that_asks_for_it(tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    shutil.copytree(HELLO, folder)
+    config, program = folder / "config-task.yml", folder / "task.py"
+    config.write_text(config.read_text().replace("roundwork:\n", "roundwork:\n  secrets: [KEY]\n"))
+    program.write_text(
+        program.read_text().replace(
+            'ctx.state["value"] = "', 'assert ctx.secrets["KEY"] == "value"\n    ctx.state["value"] = "'
+        )
+    )
+    words = ("attack", str(folder), *SMALL, "--strategy", "lie")
+
+    assert 0 == run(*words, "--secret", "KEY=value").exit_code
+    with pytest.raises(TaskFailed, match="AssertionError"):
+        run(*words, "--secret", "KEY=other")
+    with pytest.raises(BadTaskFile, match="the task asks for KEY; give each with --secret"):
+        run(*words)
+
+
+@pytest.mark.parametrize(("source", "rules"), [(OWN, "koii-1"), (OWN_SEALED, "roundwork-1")])
+def test_an_own_strategy_that_notes_no_deviation_is_told_how(tmp_path: Path, source: str, rules: str) -> None:
+    path = tmp_path / "own.py"
+    words = ("attack", CIPHER, *SMALL, "--rules", rules, "--strategies", str(path), "--strategy", "braggart")
+    silent = "\n".join(line for line in source.splitlines() if "me.act" not in line)
+
+    path.write_text(silent)
+    unnoted = run(*words)
+    path.write_text(re.sub(r"me\.act\(\w+, ", "me.act(", source))
+    noted = run(*words)
+
+    assert "braggart, 6 nodes: it never called `me.act`, so its row proves nothing" in unnoted.output
+    assert "proves nothing" not in noted.output

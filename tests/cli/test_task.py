@@ -108,6 +108,8 @@ def test_windows_that_are_too_short_for_the_measured_audit_are_named(tmp_path: P
     assert (rules == "roundwork-1") == ("an eighth of it is 6 slots" in "".join(advised.get("warnings", ())))
     measured = json.loads(run("advise", folder, "--measure", "--json").stdout)
     assert (rules == "roundwork-1") == ("an eighth of it is 6 slots" in "".join(measured.get("warnings", ())))
+    assert measured["audit_seconds"] >= 0.5
+    assert measured["work_cost"] < measured["audit_cost"]  # an audit is all that takes time here
     unmeasured = "windows are not judged: --measure times an audit"
     assert (rules == "roundwork-1") == (unmeasured in run("advise", folder).stdout)
 

@@ -33,7 +33,7 @@ time_options = combine(
     click.option(
         "--work-seconds",
         type=click.FloatRange(0, min_open=True),
-        help="A round's work, as `simulate` measures it: with --audit-seconds the costs follow from both.",
+        help="A round's work: what `check --json` measures. With --audit-seconds the costs follow from both.",
     ),
     click.option("--audit-seconds", type=click.FloatRange(0), help="An audit: what `check --json` measures."),
     click.option(
@@ -47,7 +47,7 @@ time_options = combine(
         "--measure",
         "is_measured",
         is_flag=True,
-        help="Run the task's submission and audit, and take their times.",
+        help="Run the task's work, submission and audit, and take their times where none is named.",
     ),
     param_option,
     secret_option,
@@ -92,6 +92,7 @@ def command(
         timings = asyncio.run(_measure(package, params, secrets, sandbox))
         submission_seconds = timings.submission
         audit_seconds = timings.audit if audit_seconds is None else audit_seconds
+        work_seconds = timings.work if work_seconds is None else work_seconds
     if work_seconds is not None:
         _take_times(costs, work_seconds, audit_seconds, rules or package.rules)
     expected = Costs(**costs)
@@ -102,9 +103,12 @@ def command(
     if low_stake := find_low_stake(package, margin):
         warnings.append(low_stake)
     if as_json:
-        say_json(_compose_facts(margin, expected, warnings))
+        seconds = {"work_seconds": work_seconds, "audit_seconds": audit_seconds}
+        say_json({**_compose_facts(margin, expected, warnings), **seconds})
     else:
         _print(margin, expected)
+        if work_seconds is not None:
+            say(f"reckoned with {work_seconds:.2g} s for a round's work, {audit_seconds:.2g} s for an audit")
         if margin.is_drawn and audit_seconds is None:
             say("windows are not judged: --measure times an audit, or name its time with --audit-seconds")
         for warning in warnings:

@@ -14,7 +14,7 @@ import click
 
 from ..errors import BadConfig
 from .attack_costs import ChosenCosts, choose_costs
-from .options import Cost, OutputFile, combine, json_option, param_option
+from .options import Cost, OutputFile, combine, json_option, param_option, secret_option
 from .output import STOPPED, say, say_json
 from .simulate_view import compose_table
 
@@ -77,16 +77,35 @@ grid_options = combine(
 """Options with the fields of trials; those that may be given again span a grid."""
 
 
+table_options = combine(
+    click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Worlds a row."),
+    click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes."),
+    click.option(
+        "--save", type=OutputFile(), help="Write each row to this file, a new one, when it is done."
+    ),
+    click.option(
+        "--resume", is_flag=True, help="Go on with the file of --save: play the rows that it lacks."
+    ),
+    click.option(
+        "--against",
+        type=click.Path(path_type=Path),
+        help="Say what differs from this saved table: profits over .01 R outside its bounds.",
+    ),
+    click.option("--strict", is_flag=True, help="Exit with 1 if a strategy may earn more than honest play."),
+)
+"""How the table is made, kept and judged."""
+
+
 @click.command()
 @click.argument("task", type=click.Path(path_type=Path), required=False)
 @grid_options
-@click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Worlds a row.")
 @click.option(
     "--rules",
     type=click.Choice(["koii-1", "roundwork-1"]),
     help="The rule set: TASK's own; koii-1 without TASK.",
 )
 @param_option
+@secret_option
 @click.option(
     "--strategies",
     "file",
@@ -100,17 +119,14 @@ grid_options = combine(
     help="A YAML file, as of simulate, with costs, a network and faults; options come before it.",
 )
 @click.option("--answers", type=click.Path(path_type=Path), help="A file of recorded answers to ctx.http.")
-@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
-@click.option("--save", type=OutputFile(), help="Append each row to this file when it is done.")
-@click.option("--resume", is_flag=True, help="Leave out rows of this run that the file of --save has.")
-@click.option("--against", type=click.Path(path_type=Path), help="Say what differs from this saved table.")
-@click.option("--strict", is_flag=True, help="Exit with 1 if a strategy may earn more than honest play.")
+@table_options
 @json_option
 def command(
     task: Path | None,
     seeds: int,
     rules: str | None,
     params: dict[str, str],
+    secrets: dict[str, str],
     file: Path | None,
     scenario_path: Path | None,
     answers: Path | None,
@@ -129,9 +145,10 @@ def command(
     """
     from ..sim.rows import append_row, read_rows
 
-    if resume and save is None:
-        raise click.UsageError("--resume needs --save: the file whose rows it leaves out")
-    desk = Desk(task, params, file, rules, answers, _read_scenario(scenario_path))
+    _check_save(save, resume)
+    if task is None and (params or secrets or answers is not None):
+        raise click.UsageError("--param, --secret and --answers are for a TASK, and none is named")
+    desk = Desk(task, params, file, rules, answers, _read_scenario(scenario_path), secrets)
     chosen = _choose_grid(grid, desk, save if resume else None)
     trials = desk.list_trials(**grid)
     for note in desk.list_notes(trials):
@@ -144,9 +161,19 @@ def command(
     _sort(rows, trials)
     _show(rows, as_json)
     say(str(chosen), err=as_json)
-    _tell_changes(rows, before, as_json)
+    _tell_idle(rows, desk.game.own, as_json)
+    if before is not None:
+        _tell_changes(rows, before, as_json)
     if is_stopped or (strict and desk.find_winners(rows)):
         sys.exit(STOPPED if is_stopped else 1)
+
+
+def _check_save(save: Path | None, is_resuming: bool) -> None:
+    """Raises UsageError for rows that would be mixed with others."""
+    if is_resuming and save is None:
+        raise click.UsageError("--resume needs --save: the file whose rows it leaves out")
+    if save is not None and not is_resuming and save.exists() and save.stat().st_size:
+        raise click.UsageError(f"{save} has rows: --resume plays those that it lacks; else name another file")
 
 
 def _list_left(trials: "list[Trial]", rows: "list[Row]") -> "list[Trial]":
@@ -216,18 +243,19 @@ class Desk:
         rules: str | None,
         answers: Path | None,
         scenario: dict[str, Any] | None = None,
+        secrets: dict[str, str] | None = None,
     ) -> None:
         """`rules` are None for those of the folder's task; `scenario` has fields of a Scenario.
 
         Raises BadConfig, BadTaskFile.
         """
         from ..localnet.demo import point_at_record
-        from ..package.folder import load_package, pack
+        from ..package.folder import load_package, pack, take_secrets
         from ..sim.answers import RecordedNetwork
         from ..sim.loading import load_task
         from ..sim.scenario import merge_given_params
 
-        self.arguments = (folder, params, file, rules, answers, scenario)
+        self.arguments = (folder, params, file, rules, answers, scenario, secrets)
         self.scenario = scenario or {}
         rules, params = rules or self.scenario.get("rules"), {**self.scenario.get("params", {}), **params}
         self.network = None if answers is None else RecordedNetwork(answers, is_recording=False)
@@ -238,10 +266,11 @@ class Desk:
         self.game: Game = HardenedGame(file) if rules == "roundwork-1" else KoiiGame(file)
         self.terms: Terms | None = package
         if package is None:
-            self.task, self.params = self.game.make_task(), dict(params)
+            self.task, self.params, self.secrets = self.game.make_task(), dict(params), {}
         else:
             given = params if answers is None else point_at_record(package, params)
             self.params = merge_given_params(package, given)
+            self.secrets = take_secrets(package, secrets or {})
             self.task = load_task(package)
 
     def list_trials(
@@ -282,7 +311,7 @@ class Desk:
 
         terms = self.game.fit(trial, self.terms, self.scenario.get("round_slots"))
         conditions = {name: self.scenario[name] for name in CONDITIONS if name in self.scenario}
-        return Place(self.task, terms, self.params, self.network, conditions)
+        return Place(self.task, terms, self.params, self.network, conditions, self.secrets)
 
     def find_winners(self, rows: "list[Row]") -> "list[Row]":
         """The rows that `--strict` does not allow; one whose strategy never deviated proves nothing."""
@@ -305,7 +334,7 @@ class Desk:
         import msgspec
         from blake3 import blake3
 
-        _, _, file, _, answers, _ = self.arguments
+        _, _, file, _, answers, *_ = self.arguments
         digests = [
             None if path is None else blake3(path.read_bytes()).hexdigest() for path in (file, answers)
         ]
@@ -337,6 +366,7 @@ class KoiiGame:
 
         more = {} if file is None else load_strategies(file, Strategy, list(STRATEGIES), SealedStrategy)
         self.strategies = {**STRATEGIES, **more}
+        self.own = frozenset(more)
         self.trial, self.make_task, self.find_winners = Trial, make_trial_task, find_winners
         self.run_trial: RunTrial = run_trial
 
@@ -367,6 +397,7 @@ class HardenedGame:
 
         more = {} if file is None else load_strategies(file, SealedStrategy, list(STRATEGIES), Strategy)
         self.strategies = {**STRATEGIES, **more}
+        self.own = frozenset(more)
         self.trial, self.make_task, self.find_winners = SealedTrial, make_trial_task, find_sealed_winners
         self.run_trial: RunTrial = run_sealed_trial
 
@@ -463,18 +494,21 @@ def _open_bar(length: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.update(1)
 
 
-def _tell_changes(rows: "list[Row]", before: "list[Row] | None", as_json: bool) -> None:
-    """Name the rows that prove nothing, and what differs from an earlier table if there is one."""
-    from ..sim.attack import list_changes, list_idle
+def _tell_idle(rows: "list[Row]", own: frozenset[str], as_json: bool) -> None:
+    """Name the rows that prove nothing; `own` are the strategies of the author's file."""
+    from ..sim.attack import list_idle
 
     for row in list_idle(rows):
-        say(
-            f"{row.strategy}, {row.nodes} nodes: it never deviated in this task, so its row proves nothing",
-            err=as_json,
-        )
-    if before is not None:
-        for change in list_changes(rows, before):
-            say(change, err=as_json)
+        why = "it never called `me.act`" if row.strategy in own else "it never deviated in this task"
+        say(f"{row.strategy}, {row.nodes} nodes: {why}, so its row proves nothing", err=as_json)
+
+
+def _tell_changes(rows: "list[Row]", before: "list[Row]", as_json: bool) -> None:
+    """Say what differs from an earlier table."""
+    from ..sim.attack import list_changes
+
+    for change in list_changes(rows, before):
+        say(change, err=as_json)
 
 
 def _show(rows: "list[Row]", as_json: bool) -> None:

@@ -72,6 +72,17 @@ Faults are added to those of the scenario.
 """
 
 
+file_options = combine(
+    click.option(
+        "--answers", type=click.Path(path_type=Path), help="A file of recorded answers to ctx.http."
+    ),
+    click.option("--record", is_flag=True, help="Ask the network for what --answers lacks, and add it."),
+    click.option("--trace", "trace_path", type=OutputFile(), help="Write each slot to this file."),
+    click.option("--html", "html_path", type=OutputFile(), help="Write a report to this file."),
+)
+"""What is read and written beside the scenario."""
+
+
 @click.command()
 @click.argument("task", type=click.Path(path_type=Path))
 @network_options
@@ -82,10 +93,7 @@ Faults are added to those of the scenario.
     type=click.Path(path_type=Path),
     help="A YAML file with these fields and with a network and faults; options come before it.",
 )
-@click.option("--answers", type=click.Path(path_type=Path), help="A file of recorded answers to ctx.http.")
-@click.option("--record", is_flag=True, help="Ask the network for what --answers lacks, and add it.")
-@click.option("--trace", "trace_path", type=OutputFile(), help="Write each slot to this file.")
-@click.option("--html", "html_path", type=OutputFile(), help="Write a report to this file.")
+@file_options
 @json_option
 def command(
     task: Path,
@@ -105,7 +113,7 @@ def command(
     """
     import msgspec
 
-    from ..package.folder import check_secrets, choose_secrets, load_package
+    from ..package.folder import load_package, take_secrets
     from ..package.terms import describe_longer_windows
     from ..sim.answers import open_network
     from ..sim.loading import load_task
@@ -117,8 +125,7 @@ def command(
         raise click.UsageError("--record needs --answers: the file to add answers to")
     scenario = _compose_scenario(scenario_path, options)
     package = load_package(task)
-    check_secrets(package, secrets)
-    secrets = choose_secrets(package, secrets)
+    secrets = take_secrets(package, secrets)
     program = load_task(package)
     with (
         TemporaryDirectory(prefix="roundwork-") as files,

@@ -88,14 +88,14 @@ def _try(
     import httpx2
 
     from ..localnet.demo import point_at_record, running_demo_beside
-    from ..package.folder import check_params, check_secrets, choose_secrets, load_package, merge_params
+    from ..package.folder import check_params, load_package, merge_params, take_secrets
     from ..sim.failures import cut_traceback
     from ..testing import open_network, run_round
 
     try:
         package = load_package(folder)
         check_params(package, params)
-        check_secrets(package, secrets)
+        secrets = take_secrets(package, secrets)
         is_answered = answers is not None and not is_recording
         demo = nullcontext(point_at_record(package, params)) if is_answered else None
         with (
@@ -107,7 +107,7 @@ def _try(
                 round=round_number,
                 seed=seed,
                 params=merge_params(package, given),
-                secrets=choose_secrets(package, secrets),
+                secrets=secrets,
                 network=httpx2.HTTPTransport() if answers is None else network,
             )
             opinions = _audit_mutations(played, is_debugging)

@@ -16,7 +16,7 @@ from solders.keypair import Keypair
 
 from ..errors import BadConfig, StillRunning, TaskFailed
 from ..package.fields import suggest
-from ..package.folder import Package, check_params, check_secrets, choose_secrets, merge_params
+from ..package.folder import Package, check_params, merge_params, take_secrets
 from ..package.windows import FETCH_SECONDS, Timings
 from ..protocol.params import ROUNDWORK_1
 from ..sdk.saved import SavedFile
@@ -124,8 +124,7 @@ async def try_properties(
     """
     _check_excused(package)
     check_params(package, params)
-    check_secrets(package, secrets)
-    chosen = choose_secrets(package, secrets)
+    chosen = take_secrets(package, secrets)
     async with _open_machines(package, params, chosen, sandbox, environments, log) as machines:
         return await _try_all(_Tries(machines, package), package, report)
 
@@ -428,7 +427,8 @@ class _Tries:
         lanes, value = await self._machines.here(), self._get_value()
         started = time.perf_counter()
         opinion = await self._audit(lanes, value)
-        self.timings = Timings(self._submission_seconds, FETCH_SECONDS, time.perf_counter() - started)
+        audit_seconds = time.perf_counter() - started
+        self.timings = Timings(self._submission_seconds, FETCH_SECONDS, audit_seconds, self._work_seconds)
         if opinion.kind == "unavailable":
             raise _NotTried(f"the audit was unavailable: {opinion.reason}")
         if opinion.kind == "invalid":

@@ -202,6 +202,12 @@ def choose_secrets(package: Package, given: Mapping[str, str]) -> dict[str, str]
     return {name: given[name] for name in package.secrets}
 
 
+def take_secrets(package: Package, given: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that the package asks for, and no others. Raises BadConfig, BadTaskFile."""
+    check_secrets(package, given)
+    return choose_secrets(package, given)
+
+
 def check_secrets(package: Package, given: Iterable[str]) -> None:
     """Raises BadConfig for a secret that the package does not ask for: a node would not give it to it."""
     for name in given:

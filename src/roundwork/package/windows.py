@@ -32,6 +32,8 @@ class Timings(NamedTuple):
     submission: float
     fetch: float
     audit: float
+    work: float = 0.0
+    """Of a round's work and its submission together; windows do not depend on it."""
 
 
 class Windows(NamedTuple):

@@ -45,11 +45,13 @@ class SealedMember:
     def act(self, *deviations: Hashable, bad_round: int | None = None) -> None:
         """Note deviations, each once: duties done otherwise, left out, or added.
 
-        `bad_round` if what it submits for that round is not the proof of its work.
+        `bad_round` if what it submits for that round is not the proof of its work: that alone is a deviation.
         """
         self.deviations.update(deviations)
         if bad_round is not None:
             self.bad_rounds.add(bad_round)
+            if not deviations:
+                self.deviations.add(bad_round)
 
     def draw(self, round_number: int, what: str = "") -> Random:
         """The chance of a round, the same whenever it is drawn."""

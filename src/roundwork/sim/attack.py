@@ -4,7 +4,8 @@ Each trial is two worlds of one seed: in one the coalition plays its strategy, i
 are honest. Money is in units of an honest node's reward R: the bounty of a round divided by its nodes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from ..sdk.splits import equal_split
 from ..sdk.task import Candidate, Context, Task
 from ..strategies import STRATEGIES, Strategy
 from ..wire import format_count
-from .report import find_breakdown
+from .report import find_breakdown, find_no_pay
 from .services import Network
 from .simulation import NodeSetting, Result, WorldSetting
 from .world import STAKE_FACTOR, World, fit_bounty
@@ -163,6 +164,7 @@ class Place:
         params: dict[str, Any] | None = None,
         network: Network | None = None,
         conditions: dict[str, Any] | None = None,
+        secrets: dict[str, str] | None = None,
     ) -> None:
         """`network` answers `ctx.http`; `conditions` are more fields of a WorldSetting, such as `faults`."""
         self.task = task
@@ -170,6 +172,7 @@ class Place:
         self.params = params or {}
         self.network = network
         self.conditions = conditions or {}
+        self.secrets = secrets or {}
 
     def __hash__(self) -> int:
         return hash(id(self.task))
@@ -187,15 +190,39 @@ def run_trial(trial: Trial, strategy: type[Strategy], seed: int, place: Place) -
     if trial.members >= trial.nodes:
         raise BadConfig(f"share {trial.share}: {trial.members} of {trial.nodes} nodes leave no honest node")
     honest_nodes = trial.nodes - trial.members + 1 if strategy.is_split else trial.nodes
-    attacked = _play(trial, strategy, trial.nodes, seed, place)
-    honest = _play(trial, None, honest_nodes, seed, place)
+    usual = _play_honestly(place, msgspec.structs.replace(trial, strategy=""), honest_nodes, seed)
+    return measure(trial, _play(trial, strategy, trial.nodes, seed, place), usual)
+
+
+class Account(NamedTuple):
+    """What a node earned in a trial, less slashes, in roe, and how often it worked and audited."""
+
+    earned: int
+    works: int
+    audits: int
+
+
+class Usual(NamedTuple):
+    """The honest world of a seed, against which all strategies are measured."""
+
+    accounts: dict[str, Account]
+    """By the node's name."""
+    members: frozenset[str]
+    """The names of the coalition's nodes."""
+
+
+@lru_cache(maxsize=4096)
+def _play_honestly(place: Place, trial: Trial, nodes: int, seed: int) -> Usual:
+    """Raises TaskFailed for a task that does not work for honest nodes."""
+    honest = _play(trial, None, nodes, seed, place)
     check_honest_world(honest.world, honest.result)
-    return measure(trial, attacked, honest)
+    return Usual(_list_accounts(trial, honest), honest.members)
 
 
 def check_honest_world(world: AnyWorld, result: Result) -> None:
     """Raises TaskFailed where the task does not work for honest nodes: then no row says anything."""
-    if breakdown := find_breakdown(world, result):
+    breakdown = find_breakdown(world, result) or find_no_pay(world, result)
+    if breakdown:
         raise TaskFailed(
             f"the task does not work, so a table of attacks says nothing: {'; '.join(breakdown)}"
         )
@@ -241,6 +268,7 @@ def _play(trial: Trial, strategy: type[Strategy] | None, nodes: int, seed: int, 
         rounds=trial.rounds,
         seed=seed,
         params=place.params,
+        secrets=place.secrets,
         are_signatures_real=False,
         **place.conditions,
     )
@@ -285,13 +313,16 @@ def _split_last(stakes: list[int], first: int, members: int, minimum: int) -> li
     return [*stakes[:first], *[part * members // nodes] * nodes]
 
 
-def measure(trial: Trial, attacked: Played, honest: Played) -> Measured:
+def measure(trial: Trial, attacked: Played, honest: Usual) -> Measured:
     """The difference between two worlds."""
     reward = attacked.world.setting.terms.bounty_per_round / trial.nodes
-    gained = _compute_income(trial, attacked, reward, attacked.members)
-    usual = _compute_income(trial, honest, reward, honest.members)
-    others = frozenset(node.name for node in attacked.world.nodes) - attacked.members
-    harmed = _compute_income(trial, honest, reward, others) - _compute_income(trial, attacked, reward, others)
+    accounts = _list_accounts(trial, attacked)
+    gained = _compute_income(trial, accounts, reward, attacked.members)
+    usual = _compute_income(trial, honest.accounts, reward, honest.members)
+    others = frozenset(accounts) - attacked.members
+    harmed = _compute_income(trial, honest.accounts, reward, others) - _compute_income(
+        trial, accounts, reward, others
+    )
     members = [node for node in attacked.world.nodes if node.name in attacked.members]
     bad = {(round_number, node.address) for node in members for round_number in node.member.bad_rounds}
     views = [view for round_number, view in attacked.result.rounds.items() if round_number < trial.rounds]
@@ -314,21 +345,31 @@ def measure(trial: Trial, attacked: Played, honest: Played) -> Measured:
     )
 
 
-def _compute_income(trial: Trial, played: Played, reward: float, names: frozenset[str]) -> float:
-    """What nodes earned, less slashes and their costs, in R."""
-    nodes = [node for node in played.world.nodes if node.name in names]
-    addresses = {node.address for node in nodes}
-    earned = sum(
-        payment.reward - payment.slash
-        for round_number, view in played.result.rounds.items()
-        if round_number < trial.rounds
-        for payment in view.payments
-        if payment.node in addresses
-    )
-    counted = range(trial.rounds)  # the world goes on a little after its last round
-    works = sum(node.worked[round_number] for node in nodes for round_number in counted)
-    audits = sum(node.audited[round_number] for node in nodes for round_number in counted)
-    return earned / reward - works * trial.work_cost - audits * trial.audit_cost
+def _list_accounts(trial: Trial, played: Played) -> dict[str, Account]:
+    """The accounts of all nodes by name. What the world does after its last round does not count."""
+    earned: dict[str, int] = {}
+    for round_number, view in played.result.rounds.items():
+        for payment in view.payments if round_number < trial.rounds else ():
+            earned[payment.node] = earned.get(payment.node, 0) + payment.reward - payment.slash
+    counted = range(trial.rounds)
+    return {
+        node.name: Account(
+            earned.get(node.address, 0),
+            sum(node.worked[round_number] for round_number in counted),
+            sum(node.audited[round_number] for round_number in counted),
+        )
+        for node in played.world.nodes
+    }
+
+
+def _compute_income(
+    trial: Trial, accounts: Mapping[str, Account], reward: float, names: Iterable[str]
+) -> float:
+    """What nodes earned, less their costs, in R; a name that a world does not have counts nothing."""
+    chosen = [accounts[name] for name in names if name in accounts]
+    works, audits = sum(each.works for each in chosen), sum(each.audits for each in chosen)
+    earned = sum(each.earned for each in chosen) / reward
+    return earned - works * trial.work_cost - audits * trial.audit_cost
 
 
 def compose_row(trial: Trial, measured: Sequence[Measured]) -> Row:

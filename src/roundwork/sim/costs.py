@@ -27,6 +27,7 @@ def measure_seconds(place: Place) -> Seconds:
         nodes=make_nodes([HONEST] * NODES, [STAKE_FACTOR * place.terms.minimum_stake]),
         rounds=ROUNDS,
         params=place.params,
+        secrets=place.secrets,
         are_signatures_real=False,
     )
     world = make_world(setting, place.task, place.network)

@@ -1,5 +1,6 @@
 """What became of a world, for people and programs: sums by round and by node, timings, a page of HTML."""
 
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from math import ceil
@@ -85,6 +86,22 @@ def find_breakdown(world: AnyWorld, result: Result) -> list[str]:
         calls = format_count(len(world.timings.seconds.get("submission", ())), "call")
         broken = [f"no node submitted anything: @task.submission gave nothing in {calls}"]
     return broken
+
+
+def find_no_pay(world: AnyWorld, result: Result) -> list[str]:
+    """Why no round of an honest world pays anybody; empty if one does."""
+    views = [view for view in result.rounds.values() if view.round < world.setting.rounds]
+    if not world.is_over() or any(payment.reward for view in views for payment in view.payments):
+        return []
+    if unpaid := describe_unpaid(world, result):
+        return [unpaid]
+    verdicts = Counter(submission.verdict for view in views for submission in view.submissions)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    rounds = format_count(len(views), "round")
+    return [
+        f"no honest node is paid in {rounds}; verdicts on honest work: {counts}. The"
+        " audit must accept honest work, and the distribution must pay for it"
+    ]
 
 
 def describe_unpaid(world: AnyWorld, result: Result) -> str | None:

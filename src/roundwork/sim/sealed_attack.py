@@ -184,6 +184,7 @@ def play(
         rounds=trial.rounds,
         seed=seed,
         params=place.params,
+        secrets=place.secrets,
         are_signatures_real=False,
         **place.conditions,
     )
