@@ -70,7 +70,7 @@ economics: $(STAMP) ## Play every strategy against RULES (koii-1) again, and say
 ifeq ($(RULES),roundwork-1)
 	@# Costs are given, so that every machine plays the same table.
 	@# The control: what wins under koii-1 still wins there. Then many hours of a processor; a second call goes on.
-	@$(BIN)/roundwork attack --strategy last-slot-accuser --strategy lazy-checker --strategy list-killer
+	@$(BIN)/python -m tests.sim.control
 	@$(BIN)/roundwork attack examples/cipher --rules roundwork-1 --nodes 20 --share 33 --share 20 --share 5 \
 		--silent 10 --silent 0 --seeds 30 --rounds 24 $(COSTS) --jobs 2 --save .roundwork/attack-cipher-20.jsonl --resume \
 		--against docs/attack-roundwork-1.jsonl

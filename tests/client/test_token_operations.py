@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -211,5 +212,32 @@ def test_amounts_that_a_token_cannot_express_and_mints_that_are_none_are_named(l
         none = msgspec.structs.replace(bank.package, token_type=bank.owner)
         with pytest.raises(BadConfig, match=f"token_type: {bank.owner} is not the mint"):
             await operations.deploy(bank.client, bank.rich, none, "")
+
+    live(question)
+
+
+def test_a_claim_goes_only_where_it_can_be_taken_out_again(live: Callable[..., Any]) -> None:
+    async def question(bank: Bank) -> None:
+        other, wallet = await operations.create_token(bank.client, bank.rich, 6), Keypair()
+        await operations.mint_tokens(bank.client, bank.rich, other, bank.owner, UNIT)
+        wrong = base58_of(tokens.find_account(key_of(bank.owner), other))
+        right = base58_of(tokens.find_account(key_of(bank.owner), bank.mint))
+        task = await bank.read()
+        native = msgspec.structs.replace(task, mint=None)
+
+        for place, reason in (
+            (wrong, f"with the token {other}: the task pays in the token {bank.mint}"),
+            (task.pot, "the pot of this task with the token"),
+            (bank.mint, "an account of the program"),
+            (bank.task, "an account of the program"),
+        ):
+            with pytest.raises(BadConfig, match=re.escape(reason)):
+                await operations.check_beneficiary(bank.client, task, place)
+            with pytest.raises(BadConfig, match="native money cannot be taken out there; name a wallet"):
+                await operations.check_beneficiary(bank.client, native, place)
+        for place in (right, bank.owner, str(wallet.pubkey())):
+            await operations.check_beneficiary(bank.client, task, place)
+        with pytest.raises(BadConfig, match="the pot of this task"):
+            await operations.claim(bank.client, bank.rich, bank.rich, bank.task, task.pot)
 
     live(question)

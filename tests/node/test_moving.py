@@ -149,3 +149,18 @@ def test_one_node_at_a_time_works_in_a_directory(ledger: RunningLedger, tmp_path
 
     assert told.startswith("StoreInUse: ")
     assert "another node works there" in told
+
+
+def test_claims_to_the_pot_of_the_task_are_refused_at_the_start(
+    ledger: RunningLedger, tmp_path: Path
+) -> None:
+    manager, package = Keypair(), load_package(HELLO)
+    do(ledger, lambda client: airdrop(client, str(manager.pubkey()), 5_000 * KOII))
+    task = do(ledger, lambda client: deploy(client, manager, package, pack(package)[0]))
+    pot = ledger.call("getTask", task)["pot"]
+
+    told = fail(ledger, task, tmp_path / "node", "--package", HELLO, "--claim-to", pot)
+
+    assert told.startswith(
+        f"BadConfig: {pot} is the pot of this task: native money cannot be taken out there"
+    )

@@ -26,6 +26,7 @@ from ..errors import (
 from ..package.terms import compose_fields
 from ..protocol.params import (
     ROUNDWORK_1,
+    SYSTEM_PROGRAM,
     TASK_PROGRAM,
     TOKEN_PROGRAM,
     NodeKey,
@@ -351,8 +352,35 @@ async def withdraw_when_free(
 
 
 async def claim(client: Client, payer: Keypair, staking: Keypair, task: str, beneficiary: str) -> str:
-    """Pay a node's whole available balance to the beneficiary; tokens to its account of that token."""
-    return await claim_from(client, payer, staking, await read_task(client, task), beneficiary)
+    """Pay a node's whole available balance to the beneficiary; tokens to its account of that token.
+
+    Raises BadConfig for a beneficiary that could not pay it out again.
+    """
+    view = await read_task(client, task)
+    await check_beneficiary(client, view, beneficiary)
+    return await claim_from(client, payer, staking, view, beneficiary)
+
+
+async def check_beneficiary(client: Client, task: TaskView, beneficiary: str) -> None:
+    """Check that a claim can go to an address: a wallet, or a token account of the task's token.
+
+    Raises BadConfig.
+    """
+    owner = await client.get_account_owner(beneficiary)
+    is_pot = beneficiary == task.pot
+    if not is_pot and owner in (None, base58_of(SYSTEM_PROGRAM)):
+        return
+    what = "the pot of this task" if is_pot else f"an account of the program {owner}"
+    if task.mint is None:
+        raise BadConfig(f"{beneficiary} is {what}: native money cannot be taken out there; name a wallet")
+    mint = await client.get_token_of(beneficiary)
+    if mint is not None:
+        what = f"{what} with the token {mint}"
+    if is_pot or mint != task.mint:
+        raise BadConfig(
+            f"{beneficiary} is {what}: the task pays in the token {task.mint}; name a wallet, or an account"
+            " of that token"
+        )
 
 
 async def claim_from(

@@ -59,6 +59,11 @@ class _Owned(msgspec.Struct):
     owner: str
 
 
+class _Held(_Owned):
+    data: tuple[bytes, str]
+    space: int
+
+
 class _Amount(msgspec.Struct):
     amount: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,20}$")]
     decimals: int
@@ -219,6 +224,14 @@ class Client:
         config = {**NEWEST, "encoding": "base64", "dataSlice": {"offset": 0, "length": 0}}
         account = await self._get_value(_Owned | None, "getAccountInfo", address, config)
         return str(account.owner) if account else None
+
+    async def get_token_of(self, account: str) -> str | None:
+        """The mint of a token account; None for an account that is none."""
+        config = {**NEWEST, "encoding": "base64", "dataSlice": {"offset": MINT_AT, "length": 32}}
+        found = await self._get_value(_Held | None, "getAccountInfo", account, config)
+        if found is None or (found.owner, found.space) != (base58_of(TOKEN_PROGRAM), ACCOUNT_BYTES):
+            return None
+        return base58_of(found.data[0])
 
     async def get_token_supply(self, mint: str) -> tuple[int, int]:
         """The supply of a token, in its smallest unit, and its decimals. Raises Refused."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from ..client.operations import patiently, read_task
+from ..client.operations import check_beneficiary, patiently, read_task
 from ..client.rpc import Client
 from ..errors import BadConfig, PortInUse, StoreCorrupt
 from ..host.files import READABLE_BY_OWNER, make_own_folder, replace_file, warn_of_other_users
@@ -147,6 +147,8 @@ class Node:
         hosts = resolve_hosts(package, merge_params(package, setting.params))
         await asyncio.to_thread(self._agree, package, hosts, task)  # may ask; the node works on
         identity = self._make_identity(setting, package, task)
+        if setting.claim_to is not None:
+            await check_beneficiary(self._client, task, setting.claim_to)
         registrations = Registrations(lambda: current.task, self._is_development)
         needs = TaskNeeds(
             setting=setting,

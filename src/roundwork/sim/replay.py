@@ -76,7 +76,7 @@ class Difference(msgspec.Struct, frozen=True):
     what: str
     """ "amount" of the paid list, "split" of the ledger's own list, "slash", or "audit"."""
     recorded: int | str
-    """In roe or the smallest unit of the token; of an audit what most auditors found, or "unaudited"."""
+    """In roe or the smallest unit of the token; of an audit what most auditors found, or "untried"."""
     replayed: int | str
     """The same; of an audit that fails "no opinion: " and why."""
 
@@ -245,7 +245,7 @@ async def replay_round(lanes: Lanes, recorded: Recorded, rules: ReplayRules) -> 
             continue
         audited += 1
         was = summarize_audits(submission)
-        if opinion not in (was, "valid" if was == "unaudited" else was):
+        if opinion not in (was, "valid" if was == "untried" else was):
             differences.append(Difference(view.round, submission.node, "audit", was, opinion))
     failure = ""
     try:
@@ -270,8 +270,8 @@ async def _audit(lanes: Lanes, view: RoundView, submission: SubmissionView) -> s
 
 
 def summarize_audits(submission: SubmissionView) -> str:
-    """What most nodes that audited it found, "valid" or "invalid"; "unaudited" if no audit was raised."""
-    return "unaudited" if submission.trigger_by is None else "valid" if submission.votes > 0 else "invalid"
+    """What most nodes that audited it found, "valid" or "invalid"; "untried" if no audit was raised."""
+    return "untried" if submission.trigger_by is None else "valid" if submission.votes > 0 else "invalid"
 
 
 def compare_amounts(view: RoundView, amounts: Mapping[str, int]) -> list[Difference]:
