@@ -105,6 +105,13 @@ def test_requests_go_through_the_transport_to_permitted_hosts(tmp_path: Path) ->
         fetch(tmp_path, httpx2.MockTransport(answer), "other.example")
 
 
+def test_a_ledger_that_does_not_run_is_named() -> None:
+    task = make_task(work=lambda ctx: ctx.ledger.call("getSlot"))
+
+    with pytest.raises(TaskFailed, match=r"so nothing answers ledger\.call getSlot; `roundwork up` runs one"):
+        run_round(task)
+
+
 def test_without_a_network_every_host_is_unavailable() -> None:
     task = make_task(work=lambda ctx: ctx.http.get("http://example.org/"))
 

@@ -55,6 +55,24 @@ def test_every_example_is_a_good_package() -> None:
         assert pack(package) == pack(load_package(folder))
 
 
+@pytest.mark.parametrize(
+    ("name", "excused"),
+    [("hello", {"splitting", "exclusion"}), ("cipher", set()), ("crawler", {"exclusion"})],
+)
+def test_an_example_passes_check_and_is_excused_only_from_what_its_rewards_cannot_have(
+    name: str, excused: set[str]
+) -> None:
+    require_sandbox("sandlock")
+    command = [sys.executable, "-m", "roundwork", "check", str(EXAMPLES / name), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    results = {each["property"]: each for each in json.loads(done.stdout)["properties"]}
+
+    assert 0 == done.returncode
+    assert excused == {each for each, found in results.items() if found["result"] == "excused"}
+    assert {"holds", "excused"} >= {each["result"] for each in results.values()}
+    assert all(results[each]["reason"] for each in excused)
+
+
 def test_hello_clears_the_honest_and_convicts_the_liar(tmp_path: Path, environment: Environment) -> None:
     async def run() -> tuple[str, str, dict[str, int]]:
         program = EXAMPLES / "hello" / "task.py"

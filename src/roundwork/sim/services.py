@@ -76,7 +76,11 @@ class Services:
             case "verify":
                 return self._verify(params["signed"], params["node"])
             case _:
-                raise Refused(f"a simulation does not answer {method} {params.get('method', '')}".rstrip())
+                asked = f"{method} {params.get('method', '')}".rstrip()
+                raise Refused(
+                    "no ledger runs in `try`, `simulate`, `attack` and roundwork.testing, so nothing answers"
+                    f" {asked}; `roundwork up` runs one"
+                )
 
     def _request_http(self, params: dict[str, Any]) -> Answer:
         method, url, commons = params["method"], params["url"], self._commons
