@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from roundwork import Task, Unavailable, proportional_split
-from roundwork.errors import BadArgument, BadConfig, TaskFailed
+from roundwork.errors import BadArgument, BadConfig, BadTaskFile, TaskFailed
 from roundwork.package.scaffold import Answers, write_scaffold
 from roundwork.testing import STAKE, open_network, run_round
 
@@ -103,6 +103,19 @@ def test_requests_go_through_the_transport_to_permitted_hosts(tmp_path: Path) ->
     assert "GET http://example.org/a" == fetch(tmp_path, httpx2.MockTransport(answer), "moved.example").value
     with pytest.raises(TaskFailed, match=r"Refused: other\.example:80 is not among the permitted hosts"):
         fetch(tmp_path, httpx2.MockTransport(answer), "other.example")
+
+
+def test_text_that_is_not_utf_8_is_no_submission() -> None:
+    with pytest.raises(TaskFailed, match=r"submission returned '\\udc80', which is not text of UTF-8"):
+        run_round(make_task(submission=lambda ctx: "\udc80"))
+
+
+def test_a_file_that_ends_the_process_is_a_failure_of_the_task(tmp_path: Path) -> None:
+    (tmp_path / "config-task.yml").write_bytes((EXAMPLES / "hello" / "config-task.yml").read_bytes())
+    (tmp_path / "task.py").write_text("import sys\n\nsys.exit(3)\n")
+
+    with pytest.raises(BadTaskFile, match=r"task\.py cannot be run: SystemExit: 3 \(task\.py, line 3\)"):
+        run_round(tmp_path)
 
 
 def test_a_ledger_that_does_not_run_is_named() -> None:

@@ -86,6 +86,7 @@ def test_a_class_without_a_name_is_called_as_the_class(tmp_path: Path, rules: st
             "class A(Base):\n    def __init__(self, me):\n        pass\n",
             "strategy a cannot be made: TypeError",
         ),
+        ("raise SystemExit(3)\n", r"cannot be run: SystemExit: 3 \(own\.py, line \d\)"),
         ("x = 1 / 0\n", r"cannot be run: ZeroDivisionError: .* \(own\.py, line \d\)"),
         ("x = 1\n", "defines no subclass of roundwork"),
     ],

@@ -413,6 +413,7 @@ class _Tries:
     async def try_submission(self) -> None:
         lanes = await self._machines.here()
         self._why = "there is no submission to audit"
+        await lanes.start_work()
         began = time.perf_counter()
         await lanes.work(ROUND, SEED, self._seconds)
         started = time.perf_counter()

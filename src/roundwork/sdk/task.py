@@ -486,7 +486,10 @@ def _check_value(value: object, step: str) -> str | None:
     if not isinstance(value, str):
         raise TypeError(f"{step} returned {value!r}; it must return text, or None for nothing to submit")
     value = value.rstrip(" ")
-    size = len(value.encode())
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{step} returned {value!r:.100}, which is not text of UTF-8") from None
     if not 1 <= size <= VALUE_BYTES_MAX:
         raise ValueError(
             f"{step} returned {size} bytes; a submission is 1 to {VALUE_BYTES_MAX} bytes of UTF-8"

@@ -38,7 +38,7 @@ def load_task(package: Package) -> Task:
     sys.path.insert(0, folder)
     try:
         loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadTaskFile(f"{program} cannot be run: {describe_failure(error)}") from error
     finally:
         sys.path.remove(folder)

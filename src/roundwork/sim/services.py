@@ -135,12 +135,12 @@ def _serve(get_routes: Callable[[], Any], call: dict[str, Any]) -> tuple[int, li
     import asyncio  # for the few tasks whose peers serve routes
 
     answers: list[tuple[int, list[tuple[str, str]], bytes]] = []
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
 
     def run() -> None:
         try:
             answers.append(asyncio.run(answer_request(get_routes(), call)))
-        except Exception as error:  # noqa: BLE001 -- the author's route may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 -- the author's route may raise anything
             failures.append(error)
 
     thread = threading.Thread(target=run)

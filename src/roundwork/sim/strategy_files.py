@@ -93,7 +93,7 @@ def load_strategies(
     sys.modules[name] = module
     try:
         loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadTaskFile(f"{path} cannot be run: {describe_failure(error)}") from error
     own = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == name]
     found: dict[str, type[S]] = {}
@@ -141,7 +141,7 @@ def _guard(strategy: type[S], name: str, path: Path) -> type[S]:
     }
     try:
         strategy()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadTaskFile(f"{path}: strategy {name} cannot be made: {describe_failure(error)}") from error
     return type(strategy.__name__, (strategy,), {**decisions, "name": name})
 
@@ -153,7 +153,7 @@ def _watch(decide: Callable[..., Any], place: str, answer: Answer, path: Path) -
             value = decide(*arguments)
         except RoundworkError:
             raise  # of the task's own functions
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
             line = lines[-1] if lines else decide.__code__.co_firstlineno
             raise StrategyFailed(f"{place}, line {line}: {type(error).__name__}: {error}") from error

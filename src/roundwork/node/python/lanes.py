@@ -82,6 +82,10 @@ class Lanes:
                 f"{program} has no {', no '.join(missing)}; a task has {', '.join(NEEDED_FUNCTIONS)}"
             )
 
+    async def start_work(self) -> None:
+        """Start the process of the work, so that the time of its first call is the author's alone."""
+        await self._lanes["work"].start(START_SECONDS)
+
     async def work(self, round: int, seed: str, deadline_seconds: float) -> None:
         """Run `@task.work` for a round."""
         step = self._newest = self._prepare("work", round, seed)
