@@ -76,10 +76,10 @@ class Services:
             case "verify":
                 return self._verify(params["signed"], params["node"])
             case _:
-                asked = f"{method} {params.get('method', '')}".rstrip()
+                request = f"{method} {params.get('method', '')}".rstrip()
                 raise Refused(
                     "no ledger runs in `try`, `simulate`, `attack` and roundwork.testing, so nothing answers"
-                    f" {asked}; `roundwork up` runs one"
+                    f" {request}; `roundwork up` runs one"
                 )
 
     def _request_http(self, params: dict[str, Any]) -> Answer:
