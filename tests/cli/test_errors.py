@@ -60,3 +60,22 @@ def test_help_and_version_are_no_errors(arguments: tuple[str, ...]) -> None:
 
     assert (0, "") == (done.returncode, done.stderr)
     assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["try", "task", "--param", "a=1", "--param", "a=2"], "a is given twice: name it once"),
+        (["up", "task", "--play", "lazy=1", "--play", "lazy=2"], "lazy is given twice: name it once"),
+        (
+            ["replay", "ledger", "task", "--rules", "slash=30%", "--rules", "slash=50%"],
+            "slash is given twice",
+        ),
+        (["try", "task", "--secret", "KEY=a", "--secret", "KEY=b"], "number 2 has the name of one before it"),
+    ],
+)
+def test_a_name_that_is_given_twice_is_refused(words: list[str], reason: str) -> None:
+    done = run(*words)
+
+    assert 2 == done.returncode
+    assert reason in done.stderr

@@ -201,12 +201,14 @@ def show(facts: Mapping[str, Any], as_json: bool, write: Callable[[str], None] =
 
 
 def read_pairs(pairs: tuple[str, ...], option: str) -> dict[str, str]:
-    """NAME=VALUE options as a dictionary."""
-    read = {}
+    """NAME=VALUE options as a dictionary. Raises BadParameter for a name that is given twice."""
+    read: dict[str, str] = {}
     for pair in pairs:
         name, found, value = pair.partition("=")
         if not found or not name:
             raise click.BadParameter(f"{pair!r} is not of the form NAME=VALUE", param_hint=option)
+        if name in read:
+            raise click.BadParameter(f"{name} is given twice: name it once", param_hint=option)
         read[name] = value
     return read
 
@@ -230,7 +232,7 @@ any_machine_option = click.option(
 
 
 def _read_secrets(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    read = {}
+    read: dict[str, str] = {}
     for at, pair in enumerate(given, 1):
         name, has_value, value = pair.partition("=")
         if not has_value and name not in os.environ:
@@ -238,6 +240,8 @@ def _read_secrets(ctx: click.Context, param: click.Parameter, given: tuple[str, 
             raise click.BadParameter(
                 f"number {at} is not NAME=VALUE, and the environment has no variable of this name"
             )
+        if name in read:
+            raise click.BadParameter(f"number {at} has the name of one before it: name it once")
         read[name] = value if has_value else os.environ[name]
         SECRETS.add(name, read[name])
     return read
