@@ -530,3 +530,26 @@ def test_an_own_strategy_that_notes_no_deviation_is_told_how(tmp_path: Path, sou
 
     assert "braggart, 6 nodes: it never called `me.act`, so its row proves nothing" in unnoted.output
     assert "proves nothing" not in noted.output
+
+
+RAISING = """
+
+@task.audit
+def audit(ctx, candidate):
+    assert candidate.value == 'Hello, World!'
+    return True
+"""
+
+
+@pytest.mark.parametrize("rules", ["koii-1", "roundwork-1"])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_audit_that_raises_on_a_lie_is_named(tmp_path: Path, rules: str, jobs: str) -> None:
+    folder = tmp_path / "task"
+    shutil.copytree(HELLO, folder)
+    with (folder / "task.py").open("a") as file:
+        file.write(RAISING)
+
+    shown = run("attack", str(folder), *SMALL, "--rules", rules, "--strategy", "lie", "--jobs", jobs)
+
+    assert re.search(r"lie, 6 nodes: audit failed at \d+ of \d+ calls: AssertionError", shown.stderr)
+    assert 1 == shown.stderr.count("audit failed at")

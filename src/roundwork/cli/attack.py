@@ -456,6 +456,7 @@ def _run(desk: Desk, trials: "list[Trial]", seeds: int, jobs: int) -> "Iterator[
             for seed in range(seeds):
                 measured.append(desk.run(trial, seed))
                 step()
+            _tell_failures(trial, measured)
             yield compose_row(trial, measured)
 
 
@@ -477,12 +478,21 @@ def _run_in_processes(
                 measured[trial][seed] = future.result()
                 step()
                 if len(measured[trial]) == seeds:
-                    by_seed = measured[trial]
-                    yield compose_row(trial, [by_seed[each] for each in sorted(by_seed)])
+                    in_order = [each for _, each in sorted(measured[trial].items())]
+                    _tell_failures(trial, in_order)
+                    yield compose_row(trial, in_order)
     finally:  # also after Ctrl-C, wherever it arrives
         pool.shutdown(wait=False, cancel_futures=True)
         for process in active_children():
             process.terminate()
+
+
+def _tell_failures(trial: "Trial", measured: "list[Measured]") -> None:
+    """Say which of the author's functions failed, such as an audit that raises on a lie."""
+    from ..sim.attack import describe_failures
+
+    for line in describe_failures(trial, measured):
+        say(line, err=True)
 
 
 @contextmanager

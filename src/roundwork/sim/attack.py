@@ -19,6 +19,7 @@ from ..sdk.splits import equal_split
 from ..sdk.task import Candidate, Context, Task
 from ..strategies import STRATEGIES, Strategy
 from ..wire import format_count
+from .functions import FailedFunction
 from .report import find_breakdown, find_no_pay
 from .services import Network
 from .simulation import NodeSetting, Result, WorldSetting
@@ -81,6 +82,8 @@ class Measured(NamedTuple):
     honest_convicted: int
     """Submissions of honest nodes that were convicted."""
     rounds: int
+    failures: tuple[FailedFunction, ...] = ()
+    """The author's functions that failed while the coalition played."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -342,6 +345,7 @@ def measure(trial: Trial, attacked: Played, honest: Usual) -> Measured:
             for each in view.submissions
         ),
         rounds=trial.rounds,
+        failures=tuple(attacked.world.timings.list_failed()),
     )
 
 
@@ -399,6 +403,13 @@ def compose_row(trial: Trial, measured: Sequence[Measured]) -> Row:
         bad_paid=round(sum(each.bad_paid for each in measured) / bad, 4) if bad else 0.0,
         honest_convicted=round(sum(each.honest_convicted for each in measured) / rounds, 4),
     )
+
+
+def describe_failures(trial: Trial, measured: Iterable[Measured]) -> list[str]:
+    """What failed of the author's functions while a strategy was played, in sentences; each function once."""
+    first = {each.step: each for one in measured for each in reversed(one.failures)}
+    where = f"{trial.strategy}, {trial.nodes} nodes"
+    return [f"{where}: {failure}" for failure in first.values()]
 
 
 def find_winners(rows: Iterable[Row]) -> list[Row]:

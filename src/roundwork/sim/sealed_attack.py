@@ -21,6 +21,7 @@ from ..sdk.splits import proportional_split
 from ..sdk.task import Candidate, Context, Task
 from ..sealed_strategies import STRATEGIES, Canary, SealedStrategy, Striker
 from .attack import Measured, Place, Row, Trial, check_honest_world
+from .functions import FailedFunction
 from .sealed import SealedWorld
 from .simulation import NodeSetting, Result, WorldSetting
 from .world import STAKE_FACTOR, fit_bounty
@@ -129,6 +130,7 @@ class Played(NamedTuple):
     deviations: int
     bad: frozenset[tuple[int, str]]
     """What members submitted that is not the proof of their work: round and address."""
+    failures: tuple[FailedFunction, ...]
 
 
 def fit_trial(trial: SealedTrial, terms: Terms) -> Terms:
@@ -227,6 +229,7 @@ def _sum_up(
             if node.name in members
             for round_number in node.member.bad_rounds
         ),
+        failures=tuple(world.timings.list_failed()),
     )
 
 
@@ -304,6 +307,7 @@ def measure(trial: SealedTrial, attacked: Played, honest: Played, terms: Terms) 
             for each in view.submissions
         ),
         rounds=trial.rounds,
+        failures=attacked.failures,
     )
 
 
