@@ -407,7 +407,7 @@ def compose_row(trial: Trial, measured: Sequence[Measured]) -> Row:
 
 def describe_failures(trial: Trial, measured: Iterable[Measured]) -> list[str]:
     """What failed of the author's functions while a strategy was played, in sentences; each function once."""
-    first = {each.step: each for one in measured for each in reversed(one.failures)}
+    first = {each.step: each for world in reversed(list(measured)) for each in world.failures}
     where = f"{trial.strategy}, {trial.nodes} nodes"
     return [f"{where}: {failure}" for failure in first.values()]
 
