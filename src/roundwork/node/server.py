@@ -147,8 +147,8 @@ class Node:
         hosts = resolve_hosts(package, merge_params(package, setting.params))
         await asyncio.to_thread(self._agree, package, hosts, task)  # may ask; the node works on
         identity = self._make_identity(setting, package, task)
-        if setting.claim_to is not None:
-            await check_beneficiary(self._client, task, setting.claim_to)
+        if (beneficiary := setting.claim_to) is not None:
+            await patiently(lambda: check_beneficiary(self._client, task, beneficiary))
         registrations = Registrations(lambda: current.task, self._is_development)
         needs = TaskNeeds(
             setting=setting,
