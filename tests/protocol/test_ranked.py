@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from roundwork.protocol.execute import Receipt
 from roundwork.protocol.tasks.events import ClosedUnpaid, Fined, Paid, Shared, Slashed
 from roundwork.protocol.tasks.heads import compute_leaf, get_last_head, list_nodes
 from roundwork.protocol.tasks.leaves import compute_head, compute_path, compute_root, compute_root_of_path
@@ -14,7 +15,18 @@ from roundwork.protocol.tasks.ranked import compute_ranks_seed
 from roundwork.protocol.tasks.round import RoundState
 from roundwork.protocol.tasks.sealed import get_ballot
 
-from .hardened import AUDIT_END, AW, MINIMUM, NODES, PROOF, STAKES, SW, Hardened, name_proof
+from .hardened import (
+    AUDIT_END,
+    AW,
+    MINIMUM,
+    NODES,
+    PROOF,
+    STAKES,
+    SW,
+    Hardened,
+    HardenedTokens,
+    name_proof,
+)  # fmt: skip
 from .registry import shows
 
 EQUAL = dict.fromkeys(NODES, 200)
@@ -414,6 +426,40 @@ def test_heads_follow_one_another_in_the_order_in_which_rounds_end() -> None:
 
     assert first == head.previous
     assert any(isinstance(event, ClosedUnpaid) for event in world.blocks[-1][2].events)
+
+
+class ManyTokens(HardenedTokens):
+    """Tasks may have bounties of more than 2^63 tokens here."""
+
+    def create_task(self, *args: Any, **changes: Any) -> Receipt:
+        self.mint_to("manager.tokens", changes["total_bounty"])
+        return super().create_task(*args, **changes)
+
+
+def test_a_reward_of_more_tokens_than_a_leaf_can_say_does_not_end_the_chain() -> None:
+    bounty = 2**63 + 1000
+    world = ManyTokens({"total_bounty": bounty, "bounty_per_round": bounty})
+    world.submitted().judged().listed({"n00": bounty}).go(2, AUDIT_END).block()
+
+    assert RoundState.PAID == world.cursor().opened.state
+    assert bounty == world.held_of("n00", 2)
+    assert 2**63 - 1 == world.net_of("n00")
+    assert world.cursor().heads.rows
+
+
+def test_the_loss_of_more_tokens_than_a_leaf_can_say_does_not_end_the_chain() -> None:
+    reward, guilty = 2**62 + 1000, {"n00": False}
+    world = ManyTokens({"total_bounty": 3 * reward, "bounty_per_round": reward})
+    for number in (0, 2):
+        world.submitted(number=number).judged(number=number).listed({"n00": reward}, number)
+        world.go(number + 2, AUDIT_END).block()
+    world.submitted(number=4).judged(guilty, guilty, "n01", ("n00",), number=4)
+
+    assert ("CONVICTED", -1) == world.verdict("n00", 4)
+    assert -(2**63) == world.net_of("n00", 4)
+    assert 0 == world.held_of("n00", 4)
+    world.go(7, AUDIT_END).block()
+    assert RoundState.PAID == world.cursor(4).opened.state
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 9, 33])

@@ -8,7 +8,7 @@ import msgspec
 
 from ...errors import InsufficientFunds
 from ..clock import REVIEW
-from ..params import NodeKey, base58_of
+from ..params import MONEY_MAX, NodeKey, base58_of
 from ..records import Bond, Held, Net, Payment, Task
 from ..rules import rule
 from ..state import Table
@@ -18,6 +18,9 @@ from .events import Event, Fined, Shared, Slashed
 from .life import get_rules
 from .round import WINDOWS, Activity, Step, StepKind
 from .stakes import add_to, get_stake
+
+NET_MIN = -MONEY_MAX - 1
+"""The least net that a leaf can hold."""
 
 # Amounts
 
@@ -63,11 +66,15 @@ def move(cursor: RoundCursor, node: NodeKey, amount: int = 0, available: int = 0
 
 
 def count(cursor: RoundCursor, node: NodeKey, amount: int) -> None:
-    """Count what the round gives a node (below 0: takes from it)."""
+    """Count what the round gives a node (below 0: takes from it), within the range of 64 signed bits.
+
+    Tokens reach 2^64 - 1 and no leaf could hold such a net; without the bounds one task could end the chain.
+    """
     if not amount:
         return
     before = cursor.nets.rows.get(node)
-    cursor.state.put(cursor.nets, node, Net((before.amount if before else 0) + amount))
+    net = (before.amount if before else 0) + amount
+    cursor.state.put(cursor.nets, node, Net(min(max(net, NET_MIN), MONEY_MAX)))
 
 
 def add_bounty(cursor: RoundCursor, amount: int) -> None:

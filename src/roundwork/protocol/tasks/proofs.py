@@ -104,9 +104,10 @@ def end_answers(cursor: RoundCursor, events: list[Event]) -> None:
     drop_unfinished(cursor)
     submissions = cursor.submissions.rows
     challenges = sorted(cursor.challenges.rows.items())
-    missing = [candidate for candidate, _ in challenges if candidate not in cursor.proofs.rows]
+    proofs = cursor.proofs.rows
+    missing = [candidate for candidate, _ in challenges if candidate not in proofs]
     for candidate, challenged in challenges:
-        if candidate in missing:
+        if candidate not in proofs:
             end_challenge(cursor, candidate, challenged, challenged.held)
     total = sum(submission.stake for submission in submissions.values())
     is_overrun = 2 * sum(submissions[candidate].stake for candidate in missing) > total

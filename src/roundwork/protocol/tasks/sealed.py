@@ -45,7 +45,7 @@ from .review import (
 )
 from .round import WINDOWS, Activity, RoundEvent, StepKind
 from .stakes import get_stake
-from .verdicts import list_missing
+from .verdicts import is_missing, list_missing
 
 CHECKERS = 3
 """The checkers of a submission."""
@@ -220,7 +220,10 @@ def name_seal(kind: int, node: NodeKey) -> bytes:
 def list_duties(cursor: RoundCursor, kind: SealKind, node: NodeKey) -> tuple[NodeKey, ...]:
     """The candidates that a receipt or votes of a node give a bit for, in their order."""
     drawn = get_drawn(cursor, kind).rows.get(node)
-    return () if drawn is None else _leave_out(drawn.candidates, list_missing(cursor))
+    if drawn is None:
+        return ()
+    missing = {candidate for candidate in drawn.candidates if is_missing(cursor, candidate)}
+    return _leave_out(drawn.candidates, missing)
 
 
 class Answers(NamedTuple):
