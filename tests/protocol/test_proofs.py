@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from roundwork.protocol.tasks.commitments import read_content_id
 
-from .hardened import FEE, MINIMUM, NODES, STAKES, Hardened, eighth, name_proof
+from .hardened import FEE, MINIMUM, NODES, RECEIPT, STAKES, Hardened, eighth, name_proof
 from .registry import shows
 from .world import move
 
@@ -220,3 +220,14 @@ def test_any_value_is_read_or_not(value: bytes) -> None:
     digest: Any = read_content_id(value)
 
     assert digest is None or 32 == len(digest)
+
+
+def test_a_receipt_has_no_bit_for_a_submission_that_is_missing() -> None:
+    world = Hardened().submitted(NAMED)
+    drawn = {name: world.duties(name, RECEIPT) for name in world.checkers("n00")}
+    world.expect("ok", "n02", world.challenge("n02", "n00"), slots=0)
+    world.go(1, eighth(3)).block()
+
+    assert {"MISSING"} == {world.verdict("n00")[0]}
+    left = {name: [of for of in duties if of != "n00"] for name, duties in drawn.items()}
+    assert left == {name: world.duties(name, RECEIPT) for name in drawn}

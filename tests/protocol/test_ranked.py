@@ -397,6 +397,19 @@ def test_the_ranks_are_those_of_the_text() -> None:
     assert [world.name_of(node) for node in drawn] == world.ranks()
 
 
+def test_a_fine_takes_the_oldest_of_the_rewards_that_are_held_back_first() -> None:
+    world = Hardened({"bounty_per_round": 5000})
+    for number in (0, 2):
+        world.submitted(number=number).judged(number=number).listed({"n00": 700}, number)
+        world.go(number + 2, AUDIT_END).block()
+    assert [700, 700] == [world.held_of("n00", 2), world.held_of("n00", 4)]
+
+    world.submitted(number=4, silent=("n00",))  # costs a lapse
+
+    assert [0, 1400 - MINIMUM // 10] == [world.held_of("n00", 2), world.held_of("n00", 4)]
+    assert STAKES["n00"] == world.stake_of("n00")
+
+
 # Heads
 
 
