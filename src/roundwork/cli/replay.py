@@ -143,7 +143,8 @@ def _log(line: str) -> None:
 
 def _print_round(replayed: "Replayed", recorded: "Recorded") -> None:
     say(
-        f"round {replayed.round}  {replayed.submissions} submissions, {replayed.audited} audited again,"
+        f"round {replayed.round}  {format_count(replayed.submissions, 'submission')},"
+        f" {replayed.audited} audited again,"
         f" {format_count(len(replayed.differences), 'difference')}"
     )
     for difference in replayed.differences:
@@ -168,4 +169,5 @@ def _describe(difference: "Difference") -> str:
 
 def _summarize(replayed: "list[Replayed]") -> str:
     different = [each for each in replayed if each.differences or each.failure]
-    return f"{len(different)} of {len(replayed)} rounds would have come out differently"
+    rounds = format_count(len(replayed), "round")
+    return f"{len(different)} of {rounds} would have come out differently"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..wire import format_money
+from ..wire import format_count, format_money
 
 NODES_SHOWN = 30
 ROUNDS_SHOWN = 30
@@ -27,8 +27,9 @@ def compose_tables(facts: dict[str, Any]) -> Iterator[str]:
         yield from compose_table(names, _sum_roles(facts["nodes"]), money=("earned", "slashed", "stake"))
     yield ""
     yield (
-        f"{facts['rounds_settled']} rounds settled, {facts['rounds_unpaid']} unpaid, in {facts['slot']} slots"
-        f" and {facts['transactions']} transactions; money in KOII"
+        f"{format_count(facts['rounds_settled'], 'round')} settled, {facts['rounds_unpaid']} unpaid, in"
+        f" {format_count(facts['slot'], 'slot')} and {format_count(facts['transactions'], 'transaction')};"
+        " money in KOII"
     )
 
 

@@ -29,7 +29,7 @@ def find_warnings(package: "Package") -> list[str]:
         warnings += _warn_of_fractions(package)
     rounds = package.total_bounty // package.bounty_per_round
     if rounds < ROUNDS_FEW:
-        warnings.append(f"the bounty lasts {rounds} rounds, then the task is out of money")
+        warnings.append(f"the bounty lasts {format_count(rounds, 'round')}, then the task is out of money")
     return warnings
 
 

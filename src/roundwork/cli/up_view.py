@@ -16,7 +16,7 @@ from ..participant.moment import compute_timetable
 from ..picture import draw_bar, draw_heading, list_periods
 from ..shown import hide, plain
 from ..views import ListView, RoundView
-from .options import format_money
+from .options import format_count, format_money
 
 PAST_ROUNDS = 6
 LABEL_CHARACTERS = 22
@@ -123,7 +123,7 @@ def print_summary(console: Console, watch: Watch) -> None:
     """Who was paid, who was slashed and why."""
     summary: dict[str, Any] = summarise(watch)
     settled, unpaid = summary["rounds_settled"], summary["rounds_unpaid"]
-    title = f"{settled} rounds settled, {unpaid} unpaid; money in {get_symbol(watch)}"
+    title = f"{format_count(settled, 'round')} settled, {unpaid} unpaid; money in {get_symbol(watch)}"
     table = Table(title=title, box=SIMPLE_HEAD, title_style="bold")
     money = [name for name in MONEY if name in summary["nodes"][0]]
     for name in ("node", "role", "proofs", *money, "verdicts"):
