@@ -286,7 +286,12 @@ $work
 roundwork try .              # one node's round, in a second
 pytest                       # the tests in test_task.py
 roundwork check .            # what must hold before you pay
+roundwork attack .           # what cheating would earn
 roundwork up . --liars 1     # a ledger and five nodes on this machine
 roundwork task deploy .      # onto a ledger
 ```
+
+The check of a new task does the whole work again, so it costs as much as the work, and
+`roundwork attack` shows what follows: a node that checks nothing (`lazy-checker`) may gain a little.
+In a task of your own look for a check that is much cheaper than the work, such as a sample of it.
 """

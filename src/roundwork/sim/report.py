@@ -194,8 +194,9 @@ def list_timings(world: AnyWorld) -> list[Timing]:
 def describe_timing(timing: Timing) -> str:
     """A timing in a sentence."""
     verb = "covers" if timing.fits else "DOES NOT COVER"
+    calls = format_count(timing.calls, "call")
     return (
-        f"{timing.step} takes {timing.late_seconds:.2g} s at the 99th percentile of {timing.calls} calls:"
+        f"{timing.step} takes {timing.late_seconds:.2g} s at the 99th percentile of {calls}:"
         f" that needs {timing.field} {timing.needed_slots}, and the task's {timing.window_slots} {verb} it"
     )
 
