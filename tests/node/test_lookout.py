@@ -94,7 +94,9 @@ def test_a_node_learns_of_stakes_before_and_after_a_restart_of_its_ledger(tmp_pa
 
 @pytest.mark.parametrize("is_failing", [False, True])
 @pytest.mark.parametrize("phase", range(STAKES_SLOTS))
-def test_a_stake_that_changes_in_every_slot_is_read_in_one_of_four(phase: int, is_failing: bool) -> None:
+def test_a_stake_that_changes_in_every_slot_is_read_in_one_of_four(
+    phase: int, is_failing: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     keypair = Keypair()
     node = str(keypair.pubkey())
     slot, reads = 100, list[int]()
@@ -126,3 +128,7 @@ def test_a_stake_that_changes_in_every_slot_is_read_in_one_of_four(phase: int, i
     asyncio.run(live())
 
     assert [100 + phase + STAKES_SLOTS * turn for turn in range(3)] == reads
+    warnings = [
+        line for line in caplog.messages if line.startswith("the stakes of other nodes cannot be read")
+    ]
+    assert is_failing == len(warnings)

@@ -124,6 +124,8 @@ class Lookout:
         self._stakes_free_slot = 0
         """They are read once in a slot: this is the one after the last attempt."""
         self._is_cut_off = False
+        self._are_stakes_old = False
+        """Whether the last attempt to read the stakes failed."""
 
     async def begin(self) -> None:
         """Learn how long a slot takes, and have the ledger push heads."""
@@ -202,10 +204,7 @@ class Lookout:
         if head.slot >= self._stakes_due_slot:
             self._stakes_due_slot = NEVER  # if it fails, the next head sets another slot
             self._stakes_free_slot = head.slot + 1
-            try:
-                await self._read_stakes()
-            except RemoteError as error:  # a node plays its rounds without the newest stakes
-                log.debug("%s", error)
+            await self._try_to_read_stakes()
         if self._own is None or self._has_sent or head.slot >= self._own_due_slot:
             head = await self._read_own()
         return head
@@ -254,6 +253,19 @@ class Lookout:
         if has_sent and self._own is not None:
             self.blind_until_slot = self._own.slot
         return head
+
+    async def _try_to_read_stakes(self) -> None:
+        """A node plays its rounds without the newest stakes, too; its operator reads once that it does."""
+        try:
+            await self._read_stakes()
+        except RemoteError as error:
+            if not self._are_stakes_old:
+                log.warning("the stakes of other nodes cannot be read, those known before count: %s", error)
+            self._are_stakes_old = True
+        else:
+            if self._are_stakes_old:
+                log.info("the stakes of other nodes are read again")
+            self._are_stakes_old = False
 
     async def _read_stakes(self) -> None:
         known = self._current.task
