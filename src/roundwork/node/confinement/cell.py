@@ -317,7 +317,7 @@ def _enter(order: Order, bounds: Bounds, streams: tuple[int, int, int], life: in
         namespaces.become(bounds.user)
         for path in order.readable:
             if os.path.exists(path) and not os.access(path, os.R_OK):
-                raise PermissionError(f"{path} must be readable by every user: chmod -R o+rX")
+                raise PermissionError(f"{path} must be readable by every user: chmod -R o+rX {path}")
     # Not before: who changes the user loses the death signal.
     die_with_parent(signal.SIGKILL)
     if select.select([life], [], [], 0)[0]:
