@@ -9,6 +9,7 @@ from blake3 import blake3
 
 from roundwork.economics import (
     CHECKERS,
+    SUBMISSIONS_MIN,
     Costs,
     Stakes,
     advise,
@@ -38,6 +39,7 @@ from roundwork.participant.decisions import Memory
 from roundwork.participant.selection import select_node
 from roundwork.participant.step import SAMPLE, View, list_needed
 from roundwork.protocol.params import NodeKey
+from roundwork.protocol.tasks import sealed
 from roundwork.protocol.tasks.draw import Ballot
 from roundwork.sim.attack import TRIAL_TERMS, Measured, Place, Trial, make_trial_task, run_trial
 from roundwork.sim.simulation import NodeSetting, WorldSetting
@@ -233,7 +235,7 @@ def test_a_hidden_lie_is_paid_where_all_its_checkers_are_friends() -> None:
 def test_under_roundwork_1_advice_has_the_margin_of_three_checkers() -> None:
     stakes = Stakes(0.0, 7.0)
 
-    careful, lazy = advise_drawn(stakes, 0.0, 0.02, 1.0), advise_drawn(stakes, 0.9, 0.02, 1.0)
+    careful, lazy = advise_drawn(stakes, 3, 0.0, 0.02, 1.0), advise_drawn(stakes, 3, 0.9, 0.02, 1.0)
 
     assert careful.caught == 1.0
     assert careful.edge == pytest.approx(-7.7)
@@ -276,3 +278,7 @@ def test_times_divide_what_an_honest_round_costs(audits: int) -> None:
     assert dear.work + audits * dear.audit == pytest.approx(total, rel=0.01)
     with pytest.raises(ValueError, match="take no time"):
         derive_costs(0.0, 0.0, audits)
+
+
+def test_the_numbers_of_roundwork_1_are_those_of_the_law() -> None:
+    assert (CHECKERS, SUBMISSIONS_MIN) == (sealed.CHECKERS, sealed.SUBMISSIONS_MIN)

@@ -22,6 +22,9 @@ DUTIES = 100
 CHECKERS = 3
 """The checkers of a submission under roundwork-1."""
 
+SUBMISSIONS_MIN = 3
+"""A round of roundwork-1 with fewer submissions closes unpaid."""
+
 WORK_COST, AUDIT_COST = 0.3, 0.02
 """What a round's work and an audit cost a node, in its reward, where nothing is known of them."""
 
@@ -254,19 +257,19 @@ def advise(stakes: Stakes, nodes: int, checks: int, lazy: float, audit_cost: flo
     )
 
 
-def advise_drawn(stakes: Stakes, lazy: float, audit_cost: float, lapse: float) -> Advice:
-    """The margin of a task under `roundwork-1`, where three drawn checkers look at each submission.
+def advise_drawn(stakes: Stakes, checks: int, lazy: float, audit_cost: float, lapse: float) -> Advice:
+    """The margin of a task under `roundwork-1`, where `checks` drawn nodes look at each submission.
 
     `stakes.caught` is computed here and not read. `canaries` is the rate at which a lazy checker breaks even:
     a quarter of a slash is for the checkers that found it, and a checker that cleared it pays `lapse`.
     """
-    now = stakes._replace(caught=1 - compute_unseen(CHECKERS, lazy))
+    now = stakes._replace(caught=1 - compute_unseen(checks, lazy))
     return Advice(
         caught=now.caught,
         edge=compute_cheating_edge(now),
         slash_needed=compute_slash_needed(now),
-        lazy_limit=_find_limit(stakes, lambda share: 1 - compute_unseen(CHECKERS, share)),
-        canaries=min(compute_canaries(audit_cost, stakes.slash / 4, lapse, CHECKERS, 1.0), 1.0),
+        lazy_limit=_find_limit(stakes, lambda share: 1 - compute_unseen(checks, share)),
+        canaries=min(compute_canaries(audit_cost, stakes.slash / 4, lapse, checks, 1.0), 1.0),
     )
 
 

@@ -70,6 +70,8 @@ class Strategy:
     doing: ClassVar[str] = "does what the task says"
     is_split: ClassVar[bool] = False
     """Whether the coalition's nodes share the stake of one node: then honest play is that one node."""
+    is_lying: ClassVar[bool] = False
+    """Whether it submits what `@task.lie` gives; a task without one makes a weak lie."""
 
     def is_working(self, me: Member, duty: Work) -> bool:
         """Whether it does the work of a round."""
@@ -148,6 +150,7 @@ class Liar(Strategy):
 
     name = "lie"
     doing = "works and submits a lie that looks right"
+    is_lying = True
 
     def choose_value(
         self, me: Member, duty: DecideValue, honest: Callable[[], str | None], lie: Callable[[], str | None]

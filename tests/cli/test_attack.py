@@ -1,5 +1,6 @@
 """`roundwork attack` and `roundwork advise`, as a person calls them."""
 
+import dis
 import json
 import os
 import re
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from roundwork import sealed_strategies
+from roundwork import strategies as koii_1
 from roundwork.cli.root import root
 from roundwork.errors import BadConfig, BadTaskFile, TaskFailed
 
@@ -220,8 +223,27 @@ def test_what_is_played_otherwise_than_it_is_written_is_named() -> None:
 
     assert "5 % of 6 nodes are less than a node: the coalition has 1 node\n" in small
     assert "9 % of 5 honest nodes are less than half a node: none is silent\n" in small
-    assert "" == usual
+    assert "the task has no @task.lie, so lie submits the honest value with its last character" in usual
+    assert 1 == len(usual.splitlines())
     assert "too short for roundwork-1: audit_window 24 became 48, round_time 60 became 73\n" in longer
+
+
+def test_a_task_with_a_lie_of_its_own_has_nothing_to_note() -> None:
+    words = ("--strategy", "lie", "--rounds", "1", "--seeds", "1", "--nodes", "6", "--share", "34")
+
+    assert "" == run("attack", CIPHER, *words).stderr
+    assert "@task.lie" not in run("attack", HELLO, *words[2:], "--strategy", "lazy-checker").stderr
+
+
+@pytest.mark.parametrize("strategies", [koii_1.STRATEGIES, sealed_strategies.STRATEGIES])
+def test_strategies_that_call_the_lie_say_so(strategies: dict[str, Any]) -> None:
+    called = {
+        name
+        for name, strategy in strategies.items()
+        if any("lie" == each.argval for each in dis.get_instructions(strategy.choose_value))
+    }
+
+    assert called == {name for name, strategy in strategies.items() if strategy.is_lying}
 
 
 def test_advice_from_times_needs_both(tmp_path: Path) -> None:
@@ -420,6 +442,18 @@ def test_advice_names_the_margin_and_where_it_breaks() -> None:
     assert 0 < facts["lazy_limit"] <= 1
     assert "cheating loses" in text
     assert f"{round(facts['lazy_limit'] * 100)} %" in text
+
+
+def test_advice_counts_the_checkers_that_a_small_network_has() -> None:
+    words = ("advise", HELLO, "--rules", "roundwork-1", "--lazy", "50", "--nodes")
+
+    three = json.loads(run(*words, "3", "--json").output)
+
+    assert three["checks"] == 2
+    assert three["caught"] == pytest.approx(1 - 0.5**2)
+    with pytest.raises(BadConfig, match=r"--nodes 2: under roundwork-1 a round with fewer than 3"):
+        run(*words, "2")
+    assert 0 == run("advise", HELLO, "--rules", "koii-1", "--nodes", "2").exit_code
 
 
 def test_advice_fails_in_strict_mode_where_cheating_pays() -> None:

@@ -145,6 +145,10 @@ def test_try_shows_values_opinions_amounts_and_timings(tmp_path: Path) -> None:
         ("task.work(lambda ctx: 1 / 0)", "TaskFailed: ZeroDivisionError: division by zero (task.py, line "),
         ("task.audit(lambda ctx, candidate: 1)", "audit returned 1; it must return True, False"),
         ("task.distribution(lambda round: {'x': 1})", "distribution pays 'x', who submitted nothing"),
+        (
+            "task.distribution(lambda round: {each.public_key: round.bounty for each in round.submitters})",
+            "TaskFailed: distribution pays 30 KOII of a bounty of 10 KOII: no ledger takes this list",
+        ),
         ("import nothing_like_it", "BadTaskFile: "),
     ],
 )

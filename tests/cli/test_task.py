@@ -80,6 +80,23 @@ def test_a_property_that_does_not_hold_is_an_exit_code_and_a_wrong_name_of_one_i
     assert "roundwork.excused: spliting: no such property; did you mean splitting?" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("rules", "line"),
+    [
+        ("koii-1", "rules koii-1; `rules: roundwork-1` in config-task.yml chooses the hardened ones"),
+        (
+            "roundwork-1",
+            "rules roundwork-1: a convicted node loses 70 % of its stake; ",
+        ),
+    ],
+)
+def test_the_rule_set_of_a_task_is_named(tmp_path: Path, rules: str, line: str) -> None:
+    windows = {"round_time": "73", "submission_window": "11", "audit_window": "48"}
+    folder = make(tmp_path / "task", f"roundwork: {{rules: {rules}}}", **windows)
+
+    assert line in run("check", folder).stdout
+
+
 SLOW = """
 import time
 

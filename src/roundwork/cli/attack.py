@@ -320,9 +320,11 @@ class Desk:
     def list_notes(self, trials: "list[Trial]") -> list[str]:
         """What is played otherwise than it is written: windows that are too short, shares below a node."""
         from ..package.terms import describe_longer_windows
-        from ..sim.attack import list_rounded
+        from ..sim.attack import list_rounded, list_weak_lies
 
         notes = list_rounded(trials)
+        if self.terms is not None:
+            notes += list_weak_lies(self.task, {self.game.strategies[trial.strategy] for trial in trials})
         place = self.open_usual_place()
         if place is not None and self.terms is not None and "round_slots" not in self.scenario:
             longer = describe_longer_windows(self.terms, place.terms)

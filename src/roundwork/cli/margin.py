@@ -97,12 +97,20 @@ force_option = click.option(
 
 
 def count_checks(rules: str, nodes: int) -> int:
-    """How many submissions a node audits in a round; under roundwork-1, how many nodes check a submission."""
-    from ..economics import CHECKERS
+    """How many submissions a node audits in a round; under roundwork-1, how many nodes check a submission.
+
+    Raises BadConfig for so few nodes that no round is paid.
+    """
+    from ..economics import CHECKERS, SUBMISSIONS_MIN
     from ..participant.step import AUDIT_ALL_MAX, SAMPLE
 
     if rules == "roundwork-1":
-        return CHECKERS
+        if nodes < SUBMISSIONS_MIN:
+            raise BadConfig(
+                f"--nodes {nodes}: under roundwork-1 a round with fewer than {SUBMISSIONS_MIN} submissions is"
+                " not paid; expect more nodes"
+            )
+        return min(CHECKERS, nodes - 1)
     return nodes - 1 if nodes - 1 <= AUDIT_ALL_MAX else SAMPLE
 
 
@@ -120,7 +128,7 @@ def compute_margin(package: "Package", costs: Costs, rules: str | None = None) -
     waking = 0.0
     if is_drawn:
         waking = compute_waking_stake(costs.nodes, 1 / 3, costs.audit_cost) * reward
-        advice = advise_drawn(stakes, costs.lazy / 100, costs.audit_cost, stake / 10)
+        advice = advise_drawn(stakes, checks, costs.lazy / 100, costs.audit_cost, stake / 10)
     else:
         advice = advise(stakes, costs.nodes, checks, costs.lazy / 100, costs.audit_cost)
     minimum = advice.slash_needed / max(percent, 1) * 100 * reward

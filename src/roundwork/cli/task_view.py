@@ -115,11 +115,14 @@ def compose_summary(package: "Package", content_id: str, is_new: bool = True) ->
 
 
 def _compose_rules(package: "Package") -> list[str]:
-    """What the ledger does with the money of a task under roundwork-1, where the task chooses it."""
-    from ..protocol.params import KOII_1
+    """The rule set; under roundwork-1, what the ledger does with the money of the task."""
+    from ..protocol.params import KOII_1, ROUNDWORK_1
 
     if package.rules == KOII_1.name:
-        return []
+        if package.kind == "javascript":
+            return [f"rules {package.rules}: the only ones of a main.js"]
+        hardened = ROUNDWORK_1.name
+        return [f"rules {package.rules}; `rules: {hardened}` in config-task.yml chooses the hardened ones"]
     split = "by stake" if package.is_split_by_stake else "in equal parts"
     slash = f"a convicted node loses {package.slash_percent} % of its stake"
     return [f"rules {package.rules}: {slash}; without a list the ledger splits the bounty {split}"]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import RoundworkError, TaskFailed
-from .options import json_option, param_option, secret_option
+from .options import format_money, json_option, param_option, secret_option
 from .output import report_error, say, say_json
 
 if TYPE_CHECKING:
+    from ..package.folder import Package
     from ..testing import Played
 
 SHOWN = 100
@@ -111,7 +112,8 @@ def _try(
                 network=httpx2.HTTPTransport() if answers is None else network,
             )
             opinions = _audit_mutations(played, is_debugging)
-            amounts = played.distribute()
+            amounts = played.distribute(bounty=package.bounty_per_round)
+            _check_bounty(amounts, package.bounty_per_round, unit := _name_unit(package))
     except RoundworkError as error:
         cause = error.__cause__
         if is_debugging and cause is not None and (trace := cut_traceback(cause)) is not None:
@@ -122,9 +124,23 @@ def _try(
     if as_json:
         say_json(facts)
     else:
-        _print(facts)
+        _print(facts, unit)
     has_failed = any(opinion.startswith(FAILED) for _, opinion in opinions)
     return played.opinion == "valid" and not has_failed
+
+
+def _check_bounty(amounts: list[int], bounty: int, unit: str) -> None:
+    """Raises TaskFailed for a list that pays more than there is."""
+    paid = sum(max(amount, 0) for amount in amounts)
+    if paid > bounty:
+        raise TaskFailed(
+            f"distribution pays {format_money(paid, unit)} of a bounty of {format_money(bounty, unit)}:"
+            " no ledger takes this list"
+        )
+
+
+def _name_unit(package: "Package") -> str:
+    return "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
 
 
 def _compose_facts(played: "Played", opinions: list[tuple[str, str]], amounts: list[int]) -> dict[str, Any]:
@@ -159,9 +175,7 @@ def _audit_mutations(played: "Played", is_debugging: bool) -> list[tuple[str, st
     return opinions
 
 
-def _print(facts: dict[str, Any]) -> None:
-    from .options import format_money
-
+def _print(facts: dict[str, Any], unit: str) -> None:
     seconds = {name: f"{value * 1000:9.1f} ms" for name, value in facts["seconds"].items()}
     say(f"work        {seconds['work']}")
     for name, value in facts["state"].items():
@@ -172,11 +186,8 @@ def _print(facts: dict[str, Any]) -> None:
     say(f"audit       {seconds.get('audit', 12 * ' ')}  {facts['opinion']}{because}")
     for each in facts["mutations"]:
         say(f"  {_cut(repr(each['value']))} is {each['opinion']}")
-    paid, other, convicted = facts["amounts"]
-    say(
-        f"list        {12 * ' '}  {format_money(paid)} to this node, {format_money(other)} to another,"
-        f" {format_money(convicted)} to a convicted one"
-    )
+    paid, other, convicted = (format_money(amount, unit) for amount in facts["amounts"])
+    say(f"list        {12 * ' '}  {paid} to this node, {other} to another, {convicted} to a convicted one")
     for each in facts["requests"]:
         say(f"  requested {each['method']} {each['url']}")
 

@@ -226,7 +226,7 @@ class Client:
         return str(account.owner) if account else None
 
     async def get_token_of(self, account: str) -> str | None:
-        """The mint of a token account; None for an account that is none."""
+        """The mint of a token account; None for any other account."""
         config = {**NEWEST, "encoding": "base64", "dataSlice": {"offset": MINT_AT, "length": 32}}
         found = await self._get_value(_Held | None, "getAccountInfo", account, config)
         if found is None or (found.owner, found.space) != (base58_of(TOKEN_PROGRAM), ACCOUNT_BYTES):

@@ -65,6 +65,8 @@ class SealedStrategy:
     doing: ClassVar[str] = "does what the task says"
     is_split: ClassVar[bool] = False
     """Whether the coalition's nodes share the stake of one node: then honest play is that one node."""
+    is_lying: ClassVar[bool] = False
+    """Whether it submits what `@task.lie` gives; a task without one makes a weak lie."""
     is_watchful: ClassVar[bool] = False
     """Whether it decides in every slot: else only where a window begins, or where something has changed."""
 

@@ -23,6 +23,7 @@ class HiddenLie(_Hider):
 
     name = "hidden-lie"
     doing = "does no work, submits a lie, and gives its proof to friends alone, who find it valid"
+    is_lying = True
 
     def is_working(self, me: SealedMember, round_number: int) -> bool:
         return False

@@ -47,6 +47,7 @@ class Lie(SealedStrategy):
 
     name = "lie"
     doing = "works and submits a lie that looks right"
+    is_lying = True
 
     def choose_value(self, me: SealedMember, round_number: int, honest: Value, lie: Value) -> str | None:
         return submit_lie(me, round_number, lie)

@@ -17,6 +17,7 @@ from ..package.terms import Terms
 from ..participant.plays import LAZY, list_parts, play_step
 from ..sdk.splits import equal_split
 from ..sdk.task import Candidate, Context, Task
+from ..sealed_strategies.base import SealedStrategy
 from ..strategies import STRATEGIES, Strategy
 from ..wire import format_count
 from .functions import FailedFunction
@@ -436,6 +437,18 @@ def list_rounded(trials: Iterable[Trial]) -> list[str]:
                 f"{trial.silent} % of {others} honest nodes are less than half a node: none is silent"
             )
     return list(dict.fromkeys(notes))
+
+
+def list_weak_lies(task: Task, strategies: Iterable[type[Strategy | SealedStrategy]]) -> list[str]:
+    """The strategies that a task without `@task.lie` gives a weak lie, in a sentence."""
+    lying = sorted(strategy.name for strategy in strategies if strategy.is_lying)
+    if not lying or "lie" in task.functions:
+        return []
+    verb = "submits" if len(lying) == 1 else "submit"
+    return [
+        f"the task has no @task.lie, so {', '.join(lying)} {verb} the honest value with its last character"
+        " changed; a lie that looks right, made by @task.lie, tries the audit harder"
+    ]
 
 
 def list_idle(rows: Iterable[Row]) -> list[Row]:
