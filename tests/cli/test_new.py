@@ -19,9 +19,11 @@ from ..node.house import require_sandbox
 from .terminal import type_into
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "roundwork", *map(str, arguments)]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, cwd=cwd
+    )
 
 
 def make(folder: Path, *options: str) -> Path:
@@ -213,22 +215,68 @@ def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, options: lis
     assert reason in done.stderr
 
 
-@pytest.mark.parametrize("options", [[], ["--json"], ["--watch"]])
-def test_a_function_that_hangs_is_left_with_control_c(tmp_path: Path, options: list[str]) -> None:
+LOOP = "    while True:\n        pass\n"
+STUBBORN = """
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+"""
+THREAD = (
+    "    thread = threading.Thread(target=time.sleep, args=(60,))\n    thread.start()\n    thread.join()\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "hanging"),
+    [([], LOOP), (["--json"], LOOP), (["--watch"], LOOP), ([], STUBBORN), ([], THREAD)],
+    ids=["loop", "json", "watch", "stubborn", "thread"],
+)
+def test_a_function_that_hangs_is_left_with_control_c(
+    tmp_path: Path, options: list[str], hanging: str
+) -> None:
     folder, mark = make(tmp_path / "chain"), tmp_path / "begun"
-    hanging = f"    open({str(mark)!r}, 'w').close()\n    while True:\n        pass\n"
     with (folder / "task.py").open("a") as file:
-        file.write(f"\n@task.work\ndef work(ctx):\n{hanging}")
+        file.write("\nimport threading\nimport time\n\n@task.work\ndef work(ctx):\n")
+        file.write(f"    open({str(mark)!r}, 'w').close()\n{hanging}")
     command = [sys.executable, "-m", "roundwork", "try", str(folder), *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=_take_interrupts) as trying:
         while not mark.exists() and trying.poll() is None:
             time.sleep(0.01)
         trying.send_signal(signal.SIGINT)
-        _, shown = trying.communicate(timeout=60)
+        _, shown = trying.communicate(timeout=20)
 
     assert 130 == trying.returncode
     assert "Aborted!" in shown
     assert "Traceback" not in shown
+
+
+def test_what_a_task_prints_is_not_between_the_lines_of_json(tmp_path: Path) -> None:
+    folder = make(tmp_path / "chain")
+    with (folder / "task.py").open("a") as file:
+        file.write("\nimport os\nprint('from the task')\nos.system('echo from a child')\n")
+    attack = ("attack", folder, "--nodes", 5, "--rounds", 1, "--seeds", 2, "--jobs", 2, "--strategy", "lie")
+    costs = ("--work-cost", 0.3, "--audit-cost", 0.02)
+
+    for command in (("try", folder), ("simulate", folder, "--nodes", 3, "--rounds", 1), (*attack, *costs)):
+        done = run(*command, "--json")
+
+        assert 0 == done.returncode, done.stderr
+        assert "from the task" in done.stderr
+        assert "from a child" in done.stderr
+        assert 1 == len(list(map(json.loads, done.stdout.splitlines())))
+    assert "from the task" in run("try", folder).stdout
+
+
+def test_a_task_can_be_made_in_the_folder_of_the_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "chain"
+    folder.mkdir()
+
+    done = run("new", ".", "--yes", cwd=folder)
+
+    assert 0 == done.returncode, done.stderr
+    assert "chain" == load_package(folder).name
 
 
 def _take_interrupts() -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -14,6 +14,22 @@ from ..shown import hide, plain, plain_lines
 
 STOPPED = 130
 """The exit code after Ctrl-C, as a shell gives it."""
+
+_results: TextIO | None = None
+"""Where JSON goes if stdout is kept for it; None: stdout."""
+
+
+def keep_stdout_for_json() -> None:
+    """Let whatever else writes to stdout write to stderr: a task's code, a library, a child process."""
+    global _results
+    try:
+        number = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # there is no stdout, or it is no file
+        return
+    sys.stdout.flush()
+    _results = os.fdopen(os.dup(number), "w", encoding="ascii")
+    os.dup2(sys.stderr.fileno(), number)
+    sys.stdout = sys.stderr
 
 
 def say(line: str, err: bool = False) -> None:
@@ -31,7 +47,7 @@ def say_revealed(line: str) -> None:
 
 def say_json(facts: Any) -> None:
     """Print one line of JSON. It is exact: a character that is not printable ASCII is an escape of JSON."""
-    click.echo(json.dumps(facts).replace("\x7f", "\\u007f"))
+    click.echo(json.dumps(facts).replace("\x7f", "\\u007f"), file=_results)
 
 
 def say_either(facts: Any, line: str, as_json: bool) -> None:
@@ -75,5 +91,5 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 def fail_without_reader() -> NoReturn:
     """End because the reader of stdout has gone, and prevent a second failure of Python for that reason."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), (_results or sys.stdout).fileno())
     sys.exit(1)

@@ -12,7 +12,9 @@ from ..host.logs import keep_writable, show_crashes
 from ..shown import hide
 from .commands import COMMANDS, MODULES, compose_help
 from .environment import take_passphrase
-from .output import STOPPED, fail, fail_without_reader, say_json
+from .output import STOPPED, fail, fail_without_reader, keep_stdout_for_json, say_json
+
+HELP = {"-h", "--help"}
 
 
 class LazyGroup(click.Group):
@@ -42,6 +44,8 @@ def call(arguments: list[str]) -> None:
     """Run a command and end the process if it fails. Every error is escaped like the text of strangers."""
     show_crashes()
     take_passphrase()
+    if "--json" in arguments and HELP.isdisjoint(arguments):
+        keep_stdout_for_json()
     keep_writable(sys.stdout)
     keep_writable(sys.stderr)
     try:

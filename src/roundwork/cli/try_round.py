@@ -1,7 +1,10 @@
 """`roundwork try`: one node's round of a task in this process, again after each change of its files."""
 
+import os
 import pdb
+import signal
 import sys
+import threading
 import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -11,7 +14,7 @@ import click
 
 from ..errors import RoundworkError, TaskFailed
 from .options import format_money, json_option, param_option, secret_option
-from .output import report_error, say, say_json
+from .output import STOPPED, report_error, say, say_json
 
 if TYPE_CHECKING:
     from ..package.folder import Package
@@ -21,6 +24,8 @@ SHOWN = 100
 FAILED = "failed: "
 """How the opinion of an audit begins that failed."""
 WATCH_SECONDS = 0.3
+GRACE_SECONDS = 1.0
+"""How long the author's code may take to end after Ctrl-C."""
 
 
 @click.command()
@@ -51,6 +56,8 @@ def command(folder: Path, watch: bool, as_json: bool, is_debugging: bool, **opti
         raise click.UsageError("--record needs --answers: the file to add answers to")
     if is_debugging and as_json:
         raise click.UsageError("--pdb is a debugger for people; leave out --json")
+    if not is_debugging:
+        signal.signal(signal.SIGINT, _stop)
     is_good = _try(folder, as_json, is_debugging, **options)
     while watch:
         before = _list_times(folder)
@@ -62,6 +69,22 @@ def command(folder: Path, watch: bool, as_json: bool, is_debugging: bool, **opti
                 sys.exit(not is_good)
         is_good = _try(folder, as_json, is_debugging, **options)
     sys.exit(not is_good)
+
+
+def _stop(*_: object) -> None:
+    """End with Ctrl-C, also if the author's code catches every exception or waits for a thread of its own.
+
+    A demo of the task ends with this process.
+    """
+
+    def end() -> None:
+        os.write(sys.stderr.fileno(), b"Aborted!\n")
+        os._exit(STOPPED)
+
+    timer = threading.Timer(GRACE_SECONDS, end)
+    timer.daemon = True
+    timer.start()
+    raise KeyboardInterrupt
 
 
 def _list_times(folder: Path) -> dict[Path, int]:

@@ -46,7 +46,7 @@ def write_scaffold(folder: Path, answers: Answers) -> list[Path]:
     The folder's name is the task's. Raises BadTaskFile for an invalid name, a folder that has files, or a
     penalty that is not a share.
     """
-    name = folder.name
+    name = folder.absolute().name
     if not _NAME.fullmatch(name):
         raise BadTaskFile(
             f"{name!r} cannot be a task's name: 1 to {NAME_MAX} letters, digits, - and _, a letter first"
