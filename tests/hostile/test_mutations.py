@@ -46,7 +46,7 @@ def test_mutated_inputs_to_processes_are_refused_by_name_or_answered_right(kind:
 def test_every_service_of_a_node_gets_mutated_requests() -> None:
     services = TaskServices(
         task="", keypair=NODE, hosts=(), fetcher=cast(Any, None), store=cast(Any, None),
-        get_endpoints=dict, read_ledger=cast(Any, None),
+        get_endpoints=dict, find_endpoint=cast(Any, None), read_ledger=cast(Any, None),
     ).list_services()  # fmt: skip
 
     assert services.keys() == {service for service, _ in PYTHON}

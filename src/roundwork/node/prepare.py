@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import NamedTuple
 
 from starlette.routing import Route
@@ -24,6 +25,7 @@ from .javascript.task_files import TaskFiles
 from .javascript.task_wallet import TaskWallet
 from .javascript.tunnels import Tunnels
 from .lookout import CurrentTask, Identity
+from .peers.endpoints import read_endpoint
 from .peers.gateway import Served
 from .peers.outgoing import Fetcher
 from .peers.parts import PartBook
@@ -101,6 +103,7 @@ async def _prepare_python(needs: TaskNeeds) -> PreparedTask:
         fetcher=needs.fetcher,
         store=needs.store,
         get_endpoints=needs.registrations.get_endpoints,
+        find_endpoint=partial(read_endpoint, needs.client, setting.task),
         read_ledger=lambda method, params: needs.client.call(method, *params),
     )
     lanes = Lanes(
@@ -185,7 +188,12 @@ async def _prepare_javascript(needs: TaskNeeds) -> PreparedTask:
         current=needs.current,
         list_nodes=needs.registrations.list_nodes,
         blobs=TaskBlobs(
-            setting.task, identity.node, needs.store, needs.fetcher, needs.registrations.get_endpoints
+            setting.task,
+            identity.node,
+            needs.store,
+            needs.fetcher,
+            needs.registrations.get_endpoints,
+            partial(read_endpoint, needs.client, setting.task),
         ),
         log=program.write_log,
         is_liar=identity.play is LIAR,

@@ -63,6 +63,9 @@ def build_services(
 ) -> Services:
     """The services of a node that has no peers and no ledger. Raises BadConfig for a host without a URL."""
 
+    async def find_endpoint(node: str) -> str:
+        return ""
+
     async def read_ledger(method: str, params: list[Any]) -> Any:
         raise ServiceError("Unavailable", "there is no ledger: the task is only tried")
 
@@ -73,6 +76,7 @@ def build_services(
         fetcher=fetcher,
         store=store,
         get_endpoints=dict,
+        find_endpoint=find_endpoint,
         read_ledger=read_ledger,
     ).list_services()
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -24,6 +25,7 @@ from roundwork.node.javascript.process import JavascriptSetting
 from roundwork.node.javascript.task_files import TaskFiles
 from roundwork.node.javascript.task_wallet import TaskWallet
 from roundwork.node.lookout import CurrentTask
+from roundwork.node.peers.endpoints import read_endpoint
 from roundwork.node.peers.gateway import build_gateway
 from roundwork.node.peers.outgoing import Fetcher
 from roundwork.node.peers.parts import PartBook
@@ -106,6 +108,7 @@ class ServiceRoom:
         )
         others = [str(Keypair.from_seed(bytes([n]) * 32).pubkey()) for n in (21, 22)]
         endpoints = {self.node: "http://127.0.0.1:1", others[0]: peer, others[1]: site}
+        find_endpoint = partial(read_endpoint, self.client, self.task)
         self.services = TaskServices(
             task=self.task,
             keypair=self.staking,
@@ -113,9 +116,10 @@ class ServiceRoom:
             fetcher=fetcher,
             store=store,
             get_endpoints=lambda: endpoints,
+            find_endpoint=find_endpoint,
             read_ledger=lambda method, params: self.client.call(method, *params),
         ).list_services()
-        blobs = TaskBlobs(self.task, self.node, store, fetcher, lambda: endpoints)
+        blobs = TaskBlobs(self.task, self.node, store, fetcher, lambda: endpoints, find_endpoint)
         parts = PartBook(self.client, fetcher, store, self.node, lambda: endpoints)
         stack.push_async_callback(parts.close)
         current = CurrentTask(await read_task(self.client, self.task))

@@ -130,7 +130,11 @@ class Room:
         )
 
     def open_blobs(self, store: BlobStore, endpoints: dict[str, str]) -> TaskBlobs:
-        return TaskBlobs(self.task, str(self.staking.pubkey()), store, self.fetcher, lambda: endpoints)
+        async def find_endpoint(node: str) -> str:
+            return ""
+
+        node = str(self.staking.pubkey())
+        return TaskBlobs(self.task, node, store, self.fetcher, lambda: endpoints, find_endpoint)
 
     async def look(self) -> None:
         """Take the newest head, as a node does in each slot."""

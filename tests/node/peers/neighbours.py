@@ -43,10 +43,17 @@ async def open_neighbours(
     params: dict[str, Any] | None = None,
     hosts: tuple[str, ...] = (),
     strangers: dict[str, str] | None = None,
+    are_new: bool = False,
 ) -> AsyncIterator[list[Neighbour]]:
-    """Nodes that know one another's endpoints, and those of `strangers` by key."""
+    """Nodes that know one another's endpoints, and those of `strangers` by key.
+
+    If they `are_new`, they have to find them.
+    """
     endpoints: dict[str, str] = dict(strangers or {})
     neighbours: list[Neighbour] = []
+
+    async def find_endpoint(node: str) -> str:
+        return endpoints.get(node, "")
 
     async def read_ledger(method: str, asked: list[Any]) -> Any:
         return {"method": method, "params": asked}
@@ -75,7 +82,8 @@ async def open_neighbours(
                 hosts=hosts,
                 fetcher=fetcher,
                 store=store,
-                get_endpoints=lambda: endpoints,
+                get_endpoints=lambda: {} if are_new else endpoints,
+                find_endpoint=find_endpoint,
                 read_ledger=read_ledger,
             )
             lanes = Lanes(

@@ -80,6 +80,29 @@ def test_peers_answer_by_their_routes(tmp_path: Path, environment: Environment) 
     assert stranger == "Unavailable: node stranger has given no endpoint"
 
 
+def test_a_node_that_is_not_known_yet_is_looked_up(tmp_path: Path, environment: Environment) -> None:
+    from roundwork.package.content import compute_content_id
+
+    other = Keypair.from_seed(bytes([11]) * 32).pubkey()
+    content_id = compute_content_id(b"proof")
+
+    hello, _, got, peers, stranger = ask(
+        tmp_path,
+        environment,
+        f"ctx.peers['{other}'].get('/hello').text",
+        "ctx.storage.put(b'proof')",
+        f"str(ctx.storage.get('{content_id}', node='{other}'))",
+        "str(list(ctx.peers))",
+        "ctx.peers['stranger'].get('/').text",
+        are_new=True,
+    )
+
+    assert hello == f"hello from {other}"
+    assert got == "b'proof'"
+    assert peers == "[]"
+    assert stranger == "Unavailable: node stranger has given no endpoint"
+
+
 def test_http_is_bound_to_the_permitted_hosts(tmp_path: Path, environment: Environment) -> None:
     answers = ask(
         tmp_path,

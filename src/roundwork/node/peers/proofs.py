@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from ...client.rpc import Client
-from ...errors import RemoteError
 from ...package.content import compute_content_id
 from ...protocol.tasks.commitments import ID_BYTES, PIECE_BYTES, PIECES_MAX
+from .endpoints import read_endpoint
 from .outgoing import Fetcher
 from .storage import BlobStore, fetch_blob
 
@@ -61,19 +61,11 @@ class Proofs:
         endpoints = dict(self._get_endpoints())
         endpoints.pop(self._node, None)
         known = endpoints.pop(owner, "")
-        first = known or await self._read_endpoint(owner)
+        first = known or await read_endpoint(self._client, self._task, owner)
         urls = [*filter(None, (first, *endpoints.values()))]
         proof = await fetch_blob(content_id, self._fetcher, urls, PROOF_BYTES_MAX)
         if proof is None and known:
-            moved_to = await self._read_endpoint(owner)
+            moved_to = await read_endpoint(self._client, self._task, owner)
             if moved_to not in ("", known):
                 proof = await fetch_blob(content_id, self._fetcher, [moved_to], PROOF_BYTES_MAX)
         return proof
-
-    async def _read_endpoint(self, owner: str) -> str:
-        """The URL of `owner` by the ledger; empty if it has none, or if the ledger does not answer."""
-        try:
-            answer = await self._client.get_head(self._task, owner)
-        except RemoteError:
-            return ""
-        return answer.own.endpoint if answer is not None and answer.own is not None else ""

@@ -14,6 +14,7 @@ from ...host.files import READABLE_BY_OWNER, replace_file
 from ...package.content import compute_content_id, is_content_id
 from ...sdk.saved import shows_damage
 from ..answers import ServiceError
+from .endpoints import FindEndpoint
 from .outgoing import Fetcher
 
 BLOB_BYTES_MAX = 32 * 1024 * 1024
@@ -150,7 +151,8 @@ def _find_path(directory: Path, content_id: str) -> Path:
 class TaskBlobs:
     """The blobs of one task on a node: put here for the others to get, fetched from them when needed.
 
-    `node` is this node's address; `get_endpoints` gives the URL of each of the task's nodes.
+    `node` is this node's address; `get_endpoints` gives the URL of each of the task's nodes that is known
+    now, `find_endpoint` that of one that is not.
     """
 
     def __init__(
@@ -160,12 +162,14 @@ class TaskBlobs:
         store: BlobStore,
         fetcher: Fetcher,
         get_endpoints: Callable[[], Mapping[str, str]],
+        find_endpoint: FindEndpoint,
     ) -> None:
         self._task = task
         self._node = node
         self._store = store
         self._fetcher = fetcher
         self._get_endpoints = get_endpoints
+        self._find_endpoint = find_endpoint
 
     async def put(self, data: bytes, round_number: int) -> str:
         """Keep a blob for a round; its content id. Raises StoreFull."""
@@ -182,7 +186,9 @@ class TaskBlobs:
         if data is None:
             endpoints = dict(self._get_endpoints())
             endpoints.pop(self._node, None)
-            chosen = endpoints.pop(first, None) if first else None
+            chosen = ""
+            if first and first != self._node:
+                chosen = endpoints.pop(first, "") or await self._find_endpoint(first)
             urls = [*filter(None, (chosen, *endpoints.values()))]
             data = await fetch_blob(content_id, self._fetcher, urls)
             if data is None:

@@ -12,6 +12,7 @@ from ...sdk.worker import SPILL_BYTES_MAX
 from ...wire import decode_json
 from ..answers import ServiceError
 from ..decoding import run_if_long
+from ..peers.endpoints import FindEndpoint
 from ..peers.outgoing import Answer, Fetcher
 from ..peers.packages import PACKAGE_ROUND
 from ..peers.payload import BadPayload, open_payload, sign_payload
@@ -90,8 +91,9 @@ class TaskServices:
     """The services of one task. All raise ServiceError.
 
     `keypair` belongs to `ctx.node`; `hosts` are the permitted hosts of `ctx.http`; `get_endpoints` gives
-    the URL of each of the task's nodes that is known now; `read_ledger(method, params)` makes one RPC call
-    and returns its result, or raises RemoteError. It gets only methods that read.
+    the URL of each of the task's nodes that is known now, `find_endpoint` that of one that is not;
+    `read_ledger(method, params)` makes one RPC call and returns its result, or raises RemoteError. It gets
+    only methods that read.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class TaskServices:
         fetcher: Fetcher,
         store: BlobStore,
         get_endpoints: Callable[[], Mapping[str, str]],
+        find_endpoint: FindEndpoint,
         read_ledger: Callable[[str, list[Any]], Awaitable[Any]],
     ) -> None:
         self._task = task
@@ -110,8 +113,9 @@ class TaskServices:
         self._node = str(keypair.pubkey())
         self._hosts = hosts
         self._fetcher = fetcher
-        self._blobs = TaskBlobs(task, self._node, store, fetcher, get_endpoints)
+        self._blobs = TaskBlobs(task, self._node, store, fetcher, get_endpoints, find_endpoint)
         self._get_endpoints = get_endpoints
+        self._find_endpoint = find_endpoint
         self._read_ledger = read_ledger
 
     def list_services(self) -> Services:
@@ -142,7 +146,7 @@ class TaskServices:
         return sorted(self._get_endpoints().keys() - {self._node})
 
     async def _get_from_peer(self, request: PeerGet) -> Answer:
-        endpoint = self._get_endpoints().get(request.node)
+        endpoint = self._get_endpoints().get(request.node) or await self._find_endpoint(request.node)
         if not endpoint:
             raise ServiceError("Unavailable", f"node {request.node[:80]} has given no endpoint")
         url = f"{endpoint.rstrip('/')}/task/{self._task}/{request.path.lstrip('/')}"
