@@ -3,16 +3,18 @@
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.instruction import Instruction
 
 from roundwork.ledger.work import NODE_PART, compute_part, compute_price, fill, find_worker
-from roundwork.protocol.params import Key, NodeKey, TaskKey
+from roundwork.protocol.params import Key, NodeKey, TaskKey, base58_of
 from roundwork.protocol.tasks import instructions
 from roundwork.protocol.transaction import decode_transaction
 
+from ..protocol.hardened import MINIMUM, SUBMISSION, VOTES, Hardened
 from ..protocol.stage import STAKE, Stage
-from ..protocol.world import compact_submission, move
+from ..protocol.world import World, compact_submission, move
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def stage() -> Stage:
     return stage
 
 
-def find(stage: Stage, *asked: Instruction, signers: tuple[str, ...] = ("n00",)) -> NodeKey | None:
+def find(stage: World, *asked: Instruction, signers: tuple[str, ...] = ("n00",)) -> NodeKey | None:
     return find_worker(stage.state, decode_transaction(stage.wire(signers, *asked)))
 
 
@@ -76,6 +78,40 @@ def test_a_stake_below_the_minimum_is_none() -> None:
 
     assert "ok" == stage.do("poor", stage.stake("poor", 1))
     assert stage.key("poor") == find(stage, work, signers=("poor",))
+
+
+def test_what_a_node_says_under_the_hardened_rules_is_work() -> None:
+    world = Hardened().committed()
+    said: list[instructions.Instruction] = [
+        world.commit("n00", SUBMISSION, b"the work"),
+        world.reveal("n00", SUBMISSION, b"the work"),
+        world.challenge("n00", "n01"),
+        world.answer("n00", "n01", 0, b"p"),
+        world.accuse("n00", "n01"),
+    ]
+
+    assert [world.key("n00")] * len(said) == [find(world, world.instruct(each)) for each in said]
+
+
+def test_a_node_whose_stake_lies_in_bonds_still_works_in_its_round() -> None:
+    """Two accusations of large stakes leave it too little to submit with; reveals and votes follow."""
+    world = Hardened().submitted().checked().accused("n00", "n03", "n04")
+    assert 2 * world.stake_of("n00") < MINIMUM
+    voting = world.instruct(world.commit("n00", VOTES, b"\1"))
+
+    assert world.key("n00") == find(world, voting)
+    assert None is find(world, world.instruct(world.commit("stranger", VOTES, b"\1")), signers=("stranger",))
+
+
+def test_where_tasks_are_allow_listed_the_work_of_others_is_none() -> None:
+    """Who makes a task for himself has as many nodes in it as he likes, with stakes of no worth."""
+    world = Stage(kind="production", allowlister=base58_of(bytes(32)))
+    work = world.instruct(world.submit("n00", 0))
+
+    assert None is find(world, work)
+    task = world.state.tasks.rows[world.task]
+    world.state.put(world.state.tasks, world.task, replace(task, is_allowlisted=True))
+    assert world.key("n00") == find(world, work)
 
 
 def test_a_price_is_what_is_paid_above_the_signatures(stage: Stage) -> None:

@@ -11,14 +11,21 @@ from typing import Protocol, TypeVar
 
 from ..errors import Rejected
 from ..protocol.layout import Call
-from ..protocol.params import COMPUTE_BUDGET_PROGRAM, Key, NodeKey, TaskKey
+from ..protocol.params import COMPUTE_BUDGET_PROGRAM, ROUNDWORK_1, Key, NodeKey, TaskKey
 from ..protocol.programs.compute_budget import read_budget
 from ..protocol.state import State
+from ..protocol.tasks.commitments import SealKind
+from ..protocol.tasks.cursor import RoundCursor
 from ..protocol.tasks.instructions import (
+    Accuse,
+    Answer,
     AuditDistribution,
     AuditSubmission,
+    Challenge,
     Claim,
     ClaimTokens,
+    Commit,
+    Reveal,
     Stake,
     StakeTokens,
     SubmitDistributionList,
@@ -27,6 +34,7 @@ from ..protocol.tasks.instructions import (
     Withdraw,
 )
 from ..protocol.tasks.layouts import TASK_PROGRAMS, decode_task_call
+from ..protocol.tasks.sealed import name_seal
 from ..protocol.transaction import Transaction
 
 BY_NODES = (
@@ -40,6 +48,11 @@ BY_NODES = (
     Withdraw,
     Claim,
     ClaimTokens,
+    Commit,
+    Reveal,
+    Challenge,
+    Answer,
+    Accuse,
 )
 """The instructions that a node signs."""
 
@@ -63,7 +76,7 @@ def compute_price(transaction: Transaction) -> int:
 
 
 def find_worker(state: State, transaction: Transaction) -> NodeKey | None:
-    """The node whose work a transaction is: it holds the minimum stake of each task that it names.
+    """The node whose work a transaction is: it has a stake in each task that it names.
 
     None if the transaction holds anything but instructions of one such node and a compute budget, or takes
     accounts from lookup tables.
@@ -95,12 +108,23 @@ def find_worker(state: State, transaction: Transaction) -> NodeKey | None:
 
 
 def has_stake(state: State, task_key: TaskKey, node: NodeKey) -> bool:
-    """Whether a node holds the minimum stake of a task, and any at all."""
+    """Whether a node has the stake that a task asks of those who submit, in a task that is allow-listed.
+
+    Where nobody allow-lists tasks, any task will do. Under `roundwork-1` half of the minimum stake is enough,
+    and so is a submission in an open round: bonds and fines may have taken the stake, and what its node
+    owes in the round is work all the same.
+    """
     task = state.tasks.rows.get(task_key)
-    if task is None:
+    if task is None or not (task.is_allowlisted or state.genesis.allowlister is None):
         return False
     stake = state.get_stakes(task_key).rows.get(node)
-    return stake is not None and stake.amount >= max(task.minimum_stake, 1)
+    amount = stake.amount if stake is not None else 0
+    if task.rules != ROUNDWORK_1.name:
+        return amount >= max(task.minimum_stake, 1)
+    return 2 * amount >= task.minimum_stake or any(
+        name_seal(SealKind.SUBMISSION, node) in RoundCursor(state, task_key, number).seals.rows
+        for number in task.open_rounds
+    )
 
 
 class Parts:
