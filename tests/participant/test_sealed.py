@@ -273,20 +273,23 @@ def test_a_salt_follows_from_the_secret_and_from_what_it_is_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "stake", "is_owed"),
+    ("seen", "offset", "stake", "is_owed"),
     [
-        (0, 900, True),
-        (SW, 900, True),
-        (SW + 1, 900, False),
-        (SW + AW, 900, False),
-        (SW + AW + 1, 900, True),
-        (SW + 1, 0, True),
-        (0, 1000, False),
+        (0, 0, 900, True),
+        (0, SW, 900, True),
+        (0, SW + 1, 900, False),
+        (SW + AW, SW + AW, 900, False),
+        (SW + AW, SW + AW + 1, 900, False),
+        (SW + AW + 1, SW + AW + 1, 900, True),
+        (SW + 1, SW + 1, 0, True),
+        (0, 0, 1000, False),
     ],
 )
 def test_a_node_fills_up_its_stake_while_no_bond_of_it_can_be_set_aside(
-    offset: int, stake: int, is_owed: bool
+    seen: int, offset: int, stake: int, is_owed: bool
 ) -> None:
+    """`seen` is the offset of its own records, which are as old as that."""
+    start = 100 + 2 * (T + 1)
     view = view_of(
         stake=stake,
         minimum_stake=1000,
@@ -295,7 +298,8 @@ def test_a_node_fills_up_its_stake_while_no_bond_of_it_can_be_set_aside(
         submission_window=SW,
         audit_window=AW,
     )
+    view = msgspec.structs.replace(view, own=msgspec.structs.replace(view.own, slot=start + seen))
 
-    _, duties = step_sealed(Memory(), view, {}, {}, Bounds(), 100 + 2 * (T + 1) + offset)
+    _, duties = step_sealed(Memory(), view, {}, {}, Bounds(), start + offset)
 
     assert is_owed == any(isinstance(duty, TopUp) for duty in duties)

@@ -179,9 +179,11 @@ def test_a_node_without_a_stake_and_a_task_that_has_not_begun_need_nothing() -> 
     world.block()
     view, slot = look(world, "n00"), world.state.head.slot
     poor = msgspec.structs.replace(view.own, amount=0)
+    stranger = msgspec.structs.replace(poor, rounds=[])
 
     assert list_sealed_parts(view, slot)
-    assert [] == list_sealed_parts(msgspec.structs.replace(view, own=poor), slot)
+    assert list_sealed_parts(msgspec.structs.replace(view, own=poor), slot), "its bonds hold its stake"
+    assert [] == list_sealed_parts(msgspec.structs.replace(view, own=stranger), slot)
     assert ([], {}) == (list_sealed_parts(view, 0), compose_drawn(view, 0))
 
 

@@ -14,16 +14,18 @@ from roundwork.participant.sealed import (
     SendChallenge,
     SendCommitment,
 )
+from roundwork.participant.sealed_parts import compose_drawn, list_sealed_parts
 from roundwork.participant.sealed_step import Bounds, DrawnRound, list_rounds_needed, step_sealed
-from roundwork.participant.step import ClaimAvailable, DecideValue, Duty, View, Work
+from roundwork.participant.step import ClaimAvailable, DecideValue, Duty, TopUp, View, Work
 from roundwork.participant.step import step as step_koii_1
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.read import view_head, view_own, view_round
 from roundwork.protocol.read_hardened import view_assignments
 from roundwork.protocol.tasks.commitments import SealKind
 
-from ..protocol.hardened import AW, PROOF, SW, Hardened, eighth, name_proof
+from ..protocol.hardened import AW, MINIMUM, PROOF, SW, Hardened, eighth, name_proof
 from ..town import Town
+from .test_sealed_parts import read
 
 Owed = list[Duty | SealedDuty]
 JUDGED = SW + 1 + AW * 6 // 8
@@ -179,3 +181,37 @@ def test_a_value_is_named_before_its_window_when_the_work_and_the_audits_are_ove
         opens = compute_timetable(view.head).compute_start(2)
         assert (1, view.head.seed) == (value.round, value.seed)
         assert view.head.slot < opens < value.until <= opens + SW // 2 + 1
+
+
+def test_a_node_whose_bonds_hold_its_whole_stake_votes_and_stakes_nothing_more() -> None:
+    """It accused two large stakes, for half of the minimum stake each, and has no more than that."""
+    world = Hardened()
+    world.expect("ok", "n03", world.ask_stake(world.task, "n03", 10_000))
+    world.submitted().checked().accused("n00", "n03", "n04").accused("n01", "n02")
+    world.go(1, eighth(5)).block()
+    world.block()
+    slot, view = world.state.head.slot, replace(look(world, "n00"), stake_target=MINIMUM)
+    view = read(world, view, list_sealed_parts(view, slot))
+    memory, drawn = Memory(), compose_drawn(view, slot)
+    for each in drawn[0].own.trials:
+        memory = learn(memory, OpinionDecided(0, each, "valid"))
+
+    owed = step_sealed(memory, view, drawn, {}, Bounds(), slot)[1]
+
+    assert (0, 10_000) == (world.stake_of("n00"), MINIMUM)
+    assert [SealKind.VOTES] == [duty.kind for duty in owed if isinstance(duty, Seal)]
+    assert [] == [duty for duty in owed if isinstance(duty, TopUp)]
+    assert [1] == [duty.round for duty in owed if isinstance(duty, Work)]
+
+
+@pytest.mark.parametrize(("stake", "is_owed"), [(5000, True), (4999, False)])
+def test_a_node_with_half_of_the_minimum_stake_works(stake: int, is_owed: bool) -> None:
+    """The law lets it submit, so that a few fines do not evict it."""
+    world = Hardened()
+    world.go(1).block()
+    view = look(world, "n00")
+    view = replace(view, own=replace(view.own, amount=stake))
+
+    owed = step_sealed(Memory(), view, {}, {}, Bounds(), world.state.head.slot)[1]
+
+    assert is_owed == any(isinstance(duty, Work) for duty in owed)

@@ -20,7 +20,7 @@ from ..protocol.tasks.round import WINDOWS, Activity, Period
 from ..views import ListHead, ListView, OwnRound, PartKey, PartKind, RoundHead, RoundView, TaskHead
 from .moment import Moment, compute_moment
 from .parts import RoundParts
-from .sealed_step import DrawnRound, list_rounds_needed
+from .sealed_step import DrawnRound, has_committed, list_rounds_needed
 from .step import View
 
 REVIEW_PARTS: dict[Activity, tuple[PartKind, ...]] = {
@@ -81,7 +81,7 @@ def count_rows(shown: RoundHead, kind: PartKind) -> int:
 def list_sealed_parts(view: View, slot: int) -> list[PartKey]:
     """The parts that the duties of a slot follow from. `view.rounds` is not read."""
     now = compute_moment(view.head, slot)
-    if now.ledger_round < 0 or not view.own.amount:
+    if now.ledger_round < 0 or not (view.own.amount or has_committed(view)):
         return []
     needed: list[PartKey] = []
     for round_number in list_rounds_needed(view, slot):

@@ -72,14 +72,12 @@ def step_sealed(
     if now.ledger_round < 0:
         return memory, []
     memory, closing = forget_closed(memory, find_oldest(view.head, now))
-    lacking = owe_stake(view)
-    # A bond of the node may be set aside while AUDIT lasts: the stake is smaller then, and nothing is lost.
-    is_audited = now.is_open(Activity.AUDIT, now.compute_round(Period.REVIEW))
+    lacking, may_hold_bonds = owe_stake(view), _may_hold_bonds(view, now)
     duties: list[Duty | SealedDuty] = [*closing]
-    if not (is_audited and view.own.amount):
+    if not may_hold_bonds:
         duties += lacking
     duties += owe_claim(view)
-    if view.own.amount >= view.head.minimum_stake or lacking:
+    if 2 * view.own.amount >= view.head.minimum_stake or lacking or may_hold_bonds:
         duties += owe_work(memory, view, list_works(view.head, now))
     duties += _owe_early_value(memory, view, now)
     for round_number, shown in sorted(drawn.items()):
@@ -88,6 +86,21 @@ def step_sealed(
         owed = list_sealed_duties(recalled, sealed_view, shown.round.slot)
         duties += [duty for duty in owed if _can_begin(memory, view, duty)]
     return memory, duties
+
+
+def has_committed(view: View) -> bool:
+    """Whether the node committed a submission in one of the head's rounds."""
+    return any(own.assignments is not None for own in view.own.rounds)
+
+
+def _may_hold_bonds(view: View, now: Moment) -> bool:
+    """Whether bonds of the node may be set aside in what it sees of its stake, which is then too small.
+
+    They are while AUDIT lasts, and may be all of the stake. Own records may be older than the head.
+    """
+    moments = (now, compute_moment(view.head, view.own.slot))
+    is_audited = any(each.is_open(Activity.AUDIT, each.compute_round(Period.REVIEW)) for each in moments)
+    return is_audited and (view.own.amount > 0 or has_committed(view))
 
 
 def _owe_early_value(memory: Memory, view: View, now: Moment) -> list[DecideValue]:
