@@ -1,10 +1,18 @@
 """Rounds are paid, closed unpaid and pruned by themselves."""
 
-from roundwork.protocol.params import base58_of
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from roundwork.protocol.params import TaskKey, base58_of
 from roundwork.protocol.read import view_round
+from roundwork.protocol.records import DistributionList, QueuedPayout, Round
 from roundwork.protocol.tasks import instructions as ins
 from roundwork.protocol.tasks.cursor import RoundCursor
 from roundwork.protocol.tasks.life import compute_reserved
+from roundwork.protocol.tasks.payout import find_last_successor, next_place, work_queue
+from roundwork.protocol.tasks.round import RoundState
 
 from .registry import shows
 from .stage import AW, STAKE, SW, Stage
@@ -115,6 +123,71 @@ def test_what_returns_follows_the_chain_of_successors_to_its_end() -> None:
 
     assert world.state.tasks.rows[world.key("last")].bounty == 930
     assert world.state.tasks.rows[world.key("next")].bounty == 0
+
+
+class Counted(dict[Any, Any]):
+    """Records that count how often one of them is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, key: bytes) -> object:
+        self.looks += 1
+        return super().__getitem__(key)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for key in super().__iter__():
+            self.looks += 1
+            yield key
+
+
+def test_a_long_chain_of_successors_is_passed_once_and_not_by_each_of_its_tasks() -> None:
+    """Updates cost a fee each, and rounds of all tasks of a chain may end in one block."""
+    state, count = Stage().state, 200
+    task = next(iter(state.tasks.rows.values()))
+    keys = [TaskKey(number.to_bytes(32, "big")) for number in range(count)]
+    for key, successor in zip(keys, [*keys[1:], TaskKey(b"")], strict=True):
+        state.put(state.tasks, key, replace(task, migrated_to=successor))
+    state.tasks.rows = rows = Counted(state.tasks.rows)
+
+    assert {keys[-1]} == {find_last_successor(state, key)[0] for key in keys}
+    assert rows.looks < 4 * count
+    state.put(state.tasks, TaskKey(bytes(31) + b"\xff"), task)
+    state.put(state.tasks, keys[-1], replace(task, migrated_to=TaskKey(bytes(31) + b"\xff")))
+    assert {bytes(31) + b"\xff"} == {find_last_successor(state, key)[0] for key in keys}
+
+
+def test_many_payouts_of_a_block_cost_as_much_each_as_few() -> None:
+    world = Stage(settle_records_max=1).listed()
+    state, count = world.state, 200
+    state.queue.rows = rows = Counted()
+
+    places = []
+    for _ in range(count):
+        places.append(next_place(state))
+        state.put(state.queue, places[-1], QueuedPayout(world.task, 0))
+
+    assert [number.to_bytes(8, "big") for number in range(1, count + 1)] == places
+    assert rows.looks < 4 * count
+    state.last_place = b""  # as after a start
+    assert (count + 1).to_bytes(8, "big") == next_place(state)
+
+
+def test_the_first_payouts_of_a_long_queue_are_found_at_once() -> None:
+    world = Stage()
+    state, task, count = world.state, world.state.tasks.rows[world.task], 200
+    state.queue.rows = rows = Counted()
+    for number in range(count):
+        cursor = RoundCursor(state, TaskKey(number.to_bytes(32, "big")), 0)
+        state.put(state.tasks, cursor.task_key, replace(task, open_rounds=(0,), settling=1))
+        cursor.open(Round(RoundState.SETTLING))
+        state.put(cursor.lists, b"\0", DistributionList(world.key("n00"), 0, ()))
+        state.put(state.queue, next_place(state), QueuedPayout(cursor.task_key, 0))
+    rows.looks = 0
+
+    work_queue(state, [])
+
+    assert not rows
+    assert rows.looks < 4 * count
 
 
 def test_what_returns_to_a_closed_end_goes_to_the_manager() -> None:

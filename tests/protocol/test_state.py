@@ -44,3 +44,21 @@ def test_while_a_simulation_lasts_the_state_is_what_it_would_leave() -> None:
 
     assert (0, 5) == (receipt.kind, inside)
     assert before == world.dump()
+
+
+def test_what_simulations_schedule_does_not_pile_up() -> None:
+    """Anybody may simulate the transaction that opens a round, for nothing and as often as he likes."""
+    world = Stage().go(1)
+    opening = decode_transaction(world.wire(["n00"], task_instruction(world.submit("n00", 0))))
+    slot = world.state.head.slot + 1
+    sizes = set()
+
+    for _ in range(3):
+        with simulated(world.state, opening, slot) as receipt:
+            assert not receipt.kind, receipt.text
+        sizes.add(len(world.state._heap))
+
+    assert 1 == len(sizes)
+    world.expect("ok", "n00", world.submit("n00", 0))  # and what is scheduled in earnest does happen
+    world.go(5)
+    assert () == world.state.tasks.rows[world.task].open_rounds

@@ -181,7 +181,14 @@ class State:
         self.tick_slots: dict[bytes, int] = {}
         self.lists_read: set[bytes] = set()
         """Task, round and account of the lists that were read in this block, accepted or not."""
+        self.last_place = b""
+        """The place that the queue gave last; it is derived, and unknown after a start."""
+        self.successors: dict[TaskKey, TaskKey] = {}
+        """Of tasks that have moved: a successor of theirs that was once the last. It is derived, and grows
+        when it is looked for."""
         self._heap: list[bytes] = []
+        self._heaped: set[bytes] = set()
+        """The keys of the heap. One that was rolled back stays there until its slot, but once."""
         self._log: list[_Undo] = []
 
     # Tables
@@ -268,14 +275,17 @@ class State:
     def schedule(self, key: bytes) -> None:
         """Have the step of this key come up when its slot does."""
         self.put(self.due, key, Mark())
-        heapq.heappush(self._heap, key)
+        if key not in self._heaped:
+            self._heaped.add(key)
+            heapq.heappush(self._heap, key)
 
     def pop_due(self, slot: int) -> bytes | None:
         """Take the first step that is due at `slot`, in the order of the law; None if there is none."""
         heap, limit = self._heap, u64(slot + 1)
         while heap and heap[0] < limit:
             key = heapq.heappop(heap)
-            if key in self.due.rows:  # else it was rolled back, or scheduled twice
+            self._heaped.remove(key)
+            if key in self.due.rows:  # else it was rolled back
                 self.remove(self.due, key)
                 return key
         return None
@@ -292,4 +302,5 @@ class State:
     def rebuild_indexes(self) -> None:
         """Derive the heap of due steps and the slots of ticks from the tables."""
         self._heap = sorted(self.due.rows)
+        self._heaped = set(self._heap)
         self.tick_slots = {mark.digest: int.from_bytes(key, "big") for key, mark in self.ticks.rows.items()}

@@ -87,8 +87,9 @@ def get_paid_list(cursor: RoundCursor) -> DistributionList:
 def work_queue(state: State, events: list[Event]) -> None:
     """Work off payouts in their order, at most `settle_records_max` records in a block."""
     left = state.genesis.settle_records_max
-    while state.queue.rows and left > 0:
-        place = min(state.queue.rows)
+    for place in sorted(state.queue.rows):
+        if left <= 0:
+            break
         left -= settle_slice(state, place, left, events)
 
 
@@ -173,17 +174,25 @@ def pass_on(state: State, key: TaskKey) -> None:
 
 
 def find_last_successor(state: State, key: TaskKey) -> tuple[TaskKey, Task]:
-    """The task at the end of a chain of successors, and its address."""
-    task = state.tasks.rows[key]
-    while task.migrated_to:
-        key = task.migrated_to
-        task = state.tasks.rows[key]
-    return key, task
+    """The task at the end of a chain of successors, and its address.
+
+    A chain may be long, and rounds of all its tasks may end at once: each task is passed once only. This
+    is for due steps: what a transaction changed may be undone.
+    """
+    passed: list[TaskKey] = []
+    while after := state.successors.get(key) or state.tasks.rows[key].migrated_to:
+        passed.append(key)
+        key = after
+    state.successors.update(dict.fromkeys(passed, key))
+    return key, state.tasks.rows[key]
 
 
 def next_place(state: State) -> bytes:
-    """The first free place of the queue."""
-    return u64(int.from_bytes(max(state.queue.rows, default=bytes(8)), "big") + 1)
+    """The first free place of the queue. Many payouts may join it in a block, so it is searched seldom."""
+    rows = state.queue.rows
+    last = state.last_place if state.last_place in rows else max(rows, default=bytes(8))
+    state.last_place = u64(int.from_bytes(last, "big") + 1)
+    return state.last_place
 
 
 def prune(cursor: RoundCursor, slot: int, events: list[Event]) -> None:
