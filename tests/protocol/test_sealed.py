@@ -1,12 +1,14 @@
 """Commitments and reveals under roundwork-1."""
 
 import msgspec
+import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
 from roundwork.protocol.params import NodeKey, TaskKey
 from roundwork.protocol.tasks import instructions as ins
+from roundwork.protocol.tasks import sealed
 from roundwork.protocol.tasks.commitments import SealKind, compute_commitment
 from roundwork.protocol.tasks.round import RoundState
 
@@ -223,3 +225,23 @@ def test_a_commitment_opens_for_one_chain_task_round_kind_node_salt_and_payload(
     for at in range(7):
         mixed = (*first[:at], second[at], *first[at + 1 :])
         assert (commitment == compute_commitment(*mixed)) is (mixed == first)  # type: ignore[arg-type]
+
+
+def test_what_a_node_checks_is_found_out_once_in_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large node may check all of a large round, and every refused message pays one fee only."""
+    world = Hardened().submitted().go(1, eighth(3))
+    name = next(name for name in NODES if world.duties(name, RECEIPT))
+    world.expect("ok", name, world.commit(name, RECEIPT, b"first"))
+    looked: list[int] = []
+    leave_out = sealed._leave_out
+
+    def count(candidates: tuple[NodeKey, ...], missing: set[NodeKey]) -> tuple[NodeKey, ...]:
+        looked.append(len(candidates))
+        return leave_out(candidates, missing)
+
+    monkeypatch.setattr(sealed, "_leave_out", count)
+    for blocks in (1, 2):
+        again = world.instruct(world.commit(name, RECEIPT, b"again"))
+        receipts = world.block(*[world.wire([name], again) for _ in range(3)], slots=0).receipts
+        assert ["AlreadyCommitted"] * 3 == [receipt.name for receipt in receipts]
+        assert blocks == len(looked)

@@ -378,6 +378,7 @@ def execute(
     state.lists_read.clear()
     roll_ticks(state, slot)
     _work_due(state, slot, events)
+    state.duties.clear()  # transactions do not change them
     receipts = []
     for index, wire in enumerate(block.transactions):
         transaction = parsed[index] if parsed is not None else None

@@ -181,6 +181,8 @@ class State:
         self.tick_slots: dict[bytes, int] = {}
         self.lists_read: set[bytes] = set()
         """Task, round and account of the lists that were read in this block, accepted or not."""
+        self.duties: dict[bytes, tuple[NodeKey, ...]] = {}
+        """What nodes check or judge, by the name of the table and the node: found out anew in each block."""
         self.last_place = b""
         """The place that the queue gave last; it is derived, and unknown after a start."""
         self.successors: dict[TaskKey, TaskKey] = {}

@@ -4,6 +4,7 @@ Source: docs/PROTOCOL.md 19.
 """
 
 from collections.abc import Mapping
+from struct import unpack
 from typing import TypeVar
 
 from blake3 import blake3
@@ -123,13 +124,10 @@ def list_chunk_keys(account: NodeKey, submissions: int) -> list[bytes]:
 
 def read_amounts(cursor: RoundCursor, keys: list[bytes]) -> dict[NodeKey, int]:
     """The amounts of a whole list above 0, by submitter."""
-    text = b"".join([cursor.chunks.rows[key].data for key in keys])
-    amounts = {}
-    for at, node in enumerate(sorted(cursor.submissions.rows)):
-        amount = int.from_bytes(text[at * AMOUNT_BYTES : (at + 1) * AMOUNT_BYTES], "little")
-        if amount:
-            amounts[node] = amount
-    return amounts
+    rows, nodes = cursor.chunks.rows, sorted(cursor.submissions.rows)
+    text = b"".join([rows[key].data for key in keys])
+    amounts = unpack(f"<{len(nodes)}Q", text[: AMOUNT_BYTES * len(nodes)].ljust(AMOUNT_BYTES * len(nodes)))
+    return {node: amount for node, amount in zip(nodes, amounts, strict=True) if amount}
 
 
 def is_lister(cursor: RoundCursor, node: NodeKey) -> bool:
@@ -233,7 +231,8 @@ def check_amounts_chunk(instruction: UploadDistributionList, submissions: int) -
 @rule("19.4")
 def check_whole(cursor: RoundCursor, keys: list[bytes]) -> None:
     """A list is handed in when all of its chunks are there."""
-    missing = [int.from_bytes(key[-2:], "big") for key in keys if key not in cursor.chunks.rows]
+    rows = cursor.chunks.rows
+    missing = [int.from_bytes(key[-2:], "big") for key in keys if key not in rows]
     if missing:
         raise BadUpload(f"chunk {missing[0]} of {len(keys)} was not uploaded")
 
@@ -241,9 +240,9 @@ def check_whole(cursor: RoundCursor, keys: list[bytes]) -> None:
 @rule("19.5")
 def check_deserved(cursor: RoundCursor, amounts: dict[NodeKey, int]) -> None:
     """A list pays only nodes with votes above zero."""
-    for node, amount in amounts.items():
-        if (votes := get_verdict(cursor, node)[1]) <= 0:
-            raise ListBadNode(f"the list pays {amount} roe to {base58_of(node)}, whose votes are {votes}")
+    for node, row in cursor.verdicts.rows.items():
+        if row.votes <= 0 and (amount := amounts.get(node)):
+            raise ListBadNode(f"the list pays {amount} roe to {base58_of(node)}, whose votes are {row.votes}")
 
 
 @rule("19.6")

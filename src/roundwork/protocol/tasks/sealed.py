@@ -45,7 +45,7 @@ from .review import (
 )
 from .round import WINDOWS, Activity, RoundEvent, StepKind
 from .stakes import get_stake
-from .verdicts import is_missing, list_missing
+from .verdicts import list_missing
 
 CHECKERS = 3
 """The checkers of a submission."""
@@ -218,12 +218,19 @@ def name_seal(kind: int, node: NodeKey) -> bytes:
 
 
 def list_duties(cursor: RoundCursor, kind: SealKind, node: NodeKey) -> tuple[NodeKey, ...]:
-    """The candidates that a receipt or votes of a node give a bit for, in their order."""
-    drawn = get_drawn(cursor, kind).rows.get(node)
-    if drawn is None:
-        return ()
-    missing = {candidate for candidate in drawn.candidates if is_missing(cursor, candidate)}
-    return _leave_out(drawn.candidates, missing)
+    """The candidates that a receipt or votes of a node give a bit for, in their order.
+
+    A large node may have all submissions of a large round, and refused messages pay one fee each: it is
+    found out once in a block. This is for transactions and readers: due steps change it.
+    """
+    table = get_drawn(cursor, kind)
+    key = table.name + node
+    duties = cursor.state.duties.get(key)
+    if duties is None:
+        drawn = table.rows.get(node)
+        duties = () if drawn is None else _leave_out(drawn.candidates, list_missing(cursor))
+        cursor.state.duties[key] = duties
+    return duties
 
 
 class Answers(NamedTuple):
