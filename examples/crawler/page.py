@@ -64,11 +64,13 @@ def is_same_page(page, again):
 
 
 def is_page(page):
-    """Whether a value has the shape of a record."""
+    """Whether a value is a record that a node may have made: its links lead to the same site."""
     try:
-        texts = (page["url"], page["title"], page["digest"], *page["links"])
-        return isinstance(page["status"], int) and all(isinstance(text, str) for text in texts)
-    except (TypeError, KeyError):
+        for text in (page["url"], page["title"], page["digest"], *page["links"]):
+            text.encode()
+        is_record = isinstance(page["status"], int) and isinstance(page["links"], list)
+        return is_record and all(link[:1] in ("", "/", "?") for link in page["links"])
+    except (TypeError, KeyError, AttributeError, UnicodeEncodeError):
         return False
 
 

@@ -11,7 +11,7 @@ from urllib.robotparser import RobotFileParser
 
 from page import get_site, is_page, is_same_page, read_page
 
-from roundwork import Task, Unavailable, per_unit
+from roundwork import Refused, Task, Unavailable, per_unit
 
 PRICE, STAKE = 100_000_000, 5_000_000_000  # roe for one page at this stake, less if the bounty does not reach
 PAGES_MAX = 1000
@@ -38,7 +38,7 @@ def work(ctx):
             break
         try:
             pages.append(fetch(ctx, url, robots))
-        except Unavailable:
+        except (Unavailable, Refused):
             break
     keep(ctx, pages)
 
@@ -61,10 +61,18 @@ def audit(ctx, candidate):
     for number, page in enumerate(pages):
         if page["url"] != choose_next(candidate.seed, ctx.params["start"], pages[:number]):
             return False, f"page {number} is not on its path: {page['url'][:100]}"
-    sample = ctx.random.sample(pages, min(ctx.params["sample"], len(pages)))
     robots = read_robots(ctx)
-    for page in sample:
-        if not is_same_page(page, fetch(ctx, page["url"], robots)):
+    for number in ctx.random.sample(range(len(pages)), min(ctx.params["sample"], len(pages))):
+        page = pages[number]
+        try:
+            again = fetch(ctx, page["url"], robots)
+        except Refused:
+            return False, f"no node can fetch {page['url'][:100]}"
+        except Unavailable:
+            if not is_linked(ctx, pages, number, robots):
+                return False, f"no page of the site links to {page['url'][:100]}"
+            raise
+        if not is_same_page(page, again):
             return False, f"the site has another page at {page['url'][:100]}"
     return True
 
@@ -104,6 +112,25 @@ def fetch(ctx, url, robots):
     page = read_page(url, answer.status, answer.text if is_html else "", ctx.params.get("skip", ()))
     page["links"] = [link for link in page["links"] if robots.can_fetch("roundwork", link)]
     return page
+
+
+def is_linked(ctx, pages, number, robots):
+    """Whether the site leads to a page that does not answer now.
+
+    Without this, a liar invents a link to what never answers: no auditor would have an opinion of its pages.
+    """
+    link = pages[number]["url"].removeprefix(get_site(ctx.params["start"]))
+    for before in range(number):
+        if link in pages[before]["links"]:
+            try:
+                if link in fetch(ctx, pages[before]["url"], robots)["links"]:
+                    return True
+            except Refused:
+                continue
+            except Unavailable:
+                if is_linked(ctx, pages, before, robots):
+                    return True
+    return not number
 
 
 def read_robots(ctx):

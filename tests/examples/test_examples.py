@@ -1,20 +1,25 @@
 """The examples, run as nodes run them: in sandboxed processes, against a real website."""
 
 import asyncio
+import hashlib
 import json
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.request import urlopen
 
+import httpx2
 import pytest
 
 from roundwork.node.python.environments import Environment
 from roundwork.package.content import compute_content_id
 from roundwork.package.folder import load_package, pack, resolve_hosts
+from roundwork.participant.seeds import compute_node_seed
+from roundwork.testing import Played, run_round
 from roundwork.views import SubmissionView
 
 from ..node.house import SEED, require_sandbox
@@ -133,6 +138,63 @@ def test_a_crawl_is_proved_by_its_content_id_and_an_invented_one_is_not(
             assert scarce == {crawler.key: 80}
 
     asyncio.run(run())
+
+
+SITE = "http://site.invalid"
+
+
+class Site:
+    """A website in memory: a start page with six links, pages that never answer, and pages that lead away."""
+
+    def __init__(self) -> None:
+        self.is_down = False
+
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path
+        if path == "/robots.txt":
+            return httpx2.Response(404)
+        if path == "/away":
+            return httpx2.Response(302, headers={"location": "http://elsewhere.invalid/"})
+        if path == "/broken" or (self.is_down and path != "/"):
+            return httpx2.Response(503)
+        links = "".join(f"<a href='/{number}'>x</a>" for number in range(6)) if path == "/" else ""
+        text = f"<title>{path}</title>{links}"
+        return httpx2.Response(200, headers={"content-type": "text/html"}, text=text)
+
+
+def bait(played: Played, shape: str) -> str:
+    """A submission of eight pages, of which the start alone was fetched: the path leads behind it at once."""
+    seed = compute_node_seed(played._seed, played.node)
+
+    def rank(link: str) -> bytes:
+        return hashlib.sha256(seed + (SITE + link).encode(errors="replace")).digest()
+
+    best = min(rank(f"/{number}") for number in range(6))
+    links = (link for number in range(10**6) if rank(link := shape.format(number)) < best)
+    following = [next(links) for _ in range(8)]
+    start = json.loads(played._worker.commons.blobs[(played.value or "")[:59]])[0]
+    pages = [{**start, "links": [*start["links"], following[0]]}]
+    for link, behind in pairwise(following):
+        pages.append({**start, "url": SITE + link, "title": link[:9], "links": [behind], "digest": "0" * 64})
+    proof = json.dumps(pages, separators=(",", ":")).encode()
+    commons, content_id = played._worker.commons, compute_content_id(proof)
+    commons.blobs[content_id], commons.holders[content_id] = proof, {played.node}
+    return f"{content_id} {len(pages)}"
+
+
+@pytest.mark.parametrize(
+    "shape", [":99999/{}", "@{}.invalid", "/away?{}", "/broken?{}", "/\ud800{}", "/\n{}"]
+)
+def test_a_crawl_is_not_paid_because_no_auditor_can_fetch_it(shape: str) -> None:
+    """An audit that raises is no opinion, and what nobody has an opinion of is paid."""
+    site = Site()
+    transport = httpx2.MockTransport(site.answer)
+    played = run_round(EXAMPLES / "crawler", network=transport, params={"start": f"{SITE}/", "pages": 8})
+
+    assert "valid" == played.opinion
+    assert "invalid" == played.audit(bait(played, shape)).opinion
+    site.is_down = True
+    assert "unavailable" == played.audit(played.value).opinion
 
 
 @pytest.mark.slow
