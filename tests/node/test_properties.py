@@ -172,6 +172,7 @@ def test_under_roundwork_1_an_amount_below_0_counts_as_0_and_the_check_says_so(
     outcomes = examine(tmp_path, f"{GOOD}\ntask.distribution({pays})", rules="roundwork-1")
 
     assert ("holds", REMARK) == (outcomes["slash"].result, outcomes["slash"].reason)
+    assert "`split: stake`" in outcomes["splitting"].reason, "the ledger's own split pays by head"
     assert {"holds"} == {each.result for each in outcomes.values()}, outcomes
 
 

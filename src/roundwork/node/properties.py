@@ -516,7 +516,7 @@ class _Tries:
                 for round_, amounts in tried:
                     _compare(amounts, await self._distribute(round_, lanes), round_)
 
-    async def try_splitting(self) -> None:
+    async def try_splitting(self) -> str | None:
         for round_, amounts in await self._distribute_all():
             parts = [each for each in round_.submissions if each.votes > 0 and each.stake >= 2 * self._stake]
             if not parts:
@@ -533,6 +533,12 @@ class _Tries:
                     f"a stake of {whole.stake} roe was paid {before}, its two halves {after}"
                     f"{_describe(round_)}"
                 )
+        if self._is_hardened and not self._package.is_split_by_stake:
+            return (
+                "but where no list stands the ledger pays all nodes alike, and who has many gains by wrong"
+                " lists: `split: stake` in the rules pays by stake there, too"
+            )
+        return None
 
     async def try_exclusion(self) -> None:
         for round_, amounts in await self._distribute_all():
