@@ -126,7 +126,8 @@ def read_amounts(cursor: RoundCursor, keys: list[bytes]) -> dict[NodeKey, int]:
     """The amounts of a whole list above 0, by submitter."""
     rows, nodes = cursor.chunks.rows, sorted(cursor.submissions.rows)
     text = b"".join([rows[key].data for key in keys])
-    amounts = unpack(f"<{len(nodes)}Q", text[: AMOUNT_BYTES * len(nodes)].ljust(AMOUNT_BYTES * len(nodes)))
+    size = AMOUNT_BYTES * len(nodes)
+    amounts = unpack(f"<{len(nodes)}Q", text[:size].ljust(size, b"\0"))
     return {node: amount for node, amount in zip(nodes, amounts, strict=True) if amount}
 
 
@@ -240,9 +241,10 @@ def check_whole(cursor: RoundCursor, keys: list[bytes]) -> None:
 @rule("19.5")
 def check_deserved(cursor: RoundCursor, amounts: dict[NodeKey, int]) -> None:
     """A list pays only nodes with votes above zero."""
-    for node, row in cursor.verdicts.rows.items():
-        if row.votes <= 0 and (amount := amounts.get(node)):
-            raise ListBadNode(f"the list pays {amount} roe to {base58_of(node)}, whose votes are {row.votes}")
+    undeserving = {node: row.votes for node, row in cursor.verdicts.rows.items() if row.votes <= 0}
+    for node, amount in amounts.items():
+        if (votes := undeserving.get(node)) is not None:
+            raise ListBadNode(f"the list pays {amount} roe to {base58_of(node)}, whose votes are {votes}")
 
 
 @rule("19.6")
