@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from roundwork.protocol.params import NodeKey, TaskKey
+from roundwork.protocol.execute import execute, next_block
+from roundwork.protocol.genesis import create_state
+from roundwork.protocol.params import Genesis, Grant, NodeKey, TaskKey, base58_of
 from roundwork.protocol.tasks.beacon import compute_first_beacon, compute_sealed_beacon
 from roundwork.protocol.tasks.commitments import compute_commitment, read_content_id
 from roundwork.protocol.tasks.draw import Ballot
@@ -16,6 +18,7 @@ from roundwork.protocol.tasks.ranked import compute_ranks_seed
 from roundwork.protocol.tasks.sealed import compute_checkers_seed
 from roundwork.protocol.tasks.trials import compute_jury_seed
 from roundwork.protocol.tasks.verdicts import Outcome
+from roundwork.protocol.ticks import compute_tick
 
 from .hardened import make_bits, name_proof
 
@@ -56,6 +59,22 @@ def compute() -> dict[str, Any]:
         "leaves": [leaf.hex() for leaf in leaves],
         "root": compute_root(leaves).hex(),
         "head": compute_head(bytes(32), ROUND, compute_root(leaves)).hex(),
+        **compute_ledger(),
+    }
+
+
+def compute_ledger() -> dict[str, str]:
+    """The hashes of a small genesis and of a block after it that has one transaction, which is Void."""
+    producer, rich = base58_of(b"\1" * 32), base58_of(b"\2" * 32)
+    state = create_state(Genesis(time_ms=0, producer=producer, accounts=(Grant(rich, 10**9),)))
+    founded = state.head
+    outcome = execute(state, next_block(state, 400, [b"\0"], b"\1" * 32), [False])
+    return {
+        "genesis_hash": founded.block_hash.hex(),
+        "genesis_state_hash": founded.state_hash.hex(),
+        "block_hash": outcome.block_hash.hex(),
+        "tick": compute_tick(outcome.block_hash, 1).hex(),
+        "block_state_hash": outcome.state_hash.hex(),
     }
 
 

@@ -64,6 +64,11 @@ def test_the_kept_vectors_are_those_of_the_law_and_of_the_text() -> None:
         "content_id",
         "root",
         "head",
+        "genesis_hash",
+        "genesis_state_hash",
+        "block_hash",
+        "tick",
+        "block_state_hash",
     ):
         assert kept[name] in text
 
