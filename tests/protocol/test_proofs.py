@@ -153,6 +153,16 @@ def test_a_proof_of_16001_bytes_goes_missing_when_it_is_challenged() -> None:
     assert ("MISSING", 0) == world.verdict("n00")
 
 
+def test_a_submission_that_names_no_bytes_names_a_proof_that_nobody_can_post() -> None:
+    world = Hardened().submitted({"n00": name_proof(b"")})
+    world.expect("ok", "n02", world.challenge("n02", "n00"), slots=0)
+    world.expect("ok", "n03", world.answer("n03", "n00", 1, b"x"), slots=0)
+
+    world.go(1, eighth(3)).block()
+
+    assert "MISSING" == world.verdict("n00")[0]
+
+
 def test_who_does_not_answer_is_missing_pays_a_lapse_and_the_fees_return() -> None:
     world = Hardened().submitted(NAMED)
     before = world.wallet("n02")

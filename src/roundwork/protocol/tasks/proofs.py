@@ -77,7 +77,7 @@ def answer(state: State, call: Call, instruction: Answer) -> None:
     prefix = instruction.candidate + instruction.node
     state.put(cursor.answers, prefix + instruction.chunk.to_bytes(2, "big"), Chunk(instruction.data))
     pieces = get_pieces(cursor, instruction.candidate, instruction.node)
-    if sha256(b"".join(pieces)).digest() == digest:
+    if pieces and sha256(b"".join(pieces)).digest() == digest:  # no proof has no bytes
         proof = Proof(instruction.node, call.slot, len(pieces))
         state.put(cursor.proofs, instruction.candidate, proof)
         pay_answer(cursor, instruction.candidate, proof)
