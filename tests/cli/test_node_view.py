@@ -124,7 +124,13 @@ def test_an_operator_reads_what_the_node_owes_and_has_at_stake() -> None:
             (2, 0),
             {"net": 3, "accusations": 1, "challenges": 2},
             "paid 2 KOII; untried; checked 3 of 3 proofs; 2 challenges; 1 accusation;"
-            " shares of slashes, bonds and fees gave 1 KOII",
+            " shares of slashes and bonds gave 1 KOII",
+        ),
+        (
+            None,
+            {"net": 1, "verdict": "missing", "reasons": ["its proof could not be had"]},
+            "paid 0 KOII; missing; checked 3 of 3 proofs; shares of slashes and bonds gave 1 KOII more"
+            " than it lost; its proof could not be had",
         ),
         (
             None,

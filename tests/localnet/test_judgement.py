@@ -235,4 +235,5 @@ def test_names_stand_in_natural_order_and_long_lists_are_cut() -> None:
     names = [f"node-{number}" for number in (10, 9, 2, 1)]
 
     assert "node-1, node-2, node-9, node-10" == join_names(names)
-    assert "node-1, node-2, node-9 and 1 more" == join_names(names, 3)
+    assert "node-1, node-2 and 2 more" == join_names(names, 2)
+    assert "node-1, node-2, node-9, node-10" == join_names(names, 3)  # a name is as short as "and 1 more"

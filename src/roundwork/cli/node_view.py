@@ -150,7 +150,8 @@ def _describe_part(
         words += [format_count(part[key], noun)] if part[key] else []
     more = part["net"] - (paid["reward"] - paid["slash"] if paid else 0)
     if more > 0:
-        words.append(f"shares of slashes, bonds and fees gave {format_amount(more)}")
+        beyond = " more than it lost" if part["reasons"] and not (paid and paid["slash"]) else ""
+        words.append(f"shares of slashes and bonds gave {format_amount(more)}{beyond}")
     if more < 0 and part["is_over"]:  # before that it is a bond that may come back
         words.append(f"lost {format_amount(-more)}{' more' if paid and paid['slash'] else ''}")
     return [*words, *part["reasons"]]

@@ -1,6 +1,6 @@
 """What `roundwork up` shows: a picture of the stacked rounds on a terminal, lines elsewhere, a summary."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -9,10 +9,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ..localnet.judgement import explain_too_few
 from ..localnet.summary import Slash, explain_costs, explain_slashes, summarise
 from ..localnet.supervisor import Member
 from ..localnet.watch import NAMES_SHOWN, OVER, Watch, get_name, get_symbol, join_names, show_amount
 from ..participant.moment import compute_timetable
+from ..participant.plays import PLAYS
 from ..picture import draw_bar, draw_heading, list_periods
 from ..shown import hide, plain
 from ..views import ListView, RoundView
@@ -23,8 +25,27 @@ LABEL_CHARACTERS = 22
 DOING_CHARACTERS = 36
 BAR_CHARACTERS = range(20, 61)
 COLOURS = {"work": "cyan", "review": "yellow", "distribution": "green"}
-MONEY = ("earned", "shares", "slashed", "costs", "stake", "held_back", "available")
-"""Columns of the summary; three of them are of roundwork-1."""
+MONEY = ("earned", "shares", "slashed", "costs", "stake", "held_back", "available", "claimed")
+"""Columns of the summary; four of them are of roundwork-1."""
+
+ROLE_CHARACTERS = max(map(len, PLAYS))
+OWN = "this node"
+"""In a warning about the node itself."""
+
+LEGEND = {
+    "shares": "of slashes and bonds, for those that found a fault",
+    "costs": "fines, and bonds that are gone",
+    "held_back": "paid, and available three ledger rounds later",
+    "claimed": "what the node has moved to its main key by itself",
+}
+"""What columns of roundwork-1 mean."""
+
+VERDICTS = {
+    "untried": "no node raised an audit against the proof",
+    "inconclusive": "the votes decided neither way",
+    "missing": "its proof was challenged and did not come",
+}
+"""What verdicts mean that do not speak for themselves."""
 
 LINE_CHARACTERS = 200
 """The width of output that does not go to a terminal."""
@@ -54,15 +75,16 @@ class Announcer:
 
     def announce(self, watch: Watch) -> None:
         for member in watch.members:
-            self._say(
-                member, False, f"  {member.name:<8} pid {member.pid:<7} {member.role:<8} {member.address}"
-            )
+            role = member.role.ljust(ROLE_CHARACTERS)
+            self._say(member, False, f"  {member.name:<8} pid {member.pid:<7} {role} {member.address}")
             if member.name in watch.ended:
                 advice = f"start it again with `{self._restart} {member.name}`"
                 self._say(member, True, f"  {member.name:<8} {watch.ended[member.name]}; {advice}")
         for name, warning in watch.warnings:
-            if warning not in self._warned:  # a warning that all nodes have is shown once
-                self._warned.add(warning)
+            # A warning that all nodes have is shown once; what a node says of itself, once for each node.
+            key = f"{name} {warning}" if OWN in warning else warning
+            if key not in self._warned:
+                self._warned.add(key)
                 soft_wrap = not self._console.is_terminal
                 say_on(self._console, f"  {name:<8} {warning}", "yellow", soft_wrap)
 
@@ -134,6 +156,8 @@ def print_summary(console: Console, watch: Watch) -> None:
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in node["verdicts"].items())
         table.add_row(node["name"], node["role"], str(node["submitted"]), *sums, verdicts)
     console.print(table)
+    for line in _compose_legend(summary, money):
+        say_on(console, line, "dim")
     for slash in explain_slashes(watch):
         say_on(console, _compose_slash(watch, slash))
     for cost in explain_costs(watch):
@@ -145,6 +169,17 @@ def print_summary(console: Console, watch: Watch) -> None:
             f"token {watch.task.mint}: supply {show_amount(watch, watch.token_supply)}, in its accounts",
         )
     say_on(console, f"supply {supply}; state hash {summary['state_hash']}", soft_wrap=True)
+
+
+def _compose_legend(summary: dict[str, Any], money: Sequence[str]) -> Iterator[str]:
+    """What the columns and verdicts of the table mean, and how a node can lose more than its stake."""
+    seen = {verdict for node in summary["nodes"] for verdict in node["verdicts"]}
+    meanings = {name.replace("_", " "): LEGEND[name] for name in money if name in LEGEND}
+    meanings |= {verdict: VERDICTS[verdict] for verdict in VERDICTS if verdict in seen}
+    if meanings:
+        yield "; ".join(f"{word}: {meaning}" for word, meaning in meanings.items())
+    if any(node["slashed"] for node in summary["nodes"]):
+        yield "a node that was slashed to less than the minimum stake stakes again"
 
 
 def _compose_slash(watch: Watch, slash: Slash) -> str:
@@ -216,7 +251,8 @@ def _describe_list(watch: Watch, view: RoundView, listed: ListView | None) -> st
 def _describe_end(watch: Watch, view: RoundView) -> tuple[str, str]:
     """Who was paid in a round that is over, and who was slashed."""
     if view.status == "ClosedUnpaid":
-        return "", f"closed unpaid after {view.attempt + 1} attempts"
+        reason = explain_too_few(view) or f"{format_count(view.attempt + 1, 'attempt')} at its list failed"
+        return "", f"closed unpaid: {reason}"
     paid = _group(watch, ((payment.node, payment.reward) for payment in view.payments if payment.reward))
     slashed = _group(watch, ((payment.node, payment.slash) for payment in view.payments if payment.slash))
     good = [f"{money}{' each' if ' ' in names else ''} to {names}" for money, names in paid]

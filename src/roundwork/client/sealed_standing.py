@@ -11,6 +11,12 @@ from ..protocol.tasks.round import WINDOWS, Activity, Period
 from ..views import RoundView, TaskView
 from ..wire import format_count
 
+SUBMISSIONS_MIN = 3
+"""Of a round that is paid. Source: docs/PROTOCOL.md 16."""
+
+CONVICTED, LIST_REJECTED = SLASHED = ("its proof was convicted", "its list was rejected")
+"""The reasons of slashes."""
+
 
 def takes_part(view: RoundView, node: str) -> bool:
     """Whether a node committed to a proof in a round, or gained or lost something in it."""
@@ -60,15 +66,21 @@ def compute_held_back(task: TaskView, views: Iterable[RoundView], node: str) -> 
 
     Fines that were taken from them later, and what went with a slash, are not subtracted.
     """
+    return sum(
+        payment.reward
+        for view in views
+        if task.slot < compute_release(task, view)
+        for payment in view.payments
+        if payment.node == node
+    )
+
+
+def compute_release(task: TaskView, view: RoundView) -> int:
+    """The slot from which on the rewards of a round are available. Source: docs/PROTOCOL.md 19."""
     windows = WINDOWS[task.rules]
     table = Timetable(task.starting_slot, task.round_time, task.submission_window, task.audit_window)
-    held = 0
-    for view in views:
-        paid = windows[Activity.PAY].compute_ledger_round(view.round, view.attempt)
-        last = paid + ROUNDWORK_1.held_rounds - Period.REVIEW.later
-        if task.slot < windows[Activity.AUDIT].compute_end(table, last):
-            held += sum(payment.reward for payment in view.payments if payment.node == node)
-    return held
+    paid = windows[Activity.PAY].compute_ledger_round(view.round, view.attempt)
+    return windows[Activity.AUDIT].compute_end(table, paid + ROUNDWORK_1.held_rounds - Period.REVIEW.later)
 
 
 def list_owed(view: RoundView, own: AssignmentsView) -> list[dict[str, Any]]:
@@ -91,7 +103,7 @@ def explain_losses(view: RoundView, node: str) -> list[str]:
     if own is not None and own.verdict == "missing":
         reasons.append("its proof could not be had when it was challenged")
     if own is not None and own.verdict == "convicted":
-        reasons.append("its proof was convicted")
+        reasons.append(CONVICTED)
     reasons += _explain_receipts(hardened, node) + _explain_votes(hardened, node)
     if any(each.accuser == node and verdict == "acquitted" for verdict, each in _list_trials(hardened)):
         reasons.append("it accused a proof that was acquitted")
@@ -102,7 +114,7 @@ def explain_losses(view: RoundView, node: str) -> list[str]:
             reasons.append("it accused a list that stood")
         is_slashed = node in paid and paid[node].slash > 0 and (own is None or own.verdict != "convicted")
         if listed.submitter == node and listed.trigger_by is not None and not is_last and is_slashed:
-            reasons.append("its list was rejected")
+            reasons.append(LIST_REJECTED)
     return reasons
 
 

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..client.sealed_standing import SUBMISSIONS_MIN
 from ..participant.moment import compute_moment
-from ..participant.plays import HONEST, PLAYS
+from ..participant.plays import HONEST, PLAYS, WITHHOLDER
+from ..protocol.params import ROUNDWORK_1
+from ..protocol.tasks.commitments import read_content_id
 from ..protocol.tasks.round import Activity
+from ..views import RoundView
 from ..wire import format_count
 from .supervisor import Member
 from .watch import (
@@ -103,7 +107,7 @@ def _find_faults(watch: Watch) -> Iterator[str]:
     for member in list_nodes(watch):
         if compute_earned(judged, member.address) and not PLAYS[member.role].may_earn:
             paid = show_amount(watch, compute_earned(ended, member.address))
-            yield f"{member.name} played {member.role} and was paid {paid}"
+            yield f"{member.name} played {member.role} and was paid {paid}{_explain_pay(watch, member)}"
     slashed = [member for member in honest if compute_slashed(watch.rounds.values(), member.address)]
     if slashed:
         yield f"honest and slashed: {_join(slashed)}"
@@ -147,7 +151,18 @@ def _explain_idleness(watch: Watch) -> str:
     return "the nodes had nothing to submit; their logs say more"
 
 
+def explain_too_few(view: RoundView) -> str:
+    """Why a round closed without an attempt at a list: under roundwork-1 it had too few proofs; "" if not."""
+    if view.hardened is None or len(view.submissions) >= SUBMISSIONS_MIN:
+        return ""
+    proofs = format_count(len(view.submissions), "proof")
+    return f"{proofs}, and a round of {ROUNDWORK_1.name} needs {SUBMISSIONS_MIN}"
+
+
 def _explain_unpaid(watch: Watch, round_numbers: list[int]) -> str:
+    few = [explain_too_few(watch.rounds[each]) for each in round_numbers if each in watch.rounds]
+    if any(few):
+        return next(filter(None, few))
     failure = find_failure(watch, "distribution", round_numbers=round_numbers)
     if failure is None or is_late(failure):
         subjects = {f"sending the list of round {each}" for each in round_numbers}
@@ -157,6 +172,17 @@ def _explain_unpaid(watch: Watch, round_numbers: list[int]) -> str:
         return _describe_failure(failure)
     listed = [view for view in watch.rounds.values() if view.round in round_numbers and view.lists]
     return "its lists did not stand" if listed else "no list came"
+
+
+def _explain_pay(watch: Watch, member: Member) -> str:
+    """Why a node that hides its proofs is paid: under roundwork-1 only the bytes behind a content id hide."""
+    if member.role != WITHHOLDER.name or watch.task.rules != ROUNDWORK_1.name:
+        return ""
+    proofs = [each for view in watch.rounds.values() for each in view.submissions]
+    values = [each.value for each in proofs if each.node == member.address]
+    if any(read_content_id(value.encode()) for value in values):
+        return ""
+    return " (its proofs are text on the ledger, which nobody can withhold)"
 
 
 def _explain_never(watch: Watch, members: list[Member]) -> str:

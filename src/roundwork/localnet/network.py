@@ -17,6 +17,7 @@ from ..host.files import replace_file
 from ..host.hold import is_held
 from ..host.keypairs import make_keypair
 from ..ledger.inspect import read_info
+from ..ledger.moves import Moves, read_moves
 from ..node.confinement.sandbox import choose_sandbox_or_none
 from ..node.duties import DONE, FAILED, read_audit
 from ..node.javascript.process import find_node
@@ -148,7 +149,8 @@ class Localnet:
             finally:
                 await self._supervisor.stop(self._name_all_but_ledger())
                 await self._supervisor.stop(["ledger"])
-            return msgspec.structs.replace(watch, state_hash=str(self._read_state_hash()))
+            moves = self._read_moves(watch)
+            return msgspec.structs.replace(watch, state_hash=str(self._read_state_hash()), moves=moves)
 
     def finish(self) -> bool:
         """Make `run` end now. False while it still starts and has no result."""
@@ -384,6 +386,12 @@ class Localnet:
 
     def _name_all_but_ledger(self) -> list[str]:
         return [member.name for member in self.network.members if member.role != "ledger"]
+
+    def _read_moves(self, watch: Watch) -> Moves | None:
+        """What moved in the rounds of a task under roundwork-1."""
+        if watch.task.rules != ROUNDWORK_1.name:
+            return None
+        return read_moves(self.plan.directory / "ledger", watch.task, watch.rounds)
 
     def _read_state_hash(self) -> str | int:
         return read_info(self.plan.directory / "ledger").get("state_hash", "")

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from ..client.sealed_standing import compute_held_back, explain_losses
+from ..client.sealed_standing import SLASHED, explain_losses
+from ..ledger.moves import Moves
 from ..node.peers.reasons import list_opinions
 from ..protocol.params import ROUNDWORK_1
 from ..views import RoundView, SubmissionView
@@ -82,22 +83,31 @@ def explain_slashes(watch: Watch) -> list[Slash]:
 
 def explain_costs(watch: Watch) -> list[Slash]:
     """What rounds under roundwork-1 cost nodes beside slashes: fines, bonds, rewards that were held back."""
-    costs = []
-    for view in watch.rounds.values():
-        if view.hardened is None or view.status not in OVER:
-            continue
-        gains = {payment.node: payment.reward - payment.slash for payment in view.payments}
-        for node, net in view.hardened.nets.items():
-            cost = gains.get(node, 0) - net
-            if cost > 0:
-                costs.append(Slash(view.round, get_name(watch, node), cost, _explain_cost(view, node)))
-    return costs
+    return [
+        Slash(view.round, get_name(watch, node), cost, _explain_cost(watch, view, node))
+        for view in watch.rounds.values()
+        if view.hardened is not None
+        for node in view.hardened.nets
+        if (cost := _compute_cost(watch, view, node)) > 0
+    ]
 
 
-def _explain_cost(view: RoundView, node: str) -> str:
+def _compute_cost(watch: Watch, view: RoundView, node: str) -> int:
+    """The fines of a node in a round, and its bonds that are gone; without moves less its shares."""
+    moves = watch.moves or Moves()
+    shared, fined = (amounts.get((view.round, node), 0) for amounts in (moves.shared, moves.fined))
+    if view.status not in OVER or view.hardened is None:
+        return fined  # a bond may come back
+    gained = compute_earned([view], node) - compute_slashed([view], node)
+    return gained + shared - view.hardened.nets.get(node, 0)
+
+
+def _explain_cost(watch: Watch, view: RoundView, node: str) -> str:
     """Why a round cost a node a fine or a bond."""
-    reasons = explain_losses(view, node)
-    if any(payment.node == node and payment.slash for payment in view.payments):
+    if view.status not in OVER:
+        return "fines of a round that is not over yet"
+    reasons = [reason for reason in explain_losses(view, node) if reason not in SLASHED]
+    if watch.moves is not None and watch.moves.forfeited.get((view.round, node)):
         reasons.append("rewards that were held back went with its slash")
     return "; ".join(reasons) or "it missed a duty, or judged against what was found"
 
@@ -126,19 +136,21 @@ def _summarise_nodes(watch: Watch) -> list[dict[str, Any]]:
 
 
 def _summarise_money(watch: Watch, node: str) -> dict[str, int]:
-    """What came and went under roundwork-1 beside rewards and slashes, and the rewards that are held back.
+    """What came and went under roundwork-1 beside rewards and slashes, and what is not available.
 
-    `shares` are those of slashes and bonds, and fees of answers; `costs` are fines and bonds that are gone.
+    `shares` are those of slashes and bonds; `costs` are fines and bonds that are gone. `claimed` is what the
+    node has taken out.
     """
-    others = [
-        view.hardened.nets.get(node, 0) - compute_earned([view], node) + compute_slashed([view], node)
-        for view in watch.rounds.values()
-        if view.hardened is not None and view.status in OVER
-    ]
+    moves = watch.moves
+    if moves is None:
+        return {}
+    shares = sum(amount for (_, name), amount in moves.shared.items() if name == node)
+    available = sum(stake.available for stake in watch.task.stakes if stake.node == node)
     return {
-        "shares": sum(amount for amount in others if amount > 0),
-        "costs": -sum(amount for amount in others if amount < 0),
-        "held_back": compute_held_back(watch.task, watch.rounds.values(), node),
+        "shares": shares,
+        "costs": sum(max(0, _compute_cost(watch, view, node)) for view in watch.rounds.values()),
+        "held_back": moves.held_back.get(node, 0),
+        "claimed": moves.released.get(node, 0) + shares - available,
     }
 
 
@@ -155,12 +167,24 @@ def _summarise_round(watch: Watch, view: RoundView) -> dict[str, Any]:
 def _explain(watch: Watch, view: RoundView, node: str) -> str:
     """Why a node was slashed in a round."""
     submission = next((each for each in view.submissions if each.node == node), None)
+    if view.hardened is not None and (submission is None or submission.verdict != "convicted"):
+        return _explain_rejection(watch, view, node)
     judged = "its list says so" if submission is None else _explain_audit(watch, view, submission)
     slash = next(payment.slash for payment in view.payments if payment.node == node)
     wanted = -min((listed.amounts.get(node, 0) for listed in view.lists), default=0)
     if wanted > slash:
         judged += f". The list took {show_amount(watch, wanted)}; its stake had no more"
     return judged
+
+
+def _explain_rejection(watch: Watch, view: RoundView, node: str) -> str:
+    """Which nodes found the list of this node wrong, which is the other fault that roundwork-1 slashes."""
+    rejected = next((each for each in view.lists if each.submitter == node and each.trigger_by), None)
+    if rejected is None:
+        return "its list was rejected"
+    opinions = {str(rejected.trigger_by): False, **rejected.auditors}
+    against = [get_name(watch, each) for each, is_valid in opinions.items() if not is_valid]
+    return f"{join_names(against, NAMES_SHOWN)} found its list wrong"
 
 
 def _explain_audit(watch: Watch, view: RoundView, submission: SubmissionView) -> str:
@@ -173,6 +197,7 @@ def _explain_audit(watch: Watch, view: RoundView, submission: SubmissionView) ->
         for wanted in (False, True)
     )
     reason = watch.reasons.get((view.round, submission.node), "")
-    proof = f"proof {submission.value[:VALUE_CHARACTERS]!r}"
+    rest = "…" if len(submission.value) > VALUE_CHARACTERS else ""
+    proof = f"proof {submission.value[:VALUE_CHARACTERS]!r}{rest}"
     judged = f"{join_names(against, NAMES_SHOWN)} found its {proof} invalid{reason and f' ({reason})'}"
     return f"{judged}; {join_names(in_favour, NAMES_SHOWN)} did not" if in_favour else judged

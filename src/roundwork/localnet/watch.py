@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..ledger.moves import Moves
 from ..participant.plays import HONEST, PLAYS
 from ..shown import plain
 from ..views import LedgerView, RoundView, TaskView
@@ -57,6 +58,8 @@ class Watch(msgspec.Struct, frozen=True):
     is_supply_constant: bool = True
     """Of native money, and of the token that the task pays in."""
     token_supply: int = 0
+    moves: Moves | None = None
+    """Of a task under roundwork-1, once everything has stopped."""
     state_hash: str = ""
     """Of the last block on disk, once everything has stopped."""
 
@@ -143,9 +146,9 @@ def get_symbol(watch: Watch) -> str:
 
 
 def join_names(names: Iterable[str], shown: int | None = None) -> str:
-    """Names in natural order, node-2 before node-10. Of more than `shown`, the first ones and a number."""
+    """Names in natural order, node-2 before node-10. Of more than `shown` and one, the first and a number."""
     ordered = sorted(names, key=_split_digits)
-    if shown is not None and len(ordered) > shown:
+    if shown is not None and len(ordered) > shown + 1:  # the name of one more is as short as "and 1 more"
         return f"{', '.join(ordered[:shown])} and {len(ordered) - shown} more"
     return ", ".join(ordered)
 

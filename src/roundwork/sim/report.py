@@ -6,6 +6,7 @@ from html import escape
 from math import ceil
 from typing import Any, NamedTuple
 
+from ..client.sealed_standing import SUBMISSIONS_MIN
 from ..package.windows import FETCH_SECONDS, SLOWER, Timings, compute_windows
 from ..participant.step import AUDIT_ALL_MAX, SAMPLE
 from ..protocol.clock import Timetable
@@ -22,9 +23,6 @@ FIELDS = {
     "audit": "audit_window",
 }
 """The field of config-task.yml that says how long a function may take; for all others it is round_time."""
-
-SUBMISSIONS_MIN = 3
-"""Of a round of roundwork-1 that is paid: docs/PROTOCOL.md 16."""
 
 PAID, UNPAID = "PayoutSuccessful", "ClosedUnpaid"
 

@@ -89,6 +89,13 @@ def list_opinions(view: RoundView, node: str) -> dict[str, bool]:
     return next((each.auditors for each in view.submissions if each.node == node), {})
 
 
+def is_list_rejected(view: RoundView, node: str) -> bool:
+    """Whether a slash of this node is for its list, because under roundwork-1 no verdict slashed it."""
+    if view.hardened is None:
+        return False
+    return all(each.verdict != "convicted" for each in view.submissions if each.node == node)
+
+
 class SlashNotices:
     """Warns of every slash of this node, with the reasons that its auditors give."""
 
@@ -130,7 +137,9 @@ class SlashNotices:
         except RoundworkError as error:
             log.debug("round %d: %s", own.round, error)
         else:
-            if view is not None:
+            if view is not None and is_list_rejected(view, self._node):
+                why = "its list was rejected"
+            elif view is not None:
                 reasons = await fetch_reasons(self._fetcher, task, view, self._node, self._get_endpoints())
                 why = describe(len(list_against(view, self._node)), reasons.values())
         lost = format_stake(own.slash, self._mint)
