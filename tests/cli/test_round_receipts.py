@@ -43,6 +43,7 @@ def test_a_receipt_is_written_from_a_ledger_and_checked_without_it(
     assert f"wrote {path}\n" == written.stdout, written.stderr
     assert head in shown.stdout
     assert "convicted, votes -1, net -" in shown.stdout
+    assert "(roe, or the smallest unit of the task's token)" in shown.stdout
     assert (task, 0, node, head) == (facts["task"], facts["round"], facts["node"], facts["head"])
     assert ("convicted", True) == (facts["verdict"], facts["is_head_trusted"])
     assert facts["value"].startswith("bafkrei")
@@ -68,19 +69,21 @@ def test_a_damaged_receipt_is_refused_by_the_name_of_its_damage(
 def test_where_there_is_no_receipt_the_reasons_are_named(
     world: Hardened, ledger: RunningLedger, tmp_path: Path
 ) -> None:
-    path = tmp_path / "receipt.json"
+    path, task = tmp_path / "receipt.json", base58_of(world.task)
 
-    for number, name in ((7, "n00"), (0, "manager")):
-        done = run(
-            "receipt",
-            base58_of(world.task),
-            number,
-            base58_of(world.key(name)),
-            "--file",
-            path,
-            "--url",
-            ledger.url,
-        )
+    for number, name, reason in (
+        (7, "n00", "no node submitted in it"),
+        (700, "n00", "the newest round is "),
+        (0, "manager", "a node is named by the address of its staking key"),
+    ):
+        node = base58_of(world.key(name))
+        done = run("receipt", task, number, node, "--file", path, "--url", ledger.url)
         assert 1 == done.returncode
-        assert f"NoReceipt: round {number}" in done.stderr
+        assert f"NoReceipt: round {number} of {task} has no receipt for {node}: " in done.stderr
+        assert reason in done.stderr.partition(" has no receipt for ")[2]
+    node = base58_of(world.key("n00"))
+    unknown = run("receipt", node, 0, node, "--url", ledger.url)
+    nowhere = run("receipt", task, 0, node, "--file", tmp_path / "no" / "x.json", "--url", ledger.url)
+    assert unknown.stderr.startswith("UnknownTask: ")
+    assert f"there is no folder {tmp_path / 'no'}" in nowhere.stderr
     assert not path.exists()

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from roundwork.client.receipts import RoundReceipt, check_receipt, encode_receipt, read_receipt
+from roundwork.client.receipts import FORMAT, RoundReceipt, check_receipt, encode_receipt, read_receipt
 from roundwork.errors import (
     BadReceipt,
     ReceiptOfOtherHead,
@@ -28,7 +28,7 @@ def make(world: Hardened, name: str) -> RoundReceipt:
     proof = view_round_proof(world.state, world.task, 0, world.key(name))
     assert proof is not None
     values = {each.node: each.value for each in view_round(world.state, world.task, 0).submissions}
-    return RoundReceipt(value=values.get(proof.node, ""), **msgspec.structs.asdict(proof))
+    return RoundReceipt(format=FORMAT, value=values.get(proof.node, ""), **msgspec.structs.asdict(proof))
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,7 @@ DAMAGES: list[tuple[str, Callable[[Any], Any], type[BadReceipt]]] = [
     ("head", lambda text: text + "\n", BadReceipt),
     ("path", lambda path: ["zz", *path[1:]], BadReceipt),
     ("leaf", lambda text: text[:-1], BadReceipt),
+    ("task", lambda text: "not an address", BadReceipt),
 ]
 
 
@@ -123,7 +124,7 @@ def test_each_damage_has_its_error(
 
 
 def test_every_field_is_needed_and_no_other_is_taken(fields: Fields) -> None:
-    for name in fields.keys() - {"format"}:
+    for name in fields:
         with pytest.raises(BadReceipt, match=name):
             check({other: value for other, value in fields.items() if other != name})
     with pytest.raises(BadReceipt, match="more"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import ADDRESS, call_ledger, json_option, url_option
+from .options import ADDRESS, OutputFile, call_ledger, json_option, url_option
 from .output import say_either
 
 
@@ -15,7 +15,7 @@ from .output import say_either
 @click.option(
     "--file",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="The file to write; else receipt-ROUND-NODE.json here.",
 )
 @url_option

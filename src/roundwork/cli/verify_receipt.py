@@ -36,8 +36,14 @@ def command(path: Path, head: str | None, as_json: bool) -> None:
         say_json({**{name: getattr(receipt, name) for name in names}, "is_head_trusted": head is not None})
         return
     say(f"{receipt.node} in round {receipt.round} of {receipt.task}:")
-    say(f"  {receipt.verdict}, votes {receipt.votes:+d}, net {receipt.net:+,d}")
+    unit = "roe, or the smallest unit of the task's token"
+    say(f"  {receipt.verdict}, votes {receipt.votes:+d}, net {receipt.net:+,d} ({unit})")
     say(f"  value {receipt.value}" if receipt.value else "  it submitted nothing")
-    say(
-        "it leads to the head that you gave" if head else f"it leads to this head; compare it: {receipt.head}"
-    )
+    if head:
+        say("it leads to the head that you gave")
+    else:
+        say(f"it leads to this head: {receipt.head}")
+        say(
+            f"compare it with that of round {receipt.round} on a ledger that you trust: only the head says of"
+        )
+        say("which task and ledger the round is")

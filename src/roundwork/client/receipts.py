@@ -16,12 +16,15 @@ from ..errors import (
     ReceiptWithWrongHead,
     ReceiptWithWrongLeaf,
     ReceiptWithWrongPath,
+    UnknownTask,
 )
-from ..protocol.params import key_of
+from ..protocol.clock import Timetable
+from ..protocol.params import ROUNDWORK_1, key_of
 from ..protocol.tasks.leaves import compute_head, compute_root_of_path, decode_leaf, name_outcome
 from ..wire import convert, decode_json
 from .rpc import Client
 
+FORMAT: Literal["roundwork/receipt/1"] = "roundwork/receipt/1"
 FILE_BYTES_MAX = 100_000
 """A receipt of a value of 512 bytes among 2^64 leaves is far shorter."""
 
@@ -33,7 +36,7 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 class RoundReceipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The result of a node in a round that is over, with what shows it. Bytes are lower-case hex."""
 
-    format: Literal["roundwork/receipt/1"] = "roundwork/receipt/1"
+    format: Literal["roundwork/receipt/1"]
     task: str
     """The address of the task. Only the head says that the round is one of this task."""
     round: Number
@@ -60,16 +63,15 @@ class RoundReceipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 async def fetch_receipt(client: Client, task: str, round_number: int, node: str) -> RoundReceipt:
     """The receipt of a node in a round, checked.
 
-    Raises NoReceipt if the ledger has none, BadReceipt if it gives a wrong one or that of another.
+    Raises UnknownTask, NoReceipt if there is none, BadReceipt if it is a wrong one or that of another.
     """
     proof = await client.get_round_proof(task, round_number, node)
     if proof is None:
-        raise NoReceipt(
-            f"round {round_number} of {task} has no receipt for {node}: the round is not over, the node had"
-            " no part in it, or its rules are koii-1, which have no heads"
-        )
+        reason = await _explain_absence(client, task, round_number, node)
+        raise NoReceipt(f"round {round_number} of {task} has no receipt for {node}: {reason}")
     try:
-        receipt: RoundReceipt = convert({"value": "", **msgspec.structs.asdict(proof)}, RoundReceipt)
+        fields = {"format": FORMAT, "value": "", **msgspec.structs.asdict(proof)}
+        receipt: RoundReceipt = convert(fields, RoundReceipt)
     except Malformed as error:
         raise BadReceipt(f"the ledger gives no receipt: {error}") from error
     if (task, round_number, node) != (receipt.task, receipt.round, receipt.node):
@@ -82,6 +84,27 @@ async def fetch_receipt(client: Client, task: str, round_number: int, node: str)
     receipt = msgspec.structs.replace(receipt, value=values.get(node, ""))
     check_receipt(receipt)
     return receipt
+
+
+async def _explain_absence(client: Client, task: str, round_number: int, node: str) -> str:
+    """Why a ledger has no receipt of a node in a round. Raises UnknownTask."""
+    view = await client.get_task(task)
+    seen = await client.get_round(task, round_number)
+    if view is None or seen is None:
+        raise UnknownTask(f"there is no task at {task}")
+    if view.rules != ROUNDWORK_1.name:
+        return f"the rules of its task are {view.rules}, under which rounds have no heads"
+    table = Timetable(view.starting_slot, view.round_time, view.submission_window, view.audit_window)
+    newest = table.compute_round(view.slot)
+    if round_number > newest:
+        return f"the newest round is {newest}"
+    if seen.status == "Unopened":
+        return "no node submitted in it"
+    if seen.status == "Open":
+        return "the round is not over"
+    if any(stake.node == node for stake in view.stakes):
+        return "the node had no part in the round"
+    return "no node of the task has this address; a node is named by the address of its staking key"
 
 
 def encode_receipt(receipt: RoundReceipt) -> bytes:
@@ -102,8 +125,12 @@ def read_receipt(data: bytes) -> RoundReceipt:
 def check_receipt(receipt: RoundReceipt, head: str | None = None) -> None:
     """Check a receipt from its leaf up to its head, without a ledger; `head` is one that the reader trusts.
 
-    Raises ReceiptWithWrongLeaf, ReceiptWithWrongPath, ReceiptWithWrongHead, ReceiptOfOtherHead.
+    Raises BadReceipt, ReceiptWithWrongLeaf, ReceiptWithWrongPath, ReceiptWithWrongHead, ReceiptOfOtherHead.
     """
+    try:
+        key_of(receipt.task)
+    except ValueError as error:
+        raise BadReceipt(f"the file says task {receipt.task!r:.100}, which is no address") from error
     leaf = bytes.fromhex(receipt.leaf)
     _check_leaf(receipt, leaf)
     path = [bytes.fromhex(beside) for beside in receipt.path]
@@ -135,7 +162,9 @@ def _check_leaf(receipt: RoundReceipt, data: bytes) -> None:
     try:
         node = key_of(receipt.node)
     except ValueError as error:
-        raise ReceiptWithWrongLeaf(f"the file says node {receipt.node!r:.100}: {error}") from error
+        raise ReceiptWithWrongLeaf(
+            f"the file says node {receipt.node!r:.100}, which is no address"
+        ) from error
     value_hash = blake3(receipt.value.encode()).digest()
     for name, said, shown in (
         ("node", leaf.node, node),
@@ -145,6 +174,7 @@ def _check_leaf(receipt: RoundReceipt, data: bytes) -> None:
         ("net", leaf.net, receipt.net),
     ):
         if said != shown:
+            other = "another" if isinstance(said, bytes) else repr(said)
             raise ReceiptWithWrongLeaf(
-                f"the file says {name} {getattr(receipt, name)!r:.100}; its leaf says another"
+                f"the file says {name} {getattr(receipt, name)!r:.100}; its leaf says {other}"
             )
