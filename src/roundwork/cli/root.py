@@ -66,7 +66,8 @@ def call(arguments: list[str]) -> None:
         if error.filename is None:
             raise
         text = f"{error.filename}: {error.strerror}; name another path"
-        _fail(arguments, type(error).__name__, text, text)
+        name = type(error).__name__
+        _fail(arguments, name, text, f"{name}: {text}")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import BadConfig
-from .check import check_functions
+from .check import check_functions, compose_default
 from .check import command as check
 from .keys import key_option, passphrase_option, read_key
 from .margin import Costs, check_margin, cost_options, force_option
@@ -71,6 +71,8 @@ def deploy(
     manager_address = str(manager.pubkey())
     check_functions(folder, sandbox, is_forced, as_json)
     package, content_id, metadata = prepare(folder, sandbox, as_json)
+    for line in compose_default(package):
+        report(line, as_json)
     margin = check_margin(package, Costs(**costs), is_forced, as_json)
 
     async def run(client: Client) -> tuple[str, dict[str, int]]:
@@ -91,6 +93,7 @@ def deploy(
     facts = {"task": address, "package": content_id, "metadata": metadata}
     more = {**money, "margin": margin, "warnings": find_warnings(package)} if as_json else {}
     show_facts({**facts, **more}, as_json)
+    report(_describe_next(address, folder), as_json)
 
 
 @command.command()
@@ -117,7 +120,9 @@ def update(
 
     The task is the one at ADDRESS, or else task_id of the folder's config-task.yml.
     """
+    from ..client.operations import read_task
     from ..client.operations import update as update_task
+    from ..client.rpc import Client
     from ..package.folder import load_package
 
     if len(words) > 2:
@@ -130,11 +135,18 @@ def update(
     margin = check_margin(package, Costs(**costs), is_forced, as_json)
     if not package.migration_description:
         report("warning: migrationDescription is empty: operators do not see what is new", as_json)
-    successor = call_ledger(
-        url, lambda client: update_task(client, manager, address, package, content_id, metadata)
-    )
+
+    async def run(client: Client) -> str:
+        rules = (await read_task(client, address)).rules
+        if rules != package.rules:
+            line = f"rule set {package.rules} in place of {rules}: rounds that are open end under {rules}"
+            report(line, as_json)
+        return await update_task(client, manager, address, package, content_id, metadata)
+
+    successor = call_ledger(url, run)
     facts = {"task": successor, "migrated_from": address, "package": content_id, "metadata": metadata}
     show_facts({**facts, "margin": margin} if as_json else facts, as_json)
+    report(_describe_next(successor, folder), as_json)
 
 
 @command.command()
@@ -267,6 +279,15 @@ def close(
         return facts, f"closed {address}; {manager_address} holds {unit.show(balance)} now"
 
     show_receipt(*call_ledger(url, run), as_json)
+
+
+def _describe_next(address: str, folder: Path) -> str:
+    """Who gives the package of a new task to its nodes."""
+    run = f"roundwork node run --task {address} --package {folder}"
+    return (
+        f"next: nodes fetch its package from a node that has it, so start one: {run}"
+        f" (or serve it: roundwork task serve {folder})"
+    )
 
 
 def _choose_task(given: str | None, named: str) -> str:
