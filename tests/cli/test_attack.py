@@ -98,6 +98,15 @@ def test_under_roundwork_1_a_task_of_ones_own_is_attacked_with_a_strategy_of_one
     assert row["profit"] < 0
 
 
+def test_one_world_shows_no_bounds() -> None:
+    words = ("attack", "--nodes", "6", "--rounds", "1", "--strategy", "lie")
+
+    one, two = (run(*words, "--seeds", seeds).stdout for seeds in ("1", "2"))
+
+    assert "none: one world" in one
+    assert "none: one world" not in two
+
+
 @pytest.mark.parametrize("own", ["koii-1", "roundwork-1"])
 @pytest.mark.parametrize("rules", [None, "koii-1", "roundwork-1"])
 def test_a_task_is_attacked_under_its_own_rules_or_those_that_are_given(

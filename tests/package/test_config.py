@@ -138,7 +138,8 @@ OURS_WRONG: dict[str, list[tuple[Any, str]]] = {
         ("koii1", "did you mean koii-1?"),
         ("roundwork", "did you mean roundwork-1?"),
         (["roundwork-1"], "must be one of"),
-        ({"slash": "50%"}, "must be one of koii-1, roundwork-1"),
+        ({"slash": "50%"}, "must have a name, one of koii-1, roundwork-1"),
+        ({"name": "roundwork-1", "slash": Decimal("0.7")}, "'slash': 0.7} must have a slash"),
         ({"name": "koii-1", "slash": "50%"}, "must be a name alone for koii-1"),
         ({"name": "roundwork-1", "slashes": "50%"}, "did you mean slash?"),
         *(

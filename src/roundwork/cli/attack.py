@@ -535,7 +535,7 @@ def _show(rows: "list[Row]", as_json: bool) -> None:
         {
             **msgspec.to_builtins(row),
             "profit": f"{row.profit:+.3f}",
-            "bounds": f"{row.lower:+.3f} to {row.upper:+.3f}",
+            "bounds": f"{row.lower:+.3f} to {row.upper:+.3f}" if row.seeds > 1 else "none: one world",
             "harm": f"{row.harm:+.2f}",
             "griefing_factor": "none" if row.griefing_factor is None else f"{row.griefing_factor:.2f}",
             "plot": ("+" if row.profit > 0 else "-") * round(abs(row.profit) / most * BAR_CHARACTERS),

@@ -338,7 +338,9 @@ def _rules(value: Any) -> Rules:
         if field not in RULES_FIELDS:
             fields = ", ".join(RULES_FIELDS)
             raise ValueError(f"must have no fields but {fields}{suggest(field, RULES_FIELDS)}")
-    name = choice(*RULE_SETS)(given.get("name"))
+    if "name" not in given:
+        raise ValueError(f"must have a name, one of {', '.join(RULE_SETS)}")
+    name = choice(*RULE_SETS)(given["name"])
     slash, split = given.get("slash", f"{SLASH_PERCENT}%"), given.get("split", SPLITS[0])
     if name == KOII_1.name and len(given) > 1:
         raise ValueError(
@@ -357,7 +359,7 @@ def read_split(split: Any) -> str:
 def read_slash(slash: Any) -> int:
     """The percents of a slash of roundwork-1, such as `70%`. Raises ValueError."""
     if not isinstance(slash, str) or (percent := SLASH.fullmatch(slash)) is None:
-        raise ValueError(f"must have a slash from 10% to 100%, a whole number, not {show(slash)}")
+        raise ValueError(f"must have a slash from 10% to 100%, a whole number with %, not {show(slash)}")
     return int(percent[1])
 
 

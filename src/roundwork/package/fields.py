@@ -63,6 +63,9 @@ def show(value: Any) -> str:
             return f"{value}".lower()
         case Decimal() | date():
             return str(value)
+        case dict():
+            shown = ", ".join(f"{show(name)}: {show(each)}" for name, each in value.items())
+            return f"{{{shown}}}"[:200]
         case _:
             return f"{value!r:.200}"
 
