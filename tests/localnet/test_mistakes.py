@@ -65,7 +65,9 @@ MISTAKES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         (
             " rounds closed unpaid: ",
             "sending the list of round ",
-            "ListOverBounty: the task's list of round 0 pays 20000000000",
+            # On a busy machine one node has round 0 for itself, and its list is right.
+            "ListOverBounty: the task's list of round ",
+            " pays 20000000000",
         ),
     ),
     "float in a list": (
