@@ -3,6 +3,8 @@
 from typing import Any
 
 import msgspec
+import pytest
+from rich.console import Console
 
 from roundwork.cli.up_view import Lines, draw, make_console, print_summary
 from roundwork.ledger.moves import collect_moves
@@ -13,6 +15,7 @@ from roundwork.localnet.watch import Watch
 from roundwork.node.peers.reasons import is_list_rejected
 from roundwork.protocol.params import base58_of
 from roundwork.protocol.read import view_ledger, view_round, view_task
+from roundwork.wire import format_money
 
 from ..protocol.hardened import (
     AUDIT_END,
@@ -231,3 +234,22 @@ def test_a_node_that_is_slashed_for_its_list_is_told_so() -> None:
 
     convicted, other = (base58_of(world.key(name)) for name in ("n01", "n02"))
     assert (False, True) == (is_list_rejected(view, convicted), is_list_rejected(view, other))
+
+
+@pytest.mark.parametrize("width", [80, 110, 140, 200])
+def test_no_amount_is_cut_on_a_narrow_terminal(width: int) -> None:
+    world = Hardened().submitted({"n01": b"garbage"})
+    guilty = {"n01": False}
+    world.judged(guilty, guilty, world.checkers("n01")[0], ("n01",))
+    world.listed({"n00": 100}).go(2, AUDIT_END).block()
+    watch = observe(world)
+    console = Console(width=width)
+    with console.capture() as capture:
+        print_summary(console, watch)
+
+    shown = capture.get()
+
+    assert "…" not in shown
+    for node in summarise(watch)["nodes"]:
+        for name in ("shares", "stake", "available"):
+            assert format_money(node[name], "").strip() in shown

@@ -1,7 +1,7 @@
 """What `roundwork up` shows: a picture of the stacked rounds on a terminal, lines elsewhere, a summary."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -27,6 +27,9 @@ BAR_CHARACTERS = range(20, 61)
 COLOURS = {"work": "cyan", "review": "yellow", "distribution": "green"}
 MONEY = ("earned", "shares", "slashed", "costs", "stake", "held_back", "available", "claimed")
 """Columns of the summary; four of them are of roundwork-1."""
+
+WIDE_CHARACTERS = 1000
+"""More than a table needs."""
 
 ROLE_CHARACTERS = max(map(len, PLAYS))
 OWN = "this node"
@@ -146,16 +149,17 @@ def print_summary(console: Console, watch: Watch) -> None:
     summary: dict[str, Any] = summarise(watch)
     settled, unpaid = summary["rounds_settled"], summary["rounds_unpaid"]
     title = f"{format_count(settled, 'round')} settled, {unpaid} unpaid; money in {get_symbol(watch)}"
-    table = Table(title=title, box=SIMPLE_HEAD, title_style="bold")
     money = [name for name in MONEY if name in summary["nodes"][0]]
-    for name in ("node", "role", "proofs", *money, "verdicts"):
-        is_text = name in ("node", "role", "verdicts")
-        table.add_column(name.replace("_", " "), justify="left" if is_text else "right")
-    for node in summary["nodes"]:
-        sums = [format_money(node[name], "", watch.ledger.decimals).strip() for name in money]
-        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in node["verdicts"].items())
-        table.add_row(node["name"], node["role"], str(node["submitted"]), *sums, verdicts)
-    console.print(table)
+    rows = [_compose_row(watch, node, money) for node in summary["nodes"]]
+    table = _make_table(title, ["node", "role", "proofs", *money, "verdicts"], rows)
+    wide = console.options.update(width=WIDE_CHARACTERS)
+    if console.measure(table, options=wide).maximum <= console.width:
+        console.print(table)
+    else:  # two tables, in which no amount is cut
+        first = [name for name in money if name not in LEGEND and name != "available"]
+        console.print(_make_table(title, ["node", "role", "proofs", *first, "verdicts"], rows))
+        rest = [name for name in money if name not in first]
+        console.print(_make_table("", ["node", *rest], rows))
     for line in _compose_legend(summary, money):
         say_on(console, line, "dim")
     for slash in explain_slashes(watch):
@@ -169,6 +173,25 @@ def print_summary(console: Console, watch: Watch) -> None:
             f"token {watch.task.mint}: supply {show_amount(watch, watch.token_supply)}, in its accounts",
         )
     say_on(console, f"supply {supply}; state hash {summary['state_hash']}", soft_wrap=True)
+
+
+def _compose_row(watch: Watch, node: dict[str, Any], money: Sequence[str]) -> dict[str, str]:
+    """What the table shows of a node, by column."""
+    sums = {name: format_money(node[name], "", watch.ledger.decimals).strip() for name in money}
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in node["verdicts"].items())
+    words = {"node": node["name"], "role": node["role"], "proofs": str(node["submitted"])}
+    return {**words, **sums, "verdicts": verdicts}
+
+
+def _make_table(title: str, names: Sequence[str], rows: Sequence[dict[str, str]]) -> Table:
+    table = Table(title=title or None, box=SIMPLE_HEAD, title_style="bold")
+    for name in names:
+        is_text = name in ("node", "role", "verdicts")
+        justify: Literal["left", "right"] = "left" if is_text else "right"
+        table.add_column(name.replace("_", " "), justify=justify, no_wrap=name != "verdicts")
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
+    return table
 
 
 def _compose_legend(summary: dict[str, Any], money: Sequence[str]) -> Iterator[str]:
