@@ -1,9 +1,11 @@
 """Recorded rounds of a real network under the same code, and under changed code."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -11,6 +13,8 @@ import pytest
 
 from roundwork.errors import BadConfig
 from roundwork.package.folder import load_package
+from roundwork.protocol.params import base58_of
+from roundwork.protocol.read import view_round
 from roundwork.sim.replay import (
     Recorded,
     ReplayRules,
@@ -18,12 +22,14 @@ from roundwork.sim.replay import (
     compare_amounts,
     compare_slashes,
     compare_split,
+    replay_round,
 )
 from roundwork.sim.sealed_attack import make_trial_task
 from roundwork.views import RoundView
 
 from ..node.house import require_sandbox
 from ..package.test_folder import write_task
+from ..protocol.hardened import AUDIT_END, PROOF, Hardened, name_proof
 from .sealed_village import TERMS, Village, make_setting
 
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
@@ -182,6 +188,29 @@ def test_under_roundwork_1_an_amount_below_zero_is_zero() -> None:
     assert "convicted" == village.get_verdict("node-5", view.round)
     assert [] == same
     assert [(liar, 0, 7)] == [(each.node, each.recorded, each.replayed) for each in other]
+
+
+def test_a_missing_proof_that_nobody_judged_is_not_judged_again() -> None:
+    world = Hardened().submitted({"n02": name_proof(PROOF)})
+    world.expect("ok", "n03", world.challenge("n03", "n02"), slots=0)
+    world.judged().listed({"n00": 100}).go(2, AUDIT_END).block()
+    view = view_round(world.state, world.task, 0)
+    asked: list[str] = []
+
+    async def audit(round_number: int, seed: str, node: str, *rest: object) -> Any:
+        asked.append(node)
+        return SimpleNamespace(kind="invalid")
+
+    async def distribute(*arguments: object) -> dict[str, int]:
+        return view.lists[0].amounts
+
+    lanes: Any = SimpleNamespace(audit=audit, distribute=distribute)
+    replayed = asyncio.run(replay_round(lanes, Recorded(get_rules({}), view), get_rules({})))
+
+    missing = base58_of(world.key("n02"))
+    assert (5, 4) == (replayed.submissions, replayed.audited)
+    assert missing not in asked
+    assert missing not in {each.node for each in replayed.differences if each.what == "audit"}
 
 
 def get_rules(changes: dict[str, Any]) -> ReplayRules:

@@ -60,6 +60,10 @@ class ReplayRules(NamedTuple):
     """Whether the ledger splits a bounty by stake under roundwork-1, or in equal parts."""
 
 
+MISSING = "missing"
+"""The verdict on a submission whose proof was challenged and did not come, under roundwork-1."""
+
+
 class Recorded(NamedTuple):
     """A round as the ledger closed it, with the rules that it was played by."""
 
@@ -240,6 +244,8 @@ async def replay_round(lanes: Lanes, recorded: Recorded, rules: ReplayRules) -> 
     view = recorded.view
     audited, differences = 0, []
     for submission in view.submissions:
+        if submission.verdict == MISSING:
+            continue  # nobody judged it
         opinion = await _audit(lanes, view, submission)
         if opinion is None:
             continue
