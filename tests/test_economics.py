@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from blake3 import blake3
 
+from roundwork.client.sealed_standing import SUBMISSIONS_MIN
 from roundwork.economics import (
     CHECKERS,
-    SUBMISSIONS_MIN,
     Costs,
     Stakes,
     advise,

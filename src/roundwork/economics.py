@@ -22,9 +22,6 @@ DUTIES = 100
 CHECKERS = 3
 """The checkers of a submission under roundwork-1."""
 
-SUBMISSIONS_MIN = 3
-"""A round of roundwork-1 with fewer submissions closes unpaid."""
-
 WORK_COST, AUDIT_COST = 0.3, 0.02
 """What a round's work and an audit cost a node, in its reward, where nothing is known of them."""
 

@@ -132,19 +132,10 @@ def _find_short_windows(package: "Package", timings: "Timings | None") -> list[s
     return find_short_windows(package, timings)
 
 
-def compose_default(package: "Package") -> list[str]:
-    """What rule set a task has that may have chosen none; the summary says it of the other one."""
-    from ..protocol.params import KOII_1
-
-    if package.rules != KOII_1.name:
-        return []
-    return [f"rules {package.rules}, as roundwork.rules says or because it is not there"]
-
-
 def _print(package: "Package", content_id: str, facts: dict[str, Any], outcomes: "list[Outcome]") -> None:
     from ..node.properties import PROPERTIES
 
-    for line in (*compose_summary(package, content_id), *compose_default(package), "it asks its nodes for:"):
+    for line in (*compose_summary(package, content_id), "it asks its nodes for:"):
         say(line)
     for line in facts["permissions"]:
         say(f"  {line}")

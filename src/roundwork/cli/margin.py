@@ -101,7 +101,8 @@ def count_checks(rules: str, nodes: int) -> int:
 
     Raises BadConfig for so few nodes that no round is paid.
     """
-    from ..economics import CHECKERS, SUBMISSIONS_MIN
+    from ..client.sealed_standing import SUBMISSIONS_MIN
+    from ..economics import CHECKERS
     from ..participant.step import AUDIT_ALL_MAX, SAMPLE
 
     if rules == "roundwork-1":
@@ -159,16 +160,11 @@ def check_margin(package: "Package", costs: Costs, is_forced: bool, as_json: boo
 
     Raises BadConfig if cheating pays although the rule set could prevent it, unless it is forced.
     """
-    from ..client.sealed_standing import SUBMISSIONS_MIN
-
     margin = compute_margin(package, costs)
     unit = "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
     report(f"with {costs.nodes} nodes {describe_margin(margin, unit)} (roundwork advise)", as_json)
     if low_stake := find_low_stake(package, margin, unit):
         report(f"warning: {low_stake}", as_json)
-    if margin.is_drawn and costs.nodes < SUBMISSIONS_MIN:
-        few = f"a round of {package.rules} with fewer than {SUBMISSIONS_MIN} submissions is not paid"
-        report(f"warning: {few}, and {costs.nodes} nodes are expected", as_json)
     edge = margin.advice.edge
     if edge > 0 and margin.is_drawn and not is_forced:
         if margin.minimum_stake == float("inf"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import BadConfig
-from .check import check_functions, compose_default
+from .check import check_functions
 from .check import command as check
 from .keys import key_option, passphrase_option, read_key
 from .margin import Costs, check_margin, cost_options, force_option
@@ -71,8 +71,6 @@ def deploy(
     manager_address = str(manager.pubkey())
     check_functions(folder, sandbox, is_forced, as_json)
     package, content_id, metadata = prepare(folder, sandbox, as_json)
-    for line in compose_default(package):
-        report(line, as_json)
     margin = check_margin(package, Costs(**costs), is_forced, as_json)
 
     async def run(client: Client) -> tuple[str, dict[str, int]]:
