@@ -224,12 +224,13 @@ def list_duties(cursor: RoundCursor, kind: SealKind, node: NodeKey) -> tuple[Nod
     found out once in a block. This is for transactions and readers: due steps change it.
     """
     table = get_drawn(cursor, kind)
+    drawn = table.rows.get(node)
+    if drawn is None:
+        return ()
     key = table.name + node
     duties = cursor.state.duties.get(key)
     if duties is None:
-        drawn = table.rows.get(node)
-        duties = () if drawn is None else _leave_out(drawn.candidates, list_missing(cursor))
-        cursor.state.duties[key] = duties
+        duties = cursor.state.duties[key] = _leave_out(drawn.candidates, list_missing(cursor))
     return duties
 
 
