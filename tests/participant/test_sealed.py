@@ -1,6 +1,8 @@
 """What a node owes under roundwork-1, in a town whose ledger is the law."""
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -303,3 +305,35 @@ def test_a_node_fills_up_its_stake_while_no_bond_of_it_can_be_set_aside(
     _, duties = step_sealed(Memory(), view, {}, {}, Bounds(), start + offset)
 
     assert is_owed == any(isinstance(duty, TopUp) for duty in duties)
+
+
+class Counted(list[Any]):
+    """Submissions that count how often one of them is looked at."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for each in super().__iter__():
+            self.looks += 1
+            yield each
+
+
+def test_a_node_that_checks_a_whole_round_looks_at_each_submission_once() -> None:
+    world = Players({"n01": SERVED})
+    world.submitted({name: name_proof(name.encode()) for name in NODES})
+    view = world.view("n00", 0)
+    names, count = [each.node for each in view.round.submissions], len(NODES)
+    submissions, found = Counted(view.round.submissions), Counted(view.hardened.submissions)
+    shown = msgspec.structs.replace(
+        view.round,
+        submissions=submissions,
+        hardened=msgspec.structs.replace(view.hardened, submissions=found),
+    )
+    own = msgspec.structs.replace(view.own, checks=[name for name in names if name != view.node] * 20)
+    view = msgspec.structs.replace(view, round=shown, own=own)
+
+    duties = list_sealed_duties(SealedMemory(), view, world.start + T + SW + AW // 8)
+
+    assert 20 * (count - 1) == sum(isinstance(duty, FetchProof) for duty in duties)
+    assert submissions.looks <= 3 * count
+    assert found.looks <= 3 * count

@@ -15,7 +15,8 @@ from ..hardened_views import AssignmentsView, HardenedRound, HardenedSubmission
 from ..protocol.clock import Timetable
 from ..protocol.tasks.commitments import SealKind, encode_bits, read_content_id
 from ..protocol.tasks.round import TURNS, WINDOWS, Activity, Period, compute_turn, find_window
-from ..views import ListView, RoundView
+from ..views import ListView, RoundView, SubmissionView
+from .same import Same
 
 RULES = "roundwork-1"
 
@@ -56,11 +57,11 @@ class SealedView(msgspec.Struct, frozen=True):
 
     def find(self, node: str) -> HardenedSubmission:
         """What the ledger shows about a submission."""
-        return next(each for each in self.hardened.submissions if each.node == node)
+        return _index_found(Same(self.hardened.submissions))[node]
 
     def get_value(self, node: str) -> str:
         """The value that a node submitted."""
-        return next(each.value for each in self.round.submissions if each.node == node)
+        return _index_values(Same(self.round.submissions))[node]
 
     def names_proof(self, node: str) -> bool:
         """Whether a submission's value names a proof."""
@@ -73,6 +74,17 @@ def keep_payments(amounts: Mapping[str, int]) -> dict[str, int]:
     Source: docs/PROTOCOL.md, section 19.
     """
     return {node: amount for node, amount in amounts.items() if amount > 0}
+
+
+@lru_cache(maxsize=8)
+def _index_found(submissions: Same[Sequence[HardenedSubmission]]) -> dict[str, HardenedSubmission]:
+    """What the ledger shows about each submission, by node: a large node looks for all of a large round."""
+    return {each.node: each for each in submissions.value}
+
+
+@lru_cache(maxsize=8)
+def _index_values(submissions: Same[Sequence[SubmissionView]]) -> dict[str, str]:
+    return {each.node: each.value for each in submissions.value}
 
 
 @lru_cache(maxsize=1024)
