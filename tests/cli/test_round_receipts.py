@@ -10,7 +10,7 @@ from roundwork.protocol.params import base58_of
 
 from ..ledger.process import RunningLedger, running
 from ..ledger.rpc.test_archive import keep
-from ..protocol.hardened import Hardened
+from ..protocol.hardened import NODES, Hardened
 from .test_task import run
 
 
@@ -87,3 +87,25 @@ def test_where_there_is_no_receipt_the_reasons_are_named(
     assert unknown.stderr.startswith("UnknownTask: ")
     assert f"there is no folder {tmp_path / 'no'}" in nowhere.stderr
     assert not path.exists()
+
+
+def test_rounds_say_what_fines_bonds_and_shares_came_to_and_show_the_head(
+    world: Hardened, ledger: RunningLedger
+) -> None:
+    task = base58_of(world.task)
+    head = ledger.call("getRound", task, 0)["hardened"]["head"]
+    everything = ("task", "rounds", task, "--url", ledger.url, "--last", 100)
+
+    shown = run(*everything).stdout
+    told = json.loads(run(*everything, "--json").stdout)["rounds"]
+
+    assert f"round 0: paid\n  head {head}\n" in shown
+    assert head == told[0]["head"]
+    by_node = {row["node"]: row for row in told[0]["nodes"]}
+    for name in NODES:
+        row, node = by_node[base58_of(world.key(name))], base58_of(world.key(name))
+        receipt = ledger.call("getRoundProof", task, 0, node)
+        assert (receipt["net"], receipt["verdict"]) == (row["net"], row["verdict"])
+        line = next(line for line in shown.splitlines() if line.startswith(f"  {node}"))
+        more = row["net"] - row["reward"] + row["slash"]
+        assert ("shares " in line, "fines and bonds " in line) == (more > 0, more < 0)

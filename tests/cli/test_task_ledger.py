@@ -11,14 +11,18 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from roundwork.cli.receipts import Unit
+from roundwork.cli.task_ledger import _compose_round, _list_nodes
 from roundwork.package.content import compute_content_id
 from roundwork.package.folder import load_package, pack
 from roundwork.package.metadata import write_metadata
 from roundwork.protocol.params import base58_of
+from roundwork.protocol.read import view_round
 from roundwork.wire import format_count
 
 from ..ledger.process import RunningLedger, running
 from ..ledger.rpc.test_archive import keep, pay_and_slash
+from ..protocol.hardened import AUDIT_END, AW, PROOF, SW, Hardened, name_proof
 from ..protocol.stage import Stage
 from .test_task import make, run
 
@@ -111,3 +115,38 @@ def test_a_keypair_file_says_its_address(tmp_path: Path) -> None:
     assert made == run("address", tmp_path / "key.json").stdout.strip()
     assert {"address": made} == json.loads(run("address", tmp_path / "key.json", "--json").stdout)
     assert "BadKeypair" in run("address", tmp_path / "none.json").stderr
+
+
+def test_a_round_under_roundwork_1_says_why_each_node_lost_something() -> None:
+    world = Hardened().submitted({"n02": name_proof(PROOF)}, silent=("n01",))
+    world.expect("ok", "n03", world.challenge("n03", "n02"), slots=0)
+    world.judged().listed({"n00": 100}).go(2, SW + 1)
+    lister = world.ranks()[0]
+    accuser, *voters = [name for name in ("n00", "n03", "n04") if name != lister]
+    world.expect("ok", accuser, world.audit_list(accuser, lister))
+    world.go(2, SW + AW // 2 + 1).block()
+    for voter in voters:
+        world.expect("ok", voter, world.audit_list(voter, lister), slots=0)
+    world.go(3, AUDIT_END).block()
+    view = view_round(world.state, world.task, 0)
+
+    rows = {row["node"]: row for row in _list_nodes(view, {})}
+    lines = list(_compose_round(view, list(rows.values()), Unit("KOII", 9)))
+
+    reasons = {name: rows[base58_of(world.key(name))]["reason"] for name in (lister, "n01", "n02")}
+    assert "it committed a proof and did not reveal it" == reasons["n01"]
+    assert "its proof could not be had when it was challenged" in reasons["n02"]
+    assert "its list was rejected" in reasons[lister]
+    assert "no submission" == rows[base58_of(world.key("n01"))]["verdict"]
+    for name in ("n01", "n02"):
+        line = next(line for line in lines if line.startswith(f"  {base58_of(world.key(name))}"))
+        assert "fines and bonds 0.000001 KOII" in line
+
+
+def test_a_round_under_roundwork_1_with_too_few_proofs_says_so() -> None:
+    world = Hardened().submitted(names=("n00", "n01")).go(2)
+    view = view_round(world.state, world.task, 0)
+
+    first, *_ = _compose_round(view, _list_nodes(view, {}), Unit("KOII", 9))
+
+    assert "round 0: closed unpaid: 2 proofs, and a round of roundwork-1 needs 3" == first

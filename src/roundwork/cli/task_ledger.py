@@ -20,7 +20,7 @@ Reasons = dict[str, dict[str, str]]
 """By candidate and auditor."""
 
 ROUNDS_SHOWN = 10
-COLUMNS = ("round", "status", "node", "value", "votes", "verdict", "reward", "slash", "reason")
+COLUMNS = ("round", "status", "node", "value", "votes", "verdict", "reward", "slash", "net", "reason")
 
 
 @click.command("list")
@@ -83,8 +83,7 @@ def show_rounds(address: str, last: int, as_csv: bool, url: str, as_json: bool) 
     unit, rounds = call_ledger(url, run)
     listed = [(view, _list_nodes(view, reasons)) for view, reasons in rounds]
     if as_json:
-        facts = [{"round": view.round, "status": view.status, "nodes": nodes} for view, nodes in listed]
-        say_json({"task": address, "rounds": facts})
+        say_json({"task": address, "rounds": [_compose_facts(view, nodes) for view, nodes in listed]})
     elif as_csv:
         say_exactly(_compose_csv(listed))
     else:
@@ -144,41 +143,61 @@ async def _fetch_reasons(ledger: "LedgerView", task: "TaskView", view: "RoundVie
 
 
 def _list_nodes(view: "RoundView", reasons: Reasons) -> list[dict[str, Any]]:
-    """A row for each node that submitted in a round."""
+    """A row for each node that submitted in a round, or that a round under roundwork-1 took something from.
+
+    `net` is what the round gave a node so far, less what it took.
+    """
     paid = {payment.node: payment for payment in view.payments}
+    submitted = {each.node: each for each in view.submissions}
+    nets = view.hardened.nets if view.hardened else {}
     rows = []
-    for each in view.submissions:
-        payment = paid.get(each.node)
+    for node in (*submitted, *(node for node, net in nets.items() if net and node not in submitted)):
+        each, payment = submitted.get(node), paid.get(node)
+        reward, slash = (payment.reward, payment.slash) if payment else (0, 0)
         rows.append(
             {
-                "node": each.node,
-                "value": each.value,
-                "votes": each.votes,
-                "verdict": each.verdict,
-                "reward": payment.reward if payment else 0,
-                "slash": payment.slash if payment else 0,
-                "reason": _explain(view, each, reasons.get(each.node, {})),
+                "node": node,
+                "value": each.value if each else "",
+                "votes": each.votes if each else 0,
+                "verdict": each.verdict if each else "no submission",
+                "reward": reward,
+                "slash": slash,
+                "net": nets.get(node, 0) if view.hardened else reward - slash,
+                "reason": "; ".join(_explain(view, node, each, reasons.get(node, {}))),
             }
         )
     return rows
 
 
-def _explain(view: "RoundView", each: "SubmissionView", reasons: dict[str, str]) -> str:
-    """Why a node got what it got, from its audit and from the end of the round."""
+def _compose_facts(view: "RoundView", nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    head = {"head": view.hardened.head} if view.hardened else {}
+    return {"round": view.round, "status": view.status, **head, "nodes": nodes}
+
+
+def _explain(
+    view: "RoundView", node: str, each: "SubmissionView | None", reasons: dict[str, str]
+) -> Iterator[str]:
+    """Why a node got what it got: from its audit, its duties under roundwork-1, and the end of the round."""
+    from ..client.sealed_standing import CONVICTED, explain_losses
     from ..node.peers.reasons import list_opinions
 
-    opinions = list_opinions(view, each.node)
+    opinions = list_opinions(view, node) if each else {}
     against = [auditor for auditor, is_valid in opinions.items() if not is_valid]
     if against:
         in_favour = len(opinions) - len(against)
         said = next((f": {reason}" for reason in reasons.values() if reason), "")
-        return f"{len(against)} found it invalid, {in_favour} valid; first {against[0]}{said}"
-    if view.status == "ClosedUnpaid":
-        return _explain_end(view)
-    return ""
+        yield f"{len(against)} found it invalid, {in_favour} valid; first {against[0]}{said}"
+    if view.hardened is not None and view.status != "Open":
+        yield from (loss for loss in explain_losses(view, node) if loss != CONVICTED)
+    if view.status == "ClosedUnpaid" and not against:
+        yield _explain_end(view)
 
 
 def _explain_end(view: "RoundView") -> str:
+    from ..client.sealed_standing import explain_too_few
+
+    if few := explain_too_few(view):
+        return few
     if not view.lists:
         return "no node handed in a list"
     failed = [each for each in view.lists if each.trigger_by is not None and each.votes <= 0]
@@ -196,11 +215,23 @@ _ENDS = {
 def _compose_round(view: "RoundView", nodes: list[dict[str, Any]], unit: Unit) -> Iterator[str]:
     reason = f": {_explain_end(view)}" if view.status == "ClosedUnpaid" else ""
     yield f"round {view.round}: {_ENDS[view.status]}{reason}"
-    for row in nodes:
-        money = [f"paid {unit.show(row['reward'])}"] if row["reward"] else []
-        money += [f"slashed {unit.show(row['slash'])}"] if row["slash"] else []
+    if view.hardened is not None and view.hardened.head:
+        yield f"  head {view.hardened.head}"
+    moneys = [_compose_money(view, row, unit) for row in nodes]
+    width = max(map(len, moneys), default=0)
+    for row, money in zip(nodes, moneys, strict=True):
         verdict = f"{row['verdict']}{row['reason'] and ': '}{row['reason']}"
-        yield f"  {row['node']:<44}  {', '.join(money) or 'nothing':<24}  {verdict}"
+        yield f"  {row['node']:<44}  {money:<{width}}  {verdict}"
+
+
+def _compose_money(view: "RoundView", row: dict[str, Any], unit: Unit) -> str:
+    """What a round gave a node and took. Of fines, bonds and shares the ledger keeps the net alone."""
+    money = [f"paid {unit.show(row['reward'])}"] if row["reward"] else []
+    money += [f"slashed {unit.show(row['slash'])}"] if row["slash"] else []
+    more = row["net"] - row["reward"] + row["slash"]
+    if more and view.status != "Open":  # before that a bond may come back
+        money.append(f"shares {unit.show(more)}" if more > 0 else f"fines and bonds {unit.show(-more)}")
+    return ", ".join(money) or "nothing"
 
 
 def _compose_csv(rounds: "Iterable[tuple[RoundView, list[dict[str, Any]]]]") -> str:

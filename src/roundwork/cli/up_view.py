@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..localnet.judgement import explain_too_few
+from ..client.sealed_standing import explain_too_few
 from ..localnet.summary import Slash, explain_costs, explain_slashes, summarise
 from ..localnet.supervisor import Member
 from ..localnet.watch import NAMES_SHOWN, OVER, Watch, get_name, get_symbol, join_names, show_amount

@@ -18,6 +18,14 @@ CONVICTED, LIST_REJECTED = SLASHED = ("its proof was convicted", "its list was r
 """The reasons of slashes."""
 
 
+def explain_too_few(view: RoundView) -> str:
+    """Why a round closed without an attempt at a list: it had too few proofs; "" if it had enough."""
+    if view.hardened is None or len(view.submissions) >= SUBMISSIONS_MIN:
+        return ""
+    proofs = format_count(len(view.submissions), "proof")
+    return f"{proofs}, and a round of {ROUNDWORK_1.name} needs {SUBMISSIONS_MIN}"
+
+
 def takes_part(view: RoundView, node: str) -> bool:
     """Whether a node committed to a proof in a round, or gained or lost something in it."""
     hardened = view.hardened

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..client.sealed_standing import SUBMISSIONS_MIN
+from ..client.sealed_standing import explain_too_few
 from ..participant.moment import compute_moment
 from ..participant.plays import HONEST, PLAYS, WITHHOLDER
 from ..protocol.params import ROUNDWORK_1
 from ..protocol.tasks.commitments import read_content_id
 from ..protocol.tasks.round import Activity
-from ..views import RoundView
 from ..wire import format_count
 from .supervisor import Member
 from .watch import (
@@ -149,14 +148,6 @@ def _explain_idleness(watch: Watch) -> str:
         name, text = watch.warnings[0]
         return f"{name}: {text}"
     return "the nodes had nothing to submit; their logs say more"
-
-
-def explain_too_few(view: RoundView) -> str:
-    """Why a round closed without an attempt at a list: under roundwork-1 it had too few proofs; "" if not."""
-    if view.hardened is None or len(view.submissions) >= SUBMISSIONS_MIN:
-        return ""
-    proofs = format_count(len(view.submissions), "proof")
-    return f"{proofs}, and a round of {ROUNDWORK_1.name} needs {SUBMISSIONS_MIN}"
 
 
 def _explain_unpaid(watch: Watch, round_numbers: list[int]) -> str:
