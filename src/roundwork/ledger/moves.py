@@ -70,7 +70,8 @@ def collect_moves(
         for at, event in enumerate(own):
             match event:
                 case Paid(_, round_number, paid, amount):
-                    until = compute_release(task, views[round_number])
+                    view = views.get(round_number)  # None: it was never seen, so nothing else is said of it
+                    until = compute_release(task, view) if view else slot
                     held.setdefault(base58_of(paid), []).append(_Held(until, amount))
                 case Fined(_, round_number, fined, amount):
                     node = base58_of(fined)
