@@ -271,9 +271,7 @@ def test_an_update_to_other_rules_says_so_and_how_nodes_get_the_package(
     make(folder, "roundwork: {rules: roundwork-1}", **windows)
     done = run("task", "update", task, folder, *options)
 
-    assert (
-        "rules koii-1; `rules: roundwork-1` in config-task.yml chooses" in deployed.stderr
-    )
+    assert "rules koii-1; `rules: roundwork-1` in config-task.yml chooses" in deployed.stderr
     assert f"roundwork node run --task {task} --package {folder}" in deployed.stderr
     assert 0 == done.returncode, done.stderr
     successor = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())["task"]
