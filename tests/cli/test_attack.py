@@ -450,6 +450,7 @@ def test_advice_names_the_margin_and_where_it_breaks() -> None:
     assert facts["edge"] < 0
     assert 0 < facts["lazy_limit"] <= 1
     assert "cheating loses" in text
+    assert "does not pay: 0 KOII; honest work is better even without a slash" in text
     assert f"{round(facts['lazy_limit'] * 100)} %" in text
 
 

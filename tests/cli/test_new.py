@@ -136,6 +136,10 @@ def test_try_shows_values_opinions_amounts_and_timings(tmp_path: Path) -> None:
     done, other = run("try", folder), try_json(folder, "--seed", 2, "--round", 5, "--param", "links=3")[1]
 
     assert 0 == done.returncode
+    assert (
+        "under roundwork-1 a list takes nothing; the ledger takes 70 % of a convicted node's stake"
+        in done.stdout
+    )
     for part in ("ctx.state['result'] = '", "64 bytes", "valid", "is invalid", "to a convicted one", " ms"):
         assert part in done.stdout
     assert other["value"] not in done.stdout

@@ -193,7 +193,8 @@ def _print(margin: Margin, costs: Costs) -> None:
         say("no minimum stake makes cheating lose: no audit finds it")
     else:
         needed = format_money(round(margin.minimum_stake))
-        say(f"the minimum stake at which cheating does not pay: {needed}")
+        free = "; honest work is better even without a slash" if not round(margin.minimum_stake) else ""
+        say(f"the minimum stake at which cheating does not pay: {needed}{free}")
     if advice.lazy_limit < 1:
         say(f"it breaks if {advice.lazy_limit:.0%} of the auditors are lazy".replace("%", " %"))
     else:

@@ -113,6 +113,7 @@ def _try(
 
     from ..localnet.demo import point_at_record, running_demo_beside
     from ..package.folder import check_params, load_package, merge_params, take_secrets
+    from ..protocol.params import ROUNDWORK_1
     from ..sim.failures import cut_traceback
     from ..testing import open_network, run_round
 
@@ -148,6 +149,9 @@ def _try(
         say_json(facts)
     else:
         _print(facts, unit)
+        if package.rules == ROUNDWORK_1.name:
+            slash = f"{package.slash_percent} % of a convicted node's stake"
+            say(f"  under {package.rules} a list takes nothing; the ledger takes {slash}")
     has_failed = any(opinion.startswith(FAILED) for _, opinion in opinions)
     return played.opinion == "valid" and not has_failed
 
