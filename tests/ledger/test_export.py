@@ -20,8 +20,9 @@ from roundwork.protocol.genesis import create_state, encode_genesis
 from roundwork.protocol.params import Genesis, base58_of
 
 from ..cli.test_task import run
+from ..protocol.hardened import AUDIT_END, PROOF, STAKES, Hardened, HardenedTokens, eighth, name_proof
 from ..protocol.token_world import TokenStage
-from ..protocol.world import START, keypair_of
+from ..protocol.world import START, World, keypair_of
 
 VECTOR = Path(__file__).parents[1] / "vectors" / "law-1-ledger.tar.zst"
 
@@ -120,18 +121,48 @@ def test_a_folder_without_a_ledger_is_named(tmp_path: Path) -> None:
 
 def test_a_ledger_of_this_law_is_exported_as_well(tmp_path: Path) -> None:
     world = TokenStage(fee_per_signature=5000).paid()
-    Chain.create(tmp_path, world.state.genesis)
-    with closing(Chain(tmp_path)) as chain:
-        for block, verified, _ in world.blocks:
-            outcome = chain.execute(block, verified)
-            chain.persist(block, outcome)
-            chain.publish(block, outcome)
+    keep(world, tmp_path)
 
     exported = export(tmp_path, "another")
 
     assert world.supply == compute_supply(create_state(exported.genesis))
     assert "another" == exported.genesis.chain
     assert base58_of(world.key("mint")) in exported.left_behind[0]
+
+
+def keep(world: World, path: Path) -> None:
+    """Write a world's blocks into a ledger."""
+    Chain.create(path, world.state.genesis)
+    with closing(Chain(path)) as chain:
+        for block, verified, _ in world.blocks:
+            outcome = chain.execute(block, verified)
+            chain.persist(block, outcome)
+            chain.publish(block, outcome)
+
+
+@pytest.mark.parametrize("kind", [Hardened, HardenedTokens])
+def test_what_is_set_aside_or_held_back_goes_to_whom_it_belongs(tmp_path: Path, kind: type[Hardened]) -> None:
+    """A reward of round 0 is held back while in round 1 a bond, and fees for an answer, are set aside."""
+    world = kind().submitted().judged().listed({"n02": 900})
+    world.submitted({"n01": name_proof(PROOF)}, number=1)
+    world.expect("ok", "n03", world.challenge("n03", "n01", 1), slots=0)
+    keep(world, tmp_path / "challenged")
+    for chunk, data in enumerate((PROOF[:800], PROOF[800:])):
+        world.expect("ok", "n04", world.answer("n04", "n01", chunk, data, 1), slots=0)
+    world.go(2, eighth(4)).block()
+    world.accused("n00", "n01", number=1)
+    keep(world, tmp_path / "accused")
+    world.go(2, AUDIT_END + 1).block()
+    assert 900 == world.held_of("n02", 2)
+    keep(world, tmp_path / "held")
+
+    moments = [export(tmp_path / each) for each in ("challenged", "accused", "held")]
+
+    assert {world.supply} == {compute_supply(create_state(each.genesis)) for each in moments}
+    if kind is Hardened:
+        sums = [each.sums for each in moments]
+        assert {sum(STAKES.values())} == {each["stakes, to the nodes"] for each in sums[:2]}
+        assert 900 == sums[2]["to be claimed, to the nodes"]
 
 
 def test_the_command_writes_a_genesis_that_a_ledger_runs_on(old: Path, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from ..protocol.params import (
 )
 from ..protocol.programs.lookups import decode_table
 from ..protocol.programs.token_records import SIZES, decode_account, decode_mint, decode_multisig
-from ..protocol.records import Account
+from ..protocol.records import Account, Bond, Challenge, Held
+from ..protocol.state import State
 from ..wire import decode_msgpack
 from .chain import read_genesis, replay_entry
 from .store.agreement import CHECKPOINT_FILE, GENESIS_FILE, JOURNAL_FILE, Files
@@ -44,7 +45,8 @@ class Money(NamedTuple):
     accounts: dict[Key, Account]
     tasks: dict[TaskKey, TaskMoney]
     stakes: dict[TaskKey, dict[NodeKey, tuple[int, int]]]
-    """By task and node: the stake and the available balance; in roe or in the task's token."""
+    """By task and node: the stake and the available balance, with bonds and held-back rewards; in roe or
+    in the task's token."""
     time_ms: int
     """When the last block was made."""
 
@@ -118,7 +120,34 @@ def _replay(directory: Path, genesis: Genesis) -> Money:
         key: {node: (stake.amount, stake.available) for node, stake in state.get_stakes(key).rows.items()}
         for key in tasks
     }
-    return Money(state.accounts.rows, tasks, stakes, state.head.time_ms)
+    accounts = dict(state.accounts.rows)
+    _give_back(state, accounts, stakes)
+    return Money(accounts, tasks, stakes, state.head.time_ms)
+
+
+def _give_back(
+    state: State, accounts: dict[Key, Account], stakes: dict[TaskKey, dict[NodeKey, tuple[int, int]]]
+) -> None:
+    """Give back what rounds under roundwork-1 have set aside: bonds, held-back rewards, fees for answers."""
+
+    def add(name: bytes, node: NodeKey, amount: int, available: int) -> None:
+        of_task = stakes[TaskKey(name[1:33])]
+        before = of_task.get(node, (0, 0))
+        of_task[node] = before[0] + amount, before[1] + available
+
+    for name, table in state.tables.items():
+        for key, record in table.rows.items():
+            match record:
+                case Bond():
+                    add(name, record.node, record.amount, 0)
+                case Held():
+                    add(name, NodeKey(key), 0, record.amount)
+                case Challenge():
+                    account = accounts.get(record.challenger, Account(0))
+                    balance = account.balance + record.held
+                    accounts[record.challenger] = msgspec.structs.replace(account, balance=balance)
+                case _:
+                    pass
 
 
 def _read_old(directory: Path) -> Money:
