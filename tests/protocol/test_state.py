@@ -1,8 +1,12 @@
 """The state: order, rollback, and what a simulation leaves."""
 
+from typing import Any
+
 import msgspec
 
+from roundwork.protocol.books import compute_owed, compute_supply
 from roundwork.protocol.execute import simulated
+from roundwork.protocol.params import TaskKey
 from roundwork.protocol.transaction import decode_transaction
 
 from .stage import Stage
@@ -62,3 +66,29 @@ def test_what_simulations_schedule_does_not_pile_up() -> None:
     world.expect("ok", "n00", world.submit("n00", 0))  # and what is scheduled in earnest does happen
     world.go(5)
     assert () == world.state.tasks.rows[world.task].open_rounds
+
+
+class Counted(dict[bytes, Any]):
+    """Tables that count how often one of them is looked at."""
+
+    looks = 0
+
+    def items(self) -> Any:
+        self.looks += len(self)
+        return super().items()
+
+
+def test_the_sum_of_all_money_looks_at_each_table_a_few_times_however_many_tasks_there_are() -> None:
+    """Any client may ask for it, and a task costs a few fees."""
+    world = Stage()
+    task, stakes = world.state.tasks.rows[world.task], world.state.get_stakes(world.task).rows
+    for number in range(100):
+        key = TaskKey(number.to_bytes(32, "big"))
+        world.state.put(world.state.tasks, key, task)
+        for node, stake in stakes.items():
+            world.state.put(world.state.get_stakes(key), node, stake)
+    world.state.get_stakes(TaskKey(bytes(31) + b"\xff"))  # as a reader of a task that is not there leaves it
+    world.state.tables = tables = Counted(world.state.tables)
+
+    assert world.supply + 100 * compute_owed(world.state, world.task) == compute_supply(world.state)
+    assert tables.looks <= 4 * len(tables)

@@ -3,31 +3,36 @@
 from .params import WRAPPED_MINT, Key, TaskKey, base58_of
 from .programs.token_checks import get_data
 from .programs.token_records import decode_account, decode_mint
+from .records import Stake
 from .state import TABLE_KINDS, State
 
-_BONDS = TABLE_KINDS["bonds"].letter
-_HELD = TABLE_KINDS["held"].letter
+_OWED = tuple(TABLE_KINDS[kind].letter for kind in ("stakes", "bonds", "held"))
 _CHALLENGES = TABLE_KINDS["challenges"].letter
 
 
 def compute_supply(state: State) -> int:
     """All native money there is, in roe: balances, bounties, stakes, available balances. Constant."""
     total = sum(account.balance for account in state.accounts.rows.values())
-    owed = sum(compute_owed(state, key) for key, task in state.tasks.rows.items() if not task.mint)
-    return total + owed + compute_challenged(state)
+    owed = compute_all_owed(state)
+    total += sum(owed[key] for key, task in state.tasks.rows.items() if not task.mint)
+    return total + compute_challenged(state)
 
 
 def compute_owed(state: State, key: TaskKey) -> int:
     """The money that a task holds for others: its bounty, stakes, available balances, bonds, held rewards."""
-    stakes = state.get_stakes(key).rows.values()
-    pledged: int = sum(
-        record.amount
-        for letter in (_BONDS, _HELD)
-        for name, table in state.tables.items()
-        if name[:33] == letter + key
-        for record in table.rows.values()
-    )
-    return state.tasks.rows[key].bounty + pledged + sum(stake.amount + stake.available for stake in stakes)
+    return compute_all_owed(state)[key]
+
+
+def compute_all_owed(state: State) -> dict[TaskKey, int]:
+    """The same of every task. Each table is looked at once: there are many more tables than tasks."""
+    owed = {key: task.bounty for key, task in state.tasks.rows.items()}
+    for name, table in state.tables.items():
+        if name[:1] in _OWED and table.rows:
+            owed[TaskKey(name[1:33])] += sum(
+                record.amount + (record.available if isinstance(record, Stake) else 0)
+                for record in table.rows.values()
+            )
+    return owed
 
 
 def compute_challenged(state: State) -> int:
@@ -66,10 +71,10 @@ def find_token_faults(state: State) -> list[str]:
         for key, mint in mints.items()
         if mint.supply != held.get(key, 0)
     ]
+    owed = compute_all_owed(state)
     for key, task in state.tasks.rows.items():
-        if task.mint and pots[task.pot].amount < compute_owed(state, key):
+        if task.mint and pots[task.pot].amount < owed[key]:
             faults.append(
-                f"the pot of task {base58_of(key)} holds {pots[task.pot].amount}, "
-                f"the task owes {compute_owed(state, key)}"
+                f"the pot of task {base58_of(key)} holds {pots[task.pot].amount}, the task owes {owed[key]}"
             )
     return faults

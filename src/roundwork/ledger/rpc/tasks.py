@@ -215,6 +215,12 @@ def _is_small_task(ledger: Ledger, params: Params) -> bool:
     return count_rows(ledger.state, params.task(0)) <= SHORT_ROWS
 
 
+def _is_small_ledger(ledger: Ledger, params: Params) -> bool:
+    """All money of a small ledger is summed up on the event loop."""
+    tables = ledger.state.tables
+    return len(tables) <= SHORT_ROWS and sum(len(table.rows) for table in tables.values()) <= 10 * SHORT_ROWS
+
+
 def _read_round(params: Params, at: int) -> int | None:
     """The round that a configuration names; None for all rounds, which it writes as −1.
 
@@ -227,7 +233,7 @@ def _read_round(params: Params, at: int) -> int | None:
 
 
 OWN_METHODS: dict[str, Any] = {
-    "getLedger": get_ledger,
+    "getLedger": LongRead(get_ledger, _is_small_ledger),
     "getTaskHead": get_task_head,
     "getTaskStakes": get_task_stakes,
     "getRoundRows": get_round_rows,
