@@ -115,22 +115,32 @@ def fetch(ctx, url, robots):
 
 
 def is_linked(ctx, pages, number, robots):
-    """Whether the site leads to a page that does not answer now.
+    """Whether the site leads to a page that does not answer now. Each page before it is fetched once at most.
 
     Without this, a liar invents a link to what never answers: no auditor would have an opinion of its pages.
     """
-    link = pages[number]["url"].removeprefix(get_site(ctx.params["start"]))
-    for before in range(number):
-        if link in pages[before]["links"]:
-            try:
-                if link in fetch(ctx, pages[before]["url"], robots)["links"]:
+    site, doubted, links = get_site(ctx.params["start"]), [number], {}
+    for at in doubted:  # grows by those before it that do not answer either
+        link = pages[at]["url"].removeprefix(site)
+        for before in range(at):
+            if link in pages[before]["links"]:
+                if before not in links:
+                    links[before] = fetch_links(ctx, pages[before]["url"], robots)
+                    if links[before] is None:
+                        doubted.append(before)
+                if links[before] is not None and link in links[before]:
                     return True
-            except Refused:
-                continue
-            except Unavailable:
-                if is_linked(ctx, pages, before, robots):
-                    return True
-    return not number
+    return 0 in doubted
+
+
+def fetch_links(ctx, url, robots):
+    """The links of a page; None if it does not answer."""
+    try:
+        return fetch(ctx, url, robots)["links"]
+    except Refused:
+        return []
+    except Unavailable:
+        return None
 
 
 def read_robots(ctx):

@@ -192,7 +192,9 @@ def test_a_crawl_is_not_paid_because_no_auditor_can_fetch_it(shape: str) -> None
     played = run_round(EXAMPLES / "crawler", network=transport, params={"start": f"{SITE}/", "pages": 8})
 
     assert "valid" == played.opinion
+    before = len(played.requests)
     assert "invalid" == played.audit(bait(played, shape)).opinion
+    assert len(played.requests) - before <= 3 + 8, "the robots, a sample of two, and each page once"
     site.is_down = True
     assert "unavailable" == played.audit(played.value).opinion
 
