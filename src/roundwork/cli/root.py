@@ -15,6 +15,8 @@ from .environment import take_passphrase
 from .output import STOPPED, fail, fail_without_reader, keep_stdout_for_json, say_json
 
 HELP = {"-h", "--help"}
+RUN_HERE = {"try", "simulate", "attack"}
+"""The commands that run a task's code in this process."""
 
 
 class LazyGroup(click.Group):
@@ -44,7 +46,7 @@ def call(arguments: list[str]) -> None:
     """Run a command and end the process if it fails. Every error is escaped like the text of strangers."""
     show_crashes()
     take_passphrase()
-    if "--json" in arguments and HELP.isdisjoint(arguments):
+    if "--json" in arguments and RUN_HERE & set(arguments[:1]) and HELP.isdisjoint(arguments):
         keep_stdout_for_json()
     keep_writable(sys.stdout)
     keep_writable(sys.stderr)
