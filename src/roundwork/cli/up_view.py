@@ -157,9 +157,11 @@ def print_summary(console: Console, watch: Watch) -> None:
         console.print(table)
     else:  # two tables, in which no amount is cut
         first = [name for name in money if name not in LEGEND and name != "available"]
-        console.print(_make_table(title, ["node", "role", "proofs", *first, "verdicts"], rows))
+        table = _make_table(title, ["node", "role", "proofs", *first, "verdicts"], rows)
+        console.print(table)
         rest = [name for name in money if name not in first]
-        console.print(_make_table("", ["node", *rest], rows))
+        table = _make_table("", ["node", *rest], rows)
+        console.print(table)
     for line in _compose_legend(summary, money):
         say_on(console, line, "dim")
     for slash in explain_slashes(watch):
