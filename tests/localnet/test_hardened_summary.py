@@ -208,7 +208,7 @@ def test_the_summary_says_what_its_words_mean() -> None:
 
     shown = capture.get()
 
-    assert "held back: paid, and available three ledger rounds later" in shown
+    assert "held back: paid, and available 3 ledger rounds later" in shown
     assert "untried: no node raised an audit against the proof" in shown
     assert "inconclusive" not in shown
     assert "found its proof 'garbage' invalid" in shown

@@ -7,7 +7,7 @@ import click
 from ..economics import AUDIT_COST, WORK_COST
 from ..errors import BadConfig
 from .options import Cost, combine, format_money
-from .task_view import report
+from .task_view import name_unit, report
 
 if TYPE_CHECKING:
     from ..economics import Advice
@@ -161,7 +161,7 @@ def check_margin(package: "Package", costs: Costs, is_forced: bool, as_json: boo
     Raises BadConfig if cheating pays although the rule set could prevent it, unless it is forced.
     """
     margin = compute_margin(package, costs)
-    unit = "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
+    unit = name_unit(package)
     report(f"with {costs.nodes} nodes {describe_margin(margin, unit)} (roundwork advise)", as_json)
     if low_stake := find_low_stake(package, margin, unit):
         report(f"warning: {low_stake}", as_json)

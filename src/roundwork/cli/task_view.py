@@ -100,7 +100,7 @@ def prepare(
 
 def compose_summary(package: "Package", content_id: str, is_new: bool = True) -> list[str]:
     """A folder as a task. A successor brings no bounty: it takes over that of the old task."""
-    unit = "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
+    unit = name_unit(package)
     bounty, a_round, stake = (
         format_money(roe, unit)
         for roe in (package.total_bounty, package.bounty_per_round, package.minimum_stake)
@@ -112,6 +112,11 @@ def compose_summary(package: "Package", content_id: str, is_new: bool = True) ->
         f"bounty {bounty}: {rounds} rounds of {a_round}" if is_new else f"up to {a_round} a round",
         f"package {content_id}, {package.program.relative_to(package.folder)} and what is beside it",
     ]
+
+
+def name_unit(package: "Package") -> str:
+    """What a task pays in, behind an amount."""
+    return "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
 
 
 def _compose_rules(package: "Package") -> list[str]:

@@ -15,9 +15,9 @@ import click
 from ..errors import RoundworkError, TaskFailed
 from .options import format_money, json_option, param_option, secret_option
 from .output import STOPPED, report_error, say, say_json
+from .task_view import name_unit
 
 if TYPE_CHECKING:
-    from ..package.folder import Package
     from ..testing import Played
 
 SHOWN = 100
@@ -137,7 +137,7 @@ def _try(
             )
             opinions = _audit_mutations(played, is_debugging)
             amounts = played.distribute(bounty=package.bounty_per_round)
-            _check_bounty(amounts, package.bounty_per_round, unit := _name_unit(package))
+            _check_bounty(amounts, package.bounty_per_round, unit := name_unit(package))
     except RoundworkError as error:
         cause = error.__cause__
         if is_debugging and cause is not None and (trace := cut_traceback(cause)) is not None:
@@ -164,10 +164,6 @@ def _check_bounty(amounts: list[int], bounty: int, unit: str) -> None:
             f"distribution pays {format_money(paid, unit)} of a bounty of {format_money(bounty, unit)}:"
             " no ledger takes this list"
         )
-
-
-def _name_unit(package: "Package") -> str:
-    return "KOII" if package.task_type == "KOII" else f"of {package.token_type}"
 
 
 def _compose_facts(played: "Played", opinions: list[tuple[str, str]], amounts: list[int]) -> dict[str, Any]:

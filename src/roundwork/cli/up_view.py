@@ -16,6 +16,7 @@ from ..localnet.watch import NAMES_SHOWN, OVER, Watch, get_name, get_symbol, joi
 from ..participant.moment import compute_timetable
 from ..participant.plays import PLAYS
 from ..picture import draw_bar, draw_heading, list_periods
+from ..protocol.params import ROUNDWORK_1
 from ..shown import hide, plain
 from ..views import ListView, RoundView
 from .options import format_count, format_money
@@ -38,7 +39,7 @@ OWN = "this node"
 LEGEND = {
     "shares": "of slashes and bonds, for those that found a fault",
     "costs": "fines, and bonds that are gone",
-    "held_back": "paid, and available three ledger rounds later",
+    "held_back": f"paid, and available {ROUNDWORK_1.held_rounds} ledger rounds later",
     "claimed": "what the node has moved to its main key by itself",
 }
 """What columns of roundwork-1 mean."""

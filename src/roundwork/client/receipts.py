@@ -63,7 +63,8 @@ class RoundReceipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 async def fetch_receipt(client: Client, task: str, round_number: int, node: str) -> RoundReceipt:
     """The receipt of a node in a round, checked.
 
-    Raises UnknownTask, NoReceipt if there is none, BadReceipt if it is a wrong one or that of another.
+    Raises UnknownTask; NoReceipt, with the reason, if there is none; BadReceipt if the ledger sends a wrong
+    receipt, or that of another node.
     """
     proof = await client.get_round_proof(task, round_number, node)
     if proof is None:

@@ -76,7 +76,7 @@ def collect_moves(
                 case Fined(_, round_number, fined, amount):
                     node = base58_of(fined)
                     _add(moves.fined, (round_number, node), amount)
-                    if _is_forfeit(event, own[at + 1 :]):
+                    if _is_forfeit(event, own[at + 1 : at + 2]):
                         _add(moves.forfeited, (round_number, node), amount)
                     held[node] = _take(held.get(node, []), amount, before)
                 case Shared(_, round_number, shared, amount):
@@ -90,10 +90,12 @@ def collect_moves(
     return moves
 
 
-def _is_forfeit(fined: Fined, later: Sequence[Event]) -> bool:
-    """Whether a fine is what went with the slash after it."""
-    following = later[0] if later else None
-    return isinstance(following, Slashed) and (following.round, following.node) == (fined.round, fined.node)
+def _is_forfeit(fined: Fined, following: Sequence[Event]) -> bool:
+    """Whether a fine is what went with the slash that follows it; after the last event nothing follows."""
+    return any(
+        isinstance(each, Slashed) and (each.round, each.node) == (fined.round, fined.node)
+        for each in following
+    )
 
 
 def _take(rewards: list[_Held], amount: int, before: int) -> list[_Held]:

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from ..client.sealed_standing import SLASHED, explain_losses
+from ..client.sealed_standing import LIST_REJECTED, SLASHED, explain_losses
 from ..ledger.moves import Moves
-from ..node.peers.reasons import list_opinions
+from ..node.peers.reasons import is_list_rejected, list_opinions
 from ..protocol.params import ROUNDWORK_1
 from ..views import RoundView, SubmissionView
 from .judgement import judge
@@ -167,7 +167,7 @@ def _summarise_round(watch: Watch, view: RoundView) -> dict[str, Any]:
 def _explain(watch: Watch, view: RoundView, node: str) -> str:
     """Why a node was slashed in a round."""
     submission = next((each for each in view.submissions if each.node == node), None)
-    if view.hardened is not None and (submission is None or submission.verdict != "convicted"):
+    if is_list_rejected(view, node):
         return _explain_rejection(watch, view, node)
     judged = "its list says so" if submission is None else _explain_audit(watch, view, submission)
     slash = next(payment.slash for payment in view.payments if payment.node == node)
@@ -181,7 +181,7 @@ def _explain_rejection(watch: Watch, view: RoundView, node: str) -> str:
     """Which nodes found the list of this node wrong, which is the other fault that roundwork-1 slashes."""
     rejected = next((each for each in view.lists if each.submitter == node and each.trigger_by), None)
     if rejected is None:
-        return "its list was rejected"
+        return LIST_REJECTED
     opinions = {str(rejected.trigger_by): False, **rejected.auditors}
     against = [get_name(watch, each) for each, is_valid in opinions.items() if not is_valid]
     return f"{join_names(against, NAMES_SHOWN)} found its list wrong"

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from ...client.sealed_standing import LIST_REJECTED
 from ...errors import Malformed, RoundworkError
 from ...participant.step import View
 from ...views import OwnRound, RoundView
@@ -138,7 +139,7 @@ class SlashNotices:
             log.debug("round %d: %s", own.round, error)
         else:
             if view is not None and is_list_rejected(view, self._node):
-                why = "its list was rejected"
+                why = LIST_REJECTED
             elif view is not None:
                 reasons = await fetch_reasons(self._fetcher, task, view, self._node, self._get_endpoints())
                 why = describe(len(list_against(view, self._node)), reasons.values())
